@@ -1,0 +1,295 @@
+//! Where a reader is: the one file in which a cursor is spelled.
+//!
+//! The spelling, version 1: `1` epoch `_` offset [`_` check], all in lower-case base 32
+//! (`0-9a-v`, whose order is that of ASCII). The epoch has ten digits and the check five; an offset
+//! begins with a digit that counts the digits which follow. So cursors of one epoch sort as text in
+//! the order of their offsets, hold only letters, digits and `_`, and stay far below the 128 bytes
+//! that a browser may send across origins without asking first.
+
+use std::fmt;
+use std::str::FromStr;
+
+use stentor_sse::EventId;
+
+const VERSION: u8 = b'1';
+const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+const EPOCH_DIGITS: usize = 10;
+const CHECK_DIGITS: usize = 5;
+
+/// A record's place in the hub-wide order: strictly increasing, not gapless, never reused.
+///
+/// Zero is before every record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(u64);
+
+impl Offset {
+    /// Before every record.
+    pub const ZERO: Offset = Offset(0);
+    /// Beyond every record: the largest offset that any storage can hold.
+    pub const MAX: Offset = Offset(i64::MAX as u64);
+
+    /// The offset with this number; larger ones than [`Offset::MAX`] become that.
+    pub const fn new(number: u64) -> Offset {
+        if number > Self::MAX.0 { Self::MAX } else { Offset(number) }
+    }
+
+    /// The number itself.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The offset after this one.
+    #[must_use]
+    pub const fn next(self) -> Offset {
+        Offset::new(self.0 + 1)
+    }
+
+    /// The offset before this one; that of zero is zero.
+    #[must_use]
+    pub const fn previous(self) -> Offset {
+        Offset(self.0.saturating_sub(1))
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The identity of one history of the log: 50 random bits, drawn when a history begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    const BITS: u32 = 50;
+
+    /// The identity of a history that begins now.
+    pub fn random() -> Epoch {
+        Epoch::new(fastrand::u64(..))
+    }
+
+    /// The epoch with this number, cut to its lowest 50 bits.
+    pub const fn new(number: u64) -> Epoch {
+        Epoch(number & ((1 << Self::BITS) - 1))
+    }
+
+    /// The number itself.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// 25 bits that tell a record from another one at the same offset of a copied history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check(u32);
+
+impl Check {
+    const BITS: u32 = 25;
+
+    /// The check with this number, cut to its lowest 25 bits.
+    pub const fn new(number: u32) -> Check {
+        Check(number & ((1 << Self::BITS) - 1))
+    }
+
+    /// The number itself.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// Where a reader is: the `id:` of every event sent, and the `Last-Event-ID` that comes back.
+///
+/// With a check it is a **receipt**, the id of an event that was sent. Without one it is a
+/// **position** (of an opening, a keep-alive, a gap). Clients treat it as opaque.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The history that the offset belongs to.
+    pub epoch: Epoch,
+    /// Everything up to here has been considered for this reader.
+    pub offset: Offset,
+    /// What tells the record at the offset from another, in a receipt.
+    pub check: Option<Check>,
+}
+
+impl Cursor {
+    /// A place between records.
+    pub const fn position(epoch: Epoch, offset: Offset) -> Cursor {
+        Cursor { epoch, offset, check: None }
+    }
+
+    /// The id of an event that was sent.
+    pub const fn receipt(epoch: Epoch, offset: Offset, check: Check) -> Cursor {
+        Cursor { epoch, offset, check: Some(check) }
+    }
+
+    /// Whether this is the id of an event, and not a place between events.
+    pub const fn is_receipt(&self) -> bool {
+        self.check.is_some()
+    }
+
+    /// The cursor as the `id:` of an event.
+    pub fn to_event_id(self) -> EventId {
+        // Base 32 digits and `_` are legal in every id.
+        EventId::new(self.to_string()).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Text::new();
+        text.push(VERSION);
+        text.push_number(self.epoch.0, EPOCH_DIGITS);
+        text.push(b'_');
+        let digits = digits_of(self.offset.0);
+        text.push_number(digits as u64, 1);
+        text.push_number(self.offset.0, digits);
+        if let Some(check) = self.check {
+            text.push(b'_');
+            text.push_number(u64::from(check.0), CHECK_DIGITS);
+        }
+        f.write_str(text.as_str())
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Cursor, CursorError> {
+        parse(text.as_bytes()).ok_or(CursorError)
+    }
+}
+
+/// A text that is no cursor of this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is not a cursor; send back the id of an event exactly as it was received")]
+pub struct CursorError;
+
+fn parse(text: &[u8]) -> Option<Cursor> {
+    let rest = text.strip_prefix(&[VERSION])?;
+    let (epoch, rest) = number(rest, EPOCH_DIGITS)?;
+    let rest = rest.strip_prefix(b"_")?;
+    let (digits, rest) = number(rest, 1)?;
+    let digits = usize::try_from(digits).ok()?;
+    let (offset, rest) = number(rest, digits)?;
+    // One spelling for each offset: no leading zeros, no more than a storage can hold.
+    if digits != digits_of(offset) || offset > Offset::MAX.0 {
+        return None;
+    }
+    let check = match rest.strip_prefix(b"_") {
+        None if rest.is_empty() => None,
+        None => return None,
+        Some(rest) => match number(rest, CHECK_DIGITS)? {
+            (check, []) => Some(Check::new(u32::try_from(check).ok()?)),
+            _ => return None,
+        },
+    };
+    Some(Cursor { epoch: Epoch(epoch), offset: Offset(offset), check })
+}
+
+/// Reads a number of exactly so many digits; `None` if it does not fit 64 bits.
+fn number(text: &[u8], digits: usize) -> Option<(u64, &[u8])> {
+    let (head, rest) = text.split_at_checked(digits)?;
+    let mut number = 0_u64;
+    for byte in head {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'v' => byte - b'a' + 10,
+            _ => return None,
+        };
+        number = number.checked_mul(32)?.checked_add(u64::from(digit))?;
+    }
+    Some((number, rest))
+}
+
+/// How many base 32 digits a number has; one for zero.
+fn digits_of(number: u64) -> usize {
+    let bits = (u64::BITS - number.leading_zeros()).max(1);
+    bits.div_ceil(5) as usize
+}
+
+/// Room for the longest cursor on the stack.
+struct Text {
+    bytes: [u8; Text::BYTES_MAX],
+    len: usize,
+}
+
+impl Text {
+    /// Version, epoch, length of offset, offset, check, and two times `_`.
+    const BYTES_MAX: usize = 1 + EPOCH_DIGITS + 1 + 13 + CHECK_DIGITS + 2;
+
+    fn new() -> Text {
+        Text { bytes: [0; Text::BYTES_MAX], len: 0 }
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    fn push_number(&mut self, number: u64, digits: usize) {
+        for place in (0..digits).rev() {
+            let digit = (number >> (5 * place)) & 31;
+            self.push(DIGITS.get(digit as usize).copied().unwrap_or(b'0'));
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        self.bytes.get(..self.len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_cursor() -> impl Strategy<Value = Cursor> {
+        (any::<u64>(), 0..=Offset::MAX.0, proptest::option::of(any::<u32>())).prop_map(
+            |(epoch, offset, check)| Cursor {
+                epoch: Epoch::new(epoch),
+                offset: Offset(offset),
+                check: check.map(Check::new),
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_is_read_back_as_it_was_written(cursor in any_cursor()) {
+            let text = cursor.to_string();
+            prop_assert_eq!(text.parse::<Cursor>(), Ok(cursor));
+            prop_assert!(text.len() <= Text::BYTES_MAX);
+            prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+        }
+
+        #[test]
+        fn cursors_of_one_epoch_sort_as_text_in_log_order(
+            epoch: u64, a in 0..=Offset::MAX.0, b in 0..=Offset::MAX.0,
+        ) {
+            let spell = |n| Cursor::position(Epoch::new(epoch), Offset(n)).to_string();
+            prop_assert_eq!(spell(a).cmp(&spell(b)), a.cmp(&b));
+        }
+
+        #[test]
+        fn any_text_is_a_cursor_or_an_error_but_never_a_panic(text: String) {
+            if let Ok(cursor) = text.parse::<Cursor>() {
+                prop_assert_eq!(cursor.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn a_cursor_cut_short_is_never_read_as_another_receipt(cursor in any_cursor()) {
+            let text = cursor.to_string();
+            for end in 0..text.len() {
+                if let Ok(other) = text[..end].parse::<Cursor>() {
+                    prop_assert_eq!(other.offset, cursor.offset);
+                    prop_assert!(!other.is_receipt());
+                }
+            }
+        }
+    }
+}

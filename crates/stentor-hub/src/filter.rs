@@ -1,0 +1,230 @@
+//! What a subscription asks for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::topic::{TopicError, TopicName, check_text};
+
+/// One exact topic, or every topic that a pattern matches.
+///
+/// In a pattern a segment `*` stands for one segment and a last segment `**` for one or more. No
+/// wildcard in first place matches a name under `$`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TopicFilter {
+    /// The topic of this name.
+    Exact(TopicName),
+    /// The topics that the pattern matches.
+    Glob(Glob),
+}
+
+/// A pattern with at least one wildcard.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Glob {
+    text: Box<str>,
+}
+
+impl TopicFilter {
+    /// Whether the filter asks for the topic of this name.
+    pub fn matches(&self, topic: &TopicName) -> bool {
+        match self {
+            TopicFilter::Exact(name) => name == topic,
+            TopicFilter::Glob(glob) => glob.matches(topic.as_str()),
+        }
+    }
+
+    /// The filter as it was written.
+    pub fn as_str(&self) -> &str {
+        match self {
+            TopicFilter::Exact(name) => name.as_str(),
+            TopicFilter::Glob(glob) => &glob.text,
+        }
+    }
+}
+
+impl Glob {
+    fn matches(&self, name: &str) -> bool {
+        if self.text.starts_with('*') && name.starts_with('$') {
+            return false;
+        }
+        let mut names = name.split('/');
+        for segment in self.text.split('/') {
+            match (segment, names.next()) {
+                (_, None) => return false,
+                ("**", Some(_)) => return true,
+                ("*", Some(_)) => {}
+                (literal, Some(name)) if literal == name => {}
+                _ => return false,
+            }
+        }
+        names.next().is_none()
+    }
+
+    /// What every matching name begins with: the text before the first wildcard segment.
+    pub fn literal_prefix(&self) -> &str {
+        let mut end = 0;
+        for segment in self.text.split('/') {
+            if matches!(segment, "*" | "**") {
+                break;
+            }
+            end += segment.len() + 1;
+        }
+        self.text.get(..end).unwrap_or_default()
+    }
+}
+
+impl FromStr for TopicFilter {
+    type Err = TopicError;
+
+    fn from_str(text: &str) -> Result<TopicFilter, TopicError> {
+        check_text(text)?;
+        let mut glob = false;
+        let mut rest = false;
+        for segment in text.split('/') {
+            if rest {
+                return Err(TopicError::RestNotLast);
+            }
+            glob |= matches!(segment, "*" | "**");
+            rest = segment == "**";
+        }
+        if glob {
+            Ok(TopicFilter::Glob(Glob { text: text.into() }))
+        } else {
+            TopicName::new(text).map(TopicFilter::Exact)
+        }
+    }
+}
+
+impl fmt::Display for TopicFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The filters of one subscription: 1 to 64, each once. An event matched by several is sent once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Filters {
+    exact: Vec<TopicName>,
+    globs: Vec<TopicFilter>,
+}
+
+impl Filters {
+    /// The most filters of one subscription.
+    pub const MAX: usize = 64;
+
+    /// The filters of a subscription; repeated ones count once.
+    pub fn new(filters: impl IntoIterator<Item = TopicFilter>) -> Result<Filters, FiltersError> {
+        let mut all = Filters { exact: Vec::new(), globs: Vec::new() };
+        for filter in filters {
+            match filter {
+                TopicFilter::Exact(name) if all.exact.contains(&name) => {}
+                TopicFilter::Exact(name) => all.exact.push(name),
+                glob if all.globs.contains(&glob) => {}
+                glob => all.globs.push(glob),
+            }
+            if all.len() > Self::MAX {
+                return Err(FiltersError::TooMany);
+            }
+        }
+        if all.len() == 0 { Err(FiltersError::None) } else { Ok(all) }
+    }
+
+    /// The filter of one exact topic.
+    pub fn topic(name: TopicName) -> Filters {
+        Filters { exact: vec![name], globs: Vec::new() }
+    }
+
+    /// Whether any filter asks for this topic.
+    pub fn matches(&self, topic: &TopicName) -> bool {
+        self.exact.contains(topic) || self.globs.iter().any(|glob| glob.matches(topic))
+    }
+
+    /// The exact names among the filters.
+    pub fn exact(&self) -> &[TopicName] {
+        &self.exact
+    }
+
+    /// The patterns among the filters.
+    pub fn globs(&self) -> &[TopicFilter] {
+        &self.globs
+    }
+
+    /// All filters as they were written, exact names first.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let exact = self.exact.iter().map(TopicName::as_str);
+        exact.chain(self.globs.iter().map(TopicFilter::as_str))
+    }
+
+    fn len(&self) -> usize {
+        self.exact.len() + self.globs.len()
+    }
+}
+
+/// Why filters do not make a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FiltersError {
+    /// There is none.
+    #[error("no topic was asked for; name at least one")]
+    None,
+    /// More than [`Filters::MAX`].
+    #[error("more than {} topics were asked for; use a pattern such as `news/*`, or several streams", Filters::MAX)]
+    TooMany,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(filter: &str, name: &str) -> bool {
+        filter.parse::<TopicFilter>().unwrap().matches(&name.parse().unwrap())
+    }
+
+    #[test]
+    fn one_star_stands_for_one_segment() {
+        assert!(matches("news/*", "news/today"));
+        assert!(matches("*/b/*", "a/b/c"));
+        assert!(matches("news/*", "news/"));
+        assert!(!matches("news/*", "news"));
+        assert!(!matches("news/*", "news/a/b"));
+        assert!(!matches("*", "a/b"));
+    }
+
+    #[test]
+    fn two_stars_stand_for_one_or_more_last_segments() {
+        assert!(matches("news/**", "news/a"));
+        assert!(matches("news/**", "news/a/b/c"));
+        assert!(matches("**", "anything/at/all"));
+        assert!(!matches("news/**", "news"));
+        assert_eq!("a/**/b".parse::<TopicFilter>(), Err(TopicError::RestNotLast));
+    }
+
+    #[test]
+    fn no_wildcard_in_first_place_matches_a_reserved_name() {
+        assert!(!matches("*", "$sys"));
+        assert!(!matches("**", "$sys/a"));
+        assert!(matches("$sys/*", "$sys/a"));
+        assert!(matches("$sys", "$sys"));
+    }
+
+    #[test]
+    fn a_star_within_a_segment_is_a_letter_like_any_other() {
+        assert!(matches("a*", "a*"));
+        assert!(!matches("a*", "ab"));
+    }
+
+    #[test]
+    fn the_literal_prefix_ends_before_the_first_wildcard() {
+        for (filter, prefix) in [("a/b/*", "a/b/"), ("*", ""), ("a/*/b", "a/"), ("x/**", "x/")] {
+            let Ok(TopicFilter::Glob(glob)) = filter.parse() else { panic!("{filter}") };
+            assert_eq!(glob.literal_prefix(), prefix);
+        }
+    }
+
+    #[test]
+    fn a_subscription_has_1_to_64_filters() {
+        let names = |n: usize| (0..n).map(|i| format!("t{i}").parse().unwrap());
+        assert_eq!(Filters::new([]), Err(FiltersError::None));
+        assert!(Filters::new(names(64)).is_ok());
+        assert_eq!(Filters::new(names(65)), Err(FiltersError::TooMany));
+        assert!(Filters::new(names(64).chain(names(64))).is_ok(), "repeated ones count once");
+    }
+}

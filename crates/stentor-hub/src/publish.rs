@@ -1,0 +1,204 @@
+//! What a publisher hands in, and what it gets back.
+
+use std::time::Duration;
+
+use stentor_sse::Event;
+
+use crate::cursor::Cursor;
+use crate::record::{Attributes, Body};
+use crate::storage::{KeyHash, KeyName, Outcome, StorageError, Upload};
+use crate::topic::TopicName;
+
+/// One publish: one or more entries that are appended all or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// What is appended, in this order; at least one.
+    pub entries: Vec<Entry>,
+    /// What makes a repeat of it harmless.
+    pub key: Option<Key>,
+}
+
+/// One record to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it goes.
+    pub topic: TopicName,
+    /// An event or an end. A storage refuses [`Body::Deleted`] here.
+    pub body: Body,
+    /// What a protocol adapter keeps with it.
+    pub attributes: Attributes,
+}
+
+impl Publish {
+    /// The publish of one event.
+    ///
+    /// ```
+    /// use stentor_hub::{Publish, TopicName};
+    /// use stentor_sse::Event;
+    ///
+    /// let publish = Publish::event(TopicName::new("news")?, Event::new("hello"));
+    /// # Ok::<(), stentor_hub::TopicError>(())
+    /// ```
+    pub fn event(topic: TopicName, event: Event) -> Publish {
+        Publish::of(topic, Body::Event(event))
+    }
+
+    /// The publish of an end: after it the topic takes no events until it is deleted.
+    pub fn end(topic: TopicName, reason: impl Into<String>) -> Publish {
+        Publish::of(topic, Body::End { reason: reason.into() })
+    }
+
+    /// The same publish with one more entry.
+    #[must_use]
+    pub fn and(mut self, entry: Entry) -> Publish {
+        self.entries.push(entry);
+        self
+    }
+
+    /// The same publish under an idempotency key.
+    #[must_use]
+    pub fn with_key(mut self, key: Key) -> Publish {
+        self.key = Some(key);
+        self
+    }
+
+    fn of(topic: TopicName, body: Body) -> Publish {
+        Publish { entries: vec![Entry::new(topic, body)], key: None }
+    }
+}
+
+impl Entry {
+    /// An entry without attributes.
+    pub fn new(topic: TopicName, body: Body) -> Entry {
+        Entry { topic, body, attributes: Attributes::default() }
+    }
+}
+
+/// What makes a repeated publish harmless.
+///
+/// Two publishes are the same if scope, publisher and name agree within the window; what they hold
+/// must then agree too, which their hashes tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The topic, or `None` for a batch over several topics.
+    pub scope: Option<TopicName>,
+    /// Who publishes; empty where nobody is told apart.
+    pub publisher: String,
+    /// The key that the publisher chose.
+    pub name: String,
+    /// How long the key is remembered after it was last used.
+    pub window: Duration,
+    /// What is published under it.
+    pub content: KeyContent,
+}
+
+/// What stands behind a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyContent {
+    /// The whole publish.
+    Whole(KeyHash),
+    /// One event of a streamed upload, which is published only if it is the next one that is missing.
+    Part {
+        /// How many events of the upload come before it.
+        index: u64,
+        /// The running hash of these.
+        before: KeyHash,
+        /// The running hash with this event.
+        after: KeyHash,
+    },
+}
+
+impl Key {
+    /// The key without its content, by which a storage finds it.
+    pub fn to_name(&self) -> KeyName {
+        KeyName {
+            scope: self.scope.clone(),
+            publisher: self.publisher.clone(),
+            name: self.name.clone(),
+            upload: matches!(self.content, KeyContent::Part { .. }),
+        }
+    }
+
+    /// What becomes of a publish under this key, given what is stored under it; `None` if it is to
+    /// be appended. The same rule for every storage.
+    pub fn check(&self, stored: Option<Upload>) -> Option<Outcome> {
+        let repeat = |stored: Upload| Outcome::Repeat { first: stored.first, last: stored.last };
+        match (&self.content, stored) {
+            (KeyContent::Whole(_), None) => None,
+            (KeyContent::Whole(hash), Some(stored)) if *hash == stored.hash => Some(repeat(stored)),
+            (KeyContent::Whole(_), Some(_)) => Some(Outcome::Differs),
+            (KeyContent::Part { index, before, after }, stored) => {
+                let count = stored.map_or(0, |stored| stored.count);
+                match stored {
+                    // The end of the stored part is where contents can be compared.
+                    Some(stored) if index + 1 == count && *after != stored.hash => Some(Outcome::Differs),
+                    Some(stored) if *index < count => Some(repeat(stored)),
+                    Some(stored) if *index == count && *before == stored.hash => None,
+                    None if *index == 0 => None,
+                    _ => Some(Outcome::Differs),
+                }
+            }
+        }
+    }
+}
+
+/// A publish that is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The id of the first record.
+    pub first: Cursor,
+    /// The id of the last record.
+    pub last: Cursor,
+    /// Whether an earlier publish under the same key put it there, and nothing was added now.
+    pub repeat: bool,
+}
+
+/// Why a publish is not in the log. Nothing of it was appended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The topic takes no more events.
+    #[error("the topic {topic:?} has ended; delete it to begin it anew, or publish to another one")]
+    Ended {
+        /// The topic.
+        topic: TopicName,
+        /// The id of its end.
+        end: Cursor,
+    },
+    /// The key was used for something else.
+    #[error("this idempotency key was used for another event; use a new key for each event")]
+    KeyReused,
+    /// More data than an event may have.
+    #[error("the event has {bytes} bytes of data; at most {limit} are allowed")]
+    EventTooLarge {
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// More bytes on the wire than a frame may have.
+    #[error("the event would take {bytes} bytes on the wire; at most {limit} are allowed")]
+    FrameTooLarge {
+        /// How many it would take.
+        bytes: usize,
+        /// How many it may take.
+        limit: usize,
+    },
+    /// The name is one of the server's own.
+    #[error("names under `$` are reserved; publish {topic:?} under another name")]
+    Reserved {
+        /// The topic.
+        topic: TopicName,
+    },
+    /// The reason of an end is longer than [`END_REASON_BYTES_MAX`](crate::END_REASON_BYTES_MAX).
+    #[error("the reason of an end has {bytes} bytes; at most {} are allowed", crate::END_REASON_BYTES_MAX)]
+    ReasonTooLong {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// A publish without entries.
+    #[error("there is nothing to publish; give at least one event")]
+    Nothing,
+    /// The log cannot be written now.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}

@@ -1,0 +1,81 @@
+//! The time of a record.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Microseconds since 1970-01-01T00:00:00Z, shown and read as RFC 3339.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// What the machine's clock says.
+    pub fn now() -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// The time so many microseconds after 1970 began (before it, if negative).
+    pub const fn from_micros(micros: i64) -> Timestamp {
+        Timestamp(micros)
+    }
+
+    /// Microseconds since 1970 began.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// The time so much later, at most the last one that can be told.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(time) => write!(f, "{time:.6}"),
+            Err(_) => f.write_str("9999-12-30T22:00:00.999999Z"),
+        }
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Timestamp, TimestampError> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
+        Ok(Timestamp(time.as_microsecond()))
+    }
+}
+
+/// A text that is no point in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is not a time; write it as RFC 3339 with its offset, such as 2026-11-21T08:30:00Z")]
+pub struct TimestampError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_shown_with_its_fraction_and_read_back() {
+        let time = Timestamp::from_micros(1_700_000_000_000_001);
+        assert_eq!(time.to_string(), "2023-11-14T22:13:20.000001Z");
+        assert_eq!(time.to_string().parse(), Ok(time));
+        assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn another_offset_names_the_same_moment() {
+        let time: Timestamp = "2023-11-14T23:13:20+01:00".parse().unwrap();
+        assert_eq!(time, Timestamp::from_micros(1_700_000_000_000_000));
+    }
+
+    #[test]
+    fn a_date_without_an_offset_is_refused() {
+        assert_eq!("2023-11-14".parse::<Timestamp>(), Err(TimestampError));
+        assert_eq!("2023-11-14T22:13:20".parse::<Timestamp>(), Err(TimestampError));
+    }
+}

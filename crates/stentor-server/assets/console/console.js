@@ -1,0 +1,129 @@
+// The console: what is watched stands in the fragment, and everything else follows from it.
+
+import { filtersOf, fragmentOf, hasPath, isGlob, starts, topicPath } from "/console/address.js";
+import { showLines, startLines } from "/console/lines.js";
+import { addEvent, addMark, clearLog, pauseLog, resetLog } from "/console/log.js";
+import { problemOf } from "/console/problem.js";
+import { aimAt, draft, startPublish } from "/console/publish.js";
+import { watch } from "/console/stream.js";
+import { markTopics, refreshTopics, startTopics } from "/console/topics.js";
+
+const byId = (id) => document.getElementById(id);
+
+let filters = [];
+let start = "last";
+
+function follow() {
+  filters = filtersOf(location.hash);
+  const [only] = filters;
+  const one = filters.length === 1 && !isGlob(only);
+  document.title = filters.length ? `${filters.join(", ")} · Stentor` : "Stentor";
+  byId("watch-topic").value = filters.length === 1 ? only : "";
+  byId("delete").disabled = !one || !hasPath(only);
+  if (one) aimAt(only);
+  showWatched();
+  markTopics(filters);
+  showLines(filters, draft());
+  begin();
+}
+
+function begin() {
+  for (const name of Object.keys(starts)) byId(`watch-${name}`).setAttribute("aria-pressed", String(name === start));
+  const hint = filters.length ? "Nothing has arrived yet. New events appear here." : "Choose a topic, or name one above.";
+  resetLog({ hint, withTopic: filters.length > 1 || filters.some(isGlob) });
+  watch(filters, starts[start], {
+    onevent: addEvent,
+    ongap: (gap, id) => addMark("gap", gapWords(gap), id),
+    onend: (end, id) => addMark("end", endWords(end), id),
+    onstate: showState,
+  });
+}
+
+function gapWords({ reason, topics = [] }) {
+  const why = {
+    unreadable: "the place where reading stopped cannot be read",
+    epoch: "this is another history of the log",
+    future: "the place where reading stopped is beyond the log",
+    trimmed: "retention has removed events",
+    deleted: "a topic was deleted",
+  };
+  const where = topics.length ? ` (${topics.join(", ")})` : "";
+  return `Gap: events are missing here, ${why[reason] ?? reason}${where}`;
+}
+
+const endWords = ({ topic, reason }) => `End of ${topic}${reason ? `: ${reason}` : ""}`;
+
+function showState(state, words) {
+  byId("state").dataset.state = state;
+  byId("state").textContent = words;
+}
+
+function showWatched() {
+  const chips = filters.length < 2 ? [] : filters.map((filter) => {
+    const chip = document.createElement("li");
+    const remove = document.createElement("button");
+    remove.type = "button";
+    remove.textContent = "×";
+    remove.setAttribute("aria-label", `Stop watching ${filter}`);
+    remove.addEventListener("click", () => go(filters.filter((other) => other !== filter)));
+    chip.append(filter, remove);
+    return chip;
+  });
+  byId("watched").replaceChildren(...chips);
+}
+
+function go(next) {
+  location.hash = fragmentOf(next);
+}
+
+byId("watch-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = byId("watch-topic").value;
+  go(name ? [name] : []);
+});
+
+byId("watch-add").addEventListener("click", () => {
+  const name = byId("watch-topic").value;
+  if (name) go([...filters, name]);
+});
+
+for (const name of Object.keys(starts)) {
+  byId(`watch-${name}`).addEventListener("click", () => {
+    start = name;
+    begin();
+  });
+}
+
+byId("pause").addEventListener("click", ({ currentTarget }) => {
+  const pause = currentTarget.getAttribute("aria-pressed") !== "true";
+  currentTarget.setAttribute("aria-pressed", String(pause));
+  pauseLog(pause);
+});
+
+byId("clear").addEventListener("click", clearLog);
+
+// A watched topic that was over and takes an event was deleted and is born again: watch it again.
+function published(topic) {
+  refreshTopics();
+  if (byId("state").dataset.state === "ended" && filters.includes(topic)) begin();
+}
+
+byId("delete").addEventListener("click", () => {
+  byId("delete-name").textContent = filters[0];
+  byId("delete-dialog").returnValue = "keep";
+  byId("delete-dialog").showModal();
+});
+
+byId("delete-dialog").addEventListener("close", async ({ target }) => {
+  if (target.returnValue !== "delete") return;
+  const name = byId("delete-name").textContent;
+  const response = await fetch(topicPath(name), { method: "DELETE" }).catch((error) => error);
+  if (!response.ok) byId("topics-note").textContent = response.status ? await problemOf(response) : response.message;
+  else refreshTopics();
+});
+
+addEventListener("hashchange", follow);
+startLines();
+startPublish({ onchange: () => showLines(filters, draft()), onpublished: published });
+startTopics();
+follow();
