@@ -1,18 +1,64 @@
-//! Topics as logs, subscribers as cursors.
+//! Topics as logs, subscribers as cursors: the hub of the Stentor event server.
+//!
+//! Publishing appends a record to the log, the log's tail moves, and every subscriber reads from
+//! its own cursor to the tail. Catch-up after a reconnect and live delivery are the same loop over
+//! the same log, so there is no seam in which an event could be lost, doubled or reordered.
+//!
+//! ```
+//! use stentor_hub::{Filters, Hub, Start, Subscribed, TopicName};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let hub = Hub::memory();
+//! let news = TopicName::new("news")?;
+//! hub.send(&news, "hello").await?;
+//!
+//! let filters = Filters::topic(news);
+//! let Subscribed::Open(mut reader) = hub.subscribe(filters, Start::Earliest).await? else { return Ok(()) };
+//! let batch = reader.next().await?.unwrap_or_default();
+//! assert_eq!(batch.records[0].event().map(|event| event.data()), Some("hello"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The path of one event through this crate, file by file: [`Publish`] (`publish.rs`) ->
+//! [`Hub::publish`] (`hub.rs`) -> group commit (`commit.rs`) -> [`Storage::append`](storage::Storage)
+//! (`storage/`) -> [`Record`] at an [`Offset`] -> the live window (`window.rs`), which wakes the
+//! [`Consumer`]s that asked for its topic -> each [`Subscription`] reads from its [`Cursor`] -> the
+//! record's frame in one [`Form`], encoded once.
 
+mod commit;
+mod consumer;
 mod cursor;
 mod filter;
 mod form;
+mod gap;
+mod history;
+mod hub;
 mod publish;
 mod record;
+mod start;
 pub mod storage;
+mod subscription;
 mod timestamp;
 mod topic;
+mod window;
 
+pub use stentor_sse::{Event, EventType, Frame};
+
+pub use crate::consumer::Consumer;
 pub use crate::cursor::{Check, Cursor, CursorError, Epoch, Offset};
 pub use crate::filter::{Filters, FiltersError, Glob, TopicFilter};
 pub use crate::form::{END_EVENT, EventObject, Form};
-pub use crate::publish::{Entry, Key, KeyContent, Publish, PublishError, Published};
+pub use crate::gap::{CURSOR_EVENT, GAP_EVENT, Gap, GapReason};
+pub use crate::history::{HistoryError, HistoryPage, HistoryRequest};
+pub use crate::hub::{Hub, Subscribed};
+pub use crate::publish::{
+    EVENT_BYTES_MAX, Entry, FRAME_BYTES_MAX, Key, KeyContent, Publish, PublishError, Published,
+};
 pub use crate::record::{Attributes, Body, END_REASON_BYTES_MAX, Record};
+pub use crate::start::{Start, SubscribeError};
+pub use crate::storage::{MemoryStorage, StorageError, TopicInfo, TopicsQuery};
+pub use crate::subscription::{Batch, Opening, Progress, Subscription};
 pub use crate::timestamp::{Timestamp, TimestampError};
 pub use crate::topic::{TopicError, TopicName};

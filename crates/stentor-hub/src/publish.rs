@@ -5,7 +5,7 @@ use std::time::Duration;
 use stentor_sse::Event;
 
 use crate::cursor::Cursor;
-use crate::record::{Attributes, Body};
+use crate::record::{Attributes, Body, END_REASON_BYTES_MAX};
 use crate::storage::{KeyHash, KeyName, Outcome, StorageError, Upload};
 use crate::topic::TopicName;
 
@@ -60,6 +60,11 @@ impl Publish {
     pub fn with_key(mut self, key: Key) -> Publish {
         self.key = Some(key);
         self
+    }
+
+    /// The bytes of its text.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.body.bytes()).sum()
     }
 
     fn of(topic: TopicName, body: Body) -> Publish {
@@ -201,4 +206,68 @@ pub enum PublishError {
     /// The log cannot be written now.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+/// The most data of an event: 8 MiB.
+pub const EVENT_BYTES_MAX: usize = 8 << 20;
+
+/// The most bytes of a record on the wire, in any form: 16 MiB.
+pub const FRAME_BYTES_MAX: usize = 16 << 20;
+
+impl Publish {
+    /// Whether it may be handed to a storage.
+    pub(crate) fn validate(&self) -> Result<(), PublishError> {
+        if self.entries.is_empty() {
+            return Err(PublishError::Nothing);
+        }
+        self.entries.iter().try_for_each(Entry::validate)
+    }
+}
+
+impl Entry {
+    fn validate(&self) -> Result<(), PublishError> {
+        if self.topic.is_reserved() {
+            return Err(PublishError::Reserved { topic: self.topic.clone() });
+        }
+        match &self.body {
+            Body::Event(event) => check_size(event),
+            Body::End { reason } if reason.len() > END_REASON_BYTES_MAX => {
+                Err(PublishError::ReasonTooLong { bytes: reason.len() })
+            }
+            Body::End { .. } => Ok(()),
+            Body::Deleted => Err(PublishError::Nothing),
+        }
+    }
+}
+
+fn check_size(event: &Event) -> Result<(), PublishError> {
+    /// The most that a byte of data becomes on the wire: a line break is `\ndata: `, a control
+    /// character in JSON `\u0000`.
+    const GROWTH_MAX: usize = 7;
+    /// Id, type, topic and time of any record, and then some.
+    const FIELDS_MAX: usize = 64 << 10;
+    let data = event.data();
+    if data.len() > EVENT_BYTES_MAX {
+        return Err(PublishError::EventTooLarge { bytes: data.len(), limit: EVENT_BYTES_MAX });
+    }
+    if data.len() * GROWTH_MAX + FIELDS_MAX <= FRAME_BYTES_MAX {
+        return Ok(());
+    }
+    let lines = data.bytes().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let plain = data.len() + lines * "\ndata: ".len();
+    let json: usize = data.bytes().map(escaped_bytes).sum();
+    let bytes = plain.max(json) + FIELDS_MAX;
+    if bytes > FRAME_BYTES_MAX {
+        return Err(PublishError::FrameTooLarge { bytes, limit: FRAME_BYTES_MAX });
+    }
+    Ok(())
+}
+
+/// How many bytes a byte takes in a JSON string.
+fn escaped_bytes(byte: u8) -> usize {
+    match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    }
 }

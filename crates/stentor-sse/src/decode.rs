@@ -133,19 +133,11 @@ impl Decoder {
     }
 
     /// Whether the stream, if it ended now, would lose something: a line without its end, or a block
-    /// without its blank line.
+    /// without its blank line. A failed decoder always says so.
     pub fn is_mid_block(&self) -> bool {
-        self.lines.is_mid_line() || self.block.has_begun()
+        self.failed || self.lines.is_mid_line() || self.block.has_begun()
     }
 
-    fn fail(&mut self, input: &mut &[u8]) -> DecodeError {
-        *input = &[];
-        self.failed = true;
-        DecodeError::TooLong { limit: self.limit }
-    }
-}
-
-impl Decoder {
     fn take_line(&mut self, line: &[u8]) -> Result<Option<Item>, LineTooLong> {
         if line.is_empty() {
             return Ok(self.end_block());
@@ -179,6 +171,12 @@ impl Decoder {
             id.as_str().clone_into(&mut self.last_event_id);
         }
         block.into_item()
+    }
+
+    fn fail(&mut self, input: &mut &[u8]) -> DecodeError {
+        *input = &[];
+        self.failed = true;
+        DecodeError::TooLong { limit: self.limit }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What goes out on the wire, byte for byte.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::time::Duration;
 
 use stentor_sse::{

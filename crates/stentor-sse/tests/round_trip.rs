@@ -1,5 +1,7 @@
 //! Any event comes back as it went out, however the stream is cut, and any bytes can be read.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
 use std::time::Duration;
 
 use proptest::collection::vec;

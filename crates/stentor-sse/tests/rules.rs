@@ -1,5 +1,7 @@
 //! The rules of reading, P1 to P20. A table for each: what is sent, what comes out, however it is cut.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::time::Duration;
 
 use stentor_sse::{DecodeError, Decoder, Event, EventId, EventType, Item};

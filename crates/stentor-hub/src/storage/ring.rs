@@ -38,6 +38,11 @@ impl Ring {
         Some(record)
     }
 
+    /// Takes the oldest record out, but never the only one.
+    pub(crate) fn pop_unless_last(&mut self) -> Option<Arc<Record>> {
+        if self.records.len() > 1 { self.pop() } else { None }
+    }
+
     /// Takes out what a topic holds up to an offset.
     pub(crate) fn remove(&mut self, topic: &TopicName, through: Offset) -> Vec<Arc<Record>> {
         let Some(of_topic) = self.topics.get_mut(topic) else { return Vec::new() };

@@ -5,7 +5,7 @@ import { showLines, startLines } from "/console/lines.js";
 import { addEvent, addMark, clearLog, pauseLog, resetLog } from "/console/log.js";
 import { problemOf } from "/console/problem.js";
 import { aimAt, draft, startPublish } from "/console/publish.js";
-import { watch } from "/console/stream.js";
+import { watch, watchOn } from "/console/stream.js";
 import { markTopics, refreshTopics, startTopics } from "/console/topics.js";
 
 const byId = (id) => document.getElementById(id);
@@ -102,10 +102,10 @@ byId("pause").addEventListener("click", ({ currentTarget }) => {
 
 byId("clear").addEventListener("click", clearLog);
 
-// A watched topic that was over and takes an event was deleted and is born again: watch it again.
-function published(topic) {
+// A watched topic that was over and takes an event was deleted and is born again.
+function published({ topic, end }) {
   refreshTopics();
-  if (byId("state").dataset.state === "ended" && filters.includes(topic)) begin();
+  if (!end && byId("state").dataset.state === "ended" && filters.includes(topic)) watchOn();
 }
 
 byId("delete").addEventListener("click", () => {

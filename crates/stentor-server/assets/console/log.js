@@ -16,6 +16,12 @@ let received = 0;
 let paused = false;
 let showsTopic = false;
 let scheduled = false;
+let following = true; // the newest row is in sight, and is to stay so
+
+list.addEventListener("scroll", () => {
+  following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+});
+new ResizeObserver(keepUp).observe(list);
 
 /** Empties the list; `hint` is shown until the first row, `withTopic` names each row's topic. */
 export function resetLog({ hint, withTopic }) {
@@ -29,6 +35,7 @@ export function clearLog() {
   rows = [];
   waiting = [];
   received = 0;
+  following = true;
   list.replaceChildren();
   tell();
 }
@@ -71,14 +78,17 @@ function schedule() {
 
 function flush() {
   if (waiting.length === 0) return;
-  const follow = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   const added = waiting.map(({ build, size }) => ({ element: build(), size }));
   waiting = [];
   list.append(...added.map(({ element }) => element));
   rows.push(...added);
   for (const { element } of trim(rows)) element.remove();
-  if (follow) list.scrollTop = list.scrollHeight;
+  keepUp();
   tell();
+}
+
+function keepUp() {
+  if (following) list.scrollTop = list.scrollHeight;
 }
 
 // Removes the oldest entries beyond the bounds, and returns them. The newest always stays.

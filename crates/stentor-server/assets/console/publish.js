@@ -13,7 +13,7 @@ const answer = document.getElementById("publish-answer");
 
 let sending = false;
 
-/** Calls `onchange()` when the box changes and `onpublished(topic)` when something was published. */
+/** Calls `onchange()` when the box changes and `onpublished(draft)` when it was published. */
 export function startPublish({ onchange, onpublished }) {
   form.addEventListener("input", onchange);
   form.addEventListener("submit", async (event) => {
@@ -24,7 +24,7 @@ export function startPublish({ onchange, onpublished }) {
     try {
       const event = draft();
       await send(event);
-      onpublished(event.topic);
+      onpublished(event);
       onchange();
     } catch (error) {
       say("refused", error.message);

@@ -21,6 +21,13 @@ export function watch(filters, start, handlers) {
   else handlers.onstate("idle", "not watching");
 }
 
+/** Goes on with a stream that was over, behind what it had read. */
+export function watchOn() {
+  current?.close();
+  current?.ended.clear();
+  current?.open();
+}
+
 addEventListener("pagehide", () => current?.close());
 addEventListener("pageshow", (event) => event.persisted && current?.open());
 

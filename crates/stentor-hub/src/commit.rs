@@ -1,0 +1,207 @@
+//! Group commit: publishes that come while an append is in flight go together in the next one.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_core::future::BoxFuture;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::publish::Publish;
+use crate::storage::{Outcome, Storage, StorageError};
+use crate::timestamp::Timestamp;
+
+/// Publishes that may wait for the log at once; more wait for room.
+const WAITING_MAX: u32 = 16_384;
+/// Publishes of one append.
+const BATCH_PUBLISHES_MAX: usize = 4_096;
+/// Bytes of one append, but for a single group that is larger.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Batches that a publisher appends for others before a task takes over.
+const ROUNDS_MAX: usize = 16;
+
+type Outcomes = Result<Vec<Outcome>, StorageError>;
+
+/// Brings publishes to the storage, with one append in flight at a time.
+///
+/// Whoever comes first appends; if the storage answers at once (memory), nobody is woken. If it
+/// does not, a task of the calling runtime sees the append through, so that a publisher who gives
+/// up hurts nobody.
+#[derive(Clone)]
+pub(crate) struct Committer(Arc<Inner>);
+
+struct Inner {
+    storage: Arc<dyn Storage>,
+    queue: Mutex<Queue>,
+    room: Semaphore,
+    failure: watch::Sender<Option<StorageError>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    in_flight: bool,
+    waiting: std::collections::VecDeque<Group>,
+}
+
+/// What one publisher hands in at once.
+struct Group {
+    publishes: Vec<Publish>,
+    reply: oneshot::Sender<Outcomes>,
+}
+
+impl Committer {
+    pub(crate) fn new(storage: Arc<dyn Storage>) -> Committer {
+        Committer(Arc::new(Inner {
+            storage,
+            queue: Mutex::default(),
+            room: Semaphore::new(WAITING_MAX as usize),
+            failure: watch::Sender::new(None),
+        }))
+    }
+
+    /// Appends publishes, in order, together with what others hand in at the same time.
+    pub(crate) async fn commit(&self, publishes: Vec<Publish>) -> Outcomes {
+        let permits = u32::try_from(publishes.len()).unwrap_or(u32::MAX).min(WAITING_MAX);
+        let _room = self.0.room.acquire_many(permits).await.map_err(|_| closed())?;
+        let (reply, outcomes) = oneshot::channel();
+        let group = Group { publishes, reply };
+        let first = {
+            let mut queue = self.0.queue();
+            queue.waiting.push_back(group);
+            !std::mem::replace(&mut queue.in_flight, true)
+        };
+        if first {
+            self.append_waiting();
+        }
+        outcomes.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Waits until the storage has failed for good, and says how.
+    pub(crate) async fn failed(&self) -> StorageError {
+        let mut failure = self.0.failure.subscribe();
+        loop {
+            if let Some(error) = &*failure.borrow_and_update() {
+                return error.clone();
+            }
+            if failure.changed().await.is_err() {
+                return closed();
+            }
+        }
+    }
+
+    /// Appends what waits: here while the storage answers at once, else in a task.
+    fn append_waiting(&self) {
+        for _ in 0..ROUNDS_MAX {
+            let Some(mut flight) = Flight::take_off(&self.0) else { return };
+            if flight.poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                tokio::spawn(flight.see_through());
+                return;
+            }
+        }
+        if let Some(flight) = Flight::take_off(&self.0) {
+            tokio::spawn(flight.see_through());
+        }
+    }
+}
+
+fn closed() -> StorageError {
+    StorageError::Unavailable { reason: "the hub is closing".to_owned() }
+}
+
+impl Inner {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The append that is in flight. Dropped early (a runtime shuts down), it answers its publishers
+/// with an error and lets the next one take off.
+struct Flight {
+    inner: Arc<Inner>,
+    groups: Vec<(usize, oneshot::Sender<Outcomes>)>,
+    append: BoxFuture<'static, Outcomes>,
+    landed: bool,
+}
+
+impl Flight {
+    /// Takes what waits, up to the bounds of a batch; with nothing waiting, nothing is in flight.
+    fn take_off(inner: &Arc<Inner>) -> Option<Flight> {
+        let mut publishes = Vec::new();
+        let mut groups = Vec::new();
+        {
+            let mut queue = inner.queue();
+            let mut bytes = 0;
+            while let Some(group) = queue.waiting.front() {
+                bytes += group.publishes.iter().map(Publish::bytes).sum::<usize>();
+                let count = publishes.len() + group.publishes.len();
+                if !groups.is_empty() && (count > BATCH_PUBLISHES_MAX || bytes > BATCH_BYTES_MAX) {
+                    break;
+                }
+                let Some(group) = queue.waiting.pop_front() else { break };
+                groups.push((group.publishes.len(), group.reply));
+                publishes.extend(group.publishes);
+            }
+            queue.in_flight = !groups.is_empty();
+        }
+        if groups.is_empty() {
+            return None;
+        }
+        let storage = Arc::clone(&inner.storage);
+        let append = Box::pin(async move { storage.append(publishes, Timestamp::now()).await });
+        Some(Flight { inner: Arc::clone(inner), groups, append, landed: false })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let outcomes = std::task::ready!(self.append.as_mut().poll(cx));
+        self.landed = true;
+        self.answer(outcomes);
+        Poll::Ready(())
+    }
+
+    /// Waits for this append, and makes the ones that gather behind it.
+    async fn see_through(self) {
+        let mut flight = self;
+        loop {
+            std::future::poll_fn(|cx| flight.poll(cx)).await;
+            let inner = Arc::clone(&flight.inner);
+            match Flight::take_off(&inner) {
+                Some(next) => flight = next,
+                None => return,
+            }
+        }
+    }
+
+    fn answer(&mut self, outcomes: Outcomes) {
+        match outcomes {
+            Ok(outcomes) => {
+                let mut outcomes = outcomes.into_iter();
+                for (count, reply) in self.groups.drain(..) {
+                    // A publisher that left does not hear what became of its events.
+                    let _ = reply.send(Ok(outcomes.by_ref().take(count).collect()));
+                }
+            }
+            Err(error) => {
+                if matches!(error, StorageError::Failed { .. }) {
+                    self.inner.failure.send_replace(Some(error.clone()));
+                }
+                for (_, reply) in self.groups.drain(..) {
+                    let _ = reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if self.landed {
+            return;
+        }
+        self.answer(Err(closed()));
+        // Nobody else would: those who wait behind it are told the same.
+        let mut queue = self.inner.queue();
+        queue.in_flight = false;
+        for group in queue.waiting.drain(..) {
+            let _ = group.reply.send(Err(closed()));
+        }
+    }
+}

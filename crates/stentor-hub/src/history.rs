@@ -1,0 +1,294 @@
+//! Pages of a topic's past.
+
+use std::sync::Arc;
+
+use crate::cursor::{Cursor, CursorError, Offset};
+use crate::filter::Filters;
+use crate::gap::{Gap, GapReason};
+use crate::hub::Shared;
+use crate::record::{Body, Record};
+use crate::start::{Place, Start, SubscribeError, place};
+use crate::storage::{Budget, Page, ReadRequest, Removed, Seek, StorageError};
+
+/// Which page of history to read. Without `before` and with [`Start::Earliest`], the oldest one.
+#[derive(Clone, Debug)]
+pub struct HistoryRequest {
+    /// Of which topics.
+    pub filters: Filters,
+    /// Where the page begins. [`Start::Cursor`] is "after this event".
+    pub start: Start,
+    /// The page ends before this event, and without a start it holds the newest ones before it.
+    pub before: Option<String>,
+    /// How many events at most, 1 to [`HistoryRequest::LIMIT_MAX`].
+    pub limit: usize,
+}
+
+impl HistoryRequest {
+    /// The most events of a page.
+    pub const LIMIT_MAX: usize = 1_000;
+    /// A page ends when its events have so many bytes, or with its first event.
+    pub const BYTES_MAX: usize = 1 << 20;
+    /// How many times the storage is asked for one page; a page may end early for it.
+    const READS_MAX: usize = 32;
+}
+
+/// A page of history, in log order.
+#[derive(Clone, Debug)]
+pub struct HistoryPage {
+    /// The events. Ends are not among them.
+    pub events: Vec<Arc<Record>>,
+    /// Where the next page begins; `None` at the tail.
+    pub next: Option<Cursor>,
+    /// The id of the oldest matching event there is.
+    pub earliest: Option<Cursor>,
+    /// The position of the tail.
+    pub tail: Cursor,
+    /// What a reader with this cursor has lost.
+    pub gap: Option<Gap>,
+    /// The last end, if all topics are exact and have ended.
+    pub ended: Option<Arc<Record>>,
+}
+
+/// Why there is no page.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// A cursor cannot be read, or `before` is of another history.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    /// As for subscriptions.
+    #[error(transparent)]
+    Start(#[from] SubscribeError),
+}
+
+impl From<StorageError> for HistoryError {
+    fn from(error: StorageError) -> HistoryError {
+        HistoryError::Start(error.into())
+    }
+}
+
+/// A page while it is put together.
+struct Reading<'a> {
+    shared: &'a Shared,
+    filters: Arc<Filters>,
+    after: Offset,
+    until: Offset,
+    told: u64,
+    gap: Option<(GapReason, String)>,
+}
+
+pub(crate) async fn read(shared: &Shared, request: HistoryRequest) -> Result<HistoryPage, HistoryError> {
+    let limit = request.limit.clamp(1, HistoryRequest::LIMIT_MAX);
+    let tail = shared.window.tail();
+    let filters = Arc::new(request.filters);
+    let mut until = tail;
+    if let Some(before) = &request.before {
+        let cursor: Cursor = before.parse()?;
+        if cursor.epoch != shared.storage.epoch() {
+            return Err(CursorError.into());
+        }
+        until = tail.min(cursor.offset.previous());
+    }
+    let mut reading =
+        Reading { shared, filters, after: Offset::ZERO, until, told: 0, gap: None };
+    let newcomer = !matches!(request.start, Start::Cursor(_));
+    let picked = reading.begin(request.start, request.before.is_some().then_some(limit)).await?;
+    let (events, removed) = match picked {
+        Some(picked) => (reading.fetch(picked, limit).await?, None),
+        None => reading.events(limit).await?,
+    };
+    let next = (reading.after < tail).then(|| reading.next(events.last()));
+    Ok(HistoryPage {
+        earliest: reading.earliest().await?,
+        gap: reading.gap(removed, &events),
+        ended: reading.ended(newcomer).await?,
+        tail: shared.position(tail),
+        next,
+        events,
+    })
+}
+
+impl Reading<'_> {
+    /// Finds where the page begins; or the events themselves, for `last_each`.
+    async fn begin(
+        &mut self,
+        start: Start,
+        newest: Option<usize>,
+    ) -> Result<Option<Vec<Offset>>, HistoryError> {
+        let seek = match start {
+            Start::Cursor(text) => return self.begin_at(text).await.map(|()| None),
+            Start::Now => {
+                self.after = self.until;
+                return Ok(None);
+            }
+            Start::LastEach(count) => {
+                let newest = self.shared.storage.newest_each(
+                    Arc::clone(&self.filters),
+                    count,
+                    self.until,
+                    Start::LAST_EACH_MAX,
+                );
+                return Ok(Some(newest.await?));
+            }
+            Start::Last(asked) if asked > Start::LAST_MAX => {
+                return Err(SubscribeError::LastTooMany { asked }.into());
+            }
+            Start::Last(count) => Seek::Newest { count, before: self.until.next() },
+            Start::Since(time) => Seek::Since(time),
+            Start::Earliest => match newest {
+                Some(count) => Seek::Newest { count, before: self.until.next() },
+                None => Seek::Earliest,
+            },
+        };
+        let sought = self.shared.storage.seek(Arc::clone(&self.filters), seek).await?;
+        self.after = sought.after.min(self.until);
+        self.told = sought.removals;
+        Ok(None)
+    }
+
+    async fn begin_at(&mut self, text: String) -> Result<(), HistoryError> {
+        match place(self.shared, text.parse()?).await? {
+            Place::At(cursor) => self.after = cursor.offset,
+            Place::Beyond(offset) => {
+                self.after = offset;
+                self.gap = Some((GapReason::Future, text));
+                return Ok(());
+            }
+            Place::Lost(reason) => {
+                self.gap = Some((reason, text));
+                return Ok(());
+            }
+        }
+        self.gap = None;
+        Ok(())
+    }
+
+    /// Reads up to so many events, and moves past what was considered.
+    async fn events(
+        &mut self,
+        limit: usize,
+    ) -> Result<(Vec<Arc<Record>>, Option<(Removed, Offset)>), StorageError> {
+        let mut events: Vec<Arc<Record>> = Vec::new();
+        let mut removed = None;
+        let mut bytes = HistoryRequest::BYTES_MAX;
+        for _ in 0..HistoryRequest::READS_MAX {
+            if events.len() >= limit || bytes == 0 || self.after >= self.until {
+                break;
+            }
+            let budget = Budget { records: limit - events.len(), bytes, ..Budget::default() };
+            let page = self.page(budget).await?;
+            if let Some(lost) = page.removed {
+                self.told = lost.removals;
+                removed.get_or_insert((lost, self.after));
+            }
+            for record in page.records {
+                let size = record.body().bytes();
+                if size > bytes && !events.is_empty() {
+                    return Ok((events, removed));
+                }
+                bytes = bytes.saturating_sub(size);
+                self.after = record.offset();
+                if record.event().is_some() {
+                    events.push(record);
+                }
+            }
+            self.after = page.through;
+        }
+        Ok((events, removed))
+    }
+
+    async fn page(&self, budget: Budget) -> Result<Page, StorageError> {
+        let request = ReadRequest {
+            filters: Arc::clone(&self.filters),
+            after: self.after,
+            until: self.until,
+            budget,
+            told: self.told,
+        };
+        self.shared.storage.read(request).await
+    }
+
+    async fn fetch(
+        &mut self,
+        mut picked: Vec<Offset>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Record>>, StorageError> {
+        picked.truncate(limit);
+        self.after = picked.last().copied().unwrap_or(self.until);
+        let mut events = self.shared.storage.fetch(picked).await?;
+        let mut bytes = 0;
+        let fitting = events
+            .iter()
+            .take_while(|record| {
+                bytes += record.body().bytes();
+                bytes <= HistoryRequest::BYTES_MAX
+            })
+            .count()
+            .max(1);
+        events.truncate(fitting);
+        if let Some(last) = events.last() {
+            self.after = last.offset();
+        }
+        Ok(events)
+    }
+
+    /// The receipt of the last event where the page ends with it, else the place it got to.
+    fn next(&self, last: Option<&Arc<Record>>) -> Cursor {
+        match last {
+            Some(last) if last.offset() == self.after => last.cursor(),
+            _ => self.shared.position(self.after),
+        }
+    }
+
+    async fn earliest(&self) -> Result<Option<Cursor>, StorageError> {
+        let mut from_start = Reading {
+            shared: self.shared,
+            filters: Arc::clone(&self.filters),
+            after: Offset::ZERO,
+            until: Offset::MAX.min(self.shared.window.tail()),
+            told: u64::MAX,
+            gap: None,
+        };
+        let (events, _) = from_start.events(1).await?;
+        Ok(events.first().map(|record| record.cursor()))
+    }
+
+    fn gap(&self, removed: Option<(Removed, Offset)>, events: &[Arc<Record>]) -> Option<Gap> {
+        let exact = || self.filters.exact().iter().take(Removed::TOPICS_MAX).map(ToString::to_string);
+        let (reason, requested, topics) = match (&self.gap, removed) {
+            (Some((reason, requested)), _) => (*reason, requested.clone(), exact().collect()),
+            (None, Some((removed, at))) => {
+                let reason = if removed.deleted { GapReason::Deleted } else { GapReason::Trimmed };
+                let topics = removed.topics.iter().map(ToString::to_string).collect();
+                (reason, self.shared.position(at).to_string(), topics)
+            }
+            (None, None) => return None,
+        };
+        let first = events.first();
+        let position = first.map_or(self.after, |record| record.offset().previous());
+        Some(Gap {
+            reason,
+            requested,
+            earliest: first.map(|record| record.cursor().to_string()),
+            topics,
+            position: self.shared.position(position),
+        })
+    }
+
+    /// The last end, if every topic is exact and has one. A deletion is an end for readers who come
+    /// with a cursor; to others the topic is as good as new.
+    async fn ended(&self, newcomer: bool) -> Result<Option<Arc<Record>>, StorageError> {
+        if !self.filters.globs().is_empty() {
+            return Ok(None);
+        }
+        let states = self.shared.storage.states(self.filters.exact().to_vec()).await?;
+        let mut last: Option<Arc<Record>> = None;
+        for state in states {
+            let end = state.end.filter(|end| !newcomer || *end.body() != Body::Deleted);
+            let Some(end) = end else { return Ok(None) };
+            if last.as_ref().is_none_or(|last| last.offset() < end.offset()) {
+                last = Some(end);
+            }
+        }
+        Ok(last)
+    }
+}

@@ -1,0 +1,209 @@
+//! The hub: topics to publish to and to subscribe to.
+
+use std::sync::Arc;
+
+use stentor_sse::Event;
+
+use crate::commit::Committer;
+use crate::consumer::{Consumer, Interest};
+use crate::cursor::{Cursor, Epoch, Offset};
+use crate::filter::Filters;
+use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
+use crate::publish::{Publish, PublishError, Published};
+use crate::record::Record;
+use crate::start::{Start, SubscribeError};
+use crate::storage::{
+    KeyName, MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery, Upload,
+};
+use crate::subscription::Subscription;
+use crate::timestamp::Timestamp;
+use crate::topic::TopicName;
+use crate::window::LiveWindow;
+
+/// Topics to publish to and to subscribe to, over one log. Cheap to clone; all clones are the same.
+///
+/// Publishing needs a tokio runtime; which one does not matter.
+#[derive(Clone)]
+pub struct Hub(Arc<Shared>);
+
+/// What the hub and its subscriptions share.
+pub(crate) struct Shared {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) window: Arc<LiveWindow>,
+    pub(crate) interest: Arc<Interest>,
+    /// Ranges of offsets that an unclean stop took; they are settled when the log is opened.
+    pub(crate) burned: Vec<(Offset, Offset)>,
+    committer: Committer,
+}
+
+impl Shared {
+    pub(crate) fn position(&self, offset: Offset) -> Cursor {
+        Cursor::position(self.storage.epoch(), offset)
+    }
+}
+
+/// What a reader gets when it subscribes.
+pub enum Subscribed {
+    /// A stream.
+    Open(Subscription),
+    /// Nothing more, ever: all topics have ended and the reader has the receipt of that. Over HTTP
+    /// this is the 204 which keeps `EventSource` from coming back.
+    Finished,
+}
+
+impl Hub {
+    /// The memory of the live window unless told otherwise: 32 MiB.
+    pub const WINDOW_BYTES: usize = 32 << 20;
+
+    /// A hub whose log lives in memory and ends with the program.
+    pub fn memory() -> Hub {
+        Hub::new(MemoryStorage::new())
+    }
+
+    /// A hub over a log.
+    pub fn new(storage: impl Storage) -> Hub {
+        Hub::with_window(storage, Self::WINDOW_BYTES)
+    }
+
+    /// A hub over a log, with about so many bytes of its newest records in memory.
+    pub fn with_window(storage: impl Storage, window_bytes: usize) -> Hub {
+        let storage: Arc<dyn Storage> = Arc::new(storage);
+        let bounds = storage.bounds();
+        let window = Arc::new(LiveWindow::new(bounds.tail, window_bytes));
+        let interest = Arc::new(Interest::default());
+        storage.tail(Box::new({
+            let (window, interest) = (Arc::clone(&window), Arc::clone(&interest));
+            move |records: Vec<Arc<Record>>| {
+                window.push(records.clone());
+                interest.wake(&records);
+            }
+        }));
+        let committer = Committer::new(Arc::clone(&storage));
+        Hub(Arc::new(Shared { storage, window, interest, burned: bounds.burned, committer }))
+    }
+
+    /// Publishes, and returns when it is durable and visible.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stentor_hub::{Event, Hub, Publish, TopicName};
+    ///
+    /// let hub = Hub::memory();
+    /// let news = TopicName::new("news")?;
+    /// let published = hub.publish(Publish::event(news, Event::new("hello"))).await?;
+    /// println!("its id is {}", published.first);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish(&self, publish: Publish) -> Result<Published, PublishError> {
+        publish.validate()?;
+        let mut outcomes = self.0.committer.commit(vec![publish]).await?;
+        outcomes.pop().map_or(Err(PublishError::Nothing), settle)
+    }
+
+    /// Publishes several at once, each on its own: a refused one does not fail its neighbours.
+    /// Their order is kept. The outer error means that none was published.
+    pub async fn publish_all(
+        &self,
+        publishes: Vec<Publish>,
+    ) -> Result<Vec<Result<Published, PublishError>>, PublishError> {
+        for publish in &publishes {
+            publish.validate()?;
+        }
+        let outcomes = self.0.committer.commit(publishes).await?;
+        Ok(outcomes.into_iter().map(settle).collect())
+    }
+
+    /// Publishes an unnamed event: what [`Hub::publish`] does, for the most frequent case.
+    pub async fn send(
+        &self,
+        topic: &TopicName,
+        data: impl Into<String>,
+    ) -> Result<Published, PublishError> {
+        self.publish(Publish::event(topic.clone(), Event::new(data))).await
+    }
+
+    /// Subscribes, with a consumer of its own.
+    pub async fn subscribe(&self, filters: Filters, start: Start) -> Result<Subscribed, SubscribeError> {
+        self.subscribe_for(&Consumer::new(), filters, start).await
+    }
+
+    /// Subscribes on behalf of a consumer that serves several subscriptions.
+    pub async fn subscribe_for(
+        &self,
+        consumer: &Consumer,
+        filters: Filters,
+        start: Start,
+    ) -> Result<Subscribed, SubscribeError> {
+        let shared = Arc::clone(&self.0);
+        let subscription = Subscription::begin(shared, filters, start, consumer.clone()).await?;
+        Ok(subscription.map_or(Subscribed::Finished, Subscribed::Open))
+    }
+
+    /// Reads a page of history.
+    pub async fn history(&self, request: HistoryRequest) -> Result<HistoryPage, HistoryError> {
+        history::read(&self.0, request).await
+    }
+
+    /// Lists topics, by name in byte order.
+    pub async fn topics(&self, query: TopicsQuery) -> Result<Vec<TopicInfo>, StorageError> {
+        self.0.storage.topics(query).await
+    }
+
+    /// How many subscriptions of this hub ask for a topic.
+    pub fn subscribers(&self, topic: &TopicName) -> usize {
+        self.0.interest.subscribers(topic)
+    }
+
+    /// Deletes a topic with all it holds and returns the id of the deletion, or `None` if there is
+    /// no such topic. Readers are told an end with the reason `deleted`.
+    pub async fn delete(&self, topic: &TopicName) -> Result<bool, StorageError> {
+        let deletion = self.0.storage.delete(topic.clone(), Timestamp::now()).await?;
+        Ok(deletion.is_some())
+    }
+
+    /// How far a streamed upload under an idempotency key came.
+    pub async fn upload(&self, key: KeyName) -> Result<Option<Upload>, StorageError> {
+        self.0.storage.upload(key, Timestamp::now()).await
+    }
+
+    /// The record at an offset, from memory if it is there.
+    pub async fn record(&self, offset: Offset) -> Result<Option<Arc<Record>>, StorageError> {
+        match self.0.window.get(offset) {
+            Some(record) => Ok(Some(record)),
+            None => Ok(self.0.storage.fetch(vec![offset]).await?.pop()),
+        }
+    }
+
+    /// The identity of this history of the log.
+    pub fn epoch(&self) -> Epoch {
+        self.0.storage.epoch()
+    }
+
+    /// The position of the newest record.
+    pub fn tail(&self) -> Cursor {
+        self.0.position(self.0.window.tail())
+    }
+
+    /// Waits until the log has failed for good (a failed sync, a corrupt page), and says how. A
+    /// server should then stop: what is on the disk can no longer be vouched for.
+    pub async fn failed(&self) -> StorageError {
+        self.0.committer.failed().await
+    }
+
+    /// Finishes what is under way and closes the log, so that it can be opened again. Publishing and
+    /// reading behind the live window fail afterwards.
+    pub async fn close(&self) {
+        self.0.storage.close().await;
+    }
+}
+
+fn settle(outcome: Outcome) -> Result<Published, PublishError> {
+    match outcome {
+        Outcome::Appended { first, last } => Ok(Published { first, last, repeat: false }),
+        Outcome::Repeat { first, last } => Ok(Published { first, last, repeat: true }),
+        Outcome::Ended { topic, end } => Err(PublishError::Ended { topic, end }),
+        Outcome::Differs => Err(PublishError::KeyReused),
+    }
+}

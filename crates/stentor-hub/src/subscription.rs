@@ -1,0 +1,314 @@
+//! A reader: filters and a cursor.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use futures_core::Stream;
+use futures_util::stream;
+
+use crate::consumer::{Consumer, Registration};
+use crate::cursor::{Cursor, Offset};
+use crate::filter::Filters;
+use crate::gap::{Gap, GapReason};
+use crate::hub::Shared;
+use crate::record::{Body, Record};
+use crate::start::{Beginning, Start, SubscribeError};
+use crate::storage::{Budget, Page, ReadRequest, Removed, StorageError};
+use crate::topic::TopicName;
+
+/// A reader: a value and not a task. It reads from its cursor to the tail, behind the live window
+/// from the storage and within it from memory; catch-up and live are the same loop.
+///
+/// A slow reader is only a cursor that is behind: it pins no queue and holds nobody up. Dropping it
+/// is all it takes to leave.
+pub struct Subscription {
+    shared: Arc<Shared>,
+    filters: Arc<Filters>,
+    registration: Registration,
+    /// Everything up to here has been considered.
+    position: Offset,
+    /// Records to be sent before reading goes on after `position`.
+    picked: VecDeque<Offset>,
+    /// What was read and not handed out.
+    stash: Option<Batch>,
+    told: u64,
+    /// A gap to be told with the next batch, and the cursor that shows it.
+    gap: Option<(GapReason, String)>,
+    /// Of a stream of exact names: the topics whose end is still to come.
+    open: Option<HashSet<TopicName>>,
+    deletions_known: Offset,
+    finished: bool,
+}
+
+/// What a reader gets next: a gap if there is one, then records.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// What the reader has lost before these records.
+    pub gap: Option<Gap>,
+    /// Events and ends, in log order.
+    pub records: Vec<Arc<Record>>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.gap.is_none() && self.records.is_empty()
+    }
+}
+
+/// What [`Subscription::try_read`] finds.
+#[derive(Debug)]
+pub enum Progress {
+    /// Something to hand out.
+    Batch(Batch),
+    /// Nothing until the consumer is woken.
+    AtTail,
+    /// What comes next is behind the live window: ask [`Subscription::read_behind`].
+    Behind,
+    /// All its topics have ended, and it was told.
+    Finished,
+}
+
+/// How a stream begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// At this position.
+    At(Cursor),
+    /// With a gap.
+    Gap(Gap),
+}
+
+impl Subscription {
+    /// A subscription, or `None` if the reader has the receipt that all its topics have ended.
+    pub(crate) async fn begin(
+        shared: Arc<Shared>,
+        filters: Filters,
+        start: Start,
+        consumer: Consumer,
+    ) -> Result<Option<Subscription>, SubscribeError> {
+        let filters = Arc::new(filters);
+        // First of all, so that no wake-up is missed from here on.
+        let registration = shared.interest.register(Arc::clone(&filters), consumer);
+        let mut beginning = Beginning::find(&shared, &filters, &start).await?;
+        let deletions_known = beginning.deletions_known(shared.window.tail());
+        let mut open = None;
+        if filters.globs().is_empty() {
+            open = beginning.open_topics(&shared, filters.exact()).await?;
+            if open.is_none() {
+                return Ok(None);
+            }
+        }
+        let requested = if let Start::Cursor(text) = start { clip(text) } else { String::new() };
+        Ok(Some(Subscription {
+            position: beginning.after,
+            picked: beginning.picked,
+            told: beginning.told,
+            gap: beginning.gap.map(|reason| (reason, requested)),
+            stash: None,
+            finished: false,
+            shared,
+            filters,
+            registration,
+            open,
+            deletions_known,
+        }))
+    }
+
+    /// Where the reader is: everything up to here has been handed out or did not match. This is a
+    /// position of its own last read, so no event that is still to come lies below it.
+    pub fn cursor(&self) -> Cursor {
+        let before_picked = self.picked.front().map(|offset| offset.previous());
+        let before_stash = self.stash.as_ref().and_then(|batch| batch.records.first());
+        let before = before_stash.map(|record| record.offset().previous()).or(before_picked);
+        self.shared.position(before.unwrap_or(self.position))
+    }
+
+    /// What wakes when there may be more to read.
+    pub fn consumer(&self) -> &Consumer {
+        self.registration.consumer()
+    }
+
+    /// What it asks for.
+    pub fn filters(&self) -> &Filters {
+        &self.filters
+    }
+
+    /// Finds out how the stream begins, before the first batch: with a position or with a gap. Asks
+    /// the storage only of a reader that is behind the live window.
+    pub async fn opening(&mut self) -> Result<Opening, StorageError> {
+        if self.gap.is_some() || (self.picked.is_empty() && !self.shared.window.covers(self.position)) {
+            let batch = self.read_behind(Budget::default()).await?;
+            self.stash = Some(batch);
+        }
+        match self.stash.as_mut().and_then(|batch| batch.gap.take()) {
+            Some(gap) => Ok(Opening::Gap(gap)),
+            None => Ok(Opening::At(self.cursor())),
+        }
+    }
+
+    /// Reads what is there without waiting for anything.
+    pub fn try_read(&mut self, budget: Budget) -> Progress {
+        if let Some(batch) = self.stash.take()
+            && !batch.is_empty()
+        {
+            return Progress::Batch(batch);
+        }
+        if self.finished {
+            return Progress::Finished;
+        }
+        if !self.picked.is_empty() || self.gap.is_some() {
+            return Progress::Behind;
+        }
+        loop {
+            let Some(page) = self.shared.window.read(&self.filters, self.position, budget) else {
+                return Progress::Behind;
+            };
+            let moved = page.through > self.position;
+            let batch = self.accept(page);
+            if !batch.is_empty() {
+                return Progress::Batch(batch);
+            }
+            // Rows that did not match were as many as the budget allows: go on.
+            if !moved {
+                return Progress::AtTail;
+            }
+        }
+    }
+
+    /// Reads from the storage, for a reader behind the live window. The batch is empty if nothing
+    /// matched up to where it read.
+    pub async fn read_behind(&mut self, budget: Budget) -> Result<Batch, StorageError> {
+        if !self.picked.is_empty() {
+            return self.read_picked(budget).await;
+        }
+        let requested = self.shared.position(self.position).to_string();
+        let mut page = self.read_page(budget).await?;
+        if let Some(removed) = page.removed.take() {
+            self.told = removed.removals;
+            // A cursor that is lost altogether says all that this one would.
+            self.gap.get_or_insert_with(|| (reason_of(&removed), requested));
+            return self.read_after_gap(page, removed.topics, budget).await;
+        }
+        match self.gap {
+            Some(_) => {
+                let topics = self.filters.exact().iter().take(Removed::TOPICS_MAX).cloned().collect();
+                self.read_after_gap(page, topics, budget).await
+            }
+            None => Ok(self.accept(page)),
+        }
+    }
+
+    /// Waits for the next batch; `None` when all topics have ended. It may be dropped at any time.
+    pub async fn next(&mut self) -> Result<Option<Batch>, StorageError> {
+        loop {
+            match self.try_read(Budget::default()) {
+                Progress::Batch(batch) => return Ok(Some(batch)),
+                Progress::Finished => return Ok(None),
+                Progress::AtTail => self.consumer().woken().await,
+                Progress::Behind => {
+                    let batch = self.read_behind(Budget::default()).await?;
+                    if !batch.is_empty() {
+                        return Ok(Some(batch));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The batches as a [`Stream`], for programs that like those better.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Batch, StorageError>> {
+        stream::try_unfold(self, |mut subscription| async move {
+            Ok(subscription.next().await?.map(|batch| (batch, subscription)))
+        })
+    }
+
+    async fn read_page(&self, budget: Budget) -> Result<Page, StorageError> {
+        let request = ReadRequest {
+            filters: Arc::clone(&self.filters),
+            after: self.position,
+            until: Offset::MAX,
+            budget,
+            told: self.told,
+        };
+        self.shared.storage.read(request).await
+    }
+
+    /// A gap says which event is next, so reading goes on until there is one, or the tail.
+    async fn read_after_gap(
+        &mut self,
+        mut page: Page,
+        topics: Vec<TopicName>,
+        budget: Budget,
+    ) -> Result<Batch, StorageError> {
+        let batch = loop {
+            let moved = page.through > self.position;
+            let batch = self.accept(page);
+            if !batch.records.is_empty() || !moved {
+                break batch;
+            }
+            page = self.read_page(budget).await?;
+            if let Some(removed) = page.removed.take() {
+                self.told = removed.removals;
+            }
+        };
+        let Some((reason, requested)) = self.gap.take() else { return Ok(batch) };
+        let first = batch.records.first();
+        let position = first.map_or(self.position, |record| record.offset().previous());
+        let gap = Gap {
+            reason,
+            requested,
+            earliest: first.map(|record| record.cursor().to_string()),
+            topics: topics.iter().map(TopicName::to_string).collect(),
+            position: self.shared.position(position),
+        };
+        Ok(Batch { gap: Some(gap), records: batch.records })
+    }
+
+    /// Records of a `last_each` start. They are few and chosen, so what retention took since is
+    /// simply not there.
+    async fn read_picked(&mut self, budget: Budget) -> Result<Batch, StorageError> {
+        let count = self.picked.len().min(budget.records.max(1));
+        let offsets: Vec<Offset> = self.picked.iter().take(count).copied().collect();
+        let records = self.shared.storage.fetch(offsets).await?;
+        self.picked.drain(..count);
+        Ok(Batch { gap: None, records })
+    }
+
+    /// Moves the reader past a page and keeps what concerns it.
+    fn accept(&mut self, page: Page) -> Batch {
+        self.position = page.through;
+        let mut records = page.records;
+        records.retain(|record| *record.body() != Body::Deleted || record.offset() > self.deletions_known);
+        if let Some(end) = records.iter().position(|record| self.ends_with(record)) {
+            records.truncate(end + 1);
+            self.finished = true;
+        }
+        Batch { gap: None, records }
+    }
+
+    /// Whether this record is the last that the stream waits for.
+    fn ends_with(&mut self, record: &Record) -> bool {
+        let names = self.filters.exact().len();
+        let Some(open) = &mut self.open else { return false };
+        if record.event().is_none() {
+            open.remove(record.topic());
+        } else if open.len() < names && !open.contains(record.topic()) {
+            // A deleted topic that began anew.
+            open.insert(record.topic().clone());
+        }
+        open.is_empty()
+    }
+}
+
+fn reason_of(removed: &Removed) -> GapReason {
+    if removed.deleted { GapReason::Deleted } else { GapReason::Trimmed }
+}
+
+/// What is repeated to the reader of a cursor that nobody can read.
+fn clip(mut text: String) -> String {
+    const SHOWN_MAX: usize = 128;
+    let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= SHOWN_MAX);
+    if let Some(end) = end {
+        text.truncate(end);
+    }
+    text
+}
