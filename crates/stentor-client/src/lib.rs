@@ -1,1 +1,67 @@
-//! Placeholder while the workspace is laid out.
+//! A client of Server-Sent Events: an [`EventSource`] for Rust that follows every rule of the
+//! [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html) against any server,
+//! and a [`Publisher`] for the Stentor event server.
+//!
+//! ```no_run
+//! use stentor_client::EventSource;
+//!
+//! # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut source = EventSource::new("http://localhost:8080/topics/news")?;
+//! while let Some(event) = source.next().await {
+//!     println!("{}", event?.data());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The source reconnects by itself and goes on behind the last event that it saw; that is no error.
+//! The loop ends when the server says that nothing more is to come, or with the one error that no
+//! further attempt can mend.
+//!
+//! # Map
+//!
+//! | to | take |
+//! | --- | --- |
+//! | receive | [`EventSource`], which is also a `Stream`; [`EventSourceBuilder`] for headers and times |
+//! | see how the connection fares | [`State`], from [`EventSource::state`] or [`EventSource::states`] |
+//! | see comments, or the bytes themselves | [`EventSource::next_piece`] |
+//! | publish | [`Publisher`] with a [`Publish`] |
+//! | find the address of a topic | [`ServerUrl`] |
+//! | tell Stentor's own events from data | [`Control`] |
+//! | read the events of many topics in one stream | [`EventObject`] |
+//!
+//! Inside, what is decided (`reconnect.rs`, with `backoff.rs`: no I/O and no clock) is apart from
+//! what is read ([`stentor_sse::Decoder`]) and from how bytes come in (`transport.rs`).
+
+mod backoff;
+mod builder;
+mod control;
+mod error;
+mod event_object;
+mod event_source;
+mod idle;
+mod problem;
+mod publish;
+mod publisher;
+mod reading;
+mod reconnect;
+mod redirect;
+mod server_url;
+mod state;
+mod transport;
+
+pub use reqwest::{StatusCode, Url};
+pub use stentor_sse::{Event, EventId, EventType, Item};
+
+pub use crate::builder::EventSourceBuilder;
+pub use crate::control::{Control, End, Gap};
+pub use crate::error::{BuildError, EventSourceError, PublishError};
+pub use crate::event_object::EventObject;
+pub use crate::event_source::EventSource;
+pub use crate::problem::Problem;
+pub use crate::publish::{Publish, Published};
+pub use crate::publisher::Publisher;
+pub use crate::reading::Piece;
+pub use crate::redirect::RedirectError;
+pub use crate::server_url::{ServerUrl, UrlError};
+pub use crate::state::State;

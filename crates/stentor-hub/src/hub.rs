@@ -12,9 +12,7 @@ use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
 use crate::publish::{Publish, PublishError, Published};
 use crate::record::Record;
 use crate::start::{Start, SubscribeError};
-use crate::storage::{
-    KeyName, MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery, Upload,
-};
+use crate::storage::{MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery};
 use crate::subscription::Subscription;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
@@ -161,11 +159,6 @@ impl Hub {
     pub async fn delete(&self, topic: &TopicName) -> Result<bool, StorageError> {
         let deletion = self.0.storage.delete(topic.clone(), Timestamp::now()).await?;
         Ok(deletion.is_some())
-    }
-
-    /// How far a streamed upload under an idempotency key came.
-    pub async fn upload(&self, key: KeyName) -> Result<Option<Upload>, StorageError> {
-        self.0.storage.upload(key, Timestamp::now()).await
     }
 
     /// The record at an offset, from memory if it is there.

@@ -215,8 +215,11 @@ pub const EVENT_BYTES_MAX: usize = 8 << 20;
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
 impl Publish {
-    /// Whether it may be handed to a storage.
-    pub(crate) fn validate(&self) -> Result<(), PublishError> {
+    /// Whether it is within the bounds of events, names and reasons. [`Hub::publish`] asks this
+    /// itself; it is public for those who gather several.
+    ///
+    /// [`Hub::publish`]: crate::Hub::publish
+    pub fn validate(&self) -> Result<(), PublishError> {
         if self.entries.is_empty() {
             return Err(PublishError::Nothing);
         }

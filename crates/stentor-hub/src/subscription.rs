@@ -132,6 +132,13 @@ impl Subscription {
         &self.filters
     }
 
+    /// Whether the storage has to be asked for what comes next.
+    pub fn is_behind(&self) -> bool {
+        let nothing_read = self.stash.is_none() && !self.finished;
+        let apart = self.gap.is_some() || !self.picked.is_empty();
+        nothing_read && (apart || !self.shared.window.covers(self.position))
+    }
+
     /// Finds out how the stream begins, before the first batch: with a position or with a gap. Asks
     /// the storage only of a reader that is behind the live window.
     pub async fn opening(&mut self) -> Result<Opening, StorageError> {

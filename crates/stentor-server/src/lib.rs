@@ -1,1 +1,65 @@
-//! Placeholder while the workspace is laid out.
+//! Stentor over HTTP: publish with a POST, receive with an `EventSource`, nothing lost or doubled.
+//!
+//! In one's own axum program:
+//!
+//! ```no_run
+//! use axum::Router;
+//! use stentor_hub::Hub;
+//! use stentor_server::{Guard, Stentor};
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let hub = Hub::memory();
+//!     let stentor = Guard::new().wrap(Stentor::new(hub.clone()));
+//!     let app = Router::new()
+//!         .route("/hello", axum::routing::get(|| async { "hello" }))
+//!         .fallback_service(stentor); // /topics/NAME, /events, the console at /
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//!     axum::serve(listener, app).await
+//! }
+//! ```
+//!
+//! The program publishes with `hub.send(&topic, "data")`, others with `POST /topics/NAME`. For
+//! routes of one's own [`Stentor::stream`] turns filters and a start into the answer to a reader.
+//!
+//! A map of the crate. A connection: [`bind`] and [`serve`] (`serve.rs`) -> `connection.rs` (HTTP/1.1
+//! or HTTP/2) over `io.rs` -> [`Guard`] (`guard.rs`) -> [`Stentor`] (`service.rs`: the API on one
+//! screen) -> one file for each route in `routes/`. What routes share: `query.rs`, `path.rs`,
+//! `accept.rs`, `resume.rs` read a request; `content.rs`, `incoming.rs`, `budget.rs`, `lines.rs`,
+//! `idempotency.rs` take in a body; `stream.rs` and `control.rs` write a stream, `json.rs` and
+//! [`Problem`] (`problem.rs`, the only place where errors become statuses) everything else.
+
+mod accept;
+mod app;
+mod body;
+mod budget;
+mod config;
+mod connection;
+mod content;
+mod control;
+mod guard;
+mod idempotency;
+mod incoming;
+mod io;
+mod json;
+mod lines;
+mod metrics;
+mod path;
+mod problem;
+mod query;
+mod resume;
+mod routes;
+mod serve;
+mod service;
+mod stream;
+
+pub use crate::app::{Answer, AnswerError, App};
+pub use crate::body::{Body, StreamCut};
+pub use crate::config::Config;
+pub use crate::guard::{Guard, Guarded, GuardedBody};
+pub use crate::metrics::Metrics;
+pub use crate::problem::Problem;
+pub use crate::resume::cursor_of;
+pub use crate::serve::{bind, serve, serve_on_all_cores};
+pub use crate::service::Stentor;
+pub use crate::stream::StreamOptions;

@@ -138,6 +138,11 @@ impl Decoder {
         self.failed || self.lines.is_mid_line() || self.block.has_begun()
     }
 
+    /// How many bytes of the stream it holds for what is not finished yet.
+    pub fn buffered_bytes(&self) -> usize {
+        self.lines.partial_bytes() + self.block.data.as_ref().map_or(0, Vec::len)
+    }
+
     fn take_line(&mut self, line: &[u8]) -> Result<Option<Item>, LineTooLong> {
         if line.is_empty() {
             return Ok(self.end_block());

@@ -70,6 +70,11 @@ impl Lines {
         !(self.partial.is_empty() || self.at_start && self.partial == BOM)
     }
 
+    /// The bytes of the line that has begun and not ended.
+    pub(crate) fn partial_bytes(&self) -> usize {
+        self.partial.len()
+    }
+
     fn whole_line<'i>(&mut self, last_piece: &'i [u8]) -> Cow<'i, [u8]> {
         let mut line = if self.partial.is_empty() {
             Cow::Borrowed(last_piece)

@@ -1,1 +1,41 @@
-fn main() {}
+//! The one binary: it composes storage, hub and server, or drives the client.
+
+mod cli;
+mod commands;
+mod demo;
+mod running;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command};
+use crate::commands::{demo as demo_command, publish, serve, subscribe};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(cli.verbose);
+    let result = match cli.command {
+        None => serve::run(&cli.serve),
+        Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Demo(args)) => demo_command::run(&args),
+        Some(Command::Pub(args)) => on_one_thread(publish::run(args)),
+        Some(Command::Sub(args)) => on_one_thread(subscribe::run(args)),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("stentor: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn on_one_thread(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+/// Quiet unless something is wrong, or more was asked for.
+fn log(verbose: bool) {
+    let default = if verbose { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

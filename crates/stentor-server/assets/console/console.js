@@ -118,8 +118,8 @@ byId("delete-dialog").addEventListener("close", async ({ target }) => {
   if (target.returnValue !== "delete") return;
   const name = byId("delete-name").textContent;
   const response = await fetch(topicPath(name), { method: "DELETE" }).catch((error) => error);
-  if (!response.ok) byId("topics-note").textContent = response.status ? await problemOf(response) : response.message;
-  else refreshTopics();
+  if (response.ok) refreshTopics();
+  else addMark("refused", `Not deleted, ${response.status ? await problemOf(response) : response.message}`);
 });
 
 addEventListener("hashchange", follow);

@@ -54,7 +54,7 @@ export function addEvent(event) {
   add(event.data.length, () => eventRow(event, named));
 }
 
-/** Adds a marker: `kind` is `gap` or `end`. */
+/** Adds a marker: `kind` is `gap`, `end` or `refused`; `id` is where in the log it belongs. */
 export function addMark(kind, words, id) {
   add(words.length, () => markRow(kind, words, id));
 }
@@ -125,7 +125,7 @@ function eventRow(event, named) {
 
 function markRow(kind, words, id) {
   const row = element("li", `mark ${kind}`, words);
-  row.title = `id ${id}`;
+  if (id) row.title = `id ${id}`;
   return row;
 }
 

@@ -1,0 +1,132 @@
+//! What can go wrong.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use stentor_sse::DecodeError;
+use thiserror::Error;
+
+use crate::problem::Problem;
+use crate::redirect::RedirectError;
+use crate::server_url::UrlError;
+
+/// Why an [`EventSource`](crate::EventSource) has no stream.
+///
+/// As an item of the source it is fatal, and the last item. The others of these are no items: the
+/// source goes on by itself, and tells them as the reason of a [`State::Waiting`](crate::State).
+#[derive(Clone, Debug, Error)]
+pub enum EventSourceError {
+    /// The server answered with another status than 200 or 204. Fatal, but for 429, 502, 503 and 504.
+    #[error("the server answered {status}{}", detail(.problem.as_ref()))]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// What the server said about it, if it did as `application/problem+json`.
+        problem: Option<Problem>,
+    },
+    /// The server answered with something that is no stream of events. Fatal.
+    #[error(
+        "the answer is {}, not text/event-stream; check the address",
+        .content_type.as_deref().unwrap_or("of no type")
+    )]
+    ContentType {
+        /// The `Content-Type` of the answer.
+        content_type: Option<String>,
+    },
+    /// A redirect cannot be followed. Fatal.
+    #[error(transparent)]
+    Redirect(#[from] RedirectError),
+    /// An event is over the bound of the decoder. Fatal, for it would come again.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The server cannot be reached, or broke off before its answer. Tried again.
+    #[error("cannot reach the server: {cause}")]
+    Unreachable {
+        /// The innermost cause.
+        cause: String,
+    },
+    /// The server ended the stream. Tried again: a stream has no end but a 204.
+    #[error("the server ended the stream")]
+    Ended,
+    /// The connection broke. Tried again.
+    #[error("the connection broke: {cause}")]
+    Broken {
+        /// The innermost cause.
+        cause: String,
+    },
+    /// Nothing came for longer than the idle timeout. Tried again.
+    #[error("nothing came for {} s", .after.as_secs_f32())]
+    Silent {
+        /// The idle timeout.
+        after: Duration,
+    },
+}
+
+/// Why a client cannot be set up.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// The address is none.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// A header that cannot be sent.
+    #[error("`{name}` with this value is no HTTP header; use visible ASCII without line breaks")]
+    Header {
+        /// Its name.
+        name: String,
+    },
+    /// The HTTP client cannot be set up, such as for want of certificates.
+    #[error("cannot set up the HTTP client: {cause}")]
+    Client {
+        /// The innermost cause.
+        cause: String,
+    },
+}
+
+/// Why a [`Publisher`](crate::Publisher) did not get its 201.
+#[derive(Clone, Debug, Error)]
+pub enum PublishError {
+    /// The topic has no address.
+    #[error(transparent)]
+    Topic(#[from] UrlError),
+    /// The content type is no header value.
+    #[error("{content_type:?} is no content type; use one such as text/plain")]
+    ContentType {
+        /// What was given.
+        content_type: String,
+    },
+    /// The server cannot be reached, or broke off before its answer: whether it has published is
+    /// not known.
+    #[error("cannot reach the server: {cause}")]
+    Unreachable {
+        /// The innermost cause.
+        cause: String,
+    },
+    /// The server refused.
+    #[error("the server answered {status}{}", detail(.problem.as_ref()))]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// What the server said about it, if it did as `application/problem+json`.
+        problem: Option<Problem>,
+    },
+    /// The server answered with something else than the ids: it is no Stentor, or of another version.
+    #[error("the answer of the server is not the one to a publish; is this a Stentor server?")]
+    Answer,
+}
+
+fn detail(problem: Option<&Problem>) -> String {
+    problem.map(|problem| format!(": {problem}")).unwrap_or_default()
+}
+
+/// The innermost cause, which says it best: the layers above it only say where it passed.
+pub(crate) fn cause(error: &reqwest::Error) -> String {
+    if error.is_connect() && error.is_timeout() {
+        return "connecting took too long".to_owned();
+    }
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

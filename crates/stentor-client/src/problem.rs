@@ -1,0 +1,100 @@
+//! Errors in the words of the server.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::Response;
+use reqwest::header::CONTENT_TYPE;
+use serde::Deserialize;
+
+/// A body of `application/problem+json` (RFC 9457), as a Stentor server explains its refusals.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Problem {
+    /// A short name for programs, which does not change.
+    pub code: Option<String>,
+    /// What the status means.
+    pub title: Option<String>,
+    /// What went wrong and what to do.
+    pub detail: Option<String>,
+    /// How many events of a streamed upload were published before it failed.
+    pub published: Option<u64>,
+    /// The id of the last of them.
+    pub last_id: Option<String>,
+}
+
+impl Problem {
+    /// The bound of a body that is read for its problem.
+    const BYTES_MAX: usize = 64 * 1024;
+
+    /// How long that body may take.
+    const TIME_MAX: Duration = Duration::from_secs(5);
+
+    /// The problem that an answer holds, if it holds one.
+    pub(crate) async fn read(response: Response) -> Option<Problem> {
+        let content_type = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+        if !is_essence(content_type, "application/problem+json") {
+            return None;
+        }
+        let body = tokio::time::timeout(Self::TIME_MAX, read_up_to(response, Self::BYTES_MAX));
+        serde_json::from_slice(&body.await.ok()??).ok()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.detail.as_deref().or(self.title.as_deref()).or(self.code.as_deref());
+        f.write_str(text.unwrap_or("the server does not say why"))
+    }
+}
+
+/// A whole body, unless it breaks off or is over the bound.
+pub(crate) async fn read_up_to(mut response: Response, bytes_max: usize) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.ok()? {
+        if body.len() + piece.len() > bytes_max {
+            return None;
+        }
+        body.extend_from_slice(&piece);
+    }
+    Some(body)
+}
+
+/// Whether a content type is this one, parameters aside.
+pub(crate) fn is_essence(content_type: &str, essence: &str) -> bool {
+    let name = content_type.split(';').next().unwrap_or_default();
+    name.trim_matches([' ', '\t']).eq_ignore_ascii_case(essence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_and_case_of_a_content_type_do_not_matter() {
+        for good in [
+            "text/event-stream",
+            "text/event-stream;",
+            "Text/Event-Stream ; charset=latin1",
+            " text/event-stream\t;x",
+        ] {
+            assert!(is_essence(good, "text/event-stream"), "{good}");
+        }
+        for bad in
+            ["text/event-stream x", "text/event-streams", "text/plain", "", "x text/event-stream"]
+        {
+            assert!(!is_essence(bad, "text/event-stream"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_problem_says_its_detail_first() {
+        let problem: Problem =
+            serde_json::from_str(r#"{"title":"Conflict","detail":"it has ended","more":1}"#)
+                .unwrap();
+        assert_eq!(problem.to_string(), "it has ended");
+        let problem: Problem = serde_json::from_str(r#"{"title":"Conflict"}"#).unwrap();
+        assert_eq!(problem.to_string(), "Conflict");
+    }
+}

@@ -1,0 +1,24 @@
+//! How the connection of a source fares.
+
+use tokio::time::Instant;
+
+use crate::error::EventSourceError;
+
+/// The state of an [`EventSource`](crate::EventSource): the `readyState` of browsers, with the wait
+/// told apart from the attempt.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// A request is under way, or will be as soon as the source is polled.
+    Connecting,
+    /// The stream is open.
+    Open,
+    /// The source lost its stream, or did not get one, and tries again.
+    Waiting {
+        /// When it does.
+        until: Instant,
+        /// What happened.
+        reason: EventSourceError,
+    },
+    /// For good: the server said so, an error was fatal, or [`close`](crate::EventSource::close).
+    Closed,
+}

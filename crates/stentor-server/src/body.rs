@@ -1,0 +1,74 @@
+//! The bodies of answers and requests.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http_body::{Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+
+/// What went wrong underneath a body.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of a request, wherever it comes from.
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// The body of an answer: whole, or a stream of events.
+pub struct Body(Kind);
+
+enum Kind {
+    Full(Option<Bytes>),
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StreamCut>> + Send>>),
+}
+
+/// A stream that ends without its end, so that the reader comes back and resumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stream was cut; reconnect with the last event id")]
+pub struct StreamCut;
+
+impl Body {
+    /// Nothing.
+    pub fn empty() -> Body {
+        Body(Kind::Full(None))
+    }
+
+    /// All of it at once.
+    pub fn full(bytes: impl Into<Bytes>) -> Body {
+        Body(Kind::Full(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
+    }
+
+    pub(crate) fn stream(
+        pieces: impl Stream<Item = Result<Bytes, StreamCut>> + Send + 'static,
+    ) -> Body {
+        Body(Kind::Stream(Box::pin(pieces)))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = StreamCut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
+        match &mut self.0 {
+            Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Stream(pieces) => {
+                pieces.as_mut().poll_next(cx).map(|piece| piece.map(|bytes| bytes.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, Kind::Full(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Kind::Stream(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! One connection, from its first byte to its last.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::io::Io;
+
+/// What a client that speaks HTTP/2 without TLS sends first (RFC 9113, 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long a request head may take, from the first byte of a connection or the last answer.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// The largest request head; more is answered 431.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// What hyper may hold of a connection.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
+/// HTTP/2: a client that does not answer a PING is gone, and its stalled streams with it.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PONG_WITHIN: Duration = Duration::from_secs(20);
+/// HTTP/2: streams of one connection.
+const STREAMS_MAX: u32 = 256;
+
+/// Serves a connection until its end. When `shutdown` is cancelled it finishes what it is answering.
+pub(crate) async fn serve(mut stream: TcpStream, app: impl App, shutdown: CancellationToken) {
+    let begun = tokio::select! {
+        begun = timeout(HEAD_TIME_MAX, preface(&mut stream)) => begun,
+        () = shutdown.cancelled() => return,
+    };
+    // Silent or gone before it said anything: nothing is owed to it.
+    let Ok(Ok((ahead, is_http2))) = begun else { return };
+    let io = Io::new(stream, ahead);
+    let result =
+        if is_http2 { http2(io, app, shutdown).await } else { http1(io, app, shutdown).await };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// Reads until it is clear which protocol the client speaks.
+async fn preface(stream: &mut TcpStream) -> std::io::Result<(Bytes, bool)> {
+    let mut ahead = BytesMut::with_capacity(1024);
+    loop {
+        if stream.read_buf(&mut ahead).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        if ahead.starts_with(HTTP2_PREFACE) {
+            return Ok((ahead.freeze(), true));
+        }
+        if !HTTP2_PREFACE.starts_with(&ahead) {
+            return Ok((ahead.freeze(), false));
+        }
+    }
+}
+
+async fn http1(io: Io, app: impl App, shutdown: CancellationToken) -> hyper::Result<()> {
+    let service = service_fn(move |request| app.clone().answer(request));
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(io), service);
+    let mut finished = poll_fn(|cx| connection.poll_without_shutdown(cx));
+    let stopped = tokio::select! {
+        result = &mut finished => Some(result),
+        () = shutdown.cancelled() => None,
+    };
+    match stopped {
+        Some(result) => result?,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            poll_fn(|cx| connection.poll_without_shutdown(cx)).await?;
+        }
+    }
+    connection.into_parts().io.into_inner().linger().await;
+    Ok(())
+}
+
+async fn http2(io: Io, app: impl App, shutdown: CancellationToken) -> hyper::Result<()> {
+    let service = service_fn(move |request| app.clone().answer(request));
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PONG_WITHIN)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_send_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(io), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => return result,
+        () = shutdown.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
+}

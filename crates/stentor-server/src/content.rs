@@ -1,0 +1,171 @@
+//! What the body of a publish is, by its content type.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+
+use crate::problem::Problem;
+
+/// What becomes of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// One event whose data is the body.
+    Text,
+    /// One event whose data is a `data:` URL of this type.
+    Binary {
+        /// The essence of the type, such as `image/png`.
+        media_type: String,
+    },
+    /// An event for each line, published as the lines arrive.
+    Ndjson,
+    /// The events of another stream, published as they arrive.
+    EventStream,
+}
+
+/// Text that does not say so.
+const TEXT: [&str; 9] = [
+    "application/json", "application/xml", "application/yaml", "application/x-yaml",
+    "application/x-www-form-urlencoded", "application/javascript", "application/graphql",
+    "application/toml", "application/sql",
+];
+
+impl Content {
+    /// Reads the headers of a publish.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Content, Problem> {
+        if let Some(encoding) = headers.get(CONTENT_ENCODING)
+            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+        {
+            return Err(unsupported("a compressed body is not taken; send it without Content-Encoding"));
+        }
+        let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Content::Text) };
+        let value = value.to_str().map_err(|_| unsupported("the Content-Type is not ASCII; mend it"))?;
+        let mut parts = value.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        check_essence(&essence)?;
+        let content = Content::of_essence(essence);
+        let charset = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| {
+            name.trim().eq_ignore_ascii_case("charset")
+        });
+        if let Some((_, charset)) = charset
+            && !matches!(content, Content::Binary { .. })
+        {
+            let charset = charset.trim().trim_matches('"');
+            let utf8 = ["utf-8", "utf8", "us-ascii"].iter().any(|c| charset.eq_ignore_ascii_case(c));
+            if !utf8 {
+                return Err(unsupported("text is taken as UTF-8 only; convert it and say charset=utf-8"));
+            }
+        }
+        Ok(content)
+    }
+
+    fn of_essence(essence: String) -> Content {
+        let (kind, subtype) = essence.split_once('/').unwrap_or_default();
+        match essence.as_str() {
+            "" => Content::Text,
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Content::Ndjson,
+            "text/event-stream" => Content::EventStream,
+            _ if kind == "text" || TEXT.contains(&essence.as_str()) => Content::Text,
+            _ if kind != "image" && (subtype.ends_with("+json") || subtype.ends_with("+xml")) => Content::Text,
+            _ => Content::Binary { media_type: essence },
+        }
+    }
+
+    /// The data of the one event that a whole body becomes.
+    pub(crate) fn data(&self, body: Vec<u8>) -> Result<String, Problem> {
+        match self {
+            Content::Binary { media_type } => {
+                let mut data = format!("data:{media_type};base64,");
+                BASE64_STANDARD.encode_string(&body, &mut data);
+                Ok(data)
+            }
+            _ => String::from_utf8(body).map_err(|error| not_utf8(error.utf8_error().valid_up_to())),
+        }
+    }
+
+    /// The longest body that can still become an event of so many bytes.
+    pub(crate) fn body_bytes_max(&self, event_bytes_max: usize) -> usize {
+        match self {
+            Content::Binary { .. } => event_bytes_max / 4 * 3,
+            _ => event_bytes_max,
+        }
+    }
+}
+
+/// Text that is none.
+pub(crate) fn not_utf8(at: usize) -> Problem {
+    let detail = format!(
+        "the body is not UTF-8 at byte {at}; say what it is with a Content-Type such as \
+         application/octet-stream, or convert it"
+    );
+    Problem::bad_request("not-utf8", detail)
+}
+
+fn check_essence(essence: &str) -> Result<(), Problem> {
+    if essence.starts_with("multipart/") {
+        return Err(unsupported("a form upload is not taken; send the file itself as the body"));
+    }
+    let is_type = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+/".contains(&byte);
+    if !essence.bytes().all(is_type) || (!essence.is_empty() && !essence.contains('/')) {
+        return Err(unsupported("the Content-Type is no type such as text/plain; mend it or leave it out"));
+    }
+    Ok(())
+}
+
+fn unsupported(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(content_type: &str) -> Result<Content, u16> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
+        Content::of(&headers).map_err(|problem| problem.into_response().status().as_u16())
+    }
+
+    #[test]
+    fn text_of_any_kind_is_one_event() {
+        assert_eq!(Content::of(&HeaderMap::new()), Ok(Content::Text));
+        for text in [
+            "text/plain", "text/html; charset=utf-8", "application/json", "application/ld+json",
+            "application/atom+xml", "application/xml", "application/yaml", "TEXT/Markdown",
+            "application/x-www-form-urlencoded", "text/plain; charset=\"UTF-8\"", "",
+        ] {
+            assert_eq!(of(text), Ok(Content::Text), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_a_data_url() {
+        for binary in ["image/png", "image/svg+xml", "application/pdf", "application/octet-stream"] {
+            assert_eq!(of(binary), Ok(Content::Binary { media_type: binary.to_owned() }));
+        }
+        let png = Content::Binary { media_type: "image/png".to_owned() };
+        assert_eq!(png.data(vec![1, 2, 3]).unwrap(), "data:image/png;base64,AQID");
+    }
+
+    #[test]
+    fn streams_are_told_apart() {
+        assert_eq!(of("application/x-ndjson"), Ok(Content::Ndjson));
+        assert_eq!(of("text/event-stream; charset=utf-8"), Ok(Content::EventStream));
+    }
+
+    #[test]
+    fn what_cannot_be_taken_is_415() {
+        for refused in ["multipart/form-data; boundary=x", "text/plain; charset=latin1", "nonsense", "a b/c"] {
+            assert_eq!(of(refused), Err(415), "{refused}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, "gzip".parse().unwrap());
+        assert!(Content::of(&headers).is_err());
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_told_where() {
+        let problem = Content::Text.data(b"ab\xff".to_vec()).unwrap_err();
+        assert!(problem.detail().contains("at byte 2"));
+    }
+}

@@ -1,0 +1,120 @@
+//! The socket of a connection: what was read before hyper took over, and an eye on its progress.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+/// How long output may wait without a byte of progress before the connection is given up. The reader
+/// resumes by its last id.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// What is still read from a client after a clean close, so that it gets our last bytes and not a reset.
+const LINGER_BYTES_MAX: usize = 64 << 10;
+const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// A socket whose first bytes were read to see which protocol it speaks.
+#[derive(Debug)]
+pub(crate) struct Io {
+    stream: TcpStream,
+    /// Bytes that hyper is still to see.
+    ahead: Bytes,
+    /// Runs while output waits.
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl Io {
+    pub(crate) fn new(stream: TcpStream, ahead: Bytes) -> Io {
+        Io { stream, ahead, stall: None }
+    }
+
+    /// Ends the connection once all was written: our side is shut, and what the client still sends is
+    /// read for a moment.
+    pub(crate) async fn linger(mut self) {
+        use tokio::io::AsyncWriteExt;
+        let drained = timeout(LINGER_TIME_MAX, async {
+            self.stream.shutdown().await?;
+            let mut scratch = [0; 4096];
+            let mut left = LINGER_BYTES_MAX;
+            loop {
+                match self.stream.read(&mut scratch).await? {
+                    0 => return io::Result::Ok(()),
+                    bytes if bytes > left => return Ok(()),
+                    bytes => left -= bytes,
+                }
+            }
+        });
+        // However that went, the connection is over.
+        let _ = drained.await;
+    }
+
+    /// Watches a write: one that waits too long without progress is an error.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(STALL_MAX)));
+        ready!(stall.as_mut().poll(cx));
+        // Asked again, it shall not claim to have been completed.
+        stall.as_mut().reset(Instant::now() + STALL_MAX);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing any more")))
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, into);
+        }
+        let bytes = self.ahead.len().min(into.remaining());
+        into.put_slice(self.ahead.get(..bytes).unwrap_or_default());
+        self.ahead.advance(bytes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

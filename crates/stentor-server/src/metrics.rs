@@ -1,0 +1,84 @@
+//! What is counted.
+
+use std::sync::atomic::AtomicI64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The counters of one server. Cheap to clone; all clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// Publish requests that were answered 200 or 201.
+    pub(crate) publishes: Counter,
+    /// Records that publishing added to the log.
+    pub(crate) published: Counter,
+    /// Publish requests that were refused.
+    pub(crate) refused: Counter,
+    /// Records handed to streams.
+    pub(crate) delivered: Counter,
+    /// Bytes handed to streams.
+    pub(crate) delivered_bytes: Counter,
+    /// Gaps told.
+    pub(crate) gaps: Counter,
+    /// Streams begun.
+    pub(crate) streams: Counter,
+    /// Streams that are open.
+    pub(crate) streams_open: Gauge,
+    /// Connections accepted.
+    pub(crate) connections: Counter,
+    /// Connections that are open.
+    pub(crate) connections_open: Gauge,
+    /// Bytes of bodies in flight.
+    pub(crate) body_bytes: Gauge,
+}
+
+impl Metrics {
+    /// All of them as OpenMetrics text.
+    pub fn to_text(&self) -> String {
+        let mut registry = Registry::with_prefix("stentor");
+        let counters: [(&str, &str, &Counter); 8] = [
+            ("publishes", "Publish requests that succeeded", &self.publishes),
+            ("publishes_refused", "Publish requests that were refused", &self.refused),
+            ("published_events", "Records that publishing added to the log", &self.published),
+            ("delivered_events", "Records handed to streams", &self.delivered),
+            ("delivered_bytes", "Bytes handed to streams", &self.delivered_bytes),
+            ("gaps", "Gaps told to readers", &self.gaps),
+            ("streams", "Streams begun", &self.streams),
+            ("connections", "Connections accepted", &self.connections),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
+        let gauges: [(&str, &str, &Gauge); 3] = [
+            ("streams_open", "Streams that are open", &self.streams_open),
+            ("connections_open", "Connections that are open", &self.connections_open),
+            ("body_bytes", "Bytes of request bodies in flight", &self.body_bytes),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+/// One more of something that is open, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Open(Gauge<i64, AtomicI64>);
+
+impl Open {
+    pub(crate) fn count(gauge: &Gauge) -> Open {
+        gauge.inc();
+        Open(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

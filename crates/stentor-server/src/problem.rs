@@ -1,0 +1,178 @@
+//! Errors as a client sees them: the one place where they become statuses.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::{Map, Value, json};
+use stentor_hub::{
+    Cursor, CursorError, FiltersError, HistoryError, PublishError, StorageError, SubscribeError,
+    TimestampError, TopicError,
+};
+
+use crate::body::Body;
+
+/// An error as `application/problem+json` (RFC 9457): a status, a stable code for programs, and a
+/// detail that says what to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    members: Map<String, Value>,
+    allow: Option<&'static str>,
+}
+
+/// How long a client should wait before it tries a failed write again, in seconds.
+const RETRY_AFTER_SECONDS: u16 = 2;
+
+impl Problem {
+    /// A problem. `detail` says what to do about it.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { status, code, detail: detail.into(), members: Map::new(), allow: None }
+    }
+
+    /// A request that cannot be understood: 400.
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// The same problem with one more member, for programs.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// What the path does not take: 405 with the methods that it does.
+    pub(crate) fn method(allow: &'static str) -> Problem {
+        let detail = format!("this path takes {allow} only");
+        Problem { allow: Some(allow), ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail) }
+    }
+
+    /// Too much: 413.
+    pub(crate) fn too_large(what: &str, limit: usize) -> Problem {
+        let detail = format!("{what} is larger than {limit} bytes; send less, or a link to it");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail).with("limit", limit)
+    }
+
+    /// The server is stopping: 503.
+    pub(crate) fn draining() -> Problem {
+        let detail = "the server is stopping; try again in a moment";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail)
+    }
+
+    /// What went wrong, for logs and tests.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The answer.
+    pub fn into_response(self) -> Response<Body> {
+        let mut object = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        if let Some(object) = object.as_object_mut() {
+            object.extend(self.members);
+        }
+        let mut response = Response::new(Body::full(Bytes::from(object.to_string() + "\n")));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        response
+    }
+}
+
+impl From<TopicError> for Problem {
+    fn from(error: TopicError) -> Problem {
+        Problem::bad_request("topic", error.to_string())
+    }
+}
+
+impl From<FiltersError> for Problem {
+    fn from(error: FiltersError) -> Problem {
+        Problem::bad_request("filters", error.to_string())
+    }
+}
+
+impl From<CursorError> for Problem {
+    fn from(error: CursorError) -> Problem {
+        Problem::bad_request("cursor", error.to_string())
+    }
+}
+
+impl From<TimestampError> for Problem {
+    fn from(error: TimestampError) -> Problem {
+        Problem::bad_request("time", error.to_string())
+    }
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Problem {
+        match error {
+            StorageError::TooMany { .. } => Problem::bad_request("too-many", error.to_string()),
+            StorageError::Full => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "disk-full", error.to_string())
+            }
+            StorageError::Unavailable { .. } | StorageError::Failed { .. } => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage", error.to_string())
+            }
+        }
+    }
+}
+
+impl From<SubscribeError> for Problem {
+    fn from(error: SubscribeError) -> Problem {
+        match error {
+            SubscribeError::Storage(error) => error.into(),
+            SubscribeError::LastTooMany { .. } | SubscribeError::LastEachTooMany => {
+                Problem::bad_request("too-many", error.to_string())
+            }
+        }
+    }
+}
+
+impl From<HistoryError> for Problem {
+    fn from(error: HistoryError) -> Problem {
+        match error {
+            HistoryError::Cursor(error) => error.into(),
+            HistoryError::Start(error) => error.into(),
+        }
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Problem {
+        let detail = error.to_string();
+        match error {
+            PublishError::Ended { topic, end } => {
+                Problem::new(StatusCode::CONFLICT, "topic-ended", detail)
+                    .with("topic", topic.as_str())
+                    .with("end_id", text(end))
+            }
+            PublishError::KeyReused => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail)
+            }
+            PublishError::EventTooLarge { limit, .. } | PublishError::FrameTooLarge { limit, .. } => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail).with("limit", limit)
+            }
+            PublishError::Reserved { .. } => Problem::bad_request("topic", detail),
+            PublishError::ReasonTooLong { .. } => Problem::bad_request("reason", detail),
+            PublishError::Nothing => Problem::bad_request("nothing", detail),
+            PublishError::Storage(error) => error.into(),
+        }
+    }
+}
+
+fn text(cursor: Cursor) -> String {
+    cursor.to_string()
+}

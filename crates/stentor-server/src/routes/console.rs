@@ -1,0 +1,73 @@
+//! `GET /`: the console, and the paths that nobody knows.
+
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::body::Body;
+use crate::problem::Problem;
+use crate::service::Stentor;
+
+#[derive(RustEmbed)]
+#[folder = "assets/console"]
+struct Assets;
+
+const INDEX: &str = "index.html";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+                      img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+                      form-action 'self'; frame-ancestors 'none'";
+
+/// A file of the console, or 404.
+pub(crate) fn page(
+    stentor: &Stentor,
+    path: &str,
+    request: &Parts,
+) -> Result<Response<Body>, Problem> {
+    let Some((name, file)) = find(stentor, path) else { return Err(no_such_path(stentor, path)) };
+    let tag: String = file.metadata.sha256_hash().iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let tag = HeaderValue::from_str(&format!("\"{tag}\"")).ok();
+    let fresh = tag.is_some() && request.headers.get(IF_NONE_MATCH) == tag.as_ref();
+    let mut response = Response::new(if fresh { Body::empty() } else { Body::full(file.data.into_owned()) });
+    if fresh {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.extend(tag.map(|tag| (ETAG, tag)));
+    Ok(response)
+}
+
+/// Whether there is something at a path that is only read.
+pub(crate) fn is_known(stentor: &Stentor, path: &str) -> bool {
+    matches!(path, "/events" | "/health/live" | "/health/ready" | "/metrics")
+        || find(stentor, path).is_some()
+}
+
+fn find<'a>(stentor: &Stentor, path: &'a str) -> Option<(&'a str, EmbeddedFile)> {
+    let console = stentor.config().console.as_ref()?;
+    let name = if path == console { INDEX } else { path.strip_prefix("/console/")? };
+    Assets::get(name).map(|file| (name, file))
+}
+
+/// 404 with what there is.
+pub(crate) fn no_such_path(stentor: &Stentor, path: &str) -> Problem {
+    let console = stentor.config().console.as_deref().map_or(String::new(), |at| format!(", the console {at}"));
+    let detail = format!(
+        "there is nothing at {path}; topics are at /topics/NAME, several at /events?topic=NAME, their \
+         list at /topics{console}"
+    );
+    Problem::new(StatusCode::NOT_FOUND, "path", detail)
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
+}

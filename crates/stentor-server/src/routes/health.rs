@@ -1,0 +1,42 @@
+//! `GET /health/live`, `GET /health/ready`, `GET /metrics`, and what `OPTIONS` answers.
+
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::body::Body;
+use crate::problem::Problem;
+use crate::service::Stentor;
+
+/// The program runs.
+pub(crate) fn live() -> Response<Body> {
+    text("text/plain; charset=utf-8", "live\n".to_owned())
+}
+
+/// Requests are welcome: the log answers and the server is not stopping.
+pub(crate) async fn ready(stentor: &Stentor) -> Result<Response<Body>, Problem> {
+    if stentor.is_draining() {
+        return Err(Problem::draining());
+    }
+    stentor.hub().topics(stentor_hub::TopicsQuery { limit: 1, ..Default::default() }).await?;
+    Ok(text("text/plain; charset=utf-8", "ready\n".to_owned()))
+}
+
+/// The counters.
+pub(crate) fn metrics(stentor: &Stentor) -> Response<Body> {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    text(content_type, stentor.metrics().to_text())
+}
+
+/// What a path takes.
+pub(crate) fn allow(methods: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+fn text(content_type: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::full(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

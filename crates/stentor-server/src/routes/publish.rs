@@ -1,0 +1,168 @@
+//! `POST /topics/{topic}`: one event, or a stream of them.
+
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Response, StatusCode};
+use serde_json::json;
+use stentor_hub::{
+    Body as RecordBody, EVENT_BYTES_MAX, Entry, Event, EventType, Key, KeyContent, Publish,
+    PublishError, TopicName,
+};
+
+use crate::body::{Body, RequestBody};
+use crate::content::Content;
+use crate::idempotency::{hash_of, key_of};
+use crate::incoming::Incoming;
+use crate::json::answer;
+use crate::path;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::routes::upload;
+use crate::service::Stentor;
+
+/// The longest reconnection time that an event may ask for: an hour.
+const RETRY_MAX: Duration = Duration::from_hours(1);
+
+/// What the query and the headers say of a publish.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) topic: TopicName,
+    pub(crate) event_type: Option<EventType>,
+    pub(crate) retry: Option<Duration>,
+    /// The reason, if the topic is to end.
+    pub(crate) end: Option<String>,
+    pub(crate) key: Option<String>,
+    /// Whether the ids of an uploaded stream are the keys of its events.
+    pub(crate) dedupe: bool,
+}
+
+/// Publishes the body.
+pub(crate) async fn publish(
+    stentor: &Stentor,
+    raw: &str,
+    request: &Parts,
+    body: RequestBody,
+) -> Result<Response<Body>, Problem> {
+    let answer = match begin(stentor, raw, request) {
+        Ok((options, content)) => {
+            let incoming = Incoming::new(stentor, request, body);
+            match content {
+                Content::Ndjson => upload::lines(stentor, &options, incoming).await,
+                Content::EventStream => upload::events(stentor, &options, incoming).await,
+                content => single(stentor, options, &content, incoming).await,
+            }
+        }
+        Err(problem) => {
+            drop(Incoming::new(stentor, request, body));
+            Err(problem)
+        }
+    };
+    let metrics = stentor.metrics();
+    if answer.is_ok() { metrics.publishes.inc() } else { metrics.refused.inc() };
+    answer
+}
+
+/// All that can be found wrong before the body is read.
+fn begin(
+    stentor: &Stentor,
+    raw: &str,
+    request: &Parts,
+) -> Result<(Options, Content), Problem> {
+    let topic = path::topic(raw)?;
+    let query = Query::parse(request.uri.query(), &["type", "retry", "end", "dedupe"])?;
+    let content = Content::of(&request.headers)?;
+    let options = Options {
+        event_type: query.value("type")?.map(event_type).transpose()?,
+        retry: query.number("retry")?.map(retry).transpose()?,
+        end: query.flag("end")?.map(str::to_owned),
+        key: key_of(&request.headers)?,
+        dedupe: query.word("dedupe", &[("id", true)])?.unwrap_or(false),
+        topic,
+    };
+    if options.dedupe && content != Content::EventStream {
+        let detail = "`dedupe=id` is for uploads of text/event-stream; use an Idempotency-Key here";
+        return Err(Problem::bad_request("query", detail));
+    }
+    if options.dedupe && options.key.is_some() {
+        let detail = "give either `dedupe=id` or an Idempotency-Key for the whole upload, not both";
+        return Err(Problem::bad_request("query", detail));
+    }
+    if stentor.is_draining() {
+        return Err(Problem::draining());
+    }
+    Ok((options, content))
+}
+
+/// An event name from outside. Those of the server's own are refused.
+pub(crate) fn event_type(name: &str) -> Result<EventType, Problem> {
+    if name.starts_with("stentor.") {
+        let detail = format!("event types that begin with `stentor.` are reserved; rename {name:?}");
+        return Err(Problem::bad_request("event-type", detail));
+    }
+    EventType::new(name).map_err(|error| Problem::bad_request("event-type", error.to_string()))
+}
+
+/// A reconnection time from outside, in milliseconds.
+pub(crate) fn retry(millis: usize) -> Result<Duration, Problem> {
+    let retry = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+    if retry > RETRY_MAX {
+        let detail = format!("`retry` is at most {} ms, an hour", RETRY_MAX.as_millis());
+        return Err(Problem::bad_request("retry", detail));
+    }
+    Ok(retry)
+}
+
+/// An event with the type and retry that the query gave, where it has none of its own.
+pub(crate) fn event(data: String, event_type: Option<EventType>, retry: Option<Duration>) -> Event {
+    let mut event = Event::new(data);
+    if let Some(event_type) = event_type {
+        event = event.with_type(event_type);
+    }
+    if let Some(retry) = retry {
+        event = event.with_retry(retry);
+    }
+    event
+}
+
+async fn single(
+    stentor: &Stentor,
+    options: Options,
+    content: &Content,
+    mut incoming: Incoming,
+) -> Result<Response<Body>, Problem> {
+    let config = stentor.config();
+    let limit = content.body_bytes_max(EVENT_BYTES_MAX);
+    let body = incoming.whole(limit, config.body_silence).await?;
+    let only_end = body.is_empty() && options.end.is_some();
+    let mut entries = Vec::with_capacity(2);
+    if !only_end {
+        let event = event(content.data(body)?, options.event_type, options.retry);
+        entries.push(Entry::new(options.topic.clone(), RecordBody::Event(event)));
+    }
+    if let Some(reason) = options.end {
+        entries.push(Entry::new(options.topic.clone(), RecordBody::End { reason }));
+    }
+    let key = options.key.map(|name| Key {
+        scope: Some(options.topic.clone()),
+        publisher: String::new(),
+        name,
+        window: config.key_window,
+        content: KeyContent::Whole(hash_of(&entries)),
+    });
+    let count = entries.len();
+    match stentor.hub().publish(Publish { entries, key }).await {
+        Ok(published) if published.repeat => Ok(done(StatusCode::OK, &options.topic, &published.first)),
+        Ok(published) => {
+            stentor.metrics().published.inc_by(count as u64);
+            Ok(done(StatusCode::CREATED, &options.topic, &published.first))
+        }
+        // Ended is what it was to be.
+        Err(PublishError::Ended { topic, end }) if only_end => Ok(done(StatusCode::OK, &topic, &end)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn done(status: StatusCode, topic: &TopicName, id: &stentor_hub::Cursor) -> Response<Body> {
+    answer(status, &json!({ "topic": topic.as_str(), "id": id.to_string() }))
+}

@@ -1,0 +1,50 @@
+//! `GET /topics`.
+
+use http::request::Parts;
+use http::{Response, StatusCode};
+use serde_json::json;
+use stentor_hub::TopicsQuery;
+
+use crate::body::Body;
+use crate::json::answer;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::service::Stentor;
+
+/// How many topics a page has unless told otherwise, and at most.
+const LIMIT: usize = 100;
+const LIMIT_MAX: usize = 1_000;
+
+/// Lists topics by name, in byte order; `next` is the next `after`.
+pub(crate) async fn list(
+    stentor: &Stentor,
+    request: &Parts,
+) -> Result<Response<Body>, Problem> {
+    let query = Query::parse(request.uri.query(), &["prefix", "limit", "after"])?;
+    let limit = query.number("limit")?.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
+    let hub = stentor.hub();
+    let mut topics = hub
+        .topics(TopicsQuery {
+            prefix: query.value("prefix")?.unwrap_or_default().to_owned(),
+            after: query.value("after")?.map(str::to_owned),
+            // One more tells whether there is a next page.
+            limit: limit + 1,
+        })
+        .await?;
+    let more = topics.len() > limit;
+    topics.truncate(limit);
+    let next = topics.last().filter(|_| more).map(|last| last.topic.as_str());
+    let topics: Vec<_> = topics
+        .iter()
+        .map(|info| {
+            json!({
+                "topic": info.topic.as_str(),
+                "events": info.events,
+                "bytes": info.bytes,
+                "subscribers": hub.subscribers(&info.topic),
+                "ended": info.ended,
+            })
+        })
+        .collect();
+    Ok(answer(StatusCode::OK, &json!({ "topics": topics, "next": next })))
+}

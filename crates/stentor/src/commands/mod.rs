@@ -1,0 +1,6 @@
+//! One file for each command.
+
+pub(crate) mod demo;
+pub(crate) mod publish;
+pub(crate) mod serve;
+pub(crate) mod subscribe;

@@ -1,0 +1,66 @@
+//! An audit trail: what was stored, in order, from the first to the one that comes next. It is on
+//! disk, and a reader that comes back misses nothing and sees nothing twice.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::future::{FutureExt, pending};
+use http::Uri;
+use http::header::ACCEPT;
+use serde::Deserialize;
+use serde_json::json;
+use stentor_hub::{Start, Timestamp, TopicName};
+use stentor_server::{Problem, Stentor};
+
+use super::{Demo, page, topic};
+
+/// Where audits are stored, as `{"id", "created_at"}`.
+const TOPIC: &str = "audit-trail";
+
+#[derive(Clone)]
+struct App {
+    stentor: Stentor,
+    topic: TopicName,
+}
+
+#[derive(Deserialize)]
+struct Audit {
+    id: String,
+}
+
+pub(crate) fn demo(stentor: &Stentor) -> Demo {
+    let topic = topic(TOPIC);
+    let router = Router::new()
+        .route("/", get(|| page("audit-trail.html")))
+        .route("/api/v1/audits", get(read).post(store))
+        .with_state(App { stentor: stentor.clone(), topic });
+    Demo { router, background: pending().boxed() }
+}
+
+/// Stores an audit: 200 with an empty body, and then it is on disk.
+async fn store(State(app): State<App>, request: Request) -> Response {
+    let stored = async {
+        let Audit { id } = super::json(request).await?;
+        let audit = json!({ "id": id, "created_at": Timestamp::now().to_string() });
+        app.stentor.hub().send(&app.topic, audit.to_string()).await?;
+        Ok::<(), Problem>(())
+    };
+    match stored.await {
+        Ok(()) => ().into_response(),
+        Err(problem) => problem.into_response().into_response(),
+    }
+}
+
+/// All audits, then each new one; or a page of history for `Accept: application/json`.
+async fn read(State(app): State<App>, mut request: Request) -> Response {
+    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains("application/json")) {
+        let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
+        if let Ok(uri) = format!("/topics/{TOPIC}{query}").parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+        return app.stentor.handle(request).await.into_response();
+    }
+    super::stream(app.stentor, app.topic, Start::Earliest, request).await
+}

@@ -1,0 +1,75 @@
+//! Pictures: whoever has one posts it, all who look see it, and who comes late sees the last one.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::future::{FutureExt, pending};
+use http::header::{ACCEPT, VARY};
+use serde::Deserialize;
+use serde_json::json;
+use stentor_hub::{Event, Publish, Start, TopicName};
+use stentor_server::{Problem, Stentor};
+
+use super::{Demo, page, topic};
+
+/// Where the pictures are published, as `data:` URLs.
+const TOPIC: &str = "image-relay";
+
+#[derive(Clone)]
+struct App {
+    stentor: Stentor,
+    topic: TopicName,
+}
+
+#[derive(Deserialize)]
+struct Picture {
+    #[serde(rename = "imageSrc")]
+    image_src: String,
+}
+
+pub(crate) fn demo(stentor: &Stentor) -> Demo {
+    let topic = topic(TOPIC);
+    let app = App { stentor: stentor.clone(), topic };
+    let router = Router::new()
+        .route("/", get(root))
+        .route("/receive-image", post(receive))
+        .route("/sse-image", get(stream))
+        .with_state(app);
+    Demo { router, background: pending().boxed() }
+}
+
+/// To programs a word, to browsers the page.
+async fn root(request: Request) -> Response {
+    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+    let answer = if accept.is_some_and(|accept| accept.contains("text/html")) {
+        page("image-relay.html").await
+    } else {
+        "status ok!".into_response()
+    };
+    ([(VARY, "Accept")], answer).into_response()
+}
+
+async fn receive(State(app): State<App>, request: Request) -> Response {
+    match relay(&app, request).await {
+        Ok(()) => {
+            axum::Json(json!({ "message": "Images received and accept successfully" })).into_response()
+        }
+        Err(problem) => problem.into_response().into_response(),
+    }
+}
+
+async fn relay(app: &App, request: Request) -> Result<(), Problem> {
+    let Picture { image_src } = super::json(request).await?;
+    if !image_src.starts_with("data:image/") {
+        let detail = "`imageSrc` is no picture; send a URL that begins with data:image/";
+        return Err(Problem::bad_request("image", detail));
+    }
+    let event = Event::new(image_src);
+    app.stentor.hub().publish(Publish::event(app.topic.clone(), event)).await?;
+    Ok(())
+}
+
+async fn stream(State(app): State<App>, request: Request) -> Response {
+    super::stream(app.stentor, app.topic, Start::Last(1), request).await
+}

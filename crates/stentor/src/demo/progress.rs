@@ -1,0 +1,153 @@
+//! A job's progress: ten steps and an end. A reload resumes, two tabs see one job, and when it is
+//! over the browser does not start it all over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::FutureExt;
+use serde_json::json;
+use stentor_hub::{
+    Cursor, Filters, HistoryRequest, Hub, Publish, PublishError, Start, Timestamp, TopicFilter,
+    TopicName, TopicsQuery,
+};
+use stentor_server::{Problem, Stentor, StreamOptions, cursor_of};
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+use super::{Demo, page};
+
+/// Each job is a topic of its own under this.
+const PREFIX: &str = "progress/";
+const STEPS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(300);
+/// Jobs that are remembered.
+const JOBS_MAX: usize = 20;
+
+#[derive(Clone)]
+struct App {
+    stentor: Stentor,
+    /// The newest job.
+    newest: Arc<Mutex<Option<TopicName>>>,
+}
+
+pub(crate) fn demo(stentor: &Stentor) -> Demo {
+    let app = App { stentor: stentor.clone(), newest: Arc::default() };
+    let router = Router::new()
+        .route("/", get(|| page("progress.html")))
+        .route("/sse", get(stream))
+        .with_state(app);
+    Demo { router, background: end_interrupted(stentor.hub().clone()).map(drop).boxed() }
+}
+
+async fn stream(State(app): State<App>, request: Request) -> Response {
+    let (cursor, options) = (cursor_of(&request), StreamOptions::new(request.version()));
+    drop(request);
+    let answer = watch(&app, cursor, options).await;
+    answer.map_or_else(|problem| problem.into_response().into_response(), IntoResponse::into_response)
+}
+
+async fn watch(
+    app: &App,
+    cursor: Option<String>,
+    options: StreamOptions,
+) -> Result<Response, Problem> {
+    let own = match &cursor {
+        Some(cursor) => job_of(app.stentor.hub(), cursor).await?,
+        None => None,
+    };
+    let (job, start) = match (own, cursor) {
+        (Some(job), Some(cursor)) => (job, Start::Cursor(cursor)),
+        _ => {
+            let (job, before) = running_or_new(app).await?;
+            (job, Start::Cursor(before.to_string()))
+        }
+    };
+    let answer = app.stentor.stream(Filters::topic(job), start, options).await?;
+    Ok(answer.into_response())
+}
+
+/// The job that a cursor belongs to: that of the record it names, else of the next one.
+async fn job_of(hub: &Hub, cursor: &str) -> Result<Option<TopicName>, Problem> {
+    let Ok(cursor) = cursor.parse::<Cursor>() else { return Ok(None) };
+    if cursor.epoch != hub.epoch() {
+        return Ok(None);
+    }
+    if cursor.is_receipt()
+        && let Some(record) = hub.record(cursor.offset).await?
+    {
+        return Ok(Some(record.topic().clone()));
+    }
+    let start = Start::Cursor(cursor.to_string());
+    let request = HistoryRequest { filters: all_jobs()?, start, before: None, limit: 1 };
+    let page = hub.history(request).await?;
+    Ok(page.events.first().map(|record| record.topic().clone()))
+}
+
+/// The running job, or a new one, and the position before its first step.
+async fn running_or_new(app: &App) -> Result<(TopicName, Cursor), Problem> {
+    let hub = app.stentor.hub();
+    let mut newest = app.newest.lock().await;
+    if let Some(job) = &*newest {
+        let filters = Filters::topic(job.clone());
+        let request = HistoryRequest { filters, start: Start::Earliest, before: None, limit: 1 };
+        let page = hub.history(request).await?;
+        if let (Some(first), None) = (page.earliest, page.ended) {
+            return Ok((job.clone(), before(first)));
+        }
+    }
+    forget_old(hub).await?;
+    let job = TopicName::new(format!("{PREFIX}{}", Timestamp::now().as_micros()))?;
+    let first = hub.send(&job, step(1)).await?.first;
+    tokio::spawn(work(hub.clone(), job.clone()));
+    *newest = Some(job.clone());
+    Ok((job, before(first)))
+}
+
+/// The work itself. Who listens, and whether anybody does, is not its concern.
+async fn work(hub: Hub, job: TopicName) -> Result<(), PublishError> {
+    for number in 2..=STEPS {
+        sleep(PAUSE).await;
+        hub.send(&job, step(number)).await?;
+    }
+    hub.publish(Publish::end(job, "done")).await.map(drop)
+}
+
+fn step(number: u32) -> String {
+    json!({ "resMsg": format!("server sent event message: {number}"), "status": 200 }).to_string()
+}
+
+fn before(first: Cursor) -> Cursor {
+    Cursor::position(first.epoch, first.offset.previous())
+}
+
+fn all_jobs() -> Result<Filters, Problem> {
+    let filter: TopicFilter = format!("{PREFIX}**").parse()?;
+    Ok(Filters::new([filter])?)
+}
+
+/// A job that the last stop of the server interrupted will not go on: nobody shall wait for it.
+async fn end_interrupted(hub: Hub) -> Result<(), PublishError> {
+    for job in hub.topics(jobs(1_000)).await? {
+        if !job.ended {
+            hub.publish(Publish::end(job.topic, "interrupted")).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Names rise with time, so the first ones are the oldest.
+async fn forget_old(hub: &Hub) -> Result<(), Problem> {
+    let known = hub.topics(jobs(1_000)).await?;
+    for job in known.iter().take(known.len().saturating_sub(JOBS_MAX)) {
+        hub.delete(&job.topic).await?;
+    }
+    Ok(())
+}
+
+fn jobs(limit: usize) -> TopicsQuery {
+    TopicsQuery { prefix: PREFIX.to_owned(), after: None, limit }
+}

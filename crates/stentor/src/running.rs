@@ -1,0 +1,124 @@
+//! A server from its first to its last moment: listen, serve, drain, close.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use stentor_server::{App, Guard, Stentor, bind, serve_on_all_cores};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Who may reach a server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListenArgs {
+    /// Let pages of this origin read and publish, such as `https://example.org`; `null` and `*` are
+    /// possible. Pages of this machine may anyway. Repeatable.
+    #[arg(long, value_name = "ORIGIN")]
+    cors_origin: Vec<String>,
+
+    /// Answer requests for this host too, on a loopback address: for a proxy on the same machine
+    /// that passes its own name. Repeatable.
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+
+    /// Allow an address that other machines can reach. Whoever reaches it may read and publish.
+    #[arg(long)]
+    open: bool,
+}
+
+/// Serves until a signal comes or the log fails. `background` runs beside it.
+pub(crate) fn run<A>(
+    listen: &str,
+    access: &ListenArgs,
+    stentor: &Stentor,
+    app: A,
+    background: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<ExitCode>
+where
+    A: App,
+    Guarded<A>: App,
+{
+    let address = resolve(listen)?;
+    let is_local = address.ip().is_loopback();
+    if !is_local && !access.open {
+        bail!(
+            "{address} can be reached by other machines, and whoever reaches it may read and publish; \
+             add --open if that is meant, or listen on 127.0.0.1"
+        );
+    }
+    let listener = bind(address).with_context(|| cannot_listen(address))?;
+    let mut guard = Guard::new().with_origins(access.cors_origin.iter().cloned());
+    if is_local {
+        guard = guard.with_local_hosts(access.host.iter().cloned());
+    }
+
+    let beside = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let failed = beside.block_on(async {
+        tokio::spawn(background);
+        let signals = Signals::listen(stentor.drain().clone())?;
+        tokio::spawn(signals.watch());
+        anyhow::Ok(tokio::spawn(fail_with_log(stentor.clone())))
+    })?;
+    eprintln!("listening on http://{}", listener.local_addr()?);
+    let served = serve_on_all_cores(&listener, &guard.wrap(app), stentor.metrics(), stentor.drain());
+    beside.block_on(stentor.hub().close());
+    served?;
+    if failed.is_finished() {
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+type Guarded<A> = stentor_server::Guarded<A>;
+
+/// A log that can no longer be vouched for ends the server.
+async fn fail_with_log(stentor: Stentor) {
+    let error = stentor.hub().failed().await;
+    tracing::error!(%error, "stopping");
+    stentor.drain().cancel();
+}
+
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    shutdown: CancellationToken,
+}
+
+impl Signals {
+    fn listen(shutdown: CancellationToken) -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            shutdown,
+        })
+    }
+
+    /// The first signal drains; a second one does not wait.
+    async fn watch(mut self) {
+        self.one().await;
+        self.shutdown.cancel();
+        self.one().await;
+        std::process::exit(130);
+    }
+
+    async fn one(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn resolve(listen: &str) -> anyhow::Result<SocketAddr> {
+    let mut addresses = listen
+        .to_socket_addrs()
+        .with_context(|| format!("{listen:?} is no address; write it as 127.0.0.1:8080"))?;
+    addresses.next().with_context(|| format!("{listen:?} has no address"))
+}
+
+fn cannot_listen(address: SocketAddr) -> String {
+    format!(
+        "cannot listen on {address}; if another program uses it, stop that one or choose another with \
+         --listen (port 0 picks a free one)"
+    )
+}
