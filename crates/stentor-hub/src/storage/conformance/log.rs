@@ -31,16 +31,20 @@ impl Log {
     }
 
     /// What the feed got so far.
-    pub(super) fn fed(&self) -> Vec<Arc<Record>> {
+    pub(in crate::storage) fn fed(&self) -> Vec<Arc<Record>> {
         self.fed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Appends a batch at the usual time.
-    pub(super) async fn append(&self, batch: Vec<Publish>) -> Vec<Outcome> {
+    pub(in crate::storage) async fn append(&self, batch: Vec<Publish>) -> Vec<Outcome> {
         self.append_at(batch, at(0)).await
     }
 
-    pub(super) async fn append_at(&self, batch: Vec<Publish>, now: Timestamp) -> Vec<Outcome> {
+    pub(in crate::storage) async fn append_at(
+        &self,
+        batch: Vec<Publish>,
+        now: Timestamp,
+    ) -> Vec<Outcome> {
         let publishes = batch.len();
         let outcomes = self.storage.append(batch, now).await.unwrap();
         assert_eq!(outcomes.len(), publishes, "one outcome for each publish");
@@ -48,35 +52,35 @@ impl Log {
     }
 
     /// Appends one publish.
-    pub(super) async fn publish(&self, publish: Publish) -> Outcome {
+    pub(in crate::storage) async fn publish(&self, publish: Publish) -> Outcome {
         self.publish_at(publish, at(0)).await
     }
 
-    pub(super) async fn publish_at(&self, publish: Publish, now: Timestamp) -> Outcome {
+    pub(in crate::storage) async fn publish_at(&self, publish: Publish, now: Timestamp) -> Outcome {
         self.append_at(vec![publish], now).await.remove(0)
     }
 
     /// Appends an event that nothing refuses.
-    pub(super) async fn event(&self, topic: &str, data: &str) -> Cursor {
+    pub(in crate::storage) async fn event(&self, topic: &str, data: &str) -> Cursor {
         appended(&self.publish(event(topic, data)).await).0
     }
 
     /// Ends a topic that has not ended.
-    pub(super) async fn end(&self, topic: &str) -> Cursor {
+    pub(in crate::storage) async fn end(&self, topic: &str) -> Cursor {
         appended(&self.publish(end(topic, "done")).await).0
     }
 
-    pub(super) async fn trim(&self, topic: &str, through: Cursor) {
+    pub(in crate::storage) async fn trim(&self, topic: &str, through: Cursor) {
         self.storage.trim(name(topic), through.offset).await.unwrap();
     }
 
     /// Deletes a topic that is there.
-    pub(super) async fn delete(&self, topic: &str) -> Offset {
+    pub(in crate::storage) async fn delete(&self, topic: &str) -> Offset {
         self.storage.delete(name(topic), at(0)).await.unwrap().unwrap()
     }
 
     /// One read, checked for what holds of every read.
-    pub(super) async fn read(&self, request: ReadRequest) -> Page {
+    pub(in crate::storage) async fn read(&self, request: ReadRequest) -> Page {
         let ReadRequest { filters, after, until, budget, .. } = request.clone();
         let page = self.storage.read(request).await.unwrap();
         let bytes: usize = page.records.iter().map(|record| record.body().bytes()).sum();
@@ -95,15 +99,15 @@ impl Log {
     }
 
     /// Reads to the tail with a large budget, whatever was removed.
-    pub(super) async fn all(&self, filters: &str) -> Vec<Arc<Record>> {
+    pub(in crate::storage) async fn all(&self, filters: &str) -> Vec<Arc<Record>> {
         self.after(filters, Offset::ZERO).await
     }
 
-    pub(super) async fn after(&self, filters: &str, after: Offset) -> Vec<Arc<Record>> {
+    pub(in crate::storage) async fn after(&self, filters: &str, after: Offset) -> Vec<Arc<Record>> {
         self.between(filters, after, Offset::MAX).await
     }
 
-    pub(super) async fn between(
+    pub(in crate::storage) async fn between(
         &self,
         filters: &str,
         after: Offset,
@@ -121,12 +125,16 @@ impl Log {
     }
 
     /// What a reader that was told of nothing has lost.
-    pub(super) async fn gap(&self, filters: &str, after: impl Into<Place>) -> Option<Removed> {
+    pub(in crate::storage) async fn gap(
+        &self,
+        filters: &str,
+        after: impl Into<Place>,
+    ) -> Option<Removed> {
         self.gap_beyond(filters, after, 0).await
     }
 
     /// What a reader has lost that was told of so many removals.
-    pub(super) async fn gap_beyond(
+    pub(in crate::storage) async fn gap_beyond(
         &self,
         filters: &str,
         after: impl Into<Place>,
@@ -136,18 +144,18 @@ impl Log {
         self.read(ReadRequest { told, ..request(filters, after) }).await.removed
     }
 
-    pub(super) async fn state(&self, topic: &str) -> TopicState {
+    pub(in crate::storage) async fn state(&self, topic: &str) -> TopicState {
         self.storage.states(vec![name(topic)]).await.unwrap().remove(0)
     }
 
     /// How many removals there were so far.
-    pub(super) async fn removals(&self) -> u64 {
+    pub(in crate::storage) async fn removals(&self) -> u64 {
         self.storage.seek(filters("**"), Seek::Earliest).await.unwrap().removals
     }
 }
 
 /// An offset, or that of a cursor.
-pub(super) struct Place(Offset);
+pub(in crate::storage) struct Place(Offset);
 
 impl From<Offset> for Place {
     fn from(offset: Offset) -> Place {
@@ -161,34 +169,34 @@ impl From<Cursor> for Place {
     }
 }
 
-pub(super) fn name(topic: &str) -> TopicName {
+pub(in crate::storage) fn name(topic: &str) -> TopicName {
     topic.parse().unwrap()
 }
 
-pub(super) fn event(topic: &str, data: &str) -> Publish {
+pub(in crate::storage) fn event(topic: &str, data: &str) -> Publish {
     Publish::event(name(topic), Event::new(data))
 }
 
-pub(super) fn end(topic: &str, reason: &str) -> Publish {
+pub(in crate::storage) fn end(topic: &str, reason: &str) -> Publish {
     Publish::end(name(topic), reason)
 }
 
 /// One more entry for a publish.
-pub(super) fn entry(topic: &str, data: &str) -> Entry {
+pub(in crate::storage) fn entry(topic: &str, data: &str) -> Entry {
     Entry::new(name(topic), Body::Event(Event::new(data)))
 }
 
-pub(super) fn end_entry(topic: &str) -> Entry {
+pub(in crate::storage) fn end_entry(topic: &str) -> Entry {
     Entry::new(name(topic), Body::End { reason: "done".to_owned() })
 }
 
 /// Filters as they are written, with spaces between them.
-pub(super) fn filters(text: &str) -> Arc<Filters> {
+pub(in crate::storage) fn filters(text: &str) -> Arc<Filters> {
     Arc::new(Filters::new(text.split(' ').map(|filter| filter.parse().unwrap())).unwrap())
 }
 
 /// To the tail, with a large budget.
-pub(super) fn request(text: &str, after: Offset) -> ReadRequest {
+pub(in crate::storage) fn request(text: &str, after: Offset) -> ReadRequest {
     ReadRequest {
         filters: filters(text),
         after,
@@ -199,28 +207,28 @@ pub(super) fn request(text: &str, after: Offset) -> ReadRequest {
 }
 
 /// So many seconds after the usual time.
-pub(super) fn at(seconds: i64) -> Timestamp {
+pub(in crate::storage) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000 + seconds * 1_000_000)
 }
 
 /// The ids of what was appended.
-pub(super) fn appended(outcome: &Outcome) -> (Cursor, Cursor) {
+pub(in crate::storage) fn appended(outcome: &Outcome) -> (Cursor, Cursor) {
     match outcome {
         Outcome::Appended { first, last } => (*first, *last),
         other => panic!("not appended: {other:?}"),
     }
 }
 
-pub(super) fn cursors(records: &[Arc<Record>]) -> Vec<Cursor> {
+pub(in crate::storage) fn cursors(records: &[Arc<Record>]) -> Vec<Cursor> {
     records.iter().map(|record| record.cursor()).collect()
 }
 
-pub(super) fn offsets(cursors: &[Cursor]) -> Vec<Offset> {
+pub(in crate::storage) fn offsets(cursors: &[Cursor]) -> Vec<Offset> {
     cursors.iter().map(|cursor| cursor.offset).collect()
 }
 
 /// What records say, one line for each.
-pub(super) fn said(records: &[Arc<Record>]) -> Vec<String> {
+pub(in crate::storage) fn said(records: &[Arc<Record>]) -> Vec<String> {
     let line = |record: &Arc<Record>| match record.body() {
         Body::Event(event) => format!("{}: {}", record.topic(), event.data()),
         Body::End { reason } => format!("{} ends: {reason}", record.topic()),
@@ -229,6 +237,6 @@ pub(super) fn said(records: &[Arc<Record>]) -> Vec<String> {
     records.iter().map(line).collect()
 }
 
-pub(super) fn topic_names(names: &[&str]) -> Vec<TopicName> {
+pub(in crate::storage) fn topic_names(names: &[&str]) -> Vec<TopicName> {
     names.iter().map(|topic| name(topic)).collect()
 }

@@ -36,7 +36,7 @@ pub mod delete;
 pub mod feed;
 #[doc(hidden)]
 pub mod keys;
-mod log;
+pub(in crate::storage) mod log;
 #[doc(hidden)]
 pub mod model;
 #[doc(hidden)]
