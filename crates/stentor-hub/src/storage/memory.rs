@@ -378,13 +378,7 @@ impl Log {
         if topic.is_deleted() {
             return;
         }
-        // The end goes with the last event, if trim reaches it.
-        let last_event = self.ring.of_topic(name).rev().find(|record| record.event().is_some());
-        let keeps_events = last_event.is_some_and(|record| record.offset() > through);
-        let through = match &topic.end {
-            Some(end) if keeps_events || end.offset() > through => through.min(end.offset().previous()),
-            _ => through,
-        };
+        // The end is the last of its topic, so it goes only when all before it does.
         for record in self.ring.remove(name, through) {
             self.note_removed(&record);
         }
