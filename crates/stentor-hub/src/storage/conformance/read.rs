@@ -168,19 +168,19 @@ pub async fn pages_of_any_budget_join_to_what_one_large_read_gives(log: &Log) {
 }
 
 pub async fn a_reader_beside_a_publisher_misses_nothing(log: &Log) {
-    let published = Cell::new(false);
+    let done = Cell::new(false);
     let publisher = async {
         for round in 0..40 {
             let publish = |n| event("a", &format!("{round}.{n}")).and(entry("b/c", "x"));
             log.append((0..5).map(publish).collect()).await;
             tokio::task::yield_now().await;
         }
-        published.set(true);
+        done.set(true);
     };
     let reader = async |filter: &str| {
         let mut request = request(filter, Offset::ZERO);
         let mut records = Vec::new();
-        while !published.get() || request.after < log.storage.bounds().tail {
+        while !done.get() || request.after < log.storage.bounds().tail {
             let page = log.read(request.clone()).await;
             records.extend(page.records);
             request.after = page.through;
