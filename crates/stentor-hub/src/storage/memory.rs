@@ -91,7 +91,8 @@ impl Storage for MemoryStorage {
         batch: Vec<Publish>,
         time: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Outcome>, StorageError>> {
-        now(Ok(self.change(|log| batch.into_iter().map(|publish| log.publish(publish, time)).collect())))
+        now(Ok(self
+            .change(|log| batch.into_iter().map(|publish| log.publish(publish, time)).collect())))
     }
 
     fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Page, StorageError>> {
@@ -103,7 +104,11 @@ impl Storage for MemoryStorage {
         now(Ok(offsets.into_iter().filter_map(|offset| log.ring.get(offset).cloned()).collect()))
     }
 
-    fn seek(&self, filters: Arc<Filters>, seek: Seek) -> BoxFuture<'_, Result<Sought, StorageError>> {
+    fn seek(
+        &self,
+        filters: Arc<Filters>,
+        seek: Seek,
+    ) -> BoxFuture<'_, Result<Sought, StorageError>> {
         now(Ok(self.log().seek(&filters, seek)))
     }
 
@@ -117,7 +122,10 @@ impl Storage for MemoryStorage {
         now(self.log().newest_each(&filters, count, until, limit))
     }
 
-    fn states(&self, topics: Vec<TopicName>) -> BoxFuture<'_, Result<Vec<TopicState>, StorageError>> {
+    fn states(
+        &self,
+        topics: Vec<TopicName>,
+    ) -> BoxFuture<'_, Result<Vec<TopicState>, StorageError>> {
         let log = self.log();
         now(Ok(topics.iter().map(|topic| log.state(topic)).collect()))
     }
@@ -139,7 +147,11 @@ impl Storage for MemoryStorage {
         now(Ok(self.change(|log| log.delete(&topic, time))))
     }
 
-    fn upload(&self, key: KeyName, time: Timestamp) -> BoxFuture<'_, Result<Option<Upload>, StorageError>> {
+    fn upload(
+        &self,
+        key: KeyName,
+        time: Timestamp,
+    ) -> BoxFuture<'_, Result<Option<Upload>, StorageError>> {
         now(Ok(self.log().keys.find(&key, time)))
     }
 
@@ -177,8 +189,8 @@ struct Log {
     topics: BTreeMap<TopicName, Topic>,
     /// Vanished topics, longest vanished first; some of these may live again.
     vanished: VecDeque<TopicName>,
-    /// The highest `removed_through` of topics that are no longer known by name.
-    floor: Offset,
+    /// The removals of topics that are no longer known by name, folded into one.
+    floor: Removal,
     removals: u64,
     keys: Keys,
 }
@@ -188,9 +200,23 @@ struct Topic {
     events: u64,
     bytes: u64,
     end: Option<Arc<Record>>,
-    removed_through: Offset,
-    removed_by_delete: bool,
-    removals: u64,
+    removed: Removal,
+}
+
+/// What a topic lost last.
+#[derive(Clone, Copy, Default)]
+struct Removal {
+    through: Offset,
+    by_delete: bool,
+    /// The log's count of removals with this one.
+    count: u64,
+}
+
+impl Removal {
+    /// Whether a reader lost something by it and was not told.
+    fn is_news(self, after: Offset, told: u64) -> bool {
+        self.through > after && self.count > told
+    }
 }
 
 impl Topic {
@@ -210,7 +236,7 @@ impl Log {
             time: Timestamp::default(),
             topics: BTreeMap::new(),
             vanished: VecDeque::new(),
-            floor: Offset::ZERO,
+            floor: Removal::default(),
             removals: 0,
             keys: Keys::default(),
         }
@@ -222,13 +248,17 @@ impl Log {
         {
             return outcome;
         }
+        // The hub lets through neither a deletion nor nothing at all.
+        if publish.entries.iter().any(|entry| entry.body == Body::Deleted) {
+            return Outcome::Differs;
+        }
         if let Some((topic, end)) = self.ended(&publish.entries) {
             return Outcome::Ended { topic, end };
         }
         let mut ids = publish.entries.into_iter().map(|entry| self.append(entry, time));
         let Some(first) = ids.next() else { return Outcome::Differs };
         let last = ids.last().unwrap_or(first);
-        if let Some(key) = publish.key {
+        if let Some(key) = &publish.key {
             self.keys.store(key, first, last, time);
         }
         Outcome::Appended { first, last }
@@ -238,13 +268,16 @@ impl Log {
     fn ended(&self, entries: &[Entry]) -> Option<(TopicName, Cursor)> {
         entries.iter().enumerate().find_map(|(at, entry)| {
             let topic = self.topics.get(&entry.topic);
-            let end = topic.filter(|topic| !topic.is_deleted()).and_then(|topic| topic.end.as_ref());
+            let end =
+                topic.filter(|topic| !topic.is_deleted()).and_then(|topic| topic.end.as_ref());
             let within = entries.iter().take(at).any(|earlier| {
                 earlier.topic == entry.topic && matches!(earlier.body, Body::End { .. })
             });
             match end {
                 Some(end) => Some((entry.topic.clone(), end.cursor())),
-                None if within => Some((entry.topic.clone(), Cursor::position(self.epoch, self.tail))),
+                None if within => {
+                    Some((entry.topic.clone(), Cursor::position(self.epoch, self.tail)))
+                }
                 None => None,
             }
         })
@@ -273,7 +306,8 @@ impl Log {
     ) -> Arc<Record> {
         self.tail = self.tail.next();
         self.time = self.time.max(time);
-        let record = Arc::new(Record::new(self.epoch, self.tail, self.time, name, body, attributes));
+        let record =
+            Arc::new(Record::new(self.epoch, self.tail, self.time, name, body, attributes));
         let topic = self.topics.entry(record.topic().clone()).or_default();
         if record.event().is_some() {
             topic.events += 1;
@@ -288,9 +322,9 @@ impl Log {
     fn begin_anew(&mut self, name: &TopicName) {
         let Some(topic) = self.topics.get_mut(name) else {
             // Nothing is known of the name, so it may be one that was folded into the floor.
-            if self.floor > Offset::ZERO {
-                let removed_through = self.floor;
-                self.topics.insert(name.clone(), Topic { removed_through, ..Topic::default() });
+            if self.floor.through > Offset::ZERO {
+                let removed = self.floor;
+                self.topics.insert(name.clone(), Topic { removed, ..Topic::default() });
             }
             return;
         };
@@ -299,10 +333,9 @@ impl Log {
         }
         if let Some(deletion) = topic.end.take() {
             self.removals += 1;
-            topic.removed_through = deletion.offset();
-            topic.removed_by_delete = true;
-            topic.removals = self.removals;
-            self.ring.remove(name, deletion.offset());
+            let through = deletion.offset();
+            topic.removed = Removal { through, by_delete: true, count: self.removals };
+            self.ring.remove(name, through);
         }
     }
 
@@ -320,11 +353,12 @@ impl Log {
     /// Counts a record that trim took out of the ring.
     fn note_removed(&mut self, record: &Arc<Record>) {
         self.removals += 1;
-        let removals = self.removals;
         let Some(topic) = self.topics.get_mut(record.topic()) else { return };
-        topic.removed_through = record.offset();
-        topic.removed_by_delete = *record.body() == Body::Deleted;
-        topic.removals = removals;
+        topic.removed = Removal {
+            through: record.offset(),
+            by_delete: *record.body() == Body::Deleted,
+            count: self.removals,
+        };
         if record.event().is_some() {
             topic.events = topic.events.saturating_sub(1);
             topic.bytes = topic.bytes.saturating_sub(record.body().bytes() as u64);
@@ -345,7 +379,11 @@ impl Log {
                 && topic.events == 0
                 && topic.end.is_none()
             {
-                self.floor = self.floor.max(topic.removed_through);
+                self.floor = Removal {
+                    through: self.floor.through.max(topic.removed.through),
+                    by_delete: false,
+                    count: self.floor.count.max(topic.removed.count),
+                };
                 self.topics.remove(&name);
             }
         }
@@ -356,13 +394,7 @@ impl Log {
         if topic.is_deleted() {
             return;
         }
-        // The end goes with the last event, if trim reaches it.
-        let last_event = self.ring.of_topic(name).rev().find(|record| record.event().is_some());
-        let keeps_events = last_event.is_some_and(|record| record.offset() > through);
-        let through = match &topic.end {
-            Some(end) if keeps_events || end.offset() > through => through.min(end.offset().previous()),
-            _ => through,
-        };
+        // The end is the last of its topic, so it goes only when all before it does.
         for record in self.ring.remove(name, through) {
             self.note_removed(&record);
         }
@@ -373,7 +405,8 @@ impl Log {
         if topic.is_deleted() || (topic.events == 0 && topic.end.is_none()) {
             return None;
         }
-        *topic = Topic { removed_through: self.tail, removed_by_delete: true, ..Topic::default() };
+        let removed = Removal { through: self.tail, by_delete: true, count: self.removals };
+        *topic = Topic { removed, ..Topic::default() };
         self.ring.remove(name, self.tail);
         let record = self.record(name.clone(), Body::Deleted, Attributes::default(), time);
         self.ring.push(Arc::clone(&record));
@@ -393,22 +426,31 @@ impl Log {
             return None;
         }
         let lost = |name: &TopicName, topic: &Topic| {
-            (topic.removed_through > after && topic.removals > told && !topic.is_deleted())
-                .then(|| (name.clone(), topic.removed_by_delete))
+            let lost = topic.removed.is_news(after, told) && !topic.is_deleted();
+            lost.then(|| (name.clone(), topic.removed.by_delete))
         };
         let mut topics: Vec<(TopicName, bool)> = if filters.globs().is_empty() {
             let exact = filters.exact().iter();
-            exact.filter_map(|name| self.topics.get(name).and_then(|topic| lost(name, topic))).collect()
+            exact
+                .filter_map(|name| self.topics.get(name).and_then(|topic| lost(name, topic)))
+                .collect()
         } else {
             let matching = self.topics.iter().filter(|(name, _)| filters.matches(name));
-            matching.filter_map(|(name, topic)| lost(name, topic)).take(Removed::TOPICS_MAX).collect()
+            matching
+                .filter_map(|(name, topic)| lost(name, topic))
+                .take(Removed::TOPICS_MAX)
+                .collect()
         };
         // Names that are no longer known: rather a gap too many.
-        if self.floor > after && told == 0 {
+        if self.floor.is_news(after, told) {
             let unknown = filters.exact().iter().filter(|name| !self.topics.contains_key(*name));
             topics.extend(unknown.map(|name| (name.clone(), false)));
             if topics.is_empty() && !filters.globs().is_empty() {
-                return Some(Removed { deleted: false, topics: Vec::new(), removals: self.removals });
+                return Some(Removed {
+                    deleted: false,
+                    topics: Vec::new(),
+                    removals: self.removals,
+                });
             }
         }
         topics.truncate(Removed::TOPICS_MAX);
@@ -431,18 +473,20 @@ impl Log {
 
     fn before_newest(&self, filters: &Filters, count: usize, before: Offset) -> Offset {
         let end = self.tail.min(before.previous());
-        let mut offsets: Vec<Offset> = self
-            .ring
-            .matching(filters)
-            .flat_map(|name| self.newest(name, count, end))
-            .collect();
+        let mut offsets: Vec<Offset> =
+            self.ring.matching(filters).flat_map(|name| self.newest(name, count, end)).collect();
         offsets.sort_unstable_by(|a, b| b.cmp(a));
         offsets.truncate(count);
         offsets.last().map_or(end, |oldest| oldest.previous())
     }
 
     /// The newest events of a topic, newest first.
-    fn newest(&self, name: &TopicName, count: usize, until: Offset) -> impl Iterator<Item = Offset> {
+    fn newest(
+        &self,
+        name: &TopicName,
+        count: usize,
+        until: Offset,
+    ) -> impl Iterator<Item = Offset> {
         let events = self.ring.of_topic(name).rev().filter(|record| record.event().is_some());
         events.map(|record| record.offset()).skip_while(move |offset| *offset > until).take(count)
     }
@@ -471,9 +515,9 @@ impl Log {
                 events: topic.events,
                 bytes: topic.bytes,
                 end: topic.end.clone(),
-                removed_through: topic.removed_through,
+                removed_through: topic.removed.through,
             },
-            None => TopicState { removed_through: self.floor, ..TopicState::default() },
+            None => TopicState { removed_through: self.floor.through, ..TopicState::default() },
         }
     }
 
@@ -484,7 +528,9 @@ impl Log {
             .range::<str, _>((Included(from), Unbounded))
             .take_while(|(name, _)| name.as_str().starts_with(&query.prefix))
             .filter(|(name, topic)| {
-                name.as_str() > after && (topic.events > 0 || topic.end.is_some()) && !topic.is_deleted()
+                name.as_str() > after
+                    && (topic.events > 0 || topic.end.is_some())
+                    && !topic.is_deleted()
             })
             .take(query.limit)
             .map(|(name, topic)| TopicInfo {
@@ -501,8 +547,9 @@ impl Log {
 #[derive(Default)]
 struct Keys {
     rows: HashMap<KeyName, Row>,
-    /// Names in the order of their use; a name used again stands here again.
-    used: VecDeque<(Timestamp, KeyName)>,
+    /// Names by the number of their last use.
+    used: BTreeMap<u64, KeyName>,
+    uses: u64,
 }
 
 struct Row {
@@ -513,6 +560,7 @@ struct Row {
     first: Cursor,
     last: Cursor,
     expires: Timestamp,
+    use_number: u64,
 }
 
 impl Keys {
@@ -523,7 +571,7 @@ impl Keys {
         key.check(self.find(&key.to_name(), time))
     }
 
-    fn store(&mut self, key: Key, first: Cursor, last: Cursor, time: Timestamp) {
+    fn store(&mut self, key: &Key, first: Cursor, last: Cursor, time: Timestamp) {
         let name = key.to_name();
         let expires = time.plus(key.window);
         let (hash, count) = match key.content {
@@ -531,21 +579,22 @@ impl Keys {
             KeyContent::Part { index, after, .. } => (after, index + 1),
         };
         let first = self.row(&name, time).map_or(first, |row| row.first);
-        self.rows.insert(name.clone(), Row { hash, count, first, last, expires });
-        self.used.push_back((expires, name));
+        self.uses += 1;
+        let row = Row { hash, count, first, last, expires, use_number: self.uses };
+        if let Some(before) = self.rows.insert(name.clone(), row) {
+            self.used.remove(&before.use_number);
+        }
+        self.used.insert(self.uses, name);
         self.forget(time);
     }
 
     fn forget(&mut self, time: Timestamp) {
-        while let Some((expires, name)) = self.used.front() {
-            if *expires > time && self.used.len() <= Keys::MAX {
+        while let Some(longest_unused) = self.used.first_entry() {
+            let row = self.rows.get(longest_unused.get());
+            if self.rows.len() <= Keys::MAX && row.is_some_and(|row| row.expires > time) {
                 return;
             }
-            // A name used again since stands again further back.
-            if self.rows.get(name).is_some_and(|row| row.expires == *expires) {
-                self.rows.remove(name);
-            }
-            self.used.pop_front();
+            self.rows.remove(&longest_unused.remove());
         }
     }
 
@@ -558,3 +607,6 @@ impl Keys {
         self.rows.get(name).filter(|row| row.expires > time)
     }
 }
+
+#[cfg(test)]
+mod tests;
