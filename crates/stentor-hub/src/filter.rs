@@ -49,7 +49,6 @@ impl Glob {
         let mut names = name.split('/');
         for segment in self.text.split('/') {
             match (segment, names.next()) {
-                (_, None) => return false,
                 ("**", Some(_)) => return true,
                 ("*", Some(_)) => {}
                 (literal, Some(name)) if literal == name => {}
@@ -118,8 +117,8 @@ impl Filters {
             match filter {
                 TopicFilter::Exact(name) if all.exact.contains(&name) => {}
                 TopicFilter::Exact(name) => all.exact.push(name),
-                glob if all.globs.contains(&glob) => {}
-                glob => all.globs.push(glob),
+                TopicFilter::Glob(_) if all.globs.contains(&filter) => {}
+                TopicFilter::Glob(_) => all.globs.push(filter),
             }
             if all.len() > Self::MAX {
                 return Err(FiltersError::TooMany);

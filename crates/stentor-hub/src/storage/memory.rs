@@ -177,8 +177,8 @@ struct Log {
     topics: BTreeMap<TopicName, Topic>,
     /// Vanished topics, longest vanished first; some of these may live again.
     vanished: VecDeque<TopicName>,
-    /// The highest `removed_through` of topics that are no longer known by name.
-    floor: Offset,
+    /// The removals of topics that are no longer known by name, folded into one.
+    floor: Removal,
     removals: u64,
     keys: Keys,
 }
@@ -188,9 +188,23 @@ struct Topic {
     events: u64,
     bytes: u64,
     end: Option<Arc<Record>>,
-    removed_through: Offset,
-    removed_by_delete: bool,
-    removals: u64,
+    removed: Removal,
+}
+
+/// What a topic lost last.
+#[derive(Clone, Copy, Default)]
+struct Removal {
+    through: Offset,
+    by_delete: bool,
+    /// The log's count of removals with this one.
+    count: u64,
+}
+
+impl Removal {
+    /// Whether a reader lost something by it and was not told.
+    fn is_news(self, after: Offset, told: u64) -> bool {
+        self.through > after && self.count > told
+    }
 }
 
 impl Topic {
@@ -210,7 +224,7 @@ impl Log {
             time: Timestamp::default(),
             topics: BTreeMap::new(),
             vanished: VecDeque::new(),
-            floor: Offset::ZERO,
+            floor: Removal::default(),
             removals: 0,
             keys: Keys::default(),
         }
@@ -222,13 +236,17 @@ impl Log {
         {
             return outcome;
         }
+        // The hub lets through neither a deletion nor nothing at all.
+        if publish.entries.iter().any(|entry| entry.body == Body::Deleted) {
+            return Outcome::Differs;
+        }
         if let Some((topic, end)) = self.ended(&publish.entries) {
             return Outcome::Ended { topic, end };
         }
         let mut ids = publish.entries.into_iter().map(|entry| self.append(entry, time));
         let Some(first) = ids.next() else { return Outcome::Differs };
         let last = ids.last().unwrap_or(first);
-        if let Some(key) = publish.key {
+        if let Some(key) = &publish.key {
             self.keys.store(key, first, last, time);
         }
         Outcome::Appended { first, last }
@@ -288,9 +306,9 @@ impl Log {
     fn begin_anew(&mut self, name: &TopicName) {
         let Some(topic) = self.topics.get_mut(name) else {
             // Nothing is known of the name, so it may be one that was folded into the floor.
-            if self.floor > Offset::ZERO {
-                let removed_through = self.floor;
-                self.topics.insert(name.clone(), Topic { removed_through, ..Topic::default() });
+            if self.floor.through > Offset::ZERO {
+                let removed = self.floor;
+                self.topics.insert(name.clone(), Topic { removed, ..Topic::default() });
             }
             return;
         };
@@ -299,10 +317,9 @@ impl Log {
         }
         if let Some(deletion) = topic.end.take() {
             self.removals += 1;
-            topic.removed_through = deletion.offset();
-            topic.removed_by_delete = true;
-            topic.removals = self.removals;
-            self.ring.remove(name, deletion.offset());
+            let through = deletion.offset();
+            topic.removed = Removal { through, by_delete: true, count: self.removals };
+            self.ring.remove(name, through);
         }
     }
 
@@ -320,11 +337,12 @@ impl Log {
     /// Counts a record that trim took out of the ring.
     fn note_removed(&mut self, record: &Arc<Record>) {
         self.removals += 1;
-        let removals = self.removals;
         let Some(topic) = self.topics.get_mut(record.topic()) else { return };
-        topic.removed_through = record.offset();
-        topic.removed_by_delete = *record.body() == Body::Deleted;
-        topic.removals = removals;
+        topic.removed = Removal {
+            through: record.offset(),
+            by_delete: *record.body() == Body::Deleted,
+            count: self.removals,
+        };
         if record.event().is_some() {
             topic.events = topic.events.saturating_sub(1);
             topic.bytes = topic.bytes.saturating_sub(record.body().bytes() as u64);
@@ -345,7 +363,11 @@ impl Log {
                 && topic.events == 0
                 && topic.end.is_none()
             {
-                self.floor = self.floor.max(topic.removed_through);
+                self.floor = Removal {
+                    through: self.floor.through.max(topic.removed.through),
+                    by_delete: false,
+                    count: self.floor.count.max(topic.removed.count),
+                };
                 self.topics.remove(&name);
             }
         }
@@ -373,7 +395,8 @@ impl Log {
         if topic.is_deleted() || (topic.events == 0 && topic.end.is_none()) {
             return None;
         }
-        *topic = Topic { removed_through: self.tail, removed_by_delete: true, ..Topic::default() };
+        let removed = Removal { through: self.tail, by_delete: true, count: self.removals };
+        *topic = Topic { removed, ..Topic::default() };
         self.ring.remove(name, self.tail);
         let record = self.record(name.clone(), Body::Deleted, Attributes::default(), time);
         self.ring.push(Arc::clone(&record));
@@ -393,8 +416,8 @@ impl Log {
             return None;
         }
         let lost = |name: &TopicName, topic: &Topic| {
-            (topic.removed_through > after && topic.removals > told && !topic.is_deleted())
-                .then(|| (name.clone(), topic.removed_by_delete))
+            let lost = topic.removed.is_news(after, told) && !topic.is_deleted();
+            lost.then(|| (name.clone(), topic.removed.by_delete))
         };
         let mut topics: Vec<(TopicName, bool)> = if filters.globs().is_empty() {
             let exact = filters.exact().iter();
@@ -404,7 +427,7 @@ impl Log {
             matching.filter_map(|(name, topic)| lost(name, topic)).take(Removed::TOPICS_MAX).collect()
         };
         // Names that are no longer known: rather a gap too many.
-        if self.floor > after && told == 0 {
+        if self.floor.is_news(after, told) {
             let unknown = filters.exact().iter().filter(|name| !self.topics.contains_key(*name));
             topics.extend(unknown.map(|name| (name.clone(), false)));
             if topics.is_empty() && !filters.globs().is_empty() {
@@ -471,9 +494,9 @@ impl Log {
                 events: topic.events,
                 bytes: topic.bytes,
                 end: topic.end.clone(),
-                removed_through: topic.removed_through,
+                removed_through: topic.removed.through,
             },
-            None => TopicState { removed_through: self.floor, ..TopicState::default() },
+            None => TopicState { removed_through: self.floor.through, ..TopicState::default() },
         }
     }
 
@@ -501,8 +524,9 @@ impl Log {
 #[derive(Default)]
 struct Keys {
     rows: HashMap<KeyName, Row>,
-    /// Names in the order of their use; a name used again stands here again.
-    used: VecDeque<(Timestamp, KeyName)>,
+    /// Names by the number of their last use.
+    used: BTreeMap<u64, KeyName>,
+    uses: u64,
 }
 
 struct Row {
@@ -513,6 +537,7 @@ struct Row {
     first: Cursor,
     last: Cursor,
     expires: Timestamp,
+    use_number: u64,
 }
 
 impl Keys {
@@ -523,7 +548,7 @@ impl Keys {
         key.check(self.find(&key.to_name(), time))
     }
 
-    fn store(&mut self, key: Key, first: Cursor, last: Cursor, time: Timestamp) {
+    fn store(&mut self, key: &Key, first: Cursor, last: Cursor, time: Timestamp) {
         let name = key.to_name();
         let expires = time.plus(key.window);
         let (hash, count) = match key.content {
@@ -531,21 +556,22 @@ impl Keys {
             KeyContent::Part { index, after, .. } => (after, index + 1),
         };
         let first = self.row(&name, time).map_or(first, |row| row.first);
-        self.rows.insert(name.clone(), Row { hash, count, first, last, expires });
-        self.used.push_back((expires, name));
+        self.uses += 1;
+        let row = Row { hash, count, first, last, expires, use_number: self.uses };
+        if let Some(before) = self.rows.insert(name.clone(), row) {
+            self.used.remove(&before.use_number);
+        }
+        self.used.insert(self.uses, name);
         self.forget(time);
     }
 
     fn forget(&mut self, time: Timestamp) {
-        while let Some((expires, name)) = self.used.front() {
-            if *expires > time && self.used.len() <= Keys::MAX {
+        while let Some(longest_unused) = self.used.first_entry() {
+            let row = self.rows.get(longest_unused.get());
+            if self.rows.len() <= Keys::MAX && row.is_some_and(|row| row.expires > time) {
                 return;
             }
-            // A name used again since stands again further back.
-            if self.rows.get(name).is_some_and(|row| row.expires == *expires) {
-                self.rows.remove(name);
-            }
-            self.used.pop_front();
+            self.rows.remove(&longest_unused.remove());
         }
     }
 
@@ -558,3 +584,6 @@ impl Keys {
         self.rows.get(name).filter(|row| row.expires > time)
     }
 }
+
+#[cfg(test)]
+mod tests;

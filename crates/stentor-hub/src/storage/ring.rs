@@ -156,7 +156,11 @@ impl Filling {
             return false;
         }
         self.left.records = self.left.records.saturating_sub(1);
-        self.left.bytes = self.left.bytes.saturating_sub(bytes);
+        match self.left.bytes.checked_sub(bytes) {
+            Some(left) => self.left.bytes = left,
+            // Larger than the whole budget: not even an empty one goes with it.
+            None => self.left.records = 0,
+        }
         self.records.push(Arc::clone(record));
         self.pass(record.offset())
     }

@@ -1,0 +1,290 @@
+//! The sentences of [`Storage`], each held by a test of its own.
+//!
+//! A storage is held to them by one line in a test module or in a file under `tests/`:
+//!
+//! ```ignore
+//! stentor_hub::conformance_tests!(|| async { MemoryStorage::new() });
+//! ```
+//!
+//! The closure makes a fresh, empty storage whenever it is called, and every scenario gets one of
+//! its own. What must outlive the storage, such as a directory, comes along in a pair and is dropped
+//! after the storage was closed:
+//!
+//! ```ignore
+//! stentor_hub::conformance_tests!(|| async {
+//!     let directory = tempfile::tempdir().unwrap();
+//!     (SqliteStorage::open(directory.path()).await.unwrap(), directory)
+//! });
+//! ```
+//!
+//! Within this crate the macro is `crate::conformance_tests!`; elsewhere it takes the feature
+//! `testing` of this crate and tokio with the features `macros` and `rt` among the
+//! `[dev-dependencies]`. Each scenario becomes a `#[tokio::test]` under its own name. The last test
+//! runs random calls against a naive log: 64 sequences, or as many as `PROPTEST_CASES` says.
+//!
+//! What only some storages can show is not in here: what survives a restart, what is bounded.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "all of it runs in tests only")]
+
+#[doc(hidden)]
+pub mod append;
+#[doc(hidden)]
+pub mod content;
+#[doc(hidden)]
+pub mod delete;
+#[doc(hidden)]
+pub mod feed;
+#[doc(hidden)]
+pub mod keys;
+pub(in crate::storage) mod log;
+#[doc(hidden)]
+pub mod model;
+#[doc(hidden)]
+pub mod read;
+#[doc(hidden)]
+pub mod seek;
+#[doc(hidden)]
+pub mod topics;
+#[doc(hidden)]
+pub mod trim;
+#[doc(hidden)]
+pub mod uploads;
+
+use std::any::Any;
+use std::sync::Arc;
+
+pub use self::log::Log;
+use super::Storage;
+
+/// Makes one test of each sentence of the storage contract; see
+/// [`storage::conformance`](crate::storage::conformance).
+#[macro_export]
+macro_rules! conformance_tests {
+    ($make:expr) => {
+        $crate::conformance_tests! { @each $make;
+            feed {
+                the_epoch_never_changes_and_is_in_every_id
+                a_log_that_never_stopped_uncleanly_has_burned_nothing
+                the_tail_is_the_offset_of_the_last_record
+                the_feed_has_what_was_appended_when_append_returns
+                the_feed_gets_each_record_once_and_in_order
+                the_feed_gets_nothing_of_a_refused_publish
+                the_feed_gets_a_deletion_in_its_place
+                the_feed_gets_the_records_that_are_read
+                a_dropped_append_is_whole_or_not_at_all
+                closing_finishes_what_is_under_way
+            }
+            append {
+                every_publish_has_an_outcome_in_order
+                an_empty_batch_has_no_outcomes
+                an_outcome_tells_the_ids_of_the_first_and_the_last_record
+                offsets_rise_in_the_order_of_the_batch
+                offsets_are_never_used_again
+                one_publish_may_go_to_several_topics
+                an_event_and_the_end_are_one_publish
+                an_ended_topic_takes_nothing_more_and_tells_the_id_of_its_end
+                nothing_of_a_publish_is_appended_if_one_of_its_topics_has_ended
+                an_entry_after_an_end_in_the_same_publish_refuses_all_of_it
+                a_refused_publish_does_not_fail_its_neighbours
+                later_publishes_of_a_batch_see_the_end_that_an_earlier_one_appended
+                a_deletion_cannot_be_published
+                the_time_of_a_record_is_now_to_the_microsecond
+                the_time_of_a_record_never_goes_back
+                the_time_does_not_go_back_when_the_record_before_is_gone
+            }
+            keys {
+                a_repeat_appends_nothing_and_has_the_ids_of_the_first_time
+                a_key_used_twice_in_a_batch_is_appended_once
+                a_key_for_other_content_differs
+                a_repeat_is_a_repeat_also_after_an_end
+                a_repeat_is_a_repeat_also_after_a_trim
+                a_repeat_is_a_repeat_also_after_a_deletion
+                keys_of_another_topic_publisher_name_or_kind_are_others
+                a_key_of_a_batch_covers_all_of_it
+                a_key_is_forgotten_when_its_window_is_over
+                a_forgotten_key_may_be_used_for_other_content
+                a_refused_publish_leaves_no_key_behind
+            }
+            uploads {
+                an_upload_that_nobody_began_is_unknown
+                an_upload_tells_how_far_it_came
+                the_parts_of_an_upload_may_come_in_one_batch
+                a_part_that_is_there_is_a_repeat
+                the_last_part_that_is_there_differs_if_its_content_does
+                a_part_after_a_missing_one_differs
+                a_part_that_goes_on_from_other_content_differs
+                a_part_for_an_ended_topic_is_refused_and_not_counted
+                the_window_of_an_upload_restarts_with_each_part
+                a_forgotten_upload_begins_again_with_its_first_part
+            }
+            content {
+                data_is_kept_to_the_byte
+                types_are_kept_to_the_byte
+                retry_is_kept
+                reasons_of_ends_are_kept_to_the_byte
+                attributes_are_kept_to_the_byte
+                a_large_event_is_kept
+                names_that_differ_in_one_byte_are_different_topics
+                fetch_gives_the_records_in_the_order_asked
+                fetch_leaves_out_what_is_not_there
+                a_publisher_id_finds_the_newest_record_that_carries_it
+                a_publisher_id_is_looked_for_in_its_topic_only
+                a_publisher_id_of_a_removed_record_is_not_found
+            }
+            read {
+                matching_records_come_in_log_order
+                reading_begins_after_one_offset_and_ends_with_another
+                reading_beyond_the_tail_ends_at_the_tail
+                reading_at_the_tail_gives_nothing_and_stays_there
+                everything_was_considered_also_when_nothing_matched
+                ends_and_deletions_are_read_like_events
+                no_more_records_are_returned_than_the_budget_allows
+                no_more_bytes_are_returned_than_the_budget_allows
+                one_record_is_returned_however_large_it_is
+                a_budget_of_nothing_still_makes_progress
+                pages_of_any_budget_join_to_what_one_large_read_gives
+                a_record_that_several_filters_match_is_read_once
+                sixty_four_exact_topics_are_merged
+                one_star_matches_one_segment
+                two_stars_match_one_or_more_segments
+                no_wildcard_in_first_place_matches_a_reserved_name
+                signs_that_a_query_language_may_know_are_letters
+            }
+            seek {
+                earliest_is_before_everything
+                newest_is_before_so_many_events
+                newest_does_not_count_ends_and_deletions
+                newest_counts_the_events_of_all_matching_topics_together
+                newest_looks_below_an_offset
+                newest_is_before_all_of_them_if_there_are_fewer
+                newest_zero_is_before_nothing
+                since_is_before_the_first_record_of_a_time
+                since_a_time_between_two_records_is_before_the_later_one
+                since_the_future_is_the_tail
+                seek_tells_the_tail
+                a_reader_that_begins_where_seek_said_lost_nothing
+                newest_each_gives_so_many_events_of_each_topic_in_log_order
+                newest_each_counts_no_ends_and_no_deletions
+                newest_each_looks_up_to_an_offset
+                newest_each_refuses_more_than_its_limit
+            }
+            topics {
+                a_topic_that_nobody_wrote_to_has_the_default_state
+                states_come_in_the_order_asked
+                a_state_counts_events_and_their_bytes
+                a_state_holds_the_end
+                topics_are_listed_by_name_in_byte_order
+                topics_are_listed_with_what_they_hold
+                a_prefix_is_taken_to_the_letter
+                a_list_goes_on_after_a_name_and_stops_at_its_limit
+                a_topic_without_records_is_not_listed
+            }
+            trim {
+                trimmed_records_are_read_no_more
+                trimmed_records_are_counted_no_more
+                readers_before_a_trimmed_record_are_told_a_gap
+                readers_past_the_last_trimmed_record_are_in_no_gap
+                readers_of_a_quiet_topic_are_in_no_gap
+                a_gap_is_told_once
+                a_told_gap_is_told_again_only_for_later_removals
+                a_gap_names_every_topic_that_lost_records
+                a_gap_names_no_more_topics_than_it_may
+                a_trim_that_takes_nothing_is_no_removal
+                a_trim_beyond_the_tail_spares_what_comes_later
+                the_end_stays_while_trim_does_not_reach_it
+                the_end_goes_with_its_whole_topic
+                a_wholly_trimmed_topic_begins_anew_with_fresh_counts
+            }
+            delete {
+                a_deletion_takes_an_offset_and_the_place_of_the_records
+                a_topic_that_is_not_there_is_not_deleted
+                a_deleted_topic_has_no_counts_and_no_end_but_the_deletion
+                older_readers_read_the_deletion_and_are_in_no_gap
+                readers_of_a_trimmed_and_deleted_topic_are_in_no_gap
+                a_deletion_is_not_trimmed
+                an_ended_topic_that_was_deleted_takes_events_again
+                a_topic_that_began_anew_has_fresh_counts
+                a_topic_that_began_anew_tells_older_readers_a_gap
+                a_reader_told_before_the_topic_began_anew_is_told_then
+                a_reader_that_read_the_deletion_is_in_no_gap
+                a_topic_can_be_deleted_again_after_it_began_anew
+                a_deletion_leaves_other_topics_alone
+                the_time_of_a_deletion_never_goes_back
+            }
+        }
+
+        #[test]
+        fn any_sequence_of_calls_agrees_with_a_naive_log() {
+            $crate::storage::conformance::model::run($make);
+        }
+    };
+    (@each $make:expr; $($module:ident { $($sentence:ident)* })*) => {
+        $($(
+            #[tokio::test]
+            async fn $sentence() {
+                $crate::storage::conformance::hold(
+                    $make,
+                    $crate::storage::conformance::$module::$sentence,
+                )
+                .await;
+            }
+        )*)*
+    };
+}
+
+/// A storage for one scenario, with what it lives on.
+pub struct Fresh {
+    storage: Arc<dyn Storage>,
+    ground: Box<dyn Any>,
+}
+
+impl<S: Storage> From<S> for Fresh {
+    fn from(storage: S) -> Fresh {
+        Fresh { storage: Arc::new(storage), ground: Box::new(()) }
+    }
+}
+
+impl<S: Storage, G: Any> From<(S, G)> for Fresh {
+    fn from((storage, ground): (S, G)) -> Fresh {
+        Fresh { storage: Arc::new(storage), ground: Box::new(ground) }
+    }
+}
+
+/// Runs one scenario with a fresh storage, then closes it.
+#[doc(hidden)]
+pub async fn hold<F: Into<Fresh>>(make: impl AsyncFnOnce() -> F, scenario: impl AsyncFnOnce(&Log)) {
+    let Fresh { storage, ground } = make().await.into();
+    scenario(&Log::of(Arc::clone(&storage))).await;
+    storage.close().await;
+    drop(storage);
+    drop(ground);
+}
+
+#[cfg(test)]
+mod tests {
+    /// A scenario that nobody runs would look as if it held something.
+    #[test]
+    fn every_scenario_is_in_the_list() {
+        let list = include_str!("mod.rs");
+        let files = [
+            include_str!("append.rs"),
+            include_str!("content.rs"),
+            include_str!("delete.rs"),
+            include_str!("feed.rs"),
+            include_str!("keys.rs"),
+            include_str!("read.rs"),
+            include_str!("seek.rs"),
+            include_str!("topics.rs"),
+            include_str!("trim.rs"),
+            include_str!("uploads.rs"),
+        ];
+        for line in files.iter().flat_map(|file| file.lines()) {
+            let Some((name, _)) =
+                line.strip_prefix("pub async fn ").and_then(|line| line.split_once('('))
+            else {
+                continue;
+            };
+            assert!(list.lines().any(|line| line.trim() == name), "{name} is not in the list");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Random calls, and a log so naive that one sees at once that it is right.
+
+mod naive;
+mod strategy;
+
+use std::sync::Arc;
+
+use proptest::test_runner::{Config, TestRunner};
+
+use self::naive::{Naive, Said};
+use self::strategy::{Call, FILTERS, TOPICS};
+use super::log::{filters, name};
+use super::{Fresh, Log};
+use crate::cursor::Offset;
+use crate::publish::Publish;
+use crate::record::Record;
+use crate::storage::{Outcome, ReadRequest, Removed, Seek, TopicInfo, TopicState, TopicsQuery};
+use crate::timestamp::Timestamp;
+
+/// How many sequences are tried unless `PROPTEST_CASES` says otherwise.
+const CASES: u32 = 64;
+
+/// Runs random sequences of calls against fresh storages and the naive log.
+pub fn run<F: Into<Fresh>>(make: impl AsyncFn() -> F) {
+    let mut config = Config { failure_persistence: None, ..Config::default() };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = CASES;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let outcome = TestRunner::new(config).run(&strategy::calls(), |calls| {
+        runtime.block_on(super::hold(&make, async |log: &Log| {
+            let mut pair = Pair { log, naive: Naive::new(), told: Vec::new() };
+            pair.note_removals().await;
+            for call in calls {
+                pair.call(call).await;
+                pair.note_removals().await;
+            }
+            pair.agree().await;
+        }));
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+/// A storage and the naive log, which are to agree.
+struct Pair<'a> {
+    log: &'a Log,
+    naive: Naive,
+    /// The storage's count of removals before and after each call.
+    told: Vec<u64>,
+}
+
+impl Pair<'_> {
+    async fn note_removals(&mut self) {
+        self.told.push(self.log.removals().await);
+        self.naive.moment += 1;
+    }
+
+    async fn call(&mut self, call: Call) {
+        match call {
+            Call::Append { batch, seconds } => {
+                let now = self.naive.clock(seconds);
+                self.append(batch, now).await;
+            }
+            Call::Delete { topic, seconds } => {
+                let now = self.naive.clock(seconds);
+                let expected = self.naive.delete(&topic, now);
+                let deletion = self.log.storage.delete(topic, now).await.unwrap();
+                assert_eq!(deletion.is_some(), expected);
+                if let Some(deletion) = deletion {
+                    let records = self.log.storage.fetch(vec![deletion]).await.unwrap();
+                    self.naive.is_appended(&records);
+                }
+            }
+            Call::Trim { topic, through } => {
+                let through = self.place(through);
+                self.naive.trim(&topic, through);
+                self.log.storage.trim(topic, through).await.unwrap();
+            }
+            Call::Read { filters: text, after, until, budget, told } => {
+                let told = told.index(self.told.len());
+                let request = ReadRequest {
+                    filters: filters(&text),
+                    after: self.place(after),
+                    until: until.map_or(Offset::MAX, |until| self.place(until)),
+                    budget,
+                    told: self.told[told],
+                };
+                self.read(request, told).await;
+            }
+        }
+    }
+
+    /// Some offset from zero to a little beyond the tail.
+    fn place(&self, index: proptest::sample::Index) -> Offset {
+        let tail = usize::try_from(self.log.storage.bounds().tail.get()).unwrap();
+        Offset::new(index.index(tail + 3) as u64)
+    }
+
+    async fn append(&mut self, batch: Vec<Publish>, now: Timestamp) {
+        let expected = self.naive.append(&batch, now);
+        let outcomes = self.log.append_at(batch, now).await;
+        let appended: usize = expected.iter().map(Said::records).sum();
+        // A deletion may still be on its way to the feed when it is answered, but not longer.
+        let fed = self.log.fed();
+        self.naive.is_appended(&fed[fed.len() - appended..]);
+        for (outcome, expected) in outcomes.iter().zip(&expected) {
+            self.assert_said(outcome, expected);
+        }
+    }
+
+    fn assert_said(&self, outcome: &Outcome, expected: &Said) {
+        let id = |at: usize| self.naive.lines[at].record().cursor();
+        let agree = match (outcome, expected) {
+            (Outcome::Appended { first, last }, Said::Appended(from, to))
+            | (Outcome::Repeat { first, last }, Said::Repeat(from, to)) => {
+                (*first, *last) == (id(*from), id(*to))
+            }
+            (Outcome::Ended { topic, end }, Said::Ended(of, at)) => {
+                topic == of && at.is_none_or(|at| *end == id(at))
+            }
+            (Outcome::Differs, Said::Differs) => true,
+            _ => false,
+        };
+        assert!(agree, "{outcome:?} where {expected:?} was expected");
+    }
+
+    /// Reads page by page; `told` is the moment that the request's count is of.
+    async fn read(&self, mut request: ReadRequest, told: usize) {
+        let ReadRequest { filters, after, until, .. } = request.clone();
+        let end = until.min(self.log.storage.bounds().tail);
+        let mut read = Vec::new();
+        loop {
+            // The read itself is checked for order, bounds and progress.
+            let page = self.log.read(request.clone()).await;
+            self.assert_gap(&request, told, page.removed);
+            read.extend(page.records);
+            request.after = page.through;
+            if request.after >= end {
+                break;
+            }
+        }
+        let expected = self.naive.alive().filter(|record| {
+            record.offset() > after && record.offset() <= until && filters.matches(record.topic())
+        });
+        assert_eq!(read, expected.cloned().collect::<Vec<_>>());
+    }
+
+    fn assert_gap(&self, request: &ReadRequest, told: usize, removed: Option<Removed>) {
+        let mut lost = self.naive.lost(&request.filters, request.after, told);
+        let Some(mut removed) = removed else {
+            assert!(lost.is_empty(), "a gap was not told: {lost:?} after {}", request.after);
+            return;
+        };
+        let first = lost.iter().find(|lost| Some(&lost.topic) == removed.topics.first());
+        let deleted = first.map(|lost| lost.deleted);
+        assert!(deleted.is_some(), "a gap too many: {removed:?}");
+        // Of a topic that lost records in both ways nothing is promised.
+        if let Some(Some(deleted)) = deleted {
+            assert_eq!(removed.deleted, deleted);
+        }
+        removed.topics.sort();
+        lost.sort_by(|a, b| a.topic.cmp(&b.topic));
+        assert_eq!(removed.topics, lost.iter().map(|lost| lost.topic.clone()).collect::<Vec<_>>());
+        assert_eq!(Some(&removed.removals), self.told.last());
+    }
+
+    /// All questions that do not change anything.
+    async fn agree(&self) {
+        self.agree_on_topics().await;
+        self.agree_on_places().await;
+        self.agree_on_single_records().await;
+    }
+
+    async fn agree_on_topics(&self) {
+        let names: Vec<_> = TOPICS.iter().map(|topic| name(topic)).collect();
+        let states = self.log.storage.states(names.clone()).await.unwrap();
+        for (topic, state) in names.iter().zip(states) {
+            let expected = self.naive.state(topic);
+            if self.naive.is_deleted(topic) {
+                // Then it lies somewhere below the deletion.
+                assert!(state.end.as_ref().is_some_and(|end| end.offset() > state.removed_through));
+                assert_eq!(TopicState { removed_through: Offset::ZERO, ..state }, expected);
+            } else {
+                assert_eq!(state, expected, "of {topic}");
+            }
+        }
+        let mut listed: Vec<TopicInfo> = names
+            .iter()
+            .filter(|topic| self.naive.exists(topic))
+            .map(|topic| {
+                let TopicState { events, bytes, end, .. } = self.naive.state(topic);
+                TopicInfo { topic: topic.clone(), events, bytes, ended: end.is_some() }
+            })
+            .collect();
+        listed.sort_by(|a, b| a.topic.as_str().cmp(b.topic.as_str()));
+        let query = TopicsQuery { limit: 100, ..TopicsQuery::default() };
+        assert_eq!(self.log.storage.topics(query).await, Ok(listed));
+    }
+
+    async fn agree_on_places(&self) {
+        let tail = self.log.storage.bounds().tail;
+        for text in FILTERS {
+            for count in [0, 1, 3] {
+                for before in [tail.next(), Offset::new(tail.get() / 2)] {
+                    self.agree_on_newest(text, count, before).await;
+                }
+                let until = Offset::new(tail.get() * 2 / 3);
+                let found = self.log.storage.newest_each(filters(text), count, until, 1_000).await;
+                assert_eq!(found, Ok(self.naive.newest_each(&filters(text), count, until)));
+            }
+            for time in self.naive.times() {
+                let sought = self.log.storage.seek(filters(text), Seek::Since(time)).await.unwrap();
+                let read = self.log.after(text, sought.after).await;
+                let expected = self.matching(text, |record| record.time() >= time);
+                assert_eq!(read, expected, "{text} since {time}");
+            }
+        }
+    }
+
+    async fn agree_on_newest(&self, text: &str, count: usize, before: Offset) {
+        let seek = Seek::Newest { count, before };
+        let sought = self.log.storage.seek(filters(text), seek).await.unwrap();
+        let mut read = self.log.between(text, sought.after, before.previous()).await;
+        read.retain(|record| record.event().is_some());
+        let events =
+            self.matching(text, |record| record.offset() < before && record.event().is_some());
+        assert_eq!(read, events[events.len().saturating_sub(count)..], "{text} {seek:?}");
+    }
+
+    fn matching(&self, text: &str, also: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
+        let filters = filters(text);
+        let alive = self.naive.alive();
+        alive.filter(|record| filters.matches(record.topic()) && also(record)).cloned().collect()
+    }
+
+    async fn agree_on_single_records(&self) {
+        let offsets: Vec<_> =
+            self.naive.lines.iter().rev().map(|line| line.record().offset()).collect();
+        let mut alive: Vec<_> = self.naive.alive().cloned().collect();
+        alive.reverse();
+        assert_eq!(self.log.storage.fetch(offsets).await, Ok(alive.clone()));
+        for topic in TOPICS.iter().map(|topic| name(topic)) {
+            for id in strategy::PUBLISHER_IDS {
+                let carries = |record: &&Arc<Record>| {
+                    *record.topic() == topic
+                        && record.attributes().publisher_id.as_deref() == Some(id)
+                };
+                let expected = alive.iter().find(carries).cloned();
+                let found = self.log.storage.by_publisher_id(topic.clone(), id.to_owned()).await;
+                assert_eq!(found, Ok(expected));
+            }
+        }
+        let now = self.naive.now;
+        for (key, expected) in self.naive.uploads() {
+            let found = self.log.storage.upload(key, now).await.unwrap();
+            let told = found.map(|upload| (upload.count, upload.hash, upload.first, upload.last));
+            assert_eq!(told, expected);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! A list of all that was ever appended, and rules that look at all of it each time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::cursor::{Cursor, Offset};
+use crate::filter::Filters;
+use crate::publish::{Entry, Key, KeyContent, Publish};
+use crate::record::{Body, Record};
+use crate::storage::{KeyHash, KeyName, TopicState};
+use crate::timestamp::Timestamp;
+use crate::topic::TopicName;
+
+pub(super) struct Naive {
+    pub(super) lines: Vec<Line>,
+    losses: Vec<Loss>,
+    keys: HashMap<KeyName, Stored>,
+    /// What the clock says; it may go back.
+    pub(super) now: Timestamp,
+    /// How often the storage was asked for its count of removals.
+    pub(super) moment: usize,
+}
+
+/// A record, as it must be and, once the storage was asked, as it is.
+pub(super) struct Line {
+    entry: Entry,
+    time: Timestamp,
+    alive: bool,
+    record: Option<Arc<Record>>,
+}
+
+impl Line {
+    pub(super) fn record(&self) -> &Arc<Record> {
+        self.record.as_ref().unwrap()
+    }
+
+    fn is_event(&self) -> bool {
+        matches!(self.entry.body, Body::Event(_))
+    }
+}
+
+/// Records that a topic lost.
+struct Loss {
+    topic: TopicName,
+    through: Offset,
+    deleted: bool,
+    moment: usize,
+}
+
+/// A topic that a reader is to be told of.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) topic: TopicName,
+    /// Whether by deletion, if only by it or not at all by it.
+    pub(super) deleted: Option<bool>,
+}
+
+/// What stands under a key: hash, count, and the places of the first and last line.
+struct Stored {
+    hash: KeyHash,
+    count: u64,
+    first: usize,
+    last: usize,
+    expires: Timestamp,
+}
+
+/// An outcome, with places among the lines for ids.
+#[derive(Debug)]
+pub(super) enum Said {
+    Appended(usize, usize),
+    Repeat(usize, usize),
+    /// With the place of the end, unless that is in the refused publish itself.
+    Ended(TopicName, Option<usize>),
+    Differs,
+}
+
+impl Said {
+    /// How many records were appended.
+    pub(super) fn records(&self) -> usize {
+        match self {
+            Said::Appended(first, last) => last - first + 1,
+            Said::Repeat(..) | Said::Ended(..) | Said::Differs => 0,
+        }
+    }
+}
+
+impl Naive {
+    pub(super) fn new() -> Naive {
+        Naive {
+            lines: Vec::new(),
+            losses: Vec::new(),
+            keys: HashMap::new(),
+            now: super::super::log::at(0),
+            moment: 0,
+        }
+    }
+
+    pub(super) fn clock(&mut self, seconds: i64) -> Timestamp {
+        self.now = Timestamp::from_micros(self.now.as_micros() + seconds * 1_000_000);
+        self.now
+    }
+
+    pub(super) fn append(&mut self, batch: &[Publish], now: Timestamp) -> Vec<Said> {
+        batch.iter().map(|publish| self.publish(publish, now)).collect()
+    }
+
+    /// Checks records against the newest lines, which they are.
+    pub(super) fn is_appended(&mut self, records: &[Arc<Record>]) {
+        let from = self.lines.len() - records.len();
+        let mut last =
+            from.checked_sub(1).map_or(Offset::ZERO, |at| self.lines[at].record().offset());
+        for (line, record) in self.lines[from..].iter_mut().zip(records) {
+            assert!(line.record.is_none());
+            assert!(record.offset() > last);
+            last = record.offset();
+            assert_eq!(*record.topic(), line.entry.topic);
+            assert_eq!(*record.body(), line.entry.body);
+            assert_eq!(*record.attributes(), line.entry.attributes);
+            assert_eq!(record.time(), line.time);
+            line.record = Some(Arc::clone(record));
+        }
+        assert!(self.lines.iter().all(|line| line.record.is_some()), "something was not appended");
+    }
+
+    fn publish(&mut self, publish: &Publish, now: Timestamp) -> Said {
+        if let Some(said) = publish.key.as_ref().and_then(|key| self.check(key, now)) {
+            return said;
+        }
+        for (at, entry) in publish.entries.iter().enumerate() {
+            let topic = &entry.topic;
+            if let Some(end) = self.end(topic)
+                && self.lines[end].entry.body != Body::Deleted
+            {
+                return Said::Ended(topic.clone(), Some(end));
+            }
+            let mut before = publish.entries[..at].iter();
+            if before.any(|e| e.topic == *topic && matches!(e.body, Body::End { .. })) {
+                return Said::Ended(topic.clone(), None);
+            }
+        }
+        let first = self.lines.len();
+        for entry in &publish.entries {
+            self.begin_anew(&entry.topic);
+            self.push(entry.clone(), now);
+        }
+        let last = self.lines.len() - 1;
+        if let Some(key) = &publish.key {
+            self.store(key, first, last, now);
+        }
+        Said::Appended(first, last)
+    }
+
+    fn push(&mut self, entry: Entry, now: Timestamp) {
+        let time = self.lines.last().map_or(now, |line| line.time.max(now));
+        self.lines.push(Line { entry, time, alive: true, record: None });
+    }
+
+    fn begin_anew(&mut self, topic: &TopicName) {
+        if self.is_deleted(topic)
+            && let Some(at) = self.end(topic)
+        {
+            self.lines[at].alive = false;
+            let through = self.lines[at].record().offset();
+            self.lose(topic, through, true);
+        }
+    }
+
+    fn lose(&mut self, topic: &TopicName, through: Offset, deleted: bool) {
+        let moment = self.moment;
+        self.losses.push(Loss { topic: topic.clone(), through, deleted, moment });
+    }
+
+    fn check(&self, key: &Key, now: Timestamp) -> Option<Said> {
+        let stored = self.keys.get(&key.to_name()).filter(|stored| stored.expires > now);
+        let count = stored.map_or(0, |stored| stored.count);
+        match (&key.content, stored) {
+            (KeyContent::Whole(hash), Some(stored)) => Some(stored.repeat_if(stored.hash == *hash)),
+            (KeyContent::Part { index, .. }, _) if *index > count => Some(Said::Differs),
+            (_, None) => None,
+            (KeyContent::Part { index, before, .. }, Some(stored)) if *index == count => {
+                (stored.hash != *before).then_some(Said::Differs)
+            }
+            (KeyContent::Part { index, after, .. }, Some(stored)) => {
+                Some(stored.repeat_if(index + 1 < count || stored.hash == *after))
+            }
+        }
+    }
+
+    fn store(&mut self, key: &Key, first: usize, last: usize, now: Timestamp) {
+        let (hash, count) = match key.content {
+            KeyContent::Whole(hash) => (hash, 1),
+            KeyContent::Part { index, after, .. } => (after, index + 1),
+        };
+        let before = self.keys.get(&key.to_name());
+        let first = before.filter(|_| count > 1).map_or(first, |stored| stored.first);
+        let stored = Stored { hash, count, first, last, expires: now.plus(key.window) };
+        self.keys.insert(key.to_name(), stored);
+    }
+
+    /// Deletes a topic; says whether there was one.
+    pub(super) fn delete(&mut self, topic: &TopicName, now: Timestamp) -> bool {
+        let exists = self.exists(topic);
+        if exists {
+            for line in self.lines.iter_mut().filter(|line| line.entry.topic == *topic) {
+                line.alive = false;
+            }
+            self.push(Entry::new(topic.clone(), Body::Deleted), now);
+        }
+        exists
+    }
+
+    pub(super) fn trim(&mut self, topic: &TopicName, through: Offset) {
+        if self.is_deleted(topic) {
+            return;
+        }
+        let mut last = None;
+        for line in self.lines.iter_mut().filter(|line| line.entry.topic == *topic && line.alive) {
+            if line.record().offset() <= through {
+                line.alive = false;
+                last = Some(line.record().offset());
+            }
+        }
+        if let Some(last) = last {
+            self.lose(topic, last, false);
+        }
+    }
+
+    /// What can still be read.
+    pub(super) fn alive(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.lines.iter().filter(|line| line.alive).map(Line::record)
+    }
+
+    fn of<'a>(&'a self, topic: &'a TopicName) -> impl Iterator<Item = (usize, &'a Line)> {
+        let lines = self.lines.iter().enumerate();
+        lines.filter(move |(_, line)| line.alive && line.entry.topic == *topic)
+    }
+
+    /// The place of the topic's end or deletion.
+    fn end(&self, topic: &TopicName) -> Option<usize> {
+        self.of(topic).find(|(_, line)| !line.is_event()).map(|(at, _)| at)
+    }
+
+    pub(super) fn is_deleted(&self, topic: &TopicName) -> bool {
+        self.of(topic).any(|(_, line)| line.entry.body == Body::Deleted)
+    }
+
+    pub(super) fn exists(&self, topic: &TopicName) -> bool {
+        self.of(topic).any(|(_, line)| line.entry.body != Body::Deleted)
+    }
+
+    /// The state, without what was removed from a topic that is deleted.
+    pub(super) fn state(&self, topic: &TopicName) -> TopicState {
+        let events: Vec<_> = self.of(topic).filter(|(_, line)| line.is_event()).collect();
+        let removed_through = if self.is_deleted(topic) {
+            Offset::ZERO
+        } else {
+            let losses = self.losses.iter().filter(|loss| loss.topic == *topic);
+            losses.map(|loss| loss.through).max().unwrap_or_default()
+        };
+        TopicState {
+            events: events.len() as u64,
+            bytes: events.iter().map(|(_, line)| line.entry.body.bytes() as u64).sum(),
+            end: self.end(topic).map(|at| Arc::clone(self.lines[at].record())),
+            removed_through,
+        }
+    }
+
+    /// The topics that lost records after an offset and since a moment.
+    pub(super) fn lost(&self, filters: &Filters, after: Offset, moment: usize) -> Vec<Lost> {
+        let matching = self.losses.iter().filter(|loss| filters.matches(&loss.topic));
+        let topics: BTreeSet<&TopicName> = matching.map(|loss| &loss.topic).collect();
+        let lost = topics.into_iter().filter(|topic| !self.is_deleted(topic)).filter_map(|topic| {
+            let of_topic = self.losses.iter().filter(|loss| loss.topic == *topic);
+            let losses: Vec<_> = of_topic.filter(|loss| loss.through > after).collect();
+            losses.iter().find(|loss| loss.moment > moment)?;
+            let first = losses.first()?.deleted;
+            let one_way = losses.iter().all(|loss| loss.deleted == first);
+            Some(Lost { topic: topic.clone(), deleted: one_way.then_some(first) })
+        });
+        lost.collect()
+    }
+
+    pub(super) fn newest_each(
+        &self,
+        filters: &Filters,
+        count: usize,
+        until: Offset,
+    ) -> Vec<Offset> {
+        let events = self.alive().filter(|record| {
+            record.event().is_some() && record.offset() <= until && filters.matches(record.topic())
+        });
+        let events: Vec<_> = events.collect();
+        let newer = |at: usize, topic: &TopicName| {
+            events[at + 1..].iter().filter(|record| record.topic() == topic).count()
+        };
+        let places = events.iter().enumerate();
+        let newest = places.filter(|(at, record)| newer(*at, record.topic()) < count);
+        newest.map(|(_, record)| record.offset()).collect()
+    }
+
+    /// Some times of records, between them, and of the future.
+    pub(super) fn times(&self) -> BTreeSet<Timestamp> {
+        let step = |time: Timestamp| Timestamp::from_micros(time.as_micros() + 1);
+        let times = self.lines.iter().rev().step_by(5).map(|line| line.time);
+        times.flat_map(|time| [time, step(time)]).collect()
+    }
+
+    /// All uploads that ever were, with what is remembered of them.
+    pub(super) fn uploads(
+        &self,
+    ) -> impl Iterator<Item = (KeyName, Option<(u64, KeyHash, Cursor, Cursor)>)> {
+        let id = |at: usize| self.lines[at].record().cursor();
+        self.keys.iter().filter(|(key, _)| key.upload).map(move |(key, stored)| {
+            let known = stored.expires > self.now;
+            let told = || (stored.count, stored.hash, id(stored.first), id(stored.last));
+            (key.clone(), known.then(told))
+        })
+    }
+}
+
+impl Stored {
+    fn repeat_if(&self, same: bool) -> Said {
+        if same { Said::Repeat(self.first, self.last) } else { Said::Differs }
+    }
+}

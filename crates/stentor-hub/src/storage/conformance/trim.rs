@@ -1,0 +1,200 @@
+//! Retention, and the gaps that readers are told.
+
+use super::Log;
+use super::log::{event, name, said, topic_names};
+use crate::cursor::{Cursor, Offset};
+use crate::storage::{Removed, TopicState};
+
+impl Log {
+    /// Events `0..count` of topic `a`, and as many of `quiet`, by turns.
+    async fn with_quiet_neighbour(&self, count: usize) -> Vec<Cursor> {
+        let mut ids = Vec::new();
+        for n in 0..count {
+            ids.push(self.event("a", &n.to_string()).await);
+            self.event("quiet", &n.to_string()).await;
+        }
+        ids
+    }
+
+    /// The names in the gap that is told, none if there is none.
+    async fn lost(&self, filters: &str, after: Offset, told: u64) -> Vec<String> {
+        let removed = self.gap_beyond(filters, after, told).await;
+        let mut names: Vec<String> =
+            removed.iter().flat_map(|gap| &gap.topics).map(ToString::to_string).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+pub async fn trimmed_records_are_read_no_more(log: &Log) {
+    let ids = log.with_quiet_neighbour(4).await;
+    log.trim("a", ids[1]).await;
+    assert_eq!(said(&log.all("a").await), ["a: 2", "a: 3"]);
+    let others = log.all("*").await;
+    assert_eq!(others.len(), 6, "{others:?}");
+    assert_eq!(said(&log.all("quiet").await).len(), 4);
+}
+
+pub async fn trimmed_records_are_counted_no_more(log: &Log) {
+    log.event("a", "1").await;
+    let second = log.event("a", "22").await;
+    log.event("a", "4444").await;
+    log.trim("a", second).await;
+    let state = log.state("a").await;
+    assert_eq!((state.events, state.bytes), (1, 4));
+    assert_eq!(state.removed_through, second.offset);
+}
+
+pub async fn readers_before_a_trimmed_record_are_told_a_gap(log: &Log) {
+    let ids = log.with_quiet_neighbour(4).await;
+    log.trim("a", ids[2]).await;
+    let removals = log.removals().await;
+    for after in [Offset::ZERO, ids[0].offset, ids[1].offset, ids[2].offset.previous()] {
+        for filter in ["a", "*", "quiet a", "none a **"] {
+            let gap = log.gap(filter, after).await;
+            let expected = Removed { deleted: false, topics: topic_names(&["a"]), removals };
+            assert_eq!(gap, Some(expected), "{filter} after {after}");
+        }
+    }
+}
+
+pub async fn readers_past_the_last_trimmed_record_are_in_no_gap(log: &Log) {
+    let ids = log.with_quiet_neighbour(4).await;
+    // Between the second and the third event of the topic.
+    let between = ids[2].offset.previous();
+    assert!(between > ids[1].offset);
+    log.storage.trim(name("a"), between).await.unwrap();
+    assert_eq!(log.state("a").await.removed_through, ids[1].offset);
+    for after in [ids[1].offset, between, ids[3].offset] {
+        for filter in ["a", "*"] {
+            assert_eq!(log.gap(filter, after).await, None);
+        }
+    }
+}
+
+pub async fn readers_of_a_quiet_topic_are_in_no_gap(log: &Log) {
+    let ids = log.with_quiet_neighbour(6).await;
+    log.trim("a", ids[3]).await;
+    log.event("b", "1").await;
+    log.delete("b").await;
+    log.event("b", "2").await;
+    for filter in ["quiet", "none", "none/*", "quiet/**", "quiet none"] {
+        assert_eq!(log.gap(filter, Offset::ZERO).await, None, "{filter}");
+    }
+    assert_eq!(log.state("quiet").await.removed_through, Offset::ZERO);
+}
+
+pub async fn a_gap_is_told_once(log: &Log) {
+    let ids = log.with_quiet_neighbour(4).await;
+    log.trim("a", ids[1]).await;
+    for filter in ["a", "*"] {
+        let gap = log.gap(filter, Offset::ZERO).await.unwrap();
+        assert_eq!(log.gap_beyond(filter, Offset::ZERO, gap.removals).await, None);
+        assert_eq!(log.gap_beyond(filter, ids[0], gap.removals).await, None);
+    }
+}
+
+pub async fn a_told_gap_is_told_again_only_for_later_removals(log: &Log) {
+    let ids = log.with_quiet_neighbour(4).await;
+    log.event("b", "1").await;
+    log.trim("a", ids[1]).await;
+    let told = log.gap("a b", Offset::ZERO).await.unwrap().removals;
+    let last_of_b = log.event("b", "2").await;
+    assert_eq!(log.gap_beyond("a b", Offset::ZERO, told).await, None, "nothing was removed");
+    log.trim("b", last_of_b).await;
+    for filter in ["a b", "*"] {
+        assert_eq!(log.lost(filter, Offset::ZERO, told).await, ["b"]);
+    }
+    assert_eq!(log.gap_beyond("a", Offset::ZERO, told).await, None);
+    log.trim("a", ids[2]).await;
+    assert_eq!(log.lost("a", Offset::ZERO, told).await, ["a"]);
+    assert_eq!(log.lost("*", Offset::ZERO, told).await, ["a", "b"]);
+}
+
+pub async fn a_gap_names_every_topic_that_lost_records(log: &Log) {
+    for topic in ["a", "b", "c", "d"] {
+        let first = log.event(topic, "1").await;
+        log.event(topic, "2").await;
+        if topic != "c" {
+            log.trim(topic, first).await;
+        }
+    }
+    assert_eq!(log.lost("*", Offset::ZERO, 0).await, ["a", "b", "d"]);
+    assert_eq!(log.lost("c d a", Offset::ZERO, 0).await, ["a", "d"]);
+}
+
+pub async fn a_gap_names_no_more_topics_than_it_may(log: &Log) {
+    let names: Vec<String> = (0..40).map(|n| format!("t{n}")).collect();
+    for name in &names {
+        let id = log.event(name, "1").await;
+        log.trim(name, id).await;
+    }
+    for filter in ["*", &names.join(" ")] {
+        let gap = log.gap(filter, Offset::ZERO).await.unwrap();
+        assert_eq!(gap.topics.len(), Removed::TOPICS_MAX);
+        assert_eq!(log.gap_beyond(filter, Offset::ZERO, gap.removals).await, None);
+    }
+}
+
+pub async fn a_trim_that_takes_nothing_is_no_removal(log: &Log) {
+    let first = log.event("quiet", "1").await;
+    let second = log.event("a", "1").await;
+    log.event("a", "2").await;
+    log.trim("a", first).await;
+    log.trim("none", second).await;
+    assert_eq!(log.gap("*", Offset::ZERO).await, None);
+    assert_eq!(log.state("none").await, TopicState::default());
+    assert_eq!(log.state("a").await.removed_through, Offset::ZERO);
+    log.trim("a", second).await;
+    let told = log.gap("a", Offset::ZERO).await.unwrap().removals;
+    log.trim("a", second).await;
+    log.trim("a", first).await;
+    assert_eq!(log.gap_beyond("a", Offset::ZERO, told).await, None);
+    assert_eq!(log.state("a").await.removed_through, second.offset);
+}
+
+pub async fn a_trim_beyond_the_tail_spares_what_comes_later(log: &Log) {
+    let last = log.event("a", "1").await;
+    log.storage.trim(name("a"), Offset::MAX).await.unwrap();
+    assert_eq!(log.state("a").await.removed_through, last.offset);
+    log.event("a", "2").await;
+    assert_eq!(said(&log.all("a").await), ["a: 2"]);
+    assert_eq!(log.gap("a", last).await, None);
+}
+
+pub async fn the_end_stays_while_trim_does_not_reach_it(log: &Log) {
+    log.event("a", "1").await;
+    let last_event = log.event("a", "2").await;
+    log.event("b", "between").await;
+    let end = log.end("a").await;
+    log.storage.trim(name("a"), end.offset.previous()).await.unwrap();
+    let state = log.state("a").await;
+    assert_eq!((state.events, state.bytes), (0, 0));
+    assert_eq!(state.end.map(|end| end.cursor()), Some(end));
+    assert_eq!(state.removed_through, last_event.offset);
+    assert_eq!(said(&log.all("a").await), ["a ends: done"]);
+}
+
+pub async fn the_end_goes_with_its_whole_topic(log: &Log) {
+    log.event("a", "1").await;
+    let end = log.end("a").await;
+    log.trim("a", end).await;
+    let state = log.state("a").await;
+    assert_eq!(state, TopicState { removed_through: end.offset, ..TopicState::default() });
+    assert_eq!(said(&log.all("a").await), [""; 0]);
+    assert!(log.gap("a", end.offset.previous()).await.is_some());
+    assert_eq!(log.gap("a", end).await, None);
+}
+
+pub async fn a_wholly_trimmed_topic_begins_anew_with_fresh_counts(log: &Log) {
+    log.event("a", "1234").await;
+    let end = log.end("a").await;
+    log.trim("a", end).await;
+    assert_eq!(log.storage.delete(name("a"), super::log::at(0)).await, Ok(None));
+    super::log::appended(&log.publish(event("a", "12")).await);
+    let state = log.state("a").await;
+    assert_eq!((state.events, state.bytes, state.end), (1, 2, None));
+    assert_eq!(state.removed_through, end.offset);
+    assert_eq!(said(&log.all("a").await), ["a: 12"]);
+    assert!(log.gap("a", Offset::ZERO).await.is_some());
+}

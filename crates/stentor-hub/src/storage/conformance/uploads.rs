@@ -1,0 +1,136 @@
+//! Streamed uploads under a key: repeating one publishes only what is missing.
+
+use std::time::Duration;
+
+use super::Log;
+use super::log::{appended, at, end, event, name, said};
+use crate::publish::{Key, KeyContent, Publish};
+use crate::storage::{KeyHash, KeyName, Outcome, Upload};
+use crate::timestamp::Timestamp;
+
+const WINDOW: i64 = 600;
+
+/// A running hash: that of the first so many parts of one content.
+fn hash(content: u8, parts: u64) -> KeyHash {
+    let mut hash = [0; 16];
+    if parts > 0 {
+        hash[0] = content;
+        hash[8..].copy_from_slice(&parts.to_be_bytes());
+    }
+    hash
+}
+
+/// One part of an upload to topic `a`.
+fn part(content: u8, index: u64) -> Publish {
+    let key = Key {
+        scope: Some(name("a")),
+        publisher: "p".to_owned(),
+        name: "up".to_owned(),
+        window: Duration::from_secs(WINDOW.unsigned_abs()),
+        content: KeyContent::Part {
+            index,
+            before: hash(content, index),
+            after: hash(content, index + 1),
+        },
+    };
+    event("a", &index.to_string()).with_key(key)
+}
+
+impl Log {
+    async fn upload_at(&self, now: Timestamp) -> Option<Upload> {
+        let publisher = "p".to_owned();
+        let key =
+            KeyName { scope: Some(name("a")), publisher, name: "up".to_owned(), upload: true };
+        self.storage.upload(key, now).await.unwrap()
+    }
+
+    async fn upload(&self) -> Option<Upload> {
+        self.upload_at(at(0)).await
+    }
+}
+
+pub async fn an_upload_that_nobody_began_is_unknown(log: &Log) {
+    assert_eq!(log.upload().await, None);
+}
+
+pub async fn an_upload_tells_how_far_it_came(log: &Log) {
+    let (first, _) = appended(&log.publish(part(1, 0)).await);
+    let upload = Upload { count: 1, hash: hash(1, 1), first, last: first };
+    assert_eq!(log.upload().await, Some(upload));
+    log.event("a", "not of it").await;
+    let (last, _) = appended(&log.publish(part(1, 1)).await);
+    let upload = Upload { count: 2, hash: hash(1, 2), first, last };
+    assert_eq!(log.upload().await, Some(upload));
+}
+
+pub async fn the_parts_of_an_upload_may_come_in_one_batch(log: &Log) {
+    let outcomes = log.append((0..5).map(|index| part(1, index)).collect()).await;
+    let ids: Vec<_> = outcomes.iter().map(|outcome| appended(outcome).0).collect();
+    let upload = Upload { count: 5, hash: hash(1, 5), first: ids[0], last: ids[4] };
+    assert_eq!(log.upload().await, Some(upload));
+    assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3", "a: 4"]);
+}
+
+pub async fn a_part_that_is_there_is_a_repeat(log: &Log) {
+    let ids: Vec<_> = log.append((0..3).map(|index| part(1, index)).collect()).await;
+    let (first, last) = (appended(&ids[0]).0, appended(&ids[2]).0);
+    let outcomes = log.append((0..4).map(|index| part(1, index)).collect()).await;
+    for outcome in &outcomes[..3] {
+        assert_eq!(*outcome, Outcome::Repeat { first, last });
+    }
+    appended(&outcomes[3]);
+    assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3"]);
+}
+
+pub async fn the_last_part_that_is_there_differs_if_its_content_does(log: &Log) {
+    log.append((0..3).map(|index| part(1, index)).collect()).await;
+    let upload = log.upload().await;
+    assert_eq!(log.publish(part(2, 2)).await, Outcome::Differs);
+    assert_eq!(log.upload().await, upload);
+    assert_eq!(log.fed().len(), 3);
+}
+
+pub async fn a_part_after_a_missing_one_differs(log: &Log) {
+    assert_eq!(log.publish(part(1, 1)).await, Outcome::Differs);
+    assert_eq!(log.upload().await, None);
+    appended(&log.publish(part(1, 0)).await);
+    assert_eq!(log.publish(part(1, 2)).await, Outcome::Differs);
+    assert_eq!(said(&log.all("a").await), ["a: 0"]);
+}
+
+pub async fn a_part_that_goes_on_from_other_content_differs(log: &Log) {
+    log.append((0..2).map(|index| part(1, index)).collect()).await;
+    assert_eq!(log.publish(part(2, 2)).await, Outcome::Differs);
+    appended(&log.publish(part(1, 2)).await);
+    assert_eq!(log.fed().len(), 3);
+}
+
+pub async fn a_part_for_an_ended_topic_is_refused_and_not_counted(log: &Log) {
+    log.publish(part(1, 0)).await;
+    let upload = log.upload().await;
+    log.publish(end("a", "done")).await;
+    let outcomes = log.append(vec![part(1, 0), part(1, 1)]).await;
+    assert!(matches!(outcomes[0], Outcome::Repeat { .. }), "{outcomes:?}");
+    assert!(matches!(outcomes[1], Outcome::Ended { .. }), "{outcomes:?}");
+    assert_eq!(log.upload().await, upload);
+}
+
+pub async fn the_window_of_an_upload_restarts_with_each_part(log: &Log) {
+    for index in 0..4_u8 {
+        let now = at(i64::from(index) * (WINDOW - 1));
+        appended(&log.publish_at(part(1, index.into()), now).await);
+    }
+    let end = 3 * (WINDOW - 1);
+    let upload = log.upload_at(at(end + WINDOW - 1)).await;
+    assert_eq!(upload.map(|upload| upload.count), Some(4));
+    assert_eq!(log.upload_at(at(end + WINDOW + 1)).await, None);
+}
+
+pub async fn a_forgotten_upload_begins_again_with_its_first_part(log: &Log) {
+    log.append((0..2).map(|index| part(1, index)).collect()).await;
+    let later = at(WINDOW + 1);
+    assert_eq!(log.publish_at(part(1, 2), later).await, Outcome::Differs);
+    let (first, _) = appended(&log.publish_at(part(2, 0), later).await);
+    let upload = Upload { count: 1, hash: hash(2, 1), first, last: first };
+    assert_eq!(log.upload_at(later).await, Some(upload));
+}

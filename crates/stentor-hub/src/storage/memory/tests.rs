@@ -1,0 +1,249 @@
+//! The contract, and what only a log does that forgets: the bounded ring, the folded floor, the
+//! bounded keys.
+
+use std::time::Duration;
+
+use super::*;
+use crate::storage::conformance::Log as Tested;
+use crate::storage::conformance::log::{
+    appended, at, end_entry, entry, event, name, said, topic_names,
+};
+
+crate::conformance_tests!(|| async { MemoryStorage::new() });
+
+/// A log that holds so many records with short names and next to no data.
+fn of_records(records: usize) -> Tested {
+    let one = Record::new(
+        Epoch::new(0),
+        Offset::ZERO,
+        at(0),
+        name("abcdefgh"),
+        Body::End { reason: "1234".to_owned() },
+        Attributes::default(),
+    );
+    Tested::of(Arc::new(MemoryStorage::with_bytes(records * one.memory_bytes())))
+}
+
+#[tokio::test]
+async fn a_full_ring_lets_its_oldest_records_go_and_tells_a_gap() {
+    let log = of_records(3);
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(log.event("a", &n.to_string()).await);
+    }
+    assert_eq!(said(&log.all("a").await), ["a: 2", "a: 3", "a: 4"]);
+    let state = log.state("a").await;
+    assert_eq!((state.events, state.bytes, state.removed_through), (3, 3, ids[1].offset));
+    let gap = log.gap("a", ids[0]).await.unwrap();
+    assert_eq!((gap.deleted, gap.topics), (false, topic_names(&["a"])));
+    assert_eq!(log.gap("a", ids[1]).await, None, "nothing was lost after it");
+    assert_eq!(log.fed().len(), 5, "readers at the tail get all of it");
+}
+
+#[tokio::test]
+async fn the_newest_record_stays_however_large_it_is() {
+    let log = of_records(1);
+    log.event("a", "small").await;
+    log.event("b", &"x".repeat(100_000)).await;
+    assert_eq!(log.all("*").await.len(), 1);
+    assert_eq!(log.state("b").await.bytes, 100_000);
+    log.event("a", "small").await;
+    assert_eq!(said(&log.all("*").await), ["a: small"]);
+}
+
+#[tokio::test]
+async fn a_publish_that_is_larger_than_the_ring_is_appended_whole() {
+    let log = of_records(2);
+    let publish = event("a", "1").and(entry("b", "2")).and(entry("a", "3")).and(end_entry("a"));
+    let (first, last) = appended(&log.publish(publish).await);
+    assert_eq!(said(&log.fed()), ["a: 1", "b: 2", "a: 3", "a ends: done"]);
+    assert_eq!(said(&log.all("*").await), ["a: 3", "a ends: done"]);
+    assert_eq!(log.gap("*", first).await.unwrap().topics, topic_names(&["b"]));
+    assert_eq!(log.state("a").await.end.map(|end| end.cursor()), Some(last));
+}
+
+#[tokio::test]
+async fn a_quiet_topic_is_in_no_false_gap() {
+    let log = of_records(4);
+    for n in 0..3 {
+        log.event("busy", &n.to_string()).await;
+    }
+    log.event("quiet", "1").await;
+    for n in 0..3 {
+        log.event("busy", &n.to_string()).await;
+    }
+    for filter in ["quiet", "none", "quiet none", "quiet/*"] {
+        assert_eq!(log.gap(filter, Offset::ZERO).await, None, "{filter}");
+    }
+    assert_eq!(said(&log.all("quiet").await), ["quiet: 1"]);
+    for filter in ["busy", "*"] {
+        let gap = log.gap(filter, Offset::ZERO).await.unwrap();
+        assert_eq!(gap.topics, topic_names(&["busy"]));
+    }
+    log.event("busy", "and the quiet one goes").await;
+    assert_eq!(log.gap("quiet", Offset::ZERO).await.unwrap().topics, topic_names(&["quiet"]));
+}
+
+#[tokio::test]
+async fn an_end_goes_with_its_whole_topic() {
+    let log = of_records(2);
+    log.event("a", "1").await;
+    let end_of_a = log.end("a").await;
+    log.event("b", "1").await;
+    let state = log.state("a").await;
+    assert_eq!((state.events, state.end.map(|end| end.cursor())), (0, Some(end_of_a)));
+    assert!(matches!(log.publish(event("a", "no")).await, Outcome::Ended { .. }));
+    log.event("b", "2").await;
+    let state = log.state("a").await;
+    let gone = TopicState { removed_through: end_of_a.offset, ..TopicState::default() };
+    assert_eq!(state, gone);
+    log.event("a", "anew").await;
+    assert_eq!(log.state("a").await.removed_through, end_of_a.offset);
+}
+
+#[tokio::test]
+async fn a_deletion_that_went_is_told_as_one() {
+    let log = of_records(2);
+    let first = log.event("a", "1").await;
+    let deletion = log.delete("a").await;
+    log.append(vec![event("b", "1"), event("b", "2")]).await;
+    assert_eq!(said(&log.all("a").await), [""; 0]);
+    assert_eq!(log.state("a").await.removed_through, deletion);
+    assert!(log.gap("a", first).await.is_some_and(|gap| gap.deleted));
+    assert_eq!(log.gap("a", deletion).await, None);
+    assert_eq!(log.storage.delete(name("a"), at(0)).await, Ok(None));
+    log.event("a", "anew").await;
+    assert!(log.gap("a", first).await.is_some_and(|gap| gap.deleted));
+}
+
+#[tokio::test]
+async fn a_ring_full_of_deletions_holds_no_more_than_before() {
+    let log = of_records(10);
+    for n in 0..10 {
+        log.event(&format!("t{n}"), "1").await;
+    }
+    for n in 0..10 {
+        log.delete(&format!("t{n}")).await;
+    }
+    assert_eq!(log.all("*").await.len(), 10);
+    log.event("a", "1").await;
+    assert_eq!(log.all("*").await.len(), 10, "the oldest deletion went");
+}
+
+/// Topics `t0` to that before `t{topics}`, one event each, all of them pushed out again.
+async fn vanish(log: &Tested, topics: usize) {
+    let batch = (0..topics).map(|n| event(&format!("t{n}"), "1"));
+    log.append(batch.collect()).await;
+    log.append(vec![event("last", "1"), event("last", "2")]).await;
+}
+
+#[tokio::test]
+async fn readers_of_a_folded_topic_are_told_a_gap() {
+    let log = of_records(2);
+    log.event("lives", "1").await;
+    // Readers that are told of what came before, and of nothing that comes now.
+    let told = log.removals().await;
+    vanish(&log, VANISHED_MAX + 5).await;
+    for told in [0, told] {
+        for filter in ["t0", "t1 none", "t0/* t2", "t9"] {
+            let gap = log.gap_beyond(filter, Offset::ZERO, told).await;
+            assert!(gap.is_some(), "{filter} told {told}");
+            let now = gap.unwrap().removals;
+            assert_eq!(log.gap_beyond(filter, Offset::ZERO, now).await, None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn readers_with_a_pattern_are_told_of_folded_topics() {
+    let log = of_records(2);
+    // All that this pattern matches is folded, none of it known by name.
+    log.event("a/b", "1").await;
+    log.event("a/c", "1").await;
+    let told = log.removals().await;
+    vanish(&log, VANISHED_MAX + 5).await;
+    for told in [0, told] {
+        let gap = log.gap_beyond("a/*", Offset::ZERO, told).await;
+        assert_eq!(gap.map(|gap| gap.topics), Some(Vec::new()));
+    }
+    assert_eq!(log.gap("a/*", log.storage.bounds().tail).await, None);
+}
+
+#[tokio::test]
+async fn a_folded_topic_that_begins_anew_tells_older_readers_a_gap() {
+    let log = of_records(2);
+    let first = log.event("a", "1").await;
+    let told = log.removals().await;
+    vanish(&log, VANISHED_MAX + 5).await;
+    log.event("a", "anew").await;
+    assert!(log.state("a").await.removed_through >= first.offset);
+    for told in [0, told] {
+        for filter in ["a", "*"] {
+            assert!(log.gap_beyond(filter, Offset::ZERO, told).await.is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn folding_touches_no_topic_that_is_known() {
+    let log = of_records(2);
+    vanish(&log, VANISHED_MAX + 5).await;
+    let last = log.event("last", "3").await;
+    let newest_vanished = format!("t{}", VANISHED_MAX + 4);
+    let state = log.state(&newest_vanished).await;
+    assert!(log.gap(&newest_vanished, state.removed_through).await.is_none());
+    assert!(log.gap(&newest_vanished, state.removed_through.previous()).await.is_some());
+    assert!(log.gap("last", last.offset.previous().previous()).await.is_none());
+}
+
+fn key(name_of_key: String, content: KeyContent) -> Key {
+    let window = Duration::from_mins(10);
+    Key { scope: Some(name("a")), publisher: String::new(), name: name_of_key, window, content }
+}
+
+fn whole(number: usize) -> Key {
+    key(number.to_string(), KeyContent::Whole([0; 16]))
+}
+
+fn part(index: u64) -> Key {
+    key("up".to_owned(), KeyContent::Part { index, before: [0; 16], after: [0; 16] })
+}
+
+#[test]
+fn the_longest_unused_keys_are_forgotten_first() {
+    let mut keys = Keys::default();
+    let id = Cursor::position(Epoch::new(0), Offset::ZERO);
+    keys.store(&part(0), id, id, at(0));
+    for number in 0..Keys::MAX - 1 {
+        keys.store(&whole(number), id, id, at(0));
+    }
+    keys.store(&part(1), id, id, at(0));
+    keys.store(&whole(Keys::MAX), id, id, at(0));
+    assert_eq!(keys.rows.len(), Keys::MAX);
+    assert_eq!(keys.check(&whole(0), at(0)), None, "it was used longest ago");
+    assert!(keys.check(&whole(1), at(0)).is_some());
+    assert!(keys.find(&part(0).to_name(), at(0)).is_some(), "it was used again");
+}
+
+#[test]
+fn a_long_upload_pushes_no_other_key_out() {
+    let mut keys = Keys::default();
+    let id = Cursor::position(Epoch::new(0), Offset::ZERO);
+    keys.store(&whole(0), id, id, at(0));
+    for index in 0..=Keys::MAX as u64 {
+        keys.store(&part(index), id, id, at(0));
+    }
+    assert!(keys.check(&whole(0), at(0)).is_some());
+    assert_eq!((keys.rows.len(), keys.used.len()), (2, 2));
+}
+
+#[test]
+fn keys_whose_window_is_over_take_no_memory() {
+    let mut keys = Keys::default();
+    let id = Cursor::position(Epoch::new(0), Offset::ZERO);
+    for number in 0..100 {
+        keys.store(&whole(number), id, id, at(0));
+    }
+    keys.store(&whole(100), id, id, at(601));
+    assert_eq!((keys.rows.len(), keys.used.len()), (1, 1));
+}
