@@ -75,18 +75,18 @@ impl<'a> Change<'a> {
         if let Some(outcome) = publish.key.as_ref().and_then(|key| key.check(known)) {
             return Ok(outcome);
         }
-        if let Some((topic, end)) = self.ended(&publish.entries)? {
-            return Ok(Outcome::Ended { topic, end });
-        }
+        // The hub lets through neither a deletion nor nothing at all.
         if publish.entries.iter().any(|entry| entry.body == Body::Deleted) {
             return Ok(Outcome::Differs);
+        }
+        if let Some((topic, end)) = self.ended(&publish.entries)? {
+            return Ok(Outcome::Ended { topic, end });
         }
         let mut ids = None;
         for entry in publish.entries {
             let id = self.append(entry, now)?;
             ids = Some((ids.map_or(id, |(first, _)| first), id));
         }
-        // Without entries there is nothing that an id could stand for.
         let Some(ids) = ids else { return Ok(Outcome::Differs) };
         if let Some(key) = &publish.key {
             key::store(self.connection, key, known, ids, now)?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::change::Change;
 use super::fault::Fault;
 use super::writer::Writer;
 use crate::timestamp::Timestamp;
@@ -20,31 +21,38 @@ const SPARE_PAGES: u64 = 256;
 pub(super) struct Chores {
     /// Removed records are still on the disk.
     sweep: bool,
-    /// Keys may have expired.
+    /// Keys may have expired ...
     keys: bool,
+    /// ... since this time.
+    keys_seen: Timestamp,
     /// Free pages beyond so many are to be given back.
     vacuum_to: Option<u64>,
-    /// Something was committed since the write-ahead log was last looked at ...
-    committed: bool,
-    /// ... and since it was last copied over as a whole.
-    uncopied: bool,
+    wal: Behind,
     /// The last try came to nothing; the next one waits until the log is idle.
     stalled: bool,
-    keys_seen: Timestamp,
+}
+
+/// What the write-ahead log has and the file has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    /// Nothing.
+    Nothing,
+    /// Something, but not too much.
+    Bounded,
+    /// Nobody has looked since the last commit.
+    Unknown,
 }
 
 impl Default for Chores {
     /// A log that was just opened: the last run may have left anything undone.
     fn default() -> Chores {
-        let keys_seen = Timestamp::default();
         Chores {
             sweep: true,
             keys: true,
+            keys_seen: Timestamp::default(),
             vacuum_to: None,
-            committed: true,
-            uncopied: true,
+            wal: Behind::Unknown,
             stalled: false,
-            keys_seen,
         }
     }
 }
@@ -52,8 +60,7 @@ impl Default for Chores {
 impl Chores {
     pub(super) fn committed(&mut self, unswept: bool) {
         self.sweep |= unswept;
-        self.committed = true;
-        self.uncopied = true;
+        self.wal = Behind::Unknown;
     }
 }
 
@@ -93,7 +100,7 @@ impl Writer {
     /// Whether there is nothing to do at all, also when the log is idle.
     pub(super) fn is_settled(&self) -> bool {
         self.shared.refuse_if_failed().is_err()
-            || !(self.has_chores() || self.chores.uncopied || self.chores.stalled)
+            || !self.has_chores() && !self.chores.stalled && self.chores.wal == Behind::Nothing
     }
 
     fn folds(&self) -> bool {
@@ -117,23 +124,25 @@ impl Writer {
     }
 
     fn slice(&mut self) -> Result<(), Fault> {
-        if self.chores.committed {
-            self.chores.committed = false;
+        if self.chores.wal == Behind::Unknown {
+            self.chores.wal = Behind::Bounded;
             self.bound_wal()?;
         } else if self.chores.sweep {
-            self.chores.sweep = self.transact(|change| change.sweep())?;
+            self.chores.sweep = self.transact(Change::sweep)?;
             if !self.chores.sweep {
                 // Some room in the file is soon used again; what is beyond that is not.
                 self.chores.vacuum_to = Some(self.pragma("page_count")? / 8);
             }
         } else if self.folds() {
-            self.transact(|change| change.fold())?;
+            self.transact(Change::fold)?;
         } else if self.chores.keys {
             let now = self.now;
             self.chores.keys = self.transact(|change| change.forget_keys(now))?;
             self.chores.keys_seen = now;
-        } else if let Some(spare) = self.chores.vacuum_to {
-            self.vacuum(spare)?;
+        } else if let Some(spare) = self.chores.vacuum_to
+            && !self.vacuum(spare)?
+        {
+            self.chores.vacuum_to = None;
         }
         Ok(())
     }
@@ -150,12 +159,14 @@ impl Writer {
     }
 
     fn tidy(&mut self) -> Result<(), Fault> {
-        if self.pragma("freelist_count")? > SPARE_PAGES {
+        if self.vacuum(SPARE_PAGES)? {
             self.chores.vacuum_to = Some(SPARE_PAGES);
             return Ok(());
         }
         let wal = self.checkpoint(Checkpoint::Passive)?;
-        self.chores.uncopied = wal.copied < wal.pages;
+        if wal.copied == wal.pages {
+            self.chores.wal = Behind::Nothing;
+        }
         Ok(())
     }
 
@@ -185,23 +196,25 @@ impl Writer {
         })?)
     }
 
-    /// Gives a slice of free pages back to the file system, until only the spare ones are left.
-    fn vacuum(&mut self, spare: u64) -> Result<(), Fault> {
+    /// Gives a slice of free pages back to the file system, if there are more than the spare ones. Says
+    /// whether it did.
+    fn vacuum(&mut self, spare: u64) -> Result<bool, Fault> {
         let free = self.pragma("freelist_count")?;
         let slice = free.saturating_sub(spare).min(VACUUM_PAGES);
         if slice == 0 {
-            self.chores.vacuum_to = None;
-            return Ok(());
+            return Ok(false);
         }
-        // Each step frees one page, so the statement must be stepped to its end.
-        let mut statement =
-            self.connection.prepare(&format!("PRAGMA incremental_vacuum({slice})"))?;
-        let mut rows = statement.query([])?;
-        while rows.next()?.is_some() {}
+        {
+            // Each step frees one page, so the statement must be stepped to its end.
+            let mut statement =
+                self.connection.prepare(&format!("PRAGMA incremental_vacuum({slice})"))?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+        }
         self.chores.committed(false);
         // There may be space for the ballast and for events now.
         self.full_until = Timestamp::default();
-        Ok(())
+        Ok(self.pragma("freelist_count")? < free)
     }
 
     fn pragma(&self, name: &str) -> Result<u64, Fault> {

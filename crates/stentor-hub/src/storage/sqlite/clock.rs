@@ -24,7 +24,7 @@ pub(super) enum Jump {
 }
 
 impl Clock {
-    const AHEAD: Duration = Duration::from_secs(3600);
+    const AHEAD: Duration = Duration::from_hours(1);
     const BEHIND: Duration = Duration::from_secs(1);
 
     /// Compares the clock with the newest record and with the time that really passed. Tells each
@@ -68,7 +68,7 @@ fn between(earlier: Timestamp, later: Timestamp) -> Duration {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_micros(seconds * 1_000_000)

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::column::{self, Columns, senseless};
 use super::fault::Fault;
-use crate::cursor::{Cursor, Epoch};
+use crate::cursor::{Check, Cursor, Epoch};
 use crate::publish::{Key, KeyContent};
 use crate::storage::{KeyHash, KeyName, Upload};
 use crate::timestamp::Timestamp;
@@ -53,7 +53,7 @@ pub(super) fn store(
         KeyContent::Part { index, after, .. } => (after, index.saturating_add(1)),
     };
     let first = known.map_or(first, |known| known.first);
-    let check = |cursor: Cursor| cursor.check.map_or(0, |check| check.get());
+    let check = |cursor: Cursor| cursor.check.map_or(0, Check::get);
     let name = key.to_name();
     let mut statement = connection.prepare_cached(
         "INSERT OR REPLACE INTO keys (scope, publisher, name, upload, hash, count, first_offset, first_check, \

@@ -51,6 +51,8 @@ impl View<'_> {
         until: Offset,
         budget: Budget,
     ) -> Result<Plan, Fault> {
+        /// What it costs to open one index, in rows.
+        const SEEK: u64 = 8;
         let on_the_way = until.get() - after.get();
         if !filters.globs().is_empty() && on_the_way <= budget.rows as u64 {
             return Ok(Plan::Scan);
@@ -68,8 +70,6 @@ impl View<'_> {
         if filters.globs().is_empty() || topics.is_empty() && all {
             return Ok(Plan::Merge(topics));
         }
-        /// What it costs to open one index, in rows.
-        const SEEK: u64 = 8;
         // So many rows a scan passes, on the average, for a full page; a merge finds each by its index.
         let records = budget.records as u64;
         let scan = (records * on_the_way / events.clamp(1, on_the_way)).min(budget.rows as u64);
@@ -156,7 +156,11 @@ impl Filling {
             return false;
         }
         self.left.records = self.left.records.saturating_sub(1);
-        self.left.bytes = self.left.bytes.saturating_sub(bytes);
+        match self.left.bytes.checked_sub(bytes) {
+            Some(left) => self.left.bytes = left,
+            // Larger than the whole budget: not even an empty one goes with it.
+            None => self.left.records = 0,
+        }
         self.offsets.push(offset);
         self.pass(offset)
     }

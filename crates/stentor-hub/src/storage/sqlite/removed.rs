@@ -48,7 +48,8 @@ impl View<'_> {
         if !filters.globs().is_empty() {
             topics.extend(self.lost_by_globs(filters, after, lost)?);
         }
-        if topics.is_empty() && !(forgotten && !filters.globs().is_empty()) {
+        let perhaps = forgotten && !filters.globs().is_empty();
+        if topics.is_empty() && !perhaps {
             return Ok(None);
         }
         topics.truncate(Removed::TOPICS_MAX);
