@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::change::Change;
 use super::fault::Fault;
 use super::writer::Writer;
 use crate::timestamp::Timestamp;
@@ -90,7 +89,7 @@ impl Writer {
         let chores = &self.chores;
         !chores.stalled
             && self.shared.refuse_if_failed().is_ok()
-            && (chores.committed
+            && (chores.wal == Behind::Unknown
                 || chores.sweep
                 || chores.keys
                 || chores.vacuum_to.is_some()
@@ -124,20 +123,22 @@ impl Writer {
     }
 
     fn slice(&mut self) -> Result<(), Fault> {
+        // On a full disk a slice has to do with the space of the ballast.
+        let rows = self.limits.slice_rows / if self.ballast.is_held() { 1 } else { 5 };
         if self.chores.wal == Behind::Unknown {
             self.chores.wal = Behind::Bounded;
             self.bound_wal()?;
         } else if self.chores.sweep {
-            self.chores.sweep = self.transact(Change::sweep)?;
+            self.chores.sweep = self.transact(|change| change.sweep(rows))?;
             if !self.chores.sweep {
                 // Some room in the file is soon used again; what is beyond that is not.
                 self.chores.vacuum_to = Some(self.pragma("page_count")? / 8);
             }
         } else if self.folds() {
-            self.transact(Change::fold)?;
+            self.transact(|change| change.fold(rows))?;
         } else if self.chores.keys {
             let now = self.now;
-            self.chores.keys = self.transact(|change| change.forget_keys(now))?;
+            self.chores.keys = self.transact(|change| change.forget_keys(now, rows))?;
             self.chores.keys_seen = now;
         } else if let Some(spare) = self.chores.vacuum_to
             && !self.vacuum(spare)?

@@ -16,11 +16,11 @@ const FORGET_KEYS: &str = "DELETE FROM keys WHERE (scope, publisher, name, uploa
 
 impl Change<'_> {
     /// Takes a slice of removed records off the disk. Says whether there may be more.
-    pub(super) fn sweep(&mut self) -> Result<bool, Fault> {
+    pub(super) fn sweep(&mut self, rows_max: u64) -> Result<bool, Fault> {
         let Some(mut topic) = Topic::first(self.connection, sql::UNSWEPT)? else {
             return Ok(false);
         };
-        let slice = self.slice(&topic)?;
+        let slice = self.slice(&topic, rows_max)?;
         for offset in &slice.offsets {
             self.remove(&topic, *offset)?;
         }
@@ -32,11 +32,10 @@ impl Change<'_> {
     }
 
     /// The oldest of a topic's removed records, bounded in number and in bytes.
-    fn slice(&self, topic: &Topic) -> Result<Slice, Fault> {
+    fn slice(&self, topic: &Topic, rows_max: u64) -> Result<Slice, Fault> {
         let through = column::offset(topic.sweep_through.unwrap_or_default());
-        let rows_max = column::number(self.limits.slice_rows);
         let mut statement = self.connection.prepare_cached(OLDEST_OF_TOPIC)?;
-        let mut rows = statement.query([topic.id, 0, through, rows_max])?;
+        let mut rows = statement.query([topic.id, 0, through, column::number(rows_max)])?;
         let mut slice = Slice { offsets: Vec::new(), is_last: false };
         let mut bytes = 0;
         while let Some(row) = rows.next()? {
@@ -50,7 +49,7 @@ impl Change<'_> {
                 return Ok(slice);
             }
         }
-        slice.is_last = (slice.offsets.len() as u64) < self.limits.slice_rows;
+        slice.is_last = (slice.offsets.len() as u64) < rows_max;
         Ok(slice)
     }
 
@@ -68,9 +67,9 @@ impl Change<'_> {
 
     /// Forgets the names of topics that have been empty for longest, if there are too many. What was
     /// removed from them is from now on taken to be removed from every topic that nobody knows.
-    pub(super) fn fold(&mut self) -> Result<(), Fault> {
+    pub(super) fn fold(&mut self, rows_max: u64) -> Result<(), Fault> {
         let excess = self.ledger.empty_topics.saturating_sub(self.limits.empty_topics);
-        for _ in 0..excess.min(self.limits.slice_rows) {
+        for _ in 0..excess.min(rows_max) {
             let Some(topic) = Topic::first(self.connection, sql::LONGEST_EMPTY)? else { break };
             let (mut through, mut removals) = (topic.removed_through, topic.removals);
             if let Some((deletion, _)) = topic.end {
@@ -91,12 +90,11 @@ impl Change<'_> {
 
     /// Forgets a slice of expired keys and, if there are too many, of those that expire next. Says
     /// whether there may be more.
-    pub(super) fn forget_keys(&mut self, now: Timestamp) -> Result<bool, Fault> {
-        let slice = self.limits.slice_rows;
-        let expired = self.forget(now.as_micros(), slice)?;
+    pub(super) fn forget_keys(&mut self, now: Timestamp, rows_max: u64) -> Result<bool, Fault> {
+        let expired = self.forget(now.as_micros(), rows_max)?;
         let excess = self.ledger.keys.saturating_sub(self.limits.keys);
-        let excess = self.forget(i64::MAX, excess.min(slice))?;
-        Ok(expired == slice || excess == slice)
+        let excess = self.forget(i64::MAX, excess.min(rows_max))?;
+        Ok(expired == rows_max || excess == rows_max)
     }
 
     fn forget(&mut self, expired_by: i64, count: u64) -> Result<u64, Fault> {

@@ -8,13 +8,13 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::time::Instant;
 
-use super::Limits;
 use super::ballast::Ballast;
 use super::change::{Change, Changed};
 use super::chores::{Checkpoint, Chores};
 use super::clock::Clock;
 use super::fault::Fault;
 use super::ledger::Ledger;
+use super::limits::Limits;
 use super::queue::Job;
 use super::shared::Shared;
 use crate::cursor::Offset;
