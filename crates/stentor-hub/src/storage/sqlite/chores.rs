@@ -1,0 +1,225 @@
+//! What keeps the files small, done by the writer between jobs, a slice at a time.
+
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::writer::Writer;
+use crate::timestamp::Timestamp;
+
+/// Pages of the write-ahead log that are worth a checkpoint: 16 MiB.
+const CHECKPOINT_PAGES: u64 = 4_000;
+/// Pages at which the write-ahead log must begin anew, although readers have to be waited for: 128 MiB.
+const WAL_PAGES_MAX: u64 = 32_000;
+/// Free pages that one slice gives back to the file system: 1 MiB.
+const VACUUM_PAGES: u64 = 256;
+/// Free pages that are kept for what comes next: 1 MiB.
+const SPARE_PAGES: u64 = 256;
+
+/// What there is to do.
+#[derive(Debug)]
+pub(super) struct Chores {
+    /// Removed records are still on the disk.
+    sweep: bool,
+    /// Keys may have expired ...
+    keys: bool,
+    /// ... since this time.
+    keys_seen: Timestamp,
+    /// Free pages beyond so many are to be given back.
+    vacuum_to: Option<u64>,
+    wal: Behind,
+    /// The last try came to nothing; the next one waits until the log is idle.
+    stalled: bool,
+}
+
+/// What the write-ahead log has and the file has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    /// Nothing.
+    Nothing,
+    /// Something, but not too much.
+    Bounded,
+    /// Nobody has looked since the last commit.
+    Unknown,
+}
+
+impl Default for Chores {
+    /// A log that was just opened: the last run may have left anything undone.
+    fn default() -> Chores {
+        Chores {
+            sweep: true,
+            keys: true,
+            keys_seen: Timestamp::default(),
+            vacuum_to: None,
+            wal: Behind::Unknown,
+            stalled: false,
+        }
+    }
+}
+
+impl Chores {
+    pub(super) fn committed(&mut self, unswept: bool) {
+        self.sweep |= unswept;
+        self.wal = Behind::Unknown;
+    }
+}
+
+/// How far a checkpoint goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checkpoint {
+    /// Only looks.
+    Noop,
+    /// Copies what no reader holds up.
+    Passive,
+    /// Copies all, so that the write-ahead log begins anew in its place.
+    Restart,
+    /// Copies all and leaves the write-ahead log empty.
+    Truncate,
+}
+
+/// The state of the write-ahead log, in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wal {
+    pub(super) pages: u64,
+    pub(super) copied: u64,
+}
+
+impl Writer {
+    /// Whether there is anything to do that should not wait until the log is idle.
+    pub(super) fn has_chores(&self) -> bool {
+        let chores = &self.chores;
+        !chores.stalled
+            && self.shared.refuse_if_failed().is_ok()
+            && (chores.wal == Behind::Unknown
+                || chores.sweep
+                || chores.keys
+                || chores.vacuum_to.is_some()
+                || self.folds())
+    }
+
+    /// Whether there is nothing to do at all, also when the log is idle.
+    pub(super) fn is_settled(&self) -> bool {
+        self.shared.refuse_if_failed().is_err()
+            || !self.has_chores() && !self.chores.stalled && self.chores.wal == Behind::Nothing
+    }
+
+    fn folds(&self) -> bool {
+        self.ledger.empty_topics > self.limits.empty_topics
+    }
+
+    /// Does a slice of what there is to do.
+    pub(super) fn chore(&mut self) {
+        /// How often keys are looked through, in the hub's time.
+        const KEYS: Duration = Duration::from_secs(1);
+        if self.now > self.chores.keys_seen.plus(KEYS) {
+            self.chores.keys = true;
+        }
+        if self.has_chores()
+            && let Err(fault) = self.slice()
+        {
+            self.chores.stalled = true;
+            let error = self.judge(fault);
+            tracing::warn!(%error, "the log could not be tidied now");
+        }
+    }
+
+    fn slice(&mut self) -> Result<(), Fault> {
+        // On a full disk a slice has to do with the space of the ballast.
+        let rows = self.limits.slice_rows / if self.ballast.is_held() { 1 } else { 5 };
+        if self.chores.wal == Behind::Unknown {
+            self.chores.wal = Behind::Bounded;
+            self.bound_wal()?;
+        } else if self.chores.sweep {
+            self.chores.sweep = self.transact(|change| change.sweep(rows))?;
+            if !self.chores.sweep {
+                // Some room in the file is soon used again; what is beyond that is not.
+                self.chores.vacuum_to = Some(self.pragma("page_count")? / 8);
+            }
+        } else if self.folds() {
+            self.transact(|change| change.fold(rows))?;
+        } else if self.chores.keys {
+            let now = self.now;
+            self.chores.keys = self.transact(|change| change.forget_keys(now, rows))?;
+            self.chores.keys_seen = now;
+        } else if let Some(spare) = self.chores.vacuum_to
+            && !self.vacuum(spare)?
+        {
+            self.chores.vacuum_to = None;
+        }
+        Ok(())
+    }
+
+    /// Nothing was asked for a while: gives back all space and copies the write-ahead log, so that this
+    /// need not be done while somebody waits for a commit.
+    pub(super) fn idle(&mut self) {
+        self.chores.stalled = false;
+        if let Err(fault) = self.tidy() {
+            self.chores.stalled = true;
+            let error = self.judge(fault);
+            tracing::warn!(%error, "the log could not be tidied now");
+        }
+    }
+
+    fn tidy(&mut self) -> Result<(), Fault> {
+        if self.vacuum(SPARE_PAGES)? {
+            self.chores.vacuum_to = Some(SPARE_PAGES);
+            return Ok(());
+        }
+        let wal = self.checkpoint(Checkpoint::Passive)?;
+        if wal.copied == wal.pages {
+            self.chores.wal = Behind::Nothing;
+        }
+        Ok(())
+    }
+
+    fn bound_wal(&mut self) -> Result<(), Fault> {
+        let wal = self.checkpoint(Checkpoint::Noop)?;
+        if wal.pages >= WAL_PAGES_MAX || !self.ballast.is_held() {
+            self.checkpoint(Checkpoint::Restart)?;
+        } else if wal.pages - wal.copied.min(wal.pages) >= CHECKPOINT_PAGES {
+            self.checkpoint(Checkpoint::Passive)?;
+        }
+        Ok(())
+    }
+
+    /// Copies the write-ahead log into the file. Unlike SQLite's own checkpoints, this one tells when the
+    /// disk fails.
+    pub(super) fn checkpoint(&mut self, how: Checkpoint) -> Result<Wal, Fault> {
+        let mut statement = self.connection.prepare_cached(match how {
+            Checkpoint::Noop => "PRAGMA wal_checkpoint(NOOP)",
+            Checkpoint::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+            Checkpoint::Restart => "PRAGMA wal_checkpoint(RESTART)",
+            Checkpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+        })?;
+        // Both are -1 where there is no write-ahead log.
+        let pages = |pages: i64| u64::try_from(pages).unwrap_or_default();
+        Ok(statement.query_row([], |row| {
+            Ok(Wal { pages: pages(row.get(1)?), copied: pages(row.get(2)?) })
+        })?)
+    }
+
+    /// Gives a slice of free pages back to the file system, if there are more than the spare ones. Says
+    /// whether it did.
+    fn vacuum(&mut self, spare: u64) -> Result<bool, Fault> {
+        let free = self.pragma("freelist_count")?;
+        let slice = free.saturating_sub(spare).min(VACUUM_PAGES);
+        if slice == 0 {
+            return Ok(false);
+        }
+        {
+            // Each step frees one page, so the statement must be stepped to its end.
+            let mut statement =
+                self.connection.prepare(&format!("PRAGMA incremental_vacuum({slice})"))?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+        }
+        self.chores.committed(false);
+        // There may be space for the ballast and for events now.
+        self.full_until = Timestamp::default();
+        Ok(self.pragma("freelist_count")? < free)
+    }
+
+    fn pragma(&self, name: &str) -> Result<u64, Fault> {
+        let value: i64 = self.connection.pragma_query_value(None, name, |row| row.get(0))?;
+        Ok(u64::try_from(value).unwrap_or_default())
+    }
+}

@@ -1,0 +1,76 @@
+//! What can go wrong below.
+
+use std::fmt::Display;
+
+use rusqlite::{ErrorCode, ffi};
+
+use crate::storage::StorageError;
+
+/// Why a question or a change came to nothing.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// SQLite refused.
+    Sqlite(rusqlite::Error),
+    /// What is stored is not what was written: what, and where.
+    Damaged(String),
+    /// The answer is larger than the limit that came with the question.
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Fault {
+        Fault::Sqlite(error)
+    }
+}
+
+impl Fault {
+    /// A row that cannot be read: says where it is, if the row and not the reading is at fault.
+    pub(super) fn at(place: impl Display, error: rusqlite::Error) -> Fault {
+        match error {
+            rusqlite::Error::SqliteFailure(..) => Fault::Sqlite(error),
+            other => Fault::Damaged(format!("{place} cannot be read: {other}")),
+        }
+    }
+
+    /// Whether the disk has no room for what was to be written.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Fault::Sqlite(error) if is_full(error))
+    }
+}
+
+impl From<Fault> for StorageError {
+    fn from(fault: Fault) -> StorageError {
+        if fault.is_full() {
+            return StorageError::Full;
+        }
+        match fault {
+            Fault::TooMany { limit } => StorageError::TooMany { limit },
+            Fault::Damaged(reason) => StorageError::Failed { reason },
+            Fault::Sqlite(error) if passes(&error) => {
+                StorageError::Unavailable { reason: error.to_string() }
+            }
+            Fault::Sqlite(error) => StorageError::Failed { reason: error.to_string() },
+        }
+    }
+}
+
+/// Whether an error says that the disk has no room.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    let rusqlite::Error::SqliteFailure(error, _) = error else { return false };
+    error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+}
+
+/// Whether an error says nothing about the disk, only about this moment.
+fn passes(error: &rusqlite::Error) -> bool {
+    let rusqlite::Error::SqliteFailure(error, _) = error else { return false };
+    matches!(
+        error.code,
+        ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::OutOfMemory
+            | ErrorCode::OperationInterrupted
+    ) || matches!(error.extended_code, ffi::SQLITE_IOERR_NOMEM)
+}

@@ -1,0 +1,33 @@
+//! The bounds of everything.
+
+/// How much a log keeps, and how much it does at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// How many offsets are reserved at a time.
+    pub(super) reserve: u64,
+    /// How many records one trim takes at a time; a longer one goes in steps.
+    pub(super) trim_rows: u64,
+    /// How many rows, or bytes of them, are taken off the disk at a time.
+    pub(super) slice_rows: u64,
+    pub(super) slice_bytes: u64,
+    /// How many topics that hold nothing any more are known by name.
+    pub(super) empty_topics: u64,
+    /// How many keys are remembered.
+    pub(super) keys: u64,
+    /// How large the file may become, in pages: stands in for a full disk in tests.
+    pub(super) pages: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            reserve: 65_536,
+            trim_rows: 20_000,
+            slice_rows: 500,
+            slice_bytes: 4 << 20,
+            empty_topics: 100_000,
+            keys: 1_000_000,
+            pages: None,
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The embedded durable log, on SQLite.
+//!
+//! One thread writes, a few read, and futures hand them work:
+//!
+//! ```text
+//! SqliteStorage -> queue -> writer -> change    append, delete, trim: one transaction each
+//!                             |    -> sweep     removed rows leave the disk, in slices
+//!                             |    -> chores    checkpoints, space given back
+//!                             |    -> ballast   what to do when the disk is full
+//!                             v
+//!                           shared              commit -> feed -> tail, in this order
+//!                             ^
+//!               -> queue -> view   -> read      by the indices of topics (merge) or by a scan (names)
+//!                                  -> seek      where reading begins
+//!                                  -> removed   what a reader has lost
+//! ```
+//!
+//! The file and its versions are in `schema`; its rows in `ledger` (the log as a whole), `topic`, `row`
+//! (records) and `key`.
+
+mod ballast;
+mod change;
+mod chores;
+mod clock;
+mod column;
+mod error;
+mod fault;
+mod key;
+mod ledger;
+mod limits;
+mod lock;
+mod merge;
+mod names;
+mod open;
+mod queue;
+mod read;
+mod removed;
+mod row;
+mod schema;
+mod seek;
+mod shared;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod topic;
+mod view;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use futures_core::future::BoxFuture;
+use futures_util::future::FutureExt;
+use tokio::sync::watch;
+
+pub use self::error::SqliteOpenError;
+use self::fault::Fault;
+use self::limits::Limits;
+use self::queue::Queue;
+use self::shared::Shared;
+use self::view::{Reader, View};
+use self::writer::Writer;
+use super::{
+    Bounds, Feed, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, StorageError,
+    TopicInfo, TopicState, TopicsQuery, Upload,
+};
+use crate::cursor::{Epoch, Offset};
+use crate::filter::Filters;
+use crate::publish::Publish;
+use crate::record::Record;
+use crate::timestamp::Timestamp;
+use crate::topic::TopicName;
+
+/// A log in a directory of its own that survives whatever the disk survives.
+///
+/// What [`append`](Storage::append) returned is on the disk. One process uses a directory at a time.
+/// Dropping the storage closes it and waits for that; [`close`](Storage::close) does the same without
+/// blocking a thread.
+///
+/// ```
+/// use stentor_hub::storage::{SqliteStorage, Storage};
+///
+/// # let parent = tempfile::tempdir()?;
+/// # let dir = parent.path().join("data");
+/// let log = SqliteStorage::open(&dir)?;
+/// assert_eq!(log.bounds().tail.get(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SqliteStorage {
+    shared: Arc<Shared>,
+    writer: Queue<Writer>,
+    readers: Queue<Reader>,
+    /// The writing thread, which ends last.
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Closed as soon as that thread has let go of everything.
+    open: watch::Sender<()>,
+}
+
+impl SqliteStorage {
+    /// Opens the log in a directory, or begins one there. Blocks; call it before serving.
+    pub fn open(dir: impl AsRef<Path>) -> Result<SqliteStorage, SqliteOpenError> {
+        SqliteStorage::open_with(dir.as_ref(), Limits::default())
+    }
+
+    fn view<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&View<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, StorageError>> {
+        self.readers.ask(|reader| reader.view(question)).boxed()
+    }
+
+    fn take_no_more(&self) {
+        self.readers.close();
+        self.writer.close();
+    }
+}
+
+impl Drop for SqliteStorage {
+    fn drop(&mut self) {
+        self.take_no_more();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The feed may own the last handle, and a thread cannot wait for itself.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())
+        {
+            // A thread that panicked has ended too.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Storage for SqliteStorage {
+    fn epoch(&self) -> Epoch {
+        self.shared.epoch
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.shared.bounds()
+    }
+
+    fn tail(&self, feed: Feed) {
+        self.shared.set_feed(feed);
+    }
+
+    fn append(
+        &self,
+        batch: Vec<Publish>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Outcome>, StorageError>> {
+        self.writer.ask(move |writer| writer.append(batch, now)).boxed()
+    }
+
+    fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Page, StorageError>> {
+        self.view(move |view| view.read(&request))
+    }
+
+    fn fetch(&self, offsets: Vec<Offset>) -> BoxFuture<'_, Result<Vec<Arc<Record>>, StorageError>> {
+        self.view(move |view| view.fetch(&offsets))
+    }
+
+    fn seek(
+        &self,
+        filters: Arc<Filters>,
+        seek: Seek,
+    ) -> BoxFuture<'_, Result<Sought, StorageError>> {
+        self.view(move |view| view.seek(&filters, seek))
+    }
+
+    fn newest_each(
+        &self,
+        filters: Arc<Filters>,
+        count: usize,
+        until: Offset,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Offset>, StorageError>> {
+        self.view(move |view| view.newest_each(&filters, count, until, limit))
+    }
+
+    fn states(
+        &self,
+        topics: Vec<TopicName>,
+    ) -> BoxFuture<'_, Result<Vec<TopicState>, StorageError>> {
+        self.view(move |view| view.states(&topics))
+    }
+
+    fn topics(&self, query: TopicsQuery) -> BoxFuture<'_, Result<Vec<TopicInfo>, StorageError>> {
+        self.view(move |view| view.list(&query))
+    }
+
+    fn trim(&self, topic: TopicName, through: Offset) -> BoxFuture<'_, Result<(), StorageError>> {
+        async move {
+            // In steps, so that appends get their turn in between.
+            loop {
+                let name = topic.clone();
+                if !self.writer.ask(move |writer| writer.trim(&name, through)).await? {
+                    return Ok(());
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn delete(
+        &self,
+        topic: TopicName,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
+        self.writer.ask(move |writer| writer.delete(&topic, now)).boxed()
+    }
+
+    fn upload(
+        &self,
+        key: KeyName,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Option<Upload>, StorageError>> {
+        self.view(move |view| view.upload(&key, now))
+    }
+
+    fn by_publisher_id(
+        &self,
+        topic: TopicName,
+        publisher_id: String,
+    ) -> BoxFuture<'_, Result<Option<Arc<Record>>, StorageError>> {
+        self.view(move |view| view.by_publisher_id(&topic, &publisher_id))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async move {
+            self.take_no_more();
+            self.open.closed().await;
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,114 @@
+//! From a directory to a log with its threads.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::ballast::Ballast;
+use super::ledger::{Ledger, Opened};
+use super::limits::Limits;
+use super::lock::Lock;
+use super::queue::{Job, Queue};
+use super::shared::Shared;
+use super::view::Reader;
+use super::writer::Writer;
+use super::{SqliteOpenError, SqliteStorage, schema};
+
+/// How many threads read.
+const READERS: usize = 3;
+/// How many questions wait or are being answered.
+const READS_MAX: usize = 64;
+/// How many changes wait or are being made. The hub has one append in flight; the others are rare.
+const CHANGES_MAX: usize = 16;
+
+impl SqliteStorage {
+    pub(super) fn open_with(dir: &Path, limits: Limits) -> Result<SqliteStorage, SqliteOpenError> {
+        create_dir(dir).map_err(|source| SqliteOpenError::Io { path: dir.to_owned(), source })?;
+        let lock = Lock::take(dir)?;
+        let mut ballast = Ballast::find(dir);
+        let (connection, opened) = match open_log(dir, limits) {
+            // The last run may have left a full disk and the ballast on it.
+            Err(error) if error.is_full() && ballast.is_held() => {
+                ballast.release();
+                open_log(dir, limits)
+            }
+            opened => opened,
+        }?;
+        if let Err(error) = ballast.hold() {
+            tracing::warn!(%error, "there is no space to put aside for the case that the disk is full");
+        }
+        let shared = Arc::new(Shared::new(&opened));
+        let (readers, questions) = Queue::new(READS_MAX);
+        let reading = spawn_readers(dir, &shared, questions)?;
+        let (writer, changes) = Queue::new(CHANGES_MAX);
+        let (open, held) = watch::channel(());
+        let work = Writer::new(connection, Arc::clone(&shared), opened.ledger, limits, ballast);
+        let thread = spawn("stentor-log-writer", dir, move || {
+            work.run(&changes, reading);
+            // In this order: who waits for `held` may open the log again at once.
+            drop(lock);
+            drop(held);
+        })?;
+        Ok(SqliteStorage { shared, writer, readers, thread: Mutex::new(Some(thread)), open })
+    }
+}
+
+/// Creates the directory so that it survives a power failure as its files do.
+fn create_dir(dir: &Path) -> io::Result<()> {
+    if !dir.is_dir() {
+        fs::create_dir_all(dir)?;
+        let parent =
+            dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Not every system opens directories; those that do not keep them in order by themselves.
+        let _ = File::open(parent).and_then(|parent| parent.sync_all());
+    }
+    Ok(())
+}
+
+fn open_log(dir: &Path, limits: Limits) -> Result<(Connection, Opened), SqliteOpenError> {
+    let mut connection = schema::open_writer(dir)?;
+    if let Some(pages) = limits.pages {
+        connection.pragma_update(None, "max_page_count", pages)?;
+    }
+    let opened = Ledger::open(&mut connection, limits.reserve)?;
+    Ok((connection, opened))
+}
+
+fn spawn_readers(
+    dir: &Path,
+    shared: &Arc<Shared>,
+    questions: Receiver<Job<Reader>>,
+) -> Result<Vec<JoinHandle<()>>, SqliteOpenError> {
+    let questions = Arc::new(Mutex::new(questions));
+    let mut threads = Vec::with_capacity(READERS);
+    for _ in 0..READERS {
+        let mut reader = Reader::new(schema::open_reader(dir)?, Arc::clone(shared));
+        let questions = Arc::clone(&questions);
+        threads.push(spawn("stentor-log-reader", dir, move || {
+            while let Some(question) = next(&questions) {
+                question(&mut reader);
+            }
+        })?);
+    }
+    Ok(threads)
+}
+
+/// Waits for the next job; one idle reader waits, the others wait for its turn to end.
+fn next(questions: &Mutex<Receiver<Job<Reader>>>) -> Option<Job<Reader>> {
+    questions.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+fn spawn(
+    name: &str,
+    dir: &Path,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, SqliteOpenError> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.map_err(|source| SqliteOpenError::Io { path: dir.to_owned(), source })
+}

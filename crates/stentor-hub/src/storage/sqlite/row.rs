@@ -1,0 +1,138 @@
+//! A record's row.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use stentor_sse::{Decoder, Event, EventId, EventType, Item};
+
+use super::column::{self, Columns, senseless};
+use super::fault::Fault;
+use crate::cursor::{Epoch, Offset};
+use crate::record::{Attributes, Body, Record};
+use crate::topic::TopicName;
+
+/// An event, in the column `kind`.
+pub(super) const EVENT: i64 = 0;
+/// The end of a topic.
+pub(super) const END: i64 = 1;
+const DELETED: i64 = 2;
+
+pub(super) const BY_OFFSET: &str = "SELECT topic, kind, time, type, event_id, retry, publisher_id, attributes, \
+                                    data FROM records WHERE offset = ?1";
+
+/// Stores a record and its place in its topic.
+pub(super) fn insert(connection: &Connection, record: &Record, topic: i64) -> Result<(), Fault> {
+    let (kind, data) = match record.body() {
+        Body::Event(event) => (EVENT, event.data()),
+        Body::End { reason } => (END, reason.as_str()),
+        Body::Deleted => (DELETED, ""),
+    };
+    let event = record.event();
+    let offset = column::offset(record.offset());
+    let opaque = &record.attributes().opaque;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO records (offset, topic, kind, time, type, event_id, retry, publisher_id, attributes, data) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    statement.execute(params![
+        offset,
+        topic,
+        kind,
+        record.time().as_micros(),
+        event.and_then(Event::event_type).map(EventType::as_str),
+        event.and_then(Event::id).map(EventId::as_str),
+        event.and_then(Event::retry).map(|retry| column::number(millis(retry))),
+        record.attributes().publisher_id,
+        Some(opaque.as_ref()).filter(|bytes| !bytes.is_empty()),
+        data,
+    ])?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO topic_records (topic, offset, kind, bytes) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    statement.execute([topic, offset, kind, column::number(record.body().bytes() as u64)])?;
+    Ok(())
+}
+
+/// The record at an offset, if there is one. Its topic is told by row, and named by the caller.
+pub(super) fn find(
+    connection: &Connection,
+    epoch: Epoch,
+    offset: Offset,
+    mut name: impl FnMut(i64) -> Result<Option<TopicName>, Fault>,
+) -> Result<Option<Record>, Fault> {
+    let place = format_args!("the record at offset {offset}");
+    let mut statement = connection.prepare_cached(BY_OFFSET)?;
+    let stored = statement.query_row([column::offset(offset)], |row| {
+        Ok((row.get(0)?, row.time(2)?, read_body(row)?, read_attributes(row)?))
+    });
+    let Some((topic, time, body, attributes)) =
+        stored.optional().map_err(|error| Fault::at(place, error))?
+    else {
+        return Ok(None);
+    };
+    Ok(name(topic)?.map(|name| Record::new(epoch, offset, time, name, body, attributes)))
+}
+
+fn read_body(row: &Row<'_>) -> rusqlite::Result<Body> {
+    let text = || Ok::<_, rusqlite::Error>(row.get_ref(8)?.as_str()?.to_owned());
+    match row.get(1)? {
+        EVENT => read_event(row, text()?).map(Body::Event),
+        END => Ok(Body::End { reason: text()? }),
+        DELETED => Ok(Body::Deleted),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(1, other)),
+    }
+}
+
+fn read_event(row: &Row<'_>, data: String) -> rusqlite::Result<Event> {
+    let mut event = Event::new(data);
+    if let Some(name) = row.get_ref(3)?.as_str_or_null()? {
+        event = event.with_type(event_type(name).map_err(|error| senseless(3, Type::Text, error))?);
+    }
+    if let Some(id) = row.get_ref(4)?.as_str_or_null()? {
+        event = event.with_id(EventId::new(id).map_err(|error| senseless(4, Type::Text, error))?);
+    }
+    if let Some(retry) = row.get_ref(5)?.as_i64_or_null()? {
+        let retry =
+            u64::try_from(retry).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(5, retry))?;
+        event = event.with_retry(Duration::from_millis(retry));
+    }
+    Ok(event)
+}
+
+fn read_attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
+    let publisher_id = row.get(6)?;
+    let opaque = row.get_ref(7)?.as_blob_or_null()?.map(Bytes::copy_from_slice).unwrap_or_default();
+    Ok(Attributes { publisher_id, opaque })
+}
+
+/// A stored type. One that came in on a stream may hold a NUL, and only a decoder makes such a type.
+fn event_type(name: &str) -> Result<EventType, NotAType> {
+    if let Ok(event_type) = EventType::new(name) {
+        return Ok(event_type);
+    }
+    let block = format!("event: {name}\ndata\n\n");
+    match Decoder::new().decode(&mut block.as_bytes()) {
+        Some(Ok(Item::Event(event))) => {
+            event.event_type().filter(|decoded| decoded.as_str() == name).cloned().ok_or(NotAType)
+        }
+        _ => Err(NotAType),
+    }
+}
+
+#[derive(Debug)]
+struct NotAType;
+
+impl fmt::Display for NotAType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the type is empty or holds a line break")
+    }
+}
+
+impl std::error::Error for NotAType {}
+
+fn millis(retry: Duration) -> u64 {
+    u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)
+}

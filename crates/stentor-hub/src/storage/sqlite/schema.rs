@@ -1,0 +1,184 @@
+//! The file: what it holds, how it is opened, and which versions of it are known.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::SqliteOpenError;
+use crate::cursor::Epoch;
+
+/// The name of the database within the log's directory.
+pub(super) const FILE: &str = "log.db";
+/// The version of the format that is written here. Older ones are migrated, newer ones refused.
+const VERSION: i64 = 1;
+/// What tells a log from other databases: `Sten` in ASCII.
+const APPLICATION_ID: i64 = 0x5374_656e;
+
+/// - `log` is one row: what is known of the log as a whole, see [`Ledger`](super::ledger::Ledger).
+/// - `records` are kept by offset, with the large text last, so that a scan need not pass over it.
+/// - `topic_records` is the index by topic, a relation of its own, so that a record can have several
+///   topics. It also has what trim and the bounds of a page need, so that they need no records.
+/// - `keys` are the idempotency keys; a batch over several topics has the scope ''.
+/// - `burned` are the offsets given up after unclean stops.
+const SCHEMA: &str = "
+CREATE TABLE log (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    epoch INTEGER NOT NULL,
+    reserved_through INTEGER NOT NULL DEFAULT 0,
+    clean INTEGER NOT NULL DEFAULT 1,
+    tail INTEGER NOT NULL DEFAULT 0,
+    time INTEGER NOT NULL DEFAULT 0,
+    removals INTEGER NOT NULL DEFAULT 0,
+    floor INTEGER NOT NULL DEFAULT 0,
+    floor_removals INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE topics (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    events INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    end_offset INTEGER,
+    end_check INTEGER,
+    deleted INTEGER NOT NULL,
+    removed_through INTEGER NOT NULL,
+    removed_by_delete INTEGER NOT NULL,
+    removals INTEGER NOT NULL,
+    sweep_through INTEGER
+) STRICT;
+CREATE INDEX topics_removed ON topics (removed_through) WHERE removed_through > 0 AND deleted = 0;
+CREATE INDEX topics_empty ON topics (removed_through) WHERE events = 0 AND (end_offset IS NULL OR deleted = 1);
+CREATE INDEX topics_unswept ON topics (id) WHERE sweep_through IS NOT NULL;
+CREATE TABLE records (
+    offset INTEGER PRIMARY KEY,
+    topic INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    type TEXT,
+    event_id TEXT,
+    retry INTEGER,
+    publisher_id TEXT,
+    attributes BLOB,
+    data TEXT NOT NULL
+) STRICT;
+CREATE INDEX records_publisher_id ON records (publisher_id, topic) WHERE publisher_id IS NOT NULL;
+CREATE TABLE topic_records (
+    topic INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (topic, offset)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE keys (
+    scope TEXT NOT NULL,
+    publisher TEXT NOT NULL,
+    name TEXT NOT NULL,
+    upload INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    count INTEGER NOT NULL,
+    first_offset INTEGER NOT NULL,
+    first_check INTEGER NOT NULL,
+    last_offset INTEGER NOT NULL,
+    last_check INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    PRIMARY KEY (scope, publisher, name, upload)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX keys_expires ON keys (expires);
+CREATE TABLE burned (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
+";
+
+/// The one connection that writes. Creates the log if there is none.
+pub(super) fn open_writer(dir: &Path) -> Result<Connection, SqliteOpenError> {
+    let path = dir.join(FILE);
+    let mut connection = Connection::open_with_flags(
+        &path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    let found = known_version(&connection, &path)?;
+    settings(&connection, 16 << 10)?;
+    // Has an effect only before the first table, and must come before the journal mode.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    // A commit is on the disk when it returns, also where a plain fsync is not enough for that.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    // SQLite's own checkpoints hide their errors, so the writer makes them, see its `checkpoint`.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    if found.is_none() {
+        create(&mut connection)?;
+    }
+    Ok(connection)
+}
+
+/// A connection that only reads, beside the writing one.
+pub(super) fn open_reader(dir: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        dir.join(FILE),
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    settings(&connection, 4 << 10)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// What holds for all connections.
+fn settings(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
+    /// How long to wait for another program that looks into the file.
+    const BUSY: Duration = Duration::from_secs(5);
+    /// More than there are different statements.
+    const STATEMENTS: usize = 64;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)
+}
+
+/// The format's version, or `None` if nothing has been written yet. Changes nothing in the file, for
+/// it may be somebody else's.
+fn known_version(connection: &Connection, path: &Path) -> Result<Option<i64>, SqliteOpenError> {
+    let not_a_log = || SqliteOpenError::NotALog { path: path.to_owned() };
+    let pragma = |name| {
+        connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(|error| {
+            match error.sqlite_error_code() {
+                Some(ErrorCode::NotADatabase) => not_a_log(),
+                _ => error.into(),
+            }
+        })
+    };
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, version) {
+        (0, 0) if tables == 0 => Ok(None),
+        // A migration from an older version will be an arm of its own here.
+        (APPLICATION_ID, VERSION) => Ok(Some(VERSION)),
+        (APPLICATION_ID, found) if found > VERSION => {
+            Err(SqliteOpenError::Newer { found, known: VERSION })
+        }
+        _ => Err(not_a_log()),
+    }
+}
+
+/// Begins a new history.
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    // Fifty bits, so the number is never negative.
+    transaction.execute(
+        "INSERT INTO log (id, epoch) VALUES (1, ?1)",
+        [Epoch::random().get().cast_signed()],
+    )?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}

@@ -1,0 +1,178 @@
+//! Where reading begins.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rusqlite::OptionalExtension;
+
+use super::column::{self, Columns};
+use super::fault::Fault;
+use super::merge::{Merge, Order};
+use super::names::Sieve;
+use super::row;
+use super::view::View;
+use crate::cursor::Offset;
+use crate::filter::Filters;
+use crate::record::Record;
+use crate::storage::{Seek, Sought};
+use crate::timestamp::Timestamp;
+use crate::topic::TopicName;
+
+pub(super) const SCAN_BACK: &str =
+    "SELECT offset, topic, kind FROM records WHERE offset <= ?1 ORDER BY offset DESC LIMIT ?2";
+pub(super) const FIRST_FROM: &str =
+    "SELECT offset, time FROM records WHERE offset >= ?1 ORDER BY offset LIMIT 1";
+pub(super) const BY_PUBLISHER_ID: &str = "SELECT offset FROM records WHERE publisher_id = ?1 AND topic = ?2 \
+                                          AND offset > ?3 AND offset <= ?4 ORDER BY offset DESC LIMIT 1";
+
+/// How many rows are looked at, newest first, before patterns are resolved to topics instead.
+const SCAN_BACK_ROWS: u64 = 10_000;
+
+impl View<'_> {
+    /// See [`Storage::seek`](crate::storage::Storage::seek).
+    pub(super) fn seek(&self, filters: &Filters, seek: Seek) -> Result<Sought, Fault> {
+        let after = match seek {
+            Seek::Earliest => Offset::ZERO,
+            Seek::Newest { count, before } => {
+                let until = self.tail.min(before.previous());
+                let oldest = self.oldest_of_newest(filters, count as u64, until)?;
+                oldest.map_or(until, Offset::previous)
+            }
+            Seek::Since(time) => self.first_since(time)?.map_or(self.tail, Offset::previous),
+        };
+        Ok(Sought { after, tail: self.tail, removals: self.removals })
+    }
+
+    /// The oldest of the newest `count` events.
+    fn oldest_of_newest(
+        &self,
+        filters: &Filters,
+        count: u64,
+        until: Offset,
+    ) -> Result<Option<Offset>, Fault> {
+        if count == 0 {
+            return Ok(None);
+        }
+        if !filters.globs().is_empty()
+            && let ControlFlow::Break(oldest) = self.scan_back(filters, count, until)?
+        {
+            return Ok(oldest);
+        }
+        let mut merge = Merge::new(self.connection, Order::NewestEvents);
+        self.each_matching(filters, usize::MAX, |topic| {
+            if topic.has_after(Offset::ZERO) {
+                merge.add(&topic, Offset::ZERO, until)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut oldest = None;
+        for _ in 0..count {
+            let Some(place) = merge.next()? else { break };
+            self.count_row();
+            oldest = Some(place.offset);
+        }
+        Ok(oldest)
+    }
+
+    /// Looks at the newest records one by one: finds the answer if it is not far back.
+    fn scan_back(
+        &self,
+        filters: &Filters,
+        count: u64,
+        until: Offset,
+    ) -> Result<ControlFlow<Option<Offset>>, Fault> {
+        let mut sieve = Sieve::new(self, filters);
+        let mut statement = self.connection.prepare_cached(SCAN_BACK)?;
+        let mut rows = statement.query([column::offset(until), column::number(SCAN_BACK_ROWS)])?;
+        let (mut oldest, mut found, mut looked_at) = (None, 0, 0);
+        while let Some(row) = rows.next()? {
+            self.count_row();
+            looked_at += 1;
+            let read = || Ok((row.offset(0)?, row.get(1)?, row.get::<_, i64>(2)?));
+            let (offset, id, kind) = read().map_err(|error| Fault::at("a record", error))?;
+            if kind == row::EVENT && sieve.shows(id, offset)? {
+                oldest = Some(offset);
+                found += 1;
+            }
+            if found == count {
+                return Ok(ControlFlow::Break(oldest));
+            }
+        }
+        let all = looked_at < SCAN_BACK_ROWS;
+        Ok(if all { ControlFlow::Break(oldest) } else { ControlFlow::Continue(()) })
+    }
+
+    /// The first record with this time or a later one. Time rises with the offset, so offsets are halved
+    /// until it is found.
+    fn first_since(&self, time: Timestamp) -> Result<Option<Offset>, Fault> {
+        let (mut from, mut to, mut found) = (Offset::ZERO.next(), self.tail, None);
+        while from <= to {
+            let middle = Offset::new(from.get() + (to.get() - from.get()) / 2);
+            match self.first_from(middle)? {
+                Some((offset, at)) if offset <= to && at < time => from = offset.next(),
+                Some((offset, _)) if offset <= to => {
+                    found = Some(offset);
+                    to = middle.previous();
+                }
+                Some(_) | None => to = middle.previous(),
+            }
+        }
+        Ok(found)
+    }
+
+    fn first_from(&self, from: Offset) -> Result<Option<(Offset, Timestamp)>, Fault> {
+        self.count_row();
+        let mut statement = self.connection.prepare_cached(FIRST_FROM)?;
+        let first =
+            statement.query_row([column::offset(from)], |row| Ok((row.offset(0)?, row.time(1)?)));
+        first
+            .optional()
+            .map_err(|error| Fault::at(format_args!("the first record from offset {from}"), error))
+    }
+
+    /// See [`Storage::newest_each`](crate::storage::Storage::newest_each).
+    pub(super) fn newest_each(
+        &self,
+        filters: &Filters,
+        count: usize,
+        until: Offset,
+        limit: usize,
+    ) -> Result<Vec<Offset>, Fault> {
+        let until = until.min(self.tail);
+        let mut offsets = Vec::new();
+        self.each_matching(filters, usize::MAX, |topic| {
+            let mut merge = Merge::new(self.connection, Order::NewestEvents);
+            if topic.has_after(Offset::ZERO) {
+                merge.add(&topic, Offset::ZERO, until)?;
+            }
+            for _ in 0..count {
+                let Some(place) = merge.next()? else { break };
+                self.count_row();
+                if offsets.len() == limit {
+                    return Err(Fault::TooMany { limit });
+                }
+                offsets.push(place.offset);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        offsets.sort_unstable();
+        offsets.dedup();
+        Ok(offsets)
+    }
+
+    /// See [`Storage::by_publisher_id`](crate::storage::Storage::by_publisher_id).
+    pub(super) fn by_publisher_id(
+        &self,
+        name: &TopicName,
+        id: &str,
+    ) -> Result<Option<Arc<Record>>, Fault> {
+        let Some(topic) = self.topic_named(name)? else { return Ok(None) };
+        let (after, until) = (column::offset(topic.removed_through), column::offset(self.tail));
+        let mut statement = self.connection.prepare_cached(BY_PUBLISHER_ID)?;
+        let found =
+            statement.query_row(rusqlite::params![id, topic.id, after, until], |row| row.offset(0));
+        let found =
+            found.optional().map_err(|error| Fault::at("the index of publishers' ids", error))?;
+        found.map_or(Ok(None), |offset| self.record(offset))
+    }
+}

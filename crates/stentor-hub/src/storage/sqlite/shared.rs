@@ -1,0 +1,83 @@
+//! What the threads of a log have in common.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::fault::Fault;
+use super::ledger::Opened;
+use crate::cursor::{Epoch, Offset};
+use crate::record::Record;
+use crate::storage::{Bounds, Feed, StorageError};
+
+/// The published part of a log: what readers may rely on.
+pub(super) struct Shared {
+    pub(super) epoch: Epoch,
+    burned: Vec<(Offset, Offset)>,
+    tail: AtomicU64,
+    removals: AtomicU64,
+    feed: OnceLock<Feed>,
+    failed: OnceLock<String>,
+}
+
+impl Shared {
+    pub(super) fn new(opened: &Opened) -> Shared {
+        Shared {
+            epoch: opened.epoch,
+            burned: opened.burned.clone(),
+            tail: AtomicU64::new(opened.ledger.tail.get()),
+            removals: AtomicU64::new(opened.ledger.removals),
+            feed: OnceLock::new(),
+            failed: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { tail: self.tail(), burned: self.burned.clone() }
+    }
+
+    /// Everything up to here is committed and was handed to the feed.
+    pub(super) fn tail(&self) -> Offset {
+        Offset::new(self.tail.load(Ordering::Acquire))
+    }
+
+    /// At least so many removals are committed.
+    pub(super) fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Acquire)
+    }
+
+    /// Sets where committed records go. A second feed would be a mistake of the program; the first one
+    /// stays.
+    pub(super) fn set_feed(&self, feed: Feed) {
+        let _ = self.feed.set(feed);
+    }
+
+    /// Makes a commit visible: first to the feed, then to readers of the tail.
+    pub(super) fn publish(&self, records: Vec<Arc<Record>>, tail: Offset, removals: u64) {
+        if let Some(feed) = self.feed.get()
+            && !records.is_empty()
+        {
+            feed(records);
+        }
+        self.removals.store(removals, Ordering::Release);
+        self.tail.store(tail.get(), Ordering::Release);
+    }
+
+    /// Refuses to write once anything has failed that puts the disk in doubt.
+    pub(super) fn refuse_if_failed(&self) -> Result<(), StorageError> {
+        match self.failed.get() {
+            None => Ok(()),
+            Some(reason) => Err(StorageError::Failed { reason: reason.clone() }),
+        }
+    }
+
+    /// Decides what a fault means. One that puts the disk in doubt ends all writing.
+    pub(super) fn judge(&self, fault: Fault) -> StorageError {
+        let error = StorageError::from(fault);
+        if let StorageError::Failed { reason } = &error
+            && self.failed.set(reason.clone()).is_ok()
+        {
+            tracing::error!(reason, "the log has failed and takes no more events until a restart");
+        }
+        error
+    }
+}

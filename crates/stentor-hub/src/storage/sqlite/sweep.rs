@@ -1,0 +1,115 @@
+//! Taking off the disk what nobody can read any more, in slices.
+
+use rusqlite::params;
+
+use super::change::{Change, OLDEST_OF_TOPIC};
+use super::column::{self, Columns};
+use super::fault::Fault;
+use super::topic::{Topic, sql};
+use crate::cursor::Offset;
+use crate::timestamp::Timestamp;
+
+/// The keys that expired by some time, longest expired first.
+const FORGET_KEYS: &str = "DELETE FROM keys WHERE (scope, publisher, name, upload) IN \
+                           (SELECT scope, publisher, name, upload FROM keys \
+                           WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
+
+impl Change<'_> {
+    /// Takes a slice of removed records off the disk. Says whether there may be more.
+    pub(super) fn sweep(&mut self, rows_max: u64) -> Result<bool, Fault> {
+        let Some(mut topic) = Topic::first(self.connection, sql::UNSWEPT)? else {
+            return Ok(false);
+        };
+        let slice = self.slice(&topic, rows_max)?;
+        for offset in &slice.offsets {
+            self.remove(&topic, *offset)?;
+        }
+        if slice.is_last {
+            topic.sweep_through = None;
+            topic.store(self.connection)?;
+        }
+        Ok(true)
+    }
+
+    /// The oldest of a topic's removed records, bounded in number and in bytes.
+    fn slice(&self, topic: &Topic, rows_max: u64) -> Result<Slice, Fault> {
+        let through = column::offset(topic.sweep_through.unwrap_or_default());
+        let mut statement = self.connection.prepare_cached(OLDEST_OF_TOPIC)?;
+        let mut rows = statement.query([topic.id, 0, through, column::number(rows_max)])?;
+        let mut slice = Slice { offsets: Vec::new(), is_last: false };
+        let mut bytes = 0;
+        while let Some(row) = rows.next()? {
+            let read = || Ok((row.offset(0)?, row.number(2)?));
+            let (offset, length) = read().map_err(|error| {
+                Fault::at(format_args!("the index of the topic {:?}", topic.name.as_str()), error)
+            })?;
+            slice.offsets.push(offset);
+            bytes += length;
+            if bytes >= self.limits.slice_bytes {
+                return Ok(slice);
+            }
+        }
+        slice.is_last = (slice.offsets.len() as u64) < rows_max;
+        Ok(slice)
+    }
+
+    fn remove(&self, topic: &Topic, offset: Offset) -> Result<(), Fault> {
+        let offset = column::offset(offset);
+        self.connection
+            .prepare_cached("DELETE FROM records WHERE offset = ?1")?
+            .execute([offset])?;
+        let mut statement = self
+            .connection
+            .prepare_cached("DELETE FROM topic_records WHERE topic = ?1 AND offset = ?2")?;
+        statement.execute([topic.id, offset])?;
+        Ok(())
+    }
+
+    /// Forgets the names of topics that have been empty for longest, if there are too many. What was
+    /// removed from them is from now on taken to be removed from every topic that nobody knows.
+    pub(super) fn fold(&mut self, rows_max: u64) -> Result<(), Fault> {
+        let excess = self.ledger.empty_topics.saturating_sub(self.limits.empty_topics);
+        for _ in 0..excess.min(rows_max) {
+            let Some(topic) = Topic::first(self.connection, sql::LONGEST_EMPTY)? else { break };
+            let (mut through, mut removals) = (topic.removed_through, topic.removals);
+            if let Some((deletion, _)) = topic.end {
+                // Until now its readers were told an end; from now on a gap.
+                self.remove(&topic, deletion)?;
+                self.ledger.removals += 1;
+                (through, removals) = (deletion, self.ledger.removals);
+            }
+            self.connection
+                .prepare_cached("DELETE FROM topics WHERE id = ?1")?
+                .execute([topic.id])?;
+            self.ledger.floor = self.ledger.floor.max(through);
+            self.ledger.floor_removals = self.ledger.floor_removals.max(removals);
+            self.ledger.empty_topics = self.ledger.empty_topics.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    /// Forgets a slice of expired keys and, if there are too many, of those that expire next. Says
+    /// whether there may be more.
+    pub(super) fn forget_keys(&mut self, now: Timestamp, rows_max: u64) -> Result<bool, Fault> {
+        let expired = self.forget(now.as_micros(), rows_max)?;
+        let excess = self.ledger.keys.saturating_sub(self.limits.keys);
+        let excess = self.forget(i64::MAX, excess.min(rows_max))?;
+        Ok(expired == rows_max || excess == rows_max)
+    }
+
+    fn forget(&mut self, expired_by: i64, count: u64) -> Result<u64, Fault> {
+        if count == 0 {
+            return Ok(0);
+        }
+        let mut statement = self.connection.prepare_cached(FORGET_KEYS)?;
+        let forgotten = statement.execute(params![expired_by, column::number(count)])? as u64;
+        self.ledger.keys = self.ledger.keys.saturating_sub(forgotten);
+        Ok(forgotten)
+    }
+}
+
+struct Slice {
+    offsets: Vec<Offset>,
+    /// Whether nothing is left behind it.
+    is_last: bool,
+}

@@ -1,0 +1,233 @@
+//! The one thread that writes.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::time::Instant;
+
+use super::ballast::Ballast;
+use super::change::{Change, Changed};
+use super::chores::{Checkpoint, Chores};
+use super::clock::Clock;
+use super::fault::Fault;
+use super::ledger::Ledger;
+use super::limits::Limits;
+use super::queue::Job;
+use super::shared::Shared;
+use crate::cursor::Offset;
+use crate::publish::Publish;
+use crate::storage::{Outcome, StorageError};
+use crate::timestamp::Timestamp;
+use crate::topic::TopicName;
+
+/// The connection that writes, and what goes on from one transaction to the next.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) shared: Arc<Shared>,
+    pub(super) ledger: Ledger,
+    pub(super) limits: Limits,
+    pub(super) ballast: Ballast,
+    pub(super) chores: Chores,
+    /// The newest time that the hub told.
+    pub(super) now: Timestamp,
+    /// While the disk is full, appends are refused until this time without a try.
+    pub(super) full_until: Timestamp,
+    clock: Clock,
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        shared: Arc<Shared>,
+        ledger: Ledger,
+        limits: Limits,
+        ballast: Ballast,
+    ) -> Writer {
+        let (now, full_until) = (Timestamp::default(), Timestamp::default());
+        let (chores, clock) = (Chores::default(), Clock::default());
+        Writer { connection, shared, ledger, limits, ballast, chores, now, full_until, clock }
+    }
+
+    /// Does what is asked, and a slice of the chores after each job and while nothing is asked. Ends when
+    /// nobody can ask any more; the `readers` end then too.
+    pub(super) fn run(mut self, jobs: &Receiver<Job<Writer>>, readers: Vec<JoinHandle<()>>) {
+        loop {
+            match self.next(jobs) {
+                Next::Job(job) => {
+                    job(&mut self);
+                    self.chore();
+                }
+                Next::Chore => self.chore(),
+                Next::Idle => self.idle(),
+                Next::End => break,
+            }
+        }
+        for reader in readers {
+            // One that panicked has nothing more to read.
+            let _ = reader.join();
+        }
+        self.finish();
+    }
+
+    fn next(&self, jobs: &Receiver<Job<Writer>>) -> Next {
+        /// How long nothing must be asked for before the log is put in order.
+        const IDLE: Duration = Duration::from_secs(1);
+        if self.has_chores() {
+            return match jobs.try_recv() {
+                Ok(job) => Next::Job(job),
+                Err(TryRecvError::Empty) => Next::Chore,
+                Err(TryRecvError::Disconnected) => Next::End,
+            };
+        }
+        if self.is_settled() {
+            return jobs.recv().map_or(Next::End, Next::Job);
+        }
+        match jobs.recv_timeout(IDLE) {
+            Ok(job) => Next::Job(job),
+            Err(RecvTimeoutError::Timeout) => Next::Idle,
+            Err(RecvTimeoutError::Disconnected) => Next::End,
+        }
+    }
+
+    /// See [`Storage::append`](crate::storage::Storage::append).
+    pub(super) fn append(
+        &mut self,
+        batch: Vec<Publish>,
+        now: Timestamp,
+    ) -> Result<Vec<Outcome>, StorageError> {
+        self.see(now);
+        self.shared.refuse_if_failed()?;
+        self.refuse_if_full(now)?;
+        self.write(|change| batch.into_iter().map(|publish| change.publish(publish, now)).collect())
+    }
+
+    /// See [`Storage::delete`](crate::storage::Storage::delete).
+    pub(super) fn delete(
+        &mut self,
+        topic: &TopicName,
+        now: Timestamp,
+    ) -> Result<Option<Offset>, StorageError> {
+        self.see(now);
+        self.write_even_if_full(|change| change.delete(topic, now))
+    }
+
+    /// Trims a slice; says whether there is more to trim.
+    pub(super) fn trim(
+        &mut self,
+        topic: &TopicName,
+        through: Offset,
+    ) -> Result<bool, StorageError> {
+        self.write_even_if_full(|change| change.trim(topic, through))
+    }
+
+    /// Writes what frees space: if the disk is full, with the space of the ballast.
+    fn write_even_if_full<T>(
+        &mut self,
+        work: impl Fn(&mut Change<'_>) -> Result<T, Fault>,
+    ) -> Result<T, StorageError> {
+        match self.write(&work) {
+            Err(StorageError::Full) => self.write(&work),
+            other => other,
+        }
+    }
+
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&mut Change<'_>) -> Result<T, Fault>,
+    ) -> Result<T, StorageError> {
+        self.shared.refuse_if_failed()?;
+        self.transact(work).map_err(|fault| self.judge(fault))
+    }
+
+    /// Runs a change in a transaction of its own; once that is committed, publishes what was appended.
+    pub(super) fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&mut Change<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut change = Change::new(&transaction, self.shared.epoch, self.ledger, &self.limits);
+        let answer = work(&mut change)?;
+        let Changed { ledger, records, unswept } = change.finish()?;
+        transaction.commit()?;
+        self.ledger = ledger;
+        self.chores.committed(unswept);
+        self.shared.publish(records, ledger.tail, ledger.removals);
+        Ok(answer)
+    }
+
+    /// Decides what a fault means, and makes room if it means that there is none.
+    pub(super) fn judge(&mut self, fault: Fault) -> StorageError {
+        if fault.is_full() {
+            self.make_room();
+        }
+        self.shared.judge(fault)
+    }
+
+    /// The disk is full: lets go of the ballast, and has the write-ahead log begin anew in its place.
+    fn make_room(&mut self) {
+        /// How long appends are refused without a try.
+        const PAUSE: Duration = Duration::from_secs(1);
+        if self.ballast.is_held() {
+            tracing::warn!(
+                "the disk is full: events are refused until there is space; deleting and trimming go on"
+            );
+            self.ballast.release();
+        }
+        self.full_until = self.now.plus(PAUSE);
+        match self.checkpoint(Checkpoint::Restart) {
+            Err(fault) if !fault.is_full() => drop(self.shared.judge(fault)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// After the disk was full, appends go on once the ballast has its space again.
+    fn refuse_if_full(&mut self, now: Timestamp) -> Result<(), StorageError> {
+        if self.ballast.is_held() {
+            return Ok(());
+        }
+        // A clock that was set back must not make the pause any longer.
+        if now < self.full_until && now >= self.now {
+            return Err(StorageError::Full);
+        }
+        if let Err(error) = self.ballast.hold() {
+            tracing::debug!(%error, "the disk is still full");
+            self.make_room();
+            return Err(StorageError::Full);
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, now: Timestamp) {
+        if let Some(jump) = self.clock.look(self.ledger.time, now, Instant::now()) {
+            jump.log();
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// Leaves the log in good order, if it is.
+    fn finish(mut self) {
+        if self.shared.refuse_if_failed().is_err() {
+            return;
+        }
+        let closed = self
+            .ledger
+            .store_clean(&self.connection)
+            .and_then(|()| self.checkpoint(Checkpoint::Truncate).map(drop))
+            .and_then(|()| self.connection.close().map_err(|(_, error)| error.into()));
+        if let Err(fault) = closed {
+            let error = StorageError::from(fault);
+            tracing::warn!(%error, "the log could not be closed in good order; nothing that was stored is lost");
+        }
+    }
+}
+
+enum Next {
+    Job(Job<Writer>),
+    Chore,
+    Idle,
+    End,
+}
