@@ -91,11 +91,9 @@ impl EventSourceBuilder {
             let (header, value) = header.ok_or(BuildError::Header { name })?;
             headers.append(header, value);
         }
-        let transport = Transport {
-            client: transport::client(self.connect_timeout)?,
-            url: server_url::parse(&self.url)?,
-            headers,
-        };
+        let url = server_url::parse(&self.url)?;
+        let client = transport::client(&url, self.connect_timeout)?;
+        let transport = Transport { client, url, headers };
         let reconnect = Reconnect::new(self.reconnection_time, Rng::new());
         let idle = Idle::new(self.idle_timeout);
         Ok(EventSource::begin(transport, reconnect, idle, self.last_event_id))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
-use stentor_sse::{Event, EventId, Item};
+use stentor_sse::{Event, Item};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -149,7 +149,16 @@ impl EventSource {
                 Phase::Open(reading) => match reading.poll(cx) {
                     Poll::Ready(Read::Piece(piece)) => {
                         self.idle.stop();
-                        self.learn(piece.item.as_ref());
+                        if let Some(Item::Retry(time)) = piece.item {
+                            self.reconnect.set_reconnection_time(time);
+                        }
+                        let id = reading.last_event_id();
+                        if id != self.last_event_id {
+                            id.clone_into(&mut self.last_event_id);
+                            if !id.is_empty() {
+                                self.reconnect.progressed();
+                            }
+                        }
                         return Poll::Ready(Some(Ok(piece)));
                     }
                     Poll::Ready(Read::End(reason)) => self.lose(Outcome::Ended, reason),
@@ -166,22 +175,6 @@ impl EventSource {
             };
             if let Err(error) = moved {
                 return Poll::Ready(Some(Err(error)));
-            }
-        }
-    }
-
-    /// Keeps what outlives the connection.
-    fn learn(&mut self, item: Option<&Item>) {
-        let id = match item {
-            Some(Item::Retry(time)) => return self.reconnect.set_reconnection_time(*time),
-            Some(Item::Event(event)) => event.id(),
-            Some(Item::Id(id)) => Some(id),
-            Some(Item::Comment(_)) | None => None,
-        };
-        if let Some(id) = id.map(EventId::as_str).filter(|id| *id != self.last_event_id) {
-            id.clone_into(&mut self.last_event_id);
-            if !id.is_empty() {
-                self.reconnect.progressed();
             }
         }
     }

@@ -38,7 +38,8 @@ impl Publisher {
     /// A publisher to the server at this address.
     pub fn new(url: impl AsRef<str>) -> Result<Publisher, BuildError> {
         let server = ServerUrl::new(url.as_ref())?;
-        Ok(Publisher { client: transport::client(EventSource::CONNECT_TIMEOUT)?, server })
+        let client = transport::client(server.as_url(), EventSource::CONNECT_TIMEOUT)?;
+        Ok(Publisher { client, server })
     }
 
     /// Publishes to a topic by its exact name, and returns when it is durable and readers have it.

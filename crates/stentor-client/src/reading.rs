@@ -42,6 +42,11 @@ impl Reading {
         Self { body, chunk: Bytes::new(), decoder }
     }
 
+    /// The id to go on behind, as of the last piece.
+    pub(crate) fn last_event_id(&self) -> &str {
+        self.decoder.last_event_id()
+    }
+
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         while self.chunk.is_empty() {
             match ready!(self.body.poll_next_unpin(cx)) {

@@ -108,6 +108,11 @@ impl ServerUrl {
         url
     }
 
+    /// The address of the server itself.
+    pub fn as_url(&self) -> &Url {
+        &self.0
+    }
+
     fn at(&self, path: &str) -> Url {
         let mut url = self.0.clone();
         let path = format!("{}{path}", url.path().trim_end_matches('/'));

@@ -47,14 +47,21 @@ pub(crate) enum Content {
     Other { content_type: Option<String>, problem: Option<Problem> },
 }
 
-/// The client that all requests go through. Redirects are ours to follow.
-pub(crate) fn client(connect_timeout: Duration) -> Result<Client, BuildError> {
-    Client::builder()
-        .user_agent(concat!("stentor-client/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(connect_timeout)
-        .build()
-        .map_err(|error| BuildError::Client { cause: cause(&error) })
+/// The client that requests to this address go through. Redirects are ours to follow.
+pub(crate) fn client(url: &Url, connect_timeout: Duration) -> Result<Client, BuildError> {
+    let builder = || {
+        Client::builder()
+            .user_agent(concat!("stentor-client/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(connect_timeout)
+    };
+    let mut client = builder().build();
+    if client.is_err() && url.scheme() == "http" {
+        // A machine without certificates (a minimal container) can still do without encryption; a
+        // redirect to https then fails, for nobody is trusted.
+        client = builder().tls_certs_only([]).build();
+    }
+    client.map_err(|error| BuildError::Client { cause: cause(&error) })
 }
 
 impl Transport {

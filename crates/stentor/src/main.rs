@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod demo;
+mod output;
 mod running;
 
 use std::process::ExitCode;

@@ -1,0 +1,178 @@
+//! Drives the real binary over real sockets.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+mod http;
+mod stream;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+pub use self::http::{Answer, Request, raw};
+pub use self::stream::{EventStream, Received};
+
+/// How long anything may take before a test gives up. Far longer than it ever takes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server of its own for a test: a real process on a free port with a directory of its own. It is
+/// killed when it is dropped.
+pub struct Server {
+    pub address: String,
+    args: Vec<String>,
+    process: Child,
+    directory: TempDir,
+}
+
+impl Server {
+    /// `stentor serve` with its log on disk.
+    pub async fn start() -> Server {
+        Server::with(&["serve"]).await
+    }
+
+    /// `stentor serve --memory`.
+    pub async fn in_memory() -> Server {
+        Server::with(&["serve", "--memory"]).await
+    }
+
+    /// `stentor` with these arguments and a free port, in an empty directory.
+    pub async fn with(args: &[&str]) -> Server {
+        let directory = tempfile::tempdir().unwrap();
+        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        let (process, address) = spawn(&args, directory.path(), "127.0.0.1:0").await;
+        Server { address, args, process, directory }
+    }
+
+    /// The directory in which it runs.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id().expect("the server runs")
+    }
+
+    /// An absolute URL.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Kills it at once (SIGKILL) and starts it again on the same address and directory.
+    pub async fn kill_and_restart(&mut self) {
+        self.process.kill().await.unwrap();
+        self.start_again().await;
+    }
+
+    /// Asks it to stop (SIGTERM), waits until it has, and tells its exit code.
+    pub async fn stop(&mut self) -> Option<i32> {
+        self.signal("TERM").await;
+        let status = timeout(PATIENCE, self.process.wait()).await.expect("it stops").unwrap();
+        status.code()
+    }
+
+    /// Starts it again after [`Server::stop`].
+    pub async fn start_again(&mut self) {
+        let address = self.address.clone();
+        (self.process, _) = spawn(&self.args, self.directory.path(), &address).await;
+    }
+
+    /// Sends a signal by name.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    pub fn get(&self, path: &str) -> Request {
+        Request::new(&self.address, "GET", path)
+    }
+
+    pub fn post(&self, path: &str, body: impl Into<Vec<u8>>) -> Request {
+        Request::new(&self.address, "POST", path).body(body)
+    }
+
+    pub fn delete(&self, path: &str) -> Request {
+        Request::new(&self.address, "DELETE", path)
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> Request {
+        Request::new(&self.address, method, path)
+    }
+
+    /// Publishes and gives the id.
+    pub async fn publish(&self, path: &str, body: impl Into<Vec<u8>>) -> String {
+        let answer = self.post(path, body).send().await;
+        assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Opens a stream of events, which must be answered 200.
+    pub async fn subscribe(&self, path: &str) -> EventStream {
+        self.get(path).header("Accept", "text/event-stream").open().await
+    }
+
+    /// Opens a stream behind a cursor.
+    pub async fn resume(&self, path: &str, cursor: &str) -> EventStream {
+        self.get(path).header("Last-Event-ID", cursor).open().await
+    }
+
+    /// How many file descriptors the server has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// A number of its `/metrics`.
+    pub async fn metric(&self, name: &str) -> i64 {
+        let text = self.get("/metrics").send().await.text();
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("{name} in {text}"))
+    }
+
+    /// Waits until a number of its `/metrics` is this one.
+    pub async fn until_metric(&self, name: &str, wanted: i64) {
+        let reached = timeout(PATIENCE, async {
+            while self.metric(name).await != wanted {
+                tokio::task::yield_now().await;
+            }
+        });
+        if reached.await.is_err() {
+            panic!("{name} is {} and not {wanted}", self.metric(name).await);
+        }
+    }
+}
+
+/// Starts the binary and waits for the line that names its address.
+async fn spawn(args: &[String], directory: &Path, listen: &str) -> (Child, String) {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_stentor"))
+        .args(args)
+        .args(["--listen", listen])
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let address = timeout(PATIENCE, async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                return address.to_owned();
+            }
+            eprintln!("server: {line}");
+        }
+        panic!("the server ended before it listened");
+    });
+    let address = address.await.expect("the server listens");
+    // What it says later belongs to the output of the test.
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            eprintln!("server: {line}");
+        }
+    });
+    (process, address)
+}

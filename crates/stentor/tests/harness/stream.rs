@@ -1,0 +1,135 @@
+//! A reader of a stream.
+
+use std::collections::VecDeque;
+
+use stentor_sse::{Decoder, Item};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::http::{Answer, dechunk, find};
+use super::PATIENCE;
+
+/// An event as a reader gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    pub name: String,
+    pub data: String,
+    pub id: String,
+}
+
+/// An open stream. Dropping it closes the connection.
+pub struct EventStream {
+    pub head: Answer,
+    /// The wire bytes so far, out of their chunks.
+    pub text: Vec<u8>,
+    socket: TcpStream,
+    /// Bytes that are not a whole chunk yet.
+    partial: Vec<u8>,
+    decoder: Decoder,
+    events: VecDeque<Received>,
+    ended: bool,
+}
+
+impl EventStream {
+    pub async fn begin(mut socket: TcpStream) -> EventStream {
+        let mut bytes = Vec::new();
+        let end = loop {
+            if let Some(end) = find(&bytes, b"\r\n\r\n") {
+                break end + 4;
+            }
+            let read = timeout(PATIENCE, socket.read_buf(&mut bytes)).await.expect("a head").unwrap();
+            assert!(read > 0, "closed before the head: {bytes:?}");
+        };
+        let partial = bytes.split_off(end);
+        let mut head = Answer::parse(&bytes);
+        if head.status != 200 {
+            head.body = partial;
+            panic!("no stream: {} {}", head.status, head.text());
+        }
+        let decoder = Decoder::new();
+        let (text, events) = (Vec::new(), VecDeque::new());
+        let mut stream = EventStream { head, text, socket, partial, decoder, events, ended: false };
+        stream.take_chunks();
+        stream
+    }
+
+    /// The next event, control events included; `None` at a clean end.
+    pub async fn next_any(&mut self) -> Option<Received> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            if self.ended {
+                return None;
+            }
+            self.read().await;
+        }
+    }
+
+    /// The next event that is not the server's own position.
+    pub async fn next(&mut self) -> Option<Received> {
+        loop {
+            let event = self.next_any().await?;
+            if event.name != "stentor.cursor" {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The data of the next so many events.
+    pub async fn data(&mut self, count: usize) -> Vec<String> {
+        let mut data = Vec::new();
+        while data.len() < count {
+            data.push(self.next().await.expect("more events").data);
+        }
+        data
+    }
+
+    /// Reads to the clean end.
+    pub async fn rest(&mut self) -> Vec<Received> {
+        let mut rest = Vec::new();
+        while let Some(event) = self.next().await {
+            rest.push(event);
+        }
+        rest
+    }
+
+    /// Reads until the bytes hold this text, and gives all of them.
+    pub async fn until(&mut self, text: &str) -> String {
+        while find(&self.text, text.as_bytes()).is_none() {
+            assert!(!self.ended, "the stream ended before {text:?}");
+            self.read().await;
+        }
+        String::from_utf8_lossy(&self.text).into_owned()
+    }
+
+    /// The id with which a browser would come back.
+    pub fn last_event_id(&self) -> String {
+        self.decoder.last_event_id().to_owned()
+    }
+
+    async fn read(&mut self) {
+        let read = timeout(PATIENCE, self.socket.read_buf(&mut self.partial)).await;
+        let bytes = read.expect("more of the stream").expect("no reset");
+        assert!(bytes > 0, "the stream broke off without its end");
+        self.take_chunks();
+    }
+
+    fn take_chunks(&mut self) {
+        let (payload, used, ended) = dechunk(&self.partial);
+        self.partial.drain(..used);
+        self.ended |= ended;
+        let mut input = payload.as_slice();
+        while let Some(item) = self.decoder.decode(&mut input) {
+            if let Item::Event(event) = item.unwrap() {
+                self.events.push_back(Received {
+                    name: event.event_type().map_or("message", |name| name.as_str()).to_owned(),
+                    data: event.data().to_owned(),
+                    id: self.decoder.last_event_id().to_owned(),
+                });
+            }
+        }
+        self.text.extend(payload);
+    }
+}
