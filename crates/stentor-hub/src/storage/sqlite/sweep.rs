@@ -10,7 +10,7 @@ use crate::cursor::Offset;
 use crate::timestamp::Timestamp;
 
 /// The keys that expired by some time, longest expired first.
-const FORGET_KEYS: &str = "DELETE FROM keys WHERE (scope, publisher, name, upload) IN \
+pub(super) const FORGET_KEYS: &str = "DELETE FROM keys WHERE (scope, publisher, name, upload) IN \
                            (SELECT scope, publisher, name, upload FROM keys \
                            WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
 

@@ -1,0 +1,121 @@
+//! What is on the disk is never trusted.
+
+use super::Kept;
+use crate::cursor::Offset;
+use crate::storage::conformance::log::{at, event, filters, name, request, said};
+use crate::storage::sqlite::{SqliteStorage, schema};
+use crate::storage::{Seek, Storage, StorageError, TopicsQuery};
+
+/// A log of three records, changed behind its back.
+async fn changed(sql: &str) -> Kept {
+    let kept = Kept::new();
+    let open = kept.open();
+    for n in 1..=3 {
+        open.log.event("a", &n.to_string()).await;
+    }
+    open.log.event("b", "4").await;
+    drop(open);
+    kept.database().execute_batch(sql).unwrap();
+    kept
+}
+
+async fn failed(kept: &Kept, words: &str) {
+    let open = kept.open();
+    let read = open.storage.read(request("a", Offset::ZERO)).await;
+    let Err(StorageError::Failed { reason }) = &read else { panic!("{read:?}") };
+    assert!(reason.contains(words), "{reason}");
+    let append = open.storage.append(vec![event("c", "1")], at(0)).await;
+    assert!(matches!(append, Err(StorageError::Failed { .. })), "nothing more is written");
+    assert_eq!(said(&open.log.all("b").await), ["b: 4"], "reading what is whole goes on");
+}
+
+#[tokio::test]
+async fn a_record_of_no_known_kind_is_a_failure_that_names_it() {
+    let kept = changed("UPDATE records SET kind = 9 WHERE offset = 2").await;
+    failed(&kept, "the record at offset 2 cannot be read").await;
+}
+
+#[tokio::test]
+async fn a_type_that_nobody_could_publish_is_a_failure() {
+    let kept = changed("UPDATE records SET type = 'a' || char(10) || 'b' WHERE offset = 2").await;
+    failed(&kept, "the record at offset 2 cannot be read").await;
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf_8_is_a_failure() {
+    let kept = changed("UPDATE records SET data = CAST(x'ff' AS TEXT) WHERE offset = 2").await;
+    failed(&kept, "the record at offset 2 cannot be read").await;
+}
+
+#[tokio::test]
+async fn a_record_that_is_only_in_the_index_is_a_failure() {
+    let kept = changed("DELETE FROM records WHERE offset = 2").await;
+    failed(&kept, "the record at offset 2 is missing").await;
+}
+
+#[tokio::test]
+async fn a_negative_offset_is_a_failure() {
+    let kept = changed("UPDATE topics SET removed_through = -5 WHERE name = 'a'").await;
+    failed(&kept, "the topic \"a\" cannot be read").await;
+}
+
+#[tokio::test]
+async fn a_log_without_its_own_row_is_not_opened() {
+    let kept = changed("DELETE FROM log").await;
+    let error = kept.refused().to_string();
+    assert!(error.contains("the log's own row cannot be read"), "{error}");
+}
+
+/// Any byte of the file may be wrong. Whatever comes of it, it is an answer or an error, and no thread
+/// is lost.
+#[tokio::test]
+async fn a_file_with_wrong_bytes_gives_errors_and_never_a_panic() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(500, |n| event(&format!("t{}", n % 7), &"x".repeat(n))).await;
+    open.log.delete("t1").await;
+    drop(open);
+    let whole = std::fs::read(kept.path().join(schema::FILE)).unwrap();
+    let mut random = fastrand::Rng::with_seed(20_261_121);
+    for _ in 0..40 {
+        let copy = Kept::new();
+        let mut bytes = whole.clone();
+        for _ in 0..random.usize(1..200) {
+            let at = random.usize(100..bytes.len());
+            bytes[at] = random.u8(..);
+        }
+        std::fs::write(copy.path().join(schema::FILE), bytes).unwrap();
+        let Ok(storage) = SqliteStorage::open(copy.path()) else { continue };
+        ask_everything(&storage).await;
+    }
+}
+
+async fn ask_everything(storage: &SqliteStorage) {
+    let mut after = Offset::ZERO;
+    for _ in 0..100 {
+        let Some(page) = unless_lost(storage.read(request("t0 t1 t3 **", after)).await) else {
+            break;
+        };
+        after = page.through;
+    }
+    for seek in [Seek::Since(at(1)), Seek::Newest { count: 600, before: Offset::MAX }] {
+        unless_lost(storage.seek(filters("t2 t*"), seek).await);
+    }
+    let topics = (0..7).map(|n| name(&format!("t{n}"))).collect();
+    unless_lost(storage.states(topics).await);
+    unless_lost(storage.topics(TopicsQuery { limit: 10, ..TopicsQuery::default() }).await);
+    unless_lost(storage.newest_each(filters("**"), 3, Offset::MAX, 100).await);
+    unless_lost(storage.trim(name("t2"), Offset::new(300)).await);
+    unless_lost(storage.delete(name("t3"), at(0)).await);
+    unless_lost(storage.append(vec![event("t4", "new")], at(0)).await);
+}
+
+fn unless_lost<T>(answer: Result<T, StorageError>) -> Option<T> {
+    match answer {
+        Ok(answer) => Some(answer),
+        Err(error) => {
+            assert!(!error.to_string().contains("ended unexpectedly"), "a thread panicked");
+            None
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What outlives the program.
+
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use stentor_sse::{Decoder, Item};
+
+use super::{Kept, schema};
+use crate::cursor::Offset;
+use crate::publish::{Key, KeyContent, Publish};
+use crate::storage::conformance::log::{
+    appended, at, entry, event, filters, name, request, said, topic_names,
+};
+use crate::storage::sqlite::SqliteOpenError;
+use crate::storage::{KeyName, Outcome, Seek, Storage, StorageError};
+
+#[tokio::test]
+async fn what_was_appended_is_there_after_a_drop_without_close() {
+    let kept = Kept::new();
+    let open = kept.open();
+    let id = open.log.event("a", "1").await;
+    open.log.end("b").await;
+    let epoch = open.storage.epoch();
+    drop(open);
+    let open = kept.open();
+    assert_eq!(said(&open.log.all("**").await), ["a: 1", "b ends: done"]);
+    assert_eq!(open.log.all("a").await[0].cursor(), id, "with the same ids");
+    assert_eq!(open.storage.epoch(), epoch);
+}
+
+#[tokio::test]
+async fn after_a_drop_or_a_close_numbering_goes_on_where_it_was() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.log.event("a", "1").await;
+    open.storage.close().await;
+    let open = kept.open();
+    assert_eq!(open.log.event("a", "2").await.offset, Offset::new(2));
+    drop(open);
+    let open = kept.open();
+    assert_eq!(open.log.event("a", "3").await.offset, Offset::new(3));
+    assert_eq!(open.storage.bounds().burned, []);
+}
+
+#[tokio::test]
+async fn numbering_goes_on_also_if_the_newest_records_are_gone() {
+    let kept = Kept::new();
+    let open = kept.open();
+    let last = open.log.event("a", "1").await;
+    open.log.trim("a", last).await;
+    open.settle().await;
+    drop(open);
+    assert_eq!(kept.count("records"), 0);
+    assert_eq!(kept.open().log.event("a", "2").await.offset, Offset::new(2));
+}
+
+#[tokio::test]
+async fn after_an_unclean_stop_numbering_goes_on_beyond_what_was_reserved() {
+    let kept = Kept::new();
+    let open = kept.open();
+    for n in 1..=5 {
+        open.log.event("a", &n.to_string()).await;
+    }
+    let copy = kept.copy();
+    let after = copy.open();
+    let bounds = after.storage.bounds();
+    let [(first, last)] = bounds.burned[..] else { panic!("{bounds:?}") };
+    assert_eq!(first, Offset::new(6), "all that was acknowledged is there");
+    assert!(last >= Offset::new(5 + copy.limits.reserve / 2), "{last}");
+    assert_eq!(bounds.tail, last);
+    assert_eq!(after.log.all("a").await.len(), 5);
+    assert_eq!(after.log.event("a", "6").await.offset, last.next());
+    assert_eq!(after.log.after("a", Offset::new(5)).await.len(), 1, "reading goes on across it");
+    drop(after);
+    assert_eq!(copy.open().storage.bounds().burned, [(first, last)], "a clean stop burns nothing");
+}
+
+#[tokio::test]
+async fn what_lies_before_a_burned_range_is_found_by_its_time() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.log.publish_at(event("a", "1"), at(10)).await;
+    open.log.publish_at(event("a", "2"), at(20)).await;
+    let copy = kept.copy().open();
+    let third = appended(&copy.log.publish_at(event("a", "3"), at(30)).await).0.offset;
+    for (second, after) in [(5, Offset::ZERO), (15, Offset::new(1)), (25, third.previous())] {
+        let sought = copy.storage.seek(filters("a"), Seek::Since(at(second))).await.unwrap();
+        assert_eq!(sought.after, after, "since second {second}");
+    }
+}
+
+#[tokio::test]
+async fn unclean_stops_without_an_append_burn_one_range() {
+    let kept = Kept::new();
+    let first = kept.open();
+    first.log.event("a", "1").await;
+    let copy = kept.copy();
+    let second = copy.open();
+    let third = copy.copy().open();
+    let bounds = third.storage.bounds();
+    assert_eq!(bounds.burned, [(Offset::new(2), bounds.tail)]);
+    assert!(
+        bounds.tail > second.storage.bounds().tail,
+        "the numbers of the second are given up too"
+    );
+}
+
+#[tokio::test]
+async fn the_reservation_is_always_ahead_of_what_was_given_out() {
+    let mut kept = Kept::new();
+    kept.limits.reserve = 10;
+    let open = kept.open();
+    for n in 0..40 {
+        let offset = open.log.event("a", &n.to_string()).await.offset;
+        let reserved: i64 = kept
+            .database()
+            .query_row("SELECT reserved_through FROM log", [], |row| row.get(0))
+            .unwrap();
+        assert!(reserved.unsigned_abs() >= offset.get() + 4, "{reserved} at {offset}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_a_repeat_after_a_restart() {
+    let kept = Kept::new();
+    let key = |hash| Key {
+        scope: Some(name("a")),
+        publisher: "p".to_owned(),
+        name: "k".to_owned(),
+        window: Duration::from_mins(1),
+        content: KeyContent::Whole([hash; 16]),
+    };
+    let open = kept.open();
+    let batch = event("a", "1").and(entry("a", "2"));
+    let (first, last) = appended(&open.log.publish(batch.clone().with_key(key(1))).await);
+    drop(open);
+    let open = kept.open();
+    let repeat = open.log.publish(batch.clone().with_key(key(1))).await;
+    assert_eq!(repeat, Outcome::Repeat { first, last });
+    assert_eq!(open.log.publish(batch.with_key(key(2))).await, Outcome::Differs);
+    assert_eq!(open.log.all("a").await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_after_a_restart() {
+    let kept = Kept::new();
+    let part = |index: u8| Key {
+        scope: Some(name("a")),
+        publisher: String::new(),
+        name: "k".to_owned(),
+        window: Duration::from_mins(1),
+        content: KeyContent::Part {
+            index: index.into(),
+            before: [index; 16],
+            after: [index + 1; 16],
+        },
+    };
+    let open = kept.open();
+    let first = appended(&open.log.publish(event("a", "0").with_key(part(0))).await).0;
+    drop(open);
+    let open = kept.open();
+    let last = appended(&open.log.publish(event("a", "1").with_key(part(1))).await).1;
+    drop(open);
+    let upload = KeyName { upload: true, ..part(0).to_name() };
+    let upload = kept.open().storage.upload(upload, at(0)).await.unwrap().unwrap();
+    assert_eq!((upload.count, upload.hash), (2, [2; 16]));
+    assert_eq!((upload.first, upload.last), (first, last));
+}
+
+#[tokio::test]
+async fn removals_and_deletions_are_told_after_a_restart() {
+    let kept = Kept::new();
+    let open = kept.open();
+    let trimmed = open.log.event("trimmed", "1").await;
+    open.log.event("trimmed", "2").await;
+    open.log.event("deleted", "1").await;
+    open.log.event("anew", "1").await;
+    open.log.trim("trimmed", trimmed).await;
+    open.log.delete("deleted").await;
+    open.log.delete("anew").await;
+    open.log.event("anew", "2").await;
+    let told = open.log.removals().await;
+    drop(open);
+    let open = kept.open();
+    assert_eq!(
+        said(&open.log.all("*").await),
+        ["trimmed: 2", "deleted deleted", "anew: 2"],
+        "in log order"
+    );
+    let gap = open.log.gap("trimmed deleted anew", Offset::ZERO).await.unwrap();
+    assert_eq!(gap.topics, topic_names(&["trimmed", "anew"]));
+    assert_eq!(open.log.gap_beyond("**", Offset::ZERO, told).await, None, "it was told before");
+}
+
+#[tokio::test]
+async fn time_does_not_go_back_after_a_restart() {
+    let kept = Kept::new();
+    let open = kept.open();
+    let id = appended(&open.log.publish_at(event("a", "1"), at(100)).await).0;
+    open.log.trim("a", id).await;
+    open.settle().await;
+    drop(open);
+    let open = kept.open();
+    open.log.publish_at(event("a", "2"), at(50)).await;
+    assert_eq!(open.log.all("a").await[0].time(), at(100));
+}
+
+#[tokio::test]
+async fn a_type_with_a_nul_from_a_stream_is_kept() {
+    let kept = Kept::new();
+    let open = kept.open();
+    let event = match Decoder::new().decode(&mut &b"event: a\0b\ndata: 1\n\n"[..]) {
+        Some(Ok(Item::Event(event))) => event,
+        other => panic!("{other:?}"),
+    };
+    let event_type = event.event_type().unwrap().clone();
+    open.log.publish(Publish::event(name("a"), event)).await;
+    let read = open.log.all("a").await;
+    assert_eq!(read[0].event().unwrap().event_type(), Some(&event_type));
+    assert_eq!(event_type.as_str(), "a\0b");
+}
+
+#[tokio::test]
+async fn a_log_in_use_is_refused_and_the_error_says_what_to_do() {
+    let kept = Kept::new();
+    let open = kept.open();
+    let error = kept.refused();
+    let SqliteOpenError::Locked { dir, process } = &error else { panic!("{error}") };
+    assert_eq!((dir.as_path(), *process), (kept.path(), Some(std::process::id())));
+    let text = error.to_string();
+    assert!(text.contains(&kept.path().display().to_string()), "{text}");
+    assert!(text.contains("stop that program first, or choose another directory"), "{text}");
+    open.storage.close().await;
+    kept.open();
+}
+
+#[tokio::test]
+async fn a_log_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let kept = Kept::new();
+    drop(kept.open());
+    kept.database().pragma_update(None, "user_version", 7).unwrap();
+    let error = kept.refused();
+    assert!(matches!(error, SqliteOpenError::Newer { found: 7, known: 1 }), "{error}");
+    assert!(error.to_string().contains("use the newer version"), "{error}");
+    kept.database().pragma_update(None, "user_version", 1).unwrap();
+    kept.open();
+}
+
+#[test]
+fn a_file_of_somebody_else_is_refused_and_left_as_it_is() {
+    let database = Kept::new();
+    database.database().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let text = Kept::new();
+    std::fs::write(
+        text.path().join(schema::FILE),
+        "not a database, but long enough for one".repeat(99),
+    )
+    .unwrap();
+    for kept in [database, text] {
+        let before = std::fs::read(kept.path().join(schema::FILE)).unwrap();
+        let error = kept.refused();
+        assert!(matches!(error, SqliteOpenError::NotALog { .. }), "{error}");
+        assert_eq!(std::fs::read(kept.path().join(schema::FILE)).unwrap(), before);
+    }
+}
+
+#[test]
+fn a_directory_that_is_a_file_is_refused() {
+    let kept = Kept::new();
+    let file = kept.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let Err(error) = super::SqliteStorage::open(&file) else { panic!("it was opened") };
+    assert!(matches!(error, SqliteOpenError::Io { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_closed_log_answers_that_it_is_closed() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.log.event("a", "1").await;
+    open.storage.close().await;
+    open.storage.close().await;
+    let read = open.storage.read(request("a", Offset::ZERO)).await;
+    assert!(matches!(read, Err(StorageError::Unavailable { .. })), "{read:?}");
+    let append = open.storage.append(vec![event("a", "2")], at(0)).await;
+    assert!(matches!(append, Err(StorageError::Unavailable { .. })), "{append:?}");
+    assert_eq!(open.tail(), Offset::new(1), "what is in memory is still told");
+}
+
+#[tokio::test]
+async fn after_a_close_the_database_is_one_file() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.log.event("a", "1").await;
+    open.storage.close().await;
+    let mut files: Vec<_> = std::fs::read_dir(kept.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    assert_eq!(files, ["ballast", "lock", "log.db"]);
+}
+
+#[tokio::test]
+async fn the_feed_has_a_record_before_readers_can_see_it() {
+    let kept = Kept::new();
+    let storage = Arc::new(super::SqliteStorage::open(kept.path()).unwrap());
+    let (seen, watched) = mpsc::channel();
+    let weak = Arc::downgrade(&storage);
+    storage.tail(Box::new(move |records| {
+        let tail = weak.upgrade().unwrap().bounds().tail;
+        seen.send((records[0].offset(), tail)).unwrap();
+    }));
+    storage.append(vec![event("a", "1")], at(0)).await.unwrap();
+    assert_eq!(watched.recv(), Ok((Offset::new(1), Offset::ZERO)));
+    assert_eq!(storage.bounds().tail, Offset::new(1));
+}

@@ -1,0 +1,256 @@
+//! What is given back, forgotten, and done without space.
+
+use std::time::Duration;
+
+use super::{Kept, filler};
+use crate::cursor::Offset;
+use crate::publish::{Key, KeyContent, Publish};
+use crate::storage::conformance::log::{appended, at, event, name, request, said, topic_names};
+use crate::storage::sqlite::limits::Limits;
+use crate::storage::{Outcome, Storage, StorageError, TopicsQuery};
+
+const LARGE: usize = 10_000;
+
+fn large(n: usize) -> Publish {
+    event(if n.is_multiple_of(10) { "small" } else { "big" }, &"x".repeat(LARGE))
+}
+
+#[tokio::test]
+async fn deleting_a_topic_makes_the_file_smaller() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(2_000, large).await;
+    open.settle().await;
+    let before = kept.file_bytes();
+    assert!(before > 20_000_000, "{before}");
+    open.log.delete("big").await;
+    open.settle().await;
+    let after = kept.file_bytes();
+    assert!(after < before / 5, "{before} bytes became {after}");
+    assert_eq!(open.log.all("small").await.len(), 200);
+    assert_eq!(kept.count("records"), 200 + 1);
+    assert_eq!(kept.count("topic_records"), 200 + 1);
+}
+
+#[tokio::test]
+async fn trimming_makes_the_file_smaller() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(2_000, large).await;
+    open.settle().await;
+    let before = kept.file_bytes();
+    let through = open.tail();
+    open.storage.trim(name("big"), through).await.unwrap();
+    open.settle().await;
+    assert!(kept.file_bytes() < before / 5);
+    assert_eq!(kept.count("records"), 200);
+}
+
+#[tokio::test]
+async fn the_log_itself_tidies_up_in_time() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(3_000, filler).await;
+    open.log.delete("loud/1").await;
+    // Each job is followed by a slice of the chores, so some more of them see it through.
+    let mut left = kept.count("records");
+    for _ in 0..20 {
+        open.storage.trim(name("none"), Offset::MAX).await.unwrap();
+        left = kept.count("records");
+    }
+    assert_eq!(left, 3_000 - 60 + 1);
+}
+
+#[tokio::test]
+async fn removed_records_leave_the_disk_after_a_restart_too() {
+    let mut kept = Kept::new();
+    kept.limits.slice_rows = 10;
+    let open = kept.open();
+    open.fill(1_000, |n| event("a", &n.to_string())).await;
+    open.log.delete("a").await;
+    drop(open);
+    assert!(kept.count("records") > 1, "there is something left to do");
+    let open = kept.open();
+    assert_eq!(said(&open.log.all("a").await), ["a deleted"]);
+    open.settle().await;
+    assert_eq!(kept.count("records"), 1);
+}
+
+#[tokio::test]
+async fn a_long_trim_goes_in_steps_and_ends_where_it_should() {
+    let mut kept = Kept::new();
+    kept.limits.trim_rows = 7;
+    let open = kept.open();
+    open.fill(100, |n| event("a", &n.to_string())).await;
+    open.storage.trim(name("a"), Offset::new(60)).await.unwrap();
+    let state = open.log.state("a").await;
+    assert_eq!((state.events, state.removed_through), (40, Offset::new(60)));
+    assert_eq!(state.bytes, 80);
+    assert_eq!(open.log.all("a").await.len(), 40);
+}
+
+#[tokio::test]
+async fn names_of_vanished_topics_fold_into_a_floor() {
+    let kept = Kept::with(Limits { empty_topics: 2, ..Limits::default() });
+    let open = kept.open();
+    let mut ids = Vec::new();
+    for topic in ["a", "b", "c", "d"] {
+        ids.push(open.log.event(topic, "1").await);
+    }
+    for (topic, id) in ["a", "b", "c", "d"].into_iter().zip(&ids) {
+        open.log.trim(topic, *id).await;
+    }
+    open.settle().await;
+    assert_eq!(kept.count("topics"), 2);
+    drop(open);
+    let open = kept.open();
+    assert_eq!(open.log.state("a").await.removed_through, ids[1].offset, "rather too much");
+    assert_eq!(open.log.state("d").await.removed_through, ids[3].offset, "known exactly");
+    let gap = open.log.gap("a", Offset::ZERO).await.unwrap();
+    assert_eq!(gap.topics, topic_names(&["a"]));
+    assert!(open.log.gap("*", ids[1].offset.previous()).await.is_some());
+    assert_eq!(open.log.gap("a", ids[1]).await, None, "nothing forgotten lies behind it");
+    assert_eq!(open.log.gap_beyond("a", Offset::ZERO, gap.removals).await, None, "it is told once");
+}
+
+#[tokio::test]
+async fn a_forgotten_topic_that_begins_anew_tells_older_readers_a_gap() {
+    let kept = Kept::with(Limits { empty_topics: 0, ..Limits::default() });
+    let open = kept.open();
+    let old = open.log.event("a", "1").await;
+    open.log.trim("a", old).await;
+    open.settle().await;
+    assert_eq!(kept.count("topics"), 0);
+    open.log.event("a", "2").await;
+    let gap = open.log.gap("a", Offset::ZERO).await.unwrap();
+    assert_eq!(gap.topics, topic_names(&["a"]));
+    assert_eq!(open.log.gap("a", old).await, None);
+    open.settle().await;
+    assert_eq!(
+        said(&open.log.all("a").await),
+        ["a: 2"],
+        "a topic that holds something is not folded"
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_topic_that_is_forgotten_becomes_a_gap() {
+    let kept = Kept::with(Limits { empty_topics: 0, ..Limits::default() });
+    let open = kept.open();
+    open.log.event("a", "1").await;
+    let told = open.log.removals().await;
+    let deletion = open.log.delete("a").await;
+    open.settle().await;
+    assert_eq!((kept.count("topics"), kept.count("records")), (0, 0));
+    assert!(open.log.gap_beyond("a", Offset::ZERO, told).await.is_some());
+    assert_eq!(open.log.gap_beyond("a", deletion, told).await, None, "it was read");
+    assert_eq!(open.storage.delete(name("a"), at(0)).await.unwrap(), None);
+}
+
+fn key(n: u64) -> Key {
+    Key {
+        scope: None,
+        publisher: String::new(),
+        name: n.to_string(),
+        window: Duration::from_secs(60 + n),
+        content: KeyContent::Whole([0; 16]),
+    }
+}
+
+#[tokio::test]
+async fn expired_keys_leave_the_disk() {
+    let mut kept = Kept::new();
+    kept.limits.slice_rows = 2;
+    let open = kept.open();
+    for n in 0..9 {
+        open.log.publish(event("a", "1").with_key(key(n))).await;
+    }
+    open.log.publish_at(event("a", "1"), at(64)).await;
+    open.settle().await;
+    assert_eq!(kept.count("keys"), 4, "those of the first 64 seconds are gone");
+    let outcome = open.log.publish_at(event("a", "1").with_key(key(8)), at(64)).await;
+    assert!(matches!(outcome, Outcome::Repeat { .. }));
+}
+
+#[tokio::test]
+async fn no_more_keys_are_kept_than_the_limit() {
+    let kept = Kept::with(Limits { keys: 3, ..Limits::default() });
+    let open = kept.open();
+    for n in 0..9 {
+        open.log.publish(event("a", "1").with_key(key(n))).await;
+    }
+    open.log.publish_at(event("a", "1"), at(2)).await;
+    open.settle().await;
+    assert_eq!(kept.count("keys"), 3);
+    let outcome = open.log.publish(event("a", "1").with_key(key(8))).await;
+    assert!(matches!(outcome, Outcome::Repeat { .. }), "those that last longest stay");
+}
+
+/// A log whose file cannot become larger than 4 MB.
+async fn full() -> (Kept, super::Open) {
+    let kept = Kept::with(Limits { pages: Some(1_000), ..Limits::default() });
+    let open = kept.open();
+    open.log.append(vec![event("other", "1")]).await;
+    for _ in 0..1_000 {
+        match open.storage.append(vec![large(1)], at(0)).await {
+            Ok(_) => {}
+            Err(StorageError::Full) => return (kept, open),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    panic!("it is never full");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_events_and_nothing_else() {
+    let (kept, open) = full().await;
+    let (held, tail) = (open.log.state("big").await.events, open.tail());
+    assert!(!kept.holds_ballast(), "the ballast was let go");
+    let again = open.storage.append(vec![large(1)], at(0)).await;
+    assert_eq!(again, Err(StorageError::Full));
+    assert_eq!((open.log.state("big").await.events, open.tail()), (held, tail), "all or nothing");
+    assert_eq!(open.log.all("big").await.len() as u64, held, "reading goes on");
+    let query = TopicsQuery { limit: 10, ..TopicsQuery::default() };
+    assert_eq!(open.storage.topics(query).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn deleting_on_a_full_disk_makes_room_for_events() {
+    let (kept, open) = full().await;
+    open.log.delete("big").await;
+    open.settle().await;
+    appended(&open.log.publish(event("other", "2")).await);
+    assert!(kept.holds_ballast(), "and the next time is provided for");
+    assert_eq!(said(&open.log.all("**").await), ["other: 1", "big deleted", "other: 2"]);
+}
+
+#[tokio::test]
+async fn trimming_on_a_full_disk_makes_room_for_events() {
+    let (kept, open) = full().await;
+    open.storage.trim(name("big"), open.tail()).await.unwrap();
+    open.settle().await;
+    appended(&open.log.publish(event("other", "2")).await);
+    assert!(kept.holds_ballast());
+    assert_eq!(said(&open.log.all("**").await), ["other: 1", "other: 2"]);
+}
+
+#[tokio::test]
+async fn events_go_on_after_a_pause_when_there_is_space_again() {
+    let (kept, open) = full().await;
+    assert_eq!(open.storage.append(vec![event("a", "")], at(0)).await, Err(StorageError::Full));
+    assert!(!kept.holds_ballast(), "within a second nothing is tried");
+    appended(&open.log.publish_at(event("other", "2"), at(2)).await);
+    assert!(kept.holds_ballast());
+}
+
+#[tokio::test]
+async fn a_log_that_was_left_full_can_be_opened_and_cleared() {
+    let (kept, open) = full().await;
+    drop(open);
+    let open = kept.open();
+    let page = open.storage.read(request("big", Offset::ZERO)).await.unwrap();
+    assert!(!page.records.is_empty());
+    open.log.delete("big").await;
+    open.settle().await;
+    appended(&open.log.publish(event("other", "2")).await);
+}
