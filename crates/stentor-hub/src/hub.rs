@@ -9,6 +9,7 @@ use crate::consumer::{Consumer, Interest};
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
 use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
+use crate::large::LargeRecords;
 use crate::publish::{Publish, PublishError, Published};
 use crate::record::Record;
 use crate::start::{Start, SubscribeError};
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) window: Arc<LiveWindow>,
     pub(crate) interest: Arc<Interest>,
+    pub(crate) large: LargeRecords,
     /// Ranges of offsets that an unclean stop took; they are settled when the log is opened.
     pub(crate) burned: Vec<(Offset, Offset)>,
     committer: Committer,
@@ -77,7 +79,14 @@ impl Hub {
             }
         }));
         let committer = Committer::new(Arc::clone(&storage));
-        Hub(Arc::new(Shared { storage, window, interest, burned: bounds.burned, committer }))
+        Hub(Arc::new(Shared {
+            storage,
+            window,
+            interest,
+            large: LargeRecords::default(),
+            burned: bounds.burned,
+            committer,
+        }))
     }
 
     /// Publishes, and returns when it is durable and visible.
@@ -158,15 +167,18 @@ impl Hub {
     /// no such topic. Readers are told an end with the reason `deleted`.
     pub async fn delete(&self, topic: &TopicName) -> Result<bool, StorageError> {
         let deletion = self.0.storage.delete(topic.clone(), Timestamp::now()).await?;
+        self.0.large.clear();
         Ok(deletion.is_some())
     }
 
     /// The record at an offset, from memory if it is there.
     pub async fn record(&self, offset: Offset) -> Result<Option<Arc<Record>>, StorageError> {
-        match self.0.window.get(offset) {
-            Some(record) => Ok(Some(record)),
-            None => Ok(self.0.storage.fetch(vec![offset]).await?.pop()),
+        if let Some(record) = self.0.window.get(offset).or_else(|| self.0.large.get(offset)) {
+            return Ok(Some(record));
         }
+        let record = self.0.storage.fetch(vec![offset]).await?.pop();
+        record.iter().for_each(|record| self.0.large.keep(record));
+        Ok(record)
     }
 
     /// The identity of this history of the log.

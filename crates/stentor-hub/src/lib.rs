@@ -35,6 +35,7 @@ mod form;
 mod gap;
 mod history;
 mod hub;
+mod large;
 mod publish;
 mod record;
 mod start;

@@ -236,7 +236,9 @@ impl Subscription {
             budget,
             told: self.told,
         };
-        self.shared.storage.read(request).await
+        let page = self.shared.storage.read(request).await?;
+        page.records.iter().for_each(|record| self.shared.large.keep(record));
+        Ok(page)
     }
 
     /// A gap says which event is next, so reading goes on until there is one, or the tail.

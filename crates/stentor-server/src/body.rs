@@ -1,5 +1,6 @@
 //! The bodies of answers and requests.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -26,6 +27,15 @@ enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stream was cut; reconnect with the last event id")]
 pub struct StreamCut;
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Kind::Full(_) => "Body::Full",
+            Kind::Stream(_) => "Body::Stream",
+        })
+    }
+}
 
 impl Body {
     /// Nothing.

@@ -118,3 +118,38 @@ impl AsyncWrite for Io {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut io = Io::new(stream, Bytes::new());
+        let error = loop {
+            if let Err(error) = io.write_all(&[0; 64 << 10]).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_ahead_comes_first() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        client.write_all(b" world").await.unwrap();
+        drop(client);
+        let mut text = String::new();
+        Io::new(stream, Bytes::from_static(b"hello")).read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "hello world");
+    }
+}

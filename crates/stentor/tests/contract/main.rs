@@ -5,5 +5,18 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod bad_input;
+mod batch;
+mod early_answer;
+mod envelope;
+mod exactness;
 mod houses;
+mod idempotency;
+mod many_topics;
 mod publish;
+mod resume;
+mod robustness;
+mod running;
+mod start;
+mod subscribe;
+mod upload;

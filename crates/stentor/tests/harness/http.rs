@@ -5,9 +5,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{EventStream, PATIENCE};
+use super::{EventStream, PATIENCE, Upload};
 
 /// A request to be sent on a connection of its own.
+#[derive(Clone)]
 pub struct Request {
     address: String,
     head: String,
@@ -53,6 +54,12 @@ impl Request {
     pub async fn open(self) -> EventStream {
         let stream = self.connect().await;
         EventStream::begin(stream).await
+    }
+
+    /// Sends the head, and leaves the body to the test.
+    pub async fn upload(self) -> Upload {
+        let request = self.header("Transfer-Encoding", "chunked");
+        Upload::new(request.connect().await)
     }
 
     /// Sends it and gives the socket.

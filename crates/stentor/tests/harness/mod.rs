@@ -1,21 +1,25 @@
 //! Drives the real binary over real sockets.
 
-#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test program uses its own part")]
 
 mod http;
 mod stream;
+mod upload;
 
+use std::fmt::{Display, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 pub use self::http::{Answer, Request, raw};
-pub use self::stream::{EventStream, Received};
+pub use self::stream::{Cut, EventStream, Received};
+pub use self::upload::{Upload, read_answer, read_head};
 
 /// How long anything may take before a test gives up. Far longer than it ever takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,6 +75,11 @@ impl Server {
     /// Asks it to stop (SIGTERM), waits until it has, and tells its exit code.
     pub async fn stop(&mut self) -> Option<i32> {
         self.signal("TERM").await;
+        self.exit_code().await
+    }
+
+    /// Waits until it has ended, and tells its exit code; `None` if a signal killed it.
+    pub async fn exit_code(&mut self) -> Option<i32> {
         let status = timeout(PATIENCE, self.process.wait()).await.expect("it stops").unwrap();
         status.code()
     }
@@ -109,6 +118,44 @@ impl Server {
         let answer = self.post(path, body).send().await;
         assert!(matches!(answer.status, 200 | 201), "{answer:?}");
         answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Begins to publish a body of this type that comes piece by piece.
+    pub async fn upload(&self, path: &str, content_type: &str) -> Upload {
+        self.request("POST", path).header("Content-Type", content_type).upload().await
+    }
+
+    /// Publishes these one after the other in one upload, and gives the last id.
+    pub async fn publish_each(&self, path: &str, data: impl IntoIterator<Item = impl Display>) -> String {
+        let mut body = String::new();
+        for line in data {
+            let _ = writeln!(body, "{line}");
+        }
+        let post = self.post(path, body).header("Content-Type", "application/x-ndjson");
+        let answer = post.send().await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["last_id"].as_str().unwrap().to_owned()
+    }
+
+    /// A page of history, whole.
+    pub async fn page(&self, path: &str) -> Value {
+        let page = self.get(path).header("Accept", "application/json").send().await;
+        assert_eq!(page.status, 200, "{page:?}");
+        assert_eq!(page.header("content-type"), Some("application/json"));
+        page.json()
+    }
+
+    /// The events of a page of history.
+    pub async fn history(&self, path: &str) -> Vec<Value> {
+        let page = self.get(path).header("Accept", "application/json").send().await;
+        assert_eq!(page.status, 200, "{page:?}");
+        page.json()["events"].as_array().unwrap().clone()
+    }
+
+    /// The data of the events of a page of history.
+    pub async fn history_data(&self, path: &str) -> Vec<String> {
+        let events = self.history(path).await;
+        events.iter().map(|event| event["data"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Opens a stream of events, which must be answered 200.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use serde_json::Value;
 use stentor_sse::{Decoder, Item};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -18,6 +19,10 @@ pub struct Received {
     pub id: String,
 }
 
+/// A stream that broke off without its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut;
+
 /// An open stream. Dropping it closes the connection.
 pub struct EventStream {
     pub head: Answer,
@@ -28,6 +33,8 @@ pub struct EventStream {
     partial: Vec<u8>,
     decoder: Decoder,
     events: VecDeque<Received>,
+    /// How much of the text was handed out as lines.
+    lines: usize,
     ended: bool,
 }
 
@@ -49,21 +56,61 @@ impl EventStream {
         }
         let decoder = Decoder::new();
         let (text, events) = (Vec::new(), VecDeque::new());
-        let mut stream = EventStream { head, text, socket, partial, decoder, events, ended: false };
+        let (lines, ended) = (0, false);
+        let mut stream = EventStream { head, text, socket, partial, decoder, events, lines, ended };
         stream.take_chunks();
         stream
     }
 
+    /// The position with which it begins.
+    pub async fn position(&mut self) -> String {
+        let first = self.next_any().await.expect("a first block");
+        assert_eq!((first.name.as_str(), first.data.as_str()), ("stentor.cursor", ""), "{first:?}");
+        first.id
+    }
+
+    /// The gap with which it begins: its id and its data.
+    pub async fn gap(&mut self) -> (String, Value) {
+        let first = self.next_any().await.expect("a first block");
+        assert_eq!(first.name, "stentor.gap", "{first:?}");
+        (first.id, serde_json::from_str(&first.data).unwrap())
+    }
+
     /// The next event, control events included; `None` at a clean end.
     pub async fn next_any(&mut self) -> Option<Received> {
+        self.next_or_cut().await.expect("no end but a clean one")
+    }
+
+    /// The same of a stream that may break off.
+    pub async fn next_or_cut(&mut self) -> Result<Option<Received>, Cut> {
         loop {
             if let Some(event) = self.events.pop_front() {
-                return Some(event);
+                return Ok(Some(event));
             }
             if self.ended {
+                return Ok(None);
+            }
+            self.read().await?;
+        }
+    }
+
+    /// The next line of NDJSON that is not empty; `None` at a clean end.
+    pub async fn line(&mut self) -> Option<Value> {
+        loop {
+            let rest = &self.text[self.lines..];
+            if let Some(end) = find(rest, b"\n") {
+                let line = rest[..end].to_vec();
+                self.lines += end + 1;
+                if !line.is_empty() {
+                    return Some(serde_json::from_slice(&line).unwrap());
+                }
+                continue;
+            }
+            if self.ended {
+                assert!(rest.is_empty(), "an unfinished line: {rest:?}");
                 return None;
             }
-            self.read().await;
+            self.read().await.expect("no end but a clean one");
         }
     }
 
@@ -99,7 +146,7 @@ impl EventStream {
     pub async fn until(&mut self, text: &str) -> String {
         while find(&self.text, text.as_bytes()).is_none() {
             assert!(!self.ended, "the stream ended before {text:?}");
-            self.read().await;
+            self.read().await.expect("no end but a clean one");
         }
         String::from_utf8_lossy(&self.text).into_owned()
     }
@@ -109,11 +156,13 @@ impl EventStream {
         self.decoder.last_event_id().to_owned()
     }
 
-    async fn read(&mut self) {
+    async fn read(&mut self) -> Result<(), Cut> {
         let read = timeout(PATIENCE, self.socket.read_buf(&mut self.partial)).await;
-        let bytes = read.expect("more of the stream").expect("no reset");
-        assert!(bytes > 0, "the stream broke off without its end");
-        self.take_chunks();
+        match read.expect("more of the stream") {
+            Ok(0) | Err(_) => return Err(Cut),
+            Ok(_) => self.take_chunks(),
+        }
+        Ok(())
     }
 
     fn take_chunks(&mut self) {

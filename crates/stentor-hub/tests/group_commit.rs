@@ -1,0 +1,67 @@
+//! Group commit: one append in flight, shared by all who come meanwhile.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod gated;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use stentor_hub::{Event, Hub, Publish, PublishError, StorageError, TopicName};
+
+use crate::gated::GatedStorage;
+
+fn news() -> TopicName {
+    "news".parse().unwrap()
+}
+
+fn event(data: impl ToString) -> Publish {
+    Publish::event(news(), Event::new(data.to_string()))
+}
+
+#[tokio::test]
+async fn publishes_that_come_during_an_append_share_the_next_one() {
+    let (storage, gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    let first = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.publish(event("first")).await }
+    });
+    gate.wait_for_append().await;
+    let mut rest = Box::pin(join_all((0..100).map(|number| hub.publish(event(number)))));
+    assert!((&mut rest).now_or_never().is_none(), "they wait for the log");
+    gate.open();
+    first.await.unwrap().unwrap();
+    let published: Vec<_> = rest.await.into_iter().map(|published| published.unwrap().first).collect();
+    assert!(published.is_sorted_by_key(|cursor| cursor.offset), "in the order in which they came");
+    assert_eq!(gate.batches(), [1, 100]);
+}
+
+#[tokio::test]
+async fn a_publisher_that_gives_up_holds_nobody_up() {
+    let (storage, gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    let gives_up = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.publish(event("given up")).await }
+    });
+    gate.wait_for_append().await;
+    gives_up.abort();
+    let _ = gives_up.await;
+    let second = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.publish(event("second")).await }
+    });
+    gate.open();
+    assert!(second.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_log_that_failed_is_told_to_the_publisher_and_to_the_program() {
+    let (storage, gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    let failure = StorageError::Failed { reason: "a sync failed".to_owned() };
+    gate.fail_with(failure.clone());
+    gate.open();
+    assert!(hub.failed().now_or_never().is_none());
+    assert_eq!(hub.publish(event("x")).await, Err(PublishError::Storage(failure.clone())));
+    assert_eq!(hub.failed().await, failure);
+}

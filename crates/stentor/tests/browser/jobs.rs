@@ -1,0 +1,98 @@
+//! The pages of the demo that look back: a job that ends, and an audit trail.
+
+use serde_json::json;
+
+use crate::driver::Browser;
+use crate::harness::Server;
+use crate::relay::Relay;
+
+const DONE: &str = "document.getElementById('done').textContent";
+const LOG: &str = "[...document.querySelectorAll('#log li')].map((line) => line.textContent)";
+const STATE: &str = "document.getElementById('state').dataset.state";
+/// The records of the audit trail that a page shows.
+const IDS: &str = "[...document.querySelectorAll('#rows tr')].map((row) => row.cells[0].textContent)";
+
+#[tokio::test]
+async fn a_job_comes_to_its_end_and_stays_there() {
+    let server = Server::with(&["demo", "progress"]).await;
+    let relay = Relay::to(&server.address).await;
+    let browser = Browser::start().await;
+    let all: Vec<String> = (1..=10).map(|number| format!("server sent event message: {number}")).collect();
+
+    browser.open(&relay.url("/")).await;
+    browser.until(&format!("{LOG}.length >= 3")).await;
+    // A reload in the middle goes on, and does not start over.
+    browser.reload().await;
+    assert!(browser.value(&format!("{LOG}.length")).await.as_u64().unwrap() >= 3);
+    browser.until_is(DONE, "10 of 10, done").await;
+    assert_eq!(browser.value(LOG).await, json!(all));
+    assert_eq!(browser.value("document.getElementById('bar').value").await, 10);
+
+    // The browser comes back, is told that this was all, and stays away; also after a reload.
+    while relay.answers(204) < 1 {
+        browser.until(&format!("{STATE} === 'ended'")).await;
+    }
+    browser.reload().await;
+    while relay.answers(204) < 2 {
+        browser.until(&format!("{STATE} === 'ended' || {STATE} === 'connecting'")).await;
+    }
+    browser.until(&format!("{STATE} === 'ended'")).await;
+    assert_eq!(browser.text(DONE).await, "10 of 10, done");
+    assert_eq!(browser.value(LOG).await, json!(all));
+    // One for each load of the page, and one that came back after the end.
+    assert_eq!(relay.requests("/sse"), 4);
+}
+
+#[tokio::test]
+async fn two_tabs_see_one_job_and_a_button_starts_the_next() {
+    let server = Server::with(&["demo", "progress"]).await;
+    let browser = Browser::start().await;
+    let job = "JSON.parse(sessionStorage.getItem('progress')).id";
+
+    let first = browser.open(&server.url("/")).await;
+    browser.until(&format!("{LOG}.length >= 2")).await;
+    browser.open_tab(&server.url("/")).await;
+    browser.until_is(DONE, "10 of 10, done").await;
+    let end = browser.text(job).await;
+    assert_eq!(browser.value(&format!("{LOG}.length")).await, 10);
+    browser.turn_to(&first).await;
+    browser.until_is(DONE, "10 of 10, done").await;
+    assert_eq!(browser.text(job).await, end);
+
+    browser.click("#again").await;
+    browser.until(&format!("{LOG}.length > 0 && {LOG}.length < 10")).await;
+    browser.until_is(DONE, "10 of 10, done").await;
+    assert_ne!(browser.text(job).await, end);
+}
+
+#[tokio::test]
+async fn ten_audits_appear_once_each_in_three_tabs_and_again_after_a_crash() {
+    let mut server = Server::with(&["demo", "audit-trail"]).await;
+    let browser = Browser::start().await;
+    let first = browser.open(&server.url("/")).await;
+    browser.until(&format!("{STATE} === 'live'")).await;
+    let second = browser.open_tab(&server.url("/")).await;
+    browser.until(&format!("{STATE} === 'live'")).await;
+    browser.click("#post-ten").await;
+    let third = browser.open_tab(&server.url("/")).await;
+
+    let mut ids: Vec<String> = (1..=10).map(|id| id.to_string()).collect();
+    for tab in [&third, &first, &second] {
+        browser.turn_to(tab).await;
+        browser.until_is(IDS, ids.clone()).await;
+    }
+    let total = browser.text("document.getElementById('total').textContent").await;
+    assert_eq!(total, "10 records");
+    let rows = "[...document.querySelectorAll('#rows tr')].map((row) => row.textContent)";
+    let before = browser.value(rows).await;
+
+    server.kill_and_restart().await;
+    let late = browser.open_tab(&server.url("/")).await;
+    browser.until_is(rows, before).await;
+    assert_eq!(server.post("/api/v1/audits", r#"{"id":"after"}"#).send().await.status, 200);
+    ids.push("after".to_owned());
+    for tab in [&late, &first, &second, &third] {
+        browser.turn_to(tab).await;
+        browser.until_is(IDS, ids.clone()).await;
+    }
+}

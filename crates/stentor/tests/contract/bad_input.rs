@@ -1,0 +1,224 @@
+//! Publishes that are refused: each says why, and nothing of it is published.
+
+use crate::harness::{Answer, Server};
+
+/// Eight mebibytes: the most data of an event.
+const EVENT_MAX: usize = 8 << 20;
+
+#[tokio::test]
+async fn names_of_the_servers_own_events_are_refused() {
+    let server = Server::in_memory().await;
+    for kind in ["text/plain", "application/x-ndjson", "text/event-stream"] {
+        let request = server.post("/topics/t?type=stentor.end", "x\n").header("Content-Type", kind);
+        let detail = request.send().await.problem(400, "event-type");
+        assert!(detail.contains("stentor.end") && detail.contains("reserved"), "{detail}");
+    }
+    assert_eq!(server.history("/topics/t").await.len(), 0);
+    server.publish("/topics/t?type=stentorian", "loud").await;
+}
+
+#[tokio::test]
+async fn a_type_cannot_hold_what_would_break_a_line() {
+    let server = Server::in_memory().await;
+    for bad in ["a%0Ab", "a%0Db", "a%00b"] {
+        let answer = server.post(&format!("/topics/t?type={bad}"), "x").send().await;
+        answer.problem(400, "event-type");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_is_a_number_of_at_most_an_hour() {
+    let server = Server::in_memory().await;
+    let detail = server.post("/topics/t?retry=3600001", "x").send().await.problem(400, "retry");
+    assert!(detail.contains("3600000"), "{detail}");
+    for bad in ["soon", "-1", "%2B5", "1.5", "99999999999999999999"] {
+        server.post(&format!("/topics/t?retry={bad}"), "x").send().await.problem(400, "query");
+    }
+}
+
+#[tokio::test]
+async fn the_reason_of_an_end_is_bounded() {
+    let server = Server::in_memory().await;
+    let path = format!("/topics/t?end={}", "x".repeat(1025));
+    server.post(&path, "").send().await.problem(400, "reason");
+    server.publish("/topics/t", "it goes on").await;
+}
+
+#[tokio::test]
+async fn bodies_that_need_unpacking_are_refused_with_advice() {
+    let server = Server::in_memory().await;
+    let cases = [
+        ("Content-Type", "multipart/form-data; boundary=x", "the file itself"),
+        ("Content-Type", "text/plain; charset=iso-8859-1", "charset=utf-8"),
+        ("Content-Type", "application/x-ndjson; charset=utf-16", "UTF-8"),
+        ("Content-Type", "nonsense", "text/plain"),
+        ("Content-Encoding", "gzip", "without Content-Encoding"),
+    ];
+    for (name, value, advice) in cases {
+        let detail = server.post("/topics/t", "x").header(name, value).send().await;
+        let detail = detail.problem(415, "media-type");
+        assert!(detail.contains(advice), "{value}: {detail}");
+    }
+    assert_eq!(server.history("/topics/t").await.len(), 0);
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8_is_told_where() {
+    let server = Server::in_memory().await;
+    let detail = server.post("/topics/t", *b"caf\xe9").send().await.problem(400, "not-utf8");
+    assert!(detail.contains("at byte 3") && detail.contains("application/octet-stream"), "{detail}");
+    assert_eq!(server.history("/topics/t").await.len(), 0);
+}
+
+#[tokio::test]
+async fn an_event_of_8_mib_is_taken_and_one_byte_more_is_not() {
+    let server = Server::in_memory().await;
+    server.publish("/topics/t", "x".repeat(EVENT_MAX)).await;
+    let answer = server.post("/topics/t", "x".repeat(EVENT_MAX + 1)).send().await;
+    answer.problem(413, "too-large");
+    let mut upload = server.upload("/topics/t", "text/plain").await;
+    upload.send("x".repeat(EVENT_MAX)).await;
+    upload.send("x").await;
+    let answer = upload.answer().await;
+    answer.problem(413, "too-large");
+    assert_eq!(answer.json()["limit"], EVENT_MAX);
+    assert_eq!(server.history("/topics/t").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_binary_counts_as_what_it_becomes() {
+    let server = Server::in_memory().await;
+    let image = vec![0; 7 << 20];
+    let answer = server.post("/topics/t", image).header("Content-Type", "image/png").send().await;
+    answer.problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn an_event_whose_frame_would_be_over_16_mib_is_refused() {
+    let server = Server::in_memory().await;
+    for body in ["\n", "\r", "\u{1}"] {
+        let answer = server.post("/topics/t", body.repeat(3 << 20)).send().await;
+        let detail = answer.problem(413, "too-large");
+        assert!(detail.contains("on the wire"), "{body:?}: {detail}");
+    }
+    // As many line breaks as fit do go through.
+    server.publish("/topics/t", "\n".repeat(2 << 20)).await;
+}
+
+async fn topic_problem(server: &Server, path: &str) -> (Answer, String) {
+    let answer = server.post(path, "x").send().await;
+    assert_eq!(answer.status, 400, "{path}: {answer:?}");
+    let detail = answer.problem(400, "topic");
+    (answer, detail)
+}
+
+#[tokio::test]
+async fn segments_that_proxies_rewrite_are_refused() {
+    let server = Server::in_memory().await;
+    for raw in ["", "/", "a//b", "a/", "/a", ".", "..", "a/./b", "a/..", "a/../b"] {
+        let (_, detail) = topic_problem(&server, &format!("/topics/{raw}")).await;
+        assert!(detail.contains("%2F"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn an_encoded_slash_belongs_to_the_name() {
+    let server = Server::in_memory().await;
+    let answer = server.post("/topics/https:%2F%2Fx%2Fy", "1").send().await;
+    assert_eq!(answer.json()["topic"], "https://x/y");
+    let answer = server.post("/topics/a%2Fb", "1").send().await;
+    assert_eq!(answer.json()["topic"], "a/b");
+    server.publish("/topics/a/b", "2").await;
+    assert_eq!(server.history_data("/topics/a%2fb").await, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_path_is_decoded_once_and_a_plus_stays_one() {
+    let server = Server::in_memory().await;
+    for (raw, name) in [("100%2525", "100%25"), ("a+b", "a+b"), ("Gr%C3%BC%C3%9Fe", "Grüße"), ("a*b", "a*b")] {
+        let answer = server.post(&format!("/topics/{raw}"), "x").send().await;
+        assert_eq!(answer.json()["topic"], name);
+    }
+}
+
+#[tokio::test]
+async fn a_filter_in_the_path_is_told_the_line_to_use() {
+    let server = Server::in_memory().await;
+    for (raw, line) in [("news/*", "/events?topic=news/*"), ("**", "/events?topic=**"), ("a%20b/%2A", "/events?topic=a%20b/*")] {
+        let (answer, detail) = topic_problem(&server, &format!("/topics/{raw}")).await;
+        assert!(detail.contains(line), "{detail}");
+        assert_eq!(answer.json()["use"], line);
+    }
+}
+
+#[tokio::test]
+async fn names_have_no_control_characters_and_at_most_512_bytes_of_utf8() {
+    let server = Server::in_memory().await;
+    for control in ["%00", "%0A", "%1F", "%7F", "%C2%85"] {
+        let (_, detail) = topic_problem(&server, &format!("/topics/a{control}")).await;
+        assert!(detail.contains("control character"), "{detail}");
+    }
+    topic_problem(&server, "/topics/a%ff").await;
+    server.publish(&format!("/topics/{}", "x".repeat(512)), "fits").await;
+    let (_, detail) = topic_problem(&server, &format!("/topics/{}", "x".repeat(513))).await;
+    assert!(detail.contains("512"), "{detail}");
+    // Bytes are counted, not characters.
+    topic_problem(&server, &format!("/topics/{}", "%E2%82%AC".repeat(171))).await;
+}
+
+#[tokio::test]
+async fn names_under_a_dollar_sign_are_reserved() {
+    let server = Server::in_memory().await;
+    for path in ["/topics/$sys", "/topics/%24sys/x"] {
+        let (_, detail) = topic_problem(&server, path).await;
+        assert!(detail.contains("reserved"), "{detail}");
+    }
+    server.publish("/topics/price/$", "not in first place").await;
+}
+
+#[tokio::test]
+async fn a_misspelt_query_name_is_told_the_nearest_one() {
+    let server = Server::in_memory().await;
+    for (bad, near) in [("tpye=x", "`type`"), ("rerty=1", "`retry`"), ("End=x", "`end`")] {
+        let detail = server.post(&format!("/topics/t?{bad}"), "x").send().await;
+        let detail = detail.problem(400, "query");
+        assert!(detail.contains(near), "{detail}");
+    }
+    let detail = server.post("/topics/t?type=a&type=b", "x").send().await.problem(400, "query");
+    assert!(detail.contains("twice"), "{detail}");
+    server.post("/topics/t?type=%ff", "x").send().await.problem(400, "query");
+    assert_eq!(server.history("/topics/t").await.len(), 0);
+}
+
+#[tokio::test]
+async fn query_names_that_begin_with_an_underscore_are_ignored() {
+    let server = Server::in_memory().await;
+    server.publish("/topics/t?_=1699&_cache=%ff&type=x", "y").await;
+    assert_eq!(server.history("/topics/t").await[0]["type"], "x");
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_the_right_ones() {
+    let server = Server::in_memory().await;
+    let cases = [
+        ("PATCH", "/topics/t", "GET, HEAD, POST, PUT, DELETE"),
+        ("PUT", "/topics", "GET, HEAD, POST"),
+        ("POST", "/events", "GET, HEAD"),
+        ("POST", "/metrics", "GET, HEAD"),
+        ("DELETE", "/health/live", "GET, HEAD"),
+    ];
+    for (method, path, allow) in cases {
+        let answer = server.request(method, path).send().await;
+        answer.problem(405, "method");
+        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_404_and_tells_where_topics_are() {
+    let server = Server::in_memory().await;
+    for (method, path) in [("GET", "/topic/x"), ("POST", "/publish"), ("DELETE", "/x"), ("GET", "/health")] {
+        let detail = server.request(method, path).send().await.problem(404, "path");
+        assert!(detail.contains("/topics/NAME"), "{detail}");
+    }
+}

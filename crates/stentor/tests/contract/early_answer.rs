@@ -1,0 +1,105 @@
+//! Answers that come before the body has ended: the client gets them, and not a reset.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::harness::{Server, read_answer, read_head};
+
+const MIB: usize = 1 << 20;
+
+#[tokio::test]
+async fn a_large_body_that_is_refused_is_read_to_its_end() {
+    let server = Server::in_memory().await;
+    let body = vec![b'x'; 15 * MIB];
+    // A reset would fail the sending or the reading to the end.
+    server.post("/topics/t", body.clone()).send().await.problem(413, "too-large");
+    server.post("/topics/a//b", body.clone()).send().await.problem(400, "topic");
+    server.post("/topics/t?tpye=x", body.clone()).send().await.problem(400, "query");
+    let packed = server.post("/topics/t", body).header("Content-Encoding", "gzip").send().await;
+    packed.problem(415, "media-type");
+}
+
+#[tokio::test]
+async fn the_answer_to_20_megabytes_at_once_is_received() {
+    let server = Server::in_memory().await;
+    let request = server.post("/topics/t", vec![b'x'; 20_000_000]);
+    let mut socket = request.connect().await;
+    read_answer(&mut socket).await.problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn the_answer_comes_while_the_body_is_still_being_sent() {
+    let server = Server::in_memory().await;
+    let mut upload = server.upload("/topics/t", "text/plain").await;
+    for _ in 0..9 {
+        upload.send(vec![b'x'; MIB]).await;
+    }
+    upload.answer().await.problem(413, "too-large");
+    // What comes after it is taken all the same.
+    for _ in 0..6 {
+        upload.send(vec![b'x'; MIB]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_can_be_used_again_after_an_early_answer() {
+    let server = Server::in_memory().await;
+    let mut socket = server.post("/topics/t", vec![b'x'; 10 * MIB]).connect().await;
+    read_answer(&mut socket).await.problem(413, "too-large");
+    let head = format!("POST /topics/t HTTP/1.1\r\nHost: {}\r\nContent-Length: 2\r\n\r\nok", server.address);
+    socket.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(read_answer(&mut socket).await.status, 201);
+    assert_eq!(server.history_data("/topics/t").await, ["ok"]);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_first_is_told_to_go_on() {
+    let server = Server::in_memory().await;
+    let request = server.request("POST", "/topics/t").header("Expect", "100-continue");
+    let mut socket = request.header("Content-Length", "5").connect().await;
+    assert_eq!(read_head(&mut socket).await, b"HTTP/1.1 100 Continue\r\n\r\n");
+    socket.write_all(b"hello").await.unwrap();
+    assert_eq!(read_answer(&mut socket).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_first_is_refused_without_sending_anything() {
+    let server = Server::in_memory().await;
+    for (path, length, status) in [("/topics/t", 9 * MIB, "413"), ("/topics/*", 5, "400"), ("/x", 5, "404")] {
+        let request = server.request("POST", path).header("Expect", "100-continue");
+        let mut socket = request.header("Content-Length", &length.to_string()).connect().await;
+        let head = String::from_utf8(read_head(&mut socket).await).unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {head}");
+        let mut rest = Vec::new();
+        socket.read_to_end(&mut rest).await.expect("a close and not a reset");
+    }
+}
+
+#[tokio::test]
+async fn a_single_body_that_falls_silent_is_told_so() {
+    let server = Server::in_memory().await;
+    let mut upload = server.upload("/topics/t", "text/plain").await;
+    upload.send("and then").await;
+    let detail = upload.answer().await.problem(408, "silent");
+    assert!(detail.contains("30 s"), "{detail}");
+    assert_eq!(server.history("/topics/t").await.len(), 0);
+}
+
+#[tokio::test]
+async fn bodies_in_flight_share_256_mib_and_all_get_through() {
+    let server = Server::in_memory().await;
+    let mut open = Vec::new();
+    for _ in 0..40 {
+        let length = (8 * MIB).to_string();
+        let request = server.request("POST", "/topics/t").header("Content-Length", &length);
+        open.push(request.connect().await);
+    }
+    server.until_metric("stentor_connections_open", 41).await;
+    server.until_metric("stentor_body_bytes", 256 << 20).await;
+    // The oldest one may go on, and whoever waits comes next.
+    for mut socket in open {
+        socket.write_all(&vec![b'x'; 8 * MIB]).await.unwrap();
+        assert_eq!(read_answer(&mut socket).await.status, 201);
+        assert!(server.metric("stentor_body_bytes").await <= 256 << 20);
+    }
+    server.until_metric("stentor_body_bytes", 0).await;
+}
