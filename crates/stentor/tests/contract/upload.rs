@@ -181,7 +181,7 @@ async fn a_name_that_nobody_could_publish_ends_the_upload_at_once() {
 
 #[tokio::test]
 async fn a_line_or_event_that_is_too_large_ends_the_upload_at_once() {
-    let large = vec![b'x'; (8 << 20) + 1];
+    let large = vec![b'x'; (8 << 20) + 100];
     assert_fails_behind_two(NDJSON, &[b"1\n2\n", &large], 413, "too-large").await;
     assert_fails_behind_two(EVENTS, &[b"data:1\n\ndata:2\n\ndata:", &large], 413, "too-large").await;
     let wide = vec![b'\x01'; 3 << 20];
