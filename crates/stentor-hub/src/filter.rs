@@ -165,7 +165,10 @@ pub enum FiltersError {
     #[error("no topic was asked for; name at least one")]
     None,
     /// More than [`Filters::MAX`].
-    #[error("more than {} topics were asked for; use a pattern such as `news/*`, or several streams", Filters::MAX)]
+    #[error(
+        "more than {} topics were asked for; use a pattern such as `news/*`, or several streams",
+        Filters::MAX
+    )]
     TooMany,
 }
 

@@ -50,7 +50,9 @@ pub struct EventObject<'a> {
 impl<'a> EventObject<'a> {
     /// The object of a record that holds an event; `None` for ends.
     pub fn of(record: &'a Record) -> Option<EventObject<'a>> {
-        record.event().map(|event| EventObject::new(record.cursor(), record.time(), record.topic().as_str(), event))
+        record.event().map(|event| {
+            EventObject::new(record.cursor(), record.time(), record.topic().as_str(), event)
+        })
     }
 
     fn new(id: Cursor, time: Timestamp, topic: &'a str, event: &'a Event) -> EventObject<'a> {
@@ -82,7 +84,8 @@ pub(crate) fn encode(record: &Record, form: Form) -> Frame {
             Frame::build(|out| event.encode_as(&record.cursor().to_event_id(), out))
         }
         (Body::Event(event), Form::Envelope | Form::Ndjson) => {
-            let object = EventObject::new(record.cursor(), record.time(), record.topic().as_str(), event);
+            let object =
+                EventObject::new(record.cursor(), record.time(), record.topic().as_str(), event);
             encode_object(record.cursor(), &object, None, form)
         }
         (Body::End { .. } | Body::Deleted, form) => {

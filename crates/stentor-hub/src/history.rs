@@ -76,7 +76,10 @@ struct Reading<'a> {
     gap: Option<(GapReason, String)>,
 }
 
-pub(crate) async fn read(shared: &Shared, request: HistoryRequest) -> Result<HistoryPage, HistoryError> {
+pub(crate) async fn read(
+    shared: &Shared,
+    request: HistoryRequest,
+) -> Result<HistoryPage, HistoryError> {
     let limit = request.limit.clamp(1, HistoryRequest::LIMIT_MAX);
     let tail = shared.window.tail();
     let filters = Arc::new(request.filters);
@@ -88,8 +91,7 @@ pub(crate) async fn read(shared: &Shared, request: HistoryRequest) -> Result<His
         }
         until = tail.min(cursor.offset.previous());
     }
-    let mut reading =
-        Reading { shared, filters, after: Offset::ZERO, until, told: 0, gap: None };
+    let mut reading = Reading { shared, filters, after: Offset::ZERO, until, told: 0, gap: None };
     let newcomer = !matches!(request.start, Start::Cursor(_));
     let picked = reading.begin(request.start, request.before.is_some().then_some(limit)).await?;
     let (events, removed) = match picked {
@@ -253,7 +255,8 @@ impl Reading<'_> {
     }
 
     fn gap(&self, removed: Option<(Removed, Offset)>, events: &[Arc<Record>]) -> Option<Gap> {
-        let exact = || self.filters.exact().iter().take(Removed::TOPICS_MAX).map(ToString::to_string);
+        let exact =
+            || self.filters.exact().iter().take(Removed::TOPICS_MAX).map(ToString::to_string);
         let (reason, requested, topics) = match (&self.gap, removed) {
             (Some((reason, requested)), _) => (*reason, requested.clone(), exact().collect()),
             (None, Some((removed, at))) => {

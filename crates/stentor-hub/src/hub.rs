@@ -45,7 +45,7 @@ impl Shared {
 /// What a reader gets when it subscribes.
 pub enum Subscribed {
     /// A stream.
-    Open(Subscription),
+    Open(Box<Subscription>),
     /// Nothing more, ever: all topics have ended and the reader has the receipt of that. Over HTTP
     /// this is the 204 which keeps `EventSource` from coming back.
     Finished,
@@ -132,7 +132,11 @@ impl Hub {
     }
 
     /// Subscribes, with a consumer of its own.
-    pub async fn subscribe(&self, filters: Filters, start: Start) -> Result<Subscribed, SubscribeError> {
+    pub async fn subscribe(
+        &self,
+        filters: Filters,
+        start: Start,
+    ) -> Result<Subscribed, SubscribeError> {
         self.subscribe_for(&Consumer::new(), filters, start).await
     }
 
@@ -145,7 +149,7 @@ impl Hub {
     ) -> Result<Subscribed, SubscribeError> {
         let shared = Arc::clone(&self.0);
         let subscription = Subscription::begin(shared, filters, start, consumer.clone()).await?;
-        Ok(subscription.map_or(Subscribed::Finished, Subscribed::Open))
+        Ok(subscription.map_or(Subscribed::Finished, |open| Subscribed::Open(Box::new(open))))
     }
 
     /// Reads a page of history.
@@ -177,7 +181,9 @@ impl Hub {
             return Ok(Some(record));
         }
         let record = self.0.storage.fetch(vec![offset]).await?.pop();
-        record.iter().for_each(|record| self.0.large.keep(record));
+        if let Some(record) = &record {
+            self.0.large.keep(record);
+        }
         Ok(record)
     }
 

@@ -63,7 +63,14 @@ mod tests {
         let topic = TopicName::new("news").unwrap();
         let body = Body::Event(Event::new("x".repeat(bytes)));
         let (epoch, offset) = (Epoch::new(1), Offset::new(offset));
-        Arc::new(Record::new(epoch, offset, Timestamp::default(), topic, body, Attributes::default()))
+        Arc::new(Record::new(
+            epoch,
+            offset,
+            Timestamp::default(),
+            topic,
+            body,
+            Attributes::default(),
+        ))
     }
 
     #[test]

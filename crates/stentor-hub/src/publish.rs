@@ -136,7 +136,9 @@ impl Key {
                 let count = stored.map_or(0, |stored| stored.count);
                 match stored {
                     // The end of the stored part is where contents can be compared.
-                    Some(stored) if index + 1 == count && *after != stored.hash => Some(Outcome::Differs),
+                    Some(stored) if index + 1 == count && *after != stored.hash => {
+                        Some(Outcome::Differs)
+                    }
                     Some(stored) if *index < count => Some(repeat(stored)),
                     Some(stored) if *index == count && *before == stored.hash => None,
                     None if *index == 0 => None,
@@ -162,7 +164,7 @@ pub struct Published {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// The topic takes no more events.
-    #[error("the topic {topic:?} has ended; delete it to begin it anew, or publish to another one")]
+    #[error("the topic {:?} has ended; delete it to begin it anew, or publish to another one", .topic.as_str())]
     Ended {
         /// The topic.
         topic: TopicName,
@@ -189,13 +191,16 @@ pub enum PublishError {
         limit: usize,
     },
     /// The name is one of the server's own.
-    #[error("names under `$` are reserved; publish {topic:?} under another name")]
+    #[error("names under `$` are reserved; publish {:?} under another name", .topic.as_str())]
     Reserved {
         /// The topic.
         topic: TopicName,
     },
     /// The reason of an end is longer than [`END_REASON_BYTES_MAX`](crate::END_REASON_BYTES_MAX).
-    #[error("the reason of an end has {bytes} bytes; at most {} are allowed", crate::END_REASON_BYTES_MAX)]
+    #[error(
+        "the reason of an end has {bytes} bytes; at most {} are allowed",
+        crate::END_REASON_BYTES_MAX
+    )]
     ReasonTooLong {
         /// How many it has.
         bytes: usize,
@@ -228,7 +233,8 @@ impl Publish {
 }
 
 impl Entry {
-    fn validate(&self) -> Result<(), PublishError> {
+    /// Whether it alone is within these bounds: for those who want to tell which entry is not.
+    pub fn validate(&self) -> Result<(), PublishError> {
         if self.topic.is_reserved() {
             return Err(PublishError::Reserved { topic: self.topic.clone() });
         }

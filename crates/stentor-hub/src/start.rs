@@ -50,7 +50,10 @@ pub enum SubscribeError {
         asked: usize,
     },
     /// [`Start::LastEach`] that comes to more than [`Start::LAST_EACH_MAX`] events.
-    #[error("`last_each` asks for more than {} events in all; ask for fewer of each topic", Start::LAST_EACH_MAX)]
+    #[error(
+        "`last_each` asks for more than {} events in all; ask for fewer of each topic",
+        Start::LAST_EACH_MAX
+    )]
     LastEachTooMany,
     /// The log cannot be read now.
     #[error(transparent)]

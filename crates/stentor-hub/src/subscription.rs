@@ -136,13 +136,13 @@ impl Subscription {
     pub fn is_behind(&self) -> bool {
         let nothing_read = self.stash.is_none() && !self.finished;
         let apart = self.gap.is_some() || !self.picked.is_empty();
-        nothing_read && (apart || !self.shared.window.covers(self.position))
+        nothing_read && (apart || !self.is_covered())
     }
 
     /// Finds out how the stream begins, before the first batch: with a position or with a gap. Asks
     /// the storage only of a reader that is behind the live window.
     pub async fn opening(&mut self) -> Result<Opening, StorageError> {
-        if self.gap.is_some() || (self.picked.is_empty() && !self.shared.window.covers(self.position)) {
+        if self.gap.is_some() || (self.picked.is_empty() && !self.is_covered()) {
             let batch = self.read_behind(Budget::default()).await?;
             self.stash = Some(batch);
         }
@@ -197,7 +197,8 @@ impl Subscription {
         }
         match self.gap {
             Some(_) => {
-                let topics = self.filters.exact().iter().take(Removed::TOPICS_MAX).cloned().collect();
+                let topics =
+                    self.filters.exact().iter().take(Removed::TOPICS_MAX).cloned().collect();
                 self.read_after_gap(page, topics, budget).await
             }
             None => Ok(self.accept(page)),
@@ -228,6 +229,10 @@ impl Subscription {
         })
     }
 
+    fn is_covered(&self) -> bool {
+        self.shared.window.covers(&self.filters, self.position)
+    }
+
     async fn read_page(&self, budget: Budget) -> Result<Page, StorageError> {
         let request = ReadRequest {
             filters: Arc::clone(&self.filters),
@@ -237,7 +242,9 @@ impl Subscription {
             told: self.told,
         };
         let page = self.shared.storage.read(request).await?;
-        page.records.iter().for_each(|record| self.shared.large.keep(record));
+        for record in &page.records {
+            self.shared.large.keep(record);
+        }
         Ok(page)
     }
 
@@ -286,7 +293,9 @@ impl Subscription {
     fn accept(&mut self, page: Page) -> Batch {
         self.position = page.through;
         let mut records = page.records;
-        records.retain(|record| *record.body() != Body::Deleted || record.offset() > self.deletions_known);
+        records.retain(|record| {
+            *record.body() != Body::Deleted || record.offset() > self.deletions_known
+        });
         if let Some(end) = records.iter().position(|record| self.ends_with(record)) {
             records.truncate(end + 1);
             self.finished = true;

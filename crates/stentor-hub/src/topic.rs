@@ -99,13 +99,17 @@ pub enum TopicError {
         at: usize,
     },
     /// `*` or `**` as a segment of a name.
-    #[error("`{segment}` as a segment is a filter, not a name; subscribe to it with /events?topic=")]
+    #[error(
+        "`{segment}` as a segment is a filter, not a name; subscribe to it with /events?topic="
+    )]
     Wildcard {
         /// The segment.
         segment: String,
     },
     /// `**` that is not last.
-    #[error("`**` matches the rest of a name, so it must be the last segment; use `*` for one segment")]
+    #[error(
+        "`**` matches the rest of a name, so it must be the last segment; use `*` for one segment"
+    )]
     RestNotLast,
 }
 

@@ -30,7 +30,8 @@ async fn publishes_that_come_during_an_append_share_the_next_one() {
     assert!((&mut rest).now_or_never().is_none(), "they wait for the log");
     gate.open();
     first.await.unwrap().unwrap();
-    let published: Vec<_> = rest.await.into_iter().map(|published| published.unwrap().first).collect();
+    let published: Vec<_> =
+        rest.await.into_iter().map(|published| published.unwrap().first).collect();
     assert!(published.is_sorted_by_key(|cursor| cursor.offset), "in the order in which they came");
     assert_eq!(gate.batches(), [1, 100]);
 }

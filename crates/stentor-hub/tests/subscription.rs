@@ -1,10 +1,14 @@
 //! What a reader sees: catch-up and live as one stream, gaps, ends.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on shall panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on shall panic"
+)]
 
 use futures_util::FutureExt;
 use stentor_hub::{
-    Batch, Cursor, Filters, Gap, GapReason, Hub, MemoryStorage, Opening, Publish, Start, Subscribed,
-    Subscription, TopicFilter, TopicName,
+    Batch, Cursor, Filters, Gap, GapReason, Hub, MemoryStorage, Opening, Publish, Start,
+    Subscribed, Subscription, TopicFilter, TopicName,
 };
 
 fn topic(name: &str) -> TopicName {
@@ -15,7 +19,7 @@ fn filters(names: &[&str]) -> Filters {
     Filters::new(names.iter().map(|name| name.parse::<TopicFilter>().unwrap())).unwrap()
 }
 
-async fn open(hub: &Hub, names: &[&str], start: Start) -> Subscription {
+async fn open(hub: &Hub, names: &[&str], start: Start) -> Box<Subscription> {
     match hub.subscribe(filters(names), start).await.unwrap() {
         Subscribed::Open(subscription) => subscription,
         Subscribed::Finished => panic!("finished"),
@@ -195,28 +199,31 @@ async fn a_cursor_of_another_history_is_told_so() {
 
 #[tokio::test]
 async fn a_deleted_topic_is_told_as_an_end_and_after_its_rebirth_as_a_gap() {
-    // No window worth the name, so that all reading asks the storage.
-    let hub = Hub::with_window(MemoryStorage::new(), 0);
-    let news = topic("news");
-    let old = hub.send(&news, "old").await.unwrap().first;
-    assert!(hub.delete(&news).await.unwrap());
-    let before = Cursor::position(old.epoch, old.offset.previous());
-    let before = Start::Cursor(before.to_string());
-    let mut reader = open(&hub, &["news"], before.clone()).await;
-    let (data, gaps) = read(&mut reader, 1).await;
-    assert_eq!((data, gaps), (vec!["end: deleted".to_owned()], vec![]));
-    assert!(reader.next().await.unwrap().is_none());
+    // From the live window, and without one worth the name, so that all reading asks the storage.
+    for hub in [Hub::memory(), Hub::with_window(MemoryStorage::new(), 0)] {
+        let news = topic("news");
+        let old = hub.send(&news, "old").await.unwrap().first;
+        assert!(hub.delete(&news).await.unwrap());
+        let before = Cursor::position(old.epoch, old.offset.previous());
+        let before = Start::Cursor(before.to_string());
+        let mut reader = open(&hub, &["news"], before.clone()).await;
+        let (data, gaps) = read(&mut reader, 1).await;
+        assert_eq!((data, gaps), (vec!["end: deleted".to_owned()], vec![]));
+        assert!(reader.next().await.unwrap().is_none());
 
-    let mut newcomer = open(&hub, &["news"], Start::Earliest).await;
-    assert!(newcomer.next().now_or_never().is_none(), "to a newcomer it is as good as new");
-    hub.send(&news, "new").await.unwrap();
-    assert_eq!(read(&mut newcomer, 1).await.0, ["new"]);
+        let mut newcomer = open(&hub, &["news"], Start::Earliest).await;
+        assert!(newcomer.next().now_or_never().is_none(), "to a newcomer it is as good as new");
+        hub.send(&news, "new").await.unwrap();
+        assert_eq!(read(&mut newcomer, 1).await, (vec!["new".to_owned()], vec![]));
 
-    hub.send(&topic("other"), "which leaves the window to itself").await.unwrap();
-    let mut reader = open(&hub, &["news"], before).await;
-    let (data, gaps) = read(&mut reader, 1).await;
-    assert_eq!(data, ["new"]);
-    assert_eq!(gaps.iter().map(|gap| gap.reason).collect::<Vec<_>>(), [GapReason::Deleted]);
+        hub.send(&topic("other"), "which leaves a small window to itself").await.unwrap();
+        for names in [["news"], ["**"]] {
+            let mut reader = open(&hub, &names, before.clone()).await;
+            let (data, gaps) = read(&mut reader, 1).await;
+            assert_eq!(data.first().unwrap(), "new");
+            assert_eq!(gaps.iter().map(|gap| gap.reason).collect::<Vec<_>>(), [GapReason::Deleted]);
+        }
+    }
 }
 
 #[tokio::test]

@@ -44,7 +44,8 @@ pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
 /// A parameter `q=0.5`, in thousandths.
 fn weight(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
-    let weight: f32 = name.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().ok())??;
+    let weight: f32 =
+        name.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().ok())??;
     // Three digits are all the standard allows, so nothing is lost.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     Some((weight.clamp(0.0, 1.0) * 1000.0).round() as u16)

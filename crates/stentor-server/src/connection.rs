@@ -75,12 +75,11 @@ async fn http1(io: Io, app: impl App, shutdown: CancellationToken) -> hyper::Res
         result = &mut finished => Some(result),
         () = shutdown.cancelled() => None,
     };
-    match stopped {
-        Some(result) => result?,
-        None => {
-            Pin::new(&mut connection).graceful_shutdown();
-            poll_fn(|cx| connection.poll_without_shutdown(cx)).await?;
-        }
+    if let Some(result) = stopped {
+        result?;
+    } else {
+        Pin::new(&mut connection).graceful_shutdown();
+        poll_fn(|cx| connection.poll_without_shutdown(cx)).await?;
     }
     connection.into_parts().io.into_inner().linger().await;
     Ok(())

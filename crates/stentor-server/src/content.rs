@@ -25,9 +25,15 @@ pub(crate) enum Content {
 
 /// Text that does not say so.
 const TEXT: [&str; 9] = [
-    "application/json", "application/xml", "application/yaml", "application/x-yaml",
-    "application/x-www-form-urlencoded", "application/javascript", "application/graphql",
-    "application/toml", "application/sql",
+    "application/json",
+    "application/xml",
+    "application/yaml",
+    "application/x-yaml",
+    "application/x-www-form-urlencoded",
+    "application/javascript",
+    "application/graphql",
+    "application/toml",
+    "application/sql",
 ];
 
 impl Content {
@@ -36,24 +42,30 @@ impl Content {
         if let Some(encoding) = headers.get(CONTENT_ENCODING)
             && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
         {
-            return Err(unsupported("a compressed body is not taken; send it without Content-Encoding"));
+            return Err(unsupported(
+                "a compressed body is not taken; send it without Content-Encoding",
+            ));
         }
         let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Content::Text) };
-        let value = value.to_str().map_err(|_| unsupported("the Content-Type is not ASCII; mend it"))?;
+        let value =
+            value.to_str().map_err(|_| unsupported("the Content-Type is not ASCII; mend it"))?;
         let mut parts = value.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
         check_essence(&essence)?;
         let content = Content::of_essence(essence);
-        let charset = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| {
-            name.trim().eq_ignore_ascii_case("charset")
-        });
+        let charset = parts
+            .filter_map(|part| part.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
         if let Some((_, charset)) = charset
             && !matches!(content, Content::Binary { .. })
         {
             let charset = charset.trim().trim_matches('"');
-            let utf8 = ["utf-8", "utf8", "us-ascii"].iter().any(|c| charset.eq_ignore_ascii_case(c));
+            let utf8 =
+                ["utf-8", "utf8", "us-ascii"].iter().any(|c| charset.eq_ignore_ascii_case(c));
             if !utf8 {
-                return Err(unsupported("text is taken as UTF-8 only; convert it and say charset=utf-8"));
+                return Err(unsupported(
+                    "text is taken as UTF-8 only; convert it and say charset=utf-8",
+                ));
             }
         }
         Ok(content)
@@ -66,7 +78,9 @@ impl Content {
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Content::Ndjson,
             "text/event-stream" => Content::EventStream,
             _ if kind == "text" || TEXT.contains(&essence.as_str()) => Content::Text,
-            _ if kind != "image" && (subtype.ends_with("+json") || subtype.ends_with("+xml")) => Content::Text,
+            _ if kind != "image" && (subtype.ends_with("+json") || subtype.ends_with("+xml")) => {
+                Content::Text
+            }
             _ => Content::Binary { media_type: essence },
         }
     }
@@ -79,7 +93,9 @@ impl Content {
                 BASE64_STANDARD.encode_string(&body, &mut data);
                 Ok(data)
             }
-            _ => String::from_utf8(body).map_err(|error| not_utf8(error.utf8_error().valid_up_to())),
+            _ => {
+                String::from_utf8(body).map_err(|error| not_utf8(error.utf8_error().valid_up_to()))
+            }
         }
     }
 
@@ -107,7 +123,9 @@ fn check_essence(essence: &str) -> Result<(), Problem> {
     }
     let is_type = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+/".contains(&byte);
     if !essence.bytes().all(is_type) || (!essence.is_empty() && !essence.contains('/')) {
-        return Err(unsupported("the Content-Type is no type such as text/plain; mend it or leave it out"));
+        return Err(unsupported(
+            "the Content-Type is no type such as text/plain; mend it or leave it out",
+        ));
     }
     Ok(())
 }
@@ -130,9 +148,17 @@ mod tests {
     fn text_of_any_kind_is_one_event() {
         assert_eq!(Content::of(&HeaderMap::new()), Ok(Content::Text));
         for text in [
-            "text/plain", "text/html; charset=utf-8", "application/json", "application/ld+json",
-            "application/atom+xml", "application/xml", "application/yaml", "TEXT/Markdown",
-            "application/x-www-form-urlencoded", "text/plain; charset=\"UTF-8\"", "",
+            "text/plain",
+            "text/html; charset=utf-8",
+            "application/json",
+            "application/ld+json",
+            "application/atom+xml",
+            "application/xml",
+            "application/yaml",
+            "TEXT/Markdown",
+            "application/x-www-form-urlencoded",
+            "text/plain; charset=\"UTF-8\"",
+            "",
         ] {
             assert_eq!(of(text), Ok(Content::Text), "{text}");
         }
@@ -140,7 +166,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_a_data_url() {
-        for binary in ["image/png", "image/svg+xml", "application/pdf", "application/octet-stream"] {
+        for binary in ["image/png", "image/svg+xml", "application/pdf", "application/octet-stream"]
+        {
             assert_eq!(of(binary), Ok(Content::Binary { media_type: binary.to_owned() }));
         }
         let png = Content::Binary { media_type: "image/png".to_owned() };
@@ -155,7 +182,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_taken_is_415() {
-        for refused in ["multipart/form-data; boundary=x", "text/plain; charset=latin1", "nonsense", "a b/c"] {
+        for refused in
+            ["multipart/form-data; boundary=x", "text/plain; charset=latin1", "nonsense", "a b/c"]
+        {
             assert_eq!(of(refused), Err(415), "{refused}");
         }
         let mut headers = HeaderMap::new();

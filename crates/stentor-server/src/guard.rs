@@ -63,11 +63,12 @@ impl Guard {
     }
 
     /// Looks at a request: it passes, or it is answered here (refused, or a preflight).
-    pub(crate) fn admit<B>(&self, request: &Request<B>) -> Result<Pass, Response<Body>> {
+    pub(crate) fn admit<B>(&self, request: &Request<B>) -> Result<Pass, Box<Response<Body>>> {
         let host = host(request);
         if !self.is_our_host(host.as_deref(), request.version()) {
             let detail = "this server answers on loopback names only; name others with --host NAME";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "host", detail).into_response());
+            let problem = Problem::new(StatusCode::FORBIDDEN, "host", detail);
+            return Err(Box::new(problem.into_response()));
         }
         let Some(origin) = header(request.headers(), ORIGIN) else { return Ok(Pass::default()) };
         let ours = header(request.headers(), "sec-fetch-site") == Some("same-origin")
@@ -77,11 +78,11 @@ impl Guard {
         if request.method() == Method::OPTIONS
             && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
         {
-            return Err(pass.preflight(ours));
+            return Err(Box::new(pass.preflight(ours)));
         }
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         if changes && !ours && pass.allow_origin.is_none() {
-            return Err(pass.finish(foreign(origin).into_response()));
+            return Err(Box::new(pass.finish(foreign(origin).into_response())));
         }
         Ok(pass)
     }
@@ -90,9 +91,10 @@ impl Guard {
         let Some(names) = &self.0.hosts else { return true };
         match host {
             None => version <= Version::HTTP_10,
-            Some(host) => is_loopback(without_port(host)) || names.iter().any(|name| {
-                name == host || name == without_port(host)
-            }),
+            Some(host) => {
+                is_loopback(without_port(host))
+                    || names.iter().any(|name| name == host || name == without_port(host))
+            }
         }
     }
 
@@ -108,7 +110,8 @@ impl Guard {
 }
 
 fn foreign(origin: &str) -> Problem {
-    let detail = format!("pages of {origin} may not do this; allow them with --cors-origin {origin}");
+    let detail =
+        format!("pages of {origin} may not do this; allow them with --cors-origin {origin}");
     Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail)
 }
 
@@ -208,7 +211,9 @@ where
         match self.guard.admit(&request) {
             Ok(pass) => {
                 let answer = self.inner.call(request);
-                Box::pin(async move { Ok(pass.finish(answer.await?).map(http_body_util::Either::Left)) })
+                Box::pin(
+                    async move { Ok(pass.finish(answer.await?).map(http_body_util::Either::Left)) },
+                )
             }
             Err(answer) => {
                 Box::pin(std::future::ready(Ok(answer.map(http_body_util::Either::Right))))
@@ -233,16 +238,28 @@ mod tests {
     }
 
     fn status(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> u16 {
-        guard.admit(&request(method, headers)).map_or_else(|answer| answer.status().as_u16(), |_| 200)
+        guard
+            .admit(&request(method, headers))
+            .map_or_else(|answer| answer.status().as_u16(), |_| 200)
     }
 
     #[test]
     fn a_loopback_listener_answers_loopback_names_only() {
         let guard = Guard::new().with_local_hosts(["news.example".to_owned()]);
-        for host in ["localhost", "localhost:8080", "a.localhost", "127.0.0.1:1", "127.9.9.9", "[::1]:80", "news.example:80"] {
+        for host in [
+            "localhost",
+            "localhost:8080",
+            "a.localhost",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]:80",
+            "news.example:80",
+        ] {
             assert_eq!(status(&guard, "GET", &[("host", host)]), 200, "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "128.0.0.1", "notlocalhost"] {
+        for host in
+            ["evil.example", "localhost.evil.example", "10.0.0.1", "128.0.0.1", "notlocalhost"]
+        {
             assert_eq!(status(&guard, "GET", &[("host", host)]), 403, "{host}");
         }
         assert_eq!(status(&guard, "GET", &[]), 403);
@@ -260,18 +277,29 @@ mod tests {
     #[test]
     fn our_own_pages_and_local_ones_may() {
         let guard = Guard::new();
-        for origin in ["http://localhost:5173", "http://127.0.0.1", "https://app.localhost", "http://[::1]:3"] {
-            assert_eq!(status(&guard, "POST", &[("host", "x"), ("origin", origin)]), 200, "{origin}");
+        for origin in
+            ["http://localhost:5173", "http://127.0.0.1", "https://app.localhost", "http://[::1]:3"]
+        {
+            assert_eq!(
+                status(&guard, "POST", &[("host", "x"), ("origin", origin)]),
+                200,
+                "{origin}"
+            );
         }
-        assert_eq!(status(&guard, "POST", &[("host", "x.example"), ("origin", "https://x.example")]), 200);
-        let same = [("host", "proxy"), ("origin", "https://x.example"), ("sec-fetch-site", "same-origin")];
+        assert_eq!(
+            status(&guard, "POST", &[("host", "x.example"), ("origin", "https://x.example")]),
+            200
+        );
+        let same =
+            [("host", "proxy"), ("origin", "https://x.example"), ("sec-fetch-site", "same-origin")];
         assert_eq!(status(&guard, "POST", &same), 200);
         assert_eq!(status(&guard, "POST", &[("host", "x"), ("origin", "null")]), 403);
     }
 
     #[test]
     fn a_listed_origin_is_told_so_on_every_answer() {
-        let guard = Guard::new().with_origins(["https://App.example".to_owned(), "null".to_owned()]);
+        let guard =
+            Guard::new().with_origins(["https://App.example".to_owned(), "null".to_owned()]);
         for origin in ["https://app.example", "null"] {
             let pass = guard.admit(&request("POST", &[("origin", origin)])).unwrap();
             let answer = pass.finish(Response::new(()));
@@ -283,12 +311,14 @@ mod tests {
     #[test]
     fn a_preflight_allows_what_a_resuming_reader_and_a_publisher_send() {
         let guard = Guard::new();
-        let asks = [("origin", "http://localhost:5173"), ("access-control-request-method", "DELETE")];
+        let asks =
+            [("origin", "http://localhost:5173"), ("access-control-request-method", "DELETE")];
         let answer = guard.admit(&request("OPTIONS", &asks)).unwrap_err();
         assert_eq!(answer.status(), 204);
         assert_eq!(answer.headers()[ACCESS_CONTROL_ALLOW_METHODS], METHODS);
         assert_eq!(answer.headers()[ACCESS_CONTROL_ALLOW_HEADERS], HEADERS);
-        let asks = [("origin", "https://evil.example"), ("access-control-request-method", "DELETE")];
+        let asks =
+            [("origin", "https://evil.example"), ("access-control-request-method", "DELETE")];
         assert_eq!(status(&guard, "OPTIONS", &asks), 403);
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::EXPECT;
 use http::StatusCode;
+use http::header::EXPECT;
 use http::request::Parts;
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -35,8 +35,12 @@ impl Incoming {
     }
 
     /// Reads the whole body, of at most so many bytes.
-    pub(crate) async fn whole(&mut self, limit: usize, silence: Duration) -> Result<Vec<u8>, Problem> {
-        let hint = self.body.as_ref().map(|body| body.size_hint()).unwrap_or_default();
+    pub(crate) async fn whole(
+        &mut self,
+        limit: usize,
+        silence: Duration,
+    ) -> Result<Vec<u8>, Problem> {
+        let hint = self.body.as_ref().map(http_body::Body::size_hint).unwrap_or_default();
         let known = hint.exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         if known.is_some_and(|bytes| bytes > limit) {
             return Err(Problem::too_large("the body", limit));
@@ -45,7 +49,9 @@ impl Incoming {
         self.share.hold(known.unwrap_or_default()).await;
         let mut whole = Vec::with_capacity(known.unwrap_or_default());
         loop {
-            let Ok(piece) = timeout(silence, self.piece()).await else { return Err(silent(silence)) };
+            let Ok(piece) = timeout(silence, self.piece()).await else {
+                return Err(silent(silence));
+            };
             let Some(piece) = piece? else { return Ok(whole) };
             if whole.len() + piece.len() > limit {
                 return Err(Problem::too_large("the body", limit));
@@ -110,6 +116,7 @@ async fn discard(mut body: RequestBody) {
 }
 
 fn silent(silence: Duration) -> Problem {
-    let detail = format!("the body was silent for {} s; send it without a break", silence.as_secs());
+    let detail =
+        format!("the body was silent for {} s; send it without a break", silence.as_secs());
     Problem::new(StatusCode::REQUEST_TIMEOUT, "silent", detail)
 }

@@ -67,7 +67,10 @@ impl Io {
         ready!(stall.as_mut().poll(cx));
         // Asked again, it shall not claim to have been completed.
         stall.as_mut().reset(Instant::now() + STALL_MAX);
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing any more")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client reads nothing any more",
+        )))
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All of them as OpenMetrics text.
+    /// All of them as `OpenMetrics` text.
     pub fn to_text(&self) -> String {
         let mut registry = Registry::with_prefix("stentor");
         let counters: [(&str, &str, &Counter); 8] = [

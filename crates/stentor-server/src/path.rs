@@ -6,7 +6,8 @@ use stentor_hub::{TopicError, TopicName};
 use crate::problem::Problem;
 
 /// What may stand in a query value as it is.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'/').remove(b'*');
+const QUERY: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'/').remove(b'*');
 
 /// Reads the topic from the part of a path behind `/topics/`.
 ///
@@ -23,18 +24,17 @@ pub(crate) fn topic(raw: &str) -> Result<TopicName, Problem> {
         if at > 0 {
             name.push('/');
         }
-        match percent_decode_str(segment).decode_utf8() {
-            Ok(segment) => name.push_str(&segment),
-            Err(_) => {
-                let detail = "the topic is not UTF-8 once decoded; encode it as UTF-8";
-                return Err(Problem::bad_request("topic", detail));
-            }
-        }
+        let Ok(segment) = percent_decode_str(segment).decode_utf8() else {
+            let detail = "the topic is not UTF-8 once decoded; encode it as UTF-8";
+            return Err(Problem::bad_request("topic", detail));
+        };
+        name.push_str(&segment);
     }
     TopicName::new(name.as_str()).map_err(|error| match error {
         TopicError::Wildcard { .. } => {
             let line = format!("/events?topic={}", query_value(&name));
-            let detail = format!("{name:?} is a filter, not a name; subscribe to it with GET {line}");
+            let detail =
+                format!("{name:?} is a filter, not a name; subscribe to it with GET {line}");
             Problem::bad_request("topic", detail).with("use", line)
         }
         error => error.into(),

@@ -14,7 +14,11 @@ use crate::body::Body;
 /// An error as `application/problem+json` (RFC 9457): a status, a stable code for programs, and a
 /// detail that says what to do.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Problem {
+pub struct Problem(Box<Said>);
+
+/// What a problem says. Boxed, for it is rare and would weigh on every result.
+#[derive(Clone, Debug, PartialEq)]
+struct Said {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -28,7 +32,8 @@ const RETRY_AFTER_SECONDS: u16 = 2;
 impl Problem {
     /// A problem. `detail` says what to do about it.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { status, code, detail: detail.into(), members: Map::new(), allow: None }
+        let (detail, members) = (detail.into(), Map::new());
+        Problem(Box::new(Said { status, code, detail, members, allow: None }))
     }
 
     /// A request that cannot be understood: 400.
@@ -39,14 +44,16 @@ impl Problem {
     /// The same problem with one more member, for programs.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
-        self.members.insert(name.to_owned(), value.into());
+        self.0.members.insert(name.to_owned(), value.into());
         self
     }
 
     /// What the path does not take: 405 with the methods that it does.
     pub(crate) fn method(allow: &'static str) -> Problem {
         let detail = format!("this path takes {allow} only");
-        Problem { allow: Some(allow), ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail) }
+        let mut problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail);
+        problem.0.allow = Some(allow);
+        problem
     }
 
     /// Too much: 413.
@@ -63,29 +70,30 @@ impl Problem {
 
     /// What went wrong, for logs and tests.
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     /// The answer.
     pub fn into_response(self) -> Response<Body> {
+        let Said { status, code, detail, members, allow } = *self.0;
         let mut object = json!({
             "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
+            "title": status.canonical_reason().unwrap_or("Error"),
+            "status": status.as_u16(),
+            "code": code,
+            "detail": detail,
         });
         if let Some(object) = object.as_object_mut() {
-            object.extend(self.members);
+            object.extend(members);
         }
         let mut response = Response::new(Body::full(Bytes::from(object.to_string() + "\n")));
-        *response.status_mut() = self.status;
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(allow) = self.allow {
+        if let Some(allow) = allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         response
@@ -162,8 +170,10 @@ impl From<PublishError> for Problem {
             PublishError::KeyReused => {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail)
             }
-            PublishError::EventTooLarge { limit, .. } | PublishError::FrameTooLarge { limit, .. } => {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail).with("limit", limit)
+            PublishError::EventTooLarge { limit, .. }
+            | PublishError::FrameTooLarge { limit, .. } => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+                    .with("limit", limit)
             }
             PublishError::Reserved { .. } => Problem::bad_request("topic", detail),
             PublishError::ReasonTooLong { .. } => Problem::bad_request("reason", detail),

@@ -55,13 +55,11 @@ impl Query {
         let Some(text) = self.value(name)? else { return Ok(None) };
         // `parse` would take a sign.
         let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok());
-        match number.flatten() {
-            Some(number) => Ok(Some(number)),
-            None => {
-                let detail = format!("`{name}={text}` is not a number; write digits only");
-                Err(Problem::bad_request("query", detail))
-            }
+        if let Some(number) = number.flatten() {
+            return Ok(Some(number));
         }
+        let detail = format!("`{name}={text}` is not a number; write digits only");
+        Err(Problem::bad_request("query", detail))
     }
 
     /// One of a few words.
@@ -82,13 +80,11 @@ impl Query {
 
 fn decode(text: &str) -> Result<String, Problem> {
     let text = text.replace('+', " ");
-    match percent_decode_str(&text).decode_utf8() {
-        Ok(text) => Ok(text.into_owned()),
-        Err(_) => {
-            let detail = format!("`{text}` in the query is not UTF-8 once decoded; encode it as UTF-8");
-            Err(Problem::bad_request("query", detail))
-        }
+    if let Ok(text) = percent_decode_str(&text).decode_utf8() {
+        return Ok(text.into_owned());
     }
+    let detail = format!("`{text}` in the query is not UTF-8 once decoded; encode it as UTF-8");
+    Err(Problem::bad_request("query", detail))
 }
 
 fn unknown(name: &str, known: &[&'static str]) -> Problem {
@@ -131,7 +127,8 @@ mod tests {
     #[test]
     fn what_is_not_utf8_or_given_twice_or_no_number_is_refused() {
         assert!(Query::parse(Some("topic=%ff"), &["topic"]).is_err());
-        let query = Query::parse(Some("last=1&last=2&limit=+5&n=-1"), &["last", "limit", "n"]).unwrap();
+        let query =
+            Query::parse(Some("last=1&last=2&limit=+5&n=-1"), &["last", "limit", "n"]).unwrap();
         assert!(query.number("last").is_err());
         assert!(query.number("limit").is_err());
         assert!(query.number("n").is_err());

@@ -9,7 +9,8 @@ use crate::query::Query;
 ///
 /// The header's bytes are UTF-8; what is not is no cursor of ours and is told as a gap.
 pub(crate) fn last_event_id(headers: &HeaderMap, parameter: Option<&str>) -> Option<String> {
-    let header = headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let header =
+        headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()));
     let header = header.filter(|text| !text.is_empty()).map(std::borrow::Cow::into_owned);
     header.or_else(|| parameter.filter(|text| !text.is_empty()).map(str::to_owned))
 }

@@ -22,7 +22,7 @@ const NOT_SENT_BYTES_MAX: u32 = 128 << 10;
 /// How long sent bytes may stay unacknowledged before the peer is taken for gone.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 /// Silence after which the kernel asks whether the peer is still there.
-const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_AFTER: Duration = Duration::from_mins(1);
 /// The pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long connections have to finish once the server stops.
@@ -136,5 +136,8 @@ async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<
 
 fn is_of_client(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    matches!(error.kind(), Kind::ConnectionAborted | Kind::ConnectionReset | Kind::ConnectionRefused)
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::ConnectionRefused
+    )
 }

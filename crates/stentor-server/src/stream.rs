@@ -49,7 +49,7 @@ const READ: Budget = Budget { records: 500, bytes: PIECE_BYTES, rows: 10_000 };
 /// The answer whose body is the stream of this subscription.
 pub(crate) fn respond(
     stentor: &Stentor,
-    subscription: Subscription,
+    subscription: Box<Subscription>,
     options: StreamOptions,
 ) -> Response<Body> {
     let metrics = stentor.metrics();
@@ -132,7 +132,7 @@ enum Phase {
 /// What writes a stream. It holds offsets and no records while it waits for its reader.
 struct Writer {
     stentor: Stentor,
-    subscription: Subscription,
+    subscription: Box<Subscription>,
     control: Control,
     phase: Phase,
     /// Read and not yet written, and how much of the first one is.

@@ -45,7 +45,10 @@ async fn a_reader_that_passed_other_events_is_told_its_new_position_instead() {
     piece(&mut body).await;
     stentor.hub().send(&topic("other"), "x").await.unwrap();
     let position = stentor.hub().tail();
-    assert_eq!(piece(&mut body).await, format!("id: {position}\nevent: stentor.cursor\ndata: \n\n"));
+    assert_eq!(
+        piece(&mut body).await,
+        format!("id: {position}\nevent: stentor.cursor\ndata: \n\n")
+    );
     assert_eq!(piece(&mut body).await, ": stentor\n\n", "and only once");
 }
 
@@ -85,7 +88,9 @@ async fn a_large_event_goes_in_pieces_that_are_whole_together() {
         }
         assert!(text.contains(&format!("\ndata: {data}\n\n")));
         assert!(text.contains("\ndata: small\n\n"));
-        assert!(text.ends_with("event: stentor.end\ndata: {\"topic\":\"news\",\"reason\":\"\"}\n\n"));
+        assert!(
+            text.ends_with("event: stentor.end\ndata: {\"topic\":\"news\",\"reason\":\"\"}\n\n")
+        );
     }
 }
 

@@ -52,7 +52,8 @@ where
         guard = guard.with_local_hosts(access.host.iter().cloned());
     }
 
-    let beside = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let beside =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let failed = beside.block_on(async {
         tokio::spawn(background);
         let signals = Signals::listen(stentor.drain().clone())?;
@@ -60,7 +61,8 @@ where
         anyhow::Ok(tokio::spawn(fail_with_log(stentor.clone())))
     })?;
     eprintln!("listening on http://{}", listener.local_addr()?);
-    let served = serve_on_all_cores(&listener, &guard.wrap(app), stentor.metrics(), stentor.drain());
+    let served =
+        serve_on_all_cores(&listener, &guard.wrap(app), stentor.metrics(), stentor.drain());
     beside.block_on(stentor.hub().close());
     served?;
     if failed.is_finished() {

@@ -76,7 +76,11 @@ pub trait Storage: Send + Sync + 'static {
     fn fetch(&self, offsets: Vec<Offset>) -> BoxFuture<'_, Result<Vec<Arc<Record>>, StorageError>>;
 
     /// Finds where a reader of these filters begins.
-    fn seek(&self, filters: Arc<Filters>, seek: Seek) -> BoxFuture<'_, Result<Sought, StorageError>>;
+    fn seek(
+        &self,
+        filters: Arc<Filters>,
+        seek: Seek,
+    ) -> BoxFuture<'_, Result<Sought, StorageError>>;
 
     /// The offsets of the newest `count` events (not ends) of each matching topic up to `until`, in
     /// log order. `Err(TooMany)` if that is more than `limit` in all.
@@ -90,7 +94,10 @@ pub trait Storage: Send + Sync + 'static {
 
     /// The states of these topics, in the order asked. A topic that nobody wrote to has
     /// [`TopicState::default`].
-    fn states(&self, topics: Vec<TopicName>) -> BoxFuture<'_, Result<Vec<TopicState>, StorageError>>;
+    fn states(
+        &self,
+        topics: Vec<TopicName>,
+    ) -> BoxFuture<'_, Result<Vec<TopicState>, StorageError>>;
 
     /// Topics that exist (not deleted, not wholly trimmed), by name in byte order.
     fn topics(&self, query: TopicsQuery) -> BoxFuture<'_, Result<Vec<TopicInfo>, StorageError>>;
@@ -116,7 +123,11 @@ pub trait Storage: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>>;
 
     /// How far a streamed upload under a key came, if the key is remembered.
-    fn upload(&self, key: KeyName, now: Timestamp) -> BoxFuture<'_, Result<Option<Upload>, StorageError>>;
+    fn upload(
+        &self,
+        key: KeyName,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Option<Upload>, StorageError>>;
 
     /// The record that carries this publisher's id in a topic, the newest if there are several.
     fn by_publisher_id(
@@ -337,7 +348,9 @@ pub enum StorageError {
         reason: String,
     },
     /// What is on the disk can no longer be vouched for: nothing more is written until a restart.
-    #[error("the log has failed ({reason}) and takes no more events; look at the disk, then restart")]
+    #[error(
+        "the log has failed ({reason}) and takes no more events; look at the disk, then restart"
+    )]
     Failed {
         /// What happened.
         reason: String,

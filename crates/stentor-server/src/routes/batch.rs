@@ -3,10 +3,8 @@
 use http::request::Parts;
 use http::{Response, StatusCode};
 use serde::Deserialize;
-use serde_json::json;
-use stentor_hub::{
-    Body as RecordBody, Entry, Key, KeyContent, Publish, StorageError, TopicName,
-};
+use serde_json::{Value, json};
+use stentor_hub::{Body as RecordBody, Entry, Key, KeyContent, Publish, StorageError, TopicName};
 
 use crate::body::{Body, RequestBody};
 use crate::content::{Content, not_utf8};
@@ -42,7 +40,11 @@ pub(crate) async fn publish(
 ) -> Result<Response<Body>, Problem> {
     let answer = try_publish(stentor, request, body).await;
     let metrics = stentor.metrics();
-    if answer.is_ok() { metrics.publishes.inc() } else { metrics.refused.inc() };
+    if answer.is_ok() {
+        metrics.publishes.inc()
+    } else {
+        metrics.refused.inc()
+    };
     answer
 }
 
@@ -92,7 +94,7 @@ fn entries(text: &str, lines: bool) -> Result<Vec<Entry>, Problem> {
         });
         items.collect::<Result<_, _>>()?
     } else {
-        serde_json::from_str(text).map_err(|error| not_a_batch(&error))?
+        serde_json::from_str(text).map_err(|error| at_its_index(text, not_a_batch(&error)))?
     };
     match items.len() {
         0 => Err(Problem::bad_request("nothing", "the batch is empty; give at least one event")),
@@ -107,9 +109,21 @@ fn entry(item: Item, at: usize) -> Result<Entry, Problem> {
         let event_type = event_type.map(|name| publish::event_type(&name)).transpose()?;
         let retry = item.retry.map(publish::retry).transpose()?;
         let event = publish::event(item.data, event_type, retry);
-        Ok(Entry::new(topic, RecordBody::Event(event)))
+        let entry = Entry::new(topic, RecordBody::Event(event));
+        entry.validate()?;
+        Ok(entry)
     });
     made.map_err(|problem| problem.with("index", at))
+}
+
+/// The problem with the index of the item at which a list cannot be read, for the parser tells only
+/// line and column.
+fn at_its_index(text: &str, problem: Problem) -> Problem {
+    let items: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
+    match items.into_iter().position(|item| serde_json::from_value::<Item>(item).is_err()) {
+        Some(at) => problem.with("index", at),
+        None => problem,
+    }
 }
 
 fn not_a_batch(error: &serde_json::Error) -> Problem {

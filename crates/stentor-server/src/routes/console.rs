@@ -25,10 +25,11 @@ pub(crate) fn page(
     request: &Parts,
 ) -> Result<Response<Body>, Problem> {
     let Some((name, file)) = find(stentor, path) else { return Err(no_such_path(stentor, path)) };
-    let tag: String = file.metadata.sha256_hash().iter().take(8).map(|b| format!("{b:02x}")).collect();
-    let tag = HeaderValue::from_str(&format!("\"{tag}\"")).ok();
+    let [a, b, c, d, ..] = file.metadata.sha256_hash();
+    let tag = HeaderValue::from_str(&format!("\"{:08x}\"", u32::from_be_bytes([a, b, c, d]))).ok();
     let fresh = tag.is_some() && request.headers.get(IF_NONE_MATCH) == tag.as_ref();
-    let mut response = Response::new(if fresh { Body::empty() } else { Body::full(file.data.into_owned()) });
+    let mut response =
+        Response::new(if fresh { Body::empty() } else { Body::full(file.data.into_owned()) });
     if fresh {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
@@ -54,7 +55,11 @@ fn find<'a>(stentor: &Stentor, path: &'a str) -> Option<(&'a str, EmbeddedFile)>
 
 /// 404 with what there is.
 pub(crate) fn no_such_path(stentor: &Stentor, path: &str) -> Problem {
-    let console = stentor.config().console.as_deref().map_or(String::new(), |at| format!(", the console {at}"));
+    let console = stentor
+        .config()
+        .console
+        .as_deref()
+        .map_or(String::new(), |at| format!(", the console {at}"));
     let detail = format!(
         "there is nothing at {path}; topics are at /topics/NAME, several at /events?topic=NAME, their \
          list at /topics{console}"

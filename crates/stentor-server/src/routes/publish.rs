@@ -59,16 +59,16 @@ pub(crate) async fn publish(
         }
     };
     let metrics = stentor.metrics();
-    if answer.is_ok() { metrics.publishes.inc() } else { metrics.refused.inc() };
+    if answer.is_ok() {
+        metrics.publishes.inc()
+    } else {
+        metrics.refused.inc()
+    };
     answer
 }
 
 /// All that can be found wrong before the body is read.
-fn begin(
-    stentor: &Stentor,
-    raw: &str,
-    request: &Parts,
-) -> Result<(Options, Content), Problem> {
+fn begin(stentor: &Stentor, raw: &str, request: &Parts) -> Result<(Options, Content), Problem> {
     let topic = path::topic(raw)?;
     let query = Query::parse(request.uri.query(), &["type", "retry", "end", "dedupe"])?;
     let content = Content::of(&request.headers)?;
@@ -97,7 +97,8 @@ fn begin(
 /// An event name from outside. Those of the server's own are refused.
 pub(crate) fn event_type(name: &str) -> Result<EventType, Problem> {
     if name.starts_with("stentor.") {
-        let detail = format!("event types that begin with `stentor.` are reserved; rename {name:?}");
+        let detail =
+            format!("event types that begin with `stentor.` are reserved; rename {name:?}");
         return Err(Problem::bad_request("event-type", detail));
     }
     EventType::new(name).map_err(|error| Problem::bad_request("event-type", error.to_string()))
@@ -134,31 +135,43 @@ async fn single(
     let config = stentor.config();
     let limit = content.body_bytes_max(EVENT_BYTES_MAX);
     let body = incoming.whole(limit, config.body_silence).await?;
-    let only_end = body.is_empty() && options.end.is_some();
-    let mut entries = Vec::with_capacity(2);
-    if !only_end {
-        let event = event(content.data(body)?, options.event_type, options.retry);
-        entries.push(Entry::new(options.topic.clone(), RecordBody::Event(event)));
+    if body.is_empty() && options.end.is_some() {
+        return append(stentor, &options, None).await;
     }
-    if let Some(reason) = options.end {
-        entries.push(Entry::new(options.topic.clone(), RecordBody::End { reason }));
-    }
-    let key = options.key.map(|name| Key {
+    let event = event(content.data(body)?, options.event_type.clone(), options.retry);
+    append(stentor, &options, Some(event)).await
+}
+
+/// Appends an event, and the end if that was asked for; without an event the end alone.
+pub(crate) async fn append(
+    stentor: &Stentor,
+    options: &Options,
+    event: Option<Event>,
+) -> Result<Response<Body>, Problem> {
+    let only_end = event.is_none();
+    let end = options.end.clone().map(|reason| RecordBody::End { reason });
+    let bodies = event.map(RecordBody::Event).into_iter().chain(end);
+    let entries: Vec<_> = bodies.map(|body| Entry::new(options.topic.clone(), body)).collect();
+    let key = options.key.clone().map(|name| Key {
         scope: Some(options.topic.clone()),
         publisher: String::new(),
         name,
-        window: config.key_window,
+        window: stentor.config().key_window,
         content: KeyContent::Whole(hash_of(&entries)),
     });
     let count = entries.len();
     match stentor.hub().publish(Publish { entries, key }).await {
-        Ok(published) if published.repeat => Ok(done(StatusCode::OK, &options.topic, &published.first)),
+        Ok(published) if published.repeat => {
+            Ok(done(StatusCode::OK, &options.topic, &published.first))
+        }
         Ok(published) => {
             stentor.metrics().published.inc_by(count as u64);
             Ok(done(StatusCode::CREATED, &options.topic, &published.first))
         }
         // Ended is what it was to be.
-        Err(PublishError::Ended { topic, end }) if only_end => Ok(done(StatusCode::OK, &topic, &end)),
+        Err(PublishError::Ended { topic, end }) if only_end => {
+            Ok(done(StatusCode::OK, &topic, &end))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -20,8 +20,17 @@ use crate::stream::StreamOptions;
 
 /// What `/topics/{topic}` knows; `/events` knows `topic` too.
 const KNOWN: [&str; 11] = [
-    "last_event_id", "from", "last", "last_each", "since", "envelope", "control", "after", "before",
-    "limit", "topic",
+    "last_event_id",
+    "from",
+    "last",
+    "last_each",
+    "since",
+    "envelope",
+    "control",
+    "after",
+    "before",
+    "limit",
+    "topic",
 ];
 
 /// How many events a page of history has unless told otherwise.
@@ -40,10 +49,7 @@ pub(crate) async fn topic(
 }
 
 /// Several topics and filters by query.
-pub(crate) async fn events(
-    stentor: &Stentor,
-    request: &Parts,
-) -> Result<Response<Body>, Problem> {
+pub(crate) async fn events(stentor: &Stentor, request: &Parts) -> Result<Response<Body>, Problem> {
     let query = Query::parse(request.uri.query(), &KNOWN)?;
     let filters: Result<Vec<TopicFilter>, _> = query.values("topic").map(str::parse).collect();
     read(stentor, Filters::new(filters?)?, None, &query, request).await
@@ -77,7 +83,8 @@ async fn stream(
 ) -> Result<Response<Body>, Problem> {
     for name in ["after", "before", "limit"] {
         if query.value(name)?.is_some() {
-            let detail = format!("`{name}` is for history; ask for it with `Accept: application/json`");
+            let detail =
+                format!("`{name}` is for history; ask for it with `Accept: application/json`");
             return Err(Problem::bad_request("query", detail));
         }
     }

@@ -145,7 +145,8 @@ impl<'a> Upload<'a> {
             Ok(own_type) => own_type.or_else(|| self.options.event_type.clone()),
             Err(problem) => return Err(self.fail(problem).await),
         };
-        let millis = event.retry().map(|retry| usize::try_from(retry.as_millis()).unwrap_or(usize::MAX));
+        let millis =
+            event.retry().map(|retry| usize::try_from(retry.as_millis()).unwrap_or(usize::MAX));
         let retry = match millis.map(publish::retry).transpose() {
             Ok(retry) => retry.or(self.options.retry),
             Err(problem) => return Err(self.fail(problem).await),
@@ -155,7 +156,10 @@ impl<'a> Upload<'a> {
             None => None,
             Some(Ok(key)) => Some(key),
             Some(Err(id)) => {
-                let detail = format!("the id {:?} is no key: 1 to 256 visible ASCII characters", id.as_str());
+                let detail = format!(
+                    "the id {:?} is no key: 1 to 256 visible ASCII characters",
+                    id.as_str()
+                );
                 return Err(self.fail(Problem::bad_request("key", detail)).await);
             }
         };
@@ -214,6 +218,10 @@ impl<'a> Upload<'a> {
 
     /// The clean end of the body, and of the topic if that was asked for.
     async fn finish(mut self) -> Result<Response<Body>, Problem> {
+        if self.index == 0 && self.options.end.is_some() {
+            // Nothing came: it is no stream of events, but an end alone.
+            return publish::append(self.stentor, self.options, None).await;
+        }
         self.publish().await?;
         let (count, first, last) = (self.count, self.first, self.last);
         if let Some(reason) = self.options.end.clone() {
@@ -245,7 +253,10 @@ impl<'a> Upload<'a> {
     fn with_progress(&self, problem: Problem) -> Problem {
         let mut members = Map::new();
         members.insert("published".to_owned(), self.count.into());
-        members.insert("last_id".to_owned(), self.last.map_or(Value::Null, |id| id.to_string().into()));
+        members.insert(
+            "last_id".to_owned(),
+            self.last.map_or(Value::Null, |id| id.to_string().into()),
+        );
         members.into_iter().fold(problem, |problem, (name, value)| problem.with(&name, value))
     }
 

@@ -37,8 +37,9 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let config = Config { console: Some("/console".to_owned()), ..Config::default() };
     let stentor = Stentor::with_config(Hub::new(storage), config);
     let demo = args.name.map_or_else(|| gallery(&stentor), |program| program.alone(&stentor));
-    let listen = args.listen.clone().unwrap_or_else(|| {
-        format!("127.0.0.1:{}", args.name.map_or(8090, Program::port))
-    });
+    let listen = args
+        .listen
+        .clone()
+        .unwrap_or_else(|| format!("127.0.0.1:{}", args.name.map_or(8090, Program::port)));
     run_server(&listen, &args.access, &stentor, demo.router, demo.background)
 }

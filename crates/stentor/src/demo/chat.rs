@@ -60,7 +60,9 @@ async fn say(State(app): State<App>, request: Request) -> Response {
         Ok(Message { message, user }) if !user.trim().is_empty() => {
             let data = format!("{user}: {message}");
             let published = app.stentor.hub().send(&app.topic, data).await;
-            published.map(drop).map_err(|error| (StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+            published
+                .map(drop)
+                .map_err(|error| (StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
         }
         Ok(_) => Err((StatusCode::BAD_REQUEST, "`user` is empty; say who you are".to_owned())),
         Err(problem) => Err((StatusCode::BAD_REQUEST, problem.detail().to_owned())),

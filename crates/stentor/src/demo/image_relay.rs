@@ -52,9 +52,8 @@ async fn root(request: Request) -> Response {
 
 async fn receive(State(app): State<App>, request: Request) -> Response {
     match relay(&app, request).await {
-        Ok(()) => {
-            axum::Json(json!({ "message": "Images received and accept successfully" })).into_response()
-        }
+        Ok(()) => axum::Json(json!({ "message": "Images received and accept successfully" }))
+            .into_response(),
         Err(problem) => problem.into_response().into_response(),
     }
 }

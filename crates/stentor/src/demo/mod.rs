@@ -102,7 +102,10 @@ pub(crate) fn gallery(stentor: &Stentor) -> Demo {
         let root = format!("/demo/{}/", program.name());
         let with_slash = root.clone();
         router = router
-            .route(root.trim_end_matches('/'), get(|| async move { Redirect::permanent(&with_slash) }))
+            .route(
+                root.trim_end_matches('/'),
+                get(|| async move { Redirect::permanent(&with_slash) }),
+            )
             .nest(&root, demo.router);
         background.push(demo.background);
     }
@@ -126,13 +129,18 @@ async fn page(name: &'static str) -> Response {
 
 async fn asset(name: &'static str) -> Response {
     let mut response = page(name).await;
-    let content_type = if name.ends_with(".js") { "text/javascript" } else { "text/css" };
+    let content_type = if name == "demo.css" { "text/css" } else { "text/javascript" };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
 /// The stream of a topic: behind the event that the reader saw last, else from here.
-async fn stream(stentor: Stentor, topic: TopicName, otherwise: Start, request: Request) -> Response {
+async fn stream(
+    stentor: Stentor,
+    topic: TopicName,
+    otherwise: Start,
+    request: Request,
+) -> Response {
     let start = cursor_of(&request).map_or(otherwise, Start::Cursor);
     let options = StreamOptions::new(request.version());
     // A request cannot be shared between threads, so it goes before anything is waited for.
@@ -152,7 +160,8 @@ async fn json<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Pro
     /// The largest event, and the JSON around it.
     const BODY_BYTES_MAX: usize = stentor_hub::EVENT_BYTES_MAX + (64 << 10);
     let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|_| {
-        let detail = format!("the body is broken off or larger than {BODY_BYTES_MAX} bytes; send less");
+        let detail =
+            format!("the body is broken off or larger than {BODY_BYTES_MAX} bytes; send less");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     })?;
     serde_json::from_slice(&body).map_err(|error| {

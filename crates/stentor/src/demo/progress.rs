@@ -47,7 +47,8 @@ async fn stream(State(app): State<App>, request: Request) -> Response {
     let (cursor, options) = (cursor_of(&request), StreamOptions::new(request.version()));
     drop(request);
     let answer = watch(&app, cursor, options).await;
-    answer.map_or_else(|problem| problem.into_response().into_response(), IntoResponse::into_response)
+    answer
+        .map_or_else(|problem| problem.into_response().into_response(), IntoResponse::into_response)
 }
 
 async fn watch(
@@ -59,12 +60,11 @@ async fn watch(
         Some(cursor) => job_of(app.stentor.hub(), cursor).await?,
         None => None,
     };
-    let (job, start) = match (own, cursor) {
-        (Some(job), Some(cursor)) => (job, Start::Cursor(cursor)),
-        _ => {
-            let (job, before) = running_or_new(app).await?;
-            (job, Start::Cursor(before.to_string()))
-        }
+    let (job, start) = if let (Some(job), Some(cursor)) = (own, cursor) {
+        (job, Start::Cursor(cursor))
+    } else {
+        let (job, before) = running_or_new(app).await?;
+        (job, Start::Cursor(before.to_string()))
     };
     let answer = app.stentor.stream(Filters::topic(job), start, options).await?;
     Ok(answer.into_response())

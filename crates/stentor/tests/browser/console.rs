@@ -8,16 +8,19 @@ use crate::picture::{self, png};
 use crate::relay::Relay;
 
 /// What stands in the rows of events.
-const ROWS: &str = "[...document.querySelectorAll('#events .data')].map((data) => data.textContent)";
+const ROWS: &str =
+    "[...document.querySelectorAll('#events .data')].map((data) => data.textContent)";
 /// The names in the list of topics.
-const TOPICS: &str = "[...document.querySelectorAll('#topics .name')].map((name) => name.textContent)";
+const TOPICS: &str =
+    "[...document.querySelectorAll('#topics .name')].map((name) => name.textContent)";
 const STATE: &str = "document.getElementById('state').dataset.state";
 
 #[tokio::test]
 async fn the_console_lists_a_topic_and_shows_it_from_its_start() {
     let server = Server::start().await;
     let numbers: String = (1..=150).map(|number| format!("{number}\n")).collect();
-    let upload = server.post("/topics/numbers", numbers).header("Content-Type", "application/x-ndjson");
+    let upload =
+        server.post("/topics/numbers", numbers).header("Content-Type", "application/x-ndjson");
     assert_eq!(upload.send().await.status, 201);
     server.publish("/topics/news/today", "hello").await;
     let browser = Browser::start().await;
@@ -38,7 +41,10 @@ async fn the_console_lists_a_topic_and_shows_it_from_its_start() {
     browser.fill("#watch-topic", "news/*").await;
     browser.click("#watch-form button[type=submit]").await;
     browser.until_is(ROWS, json!(["hello"])).await;
-    assert_eq!(browser.text("document.querySelector('#events .topic').textContent").await, "news/today");
+    assert_eq!(
+        browser.text("document.querySelector('#events .topic').textContent").await,
+        "news/today"
+    );
 
     browser.fill("#filter", "num").await;
     browser.until_is(TOPICS, json!(["numbers"])).await;
@@ -55,7 +61,12 @@ async fn the_console_publishes_what_is_written_into_it() {
     browser.fill("#publish-data", "<b>first</b>\nsecond").await;
     browser.click("#publish-send").await;
     browser.until("document.getElementById('publish-answer').className === 'accepted'").await;
-    let page = server.get("/topics/a%20topic/%C3%BC").header("Accept", "application/json").send().await.json();
+    let page = server
+        .get("/topics/a%20topic/%C3%BC")
+        .header("Accept", "application/json")
+        .send()
+        .await
+        .json();
     assert_eq!(page["events"][0]["data"], "<b>first</b>\nsecond");
     assert_eq!(page["events"][0]["type"], "greeting");
 
@@ -114,9 +125,16 @@ async fn a_posted_png_of_a_mebibyte_is_a_picture_in_the_console() {
 
     let png = png();
     assert!(png.len() > 1 << 20);
-    let posted = server.post("/topics/pictures/1", png).header("Content-Type", "image/png").send().await;
+    let posted =
+        server.post("/topics/pictures/1", png).header("Content-Type", "image/png").send().await;
     assert_eq!(posted.status, 201);
     browser.until("document.querySelector('#events img')?.complete").await;
-    assert_eq!(browser.value("document.querySelector('#events img').naturalWidth").await, picture::SIDE);
-    assert_eq!(browser.value("document.querySelector('#events img').naturalHeight").await, picture::SIDE);
+    assert_eq!(
+        browser.value("document.querySelector('#events img').naturalWidth").await,
+        picture::SIDE
+    );
+    assert_eq!(
+        browser.value("document.querySelector('#events img').naturalHeight").await,
+        picture::SIDE
+    );
 }

@@ -40,7 +40,8 @@ pub type Tab = WindowHandle;
 impl Browser {
     pub async fn start() -> Browser {
         for program in [CHROMIUM, CHROMEDRIVER] {
-            let advice = "install chromium and chromium-driver (apt-get install chromium chromium-driver)";
+            let advice =
+                "install chromium and chromium-driver (apt-get install chromium chromium-driver)";
             assert!(Path::new(program).exists(), "there is no {program}; {advice}");
         }
         let turn = TURN.lock().await;
@@ -104,7 +105,10 @@ impl Browser {
     /// Waits until an expression in the page has this value.
     pub async fn until_is(&self, expression: &str, value: impl Into<Value>) {
         let value = value.into();
-        if !self.comes_true(&format!("JSON.stringify({expression}) === {}", json!(value.to_string()))).await {
+        if !self
+            .comes_true(&format!("JSON.stringify({expression}) === {}", json!(value.to_string())))
+            .await
+        {
             panic!("{expression} is {} and not {value}", self.value(expression).await);
         }
     }

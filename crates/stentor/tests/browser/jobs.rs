@@ -10,14 +10,16 @@ const DONE: &str = "document.getElementById('done').textContent";
 const LOG: &str = "[...document.querySelectorAll('#log li')].map((line) => line.textContent)";
 const STATE: &str = "document.getElementById('state').dataset.state";
 /// The records of the audit trail that a page shows.
-const IDS: &str = "[...document.querySelectorAll('#rows tr')].map((row) => row.cells[0].textContent)";
+const IDS: &str =
+    "[...document.querySelectorAll('#rows tr')].map((row) => row.cells[0].textContent)";
 
 #[tokio::test]
 async fn a_job_comes_to_its_end_and_stays_there() {
     let server = Server::with(&["demo", "progress"]).await;
     let relay = Relay::to(&server.address).await;
     let browser = Browser::start().await;
-    let all: Vec<String> = (1..=10).map(|number| format!("server sent event message: {number}")).collect();
+    let all: Vec<String> =
+        (1..=10).map(|number| format!("server sent event message: {number}")).collect();
 
     browser.open(&relay.url("/")).await;
     browser.until(&format!("{LOG}.length >= 3")).await;

@@ -53,7 +53,8 @@ async fn the_count_rises_in_two_tabs_and_is_one_count() {
     browser.turn_to(&first).await;
     browser.until(&format!("series.length >= {}", joined + 2)).await;
     for series in [second, browser.value("series").await] {
-        let series: Vec<u64> = series.as_array().unwrap().iter().filter_map(|n| n.as_u64()).collect();
+        let series: Vec<u64> =
+            series.as_array().unwrap().iter().filter_map(|n| n.as_u64()).collect();
         let rising: Vec<u64> = (series[0]..).take(series.len()).collect();
         assert_eq!(series, rising);
     }

@@ -31,7 +31,10 @@ async fn a_batch_goes_to_several_topics_in_its_order() {
         seen.push(serde_json::from_str::<serde_json::Value>(&data).unwrap());
     }
     let pairs: Vec<_> = seen.iter().map(|e| (e["topic"].clone(), e["data"].clone())).collect();
-    assert_eq!(pairs, [(json!("a"), json!("1")), (json!("b"), json!("2")), (json!("a"), json!("3\n"))]);
+    assert_eq!(
+        pairs,
+        [(json!("a"), json!("1")), (json!("b"), json!("2")), (json!("a"), json!("3\n"))]
+    );
     assert_eq!((&seen[1]["type"], &seen[1]["retry"]), (&json!("two"), &json!(2000)));
     let ends = json!({ "count": 3, "first_id": seen[0]["id"], "last_id": seen[2]["id"] });
     assert_eq!(answer.json(), ends);

@@ -64,7 +64,10 @@ async fn in_an_envelope_gap_and_end_keep_their_names() {
     assert_eq!(stream.gap().await.1["reason"], "unreadable");
     assert_eq!(stream.next().await.unwrap().name, "message");
     let end = stream.next().await.unwrap();
-    assert_eq!((end.name.as_str(), object(&end.data)), ("stentor.end", json!({"topic": "news", "reason": "done"})));
+    assert_eq!(
+        (end.name.as_str(), object(&end.data)),
+        ("stentor.end", json!({"topic": "news", "reason": "done"}))
+    );
     assert_eq!(stream.next_any().await, None);
 }
 
@@ -79,10 +82,14 @@ async fn without_control_positions_are_ids_and_nothing_is_spelled_out() {
     assert_eq!(stream.next_any().await, None, "no event tells the end");
     let whole = String::from_utf8(stream.text.clone()).unwrap();
     assert!(!whole.contains("stentor.") && !whole.contains("done"), "{whole}");
-    assert!(whole.starts_with(&text) && !text.contains("data:") && !text.contains("event:"), "{text}");
+    assert!(
+        whole.starts_with(&text) && !text.contains("data:") && !text.contains("event:"),
+        "{text}"
+    );
     // The id of the end came all the same.
     assert!(stream.last_event_id() > id);
-    let over = server.get("/topics/news?control=off").header("Last-Event-ID", &stream.last_event_id());
+    let over =
+        server.get("/topics/news?control=off").header("Last-Event-ID", &stream.last_event_id());
     assert_eq!(over.send().await.status, 204);
 }
 
@@ -134,7 +141,10 @@ async fn lines_begin_with_the_position_and_go_on_with_events_live() {
     assert_eq!(first, json!({"type": "stentor.cursor", "id": position}));
     let id = server.publish("/topics/news?type=sport", "one").await;
     let event = stream.line().await.unwrap();
-    assert_eq!((&event["id"], &event["type"], &event["data"]), (&json!(id), &json!("sport"), &json!("one")));
+    assert_eq!(
+        (&event["id"], &event["type"], &event["data"]),
+        (&json!(id), &json!("sport"), &json!("one"))
+    );
     assert_eq!(event["topic"], "news");
 
     let mut again = lines(&server, "/topics/news").header("Last-Event-ID", &position).open().await;
@@ -146,7 +156,8 @@ async fn lines_begin_with_the_position_and_go_on_with_events_live() {
 async fn in_lines_gap_and_end_are_objects_of_that_type() {
     let server = Server::start().await;
     let id = server.publish("/topics/news?end=done", "last").await;
-    let mut stream = lines(&server, "/topics/news").header("Last-Event-ID", "nonsense").open().await;
+    let mut stream =
+        lines(&server, "/topics/news").header("Last-Event-ID", "nonsense").open().await;
     let mut gap = stream.line().await.unwrap();
     assert!(gap["id"].take().as_str().is_some_and(|position| id.starts_with(position)));
     let wanted = json!({
@@ -177,7 +188,8 @@ async fn in_lines_without_control_there_are_events_only() {
 #[tokio::test]
 async fn an_unknown_form_is_refused() {
     let server = Server::start().await;
-    for (options, advice) in [("envelope=xml", "`envelope=json`"), ("control=no", "`control=off`")] {
+    for (options, advice) in [("envelope=xml", "`envelope=json`"), ("control=no", "`control=off`")]
+    {
         let answer = server.get(&format!("/topics/news?{options}")).send().await;
         assert!(answer.problem(400, "query").contains(advice), "{answer:?}");
     }

@@ -5,11 +5,37 @@ use crate::harness::Server;
 /// Texts that break servers which treat data as lines, fields or C strings.
 fn texts() -> Vec<String> {
     let awkward = [
-        "\r", "\n", "\r\n", "\n\n", "\r\r", "\n\r", "a\rb\nc\r\nd", "ends in a break\n", "\r\n\r\n\r",
-        " ", "  two spaces", ":", ": comment", "data: x", "id", "\0", "a\0b", "\u{7f}\u{85}\u{2028}\u{2029}",
-        "\u{feff}", "\u{feff}data: bom", "🎉👩‍👩‍👧‍👦", "Grüße €", "\"quoted\\\" \u{8}\u{c}\t\u{1b}",
-        "{\"json\": [1, 2.50, \"\\u00e9\"]}", "x\rid: evil", "x\nid: evil", "x\r\nid: evil", "x\n\nevent: evil\ndata: y",
-        "x\rretry: 1", "x\n\n: evil", "0\r\n\r\n",
+        "\r",
+        "\n",
+        "\r\n",
+        "\n\n",
+        "\r\r",
+        "\n\r",
+        "a\rb\nc\r\nd",
+        "ends in a break\n",
+        "\r\n\r\n\r",
+        " ",
+        "  two spaces",
+        ":",
+        ": comment",
+        "data: x",
+        "id",
+        "\0",
+        "a\0b",
+        "\u{7f}\u{85}\u{2028}\u{2029}",
+        "\u{feff}",
+        "\u{feff}data: bom",
+        "🎉👩‍👩‍👧‍👦",
+        "Grüße €",
+        "\"quoted\\\" \u{8}\u{c}\t\u{1b}",
+        "{\"json\": [1, 2.50, \"\\u00e9\"]}",
+        "x\rid: evil",
+        "x\nid: evil",
+        "x\r\nid: evil",
+        "x\n\nevent: evil\ndata: y",
+        "x\rretry: 1",
+        "x\n\n: evil",
+        "0\r\n\r\n",
     ];
     awkward.map(str::to_owned).into()
 }
@@ -81,9 +107,9 @@ async fn no_data_can_forge_a_field() {
         assert_eq!((event.name.as_str(), event.id.as_str()), ("message", id.as_str().unwrap()));
     }
     let wire = String::from_utf8(stream.text).unwrap();
-    let forged = wire.split(['\r', '\n']).find(|line| {
-        ["id: evil", "event: evil", "retry: 1", ": evil"].contains(line)
-    });
+    let forged = wire
+        .split(['\r', '\n'])
+        .find(|line| ["id: evil", "event: evil", "retry: 1", ": evil"].contains(line));
     assert_eq!(forged, None);
 }
 
@@ -111,7 +137,8 @@ async fn data_survives_a_kill_byte_for_byte() {
 async fn a_batch_keeps_every_byte_too() {
     let server = Server::in_memory().await;
     let texts = texts();
-    let items: Vec<_> = texts.iter().map(|t| serde_json::json!({ "topic": "t", "data": t })).collect();
+    let items: Vec<_> =
+        texts.iter().map(|t| serde_json::json!({ "topic": "t", "data": t })).collect();
     let answer = server.post("/topics", serde_json::to_vec(&items).unwrap()).send().await;
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(server.history_data("/topics/t").await, texts);

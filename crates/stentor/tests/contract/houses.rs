@@ -50,7 +50,11 @@ fn arrows_between_the_houses_go_down_only() {
 
 #[test]
 fn the_format_does_not_wait_and_asks_no_clock_and_no_socket() {
-    must_not_hold("stentor-sse", &["async ", "tokio", "std::io", "std::net", "Instant", "SystemTime"], "");
+    must_not_hold(
+        "stentor-sse",
+        &["async ", "tokio", "std::io", "std::net", "Instant", "SystemTime"],
+        "",
+    );
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! The HTTP contract, held by the real binary over real sockets. One file for each part of it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on shall panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on shall panic"
+)]
 #![allow(unreachable_pub, reason = "a test program has no public side")]
 
 #[path = "../harness/mod.rs"]

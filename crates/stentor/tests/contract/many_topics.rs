@@ -73,9 +73,14 @@ async fn one_star_is_one_segment_and_two_are_one_or_more() {
 async fn a_slash_that_was_escaped_is_a_slash_of_the_name() {
     let server = Server::start().await;
     server.publish("/topics/https:%2F%2Fx%2Fy", "a page").await;
-    for path in ["/events?topic=https://x/y", "/events?topic=https%3A%2F%2Fx%2F*", "/topics/https:%2F%2Fx%2Fy"] {
+    for path in [
+        "/events?topic=https://x/y",
+        "/events?topic=https%3A%2F%2Fx%2F*",
+        "/topics/https:%2F%2Fx%2Fy",
+    ] {
         let with = if path.contains('?') { '&' } else { '?' };
-        let mut stream = server.subscribe(&format!("{path}{with}from=earliest&envelope=json")).await;
+        let mut stream =
+            server.subscribe(&format!("{path}{with}from=earliest&envelope=json")).await;
         assert!(stream.data(1).await[0].contains(r#""topic":"https://x/y""#));
     }
 }
@@ -155,7 +160,9 @@ async fn what_is_no_topic_is_refused_wherever_it_stands() {
             assert_eq!(answer.header("content-type"), Some("application/problem+json"));
         }
     }
-    for path in ["/topics/", "/topics//a", "/topics/a//b", "/topics/a/", "/topics/./a", "/topics/a/.."] {
+    for path in
+        ["/topics/", "/topics//a", "/topics/a//b", "/topics/a/", "/topics/./a", "/topics/a/.."]
+    {
         server.get(path).send().await.problem(400, "topic");
     }
     let longest = "x".repeat(512);

@@ -60,7 +60,12 @@ async fn a_reader_gets_exactly_what_came_after_its_last_event() {
 async fn a_reader_of_many_topics_gets_exactly_what_came_after_its_last_event() {
     let server = Server::start().await;
     for number in 0..12 {
-        server.publish(&format!("/topics/{}", ["a", "b/x", "other", "b/y"][number % 4]), number.to_string()).await;
+        server
+            .publish(
+                &format!("/topics/{}", ["a", "b/x", "other", "b/y"][number % 4]),
+                number.to_string(),
+            )
+            .await;
     }
     let path = "/events?topic=a&topic=b/*";
     let wanted = ["0", "1", "3", "4", "5", "7", "8", "9", "11"];
@@ -145,7 +150,8 @@ async fn readers_that_come_and_go_while_a_topic_is_written_at_full_speed_miss_no
         stop.store(true, Ordering::Relaxed);
         (stream, last)
     };
-    let (count, (mut stream, last)) = tokio::join!(publish_until(&server, "/topics/news", &stop), reading);
+    let (count, (mut stream, last)) =
+        tokio::join!(publish_until(&server, "/topics/news", &stop), reading);
     read_run(&mut stream, count - 1 - last.0, Some(last)).await;
     server.publish("/topics/news", count.to_string()).await;
     assert_eq!(stream.data(1).await, [count.to_string()]);
@@ -185,7 +191,8 @@ async fn a_thousand_readers_come_and_go_and_each_sees_a_run_without_a_hole() {
 #[tokio::test]
 async fn a_stream_cut_amid_the_last_of_each_goes_on_with_all_behind_its_cursor() {
     let server = Server::start().await;
-    for (topic, data) in [("x/a", "a1"), ("x/a", "a2"), ("x/b", "b1"), ("x/b", "b2"), ("x/b", "b3")] {
+    for (topic, data) in [("x/a", "a1"), ("x/a", "a2"), ("x/b", "b1"), ("x/b", "b2"), ("x/b", "b3")]
+    {
         server.publish(&format!("/topics/{topic}"), data).await;
     }
     let path = "/events?topic=x/*&last_each=1";

@@ -42,7 +42,9 @@ async fn until_files(server: &Server, most: usize) {
 #[tokio::test]
 async fn a_request_head_that_stops_half_way_leaves_nothing_behind() {
     let server = Server::in_memory().await;
-    for half in ["", "P", "POST /topics/t HT", "GET / HTTP/1.1\r\nHost: loc", "PRI * HTTP/2.0\r\n\r\nS"] {
+    for half in
+        ["", "P", "POST /topics/t HT", "GET / HTTP/1.1\r\nHost: loc", "PRI * HTTP/2.0\r\n\r\nS"]
+    {
         let mut socket = TcpStream::connect(&server.address).await.unwrap();
         socket.write_all(half.as_bytes()).await.unwrap();
         socket.shutdown().await.unwrap();
@@ -73,13 +75,16 @@ async fn a_request_head_over_16_kib_is_431() {
     let server = Server::in_memory().await;
     let request = |bytes: usize| {
         let fill = "x".repeat(bytes);
-        format!("GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: {fill}\r\n\r\n")
+        format!(
+            "GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: {fill}\r\n\r\n"
+        )
     };
     let answer = raw(&server.address, request(15_000).as_bytes()).await;
     assert_eq!(Answer::parse(&answer).status, 200);
     let answer = raw(&server.address, request(17_000).as_bytes()).await;
     assert_eq!(Answer::parse(&answer).status, 431);
-    let path = format!("GET /events?topic={} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(17_000));
+    let path =
+        format!("GET /events?topic={} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(17_000));
     let answer = raw(&server.address, path.as_bytes()).await;
     assert_eq!(Answer::parse(&answer).status, 431);
 }
@@ -154,7 +159,10 @@ fn ticks(pid: u32) -> u64 {
 #[tokio::test]
 async fn out_of_file_descriptors_accepting_pauses_and_goes_on_later() {
     let server = Server::start().await;
-    let request = format!("POST /topics/t HTTP/1.1\r\nHost: {}\r\nContent-Length: 2\r\n\r\nok", server.address);
+    let request = format!(
+        "POST /topics/t HTTP/1.1\r\nHost: {}\r\nContent-Length: 2\r\n\r\nok",
+        server.address
+    );
     let mut held = TcpStream::connect(&server.address).await.unwrap();
     held.write_all(request.as_bytes()).await.unwrap();
     assert_eq!(read_answer(&mut held).await.status, 201);

@@ -76,8 +76,10 @@ async fn a_signal_ends_all_streams_cleanly_and_then_the_server() {
             // A reset or a missing end of the body would fail this.
             assert_eq!(stream.rest().await, []);
             let text = String::from_utf8_lossy(&stream.text);
-            let retry = text.trim_end().rsplit('\n').next().and_then(|line| line.strip_prefix("retry: "));
-            let retry: u32 = retry.unwrap_or_else(|| panic!("no retry at the end of {text:?}")).parse().unwrap();
+            let retry =
+                text.trim_end().rsplit('\n').next().and_then(|line| line.strip_prefix("retry: "));
+            let retry: u32 =
+                retry.unwrap_or_else(|| panic!("no retry at the end of {text:?}")).parse().unwrap();
             assert!((1_000..=15_000).contains(&retry), "{retry}");
         }
         assert_eq!(server.exit_code().await, Some(0), "SIG{signal}");

@@ -102,7 +102,10 @@ async fn last_each_comes_to_at_most_10_000_events() {
     server.publish_each("/topics/x/b", 0..6_000).await;
     let mut stream = server.subscribe("/events?topic=x/*&last_each=5000").await;
     let data = stream.data(10_000).await;
-    assert_eq!((data[0].as_str(), data[5_000].as_str(), data[9_999].as_str()), ("1000", "1000", "5999"));
+    assert_eq!(
+        (data[0].as_str(), data[5_000].as_str(), data[9_999].as_str()),
+        ("1000", "1000", "5999")
+    );
     server.get("/events?topic=x/*&last_each=5001").send().await.problem(400, "too-many");
 }
 
@@ -126,7 +129,9 @@ async fn since_begins_with_the_first_event_of_that_time_or_later() {
 async fn since_takes_a_plus_that_nobody_escaped() {
     let server = Server::start().await;
     numbers(&server, "a", 2).await;
-    for since in ["2020-01-01T01:00:00+01:00", "2020-01-01T01:00:00%2B01:00", "2020-01-01T00:00:00-05:00"] {
+    for since in
+        ["2020-01-01T01:00:00+01:00", "2020-01-01T01:00:00%2B01:00", "2020-01-01T00:00:00-05:00"]
+    {
         let mut stream = server.subscribe(&format!("/topics/a?since={since}")).await;
         assert_eq!(stream.data(2).await, ["a1", "a2"], "{since}");
     }
@@ -172,7 +177,9 @@ async fn two_starts_at_once_are_refused() {
 async fn a_cursor_overrides_every_other_start() {
     let server = Server::start().await;
     let ids = numbers(&server, "a", 4).await;
-    for start in ["from=earliest", "from=now", "last=4", "last_each=1", "since=2020-01-01T00:00:00Z"] {
+    for start in
+        ["from=earliest", "from=now", "last=4", "last_each=1", "since=2020-01-01T00:00:00Z"]
+    {
         let mut stream = server.resume(&format!("/topics/a?{start}"), &ids[1]).await;
         assert_eq!(stream.data(2).await, ["a3", "a4"], "{start}");
     }

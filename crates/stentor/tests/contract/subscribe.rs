@@ -27,7 +27,9 @@ async fn a_stream_begins_with_a_retry_a_comment_and_its_position() {
     let text = beginning(&server, "/topics/news").await;
     assert!((1_500..=2_500).contains(&retry_of(&text)), "{text}");
     let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
-    let [_, comment, position, "event: stentor.cursor", "data: "] = lines[..] else { panic!("{text}") };
+    let [_, comment, position, "event: stentor.cursor", "data: "] = lines[..] else {
+        panic!("{text}")
+    };
     assert!(comment.starts_with(':'), "{text}");
     let position = position.strip_prefix("id: ").unwrap();
     assert!(id.starts_with(position), "the position {position} of the event {id}");
@@ -107,10 +109,16 @@ async fn head_answers_as_get_and_opens_no_stream() {
     assert_eq!((head.status, head.body.as_slice()), (200, &b""[..]));
     let named = |answer: &Answer| -> HashSet<(String, String)> {
         let unlike = ["date", "transfer-encoding"];
-        answer.headers.iter().filter(|(name, _)| !unlike.contains(&name.as_str())).cloned().collect()
+        answer
+            .headers
+            .iter()
+            .filter(|(name, _)| !unlike.contains(&name.as_str()))
+            .cloned()
+            .collect()
     };
     assert_eq!(named(&head), named(&get));
-    let over = server.request("HEAD", "/topics/over").header("Last-Event-ID", &receipt).send().await;
+    let over =
+        server.request("HEAD", "/topics/over").header("Last-Event-ID", &receipt).send().await;
     assert_eq!(over.status, 204);
     let misspelt = server.request("HEAD", "/topics/news?form=now").send().await;
     assert_eq!((misspelt.status, misspelt.body.as_slice()), (400, &b""[..]));

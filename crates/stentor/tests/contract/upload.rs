@@ -7,7 +7,12 @@ use crate::harness::{Answer, Server};
 const NDJSON: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
 
-async fn whole(server: &Server, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+async fn whole(
+    server: &Server,
+    path: &str,
+    content_type: &str,
+    body: impl Into<Vec<u8>>,
+) -> Answer {
     server.post(path, body).header("Content-Type", content_type).send().await
 }
 
@@ -133,7 +138,8 @@ async fn ids_of_an_upload_are_keys_if_asked_for() {
     server.kill_and_restart().await;
     let again = whole(&server, "/topics/t?dedupe=id", EVENTS, body).await;
     assert_eq!((again.status, again.json()), (200, first.json()));
-    let more = whole(&server, "/topics/t?dedupe=id", EVENTS, format!("{body}id: c\ndata: 3\n\n")).await;
+    let more =
+        whole(&server, "/topics/t?dedupe=id", EVENTS, format!("{body}id: c\ndata: 3\n\n")).await;
     assert_eq!((more.status, &more.json()["first_id"]), (201, &first.json()["first_id"]));
     assert_eq!(server.history_data("/topics/t").await, ["1", "2", "3"]);
     let other = "id: d\ndata: 4\n\nid: a\ndata: another\n\nid: e\ndata: 5\n\n";
@@ -183,7 +189,8 @@ async fn a_name_that_nobody_could_publish_ends_the_upload_at_once() {
 async fn a_line_or_event_that_is_too_large_ends_the_upload_at_once() {
     let large = vec![b'x'; (8 << 20) + 100];
     assert_fails_behind_two(NDJSON, &[b"1\n2\n", &large], 413, "too-large").await;
-    assert_fails_behind_two(EVENTS, &[b"data:1\n\ndata:2\n\ndata:", &large], 413, "too-large").await;
+    assert_fails_behind_two(EVENTS, &[b"data:1\n\ndata:2\n\ndata:", &large], 413, "too-large")
+        .await;
     let wide = vec![b'\x01'; 3 << 20];
     assert_fails_behind_two(NDJSON, &[b"1\n2\n", &wide, b"\n"], 413, "too-large").await;
 }

@@ -46,7 +46,10 @@ impl Request {
         let request = self.header("Connection", "close");
         let mut stream = request.connect().await;
         let mut bytes = Vec::new();
-        timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("an answer").expect("no reset");
+        timeout(PATIENCE, stream.read_to_end(&mut bytes))
+            .await
+            .expect("an answer")
+            .expect("no reset");
         Answer::parse(&bytes)
     }
 
@@ -136,7 +139,8 @@ pub fn dechunk(mut bytes: &[u8]) -> (Vec<u8>, usize, bool) {
     let mut payload = Vec::new();
     while let Some(line) = find(bytes, b"\r\n") {
         let size = std::str::from_utf8(&bytes[..line]).unwrap();
-        let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("a chunk size: {size:?}"));
+        let size =
+            usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("a chunk size: {size:?}"));
         let end = line + 2 + size + 2;
         if bytes.len() < end {
             break;

@@ -126,7 +126,11 @@ impl Server {
     }
 
     /// Publishes these one after the other in one upload, and gives the last id.
-    pub async fn publish_each(&self, path: &str, data: impl IntoIterator<Item = impl Display>) -> String {
+    pub async fn publish_each(
+        &self,
+        path: &str,
+        data: impl IntoIterator<Item = impl Display>,
+    ) -> String {
         let mut body = String::new();
         for line in data {
             let _ = writeln!(body, "{line}");
@@ -177,7 +181,8 @@ impl Server {
     pub async fn metric(&self, name: &str) -> i64 {
         let text = self.get("/metrics").send().await.text();
         let line = text.lines().find(|line| line.split(' ').next() == Some(name));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("{name} in {text}"))
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or_else(|| panic!("{name} in {text}"))
     }
 
     /// Waits until a number of its `/metrics` is this one.

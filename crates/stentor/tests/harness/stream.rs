@@ -8,8 +8,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::http::{Answer, dechunk, find};
 use super::PATIENCE;
+use super::http::{Answer, dechunk, find};
 
 /// An event as a reader gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,8 @@ impl EventStream {
             if let Some(end) = find(&bytes, b"\r\n\r\n") {
                 break end + 4;
             }
-            let read = timeout(PATIENCE, socket.read_buf(&mut bytes)).await.expect("a head").unwrap();
+            let read =
+                timeout(PATIENCE, socket.read_buf(&mut bytes)).await.expect("a head").unwrap();
             assert!(read > 0, "closed before the head: {bytes:?}");
         };
         let partial = bytes.split_off(end);

@@ -47,7 +47,8 @@ pub async fn read_answer(socket: &mut TcpStream) -> Answer {
                 continue;
             }
             let mut answer = Answer::parse(&head);
-            let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+            let length =
+                answer.header("content-length").map_or(0, |length| length.parse().unwrap());
             answer.body = vec![0; length];
             socket.read_exact(&mut answer.body).await.expect("the whole answer");
             return answer;
