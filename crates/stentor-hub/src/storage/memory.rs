@@ -91,7 +91,8 @@ impl Storage for MemoryStorage {
         batch: Vec<Publish>,
         time: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Outcome>, StorageError>> {
-        now(Ok(self.change(|log| batch.into_iter().map(|publish| log.publish(publish, time)).collect())))
+        now(Ok(self
+            .change(|log| batch.into_iter().map(|publish| log.publish(publish, time)).collect())))
     }
 
     fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Page, StorageError>> {
@@ -103,7 +104,11 @@ impl Storage for MemoryStorage {
         now(Ok(offsets.into_iter().filter_map(|offset| log.ring.get(offset).cloned()).collect()))
     }
 
-    fn seek(&self, filters: Arc<Filters>, seek: Seek) -> BoxFuture<'_, Result<Sought, StorageError>> {
+    fn seek(
+        &self,
+        filters: Arc<Filters>,
+        seek: Seek,
+    ) -> BoxFuture<'_, Result<Sought, StorageError>> {
         now(Ok(self.log().seek(&filters, seek)))
     }
 
@@ -117,7 +122,10 @@ impl Storage for MemoryStorage {
         now(self.log().newest_each(&filters, count, until, limit))
     }
 
-    fn states(&self, topics: Vec<TopicName>) -> BoxFuture<'_, Result<Vec<TopicState>, StorageError>> {
+    fn states(
+        &self,
+        topics: Vec<TopicName>,
+    ) -> BoxFuture<'_, Result<Vec<TopicState>, StorageError>> {
         let log = self.log();
         now(Ok(topics.iter().map(|topic| log.state(topic)).collect()))
     }
@@ -139,7 +147,11 @@ impl Storage for MemoryStorage {
         now(Ok(self.change(|log| log.delete(&topic, time))))
     }
 
-    fn upload(&self, key: KeyName, time: Timestamp) -> BoxFuture<'_, Result<Option<Upload>, StorageError>> {
+    fn upload(
+        &self,
+        key: KeyName,
+        time: Timestamp,
+    ) -> BoxFuture<'_, Result<Option<Upload>, StorageError>> {
         now(Ok(self.log().keys.find(&key, time)))
     }
 
@@ -256,13 +268,16 @@ impl Log {
     fn ended(&self, entries: &[Entry]) -> Option<(TopicName, Cursor)> {
         entries.iter().enumerate().find_map(|(at, entry)| {
             let topic = self.topics.get(&entry.topic);
-            let end = topic.filter(|topic| !topic.is_deleted()).and_then(|topic| topic.end.as_ref());
+            let end =
+                topic.filter(|topic| !topic.is_deleted()).and_then(|topic| topic.end.as_ref());
             let within = entries.iter().take(at).any(|earlier| {
                 earlier.topic == entry.topic && matches!(earlier.body, Body::End { .. })
             });
             match end {
                 Some(end) => Some((entry.topic.clone(), end.cursor())),
-                None if within => Some((entry.topic.clone(), Cursor::position(self.epoch, self.tail))),
+                None if within => {
+                    Some((entry.topic.clone(), Cursor::position(self.epoch, self.tail)))
+                }
                 None => None,
             }
         })
@@ -291,7 +306,8 @@ impl Log {
     ) -> Arc<Record> {
         self.tail = self.tail.next();
         self.time = self.time.max(time);
-        let record = Arc::new(Record::new(self.epoch, self.tail, self.time, name, body, attributes));
+        let record =
+            Arc::new(Record::new(self.epoch, self.tail, self.time, name, body, attributes));
         let topic = self.topics.entry(record.topic().clone()).or_default();
         if record.event().is_some() {
             topic.events += 1;
@@ -378,13 +394,7 @@ impl Log {
         if topic.is_deleted() {
             return;
         }
-        // The end goes with the last event, if trim reaches it.
-        let last_event = self.ring.of_topic(name).rev().find(|record| record.event().is_some());
-        let keeps_events = last_event.is_some_and(|record| record.offset() > through);
-        let through = match &topic.end {
-            Some(end) if keeps_events || end.offset() > through => through.min(end.offset().previous()),
-            _ => through,
-        };
+        // The end is the last of its topic, so it goes only when all before it does.
         for record in self.ring.remove(name, through) {
             self.note_removed(&record);
         }
@@ -421,17 +431,26 @@ impl Log {
         };
         let mut topics: Vec<(TopicName, bool)> = if filters.globs().is_empty() {
             let exact = filters.exact().iter();
-            exact.filter_map(|name| self.topics.get(name).and_then(|topic| lost(name, topic))).collect()
+            exact
+                .filter_map(|name| self.topics.get(name).and_then(|topic| lost(name, topic)))
+                .collect()
         } else {
             let matching = self.topics.iter().filter(|(name, _)| filters.matches(name));
-            matching.filter_map(|(name, topic)| lost(name, topic)).take(Removed::TOPICS_MAX).collect()
+            matching
+                .filter_map(|(name, topic)| lost(name, topic))
+                .take(Removed::TOPICS_MAX)
+                .collect()
         };
         // Names that are no longer known: rather a gap too many.
         if self.floor.is_news(after, told) {
             let unknown = filters.exact().iter().filter(|name| !self.topics.contains_key(*name));
             topics.extend(unknown.map(|name| (name.clone(), false)));
             if topics.is_empty() && !filters.globs().is_empty() {
-                return Some(Removed { deleted: false, topics: Vec::new(), removals: self.removals });
+                return Some(Removed {
+                    deleted: false,
+                    topics: Vec::new(),
+                    removals: self.removals,
+                });
             }
         }
         topics.truncate(Removed::TOPICS_MAX);
@@ -454,18 +473,20 @@ impl Log {
 
     fn before_newest(&self, filters: &Filters, count: usize, before: Offset) -> Offset {
         let end = self.tail.min(before.previous());
-        let mut offsets: Vec<Offset> = self
-            .ring
-            .matching(filters)
-            .flat_map(|name| self.newest(name, count, end))
-            .collect();
+        let mut offsets: Vec<Offset> =
+            self.ring.matching(filters).flat_map(|name| self.newest(name, count, end)).collect();
         offsets.sort_unstable_by(|a, b| b.cmp(a));
         offsets.truncate(count);
         offsets.last().map_or(end, |oldest| oldest.previous())
     }
 
     /// The newest events of a topic, newest first.
-    fn newest(&self, name: &TopicName, count: usize, until: Offset) -> impl Iterator<Item = Offset> {
+    fn newest(
+        &self,
+        name: &TopicName,
+        count: usize,
+        until: Offset,
+    ) -> impl Iterator<Item = Offset> {
         let events = self.ring.of_topic(name).rev().filter(|record| record.event().is_some());
         events.map(|record| record.offset()).skip_while(move |offset| *offset > until).take(count)
     }
@@ -507,7 +528,9 @@ impl Log {
             .range::<str, _>((Included(from), Unbounded))
             .take_while(|(name, _)| name.as_str().starts_with(&query.prefix))
             .filter(|(name, topic)| {
-                name.as_str() > after && (topic.events > 0 || topic.end.is_some()) && !topic.is_deleted()
+                name.as_str() > after
+                    && (topic.events > 0 || topic.end.is_some())
+                    && !topic.is_deleted()
             })
             .take(query.limit)
             .map(|(name, topic)| TopicInfo {

@@ -70,23 +70,38 @@ impl Ring {
     }
 
     /// What a topic holds, oldest first.
-    pub(crate) fn of_topic(&self, topic: &TopicName) -> impl DoubleEndedIterator<Item = &Arc<Record>> {
+    pub(crate) fn of_topic(
+        &self,
+        topic: &TopicName,
+    ) -> impl DoubleEndedIterator<Item = &Arc<Record>> {
         self.topics.get(topic).into_iter().flatten()
     }
 
     /// The topics that hold anything and that any of the filters asks for.
-    pub(crate) fn matching<'a>(&'a self, filters: &'a Filters) -> impl Iterator<Item = &'a TopicName> {
+    pub(crate) fn matching<'a>(
+        &'a self,
+        filters: &'a Filters,
+    ) -> impl Iterator<Item = &'a TopicName> {
         self.topics.keys().filter(|topic| filters.matches(topic))
     }
 
     /// All records from the first with this place on, oldest first.
-    pub(crate) fn partition(&self, before: impl FnMut(&Arc<Record>) -> bool) -> Option<&Arc<Record>> {
+    pub(crate) fn partition(
+        &self,
+        before: impl FnMut(&Arc<Record>) -> bool,
+    ) -> Option<&Arc<Record>> {
         self.records.get(self.records.partition_point(before))
     }
 
     /// Reads matching records after `after` up to `until`, the end of what is held. `removed` of the
     /// page is left to the caller.
-    pub(crate) fn read(&self, filters: &Filters, after: Offset, until: Offset, budget: Budget) -> Page {
+    pub(crate) fn read(
+        &self,
+        filters: &Filters,
+        after: Offset,
+        until: Offset,
+        budget: Budget,
+    ) -> Page {
         let mut page = Filling::new(budget);
         if filters.globs().is_empty() {
             self.merge(filters, after, until, &mut page);
@@ -99,13 +114,20 @@ impl Ring {
 
     /// Few exact topics: always take the oldest of what each has next.
     fn merge(&self, filters: &Filters, after: Offset, until: Offset, page: &mut Filling) {
-        let mut topics: Vec<_> = filters.exact().iter().filter_map(|name| self.topics.get(name)).collect();
-        let mut places: Vec<_> =
-            topics.iter_mut().map(|of_topic| of_topic.range(of_topic.partition_point(|r| r.offset() <= after)..).peekable()).collect();
+        let mut topics: Vec<_> =
+            filters.exact().iter().filter_map(|name| self.topics.get(name)).collect();
+        let mut places: Vec<_> = topics
+            .iter_mut()
+            .map(|of_topic| {
+                of_topic.range(of_topic.partition_point(|r| r.offset() <= after)..).peekable()
+            })
+            .collect();
         loop {
             let next = places
                 .iter_mut()
-                .filter_map(|place| place.peek().map(|record| record.offset()).map(|offset| (offset, place)))
+                .filter_map(|place| {
+                    place.peek().map(|record| record.offset()).map(|offset| (offset, place))
+                })
                 .min_by_key(|(offset, _)| *offset);
             let Some((offset, place)) = next else { return };
             if offset > until {
@@ -125,8 +147,11 @@ impl Ring {
             if record.offset() > until {
                 return;
             }
-            let goes_on =
-                if filters.matches(record.topic()) { page.take(record) } else { page.pass(record.offset()) };
+            let goes_on = if filters.matches(record.topic()) {
+                page.take(record)
+            } else {
+                page.pass(record.offset())
+            };
             if !goes_on {
                 return;
             }

@@ -178,6 +178,14 @@ impl Log {
     }
 }
 
+pub async fn fetch_takes_ten_thousand_offsets(log: &Log) {
+    log.append((0..10_000).map(|n| event("a", &n.to_string())).collect()).await;
+    let mut records = log.fed();
+    records.reverse();
+    let fetched = log.storage.fetch(offsets(&cursors(&records))).await.unwrap();
+    assert_eq!(fetched, records);
+}
+
 pub async fn a_publisher_id_finds_the_newest_record_that_carries_it(log: &Log) {
     log.event_with_id("a", "1", "x").await;
     let newest = log.event_with_id("a", "2", "x").await;

@@ -127,6 +127,7 @@ macro_rules! conformance_tests {
                 names_that_differ_in_one_byte_are_different_topics
                 fetch_gives_the_records_in_the_order_asked
                 fetch_leaves_out_what_is_not_there
+                fetch_takes_ten_thousand_offsets
                 a_publisher_id_finds_the_newest_record_that_carries_it
                 a_publisher_id_is_looked_for_in_its_topic_only
                 a_publisher_id_of_a_removed_record_is_not_found
@@ -143,6 +144,7 @@ macro_rules! conformance_tests {
                 one_record_is_returned_however_large_it_is
                 a_budget_of_nothing_still_makes_progress
                 pages_of_any_budget_join_to_what_one_large_read_gives
+                a_reader_beside_a_publisher_misses_nothing
                 a_record_that_several_filters_match_is_read_once
                 sixty_four_exact_topics_are_merged
                 one_star_matches_one_segment

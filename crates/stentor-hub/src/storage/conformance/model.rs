@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use self::naive::{Naive, Said};
 use self::strategy::{Call, FILTERS, TOPICS};
-use super::log::{filters, name};
+use super::log::{at, event, filters, name};
 use super::{Fresh, Log};
 use crate::cursor::Offset;
 use crate::publish::Publish;
@@ -36,6 +36,10 @@ pub fn run<F: Into<Fresh>>(make: impl AsyncFn() -> F) {
                 pair.note_removals().await;
             }
             pair.agree().await;
+            pair.append(vec![event("last", "x")], at(0)).await;
+            let lines = pair.naive.lines.iter();
+            let all: Vec<_> = lines.map(|line| Arc::clone(line.record())).collect();
+            assert_eq!(log.fed(), all, "the feed gets each record once, in order");
         }));
         Ok(())
     });

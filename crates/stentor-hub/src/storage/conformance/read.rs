@@ -1,7 +1,11 @@
 //! Reading: order, limits, progress, filters.
 
+use std::cell::Cell;
+
+use futures_util::future::join3;
+
 use super::Log;
-use super::log::{end, event, filters, request, said};
+use super::log::{end, entry, event, filters, request, said};
 use crate::cursor::Offset;
 use crate::storage::{Budget, Page, ReadRequest};
 
@@ -161,6 +165,33 @@ pub async fn pages_of_any_budget_join_to_what_one_large_read_gives(log: &Log) {
             }
         }
     }
+}
+
+pub async fn a_reader_beside_a_publisher_misses_nothing(log: &Log) {
+    let done = Cell::new(false);
+    let publisher = async {
+        for round in 0..40 {
+            let publish = |n| event("a", &format!("{round}.{n}")).and(entry("b/c", "x"));
+            log.append((0..5).map(publish).collect()).await;
+            tokio::task::yield_now().await;
+        }
+        done.set(true);
+    };
+    let reader = async |filter: &str| {
+        let mut request = request(filter, Offset::ZERO);
+        let mut records = Vec::new();
+        while !done.get() || request.after < log.storage.bounds().tail {
+            let page = log.read(request.clone()).await;
+            records.extend(page.records);
+            request.after = page.through;
+            tokio::task::yield_now().await;
+        }
+        records
+    };
+    let (exact, all, ()) = join3(reader("a b/c"), reader("**"), publisher).await;
+    assert_eq!(exact, log.fed());
+    assert_eq!(all, exact);
+    assert_eq!(all.len(), 400);
 }
 
 pub async fn a_record_that_several_filters_match_is_read_once(log: &Log) {
