@@ -110,7 +110,7 @@ impl Writer {
     pub(super) fn chore(&mut self) {
         /// How often keys are looked through, in the hub's time.
         const KEYS: Duration = Duration::from_secs(1);
-        if self.now > self.chores.keys_seen.plus(KEYS) {
+        if self.ledger.keys > 0 && self.now > self.chores.keys_seen.plus(KEYS) {
             self.chores.keys = true;
         }
         if self.has_chores()
@@ -124,7 +124,11 @@ impl Writer {
 
     fn slice(&mut self) -> Result<(), Fault> {
         // On a full disk a slice has to do with the space of the ballast.
-        let rows = self.limits.slice_rows / if self.ballast.is_held() { 1 } else { 5 };
+        let rows = if self.ballast.is_held() {
+            self.limits.slice_rows
+        } else {
+            self.limits.slice_rows.div_ceil(5)
+        };
         if self.chores.wal == Behind::Unknown {
             self.chores.wal = Behind::Bounded;
             self.bound_wal()?;
@@ -164,7 +168,10 @@ impl Writer {
             self.chores.vacuum_to = Some(SPARE_PAGES);
             return Ok(());
         }
-        let wal = self.checkpoint(Checkpoint::Passive)?;
+        // Where space is short, the write-ahead log need not keep its own either.
+        let full = !self.ballast.is_held();
+        let how = if full { Checkpoint::Truncate } else { Checkpoint::Passive };
+        let wal = self.checkpoint(how)?;
         if wal.copied == wal.pages {
             self.chores.wal = Behind::Nothing;
         }
@@ -201,7 +208,8 @@ impl Writer {
     /// whether it did.
     fn vacuum(&mut self, spare: u64) -> Result<bool, Fault> {
         let free = self.pragma("freelist_count")?;
-        let slice = free.saturating_sub(spare).min(VACUUM_PAGES);
+        let most = if self.ballast.is_held() { VACUUM_PAGES } else { VACUUM_PAGES / 4 };
+        let slice = free.saturating_sub(spare).min(most);
         if slice == 0 {
             return Ok(false);
         }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use rusqlite::ErrorCode;
+
 use super::fault::{self, Fault};
 
 /// Why a log cannot be opened.
@@ -44,11 +46,23 @@ pub enum SqliteOpenError {
         /// Why it cannot be.
         source: io::Error,
     },
+    /// The disk is full, and the space put aside for that is used up too.
+    #[error("the disk is full: the log cannot be opened; free some space and try again")]
+    Full,
+    /// The file system lacks what a write-ahead log needs.
+    #[error("{} cannot hold a log, for its file system has no shared memory; choose a local disk", .dir.display())]
+    NoWal {
+        /// The log's directory.
+        dir: PathBuf,
+    },
     /// SQLite refused.
     #[error(
-        "the log cannot be opened ({0}); look at the disk and at the permissions of the directory"
+        "the log cannot be opened ({reason}); look at the disk and at the permissions of the directory"
     )]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite {
+        /// What SQLite says.
+        reason: String,
+    },
     /// What is in the file is not what was written.
     #[error("the log is damaged ({reason}); restore it from a backup, or choose another directory")]
     Damaged {
@@ -57,17 +71,21 @@ pub enum SqliteOpenError {
     },
 }
 
-impl SqliteOpenError {
-    /// Whether the disk has no room for what opening writes.
-    pub(super) fn is_full(&self) -> bool {
-        matches!(self, SqliteOpenError::Sqlite(error) if fault::is_full(error))
-    }
-}
-
 impl From<Fault> for SqliteOpenError {
     fn from(fault: Fault) -> SqliteOpenError {
+        if fault.is_full() {
+            return SqliteOpenError::Full;
+        }
         match fault {
-            Fault::Sqlite(error) => SqliteOpenError::Sqlite(error),
+            Fault::Sqlite(error) => {
+                let reason = fault::say(&error);
+                match error.sqlite_error_code() {
+                    Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                        SqliteOpenError::Damaged { reason }
+                    }
+                    _ => SqliteOpenError::Sqlite { reason },
+                }
+            }
             Fault::Damaged(reason) => SqliteOpenError::Damaged { reason },
             // Nothing is asked with a limit while a log is opened.
             Fault::TooMany { limit } => {

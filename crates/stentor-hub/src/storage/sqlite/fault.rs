@@ -37,7 +37,8 @@ impl Fault {
 
     /// Whether the disk has no room for what was to be written.
     pub(super) fn is_full(&self) -> bool {
-        matches!(self, Fault::Sqlite(error) if is_full(error))
+        let Fault::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
+        error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
     }
 }
 
@@ -50,27 +51,32 @@ impl From<Fault> for StorageError {
             Fault::TooMany { limit } => StorageError::TooMany { limit },
             Fault::Damaged(reason) => StorageError::Failed { reason },
             Fault::Sqlite(error) if passes(&error) => {
-                StorageError::Unavailable { reason: error.to_string() }
+                StorageError::Unavailable { reason: say(&error) }
             }
-            Fault::Sqlite(error) => StorageError::Failed { reason: error.to_string() },
+            Fault::Sqlite(error) => StorageError::Failed { reason: say(&error) },
         }
     }
 }
 
-/// Whether an error says that the disk has no room.
-pub(super) fn is_full(error: &rusqlite::Error) -> bool {
-    let rusqlite::Error::SqliteFailure(error, _) = error else { return false };
-    error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+/// An error with the number by which it can be looked up.
+pub(super) fn say(error: &rusqlite::Error) -> String {
+    match error.sqlite_error() {
+        Some(code) => format!("{error}, SQLite code {}", code.extended_code),
+        None => error.to_string(),
+    }
 }
 
-/// Whether an error says nothing about the disk, only about this moment.
+/// Whether an error says nothing about the disk, only about this moment or about what was asked.
 fn passes(error: &rusqlite::Error) -> bool {
     let rusqlite::Error::SqliteFailure(error, _) = error else { return false };
-    matches!(
-        error.code,
-        ErrorCode::DatabaseBusy
-            | ErrorCode::DatabaseLocked
-            | ErrorCode::OutOfMemory
-            | ErrorCode::OperationInterrupted
-    ) || matches!(error.extended_code, ffi::SQLITE_IOERR_NOMEM)
+    error.extended_code == ffi::SQLITE_IOERR_NOMEM
+        || matches!(
+            error.code,
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::CannotOpen
+                | ErrorCode::OutOfMemory
+                | ErrorCode::TooBig
+        )
 }

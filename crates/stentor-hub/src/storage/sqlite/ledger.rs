@@ -80,10 +80,12 @@ impl Ledger {
         let transaction = connection.transaction()?;
         let (epoch, clean, mut ledger) = load(&transaction)?;
         let before = ledger;
-        ledger.tail = ledger.tail.max(newest_offset(&transaction)?);
-        if !clean && ledger.reserved_through > ledger.tail {
-            burn(&transaction, ledger.tail, ledger.reserved_through)?;
-            ledger.tail = ledger.reserved_through;
+        if !clean {
+            ledger.tail = ledger.tail.max(newest_offset(&transaction)?);
+            if ledger.reserved_through > ledger.tail {
+                burn(&transaction, ledger.tail, ledger.reserved_through)?;
+                ledger.tail = ledger.reserved_through;
+            }
         }
         ledger.reserve(block);
         ledger.store(&before, &transaction)?;

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::ballast::Ballast;
+use super::fault::Fault;
 use super::ledger::{Ledger, Opened};
 use super::limits::Limits;
 use super::lock::Lock;
@@ -34,7 +35,7 @@ impl SqliteStorage {
         let mut ballast = Ballast::find(dir);
         let (connection, opened) = match open_log(dir, limits) {
             // The last run may have left a full disk and the ballast on it.
-            Err(error) if error.is_full() && ballast.is_held() => {
+            Err(SqliteOpenError::Full) if ballast.is_held() => {
                 ballast.release();
                 open_log(dir, limits)
             }
@@ -49,7 +50,7 @@ impl SqliteStorage {
         let (writer, changes) = Queue::new(CHANGES_MAX);
         let (open, held) = watch::channel(());
         let work = Writer::new(connection, Arc::clone(&shared), opened.ledger, limits, ballast);
-        let thread = spawn("stentor-log-writer", dir, move || {
+        let thread = spawn("stentor-writer", dir, move || {
             work.run(&changes, reading);
             // In this order: who waits for `held` may open the log again at once.
             drop(lock);
@@ -74,7 +75,7 @@ fn create_dir(dir: &Path) -> io::Result<()> {
 fn open_log(dir: &Path, limits: Limits) -> Result<(Connection, Opened), SqliteOpenError> {
     let mut connection = schema::open_writer(dir)?;
     if let Some(pages) = limits.pages {
-        connection.pragma_update(None, "max_page_count", pages)?;
+        connection.pragma_update(None, "max_page_count", pages).map_err(Fault::Sqlite)?;
     }
     let opened = Ledger::open(&mut connection, limits.reserve)?;
     Ok((connection, opened))
@@ -90,7 +91,7 @@ fn spawn_readers(
     for _ in 0..READERS {
         let mut reader = Reader::new(schema::open_reader(dir)?, Arc::clone(shared));
         let questions = Arc::clone(&questions);
-        threads.push(spawn("stentor-log-reader", dir, move || {
+        threads.push(spawn("stentor-reader", dir, move || {
             while let Some(question) = next(&questions) {
                 question(&mut reader);
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::SqliteOpenError;
+use super::fault::Fault;
 use crate::cursor::Epoch;
 
 /// The name of the database within the log's directory.
@@ -91,18 +92,53 @@ CREATE TABLE burned (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 /// The one connection that writes. Creates the log if there is none.
 pub(super) fn open_writer(dir: &Path) -> Result<Connection, SqliteOpenError> {
     let path = dir.join(FILE);
-    let mut connection = Connection::open_with_flags(
-        &path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    let found = known_version(&connection, &path)?;
-    settings(&connection, 16 << 10)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut connection = connect(&path, flags).map_err(|error| refused(&path, error))?;
+    let is_new = is_new(&connection, &path)?;
+    if !make_durable(&connection).map_err(Fault::Sqlite)? {
+        return Err(SqliteOpenError::NoWal { dir: dir.to_owned() });
+    }
+    if is_new {
+        create(&mut connection).map_err(Fault::Sqlite)?;
+    }
+    Ok(connection)
+}
+
+/// A connection that only reads, beside the writing one.
+pub(super) fn open_reader(dir: &Path) -> Result<Connection, Fault> {
+    let connection = connect(&dir.join(FILE), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.pragma_update(None, "query_only", true)?;
+    // Opens what is opened with the first question, so that no question fails for want of files.
+    connection.query_row("SELECT epoch FROM log", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// Connects, with what holds for all connections. Each is used by one thread at a time.
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    /// How long to wait for another program that looks into the file.
+    const BUSY: Duration = Duration::from_secs(5);
+    /// More than there are different statements.
+    const STATEMENTS: usize = 64;
+    /// In KiB, as SQLite tells them from pages by the sign.
+    const CACHE: i64 = -(8 << 10);
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "cache_size", CACHE)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    Ok(connection)
+}
+
+/// Sets how the file is written. Says whether the file system can do it.
+fn make_durable(connection: &Connection) -> rusqlite::Result<bool> {
     // Has an effect only before the first table, and must come before the journal mode.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     // A commit is on the disk when it returns, also where a plain fsync is not enough for that.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "fullfsync", true)?;
@@ -110,62 +146,33 @@ pub(super) fn open_writer(dir: &Path) -> Result<Connection, SqliteOpenError> {
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     // SQLite's own checkpoints hide their errors, so the writer makes them, see its `checkpoint`.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    if found.is_none() {
-        create(&mut connection)?;
-    }
-    Ok(connection)
+    Ok(mode == "wal")
 }
 
-/// A connection that only reads, beside the writing one.
-pub(super) fn open_reader(dir: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(
-        dir.join(FILE),
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    settings(&connection, 4 << 10)?;
-    connection.pragma_update(None, "query_only", true)?;
-    Ok(connection)
-}
-
-/// What holds for all connections.
-fn settings(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
-    /// How long to wait for another program that looks into the file.
-    const BUSY: Duration = Duration::from_secs(5);
-    /// More than there are different statements.
-    const STATEMENTS: usize = 64;
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update(None, "cache_size", -cache_kib)?;
-    connection.pragma_update(None, "mmap_size", 0)?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "foreign_keys", false)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
-    connection.pragma_update(None, "cell_size_check", true)
-}
-
-/// The format's version, or `None` if nothing has been written yet. Changes nothing in the file, for
-/// it may be somebody else's.
-fn known_version(connection: &Connection, path: &Path) -> Result<Option<i64>, SqliteOpenError> {
-    let not_a_log = || SqliteOpenError::NotALog { path: path.to_owned() };
-    let pragma = |name| {
-        connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(|error| {
-            match error.sqlite_error_code() {
-                Some(ErrorCode::NotADatabase) => not_a_log(),
-                _ => error.into(),
-            }
-        })
+/// Whether nothing has been written yet. Changes nothing in the file, for it may be somebody else's.
+fn is_new(connection: &Connection, path: &Path) -> Result<bool, SqliteOpenError> {
+    let number = |sql| {
+        let number = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        number.map_err(|error| refused(path, error))
     };
-    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let application = number("PRAGMA application_id")?;
+    let version = number("PRAGMA user_version")?;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
     match (application, version) {
-        (0, 0) if tables == 0 => Ok(None),
+        (0, 0) if tables == 0 => Ok(true),
         // A migration from an older version will be an arm of its own here.
-        (APPLICATION_ID, VERSION) => Ok(Some(VERSION)),
+        (APPLICATION_ID, VERSION) => Ok(false),
         (APPLICATION_ID, found) if found > VERSION => {
             Err(SqliteOpenError::Newer { found, known: VERSION })
         }
-        _ => Err(not_a_log()),
+        _ => Err(SqliteOpenError::NotALog { path: path.to_owned() }),
+    }
+}
+
+fn refused(path: &Path, error: rusqlite::Error) -> SqliteOpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => SqliteOpenError::NotALog { path: path.to_owned() },
+        _ => Fault::Sqlite(error).into(),
     }
 }
 

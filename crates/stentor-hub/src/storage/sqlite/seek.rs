@@ -25,7 +25,8 @@ pub(super) const FIRST_FROM: &str =
 pub(super) const BY_PUBLISHER_ID: &str = "SELECT offset FROM records WHERE publisher_id = ?1 AND topic = ?2 \
                                           AND offset > ?3 AND offset <= ?4 ORDER BY offset DESC LIMIT 1";
 
-/// How many rows are looked at, newest first, before patterns are resolved to topics instead.
+/// How many rows are looked at, newest first, before patterns are resolved to topics instead; twice as
+/// many as are wanted, if that is more.
 const SCAN_BACK_ROWS: u64 = 10_000;
 
 impl View<'_> {
@@ -83,7 +84,8 @@ impl View<'_> {
     ) -> Result<ControlFlow<Option<Offset>>, Fault> {
         let mut sieve = Sieve::new(self, filters);
         let mut statement = self.connection.prepare_cached(SCAN_BACK)?;
-        let mut rows = statement.query([column::offset(until), column::number(SCAN_BACK_ROWS)])?;
+        let rows_max = SCAN_BACK_ROWS.max(count.saturating_mul(2));
+        let mut rows = statement.query([column::offset(until), column::number(rows_max)])?;
         let (mut oldest, mut found, mut looked_at) = (None, 0, 0);
         while let Some(row) = rows.next()? {
             self.count_row();
@@ -98,7 +100,7 @@ impl View<'_> {
                 return Ok(ControlFlow::Break(oldest));
             }
         }
-        let all = looked_at < SCAN_BACK_ROWS;
+        let all = looked_at < rows_max;
         Ok(if all { ControlFlow::Break(oldest) } else { ControlFlow::Continue(()) })
     }
 

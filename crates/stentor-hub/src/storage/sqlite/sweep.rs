@@ -61,8 +61,14 @@ impl Change<'_> {
         let mut statement = self
             .connection
             .prepare_cached("DELETE FROM topic_records WHERE topic = ?1 AND offset = ?2")?;
-        statement.execute([topic.id, offset])?;
-        Ok(())
+        match statement.execute([topic.id, offset])? {
+            // Going on would mean to find the same place again for ever.
+            0 => Err(Fault::Damaged(format!(
+                "the index of the topic {:?} names offset {offset} in one order only",
+                topic.name.as_str()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Forgets the names of topics that have been empty for longest, if there are too many. What was
@@ -70,7 +76,11 @@ impl Change<'_> {
     pub(super) fn fold(&mut self, rows_max: u64) -> Result<(), Fault> {
         let excess = self.ledger.empty_topics.saturating_sub(self.limits.empty_topics);
         for _ in 0..excess.min(rows_max) {
-            let Some(topic) = Topic::first(self.connection, sql::LONGEST_EMPTY)? else { break };
+            let Some(topic) = Topic::first(self.connection, sql::LONGEST_EMPTY)? else {
+                // The count was too high; there is nothing to fold.
+                self.ledger.empty_topics = self.limits.empty_topics;
+                break;
+            };
             let (mut through, mut removals) = (topic.removed_through, topic.removals);
             if let Some((deletion, _)) = topic.end {
                 // Until now its readers were told an end; from now on a gap.
