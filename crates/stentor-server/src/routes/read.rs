@@ -141,6 +141,9 @@ async fn history(
             return Err(Problem::bad_request("query", detail));
         }
     }
+    if stentor.is_draining() {
+        return Err(Problem::draining());
+    }
     let cursor = last_event_id(&request.headers, query.value("last_event_id")?);
     let after = cursor.or(query.value("after")?.map(str::to_owned));
     let start = start_option(query)?.unwrap_or(Start::Earliest);

@@ -11,8 +11,8 @@ use axum::routing::get;
 use futures_util::FutureExt;
 use serde_json::json;
 use stentor_hub::{
-    Cursor, Filters, HistoryRequest, Hub, Publish, PublishError, Start, Timestamp, TopicFilter,
-    TopicName, TopicsQuery,
+    Cursor, Filters, HistoryRequest, Hub, Publish, PublishError, Start, TopicFilter, TopicName,
+    TopicsQuery,
 };
 use stentor_server::{Problem, Stentor, StreamOptions, cursor_of};
 use tokio::sync::Mutex;
@@ -99,8 +99,7 @@ async fn running_or_new(app: &App) -> Result<(TopicName, Cursor), Problem> {
             return Ok((job.clone(), before(first)));
         }
     }
-    forget_old(hub).await?;
-    let job = TopicName::new(format!("{PREFIX}{}", Timestamp::now().as_micros()))?;
+    let job = next_name(hub).await?;
     let first = hub.send(&job, step(1)).await?.first;
     tokio::spawn(work(hub.clone(), job.clone()));
     *newest = Some(job.clone());
@@ -131,7 +130,7 @@ fn all_jobs() -> Result<Filters, Problem> {
 
 /// A job that the last stop of the server interrupted will not go on: nobody shall wait for it.
 async fn end_interrupted(hub: Hub) -> Result<(), PublishError> {
-    for job in hub.topics(jobs(1_000)).await? {
+    for job in hub.topics(jobs()).await? {
         if !job.ended {
             hub.publish(Publish::end(job.topic, "interrupted")).await?;
         }
@@ -139,15 +138,19 @@ async fn end_interrupted(hub: Hub) -> Result<(), PublishError> {
     Ok(())
 }
 
-/// Names rise with time, so the first ones are the oldest.
-async fn forget_old(hub: &Hub) -> Result<(), Problem> {
-    let known = hub.topics(jobs(1_000)).await?;
-    for job in known.iter().take(known.len().saturating_sub(JOBS_MAX)) {
-        hub.delete(&job.topic).await?;
+/// The name of the next job. The oldest jobs beyond those that are remembered go.
+async fn next_name(hub: &Hub) -> Result<TopicName, Problem> {
+    let known = hub.topics(jobs()).await?;
+    let number = |name: &TopicName| name.as_str().strip_prefix(PREFIX)?.parse::<u64>().ok();
+    let mut numbers: Vec<u64> = known.iter().filter_map(|job| number(&job.topic)).collect();
+    numbers.sort_unstable();
+    for old in numbers.iter().take(numbers.len().saturating_sub(JOBS_MAX)) {
+        hub.delete(&TopicName::new(format!("{PREFIX}{old}"))?).await?;
     }
-    Ok(())
+    let next = numbers.last().map_or(1, |newest| newest + 1);
+    Ok(TopicName::new(format!("{PREFIX}{next}"))?)
 }
 
-fn jobs(limit: usize) -> TopicsQuery {
-    TopicsQuery { prefix: PREFIX.to_owned(), after: None, limit }
+fn jobs() -> TopicsQuery {
+    TopicsQuery { prefix: PREFIX.to_owned(), after: None, limit: 1_000 }
 }

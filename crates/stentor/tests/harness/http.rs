@@ -31,7 +31,9 @@ impl Request {
 
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Request {
-        self.head += &format!("{name}: {value}\r\n");
+        for part in [name, ": ", value, "\r\n"] {
+            self.head.push_str(part);
+        }
         self
     }
 
@@ -70,7 +72,7 @@ impl Request {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let mut head = self.head;
         if let Some(body) = &self.body {
-            head += &format!("Content-Length: {}\r\n", body.len());
+            head = format!("{head}Content-Length: {}\r\n", body.len());
         }
         head += "\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();

@@ -22,7 +22,7 @@ pub use self::stream::{Cut, EventStream, Received};
 pub use self::upload::{Upload, read_answer, read_head};
 
 /// How long anything may take before a test gives up. Far longer than it ever takes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server of its own for a test: a real process on a free port with a directory of its own. It is
 /// killed when it is dropped.
@@ -192,9 +192,8 @@ impl Server {
                 tokio::task::yield_now().await;
             }
         });
-        if reached.await.is_err() {
-            panic!("{name} is {} and not {wanted}", self.metric(name).await);
-        }
+        let reached = reached.await.is_ok();
+        assert!(reached, "{name} is {} and not {wanted}", self.metric(name).await);
     }
 }
 
