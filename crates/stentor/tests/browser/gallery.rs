@@ -64,5 +64,5 @@ async fn the_gallery_leads_to_each_program_and_the_console_is_beside_it() {
         browser.until("document.getElementById('state').dataset.state === 'live'").await;
     }
     browser.open(&server.url("/console")).await;
-    browser.until("document.querySelector('#topics a[href=\"#topic=counter\"]')").await;
+    browser.until("document.querySelector('#topics a[href^=\"#topic=progress/\"]')").await;
 }
