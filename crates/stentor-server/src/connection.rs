@@ -75,14 +75,18 @@ async fn http1(io: Io, app: impl App, shutdown: CancellationToken) -> hyper::Res
         result = &mut finished => Some(result),
         () = shutdown.cancelled() => None,
     };
-    if let Some(result) = stopped {
-        result?;
+    let result = if let Some(result) = stopped {
+        result
     } else {
         Pin::new(&mut connection).graceful_shutdown();
-        poll_fn(|cx| connection.poll_without_shutdown(cx)).await?;
+        poll_fn(|cx| connection.poll_without_shutdown(cx)).await
+    };
+    // A head that is refused was not read to its end: closed at once, the connection would be reset
+    // and the answer lost.
+    if result.as_ref().err().is_none_or(hyper::Error::is_parse) {
+        connection.into_parts().io.into_inner().linger().await;
     }
-    connection.into_parts().io.into_inner().linger().await;
-    Ok(())
+    result
 }
 
 async fn http2(io: Io, app: impl App, shutdown: CancellationToken) -> hyper::Result<()> {

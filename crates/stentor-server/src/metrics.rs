@@ -35,6 +35,15 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Counts a publish request by its outcome.
+    pub(crate) fn count_publish<T, E>(&self, answer: &Result<T, E>) {
+        if answer.is_ok() {
+            self.publishes.inc();
+        } else {
+            self.refused.inc();
+        }
+    }
+
     /// All of them as `OpenMetrics` text.
     pub fn to_text(&self) -> String {
         let mut registry = Registry::with_prefix("stentor");

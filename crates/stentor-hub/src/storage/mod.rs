@@ -6,6 +6,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod filling;
 mod memory;
 mod ring;
 #[cfg(feature = "sqlite")]

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::filling::Filling;
 use super::{Budget, Page};
 use crate::cursor::Offset;
 use crate::filter::Filters;
@@ -113,12 +114,18 @@ impl Ring {
         } else {
             self.scan(filters, after, until, &mut page);
         }
-        let through = page.stopped_after.unwrap_or(until).max(after);
-        Page { records: page.records, through, removed: None }
+        let (records, through) = page.finish(until);
+        Page { records, through: through.max(after), removed: None }
     }
 
     /// Few exact topics: always take the oldest of what each has next.
-    fn merge(&self, filters: &Filters, after: Offset, until: Offset, page: &mut Filling) {
+    fn merge(
+        &self,
+        filters: &Filters,
+        after: Offset,
+        until: Offset,
+        page: &mut Filling<Arc<Record>>,
+    ) {
         let mut topics: Vec<_> =
             filters.exact().iter().filter_map(|name| self.topics.get(name)).collect();
         let mut places: Vec<_> = topics
@@ -139,21 +146,27 @@ impl Ring {
                 return;
             }
             let Some(record) = place.next() else { return };
-            if !page.take(record) {
+            if !take(page, record) {
                 return;
             }
         }
     }
 
     /// Patterns: look at every record.
-    fn scan(&self, filters: &Filters, after: Offset, until: Offset, page: &mut Filling) {
+    fn scan(
+        &self,
+        filters: &Filters,
+        after: Offset,
+        until: Offset,
+        page: &mut Filling<Arc<Record>>,
+    ) {
         let from = self.records.partition_point(|record| record.offset() <= after);
         for record in self.records.range(from..) {
             if record.offset() > until {
                 return;
             }
             let goes_on = if filters.matches(record.topic()) {
-                page.take(record)
+                take(page, record)
             } else {
                 page.pass(record.offset())
             };
@@ -164,44 +177,6 @@ impl Ring {
     }
 }
 
-/// A page that fills up to its budget.
-struct Filling {
-    records: Vec<Arc<Record>>,
-    left: Budget,
-    last: Offset,
-    stopped_after: Option<Offset>,
-}
-
-impl Filling {
-    fn new(budget: Budget) -> Filling {
-        Filling { records: Vec::new(), left: budget, last: Offset::ZERO, stopped_after: None }
-    }
-
-    /// Takes a record if there is room or none was taken yet; says whether to go on.
-    fn take(&mut self, record: &Arc<Record>) -> bool {
-        let bytes = record.body().bytes();
-        let full = self.left.records == 0 || self.left.rows == 0 || self.left.bytes < bytes;
-        if full && !self.records.is_empty() {
-            self.stopped_after = Some(self.last);
-            return false;
-        }
-        self.left.records = self.left.records.saturating_sub(1);
-        match self.left.bytes.checked_sub(bytes) {
-            Some(left) => self.left.bytes = left,
-            // Larger than the whole budget: not even an empty one goes with it.
-            None => self.left.records = 0,
-        }
-        self.records.push(Arc::clone(record));
-        self.pass(record.offset())
-    }
-
-    /// Counts a row that was looked at; says whether to go on.
-    fn pass(&mut self, offset: Offset) -> bool {
-        self.last = offset;
-        self.left.rows = self.left.rows.saturating_sub(1);
-        if self.left.rows == 0 {
-            self.stopped_after = Some(offset);
-        }
-        self.left.rows > 0
-    }
+fn take(page: &mut Filling<Arc<Record>>, record: &Arc<Record>) -> bool {
+    page.take(Arc::clone(record), record.offset(), record.body().bytes())
 }

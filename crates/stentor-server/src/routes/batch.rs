@@ -39,12 +39,7 @@ pub(crate) async fn publish(
     body: RequestBody,
 ) -> Result<Response<Body>, Problem> {
     let answer = try_publish(stentor, request, body).await;
-    let metrics = stentor.metrics();
-    if answer.is_ok() {
-        metrics.publishes.inc()
-    } else {
-        metrics.refused.inc()
-    };
+    stentor.metrics().count_publish(&answer);
     answer
 }
 

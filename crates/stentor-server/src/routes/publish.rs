@@ -58,12 +58,7 @@ pub(crate) async fn publish(
             Err(problem)
         }
     };
-    let metrics = stentor.metrics();
-    if answer.is_ok() {
-        metrics.publishes.inc()
-    } else {
-        metrics.refused.inc()
-    };
+    stentor.metrics().count_publish(&answer);
     answer
 }
 

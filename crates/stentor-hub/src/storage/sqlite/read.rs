@@ -12,6 +12,7 @@ use super::view::View;
 use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::record::Record;
+use crate::storage::filling::Filling;
 use crate::storage::{Budget, Page, ReadRequest};
 
 pub(super) const SCAN: &str = "SELECT offset, topic, octet_length(data) + coalesce(octet_length(type), 0) \
@@ -37,8 +38,8 @@ impl View<'_> {
                 Plan::Scan => self.scan(filters, after, until, &mut page)?,
             }
         }
-        let through = page.stopped_after.unwrap_or(until).max(after);
-        let records = self.load(&page.offsets)?;
+        let (offsets, through) = page.finish(until);
+        let (records, through) = (self.load(&offsets)?, through.max(after));
         Ok(Page { records, through, removed: self.removed(filters, after, request.told)? })
     }
 
@@ -82,7 +83,7 @@ impl View<'_> {
         topics: &[Topic],
         after: Offset,
         until: Offset,
-        page: &mut Filling,
+        page: &mut Filling<Offset>,
     ) -> Result<(), Fault> {
         let mut merge = Merge::new(self.connection, Order::Oldest);
         for topic in topics {
@@ -90,7 +91,7 @@ impl View<'_> {
         }
         while let Some(place) = merge.next()? {
             self.count_row();
-            if !page.take(place.offset, place.bytes) {
+            if !take(page, place.offset, place.bytes) {
                 break;
             }
         }
@@ -102,7 +103,7 @@ impl View<'_> {
         filters: &Filters,
         after: Offset,
         until: Offset,
-        page: &mut Filling,
+        page: &mut Filling<Offset>,
     ) -> Result<(), Fault> {
         let mut sieve = Sieve::new(self, filters);
         let mut statement = self.connection.prepare_cached(SCAN)?;
@@ -116,7 +117,7 @@ impl View<'_> {
                 let bytes = row.number(2).map_err(|error| {
                     Fault::at(format_args!("the record at offset {offset}"), error)
                 })?;
-                page.take(offset, bytes)
+                take(page, offset, bytes)
             } else {
                 page.pass(offset)
             };
@@ -134,44 +135,6 @@ impl View<'_> {
     }
 }
 
-/// A page that fills up to its budget.
-struct Filling {
-    offsets: Vec<Offset>,
-    left: Budget,
-    last: Offset,
-    stopped_after: Option<Offset>,
-}
-
-impl Filling {
-    fn new(budget: Budget) -> Filling {
-        Filling { offsets: Vec::new(), left: budget, last: Offset::ZERO, stopped_after: None }
-    }
-
-    /// Takes a record if there is room or none was taken yet; says whether to go on.
-    fn take(&mut self, offset: Offset, bytes: u64) -> bool {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let full = self.left.records == 0 || self.left.bytes < bytes;
-        if full && !self.offsets.is_empty() {
-            self.stopped_after = Some(self.last);
-            return false;
-        }
-        self.left.records = self.left.records.saturating_sub(1);
-        match self.left.bytes.checked_sub(bytes) {
-            Some(left) => self.left.bytes = left,
-            // Larger than the whole budget: not even an empty one goes with it.
-            None => self.left.records = 0,
-        }
-        self.offsets.push(offset);
-        self.pass(offset)
-    }
-
-    /// Counts a row that was looked at; says whether to go on.
-    fn pass(&mut self, offset: Offset) -> bool {
-        self.last = offset;
-        self.left.rows = self.left.rows.saturating_sub(1);
-        if self.left.rows == 0 {
-            self.stopped_after = Some(offset);
-        }
-        self.left.rows > 0
-    }
+fn take(page: &mut Filling<Offset>, offset: Offset, bytes: u64) -> bool {
+    page.take(offset, offset, usize::try_from(bytes).unwrap_or(usize::MAX))
 }
