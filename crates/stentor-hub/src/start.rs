@@ -208,7 +208,11 @@ pub(crate) async fn place(shared: &Shared, cursor: Cursor) -> Result<Place, Stor
         return Ok(Place::Lost(GapReason::Epoch));
     }
     let burned = shared.burned.iter().find(|(from, to)| (*from..=*to).contains(&cursor.offset));
-    if let Some((_, last)) = burned {
+    // The last number of a range was only ever held in reserve. As a position it is where the log was
+    // taken up again: readers stand there who came since, or were told this very gap.
+    if let Some((_, last)) = burned
+        && (cursor.is_receipt() || cursor.offset < *last)
+    {
         return Ok(Place::Beyond(*last));
     }
     let tail = shared.window.tail();

@@ -17,6 +17,7 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use rust_embed::RustEmbed;
+use serde_json::Value;
 use stentor_hub::{Filters, Start, TopicName};
 use stentor_server::{Problem, Stentor, StreamOptions, cursor_of};
 
@@ -164,7 +165,9 @@ async fn json<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Pro
             format!("the body is broken off or larger than {BODY_BYTES_MAX} bytes; send less");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     })?;
-    serde_json::from_slice(&body).map_err(|error| {
+    // An object and nothing else: serde would take an array of the same values too.
+    let object = serde_json::from_slice::<serde_json::Map<_, _>>(&body).map(Value::Object);
+    object.and_then(serde_json::from_value).map_err(|error| {
         Problem::bad_request("json", format!("the body is not the JSON that belongs here: {error}"))
     })
 }

@@ -15,7 +15,7 @@ use stentor_hub::{
     TopicsQuery,
 };
 use stentor_server::{Problem, Stentor, StreamOptions, cursor_of};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::sleep;
 
 use super::{Demo, page};
@@ -32,15 +32,18 @@ struct App {
     stentor: Stentor,
     /// The newest job.
     newest: Arc<Mutex<Option<TopicName>>>,
+    /// Whether the jobs of an earlier run have been ended: a new one must not be taken for them.
+    settled: Arc<OnceCell<()>>,
 }
 
 pub(crate) fn demo(stentor: &Stentor) -> Demo {
-    let app = App { stentor: stentor.clone(), newest: Arc::default() };
+    let app = App { stentor: stentor.clone(), newest: Arc::default(), settled: Arc::default() };
+    let background = end_interrupted(app.clone()).map(drop).boxed();
     let router = Router::new()
         .route("/", get(|| page("progress.html")))
         .route("/sse", get(stream))
         .with_state(app);
-    Demo { router, background: end_interrupted(stentor.hub().clone()).map(drop).boxed() }
+    Demo { router, background }
 }
 
 async fn stream(State(app): State<App>, request: Request) -> Response {
@@ -90,6 +93,7 @@ async fn job_of(hub: &Hub, cursor: &str) -> Result<Option<TopicName>, Problem> {
 /// The running job, or a new one, and the position before its first step.
 async fn running_or_new(app: &App) -> Result<(TopicName, Cursor), Problem> {
     let hub = app.stentor.hub();
+    end_interrupted(app.clone()).await?;
     let mut newest = app.newest.lock().await;
     if let Some(job) = &*newest {
         let filters = Filters::topic(job.clone());
@@ -129,13 +133,17 @@ fn all_jobs() -> Result<Filters, Problem> {
 }
 
 /// A job that the last stop of the server interrupted will not go on: nobody shall wait for it.
-async fn end_interrupted(hub: Hub) -> Result<(), PublishError> {
-    for job in hub.topics(jobs()).await? {
-        if !job.ended {
-            hub.publish(Publish::end(job.topic, "interrupted")).await?;
+async fn end_interrupted(app: App) -> Result<(), Problem> {
+    let hub = app.stentor.hub();
+    let end_all = async || {
+        for job in hub.topics(jobs()).await? {
+            if !job.ended {
+                hub.publish(Publish::end(job.topic, "interrupted")).await?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    app.settled.get_or_try_init(end_all).await.map(drop)
 }
 
 /// The name of the next job. The oldest jobs beyond those that are remembered go.
