@@ -18,10 +18,7 @@ const STATE: &str = "document.getElementById('state').dataset.state";
 #[tokio::test]
 async fn the_console_lists_a_topic_and_shows_it_from_its_start() {
     let server = Server::start().await;
-    let numbers: String = (1..=150).map(|number| format!("{number}\n")).collect();
-    let upload =
-        server.post("/topics/numbers", numbers).header("Content-Type", "application/x-ndjson");
-    assert_eq!(upload.send().await.status, 201);
+    server.publish_each("/topics/numbers", 1..=150).await;
     server.publish("/topics/news/today", "hello").await;
     let browser = Browser::start().await;
     browser.open(&server.url("/")).await;

@@ -1,4 +1,4 @@
-//! A Chromium of its own for a test, driven through WebDriver.
+//! A Chromium of its own for a test, driven through `chromedriver`.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -20,8 +20,8 @@ use crate::harness::PATIENCE;
 const CHROMIUM: &str = "/usr/bin/chromium";
 const CHROMEDRIVER: &str = "/usr/bin/chromedriver";
 
-/// The pause between two looks at a page.
-const GLANCE: Duration = Duration::from_millis(20);
+/// The pause between two looks at something that is to change.
+pub const GLANCE: Duration = Duration::from_millis(20);
 
 /// One browser at a time: several at once would starve each other on a small machine.
 static TURN: Mutex<()> = Mutex::const_new(());

@@ -43,10 +43,8 @@ async fn a_thousand_events_arrive_once_each_in_order_over_a_line_that_breaks() {
 
     // Every frame has far more than twenty bytes, so this is somewhere in the first half.
     relay.cut_after(20_000);
-    let lines: String = (0..1_000).map(|number| format!("event {number}\n")).collect();
-    let upload =
-        server.post("/topics/thousand", lines).header("Content-Type", "application/x-ndjson");
-    assert_eq!(upload.send().await.json()["count"], 1_000);
+    let events = (0..1_000).map(|number| format!("event {number}"));
+    server.publish_each("/topics/thousand", events).await;
 
     browser.until("ids.length >= 1000").await;
     assert_eq!(browser.value("data").await, json!(history(&server, "thousand", "data").await));

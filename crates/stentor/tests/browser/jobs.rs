@@ -31,13 +31,9 @@ async fn a_job_comes_to_its_end_and_stays_there() {
     assert_eq!(browser.value("document.getElementById('bar').value").await, 10);
 
     // The browser comes back, is told that this was all, and stays away; also after a reload.
-    while relay.answers(204) < 1 {
-        browser.until(&format!("{STATE} === 'ended'")).await;
-    }
+    relay.until_answers(204, 1).await;
     browser.reload().await;
-    while relay.answers(204) < 2 {
-        browser.until(&format!("{STATE} === 'ended' || {STATE} === 'connecting'")).await;
-    }
+    relay.until_answers(204, 2).await;
     browser.until(&format!("{STATE} === 'ended'")).await;
     assert_eq!(browser.text(DONE).await, "10 of 10, done");
     assert_eq!(browser.value(LOG).await, json!(all));

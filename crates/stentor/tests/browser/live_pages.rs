@@ -1,6 +1,6 @@
 //! The pages of the demo that never end: pictures, a count, a chat.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::driver::Browser;
 use crate::harness::Server;
@@ -54,7 +54,7 @@ async fn the_count_rises_in_two_tabs_and_is_one_count() {
     browser.until(&format!("series.length >= {}", joined + 2)).await;
     for series in [second, browser.value("series").await] {
         let series: Vec<u64> =
-            series.as_array().unwrap().iter().filter_map(|n| n.as_u64()).collect();
+            series.as_array().unwrap().iter().filter_map(Value::as_u64).collect();
         let rising: Vec<u64> = (series[0]..).take(series.len()).collect();
         assert_eq!(series, rising);
     }

@@ -5,6 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::driver::GLANCE;
+use crate::harness::PATIENCE;
 
 /// Passes connections on to a server, until it is told otherwise.
 pub struct Relay {
@@ -70,6 +74,16 @@ impl Relay {
         let state = self.line.state();
         let head = format!("HTTP/1.1 {status} ");
         String::from_utf8_lossy(&state.answers).matches(&head).count()
+    }
+
+    /// Waits until so many answers had this status.
+    pub async fn until_answers(&self, status: u16, count: usize) {
+        let reached = timeout(PATIENCE, async {
+            while self.answers(status) < count {
+                sleep(GLANCE).await;
+            }
+        });
+        assert!(reached.await.is_ok(), "{} answers of {status}", self.answers(status));
     }
 }
 

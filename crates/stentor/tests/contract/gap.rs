@@ -77,6 +77,14 @@ async fn a_gap_with_nothing_behind_it_has_no_earliest_event() {
 }
 
 #[tokio::test]
+async fn a_gap_names_at_most_32_topics() {
+    let server = Server::in_memory().await;
+    let topics: Vec<String> = (0..40).map(|number| format!("topic=t{number}")).collect();
+    let mut stream = server.resume(&format!("/events?{}", topics.join("&")), "nonsense").await;
+    assert_eq!(stream.gap().await.1["topics"].as_array().unwrap().len(), 32);
+}
+
+#[tokio::test]
 async fn a_cursor_of_another_history_is_a_gap_and_everything_follows() {
     let mut server = Server::in_memory().await;
     let old = server.publish("/topics/news", "old").await;
@@ -186,6 +194,12 @@ async fn a_reader_that_retention_has_passed_is_told_and_only_that_one() {
     assert_eq!(stream.position().await, position, "it is told once");
     assert_eq!(stream.next().await.unwrap(), next);
 
+    let page = server.page(&format!("/topics/flood?limit=1&after={}", ids[0])).await;
+    assert_eq!(
+        (&page["gap"]["reason"], &page["gap"]["earliest"]),
+        (&json!("trimmed"), &json!(next.id))
+    );
+
     // What this reader had read is no loss to it, and one that brings no cursor has lost nothing.
     for path in ["/topics/quiet", "/events?topic=quie*/**&topic=quiet", "/events?topic=*"] {
         let mut stream =
@@ -249,6 +263,19 @@ async fn a_reader_that_does_not_read_is_cut_or_told_and_never_skipped_in_silence
         "{number} {gap}"
     );
     for number in number + 1..130 {
+        assert_eq!(number_of(&stream.next().await.unwrap()), number);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_loses_nothing_where_the_log_keeps_it() {
+    let server = Server::start().await;
+    let socket = server.get("/topics/flood").header("Accept", "text/event-stream").connect().await;
+    server.until_metric("stentor_streams_open", 1).await;
+    // More than the sockets and the live window hold.
+    flood(&server, "flood", 60).await;
+    let mut stream = EventStream::begin(socket).await;
+    for number in 0..60 {
         assert_eq!(number_of(&stream.next().await.unwrap()), number);
     }
 }

@@ -258,6 +258,6 @@ async fn a_directory_in_use_is_an_error_that_names_the_remedy() {
     assert!(data.is_dir());
     let output = run(&["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
     fails_with_advice(&output, "stentor-data");
-    fails_with_advice(&output, "--data");
+    fails_with_advice(&output, "choose another directory");
     server.publish("/topics/news", "the first one goes on").await;
 }
