@@ -116,10 +116,15 @@ impl Writer {
         if self.has_chores()
             && let Err(fault) = self.slice()
         {
-            self.chores.stalled = true;
-            let error = self.judge(fault);
-            tracing::warn!(%error, "the log could not be tidied now");
+            self.postpone(fault);
         }
+    }
+
+    /// Leaves the chores until the log is idle. That the disk is full or failed was told already.
+    fn postpone(&mut self, fault: Fault) {
+        self.chores.stalled = true;
+        let error = self.judge(fault);
+        tracing::debug!(%error, "the log could not be tidied now");
     }
 
     fn slice(&mut self) -> Result<(), Fault> {
@@ -157,9 +162,7 @@ impl Writer {
     pub(super) fn idle(&mut self) {
         self.chores.stalled = false;
         if let Err(fault) = self.tidy() {
-            self.chores.stalled = true;
-            let error = self.judge(fault);
-            tracing::warn!(%error, "the log could not be tidied now");
+            self.postpone(fault);
         }
     }
 

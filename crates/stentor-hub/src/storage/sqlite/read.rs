@@ -58,10 +58,9 @@ impl View<'_> {
         if !filters.globs().is_empty() && on_the_way <= budget.rows as u64 {
             return Ok(Plan::Scan);
         }
-        let (mut topics, mut names, mut events) = (Vec::new(), 0, 0);
+        let (mut topics, mut events) = (Vec::new(), 0);
         let names_max = budget.rows;
         let all = self.each_matching(filters, names_max, |topic| {
-            names += 1;
             if topic.has_after(after) {
                 events += topic.events + 1;
                 topics.push(topic);
@@ -73,8 +72,9 @@ impl View<'_> {
         }
         // So many rows a scan passes, on the average, for a full page; a merge finds each by its index.
         let records = budget.records as u64;
-        let scan = (records * on_the_way / events.clamp(1, on_the_way)).min(budget.rows as u64);
-        let merge = names + SEEK * topics.len() as u64 + 2 * records;
+        let scan = records.saturating_mul(on_the_way) / events.clamp(1, on_the_way);
+        let scan = scan.min(budget.rows as u64);
+        let merge = records.saturating_mul(2).saturating_add(SEEK * topics.len() as u64);
         Ok(if all && merge < scan { Plan::Merge(topics) } else { Plan::Scan })
     }
 

@@ -103,20 +103,22 @@ impl Kept {
 }
 
 impl Open {
-    /// Has the writer do all that it would do in time.
-    async fn settle(&self) {
+    /// Has the writer do all that it would do in time. Returns in how many slices.
+    async fn settle(&self) -> usize {
         let settled = self.storage.writer.ask(|writer| {
+            let mut slices = 0;
             // What is given back while nothing is asked makes work that can be done at once, twice.
             for _ in 0..3 {
                 while writer.has_chores() {
                     writer.chore();
+                    slices += 1;
                 }
                 writer.idle();
             }
             assert!(writer.is_settled());
-            Ok(())
+            Ok(slices)
         });
-        settled.await.unwrap();
+        settled.await.unwrap()
     }
 
     /// Appends so many events, many at a time.

@@ -100,6 +100,20 @@ async fn a_time_is_found_by_halving() {
 }
 
 #[tokio::test]
+async fn a_record_in_the_indices_of_two_topics_is_read_once() {
+    let kept = Kept::new();
+    let open = kept.open();
+    for topic in ["a", "b", "a"] {
+        open.log.event(topic, "1").await;
+    }
+    drop(open);
+    let sql = "INSERT INTO topic_records SELECT 1, offset, kind, bytes FROM topic_records WHERE topic = 2";
+    kept.database().execute_batch(sql).unwrap();
+    let records = kept.open().log.all("a b").await;
+    assert_eq!(said(&records), ["a: 1", "b: 1", "a: 1"]);
+}
+
+#[tokio::test]
 async fn every_question_goes_along_an_index() {
     let kept = Kept::new();
     let open = kept.open();

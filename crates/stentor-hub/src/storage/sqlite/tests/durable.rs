@@ -11,7 +11,7 @@ use crate::publish::{Key, KeyContent, Publish};
 use crate::storage::conformance::log::{
     appended, at, entry, event, filters, name, request, said, topic_names,
 };
-use crate::storage::sqlite::SqliteOpenError;
+use crate::storage::sqlite::{SqliteOpenError, SqliteStorage};
 use crate::storage::{KeyName, Outcome, Seek, Storage, StorageError};
 
 #[tokio::test]
@@ -269,7 +269,7 @@ fn a_directory_that_is_a_file_is_refused() {
     let kept = Kept::new();
     let file = kept.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let Err(error) = super::SqliteStorage::open(&file) else { panic!("it was opened") };
+    let Err(error) = SqliteStorage::open(&file) else { panic!("it was opened") };
     assert!(matches!(error, SqliteOpenError::Io { .. }), "{error}");
 }
 
@@ -301,17 +301,25 @@ async fn after_a_close_the_database_is_one_file() {
     assert_eq!(files, ["ballast", "lock", "log.db"]);
 }
 
-#[tokio::test]
-async fn the_feed_has_a_record_before_readers_can_see_it() {
+#[test]
+fn the_feed_has_a_record_before_readers_can_see_it() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
     let kept = Kept::new();
-    let storage = Arc::new(super::SqliteStorage::open(kept.path()).unwrap());
+    let storage = Arc::new(SqliteStorage::open(kept.path()).unwrap());
     let (seen, watched) = mpsc::channel();
     let weak = Arc::downgrade(&storage);
     storage.tail(Box::new(move |records| {
-        let tail = weak.upgrade().unwrap().bounds().tail;
-        seen.send((records[0].offset(), tail)).unwrap();
+        let (storage, offset) = (weak.upgrade().unwrap(), records[0].offset());
+        let (page, fetched) = runtime().block_on(async {
+            let page = storage.read(request("a", Offset::ZERO)).await.unwrap();
+            (page, storage.fetch(vec![offset]).await.unwrap())
+        });
+        seen.send((offset, storage.bounds().tail, page.through, page.records, fetched)).unwrap();
     }));
-    storage.append(vec![event("a", "1")], at(0)).await.unwrap();
-    assert_eq!(watched.recv(), Ok((Offset::new(1), Offset::ZERO)));
+    runtime().block_on(storage.append(vec![event("a", "1")], at(0))).unwrap();
+    assert_eq!(
+        watched.recv().unwrap(),
+        (Offset::new(1), Offset::ZERO, Offset::ZERO, vec![], vec![])
+    );
     assert_eq!(storage.bounds().tail, Offset::new(1));
 }

@@ -24,7 +24,8 @@ async fn deleting_a_topic_makes_the_file_smaller() {
     let before = kept.file_bytes();
     assert!(before > 20_000_000, "{before}");
     open.log.delete("big").await;
-    open.settle().await;
+    let slices = open.settle().await;
+    assert!(slices < 100, "{slices} slices for 1,800 records and 5,400 pages");
     let after = kept.file_bytes();
     assert!(after < before / 5, "{before} bytes became {after}");
     assert_eq!(open.log.all("small").await.len(), 200);
@@ -74,6 +75,18 @@ async fn removed_records_leave_the_disk_after_a_restart_too() {
     assert_eq!(said(&open.log.all("a").await), ["a deleted"]);
     open.settle().await;
     assert_eq!(kept.count("records"), 1);
+}
+
+#[tokio::test]
+async fn large_records_leave_the_disk_in_small_slices() {
+    let mut kept = Kept::new();
+    kept.limits.slice_bytes = 1;
+    let open = kept.open();
+    open.fill(100, large).await;
+    open.log.delete("big").await;
+    let slices = open.settle().await;
+    assert!(slices >= 80, "{slices} slices for 90 records");
+    assert_eq!(kept.count("records"), 10 + 1);
 }
 
 #[tokio::test]
