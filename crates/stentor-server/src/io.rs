@@ -135,8 +135,9 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let mut io = Io::new(stream, Bytes::new());
+        let piece = vec![0; 64 << 10];
         let error = loop {
-            if let Err(error) = io.write_all(&[0; 64 << 10]).await {
+            if let Err(error) = io.write_all(&piece).await {
                 break error;
             }
         };

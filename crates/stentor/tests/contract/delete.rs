@@ -85,6 +85,9 @@ async fn older_readers_are_told_the_end_and_no_gap() {
             assert_eq!(stream.next_any().await, None, "a clean close");
             let again = server.get("/topics/news").header("Last-Event-ID", &end).send().await;
             assert_eq!(again.status, 204);
+            let mut glob = server.resume("/events?topic=new*&topic=*", cursor).await;
+            glob.position().await;
+            assert_eq!(deleted(&mut glob, "news").await, end);
         }
         server.kill_and_restart().await;
     }

@@ -135,17 +135,17 @@ async fn a_cursor_beyond_the_tail_is_a_gap() {
 #[tokio::test]
 async fn a_cursor_in_the_range_that_a_kill_burned_is_a_gap_for_ever() {
     let mut server = Server::start().await;
-    let last = server.publish("/topics/news", "one").await;
-    let lost = beyond(&last, 3);
+    let newest = server.publish("/topics/news", "one").await;
+    let in_burned = beyond(&newest, 3);
     server.kill_and_restart().await;
-    let gap = |earliest: Value| json!({"reason": "future", "requested": lost, "earliest": earliest, "topics": ["news"]});
-    let mut stream = server.resume("/topics/news", &lost).await;
+    let gap = |earliest: Value| json!({"reason": "future", "requested": in_burned, "earliest": earliest, "topics": ["news"]});
+    let mut stream = server.resume("/topics/news", &in_burned).await;
     let position = told(&mut stream, gap(Value::Null)).await;
     let next = server.publish("/topics/news", "two").await;
     assert_eq!(stream.data(1).await, ["two"]);
     // The log has gone on far beyond the range, and has been opened again.
     server.kill_and_restart().await;
-    let mut stream = server.resume("/topics/news", &lost).await;
+    let mut stream = server.resume("/topics/news", &in_burned).await;
     told(&mut stream, gap(json!(next))).await;
     assert_eq!(stream.data(1).await, ["two"]);
     told_once(&server, "/topics/news", &position, &["two"]).await;
@@ -341,4 +341,14 @@ async fn a_gap_of_a_topic_that_has_ended_is_followed_by_what_is_left_and_the_end
     stream.gap().await;
     let rest: Vec<String> = stream.rest().await.into_iter().map(|event| event.name).collect();
     assert_eq!(rest, ["message", "message", "stentor.end"]);
+}
+
+#[tokio::test]
+async fn a_reader_that_came_between_two_kills_has_lost_nothing() {
+    let mut server = Server::start().await;
+    server.publish("/topics/news", "one").await;
+    server.kill_and_restart().await;
+    let behind = server.subscribe("/topics/news").await.position().await;
+    server.kill_and_restart().await;
+    server.resume("/topics/news", &behind).await.position().await;
 }

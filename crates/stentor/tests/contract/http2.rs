@@ -170,10 +170,10 @@ async fn the_authority_must_be_ours_and_a_foreign_page_may_not_write() {
         let url = format!("http://{host}:{port}/health/live");
         assert_eq!(client.get(url).send().await.unwrap().status(), status, "{host}");
     }
-    let post = client.post(server.url("/topics/news")).header("Origin", "https://evil.example");
-    assert_eq!(post.body("x").send().await.unwrap().status(), 403);
-    let post = client.post(server.url("/topics/news")).header("Origin", "http://localhost:5173");
-    let answer = post.body("x").send().await.unwrap();
+    let request = client.post(server.url("/topics/news")).header("Origin", "https://evil.example");
+    assert_eq!(request.body("x").send().await.unwrap().status(), 403);
+    let request = client.post(server.url("/topics/news")).header("Origin", "http://localhost:5173");
+    let answer = request.body("x").send().await.unwrap();
     assert_eq!(answer.status(), 201);
     assert_eq!(answer.headers()["access-control-allow-origin"], "http://localhost:5173");
 }

@@ -81,7 +81,8 @@ impl Running {
                 stdout.read_to_end(&mut out),
                 stderr.read_to_string(&mut talk),
             );
-            (read.unwrap(), told.unwrap());
+            read.unwrap();
+            told.unwrap();
             let out = String::from_utf8(out).unwrap();
             Done { code: status.unwrap().code(), out, talk }
         });

@@ -13,7 +13,7 @@
 //! ```ignore
 //! stentor_hub::conformance_tests!(|| async {
 //!     let directory = tempfile::tempdir().unwrap();
-//!     (SqliteStorage::open(directory.path()).await.unwrap(), directory)
+//!     (SqliteStorage::open(directory.path()).unwrap(), directory)
 //! });
 //! ```
 //!

@@ -148,8 +148,17 @@ fn newest_offset(connection: &Connection) -> Result<Offset, Fault> {
 
 /// Notes that the offsets after `after` are given up. Ranges that touch become one.
 fn burn(connection: &Connection, after: Offset, through: Offset) -> Result<(), Fault> {
+    /// A program that is killed again and again without an append in between shall not leave a row
+    /// each time for ever: beyond so many, ranges that touch become one.
+    const RANGES_APART_MAX: i64 = 1_000;
     let (after, through) = (column::offset(after), column::offset(through));
-    if connection.execute("UPDATE burned SET last = ?2 WHERE last = ?1", [after, through])? == 0 {
+    // Kept apart otherwise: the end of a range is where readers stand who came before the next kill,
+    // and they have lost nothing by it.
+    let merged = connection.execute(
+        "UPDATE burned SET last = ?2 WHERE last = ?1 AND (SELECT count(*) FROM burned) >= ?3",
+        [after, through, RANGES_APART_MAX],
+    )?;
+    if merged == 0 {
         connection
             .execute("INSERT INTO burned (first, last) VALUES (?1 + 1, ?2)", [after, through])?;
     }
