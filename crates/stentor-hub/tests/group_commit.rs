@@ -13,7 +13,7 @@ fn news() -> TopicName {
     "news".parse().unwrap()
 }
 
-fn event(data: impl ToString) -> Publish {
+fn event(data: &(impl ToString + ?Sized)) -> Publish {
     Publish::event(news(), Event::new(data.to_string()))
 }
 
@@ -26,7 +26,7 @@ async fn publishes_that_come_during_an_append_share_the_next_one() {
         async move { hub.publish(event("first")).await }
     });
     gate.wait_for_append().await;
-    let mut rest = Box::pin(join_all((0..100).map(|number| hub.publish(event(number)))));
+    let mut rest = Box::pin(join_all((0..100).map(|number| hub.publish(event(&number)))));
     assert!((&mut rest).now_or_never().is_none(), "they wait for the log");
     gate.open();
     first.await.unwrap().unwrap();

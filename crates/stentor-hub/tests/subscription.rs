@@ -1,6 +1,7 @@
 //! What a reader sees: catch-up and live as one stream, gaps, ends.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a test that cannot go on shall panic"
 )]
