@@ -3,7 +3,12 @@
 
 use std::time::Duration;
 
+use super::keys::Keys;
+use super::log::VANISHED_MAX;
 use super::*;
+use crate::cursor::Cursor;
+use crate::publish::{Key, KeyContent};
+use crate::record::{Attributes, Body};
 use crate::storage::conformance::Log as Tested;
 use crate::storage::conformance::log::{
     appended, at, end_entry, entry, event, name, said, topic_names,

@@ -1,0 +1,386 @@
+//! What a log in memory holds, and how it changes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound::{Included, Unbounded};
+use std::sync::Arc;
+
+use super::keys::Keys;
+use crate::cursor::{Cursor, Epoch, Offset};
+use crate::filter::Filters;
+use crate::publish::{Entry, Publish};
+use crate::record::{Attributes, Body, Record};
+use crate::storage::{
+    Outcome, Page, ReadRequest, Removed, Ring, Seek, Sought, StorageError, TopicInfo, TopicState,
+    TopicsQuery,
+};
+use crate::timestamp::Timestamp;
+use crate::topic::TopicName;
+
+/// Topics that hold nothing any more but whose `removed_through` is still known exactly. The
+/// oldest beyond these fold into one floor.
+pub(super) const VANISHED_MAX: usize = 10_000;
+
+pub(super) struct Log {
+    epoch: Epoch,
+    bytes_max: usize,
+    pub(super) ring: Ring,
+    /// What the change under way appended, for the feed.
+    pub(super) appended: Vec<Arc<Record>>,
+    pub(super) tail: Offset,
+    time: Timestamp,
+    topics: BTreeMap<TopicName, Topic>,
+    /// Vanished topics, longest vanished first; some of these may live again.
+    vanished: VecDeque<TopicName>,
+    /// The removals of topics that are no longer known by name, folded into one.
+    floor: Removal,
+    removals: u64,
+    pub(super) keys: Keys,
+}
+
+#[derive(Default)]
+struct Topic {
+    events: u64,
+    bytes: u64,
+    end: Option<Arc<Record>>,
+    removed: Removal,
+}
+
+/// What a topic lost last.
+#[derive(Clone, Copy, Default)]
+struct Removal {
+    through: Offset,
+    by_delete: bool,
+    /// The log's count of removals with this one.
+    count: u64,
+}
+
+impl Removal {
+    /// Whether a reader lost something by it and was not told.
+    fn is_news(self, after: Offset, told: u64) -> bool {
+        self.through > after && self.count > told
+    }
+}
+
+impl Topic {
+    fn is_deleted(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| *end.body() == Body::Deleted)
+    }
+}
+
+impl Log {
+    pub(super) fn new(epoch: Epoch, bytes_max: usize) -> Log {
+        Log {
+            epoch,
+            bytes_max,
+            ring: Ring::default(),
+            appended: Vec::new(),
+            tail: Offset::ZERO,
+            time: Timestamp::default(),
+            topics: BTreeMap::new(),
+            vanished: VecDeque::new(),
+            floor: Removal::default(),
+            removals: 0,
+            keys: Keys::default(),
+        }
+    }
+
+    pub(super) fn publish(&mut self, publish: Publish, time: Timestamp) -> Outcome {
+        if let Some(key) = &publish.key
+            && let Some(outcome) = self.keys.check(key, time)
+        {
+            return outcome;
+        }
+        // The hub lets through neither a deletion nor nothing at all.
+        if publish.entries.iter().any(|entry| entry.body == Body::Deleted) {
+            return Outcome::Differs;
+        }
+        if let Some((topic, end)) = self.ended(&publish.entries) {
+            return Outcome::Ended { topic, end };
+        }
+        let mut ids = publish.entries.into_iter().map(|entry| self.append(entry, time));
+        let Some(first) = ids.next() else { return Outcome::Differs };
+        let last = ids.last().unwrap_or(first);
+        if let Some(key) = &publish.key {
+            self.keys.store(key, first, last, time);
+        }
+        Outcome::Appended { first, last }
+    }
+
+    /// The first entry whose topic has ended, be it by an entry before it.
+    fn ended(&self, entries: &[Entry]) -> Option<(TopicName, Cursor)> {
+        entries.iter().enumerate().find_map(|(at, entry)| {
+            let topic = self.topics.get(&entry.topic);
+            let end =
+                topic.filter(|topic| !topic.is_deleted()).and_then(|topic| topic.end.as_ref());
+            let within = entries.iter().take(at).any(|earlier| {
+                earlier.topic == entry.topic && matches!(earlier.body, Body::End { .. })
+            });
+            match end {
+                Some(end) => Some((entry.topic.clone(), end.cursor())),
+                None if within => {
+                    Some((entry.topic.clone(), Cursor::position(self.epoch, self.tail)))
+                }
+                None => None,
+            }
+        })
+    }
+
+    fn append(&mut self, entry: Entry, time: Timestamp) -> Cursor {
+        let Entry { topic: name, body, attributes } = entry;
+        self.begin_anew(&name);
+        let record = self.record(name, body, attributes, time);
+        let id = record.cursor();
+        self.ring.push(Arc::clone(&record));
+        self.appended.push(record);
+        while self.ring.bytes() > self.bytes_max && self.tail_is_not_first() {
+            self.pop();
+        }
+        id
+    }
+
+    /// Makes the next record and counts it in its topic.
+    fn record(
+        &mut self,
+        name: TopicName,
+        body: Body,
+        attributes: Attributes,
+        time: Timestamp,
+    ) -> Arc<Record> {
+        self.tail = self.tail.next();
+        self.time = self.time.max(time);
+        let record =
+            Arc::new(Record::new(self.epoch, self.tail, self.time, name, body, attributes));
+        let topic = self.topics.entry(record.topic().clone()).or_default();
+        if record.event().is_some() {
+            topic.events += 1;
+            topic.bytes += record.body().bytes() as u64;
+        } else {
+            topic.end = Some(Arc::clone(&record));
+        }
+        record
+    }
+
+    /// A deleted topic that is written to again: its deletion is now a removal like any other.
+    fn begin_anew(&mut self, name: &TopicName) {
+        let Some(topic) = self.topics.get_mut(name) else {
+            // Nothing is known of the name, so it may be one that was folded into the floor.
+            if self.floor.through > Offset::ZERO {
+                let removed = self.floor;
+                self.topics.insert(name.clone(), Topic { removed, ..Topic::default() });
+            }
+            return;
+        };
+        if !topic.is_deleted() {
+            return;
+        }
+        if let Some(deletion) = topic.end.take() {
+            self.removals += 1;
+            let through = deletion.offset();
+            topic.removed = Removal { through, by_delete: true, count: self.removals };
+            self.ring.remove(name, through);
+        }
+    }
+
+    fn tail_is_not_first(&self) -> bool {
+        self.ring.first().is_some_and(|first| first.offset() < self.tail)
+    }
+
+    /// Lets the oldest record go.
+    fn pop(&mut self) {
+        if let Some(record) = self.ring.pop() {
+            self.note_removed(&record);
+        }
+    }
+
+    /// Counts a record that trim took out of the ring.
+    fn note_removed(&mut self, record: &Arc<Record>) {
+        self.removals += 1;
+        let Some(topic) = self.topics.get_mut(record.topic()) else { return };
+        topic.removed = Removal {
+            through: record.offset(),
+            by_delete: *record.body() == Body::Deleted,
+            count: self.removals,
+        };
+        if record.event().is_some() {
+            topic.events = topic.events.saturating_sub(1);
+            topic.bytes = topic.bytes.saturating_sub(record.body().bytes() as u64);
+        } else {
+            // An end is the last of its topic, so the whole topic is gone with it.
+            topic.end = None;
+        }
+        if topic.events == 0 && topic.end.is_none() {
+            self.vanish(record.topic().clone());
+        }
+    }
+
+    fn vanish(&mut self, name: TopicName) {
+        self.vanished.push_back(name);
+        while self.vanished.len() > VANISHED_MAX {
+            let Some(name) = self.vanished.pop_front() else { return };
+            if let Some(topic) = self.topics.get(&name)
+                && topic.events == 0
+                && topic.end.is_none()
+            {
+                self.floor = Removal {
+                    through: self.floor.through.max(topic.removed.through),
+                    by_delete: false,
+                    count: self.floor.count.max(topic.removed.count),
+                };
+                self.topics.remove(&name);
+            }
+        }
+    }
+
+    pub(super) fn trim(&mut self, name: &TopicName, through: Offset) {
+        let Some(topic) = self.topics.get(name) else { return };
+        if topic.is_deleted() {
+            return;
+        }
+        // The end is the last of its topic, so it goes only when all before it does.
+        for record in self.ring.remove(name, through) {
+            self.note_removed(&record);
+        }
+    }
+
+    pub(super) fn delete(&mut self, name: &TopicName, time: Timestamp) -> Option<Offset> {
+        let topic = self.topics.get_mut(name)?;
+        if topic.is_deleted() || (topic.events == 0 && topic.end.is_none()) {
+            return None;
+        }
+        let removed = Removal { through: self.tail, by_delete: true, count: self.removals };
+        *topic = Topic { removed, ..Topic::default() };
+        self.ring.remove(name, self.tail);
+        let record = self.record(name.clone(), Body::Deleted, Attributes::default(), time);
+        self.ring.push(Arc::clone(&record));
+        self.appended.push(Arc::clone(&record));
+        Some(record.offset())
+    }
+
+    pub(super) fn read(&self, request: &ReadRequest) -> Page {
+        let until = request.until.min(self.tail);
+        let mut page = self.ring.read(&request.filters, request.after, until, request.budget);
+        page.removed = self.removed(&request.filters, request.after, request.told);
+        page
+    }
+
+    fn removed(&self, filters: &Filters, after: Offset, told: u64) -> Option<Removed> {
+        if told == self.removals {
+            return None;
+        }
+        let lost = |name: &TopicName, topic: &Topic| {
+            let lost = topic.removed.is_news(after, told) && !topic.is_deleted();
+            lost.then(|| (name.clone(), topic.removed.by_delete))
+        };
+        let mut topics: Vec<(TopicName, bool)> = if filters.globs().is_empty() {
+            let exact = filters.exact().iter();
+            exact
+                .filter_map(|name| self.topics.get(name).and_then(|topic| lost(name, topic)))
+                .collect()
+        } else {
+            let matching = self.topics.iter().filter(|(name, _)| filters.matches(name));
+            matching
+                .filter_map(|(name, topic)| lost(name, topic))
+                .take(Removed::TOPICS_MAX)
+                .collect()
+        };
+        // Names that are no longer known: rather a gap too many.
+        if self.floor.is_news(after, told) {
+            let unknown = filters.exact().iter().filter(|name| !self.topics.contains_key(*name));
+            topics.extend(unknown.map(|name| (name.clone(), false)));
+            if topics.is_empty() && !filters.globs().is_empty() {
+                return Some(Removed {
+                    deleted: false,
+                    topics: Vec::new(),
+                    removals: self.removals,
+                });
+            }
+        }
+        topics.truncate(Removed::TOPICS_MAX);
+        let deleted = topics.first()?.1;
+        let topics = topics.into_iter().map(|(name, _)| name).collect();
+        Some(Removed { deleted, topics, removals: self.removals })
+    }
+
+    pub(super) fn seek(&self, filters: &Filters, seek: Seek) -> Sought {
+        let after = match seek {
+            Seek::Earliest => Offset::ZERO,
+            Seek::Newest { count, before } => self.before_newest(filters, count, before),
+            Seek::Since(time) => {
+                let first = self.ring.partition(|record| record.time() < time);
+                first.map_or(self.tail, |record| record.offset().previous())
+            }
+        };
+        Sought { after, tail: self.tail, removals: self.removals }
+    }
+
+    fn before_newest(&self, filters: &Filters, count: usize, before: Offset) -> Offset {
+        let end = self.tail.min(before.previous());
+        let mut offsets: Vec<Offset> =
+            self.ring.matching(filters).flat_map(|name| self.newest(name, count, end)).collect();
+        offsets.sort_unstable_by(|a, b| b.cmp(a));
+        offsets.truncate(count);
+        offsets.last().map_or(end, |oldest| oldest.previous())
+    }
+
+    /// The newest events of a topic, newest first.
+    fn newest(
+        &self,
+        name: &TopicName,
+        count: usize,
+        until: Offset,
+    ) -> impl Iterator<Item = Offset> {
+        let events = self.ring.of_topic(name).rev().filter(|record| record.event().is_some());
+        events.map(|record| record.offset()).skip_while(move |offset| *offset > until).take(count)
+    }
+
+    pub(super) fn newest_each(
+        &self,
+        filters: &Filters,
+        count: usize,
+        until: Offset,
+        limit: usize,
+    ) -> Result<Vec<Offset>, StorageError> {
+        let mut offsets = Vec::new();
+        for name in self.ring.matching(filters) {
+            offsets.extend(self.newest(name, count, until));
+            if offsets.len() > limit {
+                return Err(StorageError::TooMany { limit });
+            }
+        }
+        offsets.sort_unstable();
+        Ok(offsets)
+    }
+
+    pub(super) fn state(&self, name: &TopicName) -> TopicState {
+        match self.topics.get(name) {
+            Some(topic) => TopicState {
+                events: topic.events,
+                bytes: topic.bytes,
+                end: topic.end.clone(),
+                removed_through: topic.removed.through,
+            },
+            None => TopicState { removed_through: self.floor.through, ..TopicState::default() },
+        }
+    }
+
+    pub(super) fn list(&self, query: &TopicsQuery) -> Vec<TopicInfo> {
+        let after = query.after.as_deref().unwrap_or_default();
+        let from = query.prefix.as_str().max(after);
+        self.topics
+            .range::<str, _>((Included(from), Unbounded))
+            .take_while(|(name, _)| name.as_str().starts_with(&query.prefix))
+            .filter(|(name, topic)| {
+                name.as_str() > after
+                    && (topic.events > 0 || topic.end.is_some())
+                    && !topic.is_deleted()
+            })
+            .take(query.limit)
+            .map(|(name, topic)| TopicInfo {
+                topic: name.clone(),
+                events: topic.events,
+                bytes: topic.bytes,
+                ended: topic.end.is_some(),
+            })
+            .collect()
+    }
+}
