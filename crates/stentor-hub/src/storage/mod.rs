@@ -19,7 +19,7 @@ use futures_core::future::BoxFuture;
 pub use self::memory::MemoryStorage;
 pub(crate) use self::ring::Ring;
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::{SqliteOpenError, SqliteStorage};
+pub use self::sqlite::{Durability, SqliteOpenError, SqliteOptions, SqliteStorage};
 use crate::cursor::{Cursor, Epoch, Offset};
 
 use crate::filter::Filters;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use stentor_hub::Hub;
-use stentor_hub::storage::SqliteStorage;
+use stentor_hub::storage::{self, SqliteOptions, SqliteStorage};
 use stentor_server::Stentor;
 
 use crate::running::{ListenArgs, run as run_server};
@@ -27,15 +27,40 @@ pub(crate) struct ServeArgs {
     #[arg(long, conflicts_with = "data")]
     memory: bool,
 
+    /// What an event that was acknowledged survives: `fsync`, also the loss of power, or `os`, the end of
+    /// the program but not of the system.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t, env = "STENTOR_DURABILITY")]
+    #[arg(hide_possible_values = true, conflicts_with = "memory")]
+    durability: Durability,
+
     #[command(flatten)]
     access: ListenArgs,
+}
+
+/// See [`storage::Durability`].
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Durability {
+    #[default]
+    Fsync,
+    Os,
+}
+
+impl From<Durability> for storage::Durability {
+    fn from(durability: Durability) -> storage::Durability {
+        match durability {
+            Durability::Fsync => storage::Durability::Fsync,
+            Durability::Os => storage::Durability::Os,
+        }
+    }
 }
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let hub = if args.memory {
         Hub::memory()
     } else {
-        let storage = SqliteStorage::open(&args.data)
+        let options =
+            SqliteOptions { durability: args.durability.into(), ..SqliteOptions::default() };
+        let storage = SqliteStorage::open_with(&args.data, options)
             .with_context(|| format!("the log in {} cannot be opened", args.data.display()))?;
         Hub::new(storage)
     };

@@ -1,8 +1,13 @@
 //! The bounds of everything.
 
+use super::options::{Durability, SqliteOptions};
+
 /// How much a log keeps, and how much it does at a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
+    /// What the user chose.
+    pub(super) durability: Durability,
+    pub(super) bytes_max: Option<u64>,
     /// How many offsets are reserved at a time.
     pub(super) reserve: u64,
     /// How many records one trim takes at a time; a longer one goes in steps.
@@ -20,7 +25,16 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
+        Limits::new(SqliteOptions::default())
+    }
+}
+
+impl Limits {
+    pub(super) fn new(options: SqliteOptions) -> Limits {
+        let SqliteOptions { durability, bytes_max } = options;
         Limits {
+            durability,
+            bytes_max,
             reserve: 65_536,
             trim_rows: 20_000,
             slice_rows: 500,

@@ -32,6 +32,7 @@ mod lock;
 mod merge;
 mod names;
 mod open;
+mod options;
 mod queue;
 mod read;
 mod removed;
@@ -57,6 +58,7 @@ use tokio::sync::watch;
 pub use self::error::SqliteOpenError;
 use self::fault::Fault;
 use self::limits::Limits;
+pub use self::options::{Durability, SqliteOptions};
 use self::queue::Queue;
 use self::shared::Shared;
 use self::view::{Reader, View};
@@ -100,7 +102,15 @@ pub struct SqliteStorage {
 impl SqliteStorage {
     /// Opens the log in a directory, or begins one there. Blocks; call it before serving.
     pub fn open(dir: impl AsRef<Path>) -> Result<SqliteStorage, SqliteOpenError> {
-        SqliteStorage::open_with(dir.as_ref(), Limits::default())
+        SqliteStorage::open_with(dir, SqliteOptions::default())
+    }
+
+    /// The same, kept in another way than the usual one.
+    pub fn open_with(
+        dir: impl AsRef<Path>,
+        options: SqliteOptions,
+    ) -> Result<SqliteStorage, SqliteOpenError> {
+        SqliteStorage::open_within(dir.as_ref(), Limits::new(options))
     }
 
     fn view<T: Send + 'static>(

@@ -29,7 +29,10 @@ const READS_MAX: usize = 64;
 const CHANGES_MAX: usize = 16;
 
 impl SqliteStorage {
-    pub(super) fn open_with(dir: &Path, limits: Limits) -> Result<SqliteStorage, SqliteOpenError> {
+    pub(super) fn open_within(
+        dir: &Path,
+        limits: Limits,
+    ) -> Result<SqliteStorage, SqliteOpenError> {
         create_dir(dir).map_err(|source| SqliteOpenError::Io { path: dir.to_owned(), source })?;
         let lock = Lock::take(dir)?;
         let mut ballast = Ballast::find(dir);
@@ -78,6 +81,8 @@ fn open_log(dir: &Path, limits: Limits) -> Result<(Connection, Opened), SqliteOp
         connection.pragma_update(None, "max_page_count", pages).map_err(Fault::Sqlite)?;
     }
     let opened = Ledger::open(&mut connection, limits.reserve)?;
+    // What was written until here is on the disk in any case.
+    schema::set_durability(&connection, limits.durability).map_err(Fault::Sqlite)?;
     Ok((connection, opened))
 }
 

@@ -7,12 +7,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::SqliteOpenError;
 use super::fault::Fault;
+use super::options::Durability;
 use crate::cursor::Epoch;
 
 /// The name of the database within the log's directory.
 pub(super) const FILE: &str = "log.db";
 /// The version of the format that is written here. Older ones are migrated, newer ones refused.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// What tells a log from other databases: `Sten` in ASCII.
 const APPLICATION_ID: i64 = 0x5374_656e;
 
@@ -21,6 +22,8 @@ const APPLICATION_ID: i64 = 0x5374_656e;
 /// - `topic_records` is the index by topic, a relation of its own, so that a record can have several
 ///   topics. It also has what trim and the bounds of a page need, so that they need no records.
 /// - `keys` are the idempotency keys; a batch over several topics has the scope ''.
+/// - `upload_parts` are the running hashes of streamed uploads under a key, by the upload's first offset.
+/// - `leases` are the topics that end if nobody publishes to them for so many seconds.
 /// - `burned` are the offsets given up after unclean stops.
 const SCHEMA: &str = "
 CREATE TABLE log (
@@ -89,17 +92,29 @@ CREATE INDEX keys_expires ON keys (expires);
 CREATE TABLE burned (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 ";
 
+/// What makes the next version of each: version 2 of version 1 at the first place, and so on. A new log
+/// is made of the first version in the same way, so there is only one way to each version.
+const MIGRATIONS: [&str; 1] = ["
+CREATE TABLE upload_parts (
+    upload INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    hash INTEGER NOT NULL,
+    PRIMARY KEY (upload, part)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE leases (topic TEXT PRIMARY KEY, seconds INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+"];
+
 /// The one connection that writes. Creates the log if there is none.
 pub(super) fn open_writer(dir: &Path) -> Result<Connection, SqliteOpenError> {
     let path = dir.join(FILE);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut connection = connect(&path, flags).map_err(|error| refused(&path, error))?;
-    let is_new = is_new(&connection, &path)?;
+    let found = version(&connection, &path)?;
     if !make_durable(&connection).map_err(Fault::Sqlite)? {
         return Err(SqliteOpenError::NoWal { dir: dir.to_owned() });
     }
-    if is_new {
-        create(&mut connection).map_err(Fault::Sqlite)?;
+    if found != Some(VERSION) {
+        migrate(&mut connection, found).map_err(Fault::Sqlite)?;
     }
     Ok(connection)
 }
@@ -140,7 +155,7 @@ fn make_durable(connection: &Connection) -> rusqlite::Result<bool> {
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     // A commit is on the disk when it returns, also where a plain fsync is not enough for that.
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    set_durability(connection, Durability::Fsync)?;
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
@@ -149,8 +164,22 @@ fn make_durable(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(mode == "wal")
 }
 
-/// Whether nothing has been written yet. Changes nothing in the file, for it may be somebody else's.
-fn is_new(connection: &Connection, path: &Path) -> Result<bool, SqliteOpenError> {
+/// Sets whether a commit waits for the disk. Not within a transaction.
+pub(super) fn set_durability(
+    connection: &Connection,
+    durability: Durability,
+) -> rusqlite::Result<()> {
+    let synchronous = match durability {
+        Durability::Fsync => "FULL",
+        // Checkpoints still sync in the right order, so the file is whole at any time.
+        Durability::Os => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)
+}
+
+/// The version of the log, `None` where nothing has been written yet. Changes nothing in the file, for
+/// it may be somebody else's.
+fn version(connection: &Connection, path: &Path) -> Result<Option<i64>, SqliteOpenError> {
     let number = |sql| {
         let number = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         number.map_err(|error| refused(path, error))
@@ -159,9 +188,8 @@ fn is_new(connection: &Connection, path: &Path) -> Result<bool, SqliteOpenError>
     let version = number("PRAGMA user_version")?;
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     match (application, version) {
-        (0, 0) if tables == 0 => Ok(true),
-        // A migration from an older version will be an arm of its own here.
-        (APPLICATION_ID, VERSION) => Ok(false),
+        (0, 0) if tables == 0 => Ok(None),
+        (APPLICATION_ID, 1..=VERSION) => Ok(Some(version)),
         (APPLICATION_ID, found) if found > VERSION => {
             Err(SqliteOpenError::Newer { found, known: VERSION })
         }
@@ -176,16 +204,34 @@ fn refused(path: &Path, error: rusqlite::Error) -> SqliteOpenError {
     }
 }
 
-/// Begins a new history.
-fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Brings a log to the version that is written here, all at once or not at all; without one it begins
+/// a new history.
+fn migrate(connection: &mut Connection, found: Option<i64>) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    transaction.execute_batch(SCHEMA)?;
-    // Fifty bits, so the number is never negative.
-    transaction.execute(
-        "INSERT INTO log (id, epoch) VALUES (1, ?1)",
-        [Epoch::random().get().cast_signed()],
-    )?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    if found.is_none() {
+        transaction.execute_batch(SCHEMA)?;
+        // Fifty bits, so the number is never negative.
+        transaction.execute(
+            "INSERT INTO log (id, epoch) VALUES (1, ?1)",
+            [Epoch::random().get().cast_signed()],
+        )?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    let done = found.map_or(0, |version| usize::try_from(version - 1).unwrap_or_default());
+    for migration in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(migration)?;
+    }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
+}
+
+/// Makes a log of the first version, as the first release did.
+#[cfg(test)]
+pub(super) fn create_first_version(dir: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open(dir.join(FILE))?;
+    make_durable(&connection)?;
+    connection.execute_batch(SCHEMA)?;
+    connection.execute("INSERT INTO log (id, epoch) VALUES (1, 7)", [])?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", 1)
 }

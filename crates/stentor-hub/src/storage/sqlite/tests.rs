@@ -29,7 +29,7 @@ mod in_small_steps {
     crate::conformance_tests!(|| async {
         let directory = tempfile::tempdir().unwrap();
         let limits = Limits { reserve: 2, trim_rows: 1, slice_rows: 1, ..Limits::default() };
-        (SqliteStorage::open_with(directory.path(), limits).unwrap(), directory)
+        (SqliteStorage::open_within(directory.path(), limits).unwrap(), directory)
     });
 }
 
@@ -59,7 +59,7 @@ impl Kept {
     }
 
     fn open(&self) -> Open {
-        let storage = Arc::new(SqliteStorage::open_with(self.path(), self.limits).unwrap());
+        let storage = Arc::new(SqliteStorage::open_within(self.path(), self.limits).unwrap());
         let log = Log::of(Arc::clone(&storage) as Arc<dyn crate::storage::Storage>);
         Open { log, storage }
     }

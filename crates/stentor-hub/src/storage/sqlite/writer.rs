@@ -15,7 +15,9 @@ use super::clock::Clock;
 use super::fault::Fault;
 use super::ledger::Ledger;
 use super::limits::Limits;
+use super::options::Durability;
 use super::queue::Job;
+use super::schema;
 use super::shared::Shared;
 use crate::cursor::Offset;
 use crate::publish::Publish;
@@ -153,10 +155,25 @@ impl Writer {
         let answer = work(&mut change)?;
         let Changed { ledger, records, unswept } = change.finish()?;
         transaction.commit()?;
+        if ledger.reserved_through != self.ledger.reserved_through {
+            self.sync_reservation()?;
+        }
         self.ledger = ledger;
         self.chores.committed(unswept);
         self.shared.publish(records, ledger.tail, ledger.removals);
         Ok(answer)
+    }
+
+    /// Has the disk know which offsets may be given out before the first of them is: without that, an
+    /// offset could stand for two records, one before a power failure and one after it.
+    fn sync_reservation(&mut self) -> Result<(), Fault> {
+        if self.limits.durability == Durability::Os {
+            schema::set_durability(&self.connection, Durability::Fsync)?;
+            // A commit that syncs brings all commits before it to the disk.
+            self.connection.execute("UPDATE log SET reserved_through = reserved_through", [])?;
+            schema::set_durability(&self.connection, Durability::Os)?;
+        }
+        Ok(())
     }
 
     /// Decides what a fault means, and makes room if it means that there is none.
@@ -213,9 +230,9 @@ impl Writer {
         if self.shared.refuse_if_failed().is_err() {
             return;
         }
-        let closed = self
-            .ledger
-            .store_clean(&self.connection)
+        let closed = schema::set_durability(&self.connection, Durability::Fsync)
+            .map_err(Fault::from)
+            .and_then(|()| self.ledger.store_clean(&self.connection))
             .and_then(|()| self.checkpoint(Checkpoint::Truncate).map(drop))
             .and_then(|()| self.connection.close().map_err(|(_, error)| error.into()));
         if let Err(fault) = closed {

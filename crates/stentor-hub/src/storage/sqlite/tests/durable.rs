@@ -238,9 +238,9 @@ async fn a_log_of_a_newer_version_is_refused_and_left_as_it_is() {
     drop(kept.open());
     kept.database().pragma_update(None, "user_version", 7).unwrap();
     let error = kept.refused();
-    assert!(matches!(error, SqliteOpenError::Newer { found: 7, known: 1 }), "{error}");
+    assert!(matches!(error, SqliteOpenError::Newer { found: 7, known: 2 }), "{error}");
     assert!(error.to_string().contains("use the newer version"), "{error}");
-    kept.database().pragma_update(None, "user_version", 1).unwrap();
+    kept.database().pragma_update(None, "user_version", 2).unwrap();
     kept.open();
 }
 
@@ -320,4 +320,22 @@ fn the_feed_has_a_record_before_readers_can_see_it() {
         (Offset::new(1), Offset::ZERO, Offset::ZERO, vec![], vec![])
     );
     assert_eq!(storage.bounds().tail, Offset::new(1));
+}
+
+#[tokio::test]
+async fn a_log_of_the_first_version_is_brought_to_this_one_and_keeps_what_it_holds() {
+    let kept = Kept::new();
+    schema::create_first_version(kept.path()).unwrap();
+    let insert = "INSERT INTO topics VALUES (1, 'news', 1, 5, 1, NULL, NULL, 0, 0, 0, 0, NULL);
+                  INSERT INTO records VALUES (1, 1, 0, 9, NULL, NULL, NULL, NULL, NULL, 'hello');
+                  INSERT INTO topic_records VALUES (1, 1, 0, 5);
+                  UPDATE log SET tail = 1, time = 9;";
+    kept.database().execute_batch(insert).unwrap();
+    let open = kept.open();
+    assert_eq!(said(&open.log.all("news").await), ["news: hello"]);
+    assert_eq!(open.storage.epoch().get(), 7);
+    open.log.event("news", "again").await;
+    open.storage.close().await;
+    let open = kept.open();
+    assert_eq!(said(&open.log.all("news").await), ["news: hello", "news: again"]);
 }
