@@ -24,6 +24,7 @@ mod chores;
 mod clock;
 mod column;
 mod error;
+mod excess;
 mod fault;
 mod key;
 mod ledger;
@@ -64,8 +65,8 @@ use self::shared::Shared;
 use self::view::{Reader, View};
 use self::writer::Writer;
 use super::{
-    Bounds, Feed, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, StorageError,
-    TopicInfo, TopicState, TopicsQuery, Upload,
+    Bounds, Feed, Keep, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, StorageError,
+    TopicInfo, TopicState, TopicsQuery, Trimmed, Upload,
 };
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
@@ -197,6 +198,14 @@ impl Storage for SqliteStorage {
         self.view(move |view| view.list(&query))
     }
 
+    fn excess(
+        &self,
+        topic: TopicName,
+        keep: Keep,
+    ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
+        self.view(move |view| view.excess(&topic, keep))
+    }
+
     fn trim(&self, topic: TopicName, through: Offset) -> BoxFuture<'_, Result<(), StorageError>> {
         async move {
             // In steps, so that appends get their turn in between.
@@ -208,6 +217,10 @@ impl Storage for SqliteStorage {
             }
         }
         .boxed()
+    }
+
+    fn trimmed(&self) -> Trimmed {
+        self.shared.trimmed()
     }
 
     fn delete(

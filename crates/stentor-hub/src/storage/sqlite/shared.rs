@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::ledger::Opened;
 use crate::cursor::{Epoch, Offset};
 use crate::record::Record;
-use crate::storage::{Bounds, Feed, StorageError};
+use crate::storage::{Bounds, Feed, StorageError, Trimmed};
 
 /// The published part of a log: what readers may rely on.
 pub(super) struct Shared {
@@ -15,6 +15,8 @@ pub(super) struct Shared {
     burned: Vec<(Offset, Offset)>,
     tail: AtomicU64,
     removals: AtomicU64,
+    trimmed_events: AtomicU64,
+    trimmed_bytes: AtomicU64,
     feed: OnceLock<Feed>,
     failed: OnceLock<String>,
 }
@@ -26,6 +28,8 @@ impl Shared {
             burned: opened.burned.clone(),
             tail: AtomicU64::new(opened.ledger.tail.get()),
             removals: AtomicU64::new(opened.ledger.removals),
+            trimmed_events: AtomicU64::new(0),
+            trimmed_bytes: AtomicU64::new(0),
             feed: OnceLock::new(),
             failed: OnceLock::new(),
         }
@@ -43,6 +47,20 @@ impl Shared {
     /// At least so many removals are committed.
     pub(super) fn removals(&self) -> u64 {
         self.removals.load(Ordering::Acquire)
+    }
+
+    /// What was trimmed since the log was opened.
+    pub(super) fn trimmed(&self) -> Trimmed {
+        Trimmed {
+            events: self.trimmed_events.load(Ordering::Relaxed),
+            bytes: self.trimmed_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts what a commit trimmed.
+    pub(super) fn count_trimmed(&self, trimmed: Trimmed) {
+        self.trimmed_events.fetch_add(trimmed.events, Ordering::Relaxed);
+        self.trimmed_bytes.fetch_add(trimmed.bytes, Ordering::Relaxed);
     }
 
     /// Sets where committed records go. A second feed would be a mistake of the program; the first one

@@ -153,13 +153,14 @@ impl Writer {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut change = Change::new(&transaction, self.shared.epoch, self.ledger, &self.limits);
         let answer = work(&mut change)?;
-        let Changed { ledger, records, unswept } = change.finish()?;
+        let Changed { ledger, records, trimmed, unswept } = change.finish()?;
         transaction.commit()?;
         if ledger.reserved_through != self.ledger.reserved_through {
             self.sync_reservation()?;
         }
         self.ledger = ledger;
         self.chores.committed(unswept);
+        self.shared.count_trimmed(trimmed);
         self.shared.publish(records, ledger.tail, ledger.removals);
         Ok(answer)
     }
