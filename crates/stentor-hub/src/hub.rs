@@ -12,8 +12,11 @@ use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
 use crate::large::LargeRecords;
 use crate::publish::{Publish, PublishError, Published};
 use crate::record::Record;
+use crate::retention::{self, Retention};
 use crate::start::{Start, SubscribeError};
-use crate::storage::{MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery};
+use crate::storage::{
+    MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery, Trimmed,
+};
 use crate::subscription::Subscription;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
@@ -173,6 +176,21 @@ impl Hub {
         let deletion = self.0.storage.delete(topic.clone(), Timestamp::now()).await?;
         self.0.large.clear();
         Ok(deletion.is_some())
+    }
+
+    /// Holds topics to a retention, for ever: run it as a task beside serving. Readers of what it
+    /// trims are told a gap.
+    ///
+    /// Topics are looked at about once a second; where there are very many, less often, so that this
+    /// takes no more than a twentieth of the time. In between a topic may be beyond its limits.
+    pub async fn retain(&self, retention: Retention) {
+        retention::keep(&*self.0.storage, &retention).await;
+    }
+
+    /// How much trimming has removed since the log was opened, be it by a retention or because the log
+    /// was full.
+    pub fn trimmed(&self) -> Trimmed {
+        self.0.storage.trimmed()
     }
 
     /// The record at an offset, from memory if it is there.

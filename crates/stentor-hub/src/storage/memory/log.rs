@@ -11,8 +11,8 @@ use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
 use crate::storage::excess::Excess;
 use crate::storage::{
-    Keep, Outcome, Page, ReadRequest, Removed, Ring, Seek, Sought, StorageError, TopicInfo, TopicState,
-    TopicsQuery, Trimmed,
+    Keep, Outcome, Page, ReadRequest, Removed, Ring, Seek, Sought, StorageError, TopicInfo,
+    TopicState, TopicsQuery, Trimmed,
 };
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;

@@ -35,8 +35,7 @@ impl View<'_> {
             column::number(ROWS_MAX),
         ])?;
         while let Some(row) = rows.next()? {
-            let read =
-                || Ok((row.offset(0)?, row.get::<_, i64>(1)?, row.number(2)?, row.time(3)?));
+            let read = || Ok((row.offset(0)?, row.get::<_, i64>(1)?, row.number(2)?, row.time(3)?));
             let (offset, kind, bytes, time) = read().map_err(|error| {
                 Fault::at(format_args!("the index of the topic {:?}", name.as_str()), error)
             })?;
