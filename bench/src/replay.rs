@@ -1,11 +1,12 @@
 //! What a full replay takes from the server, from publishers and from other readers.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::sleep;
 
 use crate::fill::fill;
@@ -99,9 +100,8 @@ async fn once(server: &Rc<Server>, args: &Args) -> anyhow::Result<Seen> {
     let begun = Instant::now();
     let watch = tokio::task::spawn_local(watch(Rc::clone(server), Rc::clone(&highest)));
     let replays = async {
-        let readers: Vec<_> = (0..args.readers)
-            .map(|_| tokio::task::spawn_local(replay(Rc::clone(server), args.events)))
-            .collect();
+        let readers: Vec<_> =
+            (0..args.readers).map(|_| replay(server.address, args.events)).collect();
         for reader in readers {
             reader.await??;
         }
@@ -109,6 +109,8 @@ async fn once(server: &Rc<Server>, args: &Args) -> anyhow::Result<Seen> {
     };
     let (during, seconds) = beside(server, replays).await?;
     watch.abort();
+    // Until it is gone it holds the server, and the next one wants the log.
+    let _ = watch.await;
     Ok(Seen {
         events_per_second: args.events as f64 * args.readers as f64 / seconds,
         growth: highest.get() - before,
@@ -125,9 +127,17 @@ async fn watch(server: Rc<Server>, highest: Rc<Cell<u64>>) -> anyhow::Result<()>
     }
 }
 
+/// Replays on a thread of its own, so that the load does not hold itself up.
+fn replay(address: SocketAddr, events: u64) -> JoinHandle<anyhow::Result<()>> {
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(read_all(address, events))
+    })
+}
+
 /// Reads all of the history, each event once and in order.
-async fn replay(server: Rc<Server>, events: u64) -> anyhow::Result<()> {
-    let mut reader = Reader::open(server.address, "/topics/history?from=earliest", None).await?;
+async fn read_all(address: SocketAddr, events: u64) -> anyhow::Result<()> {
+    let mut reader = Reader::open(address, "/topics/history?from=earliest", None).await?;
     let (mut next, mut wrong) = (0, None);
     while next < events {
         let goes_on = reader.read(|data| {
