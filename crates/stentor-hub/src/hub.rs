@@ -205,6 +205,12 @@ impl Hub {
         Ok(record)
     }
 
+    /// How many times publishes were brought to the log so far. Publishes that come at the same time
+    /// go together, so there are at most as many of these as of publishes.
+    pub fn commits(&self) -> u64 {
+        self.0.committer.commits()
+    }
+
     /// The identity of this history of the log.
     pub fn epoch(&self) -> Epoch {
         self.0.storage.epoch()
