@@ -234,6 +234,10 @@ impl Storage for SqliteStorage {
         self.view(move |view| view.by_publisher_id(&topic, &publisher_id))
     }
 
+    fn failed(&self) -> BoxFuture<'_, StorageError> {
+        self.shared.failed().boxed()
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         async move {
             self.take_no_more();

@@ -9,6 +9,7 @@ mod content;
 mod cuts;
 mod disk;
 mod examine;
+mod failing;
 mod journal;
 mod ledger;
 mod machine;
