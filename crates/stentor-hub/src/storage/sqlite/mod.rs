@@ -27,6 +27,7 @@ mod error;
 mod fault;
 mod key;
 mod ledger;
+mod leftover;
 mod limits;
 mod lock;
 mod merge;

@@ -12,6 +12,8 @@ use crate::cursor::Epoch;
 
 /// The name of the database within the log's directory.
 pub(super) const FILE: &str = "log.db";
+/// The name of its write-ahead log.
+pub(super) const WAL_FILE: &str = "log.db-wal";
 /// The version of the format that is written here. Older ones are migrated, newer ones refused.
 const VERSION: i64 = 2;
 /// What tells a log from other databases: `Sten` in ASCII.

@@ -182,3 +182,23 @@ async fn a_full_disk_refuses_events_while_reads_and_deletes_go_on_and_takes_them
     assert_eq!(stream.data(2).await, ["before", "after"]);
     assert_eq!(machine.stop().await, Some(0));
 }
+
+/// The system forgets what it could not sync but still shows it to whoever reads the file. What is told to
+/// be durable after a restart must not stand on that.
+#[tokio::test]
+async fn after_a_failed_sync_and_a_restart_the_log_survives_a_loss_of_power() {
+    let shim = Shim::new();
+    let machine = Machine::under(&shim, &[]).await;
+    assert_eq!(machine.post("/topics/a", "before").await.status, 201);
+    shim.breaks(Rule::fail_sync("-wal").once().forgetting());
+    machine.post("/topics/a", "x".repeat(20_000)).await.problem(503, "storage");
+    failed(machine, "in a sync").await;
+
+    let machine = Machine::under(&shim, &[]).await;
+    let visible = machine.history("a").await;
+    assert_eq!(machine.post("/topics/a", "after").await.status, 201);
+    let root = shim.after_a_power_failure();
+    machine.kill().await;
+    let machine = Machine::on(root.path(), &[]).await.unwrap();
+    assert_eq!(machine.history("a").await, [&visible[..], &["after".to_owned()]].concat());
+}

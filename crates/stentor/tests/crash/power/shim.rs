@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use fastrand::Rng;
 use tempfile::TempDir;
 
+use super::content::Left;
+use super::disk::Disk;
 use super::journal::{self, Entry};
 
 /// A directory whose changes are noted, and that can be made to fail.
@@ -105,6 +108,15 @@ impl Shim {
     /// What was noted from this place on.
     pub fn entries(&self, from: u64) -> Vec<Entry> {
         journal::read(&self.journal(), from)
+    }
+
+    /// What is left if the power fails now, and nothing survives that was not synced.
+    pub fn after_a_power_failure(&self) -> TempDir {
+        let mut disk = Disk::default();
+        self.entries(0).iter().for_each(|entry| disk.apply(&entry.change));
+        let root = tempfile::tempdir().unwrap();
+        disk.leave(Left::Synced, &mut Rng::new(), root.path());
+        root
     }
 
     /// The environment of a process whose calls are to be watched.
