@@ -1,7 +1,9 @@
 //! The hub: topics to publish to and to subscribe to.
 
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future;
 use stentor_sse::Event;
 
 use crate::commit::Committer;
@@ -224,7 +226,8 @@ impl Hub {
     /// Waits until the log has failed for good (a failed sync, a corrupt page), and says how. A
     /// server should then stop: what is on the disk can no longer be vouched for.
     pub async fn failed(&self) -> StorageError {
-        self.0.committer.failed().await
+        let (committer, storage) = (pin!(self.0.committer.failed()), self.0.storage.failed());
+        future::select(committer, storage).await.factor_first().0
     }
 
     /// Finishes what is under way and closes the log, so that it can be opened again. Publishing and

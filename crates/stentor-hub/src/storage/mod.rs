@@ -16,6 +16,7 @@ mod sqlite;
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
+use futures_util::future::FutureExt;
 
 pub use self::memory::MemoryStorage;
 pub(crate) use self::ring::Ring;
@@ -152,6 +153,12 @@ pub trait Storage: Send + Sync + 'static {
         topic: TopicName,
         publisher_id: String,
     ) -> BoxFuture<'_, Result<Option<Arc<Record>>, StorageError>>;
+
+    /// Waits until the storage has failed for good, whatever it was doing then, and says how. One that
+    /// fails in answers only waits for ever.
+    fn failed(&self) -> BoxFuture<'_, StorageError> {
+        std::future::pending().boxed()
+    }
 
     /// Finishes what is under way and lets go of files, so that the log can be opened again.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -28,6 +28,7 @@ mod excess;
 mod fault;
 mod key;
 mod ledger;
+mod leftover;
 mod limits;
 mod lock;
 mod merge;
@@ -245,6 +246,10 @@ impl Storage for SqliteStorage {
         publisher_id: String,
     ) -> BoxFuture<'_, Result<Option<Arc<Record>>, StorageError>> {
         self.view(move |view| view.by_publisher_id(&topic, &publisher_id))
+    }
+
+    fn failed(&self) -> BoxFuture<'_, StorageError> {
+        self.shared.failed().boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -14,6 +14,8 @@ use crate::cursor::Epoch;
 pub(super) const FILE: &str = "log.db";
 /// How long to wait for another program that looks into the file.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
+/// The name of its write-ahead log.
+pub(super) const WAL_FILE: &str = "log.db-wal";
 /// The version of the format that is written here. Older ones are migrated, newer ones refused.
 const VERSION: i64 = 2;
 /// What tells a log from other databases: `Sten` in ASCII.
