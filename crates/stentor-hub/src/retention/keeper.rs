@@ -43,11 +43,8 @@ async fn round(
     let mut query = TopicsQuery { limit: TOPICS_MAX, ..TopicsQuery::default() };
     loop {
         let topics = storage.topics(query.clone()).await?;
-        for info in &topics {
-            if let Some(keep) = overdue(retention, info, now) {
-                trim(storage, &info.topic, keep).await?;
-            }
-        }
+        let overdue = topics.iter().filter_map(|info| overdue(retention, info, now));
+        trim(storage, overdue.collect()).await?;
         match topics.last() {
             Some(last) if topics.len() == TOPICS_MAX => {
                 query.after = Some(last.topic.as_str().to_owned());
@@ -57,19 +54,32 @@ async fn round(
     }
 }
 
-/// What is to be kept of a topic, unless a glance tells that it is within its limits.
-fn overdue(retention: &Retention, info: &TopicInfo, now: Timestamp) -> Option<Keep> {
+/// A topic and what is to be kept of it, unless a glance tells that it is within its limits.
+fn overdue(retention: &Retention, info: &TopicInfo, now: Timestamp) -> Option<(TopicName, Keep)> {
     let limits = retention.limits(&info.topic)?;
     let over = limits.events.is_some_and(|most| info.events > most)
         || limits.bytes.is_some_and(|most| info.bytes > most)
         || limits.has_age(info.ended);
-    over.then(|| limits.at(now))
+    over.then(|| (info.topic.clone(), limits.at(now)))
 }
 
-/// Trims a topic, in as many steps as the storage makes of it.
-async fn trim(storage: &dyn Storage, topic: &TopicName, keep: Keep) -> Result<(), StorageError> {
-    while let Some(through) = storage.excess(topic.clone(), keep).await? {
-        storage.trim(topic.clone(), through).await?;
+/// Trims topics together, in as many steps as the storage makes of the longest.
+async fn trim(
+    storage: &dyn Storage,
+    mut topics: Vec<(TopicName, Keep)>,
+) -> Result<(), StorageError> {
+    while !topics.is_empty() {
+        let mut beyond = Vec::new();
+        let mut excess = Vec::new();
+        for (topic, keep) in topics {
+            if let Some(through) = storage.excess(topic.clone(), keep).await? {
+                excess.push((topic.clone(), through));
+                beyond.push((topic, keep));
+            }
+        }
+        storage.trim(excess).await?;
+        // What is left of these may still be too much.
+        topics = beyond;
     }
     Ok(())
 }

@@ -146,8 +146,12 @@ impl Storage for MemoryStorage {
         now(Ok(self.log().excess(&topic, &keep)))
     }
 
-    fn trim(&self, topic: TopicName, through: Offset) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.change(|log| log.trim(&topic, through));
+    fn trim(&self, topics: Vec<(TopicName, Offset)>) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.change(|log| {
+            for (topic, through) in topics {
+                log.trim(&topic, through);
+            }
+        });
         now(Ok(()))
     }
 

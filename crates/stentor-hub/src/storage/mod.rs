@@ -105,11 +105,11 @@ pub trait Storage: Send + Sync + 'static {
     /// Topics that exist (not deleted, not wholly trimmed), by name in byte order.
     fn topics(&self, query: TopicsQuery) -> BoxFuture<'_, Result<Vec<TopicInfo>, StorageError>>;
 
-    /// Removes what a topic holds up to an offset; readers are told a gap with reason `trimmed`.
+    /// Removes what topics hold, each up to an offset; readers are told a gap with reason `trimmed`.
     ///
     /// When it returns, nothing up to there is read any more, durably; the space is given back in
-    /// slices behind it. The topic's end goes only with its whole topic.
-    fn trim(&self, topic: TopicName, through: Offset) -> BoxFuture<'_, Result<(), StorageError>>;
+    /// slices behind it. A topic's end goes only with its whole topic.
+    fn trim(&self, topics: Vec<(TopicName, Offset)>) -> BoxFuture<'_, Result<(), StorageError>>;
 
     /// Up to which offset a topic is to be trimmed, so that it keeps no more than this; `None` if there
     /// is nothing to trim, or no such topic.

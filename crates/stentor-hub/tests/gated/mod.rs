@@ -128,8 +128,8 @@ impl Storage for GatedStorage {
         self.inner.trimmed()
     }
 
-    fn trim(&self, topic: TopicName, through: Offset) -> Answer<'_, ()> {
-        self.inner.trim(topic, through)
+    fn trim(&self, topics: Vec<(TopicName, Offset)>) -> Answer<'_, ()> {
+        self.inner.trim(topics)
     }
 
     fn delete(&self, topic: TopicName, now: Timestamp) -> Answer<'_, Option<Offset>> {

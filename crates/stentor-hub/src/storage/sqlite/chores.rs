@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::limits::Limits;
 use super::schema;
 use super::writer::Writer;
 use crate::timestamp::Timestamp;
@@ -28,6 +29,10 @@ pub(super) struct Chores {
     /// Free pages beyond so many are to be given back.
     vacuum_to: Option<u64>,
     wal: Behind,
+    /// What was appended since the last slice: a slice frees more than that, or a log that is written
+    /// without a pause would never get back to its bound.
+    rows: u64,
+    bytes: u64,
     /// The last try came to nothing; the next one waits until the log is idle.
     stalled: bool,
 }
@@ -52,14 +57,18 @@ impl Default for Chores {
             keys_seen: Timestamp::default(),
             vacuum_to: None,
             wal: Behind::Unknown,
+            rows: 0,
+            bytes: 0,
             stalled: false,
         }
     }
 }
 
 impl Chores {
-    pub(super) fn committed(&mut self, unswept: bool) {
+    pub(super) fn committed(&mut self, unswept: bool, rows: u64, bytes: u64) {
         self.sweep |= unswept;
+        self.rows += rows;
+        self.bytes += bytes;
         self.wal = Behind::Unknown;
     }
 }
@@ -94,6 +103,7 @@ impl Writer {
                 || chores.sweep
                 || chores.keys
                 || chores.vacuum_to.is_some()
+                || self.may_be_over()
                 || self.folds())
     }
 
@@ -129,21 +139,18 @@ impl Writer {
     }
 
     fn slice(&mut self) -> Result<(), Fault> {
-        // On a full disk a slice has to do with the space of the ballast.
-        let rows = if self.ballast.is_held() {
-            self.limits.slice_rows
-        } else {
-            self.limits.slice_rows.div_ceil(5)
-        };
+        let (rows, bytes) = self.slice_of();
         if self.chores.wal == Behind::Unknown {
             self.chores.wal = Behind::Bounded;
             self.bound_wal()?;
         } else if self.chores.sweep {
-            self.chores.sweep = self.transact(|change| change.sweep(rows))?;
+            self.chores.sweep = self.transact(|change| change.sweep(rows, bytes))?;
             if !self.chores.sweep {
                 // Some room in the file is soon used again; what is beyond that is not.
                 self.chores.vacuum_to = Some(self.pragma("page_count")? / 8);
             }
+        } else if self.may_be_over() {
+            self.shrink(rows)?;
         } else if self.folds() {
             self.transact(|change| change.fold(rows))?;
         } else if self.chores.keys {
@@ -156,6 +163,19 @@ impl Writer {
             self.chores.vacuum_to = None;
         }
         Ok(())
+    }
+
+    /// How much one slice frees, in rows and bytes.
+    fn slice_of(&mut self) -> (u64, u64) {
+        let Limits { slice_rows, slice_bytes, trim_rows, .. } = self.limits;
+        let (rows, bytes) =
+            (std::mem::take(&mut self.chores.rows), std::mem::take(&mut self.chores.bytes));
+        if self.ballast.is_held() {
+            (slice_rows.max(2 * rows).min(trim_rows.max(slice_rows)), slice_bytes.max(2 * bytes))
+        } else {
+            // On a full disk a slice has to do with the space of the ballast.
+            (slice_rows.div_ceil(5), slice_bytes.div_ceil(5))
+        }
     }
 
     /// Nothing was asked for a while: gives back all space and copies the write-ahead log, so that this
@@ -242,13 +262,13 @@ impl Writer {
             let mut rows = statement.query([])?;
             while rows.next()?.is_some() {}
         }
-        self.chores.committed(false);
+        self.chores.committed(false, 0, 0);
         // There may be space for the ballast and for events now.
         self.full_until = Timestamp::default();
         Ok(self.pragma("freelist_count")? < free)
     }
 
-    fn pragma(&self, name: &str) -> Result<u64, Fault> {
+    pub(super) fn pragma(&self, name: &str) -> Result<u64, Fault> {
         let value: i64 = self.connection.pragma_query_value(None, name, |row| row.get(0))?;
         Ok(u64::try_from(value).unwrap_or_default())
     }

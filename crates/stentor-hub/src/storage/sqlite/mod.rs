@@ -5,6 +5,7 @@
 //! ```text
 //! SqliteStorage -> queue -> writer -> change    append, delete, trim: one transaction each
 //!                             |    -> sweep     removed rows leave the disk, in slices
+//!                             |    -> capacity  the oldest records go when the log is full
 //!                             |    -> chores    checkpoints, space given back
 //!                             |    -> ballast   what to do when the disk is full
 //!                             v
@@ -19,6 +20,7 @@
 //! (records) and `key`.
 
 mod ballast;
+mod capacity;
 mod change;
 mod chores;
 mod clock;
@@ -207,15 +209,14 @@ impl Storage for SqliteStorage {
         self.view(move |view| view.excess(&topic, keep))
     }
 
-    fn trim(&self, topic: TopicName, through: Offset) -> BoxFuture<'_, Result<(), StorageError>> {
+    fn trim(&self, topics: Vec<(TopicName, Offset)>) -> BoxFuture<'_, Result<(), StorageError>> {
         async move {
+            let mut left = topics;
             // In steps, so that appends get their turn in between.
-            loop {
-                let name = topic.clone();
-                if !self.writer.ask(move |writer| writer.trim(&name, through)).await? {
-                    return Ok(());
-                }
+            while !left.is_empty() {
+                left = self.writer.ask(move |writer| writer.trim(left)).await?;
             }
+            Ok(())
         }
         .boxed()
     }

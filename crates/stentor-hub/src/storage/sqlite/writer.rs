@@ -10,6 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::time::Instant;
 
 use super::ballast::Ballast;
+use super::capacity::{Capacity, RECORD_BYTES};
 use super::change::{Change, Changed};
 use super::chores::{Checkpoint, Chores};
 use super::clock::Clock;
@@ -34,6 +35,7 @@ pub(super) struct Writer {
     pub(super) limits: Limits,
     pub(super) ballast: Ballast,
     pub(super) chores: Chores,
+    pub(super) capacity: Capacity,
     /// The newest time that the hub told.
     pub(super) now: Timestamp,
     /// While the disk is full, appends are refused until this time without a try.
@@ -49,9 +51,18 @@ impl Writer {
         limits: Limits,
         ballast: Ballast,
     ) -> Writer {
-        let (now, full_until) = (Timestamp::default(), Timestamp::default());
-        let (chores, clock) = (Chores::default(), Clock::default());
-        Writer { connection, shared, ledger, limits, ballast, chores, now, full_until, clock }
+        Writer {
+            connection,
+            shared,
+            ledger,
+            limits,
+            ballast,
+            chores: Chores::default(),
+            capacity: Capacity::default(),
+            now: Timestamp::default(),
+            full_until: Timestamp::default(),
+            clock: Clock::default(),
+        }
     }
 
     /// Does what is asked, and a slice of the chores after each job and while nothing is asked. Ends when
@@ -117,13 +128,13 @@ impl Writer {
         self.write_even_if_full(|change| change.delete(topic, now))
     }
 
-    /// Trims a slice; says whether there is more to trim.
+    /// Trims a slice; gives back what is left to trim.
     pub(super) fn trim(
         &mut self,
-        topic: &TopicName,
-        through: Offset,
-    ) -> Result<bool, StorageError> {
-        self.write_even_if_full(|change| change.trim(topic, through))
+        mut topics: Vec<(TopicName, Offset)>,
+    ) -> Result<Vec<(TopicName, Offset)>, StorageError> {
+        let done = self.write_even_if_full(|change| change.trim_each(&topics))?;
+        Ok(topics.split_off(done.min(topics.len())))
     }
 
     /// Writes what frees space: if the disk is full, with the space of the ballast.
@@ -160,7 +171,10 @@ impl Writer {
             self.sync_reservation()?;
         }
         self.ledger = ledger;
-        self.chores.committed(unswept);
+        let bytes: u64 = records.iter().map(|record| record.body().bytes() as u64).sum();
+        let rows = records.len() as u64;
+        self.chores.committed(unswept, rows, bytes);
+        self.capacity.appended(bytes + rows * RECORD_BYTES);
         self.shared.count_trimmed(trimmed);
         self.shared.publish(records, ledger.tail, ledger.removals);
         Ok(answer)
