@@ -33,6 +33,8 @@ pub mod content;
 #[doc(hidden)]
 pub mod delete;
 #[doc(hidden)]
+pub mod excess;
+#[doc(hidden)]
 pub mod feed;
 #[doc(hidden)]
 pub mod keys;
@@ -197,6 +199,26 @@ macro_rules! conformance_tests {
                 the_end_goes_with_its_whole_topic
                 a_wholly_trimmed_topic_begins_anew_with_fresh_counts
             }
+            excess {
+                without_limits_nothing_is_beyond_them
+                all_but_the_newest_events_are_beyond_a_count
+                as_many_of_the_oldest_are_beyond_bytes_as_it_takes
+                what_is_older_than_a_time_is_beyond_it
+                of_several_limits_the_one_that_takes_most_counts
+                a_limit_that_is_kept_spares_what_another_one_does_not_take
+                counts_and_bytes_never_reach_an_end
+                an_end_is_as_old_as_it_is_only_when_no_event_is_left
+                a_topic_that_ended_before_a_time_goes_whole
+                a_topic_that_goes_on_has_not_ended_before_any_time
+                a_topic_that_holds_only_its_end_goes_with_it
+                nothing_of_a_deleted_topic_is_beyond_anything
+                nothing_of_an_unknown_topic_is_beyond_anything
+                what_was_trimmed_counts_no_more
+                trimming_until_nothing_is_beyond_keeps_just_the_limits
+                several_topics_are_trimmed_at_once
+                trimmed_counts_events_and_their_bytes
+                trimmed_does_not_count_deletions
+            }
             delete {
                 a_deletion_takes_an_offset_and_the_place_of_the_records
                 a_topic_that_is_not_there_is_not_deleted
@@ -272,6 +294,7 @@ mod tests {
             include_str!("append.rs"),
             include_str!("content.rs"),
             include_str!("delete.rs"),
+            include_str!("excess.rs"),
             include_str!("feed.rs"),
             include_str!("keys.rs"),
             include_str!("read.rs"),

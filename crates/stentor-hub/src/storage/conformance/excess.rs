@@ -1,0 +1,239 @@
+//! What of a topic is beyond its limits, and trimming by it.
+
+use super::Log;
+use super::log::{appended, at, end, end_entry, event, name, said};
+use crate::cursor::{Cursor, Offset};
+use crate::storage::{Keep, TopicState, Trimmed};
+
+impl Log {
+    async fn excess(&self, topic: &str, keep: Keep) -> Option<Offset> {
+        self.storage.excess(name(topic), keep).await.unwrap()
+    }
+
+    /// Asserts that a topic is to be trimmed up to this event or end.
+    async fn is_beyond(&self, topic: &str, keep: Keep, last: Cursor) {
+        assert_eq!(self.excess(topic, keep).await, Some(last.offset), "{keep:?}");
+    }
+
+    /// Trims until nothing is beyond the limits.
+    async fn hold_to(&self, topic: &str, keep: Keep) {
+        while let Some(through) = self.excess(topic, keep).await {
+            let before = self.state(topic).await.removed_through;
+            self.storage.trim(vec![(name(topic), through)]).await.unwrap();
+            assert!(self.state(topic).await.removed_through > before, "an answer is of use");
+        }
+    }
+
+    /// Event `n` of a topic, of so many bytes, in second `n`: one for each of `bytes`.
+    async fn events(&self, topic: &str, bytes: &[usize]) -> Vec<Cursor> {
+        let mut ids = Vec::new();
+        for (second, bytes) in (0..).zip(bytes) {
+            let publish = event(topic, &"x".repeat(*bytes));
+            ids.push(appended(&self.publish_at(publish, at(second)).await).0);
+        }
+        ids
+    }
+
+    async fn end_at(&self, topic: &str, second: i64) -> Cursor {
+        appended(&self.publish_at(end(topic, "done"), at(second)).await).0
+    }
+}
+
+fn events(most: u64) -> Keep {
+    Keep { events: Some(most), ..Keep::default() }
+}
+
+fn bytes(most: u64) -> Keep {
+    Keep { bytes: Some(most), ..Keep::default() }
+}
+
+fn since(second: i64) -> Keep {
+    Keep { since: Some(at(second)), ..Keep::default() }
+}
+
+fn ended_since(second: i64) -> Keep {
+    Keep { ended_since: Some(at(second)), ..Keep::default() }
+}
+
+pub async fn without_limits_nothing_is_beyond_them(log: &Log) {
+    log.events("a", &[1, 100, 1]).await;
+    log.end_at("a", 3).await;
+    assert_eq!(log.excess("a", Keep::default()).await, None);
+}
+
+pub async fn all_but_the_newest_events_are_beyond_a_count(log: &Log) {
+    let ids = log.events("a", &[1, 1, 1, 1]).await;
+    log.events("other", &[1, 1, 1, 1]).await;
+    log.is_beyond("a", events(1), ids[2]).await;
+    log.is_beyond("a", events(3), ids[0]).await;
+    assert_eq!(log.excess("a", events(4)).await, None);
+    log.is_beyond("a", events(0), ids[3]).await;
+}
+
+pub async fn as_many_of_the_oldest_are_beyond_bytes_as_it_takes(log: &Log) {
+    let ids = log.events("a", &[10, 1, 20, 5]).await;
+    assert_eq!(log.excess("a", bytes(36)).await, None);
+    log.is_beyond("a", bytes(35), ids[0]).await;
+    log.is_beyond("a", bytes(26), ids[0]).await;
+    log.is_beyond("a", bytes(25), ids[1]).await;
+    log.is_beyond("a", bytes(5), ids[2]).await;
+    log.is_beyond("a", bytes(4), ids[3]).await;
+}
+
+pub async fn what_is_older_than_a_time_is_beyond_it(log: &Log) {
+    let ids = log.events("a", &[1, 1, 1]).await;
+    assert_eq!(log.excess("a", since(0)).await, None, "an event of this very time stays");
+    log.is_beyond("a", since(1), ids[0]).await;
+    log.is_beyond("a", since(2), ids[1]).await;
+    log.is_beyond("a", since(1_000), ids[2]).await;
+}
+
+pub async fn of_several_limits_the_one_that_takes_most_counts(log: &Log) {
+    let ids = log.events("a", &[1, 1, 1, 100, 1]).await;
+    let keep = Keep { since: Some(at(1)), events: Some(4), bytes: Some(1_000), ended_since: None };
+    log.is_beyond("a", keep, ids[0]).await;
+    log.is_beyond("a", Keep { since: Some(at(3)), ..keep }, ids[2]).await;
+    log.is_beyond("a", Keep { events: Some(3), ..keep }, ids[1]).await;
+    log.is_beyond("a", Keep { bytes: Some(50), ..keep }, ids[3]).await;
+}
+
+pub async fn a_limit_that_is_kept_spares_what_another_one_does_not_take(log: &Log) {
+    let ids = log.events("a", &[1, 50, 1, 1]).await;
+    // The count takes one event, and then the bytes are few enough.
+    let keep = Keep { events: Some(3), bytes: Some(52), ..Keep::default() };
+    log.is_beyond("a", keep, ids[0]).await;
+}
+
+pub async fn counts_and_bytes_never_reach_an_end(log: &Log) {
+    let ids = log.events("a", &[1, 1]).await;
+    let end = log.end_at("a", 2).await;
+    for keep in [events(0), bytes(0)] {
+        log.is_beyond("a", keep, ids[1]).await;
+    }
+    log.hold_to("a", events(0)).await;
+    assert_eq!(said(&log.all("a").await), ["a ends: done"]);
+    assert_eq!(log.excess("a", events(0)).await, None);
+    assert_eq!(log.state("a").await.end.map(|end| end.cursor()), Some(end));
+}
+
+pub async fn an_end_is_as_old_as_it_is_only_when_no_event_is_left(log: &Log) {
+    log.events("a", &[1, 1]).await;
+    let end = log.end_at("a", 2).await;
+    assert_eq!(log.excess("a", since(0)).await, None);
+    log.is_beyond("a", since(3), end).await;
+    log.hold_to("a", since(2)).await;
+    assert_eq!(said(&log.all("a").await), ["a ends: done"], "it is not older than that");
+    log.hold_to("a", since(3)).await;
+    assert!(log.all("a").await.is_empty());
+}
+
+pub async fn a_topic_that_ended_before_a_time_goes_whole(log: &Log) {
+    log.events("a", &[1, 1]).await;
+    let end = log.end_at("a", 5).await;
+    assert_eq!(log.excess("a", ended_since(5)).await, None);
+    log.is_beyond("a", ended_since(6), end).await;
+    log.hold_to("a", ended_since(6)).await;
+    let state = log.state("a").await;
+    assert_eq!(state, TopicState { removed_through: end.offset, ..TopicState::default() });
+    assert!(log.all("a").await.is_empty());
+}
+
+pub async fn a_topic_that_goes_on_has_not_ended_before_any_time(log: &Log) {
+    log.events("a", &[1, 1]).await;
+    assert_eq!(log.excess("a", ended_since(1_000)).await, None);
+}
+
+pub async fn a_topic_that_holds_only_its_end_goes_with_it(log: &Log) {
+    let end = log.end_at("a", 5).await;
+    assert_eq!(log.excess("a", since(5)).await, None);
+    log.is_beyond("a", since(6), end).await;
+    log.is_beyond("a", ended_since(6), end).await;
+}
+
+pub async fn nothing_of_a_deleted_topic_is_beyond_anything(log: &Log) {
+    log.events("a", &[1, 1]).await;
+    log.delete("a").await;
+    let all = Keep {
+        since: Some(at(1_000)),
+        events: Some(0),
+        bytes: Some(0),
+        ended_since: Some(at(1_000)),
+    };
+    assert_eq!(log.excess("a", all).await, None);
+    let anew = log.event("a", "anew").await;
+    log.is_beyond("a", all, anew).await;
+}
+
+pub async fn nothing_of_an_unknown_topic_is_beyond_anything(log: &Log) {
+    let id = log.event("a", "1").await;
+    log.trim("a", id).await;
+    for topic in ["none", "a"] {
+        assert_eq!(log.excess(topic, events(0)).await, None, "{topic}");
+        assert_eq!(log.excess(topic, since(1_000)).await, None, "{topic}");
+    }
+}
+
+pub async fn what_was_trimmed_counts_no_more(log: &Log) {
+    let ids = log.events("a", &[10, 10, 10, 10]).await;
+    log.trim("a", ids[1]).await;
+    assert_eq!(log.excess("a", events(2)).await, None);
+    assert_eq!(log.excess("a", bytes(20)).await, None);
+    log.is_beyond("a", events(1), ids[2]).await;
+    log.is_beyond("a", bytes(19), ids[2]).await;
+}
+
+pub async fn trimming_until_nothing_is_beyond_keeps_just_the_limits(log: &Log) {
+    let sizes: Vec<usize> = (0..200).map(|n| n % 7).collect();
+    let batch = sizes.iter().map(|size| event("a", &"x".repeat(*size)));
+    log.append(batch.collect()).await;
+    log.event("b", "1").await;
+    log.hold_to("a", events(150)).await;
+    assert_eq!(log.state("a").await.events, 150);
+    log.hold_to("a", Keep { events: Some(120), bytes: Some(250), ..Keep::default() }).await;
+    // Of the newest as many as have 250 bytes together, and not one less.
+    let sums = sizes.iter().rev().scan(0, |sum, size| {
+        *sum += size;
+        Some(*sum)
+    });
+    let kept = sums.take_while(|sum| *sum <= 250).count() as u64;
+    assert_eq!(log.state("a").await.events, kept);
+    assert_eq!(log.all("a").await.len() as u64, kept);
+    assert_eq!(log.state("b").await.events, 1);
+}
+
+pub async fn several_topics_are_trimmed_at_once(log: &Log) {
+    for topic in ["a", "b", "c", "d"] {
+        log.events(topic, &[1, 1, 1]).await;
+    }
+    let tail = log.storage.bounds().tail;
+    let first_of_b = log.all("b").await[0].offset();
+    let each = [("a", tail), ("none", tail), ("b", first_of_b), ("d", Offset::ZERO), ("a", tail)];
+    log.storage.trim(each.map(|(topic, through)| (name(topic), through)).to_vec()).await.unwrap();
+    for (topic, left) in [("a", 0), ("b", 2), ("c", 3), ("d", 3), ("none", 0)] {
+        assert_eq!(log.state(topic).await.events, left, "{topic}");
+        assert_eq!(log.all(topic).await.len() as u64, left, "{topic}");
+    }
+    let mut told = log.gap("**", Offset::ZERO).await.unwrap().topics;
+    told.sort();
+    assert_eq!(told, [name("a"), name("b")]);
+    log.storage.trim(Vec::new()).await.unwrap();
+}
+
+pub async fn trimmed_counts_events_and_their_bytes(log: &Log) {
+    assert_eq!(log.storage.trimmed(), Trimmed::default());
+    let a = log.events("a", &[10, 20, 30]).await;
+    log.publish(event("b", "1234").and(end_entry("b"))).await;
+    log.trim("a", a[1]).await;
+    assert_eq!(log.storage.trimmed(), Trimmed { events: 2, bytes: 30 });
+    log.trim("a", a[1]).await;
+    let tail = log.storage.bounds().tail;
+    log.storage.trim(vec![(name("a"), a[2].offset), (name("b"), tail)]).await.unwrap();
+    assert_eq!(log.storage.trimmed(), Trimmed { events: 4, bytes: 64 }, "an end is no event");
+}
+
+pub async fn trimmed_does_not_count_deletions(log: &Log) {
+    log.events("a", &[10, 20]).await;
+    log.delete("a").await;
+    log.event("a", "anew").await;
+    assert_eq!(log.storage.trimmed(), Trimmed::default());
+}
