@@ -8,12 +8,12 @@
 //!
 //! The closure makes a fresh, empty storage whenever it is called, and every scenario gets one of
 //! its own. What must outlive the storage, such as a directory, comes along in a pair and is dropped
-//! after the storage was closed:
+//! after the storage was closed. A storage that can be opened again comes as [`Fresh::on`] its ground:
 //!
 //! ```ignore
 //! stentor_hub::conformance_tests!(|| async {
 //!     let directory = tempfile::tempdir().unwrap();
-//!     (SqliteStorage::open(directory.path()).unwrap(), directory)
+//!     Fresh::on(directory, |directory| SqliteStorage::open(directory.path()).unwrap())
 //! });
 //! ```
 //!
@@ -260,28 +260,41 @@ macro_rules! conformance_tests {
 pub struct Fresh {
     storage: Arc<dyn Storage>,
     ground: Box<dyn Any>,
+    reopen: Option<Reopen>,
+}
+
+/// Opens a storage again that was closed and that outlives this.
+type Reopen = Box<dyn Fn() -> Arc<dyn Storage>>;
+
+impl Fresh {
+    /// The storage that `open` makes on an empty ground, and again on the ground that it left.
+    pub fn on<S: Storage, G: 'static>(ground: G, open: impl Fn(&G) -> S + 'static) -> Fresh {
+        let storage = Arc::new(open(&ground));
+        let reopen: Reopen = Box::new(move || Arc::new(open(&ground)));
+        Fresh { storage, ground: Box::new(()), reopen: Some(reopen) }
+    }
 }
 
 impl<S: Storage> From<S> for Fresh {
     fn from(storage: S) -> Fresh {
-        Fresh { storage: Arc::new(storage), ground: Box::new(()) }
+        Fresh::from((storage, ()))
     }
 }
 
 impl<S: Storage, G: Any> From<(S, G)> for Fresh {
     fn from((storage, ground): (S, G)) -> Fresh {
-        Fresh { storage: Arc::new(storage), ground: Box::new(ground) }
+        Fresh { storage: Arc::new(storage), ground: Box::new(ground), reopen: None }
     }
 }
 
 /// Runs one scenario with a fresh storage, then closes it.
 #[doc(hidden)]
 pub async fn hold<F: Into<Fresh>>(make: impl AsyncFnOnce() -> F, scenario: impl AsyncFnOnce(&Log)) {
-    let Fresh { storage, ground } = make().await.into();
+    let Fresh { storage, ground, reopen } = make().await.into();
     scenario(&Log::of(Arc::clone(&storage))).await;
     storage.close().await;
     drop(storage);
-    drop(ground);
+    drop((ground, reopen));
 }
 
 #[cfg(test)]

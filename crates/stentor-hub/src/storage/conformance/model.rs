@@ -3,19 +3,23 @@
 mod naive;
 mod strategy;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use proptest::test_runner::{Config, TestRunner};
 
 use self::naive::{Naive, Said};
-use self::strategy::{Call, FILTERS, TOPICS};
+use self::strategy::{Call, FILTERS, Limits, TOPICS};
 use super::log::{at, event, filters, name};
-use super::{Fresh, Log};
+use super::{Fresh, Log, Reopen};
 use crate::cursor::Offset;
 use crate::publish::Publish;
 use crate::record::Record;
-use crate::storage::{Outcome, ReadRequest, Removed, Seek, TopicInfo, TopicState, TopicsQuery};
+use crate::storage::{
+    Keep, Outcome, ReadRequest, Removed, Seek, TopicInfo, TopicState, TopicsQuery, Trimmed,
+};
 use crate::timestamp::Timestamp;
+use crate::topic::TopicName;
 
 /// How many sequences are tried unless `PROPTEST_CASES` says otherwise.
 const CASES: u32 = 64;
@@ -28,8 +32,8 @@ pub fn run<F: Into<Fresh>>(make: impl AsyncFn() -> F) {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = TestRunner::new(config).run(&strategy::calls(), |calls| {
-        runtime.block_on(super::hold(&make, async |log: &Log| {
-            let mut pair = Pair { log, naive: Naive::new(), told: Vec::new() };
+        runtime.block_on(async {
+            let mut pair = Pair::of(make().await.into());
             pair.note_removals().await;
             for call in calls {
                 pair.call(call).await;
@@ -37,10 +41,12 @@ pub fn run<F: Into<Fresh>>(make: impl AsyncFn() -> F) {
             }
             pair.agree().await;
             pair.append(vec![event("last", "x")], at(0)).await;
+            pair.take_fed();
             let lines = pair.naive.lines.iter();
             let all: Vec<_> = lines.map(|line| Arc::clone(line.record())).collect();
-            assert_eq!(log.fed(), all, "the feed gets each record once, in order");
-        }));
+            assert_eq!(pair.fed, all, "the feed gets each record once, in order");
+            pair.log.storage.close().await;
+        });
         Ok(())
     });
     if let Err(failure) = outcome {
@@ -49,14 +55,25 @@ pub fn run<F: Into<Fresh>>(make: impl AsyncFn() -> F) {
 }
 
 /// A storage and the naive log, which are to agree.
-struct Pair<'a> {
-    log: &'a Log,
+struct Pair {
+    log: Log,
+    /// It ends after the storage.
+    _ground: Box<dyn Any>,
+    reopen: Option<Reopen>,
+    /// What the feeds of earlier openings got.
+    fed: Vec<Arc<Record>>,
     naive: Naive,
     /// The storage's count of removals before and after each call.
     told: Vec<u64>,
 }
 
-impl Pair<'_> {
+impl Pair {
+    fn of(fresh: Fresh) -> Pair {
+        let Fresh { storage, ground: _ground, reopen } = fresh;
+        let log = Log::of(storage);
+        Pair { log, _ground, reopen, fed: Vec::new(), naive: Naive::new(), told: Vec::new() }
+    }
+
     async fn note_removals(&mut self) {
         self.told.push(self.log.removals().await);
         self.naive.moment += 1;
@@ -78,11 +95,18 @@ impl Pair<'_> {
                     self.naive.is_appended(&records);
                 }
             }
-            Call::Trim { topic, through } => {
-                let through = self.place(through);
-                self.naive.trim(&topic, through);
-                self.log.storage.trim(vec![(topic, through)]).await.unwrap();
+            Call::Trim(topics) => {
+                let topics: Vec<_> = topics
+                    .into_iter()
+                    .map(|(topic, through)| (topic, self.place(through)))
+                    .collect();
+                for (topic, through) in &topics {
+                    self.naive.trim(topic, *through);
+                }
+                self.log.storage.trim(topics).await.unwrap();
             }
+            Call::Keep { topic, limits } => self.keep(topic, limits).await,
+            Call::Reopen => self.reopen().await,
             Call::Read { filters: text, after, until, budget, told } => {
                 let told = told.index(self.told.len());
                 let request = ReadRequest {
@@ -95,6 +119,46 @@ impl Pair<'_> {
                 self.read(request, told).await;
             }
         }
+    }
+
+    /// Trims as often as there is anything to trim.
+    async fn keep(&mut self, topic: TopicName, limits: Limits) {
+        let before = |seconds: Option<i64>| {
+            let micros = |seconds: i64| self.naive.now.as_micros() - seconds * 1_000_000;
+            seconds.map(|seconds| Timestamp::from_micros(micros(seconds)))
+        };
+        let Limits { age, events, bytes, ended } = limits;
+        let keep = Keep { since: before(age), events, bytes, ended_since: before(ended) };
+        let expected = self.naive.excess(&topic, &keep);
+        let mut through = None;
+        while let Some(next) = self.log.storage.excess(topic.clone(), keep).await.unwrap() {
+            assert!(Some(next) > through, "no progress beyond {next}");
+            assert!(Some(next) <= expected, "{next} may stay");
+            through = Some(next);
+            self.log.storage.trim(vec![(topic.clone(), next)]).await.unwrap();
+        }
+        assert_eq!(through, expected, "{keep:?}");
+        if let Some(through) = through {
+            self.naive.trim(&topic, through);
+        }
+    }
+
+    /// Closes the storage in good order and opens it again, if it is one that outlives that.
+    async fn reopen(&mut self) {
+        let Some(open) = &self.reopen else { return };
+        let identity = |log: &Log| (log.storage.epoch(), log.storage.bounds());
+        let before = identity(&self.log);
+        self.log.storage.close().await;
+        let log = Log::of(open());
+        self.take_fed();
+        self.log = log;
+        self.naive.trimmed = Trimmed::default();
+        assert_eq!(identity(&self.log), before);
+        self.agree_on_topics().await;
+    }
+
+    fn take_fed(&mut self) {
+        self.fed.extend(self.log.fed());
     }
 
     /// Some offset from zero to a little beyond the tail.
@@ -202,6 +266,7 @@ impl Pair<'_> {
         listed.sort_by(|a, b| a.topic.as_str().cmp(b.topic.as_str()));
         let query = TopicsQuery { limit: 100, ..TopicsQuery::default() };
         assert_eq!(self.log.storage.topics(query).await, Ok(listed));
+        assert_eq!(self.log.storage.trimmed(), self.naive.trimmed);
     }
 
     async fn agree_on_places(&self) {

@@ -9,8 +9,8 @@ use super::limits::Limits;
 use super::{SqliteOpenError, SqliteStorage, schema};
 use crate::cursor::Offset;
 use crate::publish::Publish;
-use crate::storage::conformance::Log;
 use crate::storage::conformance::log::event;
+use crate::storage::conformance::{Fresh, Log};
 
 mod cost;
 mod damage;
@@ -19,17 +19,19 @@ mod space;
 
 crate::conformance_tests!(|| async {
     let directory = tempfile::tempdir().unwrap();
-    (SqliteStorage::open(directory.path()).unwrap(), directory)
+    Fresh::on(directory, |directory| SqliteStorage::open(directory.path()).unwrap())
 });
 
 /// The same contract, with everything done in steps that are as small as they can be.
 mod in_small_steps {
-    use super::{Limits, SqliteStorage};
+    use super::{Fresh, Limits, SqliteStorage};
 
     crate::conformance_tests!(|| async {
         let directory = tempfile::tempdir().unwrap();
         let limits = Limits { reserve: 2, trim_rows: 1, slice_rows: 1, ..Limits::default() };
-        (SqliteStorage::open_within(directory.path(), limits).unwrap(), directory)
+        Fresh::on(directory, move |directory| {
+            SqliteStorage::open_within(directory.path(), limits).unwrap()
+        })
     });
 }
 

@@ -7,7 +7,7 @@ use crate::cursor::{Cursor, Offset};
 use crate::filter::Filters;
 use crate::publish::{Entry, Key, KeyContent, Publish};
 use crate::record::{Body, Record};
-use crate::storage::{KeyHash, KeyName, TopicState};
+use crate::storage::{Keep, KeyHash, KeyName, TopicState, Trimmed};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -15,6 +15,8 @@ pub(super) struct Naive {
     pub(super) lines: Vec<Line>,
     losses: Vec<Loss>,
     keys: HashMap<KeyName, Stored>,
+    /// What was trimmed since the log was opened.
+    pub(super) trimmed: Trimmed,
     /// What the clock says; it may go back.
     pub(super) now: Timestamp,
     /// How often the storage was asked for its count of removals.
@@ -90,6 +92,7 @@ impl Naive {
             lines: Vec::new(),
             losses: Vec::new(),
             keys: HashMap::new(),
+            trimmed: Trimmed::default(),
             now: super::super::log::at(0),
             moment: 0,
         }
@@ -218,11 +221,37 @@ impl Naive {
             if line.record().offset() <= through {
                 line.alive = false;
                 last = Some(line.record().offset());
+                if line.is_event() {
+                    self.trimmed.events += 1;
+                    self.trimmed.bytes += line.entry.body.bytes() as u64;
+                }
             }
         }
         if let Some(last) = last {
             self.lose(topic, last, false);
         }
+    }
+
+    /// Up to where a topic is to be trimmed: as few of its oldest events as the limits ask for, or all.
+    pub(super) fn excess(&self, topic: &TopicName, keep: &Keep) -> Option<Offset> {
+        let (events, end): (Vec<_>, Vec<_>) = self.of(topic).partition(|(_, line)| line.is_event());
+        if self.is_deleted(topic) {
+            return None;
+        }
+        let may_stay = |events: &[(usize, &Line)]| {
+            let bytes: usize = events.iter().map(|(_, line)| line.entry.body.bytes()).sum();
+            keep.events.is_none_or(|most| events.len() as u64 <= most)
+                && keep.bytes.is_none_or(|most| bytes as u64 <= most)
+                && keep.since.is_none_or(|since| events.iter().all(|(_, line)| line.time >= since))
+        };
+        let goes = (0..=events.len()).find(|first| may_stay(&events[*first..])).unwrap();
+        if let [(_, end)] = end[..] {
+            let is_before = |since: Option<Timestamp>| since.is_some_and(|since| end.time < since);
+            if is_before(keep.ended_since) || (goes == events.len() && is_before(keep.since)) {
+                return Some(end.record().offset());
+            }
+        }
+        goes.checked_sub(1).map(|last| events[last].1.record().offset())
     }
 
     /// What can still be read.

@@ -25,10 +25,36 @@ const WINDOW: Duration = Duration::from_secs(1_000);
 
 #[derive(Clone, Debug)]
 pub(super) enum Call {
-    Append { batch: Vec<Publish>, seconds: i64 },
-    Delete { topic: TopicName, seconds: i64 },
-    Trim { topic: TopicName, through: Index },
-    Read { filters: String, after: Index, until: Option<Index>, budget: Budget, told: Index },
+    Append {
+        batch: Vec<Publish>,
+        seconds: i64,
+    },
+    Delete {
+        topic: TopicName,
+        seconds: i64,
+    },
+    Trim(Vec<(TopicName, Index)>),
+    /// Holds a topic to limits. Times are told as seconds before now.
+    Keep {
+        topic: TopicName,
+        limits: Limits,
+    },
+    Reopen,
+    Read {
+        filters: String,
+        after: Index,
+        until: Option<Index>,
+        budget: Budget,
+        told: Index,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) age: Option<i64>,
+    pub(super) events: Option<u64>,
+    pub(super) bytes: Option<u64>,
+    pub(super) ended: Option<i64>,
 }
 
 pub(super) fn calls() -> impl Strategy<Value = Vec<Call>> {
@@ -40,14 +66,23 @@ fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         8 => (batch, seconds()).prop_map(|(batch, seconds)| Call::Append { batch, seconds }),
         2 => (topic(), seconds()).prop_map(|(topic, seconds)| Call::Delete { topic, seconds }),
-        3 => (topic(), any::<Index>()).prop_map(|(topic, through)| Call::Trim { topic, through }),
+        3 => prop::collection::vec((topic(), any::<Index>()), 1..3).prop_map(Call::Trim),
+        3 => (topic(), limits()).prop_map(|(topic, limits)| Call::Keep { topic, limits }),
         6 => read(),
+        1 => Just(Call::Reopen),
     ]
 }
 
 /// Steps of the clock: mostly small ones, now and then back, and over all windows.
 fn seconds() -> impl Strategy<Value = i64> {
     prop_oneof![4 => Just(0), 4 => Just(1), 2 => Just(-2), 1 => Just(5_000)]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    use prop::option::weighted;
+    let age = || weighted(0.3, prop_oneof![Just(-1), 0..4_i64, Just(5_000)]);
+    (age(), weighted(0.4, 0..4_u64), weighted(0.4, 0..50_u64), age())
+        .prop_map(|(age, events, bytes, ended)| Limits { age, events, bytes, ended })
 }
 
 fn topic() -> impl Strategy<Value = TopicName> {
