@@ -17,8 +17,9 @@ const SLACK_PART: u64 = 32;
 /// that are not full.
 pub(super) const RECORD_BYTES: u64 = 150;
 
+/// All but the newest: after an unclean stop that is not the one at the tail.
 pub(super) const OLDEST_OF_ALL: &str = "SELECT offset, topic, octet_length(data) FROM records \
-                                        WHERE offset > ?1 AND offset < ?2 ORDER BY offset LIMIT ?3";
+    WHERE offset > ?1 AND offset < (SELECT max(offset) FROM records) ORDER BY offset LIMIT ?2";
 
 /// How much the log holds, as far as that is known.
 #[derive(Debug)]
@@ -89,9 +90,7 @@ impl Change<'_> {
         let (mut last, mut bytes) = (None, 0);
         {
             let mut statement = self.connection.prepare_cached(OLDEST_OF_ALL)?;
-            let tail = column::offset(self.ledger.tail);
-            let mut rows =
-                statement.query([column::offset(after), tail, column::number(rows_max)])?;
+            let mut rows = statement.query([column::offset(after), column::number(rows_max)])?;
             while bytes < bytes_max
                 && let Some(row) = rows.next()?
             {

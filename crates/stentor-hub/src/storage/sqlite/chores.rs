@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::fault::Fault;
 use super::limits::Limits;
 use super::schema;
 use super::writer::Writer;
 use crate::timestamp::Timestamp;
 
+/// How long nothing must be asked for before the log is put in order, and how long chores that came to
+/// nothing are left alone.
+pub(super) const IDLE: Duration = Duration::from_secs(1);
 /// Pages of the write-ahead log that are worth a checkpoint: 16 MiB.
 const CHECKPOINT_PAGES: u64 = 4_000;
 /// Pages at which the write-ahead log must begin anew, although readers have to be waited for: 128 MiB.
@@ -33,8 +38,8 @@ pub(super) struct Chores {
     /// without a pause would never get back to its bound.
     rows: u64,
     bytes: u64,
-    /// The last try came to nothing; the next one waits until the log is idle.
-    stalled: bool,
+    /// When the last try came to nothing, if it did: the next one waits for [`IDLE`].
+    stalled: Option<Instant>,
 }
 
 /// What the write-ahead log has and the file has not.
@@ -59,12 +64,16 @@ impl Default for Chores {
             wal: Behind::Unknown,
             rows: 0,
             bytes: 0,
-            stalled: false,
+            stalled: None,
         }
     }
 }
 
 impl Chores {
+    fn is_stalled(&self) -> bool {
+        self.stalled.is_some_and(|since| since.elapsed() < IDLE)
+    }
+
     pub(super) fn committed(&mut self, unswept: bool, rows: u64, bytes: u64) {
         self.sweep |= unswept;
         self.rows += rows;
@@ -97,7 +106,7 @@ impl Writer {
     /// Whether there is anything to do that should not wait until the log is idle.
     pub(super) fn has_chores(&self) -> bool {
         let chores = &self.chores;
-        !chores.stalled
+        !chores.is_stalled()
             && self.shared.refuse_if_failed().is_ok()
             && (chores.wal == Behind::Unknown
                 || chores.sweep
@@ -110,7 +119,9 @@ impl Writer {
     /// Whether there is nothing to do at all, also when the log is idle.
     pub(super) fn is_settled(&self) -> bool {
         self.shared.refuse_if_failed().is_err()
-            || !self.has_chores() && !self.chores.stalled && self.chores.wal == Behind::Nothing
+            || !self.has_chores()
+                && self.chores.stalled.is_none()
+                && self.chores.wal == Behind::Nothing
     }
 
     fn folds(&self) -> bool {
@@ -131,19 +142,22 @@ impl Writer {
         }
     }
 
-    /// Leaves the chores until the log is idle. That the disk is full or failed was told already.
+    /// Leaves the chores for a while. That the disk is full or failed was told already.
     fn postpone(&mut self, fault: Fault) {
-        self.chores.stalled = true;
+        self.chores.stalled = Some(Instant::now());
         let error = self.judge(fault);
         tracing::debug!(%error, "the log could not be tidied now");
     }
 
     fn slice(&mut self) -> Result<(), Fault> {
+        self.chores.stalled = None;
         let (rows, bytes) = self.slice_of();
+        // After each commit, so this must not be all that is done where one follows upon the other.
         if self.chores.wal == Behind::Unknown {
             self.chores.wal = Behind::Bounded;
             self.bound_wal()?;
-        } else if self.chores.sweep {
+        }
+        if self.chores.sweep {
             self.chores.sweep = self.transact(|change| change.sweep(rows, bytes))?;
             if !self.chores.sweep {
                 // Some room in the file is soon used again; what is beyond that is not.
@@ -167,11 +181,17 @@ impl Writer {
 
     /// How much one slice frees, in rows and bytes.
     fn slice_of(&mut self) -> (u64, u64) {
+        /// So many times what was appended: a record is first trimmed and then swept, perhaps with its
+        /// topic, and all the same the log shall get smaller.
+        const FACTOR: u64 = 4;
         let Limits { slice_rows, slice_bytes, trim_rows, .. } = self.limits;
         let (rows, bytes) =
             (std::mem::take(&mut self.chores.rows), std::mem::take(&mut self.chores.bytes));
         if self.ballast.is_held() {
-            (slice_rows.max(2 * rows).min(trim_rows.max(slice_rows)), slice_bytes.max(2 * bytes))
+            (
+                slice_rows.max(FACTOR * rows).min(trim_rows.max(slice_rows)),
+                slice_bytes.max(FACTOR * bytes),
+            )
         } else {
             // On a full disk a slice has to do with the space of the ballast.
             (slice_rows.div_ceil(5), slice_bytes.div_ceil(5))
@@ -181,7 +201,7 @@ impl Writer {
     /// Nothing was asked for a while: gives back all space and copies the write-ahead log, so that this
     /// need not be done while somebody waits for a commit.
     pub(super) fn idle(&mut self) {
-        self.chores.stalled = false;
+        self.chores.stalled = None;
         if let Err(fault) = self.tidy() {
             self.postpone(fault);
         }

@@ -12,6 +12,7 @@ use crate::publish::Publish;
 use crate::storage::conformance::log::event;
 use crate::storage::conformance::{Fresh, Log};
 
+mod capacity;
 mod cost;
 mod damage;
 mod durable;

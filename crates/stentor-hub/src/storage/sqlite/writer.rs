@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::ballast::Ballast;
 use super::capacity::{Capacity, RECORD_BYTES};
 use super::change::{Change, Changed};
-use super::chores::{Checkpoint, Chores};
+use super::chores::{Checkpoint, Chores, IDLE};
 use super::clock::Clock;
 use super::fault::Fault;
 use super::ledger::Ledger;
@@ -87,8 +87,6 @@ impl Writer {
     }
 
     fn next(&self, jobs: &Receiver<Job<Writer>>) -> Next {
-        /// How long nothing must be asked for before the log is put in order.
-        const IDLE: Duration = Duration::from_secs(1);
         if self.has_chores() {
             return match jobs.try_recv() {
                 Ok(job) => Next::Job(job),

@@ -5,7 +5,7 @@ use crate::cursor::Offset;
 use crate::storage::conformance::log::{at, event, filters, request, said};
 use crate::storage::sqlite::fault::Fault;
 use crate::storage::sqlite::view::View;
-use crate::storage::sqlite::{change, key, merge, read, row, seek, topic};
+use crate::storage::sqlite::{capacity, change, excess, key, merge, read, row, seek, topic};
 use crate::storage::{Budget, ReadRequest, Seek};
 
 impl Open {
@@ -130,7 +130,9 @@ async fn every_question_goes_along_an_index() {
         key::BY_NAME,
         merge::OLDEST,
         merge::NEWEST_EVENTS,
+        capacity::OLDEST_OF_ALL,
         change::OLDEST_OF_TOPIC,
+        excess::OLDEST_WITH_TIME,
         read::SCAN,
         seek::SCAN_BACK,
         seek::FIRST_FROM,
