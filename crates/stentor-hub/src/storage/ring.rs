@@ -42,7 +42,7 @@ impl Ring {
     /// Takes the oldest record out.
     pub(crate) fn pop(&mut self) -> Option<Arc<Record>> {
         let record = self.places.pop_front()?.record?;
-        self.skip_empty();
+        self.close_ranks();
         self.bytes -= record.memory_bytes();
         if let Some(of_topic) = self.topics.get_mut(record.topic()) {
             of_topic.pop_front();
@@ -75,19 +75,19 @@ impl Ring {
                 self.empty += 1;
             }
         }
-        self.skip_empty();
-        if self.empty > self.places.len() / 2 {
-            self.places.retain(|place| place.record.is_some());
-            self.empty = 0;
-        }
+        self.close_ranks();
         removed
     }
 
-    /// Holds to it that the first place has a record.
-    fn skip_empty(&mut self) {
+    /// Holds to it that the first place has a record, and at least half of all.
+    fn close_ranks(&mut self) {
         while self.places.front().is_some_and(|place| place.record.is_none()) {
             self.places.pop_front();
             self.empty -= 1;
+        }
+        if self.empty > self.places.len() / 2 {
+            self.places.retain(|place| place.record.is_some());
+            self.empty = 0;
         }
     }
 
@@ -213,3 +213,6 @@ impl Ring {
 fn take(page: &mut Filling<Arc<Record>>, record: &Arc<Record>) -> bool {
     page.take(Arc::clone(record), record.offset(), record.body().bytes())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! A ring agrees with a plain list, whatever is pushed and taken out.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::*;
+use crate::cursor::Epoch;
+use crate::record::{Attributes, Body};
+use crate::storage::conformance::log::{at, filters, name};
+
+const TOPICS: [&str; 4] = ["a", "a/b", "b", "c"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Adds a record of a topic, so many offsets and seconds after the last one.
+    Push(&'static str, u64, i64),
+    Pop,
+    PopUnlessLast,
+    /// Takes out what a topic holds up to some offset.
+    Remove(&'static str, Index),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let topic = || select(&TOPICS[..]);
+    let step = prop_oneof![
+        6 => (topic(), 1..4_u64, 0..3_i64).prop_map(|(topic, n, s)| Step::Push(topic, n, s)),
+        1 => Just(Step::Pop),
+        1 => Just(Step::PopUnlessLast),
+        2 => (topic(), any::<Index>()).prop_map(|(topic, through)| Step::Remove(topic, through)),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+/// A ring and the list of what it should hold.
+#[derive(Default)]
+struct Pair {
+    ring: Ring,
+    list: Vec<Arc<Record>>,
+    tail: u64,
+    seconds: i64,
+}
+
+impl Pair {
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Push(topic, offsets, seconds) => {
+                self.tail += offsets;
+                self.seconds += seconds;
+                let body = Body::End { reason: "x".repeat(self.list.len()) };
+                let (offset, time) = (Offset::new(self.tail), at(self.seconds));
+                let (epoch, attributes) = (Epoch::new(1), Attributes::default());
+                let record = Record::new(epoch, offset, time, name(topic), body, attributes);
+                let record = Arc::new(record);
+                self.list.push(Arc::clone(&record));
+                self.ring.push(record);
+            }
+            Step::Pop => {
+                let oldest = (!self.list.is_empty()).then(|| self.list.remove(0));
+                assert_eq!(self.ring.pop(), oldest);
+            }
+            Step::PopUnlessLast => {
+                let oldest = (self.list.len() > 1).then(|| self.list.remove(0));
+                assert_eq!(self.ring.pop_unless_last(), oldest);
+            }
+            Step::Remove(topic, through) => {
+                let through = self.place(through);
+                let topic = name(topic);
+                let goes =
+                    |record: &Arc<Record>| *record.topic() == topic && record.offset() <= through;
+                let (gone, left) = self.list.drain(..).partition(goes);
+                self.list = left;
+                let gone: Vec<_> = gone;
+                assert_eq!(self.ring.remove(&topic, through), gone);
+            }
+        }
+    }
+
+    fn place(&self, index: Index) -> Offset {
+        Offset::new(index.index(usize::try_from(self.tail).unwrap() + 2) as u64)
+    }
+
+    fn agree(&self, index: Index) {
+        let Pair { ring, list, .. } = self;
+        assert_eq!(ring.first(), list.first());
+        assert_eq!(ring.bytes(), list.iter().map(|record| record.memory_bytes()).sum::<usize>());
+        assert!(ring.empty <= ring.places.len() / 2, "more places are empty than taken");
+        for offset in (0..=self.tail + 1).map(Offset::new) {
+            assert_eq!(ring.get(offset), list.iter().find(|record| record.offset() == offset));
+        }
+        for time in (0..=self.seconds + 1).map(at) {
+            assert_eq!(ring.since(time), list.iter().find(|record| record.time() >= time));
+        }
+        for topic in TOPICS.map(name) {
+            let of_topic = list.iter().filter(|record| *record.topic() == topic);
+            assert!(ring.of_topic(&topic).eq(of_topic), "{topic}");
+        }
+        let after = self.place(index);
+        for text in ["a", "a c", "*", "a/*", "**", "b a/*", "none"] {
+            self.agree_on_reading(&filters(text), after);
+        }
+    }
+
+    fn agree_on_reading(&self, filters: &Filters, after: Offset) {
+        let until = Offset::new(self.tail);
+        let expected = self
+            .list
+            .iter()
+            .filter(|record| record.offset() > after && filters.matches(record.topic()));
+        let expected: Vec<_> = expected.cloned().collect();
+        for records in [1, 2, 100] {
+            let budget = Budget { records, bytes: 1 << 20, rows: 3 * records };
+            let (mut read, mut place) = (Vec::new(), after);
+            while place < until {
+                let page = self.ring.read(filters, place, until, budget);
+                assert!(page.through > place, "no progress beyond {place}");
+                read.extend(page.records);
+                place = page.through;
+            }
+            assert_eq!(read, expected, "after {after} by {records}");
+        }
+        let mut matching: Vec<_> = self.ring.matching(filters).collect();
+        matching.sort();
+        let mut expected: Vec<_> = self.list.iter().map(|record| record.topic()).collect();
+        expected.retain(|topic| filters.matches(topic));
+        expected.sort();
+        expected.dedup();
+        assert_eq!(matching, expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_ring_agrees_with_a_list(steps in steps(), after in any::<Index>()) {
+        let mut pair = Pair::default();
+        for step in &steps {
+            pair.step(step);
+            assert_eq!(pair.ring.first(), pair.list.first());
+        }
+        pair.agree(after);
+    }
+}
