@@ -11,7 +11,7 @@ use stentor_server::Stentor;
 use crate::running::{ListenArgs, run as run_server};
 
 /// Where the log is unless told otherwise.
-const DATA: &str = "./stentor-data";
+pub(crate) const DATA: &str = "./stentor-data";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
