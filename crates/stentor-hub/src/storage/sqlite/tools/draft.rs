@@ -86,6 +86,9 @@ fn refuse_occupied(dir: &Path) -> Result<(), ToolError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(io(error)),
     };
+    if error::file(dir).exists() {
+        return Err(ToolError::Exists { dir: dir.to_owned() });
+    }
     for entry in entries {
         let name = entry.map_err(io)?.file_name();
         if !OURS.iter().any(|ours| name == *ours) {

@@ -22,6 +22,12 @@ pub enum ToolError {
     /// It cannot be read on.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// There is a log where a new one is to be.
+    #[error("there is a log in {} already; name a directory that is new or empty", .dir.display())]
+    Exists {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// A new log needs a directory of its own.
     #[error("there is something in {} already ({name}); name a directory that is new or empty", .dir.display())]
     Occupied {

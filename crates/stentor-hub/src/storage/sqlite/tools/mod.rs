@@ -17,8 +17,6 @@ mod export;
 mod import;
 mod info;
 mod line;
-#[cfg(test)]
-mod tests;
 mod verify;
 mod whole;
 

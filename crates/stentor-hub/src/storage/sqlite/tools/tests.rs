@@ -1,1 +1,0 @@
-//! What a user of the tools can see.
