@@ -61,7 +61,7 @@ async fn opening(hub: &Hub, id: impl ToString) -> Opening {
     let filters = Filters::topic("a".parse().unwrap());
     match hub.subscribe(filters, Start::Cursor(id.to_string())).await.unwrap() {
         Subscribed::Open(mut reader) => reader.opening().await.unwrap(),
-        _ => panic!("nothing has ended"),
+        Subscribed::Finished => panic!("nothing has ended"),
     }
 }
 

@@ -36,11 +36,24 @@ async fn kept() -> Kept {
     kept
 }
 
-#[tokio::test]
-async fn each_damage_is_found_and_named() {
+/// What is done to the file, and the place and the words of the finding.
+type Damage = (&'static str, &'static str, &'static str);
+
+async fn is_found(damages: &[Damage]) {
     let whole = kept().await;
     assert_eq!(findings(whole.path()), Vec::<String>::new());
-    for (sql, place, what) in [
+    for (sql, place, what) in damages {
+        let copy = whole.copy();
+        copy.database().execute_batch(sql).unwrap();
+        let found = findings(copy.path());
+        let named = found.iter().any(|finding| finding.contains(place) && finding.contains(what));
+        assert!(named, "{sql}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn records_that_cannot_be_right_are_named() {
+    is_found(&[
         ("DELETE FROM topic_records WHERE offset = 2", "record at offset 2", "index"),
         ("DELETE FROM records WHERE offset = 2", "topic \"a\"", "offset 2 is missing"),
         (
@@ -58,6 +71,39 @@ async fn each_damage_is_found_and_named() {
             "record at offset 2",
             "no topic in row 99",
         ),
+        (
+            "UPDATE records SET time = 5 WHERE offset = 3",
+            "record at offset 3",
+            "before that of the record before",
+        ),
+        ("UPDATE records SET kind = 9 WHERE offset = 3", "record at offset 3", "cannot be read"),
+        (
+            "UPDATE records SET data = CAST(x'ff' AS TEXT) WHERE offset = 3",
+            "record at offset 3",
+            "cannot be read",
+        ),
+        (
+            "UPDATE records SET type = 'a' || char(10) WHERE offset = 3",
+            "record at offset 3",
+            "cannot be read",
+        ),
+        (
+            "UPDATE records SET publisher_id = CAST(x'ff' AS TEXT) WHERE offset = 3",
+            "record at offset 3",
+            "cannot be read",
+        ),
+        (
+            "UPDATE records SET offset = 999999 WHERE offset = 8",
+            "record at offset 999999",
+            "beyond all",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn topics_that_disagree_with_their_records_are_named() {
+    is_found(&[
         (
             "UPDATE topics SET events = 4 WHERE name = 'a'",
             "topic \"a\"",
@@ -111,32 +157,13 @@ async fn each_damage_is_found_and_named() {
             "cannot be read",
         ),
         ("UPDATE topics SET end_offset = NULL WHERE name = 'c'", "topic \"c\"", "has no deletion"),
-        (
-            "UPDATE records SET time = 5 WHERE offset = 3",
-            "record at offset 3",
-            "before that of the record before",
-        ),
-        ("UPDATE records SET kind = 9 WHERE offset = 3", "record at offset 3", "cannot be read"),
-        (
-            "UPDATE records SET data = CAST(x'ff' AS TEXT) WHERE offset = 3",
-            "record at offset 3",
-            "cannot be read",
-        ),
-        (
-            "UPDATE records SET type = 'a' || char(10) WHERE offset = 3",
-            "record at offset 3",
-            "cannot be read",
-        ),
-        (
-            "UPDATE records SET publisher_id = CAST(x'ff' AS TEXT) WHERE offset = 3",
-            "record at offset 3",
-            "cannot be read",
-        ),
-        (
-            "UPDATE records SET offset = 999999 WHERE offset = 8",
-            "record at offset 999999",
-            "beyond all",
-        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_log_as_a_whole_is_named() {
+    is_found(&[
         ("UPDATE log SET reserved_through = 6", "the log", "offset 8 was given out"),
         ("UPDATE log SET tail = 6", "the log", "left at offset 6"),
         ("UPDATE log SET floor = 60", "the log", "was left at offset 8 and has offset 60"),
@@ -150,13 +177,8 @@ async fn each_damage_is_found_and_named() {
         ("UPDATE keys SET hash = x'00'", "key \"k\"", "does not point"),
         ("UPDATE keys SET first_check = -1", "key \"k\"", "cannot be read"),
         ("INSERT INTO leases VALUES ('a', 0)", "lease of the topic \"a\"", "no sense"),
-    ] {
-        let damaged = whole.copy();
-        damaged.database().execute_batch(sql).unwrap();
-        let found = findings(damaged.path());
-        let named = found.iter().any(|finding| finding.contains(place) && finding.contains(what));
-        assert!(named, "{sql}: {found:?}");
-    }
+    ])
+    .await;
 }
 
 #[tokio::test]
