@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use stentor_hub::storage::{
-    Bounds, Feed, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, TopicState, Upload,
+    Bounds, Feed, Keep, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, TopicState,
+    Trimmed, Upload,
 };
 use stentor_hub::{
     Epoch, Filters, MemoryStorage, Offset, Publish, Record, StorageError, Timestamp, TopicInfo,
@@ -117,6 +118,14 @@ impl Storage for GatedStorage {
 
     fn topics(&self, query: TopicsQuery) -> Answer<'_, Vec<TopicInfo>> {
         self.inner.topics(query)
+    }
+
+    fn excess(&self, topic: TopicName, keep: Keep) -> Answer<'_, Option<Offset>> {
+        self.inner.excess(topic, keep)
+    }
+
+    fn trimmed(&self) -> Trimmed {
+        self.inner.trimmed()
     }
 
     fn trim(&self, topic: TopicName, through: Offset) -> Answer<'_, ()> {

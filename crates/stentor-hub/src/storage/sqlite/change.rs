@@ -16,7 +16,7 @@ use super::topic::Topic;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
-use crate::storage::Outcome;
+use crate::storage::{Outcome, Trimmed};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -29,6 +29,7 @@ pub(super) struct Change<'a> {
     before: Ledger,
     topics: HashMap<TopicName, Slot>,
     records: Vec<Arc<Record>>,
+    trimmed: Trimmed,
 }
 
 /// A topic within a change.
@@ -44,6 +45,7 @@ struct Slot {
 pub(super) struct Changed {
     pub(super) ledger: Ledger,
     pub(super) records: Vec<Arc<Record>>,
+    pub(super) trimmed: Trimmed,
     /// Whether it left records to be taken off the disk.
     pub(super) unswept: bool,
 }
@@ -63,6 +65,7 @@ impl<'a> Change<'a> {
             before: ledger,
             topics: HashMap::new(),
             records: Vec::new(),
+            trimmed: Trimmed::default(),
         }
     }
 
@@ -182,6 +185,8 @@ impl<'a> Change<'a> {
         let Some(last) = removed.through else { return Ok(false) };
         self.ledger.removals += 1;
         let removals = self.ledger.removals;
+        self.trimmed.events += removed.events;
+        self.trimmed.bytes += removed.bytes;
         let slot = self.slot(name)?;
         slot.changed = true;
         let topic = &mut slot.topic;
@@ -209,7 +214,8 @@ impl<'a> Change<'a> {
         }
         self.ledger.reserve(self.limits.reserve);
         self.ledger.store(&self.before, self.connection)?;
-        Ok(Changed { ledger: self.ledger, records: self.records, unswept })
+        let Change { ledger, records, trimmed, .. } = self;
+        Ok(Changed { ledger, records, trimmed, unswept })
     }
 
     /// A topic as this change sees it; one that nobody knows is empty.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::schema;
 use super::writer::Writer;
 use crate::timestamp::Timestamp;
 
@@ -177,6 +178,24 @@ impl Writer {
         let wal = self.checkpoint(how)?;
         if wal.copied == wal.pages {
             self.chores.wal = Behind::Nothing;
+            self.shrink_wal()?;
+        }
+        Ok(())
+    }
+
+    /// Empties a write-ahead log that is large beside the file. Others are kept, for to write in their
+    /// place is quicker than to make them longer.
+    fn shrink_wal(&mut self) -> Result<(), Fault> {
+        /// The part of the file that the write-ahead log may take while nothing is written.
+        const PART: u64 = 8;
+        let bytes = |name: String| std::fs::metadata(name).map_or(0, |file| file.len());
+        let Some(file) = self.connection.path().map(str::to_owned) else { return Ok(()) };
+        if bytes(format!("{file}-wal")) > bytes(file) / PART {
+            // Not worth waiting for somebody who reads.
+            self.connection.busy_timeout(Duration::ZERO)?;
+            let emptied = self.checkpoint(Checkpoint::Truncate);
+            self.connection.busy_timeout(schema::BUSY)?;
+            emptied?;
         }
         Ok(())
     }

@@ -24,9 +24,11 @@ mod chores;
 mod clock;
 mod column;
 mod error;
+mod excess;
 mod fault;
 mod key;
 mod ledger;
+mod leftover;
 mod limits;
 mod lock;
 mod merge;
@@ -69,8 +71,8 @@ pub use self::tools::{
 use self::view::{Reader, View};
 use self::writer::Writer;
 use super::{
-    Bounds, Feed, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, StorageError,
-    TopicInfo, TopicState, TopicsQuery, Upload,
+    Bounds, Feed, Keep, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, StorageError,
+    TopicInfo, TopicState, TopicsQuery, Trimmed, Upload,
 };
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
@@ -202,6 +204,14 @@ impl Storage for SqliteStorage {
         self.view(move |view| view.list(&query))
     }
 
+    fn excess(
+        &self,
+        topic: TopicName,
+        keep: Keep,
+    ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
+        self.view(move |view| view.excess(&topic, keep))
+    }
+
     fn trim(&self, topic: TopicName, through: Offset) -> BoxFuture<'_, Result<(), StorageError>> {
         async move {
             // In steps, so that appends get their turn in between.
@@ -213,6 +223,10 @@ impl Storage for SqliteStorage {
             }
         }
         .boxed()
+    }
+
+    fn trimmed(&self) -> Trimmed {
+        self.shared.trimmed()
     }
 
     fn delete(
@@ -237,6 +251,10 @@ impl Storage for SqliteStorage {
         publisher_id: String,
     ) -> BoxFuture<'_, Result<Option<Arc<Record>>, StorageError>> {
         self.view(move |view| view.by_publisher_id(&topic, &publisher_id))
+    }
+
+    fn failed(&self) -> BoxFuture<'_, StorageError> {
+        self.shared.failed().boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

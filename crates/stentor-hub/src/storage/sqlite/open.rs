@@ -19,7 +19,7 @@ use super::queue::{Job, Queue};
 use super::shared::Shared;
 use super::view::Reader;
 use super::writer::Writer;
-use super::{SqliteOpenError, SqliteStorage, schema};
+use super::{SqliteOpenError, SqliteStorage, leftover, schema};
 
 /// How many threads read.
 const READERS: usize = 3;
@@ -76,6 +76,8 @@ pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
 }
 
 fn open_log(dir: &Path, limits: Limits) -> Result<(Connection, Opened), SqliteOpenError> {
+    let wal = || dir.join(schema::WAL_FILE);
+    leftover::bring_to_disk(dir).map_err(|source| SqliteOpenError::Io { path: wal(), source })?;
     let mut connection = schema::open_writer(dir)?;
     if let Some(pages) = limits.pages {
         connection.pragma_update(None, "max_page_count", pages).map_err(Fault::Sqlite)?;

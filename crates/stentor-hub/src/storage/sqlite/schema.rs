@@ -12,6 +12,10 @@ use crate::cursor::Epoch;
 
 /// The name of the database within the log's directory.
 pub(super) const FILE: &str = "log.db";
+/// How long to wait for another program that looks into the file.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+/// The name of its write-ahead log.
+pub(super) const WAL_FILE: &str = "log.db-wal";
 /// The version of the format that is written here. Older ones are migrated, newer ones refused.
 const VERSION: i64 = 2;
 /// What tells a log from other databases: `Sten` in ASCII.
@@ -142,8 +146,6 @@ pub(super) fn open_beside(dir: &Path) -> Result<(Connection, i64), SqliteOpenErr
 
 /// Connects, with what holds for all connections. Each is used by one thread at a time.
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    /// How long to wait for another program that looks into the file.
-    const BUSY: Duration = Duration::from_secs(5);
     /// More than there are different statements.
     const STATEMENTS: usize = 64;
     /// In KiB, as SQLite tells them from pages by the sign.

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::time::Instant;
 
@@ -153,13 +154,14 @@ impl Writer {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut change = Change::new(&transaction, self.shared.epoch, self.ledger, &self.limits);
         let answer = work(&mut change)?;
-        let Changed { ledger, records, unswept } = change.finish()?;
+        let Changed { ledger, records, trimmed, unswept } = change.finish()?;
         transaction.commit()?;
         if ledger.reserved_through != self.ledger.reserved_through {
             self.sync_reservation()?;
         }
         self.ledger = ledger;
         self.chores.committed(unswept);
+        self.shared.count_trimmed(trimmed);
         self.shared.publish(records, ledger.tail, ledger.removals);
         Ok(answer)
     }
@@ -228,6 +230,7 @@ impl Writer {
     /// Leaves the log in good order, if it is.
     fn finish(mut self) {
         if self.shared.refuse_if_failed().is_err() {
+            self.leave_alone();
             return;
         }
         let closed = schema::set_durability(&self.connection, Durability::Fsync)
@@ -238,6 +241,15 @@ impl Writer {
         if let Err(fault) = closed {
             let error = StorageError::from(fault);
             tracing::warn!(%error, "the log could not be closed in good order; nothing that was stored is lost");
+        }
+    }
+
+    /// A log that has failed is closed without the checkpoint that closing makes by itself: it would copy
+    /// what may not be in the write-ahead log on the disk.
+    fn leave_alone(&self) {
+        let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        if let Err(error) = self.connection.set_db_config(config, true) {
+            tracing::warn!(%error, "the failed log could not be left as it is");
         }
     }
 }
