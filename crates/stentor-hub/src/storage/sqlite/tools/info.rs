@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::super::column::Columns;
 use super::super::fault::Fault;
 use super::super::lock::{Held, Lock};
+use super::super::schema;
 use super::whole::Whole;
 use super::{SqliteLog, ToolError, error};
 use crate::cursor::{Cursor, Epoch};
@@ -89,7 +90,7 @@ impl SqliteLog {
             keys: count("keys")?,
             leases: if self.version < 2 { 0 } else { count("leases")? },
             free_bytes: pragma("freelist_count")? * pragma("page_size")?,
-            wal_bytes: bytes(&file.with_extension("db-wal")),
+            wal_bytes: bytes(&self.dir.join(schema::WAL_FILE)),
             database_bytes: bytes(&file),
         })
     }
