@@ -10,8 +10,6 @@ use crate::timestamp::Timestamp;
 
 /// Pages of the write-ahead log that are worth a checkpoint: 16 MiB.
 const CHECKPOINT_PAGES: u64 = 4_000;
-/// Pages at which the write-ahead log must begin anew, although readers have to be waited for: 128 MiB.
-const WAL_PAGES_MAX: u64 = 32_000;
 /// Free pages that one slice gives back to the file system: 1 MiB.
 const VACUUM_PAGES: u64 = 256;
 /// Free pages that are kept for what comes next: 1 MiB.
@@ -33,6 +31,8 @@ pub(super) struct Chores {
     /// without a pause would never get back to its bound.
     rows: u64,
     bytes: u64,
+    /// At how many pages the write-ahead log is to begin anew.
+    restart_at: u64,
     /// The last try came to nothing; the next one waits until the log is idle.
     stalled: bool,
 }
@@ -59,6 +59,7 @@ impl Default for Chores {
             wal: Behind::Unknown,
             rows: 0,
             bytes: 0,
+            restart_at: 0,
             stalled: false,
         }
     }
@@ -221,9 +222,21 @@ impl Writer {
     }
 
     fn bound_wal(&mut self) -> Result<(), Fault> {
+        /// How long readers are waited for. Ours are short; who looks into the file from outside may take
+        /// minutes, and publishers must not wait for that.
+        const READERS: Duration = Duration::from_millis(100);
         let wal = self.checkpoint(Checkpoint::Noop)?;
-        if wal.pages >= WAL_PAGES_MAX || !self.ballast.is_held() {
-            self.checkpoint(Checkpoint::Restart)?;
+        let most = self.limits.wal_pages;
+        if wal.pages < most {
+            self.chores.restart_at = most;
+        }
+        if wal.pages >= self.chores.restart_at.max(most) || !self.ballast.is_held() {
+            self.connection.busy_timeout(READERS)?;
+            let restarted = self.checkpoint(Checkpoint::Restart);
+            self.connection.busy_timeout(schema::BUSY)?;
+            restarted?;
+            // If it could not, it is tried again, and waited for, only when there is something to gain.
+            self.chores.restart_at = wal.pages + CHECKPOINT_PAGES;
         } else if wal.pages - wal.copied.min(wal.pages) >= CHECKPOINT_PAGES {
             self.checkpoint(Checkpoint::Passive)?;
         }

@@ -64,7 +64,7 @@ impl SqliteStorage {
 }
 
 /// Creates the directory so that it survives a power failure as its files do.
-fn create_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
     if !dir.is_dir() {
         fs::create_dir_all(dir)?;
         let parent =

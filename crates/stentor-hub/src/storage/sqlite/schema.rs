@@ -132,6 +132,18 @@ pub(super) fn open_reader(dir: &Path) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
+/// A connection for a program that only looks into the file, be it of an older version, beside the program
+/// that may write it. Tells the version that it found.
+pub(super) fn open_beside(dir: &Path) -> Result<(Connection, i64), SqliteOpenError> {
+    let path = dir.join(FILE);
+    let connection =
+        connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| refused(&path, error))?;
+    match version(&connection, &path)? {
+        Some(found) => Ok((connection, found)),
+        None => Err(SqliteOpenError::NotALog { path }),
+    }
+}
+
 /// Connects, with what holds for all connections. Each is used by one thread at a time.
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     /// More than there are different statements.

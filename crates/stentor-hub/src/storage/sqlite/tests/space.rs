@@ -63,6 +63,28 @@ async fn the_log_itself_tidies_up_in_time() {
 }
 
 #[tokio::test]
+async fn who_looks_into_the_file_for_long_keeps_no_publisher_waiting() {
+    /// Far longer than it takes, and far shorter than if each of the events waited.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let mut kept = Kept::new();
+    kept.limits.wal_pages = 10;
+    let open = kept.open();
+    open.log.event("a", "0").await;
+    let outside = kept.database();
+    outside.execute_batch("BEGIN; SELECT count(*) FROM records").unwrap();
+    let publish = async {
+        for n in 1..50 {
+            open.log.event("a", &n.to_string()).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, publish).await.expect("nobody waits");
+    drop(outside);
+    // Four transactions of about 12 MiB each.
+    open.fill(4_000, large).await;
+    assert!(kept.wal_bytes() < 30 << 20, "and then the write-ahead log begins anew");
+}
+
+#[tokio::test]
 async fn removed_records_leave_the_disk_after_a_restart_too() {
     let mut kept = Kept::new();
     kept.limits.slice_rows = 10;
