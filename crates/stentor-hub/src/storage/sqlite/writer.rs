@@ -14,6 +14,7 @@ use super::capacity::{Capacity, RECORD_BYTES};
 use super::change::{Change, Changed};
 use super::chores::{Checkpoint, Chores};
 use super::clock::Clock;
+use super::column;
 use super::fault::Fault;
 use super::ledger::Ledger;
 use super::limits::Limits;
@@ -168,7 +169,7 @@ impl Writer {
         let Changed { ledger, records, trimmed, unswept } = change.finish()?;
         transaction.commit()?;
         if ledger.reserved_through != self.ledger.reserved_through {
-            self.sync_reservation()?;
+            self.sync_reservation(ledger.tail)?;
         }
         self.ledger = ledger;
         let bytes: u64 = records.iter().map(|record| record.body().bytes() as u64).sum();
@@ -182,11 +183,12 @@ impl Writer {
 
     /// Has the disk know which offsets may be given out before the first of them is: without that, an
     /// offset could stand for two records, one before a power failure and one after it.
-    fn sync_reservation(&mut self) -> Result<(), Fault> {
+    fn sync_reservation(&mut self, tail: Offset) -> Result<(), Fault> {
         if self.limits.durability == Durability::Os {
             schema::set_durability(&self.connection, Durability::Fsync)?;
-            // A commit that syncs brings all commits before it to the disk.
-            self.connection.execute("UPDATE log SET reserved_through = reserved_through", [])?;
+            // A commit that syncs brings all commits before it to the disk; one that changes nothing does
+            // not even sync, so it notes something new: the tail, which is never below an older one.
+            self.connection.execute("UPDATE log SET tail = ?1", [column::offset(tail)])?;
             schema::set_durability(&self.connection, Durability::Os)?;
         }
         Ok(())
