@@ -45,18 +45,18 @@ pub enum ToolError {
         id: String,
     },
     /// The file system refused.
-    #[error("{} cannot be written ({source}); look at its permissions and at the disk", .path.display())]
+    #[error("{} cannot be written ({error}); look at its permissions and at the disk", .path.display())]
     Write {
         /// What was to be written.
         path: PathBuf,
         /// Why it cannot be.
-        source: io::Error,
+        error: io::Error,
     },
     /// What is to be imported cannot be read on.
-    #[error("the input cannot be read ({source})")]
+    #[error("the input cannot be read ({error})")]
     Read {
         /// Why not.
-        source: io::Error,
+        error: io::Error,
     },
     /// A line that is no record of an export.
     #[error("line {line}: {reason}")]
@@ -69,8 +69,8 @@ pub enum ToolError {
 }
 
 impl ToolError {
-    pub(super) fn write(path: &Path, source: io::Error) -> ToolError {
-        ToolError::Write { path: path.to_owned(), source }
+    pub(super) fn write(path: &Path, error: io::Error) -> ToolError {
+        ToolError::Write { path: path.to_owned(), error }
     }
 }
 

@@ -88,7 +88,7 @@ impl Import {
             line.clear();
             let mut bounded = (&mut *input).take(LINE_BYTES_MAX as u64);
             let read = bounded.read_until(b'\n', &mut line);
-            if read.map_err(|source| ToolError::Read { source })? == 0 {
+            if read.map_err(|error| ToolError::Read { error })? == 0 {
                 return Ok(false);
             }
             self.done.lines += 1;

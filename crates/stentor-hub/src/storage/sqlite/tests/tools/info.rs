@@ -61,6 +61,18 @@ async fn looking_changes_nothing_in_the_file() {
 }
 
 #[tokio::test]
+async fn a_log_at_rest_is_read_without_a_write_ahead_log() {
+    let parent = Kept::new();
+    let dir = parent.path().join("50 % of #1?");
+    drop(crate::storage::sqlite::SqliteStorage::open(&dir).unwrap());
+    let address = schema::at_rest(&dir.join(schema::FILE)).unwrap();
+    let at_rest = rusqlite::Connection::open_with_flags(address, schema::AT_REST).unwrap();
+    let clean = at_rest.query_row("SELECT clean FROM log", [], |row| row.get::<_, bool>(0));
+    assert_eq!(clean, Ok(true));
+    assert!(!dir.join(schema::WAL_FILE).exists());
+}
+
+#[tokio::test]
 async fn a_log_of_the_first_version_is_read_as_it_is() {
     let kept = Kept::new();
     schema::create_first_version(kept.path()).unwrap();
