@@ -34,7 +34,7 @@ impl Lock {
 
     fn try_take(dir: &Path) -> Result<Lock, SqliteOpenError> {
         let path = dir.join(Self::FILE);
-        let io = |source| SqliteOpenError::Io { path: path.clone(), source };
+        let io = |error| SqliteOpenError::Io { path: path.clone(), error };
         let options =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
         let mut file = options.open(&path).map_err(io)?;
@@ -60,12 +60,12 @@ impl Lock {
             Ok(file) => file,
             // A log that was copied from elsewhere, and not opened since.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Held::No),
-            Err(source) => return Err(SqliteOpenError::Io { path, source }),
+            Err(error) => return Err(SqliteOpenError::Io { path, error }),
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(Held::No),
             Err(TryLockError::WouldBlock) => Ok(Held::By(holder(&mut file))),
-            Err(TryLockError::Error(source)) => Err(SqliteOpenError::Io { path, source }),
+            Err(TryLockError::Error(error)) => Err(SqliteOpenError::Io { path, error }),
         }
     }
 }

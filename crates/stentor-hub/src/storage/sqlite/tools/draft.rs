@@ -80,7 +80,7 @@ impl Drop for Draft {
 /// Fails if a directory holds anything but what a draft, a lock, or the file system left there.
 fn refuse_occupied(dir: &Path) -> Result<(), ToolError> {
     const OURS: [&str; 4] = [Draft::FOLDER, Lock::FILE, Ballast::FILE, "lost+found"];
-    let io = |source| ToolError::Open(SqliteOpenError::Io { path: dir.to_owned(), source });
+    let io = |error| ToolError::Open(SqliteOpenError::Io { path: dir.to_owned(), error });
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -66,7 +66,7 @@ impl SqliteLog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(ToolError::Missing { dir });
             }
-            Err(source) => return Err(SqliteOpenError::Io { path, source }.into()),
+            Err(error) => return Err(SqliteOpenError::Io { path, error }.into()),
             Ok(_) => {}
         }
         let (connection, version) = schema::open_beside(&dir)?;
