@@ -25,6 +25,7 @@ pub struct Diary {
 pub struct Seen {
     pub id: String,
     pub offset: u64,
+    pub at: Instant,
     pub what: Told,
 }
 

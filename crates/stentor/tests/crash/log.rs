@@ -7,11 +7,16 @@ use tokio::time::Instant;
 use crate::ledger::Token;
 use crate::stream::{Opened, Stream};
 
+/// All that there is.
+const PATH: &str = "/events?topic=**&from=earliest";
+/// How often a reading may be cut.
+const CUTS_MAX: usize = 100;
+
 /// The records of all topics, in the order in which they came.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     pub records: Vec<Logged>,
-    /// If it is a part only: everything that was acknowledged at or after this moment.
+    /// If it is a part only: it has everything that was sent at or after this moment.
     pub since: Option<Instant>,
 }
 
@@ -36,16 +41,26 @@ impl Log {
     /// Reads all topics from a cursor (or the beginning) to the record with this id.
     ///
     /// # Panics
-    /// If the stream breaks off, tells a gap, or leaves the record out.
+    /// If it cannot be read, a gap is told, or the record is not there.
     pub async fn read(address: &str, after: Option<&str>, until: &str) -> Log {
-        let path = "/events?topic=**&from=earliest";
-        let accept = "application/x-ndjson";
-        let opened = Stream::open(address, path, accept, after.unwrap_or_default()).await;
-        let Ok(Opened::Stream(mut stream)) = opened else { panic!("the log cannot be read") };
-        let (mut log, mut text) = (Log::default(), Vec::new());
-        let last = offset(until);
-        loop {
-            let piece = stream.piece().await.expect("the whole log").expect("no end of a glob");
+        let mut log = Log::default();
+        let mut cursor = after.unwrap_or_default().to_owned();
+        // A stream is cut where an event is deleted while it is sent; reading goes on behind it.
+        for _ in 0..CUTS_MAX {
+            if log.read_on(address, &cursor, until).await {
+                return log;
+            }
+            cursor = log.records.last().map_or(cursor, |logged| logged.id.clone());
+        }
+        panic!("the log cannot be read to {until}");
+    }
+
+    /// Reads until the record with this id, which is true, or until the stream is cut.
+    async fn read_on(&mut self, address: &str, cursor: &str, until: &str) -> bool {
+        let opened = Stream::open(address, PATH, "application/x-ndjson", cursor).await;
+        let Ok(Opened::Stream(mut stream)) = opened else { return false };
+        let (mut text, last) = (Vec::new(), offset(until));
+        while let Ok(Some(piece)) = stream.piece().await {
             text.extend_from_slice(&piece);
             let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             let lines = text[..whole].split(|byte| *byte == b'\n');
@@ -53,13 +68,14 @@ impl Log {
                 let object: Value = serde_json::from_slice(line).unwrap();
                 let Some(logged) = Logged::of(&object) else { continue };
                 assert!(logged.offset <= last, "the log goes on without {until}");
-                log.records.push(logged);
-                if log.records.last().is_some_and(|logged| logged.offset == last) {
-                    return log;
+                self.records.push(logged);
+                if self.records.last().is_some_and(|logged| logged.offset == last) {
+                    return true;
                 }
             }
             text.drain(..whole);
         }
+        false
     }
 
     pub fn events(&self) -> impl Iterator<Item = (&Logged, Token)> {
@@ -72,12 +88,16 @@ impl Logged {
         Logged { offset: offset(id), id: id.to_owned(), topic: topic.to_owned(), what }
     }
 
-    /// `None` for the position with which a reading begins.
+    /// `None` for positions and for what is deleted meanwhile.
     fn of(object: &Value) -> Option<Logged> {
         let text = |name: &str| object[name].as_str().unwrap_or_default();
         let what = match text("type") {
             "stentor.cursor" => return None,
+            // Nor are topics that began anew since the cursor of a reading in parts.
+            "stentor.gap" if text("reason") == "deleted" => return None,
             "stentor.gap" => panic!("a gap in the log: {object}"),
+            // It is told to those who had the topic, and is not in the log of those who come later.
+            "stentor.end" if text("reason") == "deleted" => return None,
             "stentor.end" => What::End(text("reason").to_owned()),
             _ => What::of(text("data")),
         };

@@ -19,6 +19,8 @@ pub struct Stream {
     buffer: Vec<u8>,
     /// Bytes of the chunk under way that are still to come, its line break included.
     rest: usize,
+    /// Whether the last chunk was there.
+    is_over: bool,
 }
 
 pub enum Opened {
@@ -41,7 +43,7 @@ impl Stream {
         let head =
             format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\n{cursor}\r\n");
         socket.write_all(head.as_bytes()).await?;
-        let mut stream = Stream { socket, buffer: Vec::new(), rest: 0 };
+        let mut stream = Stream { socket, buffer: Vec::new(), rest: 0, is_over: false };
         let end = loop {
             match head_end(&stream.buffer) {
                 Some(end) => break end,
@@ -61,11 +63,11 @@ impl Stream {
     pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, Broken> {
         loop {
             let mut piece = Vec::new();
-            let is_over = self.unchunk(&mut piece);
+            self.unchunk(&mut piece);
             if !piece.is_empty() {
                 return Ok(Some(piece));
             }
-            if is_over {
+            if self.is_over {
                 return Ok(None);
             }
             self.more().await?;
@@ -86,10 +88,10 @@ impl Stream {
         }
     }
 
-    /// Takes the payload out of the chunks that are there; whether the last one is among them.
-    fn unchunk(&mut self, piece: &mut Vec<u8>) -> bool {
+    /// Takes the payload out of the chunks that are there.
+    fn unchunk(&mut self, piece: &mut Vec<u8>) {
         let mut at = 0;
-        loop {
+        while !self.is_over {
             let there = &self.buffer[at..];
             let take = self.rest.min(there.len());
             let payload = take.min(self.rest.saturating_sub(2));
@@ -104,11 +106,11 @@ impl Stream {
                 usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("a chunk of {size:?}"));
             at += line + 2;
             if size == 0 {
-                return true;
+                self.is_over = true;
+            } else {
+                self.rest = size + 2;
             }
-            self.rest = size + 2;
         }
         self.buffer.drain(..at);
-        false
     }
 }

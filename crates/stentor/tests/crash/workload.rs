@@ -95,16 +95,16 @@ impl Workload {
     }
 
     /// Lets every publisher finish what it has begun, repeats until the answer included.
-    pub async fn finish(self) -> Ledger {
+    pub async fn finish(&mut self) -> Ledger {
         self.end(FINISH).await
     }
 
     /// Stops the publishers wherever they are, for a server that is gone.
-    pub async fn abandon(self) -> Ledger {
+    pub async fn abandon(&mut self) -> Ledger {
         self.end(ABANDON).await
     }
 
-    async fn end(mut self, how: u8) -> Ledger {
+    async fn end(&mut self, how: u8) -> Ledger {
         self.desk.stop.store(how, Ordering::Release);
         if how == ABANDON {
             self.publishers.shutdown().await;

@@ -72,13 +72,15 @@ impl Cook {
     }
 
     fn see(&mut self, offset: u64, what: What) {
-        self.seen.push(Seen { id: id(offset), offset, what: Told::Record(what, None) });
+        let at = self.tick();
+        self.seen.push(Seen { id: id(offset), offset, at, what: Told::Record(what, None) });
     }
 
     fn gap(&mut self, reason: &str, requested: u64, topics: &[&str]) {
         let topics = topics.iter().map(ToString::to_string).collect();
         let what = Told::Gap { reason: reason.to_owned(), requested: Some(requested), topics };
-        self.seen.push(Seen { id: id(requested), offset: requested, what });
+        let at = self.tick();
+        self.seen.push(Seen { id: id(requested), offset: requested, at, what });
     }
 
     #[track_caller]
@@ -292,7 +294,9 @@ fn what_was_removed_in_silence_is_found() {
     cook.log.records.drain(..2);
     cook.seen.drain(..2);
     cook.reader_is(false, &[Fault::Lost, Fault::Lost]);
-    cook.gap("deleted", 25, &["a"]);
+    cook.gap("deleted", 15, &["a"]);
+    cook.reader_is(false, &[Fault::Lost]);
+    cook.gap("deleted", 5, &["a"]);
     cook.reader_is(false, &[]);
 }
 

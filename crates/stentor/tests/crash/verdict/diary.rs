@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Facts, Fault, Finding};
 use crate::diary::{Diary, Seen, Told};
-use crate::ledger::Token;
+use crate::ledger::{Delete, Token, Write};
 use crate::log::What;
 
 /// How many topics a gap names at most.
@@ -178,7 +178,7 @@ impl Judge<'_> {
                 && self.diary.asks_for(&line.topic)
                 && !tokens.contains(&line.token)
                 && !(before || trimmed_before)
-                && !self.was_told(&line.topic, offset)
+                && !self.was_told(write, &line.topic, offset)
             {
                 self.find(
                     Fault::Lost,
@@ -188,12 +188,24 @@ impl Judge<'_> {
         }
     }
 
-    fn was_told(&self, topic: &str, offset: u64) -> bool {
-        self.diary.seen.iter().filter(|seen| seen.offset >= offset).any(|seen| match &seen.what {
-            Told::Record(What::End(reason), Some(ended)) => reason == "deleted" && ended == topic,
+    /// Whether the reader was told, after a deletion that may have taken it, that the topic had lost
+    /// something behind a cursor before it, or that the topic was deleted.
+    fn was_told(&self, write: &Write, topic: &str, offset: u64) -> bool {
+        let ledger = self.facts.ledger;
+        let is_later = |seen: &&Seen| {
+            let taken = |delete: &Delete| delete.acknowledged.is_none_or(|at| write.sent < at);
+            let mut deletes = ledger.deletes_of(topic).filter(|delete| taken(delete));
+            ledger.is_trimmed(topic) || deletes.any(|delete| seen.at > delete.sent)
+        };
+        self.diary.seen.iter().filter(is_later).any(|seen| match &seen.what {
+            Told::Record(What::End(reason), Some(ended)) => {
+                reason == "deleted" && ended == topic && seen.offset > offset
+            }
             Told::Record(..) => false,
-            Told::Gap { topics, .. } => {
-                topics.len() >= GAP_TOPICS_MAX || topics.iter().any(|lost| lost == topic)
+            Told::Gap { requested, topics, .. } => {
+                let names_it = topics.iter().any(|lost| lost == topic);
+                requested.is_some_and(|requested| requested < offset)
+                    && (names_it || topics.len() >= GAP_TOPICS_MAX)
             }
         })
     }

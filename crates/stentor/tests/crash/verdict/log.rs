@@ -119,7 +119,7 @@ impl<'a> Judge<'a> {
 
     /// Whether the log, if it is a part, must hold this write if it holds it at all.
     fn is_in_part(&self, write: &Write) -> bool {
-        self.log.since.is_none_or(|since| write.acknowledged().is_some_and(|at| at >= since))
+        self.log.since.is_none_or(|since| write.sent >= since)
     }
 
     /// All of it if it was acknowledged; all or nothing, or a beginning, if not.
