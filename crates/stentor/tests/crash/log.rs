@@ -93,11 +93,9 @@ impl Logged {
         let text = |name: &str| object[name].as_str().unwrap_or_default();
         let what = match text("type") {
             "stentor.cursor" => return None,
-            // Nor are topics that began anew since the cursor of a reading in parts.
-            "stentor.gap" if text("reason") == "deleted" => return None,
+            // They are told to those who had a topic, and are not in the log of those who come later.
+            "stentor.gap" | "stentor.end" if text("reason") == "deleted" => return None,
             "stentor.gap" => panic!("a gap in the log: {object}"),
-            // It is told to those who had the topic, and is not in the log of those who come later.
-            "stentor.end" if text("reason") == "deleted" => return None,
             "stentor.end" => What::End(text("reason").to_owned()),
             _ => What::of(text("data")),
         };

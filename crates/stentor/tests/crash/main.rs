@@ -8,11 +8,18 @@
 )]
 #![allow(unreachable_pub, dead_code, reason = "a test program has no public side")]
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::trial::Summary;
+
 #[path = "../harness/mod.rs"]
 mod harness;
 
 mod connection;
 mod diary;
+mod full_disk;
 mod ledger;
 mod listener;
 mod log;
@@ -25,12 +32,15 @@ mod verdict;
 mod victim;
 mod workload;
 
-/// Kills in the short form.
+/// Kills in one trial, which is all of the short form.
 const KILLS: usize = 50;
 
-/// The seed of a schedule that is to be replayed, and how many kills, if not the usual ones.
+/// The seed of a schedule that is to be replayed.
 const SEED: &str = "STENTOR_CRASH_SEED";
+/// How many kills, if not the usual ones.
 const ROUNDS: &str = "STENTOR_CRASH_ROUNDS";
+/// The long form: trials with fresh seeds until so many seconds are over, and disks that are full.
+const SECONDS: &str = "STENTOR_CRASH_SECONDS";
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -39,9 +49,28 @@ fn number(variable: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_doubled_or_reordered_by_kills() {
-    let seed = number(SEED).unwrap_or_else(|| fastrand::u64(..));
     let kills = number(ROUNDS).map_or(KILLS, |kills| usize::try_from(kills).unwrap());
-    println!("{SEED}={seed} {ROUNDS}={kills}");
-    let summary = trial::trial(seed, kills).await;
-    println!("{SEED}={seed}: {summary}");
+    let until = Instant::now() + Duration::from_secs(number(SECONDS).unwrap_or_default());
+    let mut seed = number(SEED).unwrap_or_else(|| fastrand::u64(..));
+    let mut total = Summary::default();
+    loop {
+        println!("{SEED}={seed} {ROUNDS}={kills}");
+        let summary = trial::trial(seed, kills).await;
+        println!("{summary}");
+        total += summary;
+        if Instant::now() >= until {
+            break;
+        }
+        seed = fastrand::u64(..);
+    }
+    println!("in all: {total}");
+}
+
+#[tokio::test]
+async fn on_a_full_disk_reading_and_deleting_go_on_and_then_publishing() {
+    if number(SECONDS).is_none() {
+        println!("left out: a small disk has to be mounted, which ./test --long does");
+        return;
+    }
+    full_disk::fill_and_empty().await;
 }

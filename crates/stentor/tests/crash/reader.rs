@@ -229,13 +229,11 @@ impl Habit {
     fn path(&self) -> String {
         let from = if self.from_earliest { "from=earliest" } else { "from=now" };
         let envelope = if self.form == Form::Envelope { "&envelope=json" } else { "" };
-        match self.only_topic() {
-            Some(topic) => format!("/topics/{topic}?{from}{envelope}"),
-            None => {
-                let filters = self.filters.iter().map(|filter| format!("&topic={filter}"));
-                format!("/events?{from}{envelope}{}", filters.collect::<String>())
-            }
+        if let Some(topic) = self.only_topic() {
+            return format!("/topics/{topic}?{from}{envelope}");
         }
+        let filters = self.filters.iter().map(|filter| format!("&topic={filter}"));
+        format!("/events?{from}{envelope}{}", filters.collect::<String>())
     }
 
     /// The topic, if it is a single one.

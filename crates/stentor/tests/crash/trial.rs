@@ -1,6 +1,7 @@
 //! A server is killed many times while publishers and readers go on, and everything is judged.
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -232,6 +233,20 @@ impl Trial {
             reconnects: diaries.iter().map(|diary| diary.reconnects).sum(),
             gaps: diaries.iter().map(Diary::gaps).sum(),
         }
+    }
+}
+
+impl AddAssign for Summary {
+    fn add_assign(&mut self, other: Summary) {
+        self.kills += other.kills;
+        self.acknowledged += other.acknowledged;
+        self.unknown += other.unknown;
+        self.ends += other.ends;
+        self.deletes += other.deletes;
+        self.readers += other.readers;
+        self.deliveries += other.deliveries;
+        self.reconnects += other.reconnects;
+        self.gaps += other.gaps;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a reader saw, judged.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 
 use super::{Facts, Fault, Finding};
 use crate::diary::{Diary, Seen, Told};
@@ -30,7 +31,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn find(&mut self, fault: Fault, detail: String) {
+    fn find(&mut self, fault: Fault, detail: impl Display) {
         self.findings.push(Finding::new(fault, format!("{}: {detail}", self.diary.name)));
     }
 
@@ -117,11 +118,11 @@ impl Judge<'_> {
             let requested = requested.unwrap_or_default();
             let is_lost = |topic: &String| {
                 let mut deletes = self.facts.ledger.deletes_of(topic);
-                let deleted = deletes.any(|delete| self.facts.offset_max(delete) > requested);
+                let is_deleted = deletes.any(|delete| self.facts.offset_max(delete) > requested);
                 self.diary.asks_for(topic)
                     && match reason.as_str() {
                         "trimmed" => self.facts.ledger.is_trimmed(topic),
-                        "deleted" => deleted || self.facts.ledger.is_trimmed(topic),
+                        "deleted" => is_deleted,
                         _ => false,
                     }
             };
@@ -180,12 +181,26 @@ impl Judge<'_> {
                 && !(before || trimmed_before)
                 && !self.was_told(write, &line.topic, offset)
             {
-                self.find(
-                    Fault::Lost,
-                    format!("{} of {} was removed in silence", line.token, line.topic),
-                );
+                let name = format!("{} of {} (offset {offset})", line.token, line.topic);
+                let told = self.told_around(&line.topic, offset);
+                self.find(Fault::Lost, format!("{name} was removed in silence; told was {told}"));
             }
         }
+    }
+
+    /// What the reader was told of a topic, what came around an offset, and gaps of anything there.
+    fn told_around(&self, topic: &str, offset: u64) -> String {
+        let seen = &self.diary.seen;
+        let at = seen.iter().position(|seen| seen.offset >= offset).unwrap_or(seen.len());
+        let near = &seen[at.saturating_sub(3)..seen.len().min(at + 5)];
+        let of_it = seen.iter().filter(|seen| match &seen.what {
+            Told::Record(_, told) => told.as_deref() == Some(topic),
+            Told::Gap { topics, .. } => topics.iter().any(|lost| lost == topic),
+        });
+        let line = |seen: &Seen| format!("\n    {} {:?}", seen.offset, seen.what);
+        let of_it: String = of_it.map(line).collect();
+        let near: String = near.iter().map(line).collect();
+        format!("{of_it}\n    around it {near}")
     }
 
     /// Whether the reader was told, after a deletion that may have taken it, that the topic had lost
@@ -217,7 +232,7 @@ impl Judge<'_> {
                 .any(|(_, what, topic)| matches!(what, What::End(_)) && topic == Some(filter))
         };
         if self.diary.is_finished && !self.diary.filters.iter().all(told) {
-            self.find(Fault::FalseEnd, "204 without the end of each topic".to_owned());
+            self.find(Fault::FalseEnd, "204 without the end of each topic");
         }
     }
 }

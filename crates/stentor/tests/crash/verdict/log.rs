@@ -61,7 +61,7 @@ impl<'a> Judge<'a> {
             match places.get(&token) {
                 Some((write, line)) => self.place(logged, write, line),
                 None => {
-                    self.find(Fault::Phantom, format!("{token} of {}: never sent", logged.topic))
+                    self.find(Fault::Phantom, format!("{token} of {}: never sent", logged.topic));
                 }
             }
         }
