@@ -294,10 +294,22 @@ fn what_was_removed_in_silence_is_found() {
     cook.log.records.drain(..2);
     cook.seen.drain(..2);
     cook.reader_is(false, &[Fault::Lost, Fault::Lost]);
-    cook.gap("deleted", 15, &["a"]);
-    cook.reader_is(false, &[Fault::Lost]);
-    cook.gap("deleted", 5, &["a"]);
+    // It had gone past them, but not past the deletion.
+    cook.gap("deleted", 25, &["a"]);
     cook.reader_is(false, &[]);
+}
+
+#[test]
+fn a_gap_behind_the_deletion_does_not_tell_of_it() {
+    let mut cook = Cook::three();
+    cook.delete("a");
+    cook.log.records.drain(..2);
+    cook.seen.drain(..2);
+    cook.write(&[("b", 4, Some(40))], Way::Whole, true);
+    cook.log(40, "b", What::Event(token(4)));
+    cook.see(40, What::Event(token(4)));
+    cook.gap("deleted", 40, &["a"]);
+    cook.reader_is(false, &[Fault::FalseGap, Fault::Lost, Fault::Lost]);
 }
 
 #[test]

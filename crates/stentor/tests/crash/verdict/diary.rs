@@ -204,23 +204,27 @@ impl Judge<'_> {
     }
 
     /// Whether the reader was told, after a deletion that may have taken it, that the topic had lost
-    /// something behind a cursor before it, or that the topic was deleted.
+    /// something, or that the topic was deleted. A reader may have gone past the place of the event, but
+    /// not past the deletion, before it is told.
     fn was_told(&self, write: &Write, topic: &str, offset: u64) -> bool {
-        let ledger = self.facts.ledger;
-        let is_later = |seen: &&Seen| {
-            let taken = |delete: &Delete| delete.acknowledged.is_none_or(|at| write.sent < at);
-            let mut deletes = ledger.deletes_of(topic).filter(|delete| taken(delete));
-            ledger.is_trimmed(topic) || deletes.any(|delete| seen.at > delete.sent)
-        };
-        self.diary.seen.iter().filter(is_later).any(|seen| match &seen.what {
+        let facts = self.facts;
+        let taken = |delete: &&Delete| delete.acknowledged.is_none_or(|at| write.sent < at);
+        let deletes: Vec<&Delete> = facts.ledger.deletes_of(topic).filter(taken).collect();
+        let is_trimmed = facts.ledger.is_trimmed(topic);
+        self.diary.seen.iter().any(|seen| match &seen.what {
             Told::Record(What::End(reason), Some(ended)) => {
-                reason == "deleted" && ended == topic && seen.offset > offset
+                let is_later = deletes.iter().any(|delete| seen.at > delete.sent);
+                reason == "deleted" && ended == topic && seen.offset > offset && is_later
             }
             Told::Record(..) => false,
             Told::Gap { requested, topics, .. } => {
+                let requested = requested.unwrap_or_default();
+                let is_of = |delete: &&Delete| {
+                    seen.at > delete.sent && facts.offset_max(delete) > requested
+                };
                 let names_it = topics.iter().any(|lost| lost == topic);
-                requested.is_some_and(|requested| requested < offset)
-                    && (names_it || topics.len() >= GAP_TOPICS_MAX)
+                (names_it || topics.len() >= GAP_TOPICS_MAX)
+                    && (deletes.iter().any(is_of) || is_trimmed && requested < offset)
             }
         })
     }
