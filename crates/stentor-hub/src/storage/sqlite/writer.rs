@@ -202,7 +202,8 @@ impl Writer {
         self.shared.judge(fault)
     }
 
-    /// The disk is full: lets go of the ballast, and has the write-ahead log begin anew in its place.
+    /// The disk is full: lets go of the ballast, and has the write-ahead log begin anew in its place if it
+    /// fits there.
     fn make_room(&mut self) {
         /// How long appends are refused without a try.
         const PAUSE: Duration = Duration::from_secs(1);
@@ -213,9 +214,14 @@ impl Writer {
             self.ballast.release();
         }
         self.full_until = self.now.plus(PAUSE);
-        match self.checkpoint(Checkpoint::Restart) {
+        let copied = match self.has_room_to_copy() {
+            Ok(true) => self.checkpoint(Checkpoint::Restart).map(drop),
+            Ok(false) => Ok(()),
+            Err(fault) => Err(fault),
+        };
+        match copied {
             Err(fault) if !fault.is_full() => drop(self.shared.judge(fault)),
-            Ok(_) | Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -228,6 +234,7 @@ impl Writer {
         if now < self.full_until && now >= self.now {
             return Err(StorageError::Full);
         }
+        self.chores.resume();
         if let Err(error) = self.ballast.hold() {
             tracing::debug!(%error, "the disk is still full");
             self.make_room();
