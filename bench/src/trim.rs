@@ -101,7 +101,7 @@ async fn tenth_newest(storage: &SqliteStorage, topic: &TopicName) -> anyhow::Res
 
 /// Waits until the files have kept their size for a while.
 async fn settle(dir: &Path) -> anyhow::Result<(u64, u64)> {
-    const STILL: Duration = Duration::from_secs(4);
+    const STILL: Duration = Duration::from_secs(8);
     const PATIENCE: Duration = Duration::from_mins(3);
     let begun = Instant::now();
     let (mut last, mut since) = (size(dir)?, Instant::now());
