@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use stentor_hub::storage::{Seek, SqliteStorage, Storage};
 use stentor_hub::{Filters, Hub, Offset, TopicName};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::measure::{mib, thousands};
 use crate::{Bench, fill};
