@@ -97,6 +97,10 @@ impl Kept {
         std::fs::metadata(self.path().join(schema::FILE)).unwrap().len()
     }
 
+    fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(self.path().join(format!("{}-wal", schema::FILE))).unwrap().len()
+    }
+
     fn holds_ballast(&self) -> bool {
         self.path().join("ballast").exists()
     }
