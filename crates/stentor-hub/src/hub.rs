@@ -26,7 +26,7 @@ use crate::window::LiveWindow;
 
 /// Topics to publish to and to subscribe to, over one log. Cheap to clone; all clones are the same.
 ///
-/// Publishing needs a tokio runtime; which one does not matter.
+/// Publishing needs a tokio runtime with its timer enabled; which one does not matter.
 #[derive(Clone)]
 pub struct Hub(Arc<Shared>);
 

@@ -21,7 +21,10 @@ use futures_util::future::FutureExt;
 pub use self::memory::MemoryStorage;
 pub(crate) use self::ring::Ring;
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::{Durability, SqliteOpenError, SqliteOptions, SqliteStorage};
+pub use self::sqlite::{
+    BackedUp, Durability, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog,
+    SqliteOpenError, SqliteOptions, SqliteStorage, ToolError, VerifyNote,
+};
 use crate::cursor::{Cursor, Epoch, Offset};
 
 use crate::filter::Filters;

@@ -12,7 +12,7 @@ use crate::retain::{RetainArgs, Size};
 use crate::running::{ListenArgs, run as run_server};
 
 /// Where the log is unless told otherwise.
-const DATA: &str = "./stentor-data";
+pub(crate) const DATA: &str = "./stentor-data";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {

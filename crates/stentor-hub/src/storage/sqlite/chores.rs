@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ballast::Ballast;
 use super::fault::Fault;
 use super::limits::Limits;
 use super::schema;
@@ -15,12 +16,14 @@ use crate::timestamp::Timestamp;
 pub(super) const IDLE: Duration = Duration::from_secs(1);
 /// Pages of the write-ahead log that are worth a checkpoint: 16 MiB.
 const CHECKPOINT_PAGES: u64 = 4_000;
-/// Pages at which the write-ahead log must begin anew, although readers have to be waited for: 128 MiB.
-const WAL_PAGES_MAX: u64 = 32_000;
 /// Free pages that one slice gives back to the file system: 1 MiB.
 const VACUUM_PAGES: u64 = 256;
 /// Free pages that are kept for what comes next: 1 MiB.
 const SPARE_PAGES: u64 = 256;
+
+/// How much a checkpoint may make the file grow while the disk is full: half of the ballast, for the
+/// other half is what deleting is done with.
+const GROWTH_MAX: u64 = Ballast::BYTES as u64 / 2;
 
 /// What there is to do.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub(super) struct Chores {
     /// without a pause would never get back to its bound.
     rows: u64,
     bytes: u64,
+    /// At how many pages the write-ahead log is to begin anew.
+    restart_at: u64,
     /// When the last try came to nothing, if it did: the next one waits for [`IDLE`].
     stalled: Option<Instant>,
 }
@@ -64,6 +69,7 @@ impl Default for Chores {
             wal: Behind::Unknown,
             rows: 0,
             bytes: 0,
+            restart_at: 0,
             stalled: None,
         }
     }
@@ -75,10 +81,19 @@ impl Chores {
     }
 
     pub(super) fn committed(&mut self, unswept: bool, rows: u64, bytes: u64) {
-        self.sweep |= unswept;
+        if unswept {
+            self.sweep = true;
+            self.resume();
+        }
         self.rows += rows;
         self.bytes += bytes;
         self.wal = Behind::Unknown;
+    }
+
+    /// The next try does not wait: there may be room now, and publishers who come
+    /// back again and again must not keep the log from finding it.
+    pub(super) fn resume(&mut self) {
+        self.stalled = None;
     }
 }
 
@@ -212,6 +227,9 @@ impl Writer {
             self.chores.vacuum_to = Some(SPARE_PAGES);
             return Ok(());
         }
+        if !self.has_room_to_copy()? {
+            return Ok(());
+        }
         // Where space is short, the write-ahead log need not keep its own either.
         let full = !self.ballast.is_held();
         let how = if full { Checkpoint::Truncate } else { Checkpoint::Passive };
@@ -241,13 +259,39 @@ impl Writer {
     }
 
     fn bound_wal(&mut self) -> Result<(), Fault> {
+        /// How long readers are waited for. Ours are short; who looks into the file from outside may take
+        /// minutes, and publishers must not wait for that.
+        const READERS: Duration = Duration::from_millis(100);
         let wal = self.checkpoint(Checkpoint::Noop)?;
-        if wal.pages >= WAL_PAGES_MAX || !self.ballast.is_held() {
-            self.checkpoint(Checkpoint::Restart)?;
+        if !self.has_room_to_copy()? {
+            return Ok(());
+        }
+        let most = self.limits.wal_pages;
+        if wal.pages < most {
+            self.chores.restart_at = most;
+        }
+        if wal.pages >= self.chores.restart_at.max(most) || !self.ballast.is_held() {
+            self.connection.busy_timeout(READERS)?;
+            let restarted = self.checkpoint(Checkpoint::Restart);
+            self.connection.busy_timeout(schema::BUSY)?;
+            restarted?;
+            // If it could not, it is tried again, and waited for, only when there is something to gain.
+            self.chores.restart_at = wal.pages + CHECKPOINT_PAGES;
         } else if wal.pages - wal.copied.min(wal.pages) >= CHECKPOINT_PAGES {
             self.checkpoint(Checkpoint::Passive)?;
         }
         Ok(())
+    }
+
+    /// Whether there is room for a checkpoint. On a full disk one that stops half way would take the space
+    /// that deleting needs and give none back; once enough is deleted, the file need not grow for it.
+    pub(super) fn has_room_to_copy(&self) -> Result<bool, Fault> {
+        if self.ballast.is_held() {
+            return Ok(true);
+        }
+        let whole = self.pragma("page_count")? * self.pragma("page_size")?;
+        let file = self.connection.path().and_then(|path| std::fs::metadata(path).ok());
+        Ok(whole.saturating_sub(file.map_or(0, |file| file.len())) <= GROWTH_MAX)
     }
 
     /// Copies the write-ahead log into the file. Unlike SQLite's own checkpoints, this one tells when the

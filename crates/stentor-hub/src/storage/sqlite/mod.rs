@@ -17,7 +17,7 @@
 //! ```
 //!
 //! The file and its versions are in `schema`; its rows in `ledger` (the log as a whole), `topic`, `row`
-//! (records) and `key`.
+//! (records) and `key`. What looks into a log beside the program that serves it is in `tools`.
 
 mod ballast;
 mod capacity;
@@ -47,6 +47,7 @@ mod shared;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod topic;
 mod view;
 mod writer;
@@ -65,6 +66,10 @@ use self::limits::Limits;
 pub use self::options::{Durability, SqliteOptions};
 use self::queue::Queue;
 use self::shared::Shared;
+pub use self::tools::{
+    BackedUp, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog, ToolError,
+    VerifyNote,
+};
 use self::view::{Reader, View};
 use self::writer::Writer;
 use super::{

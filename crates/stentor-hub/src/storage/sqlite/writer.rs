@@ -14,6 +14,7 @@ use super::capacity::{Capacity, RECORD_BYTES};
 use super::change::{Change, Changed};
 use super::chores::{Checkpoint, Chores, IDLE};
 use super::clock::Clock;
+use super::column;
 use super::fault::Fault;
 use super::ledger::Ledger;
 use super::limits::Limits;
@@ -166,7 +167,7 @@ impl Writer {
         let Changed { ledger, records, trimmed, unswept } = change.finish()?;
         transaction.commit()?;
         if ledger.reserved_through != self.ledger.reserved_through {
-            self.sync_reservation()?;
+            self.sync_reservation(ledger.tail)?;
         }
         self.ledger = ledger;
         let bytes: u64 = records.iter().map(|record| record.body().bytes() as u64).sum();
@@ -180,11 +181,12 @@ impl Writer {
 
     /// Has the disk know which offsets may be given out before the first of them is: without that, an
     /// offset could stand for two records, one before a power failure and one after it.
-    fn sync_reservation(&mut self) -> Result<(), Fault> {
+    fn sync_reservation(&mut self, tail: Offset) -> Result<(), Fault> {
         if self.limits.durability == Durability::Os {
             schema::set_durability(&self.connection, Durability::Fsync)?;
-            // A commit that syncs brings all commits before it to the disk.
-            self.connection.execute("UPDATE log SET reserved_through = reserved_through", [])?;
+            // A commit that syncs brings all commits before it to the disk; one that changes nothing does
+            // not even sync, so it notes something new: the tail, which is never below an older one.
+            self.connection.execute("UPDATE log SET tail = ?1", [column::offset(tail)])?;
             schema::set_durability(&self.connection, Durability::Os)?;
         }
         Ok(())
@@ -198,7 +200,8 @@ impl Writer {
         self.shared.judge(fault)
     }
 
-    /// The disk is full: lets go of the ballast, and has the write-ahead log begin anew in its place.
+    /// The disk is full: lets go of the ballast, and has the write-ahead log begin anew in its place if it
+    /// fits there.
     fn make_room(&mut self) {
         /// How long appends are refused without a try.
         const PAUSE: Duration = Duration::from_secs(1);
@@ -209,9 +212,14 @@ impl Writer {
             self.ballast.release();
         }
         self.full_until = self.now.plus(PAUSE);
-        match self.checkpoint(Checkpoint::Restart) {
+        let copied = match self.has_room_to_copy() {
+            Ok(true) => self.checkpoint(Checkpoint::Restart).map(drop),
+            Ok(false) => Ok(()),
+            Err(fault) => Err(fault),
+        };
+        match copied {
             Err(fault) if !fault.is_full() => drop(self.shared.judge(fault)),
-            Ok(_) | Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -224,6 +232,7 @@ impl Writer {
         if now < self.full_until && now >= self.now {
             return Err(StorageError::Full);
         }
+        self.chores.resume();
         if let Err(error) = self.ballast.hold() {
             tracing::debug!(%error, "the disk is still full");
             self.make_room();

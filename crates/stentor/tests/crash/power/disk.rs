@@ -114,7 +114,7 @@ impl Disk {
         let what = self.name(dir);
         what.sync_through(what.since.len());
         if !parent(dir).is_empty() {
-            self.find_dir(&parent(dir).to_owned());
+            self.find_dir(parent(dir));
         }
     }
 }

@@ -18,10 +18,10 @@ pub async fn examine(root: &Path, memory: &Memory, cut: u64, promise: Promise) -
     let new = publish(&machine, "first").await;
     let log = read_all(&machine, new).await;
     let verdict = Verdict::of(memory, cut, promise, &log);
-    let mut complaints = Vec::new();
     if new.offset <= verdict.newest_known() {
-        complaints.push(format!("the offset {} was given out twice", new.offset));
+        return vec![format!("the offset {} was given out twice", new.offset)];
     }
+    let mut complaints = Vec::new();
     for seen in &memory.readers {
         let known: Vec<Seen> = seen.iter().filter(|seen| seen.at <= cut).cloned().collect();
         if let (Some(last), Some(has_lost)) = (known.last(), verdict.has_lost(&known)) {

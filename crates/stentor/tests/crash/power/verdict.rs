@@ -83,14 +83,13 @@ impl<'a> Verdict<'a> {
     pub fn has_lost(&self, seen: &[Seen]) -> Option<bool> {
         let mut seen = seen.iter().filter(|seen| seen.at <= self.cut).rev();
         let last = seen.next()?;
-        match self.found.contains_key(last.event.data.as_str()) {
-            true => Some(false),
-            false => (!self.is_excused(&last.event)).then_some(true),
-        }
+        let is_there = self.found.contains_key(last.event.data.as_str());
+        (is_there || !self.is_excused(&last.event)).then_some(!is_there)
     }
 
     fn complain(&mut self, what: &str, about: &str) {
-        let about: String = about.chars().take_while(|letter| *letter != '.').collect();
+        // Without the padding.
+        let about = about.replace('.', "");
         self.complaints.push(format!("{what}: {about}"));
     }
 
@@ -172,19 +171,16 @@ impl<'a> Verdict<'a> {
 
     /// This must be there, with this id.
     fn expect(&mut self, sent: &Sent, id: Option<Cursor>, how: &str) {
-        match self.found.get(sent.data.as_str()) {
-            Some(found) if id.is_some_and(|id| id != found.id) => {
-                self.complain("there with another id", &sent.data);
-            }
-            Some(_) => {}
-            None if self.is_excused(sent) => {}
-            None if self.promise == Promise::All => {
+        let Some(found) = self.found.get(sent.data.as_str()) else {
+            let is_newer = id.is_none_or(|id| id.offset > self.newest);
+            let may_be_lost = self.promise == Promise::Prefix && is_newer;
+            if !may_be_lost && !self.is_excused(sent) {
                 self.complain("lost", &format!("{} ({how})", sent.data));
             }
-            None if id.is_some_and(|id| id.offset < self.newest) => {
-                self.complain("lost in the middle", &sent.data);
-            }
-            None => {}
+            return;
+        };
+        if id.is_some_and(|id| id != found.id) {
+            self.complain("there with another id", &sent.data);
         }
     }
 

@@ -48,6 +48,18 @@ async fn trimming_makes_the_file_smaller() {
 }
 
 #[tokio::test]
+async fn a_log_that_became_small_keeps_no_large_write_ahead_log() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(2_000, large).await;
+    open.storage.trim(vec![(name("big"), open.tail())]).await.unwrap();
+    assert!(kept.wal_bytes() > kept.file_bytes() / 8, "there is something to give back");
+    open.settle().await;
+    assert!(kept.wal_bytes() <= kept.file_bytes() / 8);
+    assert_eq!(open.log.all("small").await.len(), 200);
+}
+
+#[tokio::test]
 async fn the_log_itself_tidies_up_in_time() {
     let kept = Kept::new();
     let open = kept.open();
@@ -60,6 +72,28 @@ async fn the_log_itself_tidies_up_in_time() {
         left = kept.count("records");
     }
     assert_eq!(left, 3_000 - 60 + 1);
+}
+
+#[tokio::test]
+async fn who_looks_into_the_file_for_long_keeps_no_publisher_waiting() {
+    /// Far longer than it takes, and far shorter than if each of the events waited.
+    const PATIENCE: Duration = Duration::from_mins(1);
+    let mut kept = Kept::new();
+    kept.limits.wal_pages = 10;
+    let open = kept.open();
+    open.log.event("a", "0").await;
+    let outside = kept.database();
+    outside.execute_batch("BEGIN; SELECT count(*) FROM records").unwrap();
+    let publish = async {
+        for n in 1..50 {
+            open.log.event("a", &n.to_string()).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, publish).await.expect("nobody waits");
+    drop(outside);
+    // Four transactions of about 12 MiB each.
+    open.fill(4_000, large).await;
+    assert!(kept.wal_bytes() < 30 << 20, "and then the write-ahead log begins anew");
 }
 
 #[tokio::test]
