@@ -186,7 +186,7 @@ impl Hub {
     /// Topics are looked at about once a second; where there are very many, less often, so that this
     /// takes no more than a twentieth of the time. In between a topic may be beyond its limits.
     pub async fn retain(&self, retention: Retention) {
-        retention::keep(&*self.0.storage, &retention).await;
+        retention::keep(&self.0, &retention).await;
     }
 
     /// How much trimming has removed since the log was opened, be it by a retention or because the log

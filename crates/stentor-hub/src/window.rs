@@ -13,14 +13,16 @@ use crate::topic::TopicName;
 /// only, so what is visible here is durable.
 pub(crate) struct LiveWindow(RwLock<Inner>);
 
+/// Topics that lost records and of which the window knows that; with more, it begins behind them all.
+const LOST_MAX: usize = 1_000;
+
 struct Inner {
     ring: Ring,
-    /// Topics that were deleted and began anew within the window, and their last deletions: readers
-    /// before these have a gap, and only the storage tells gaps. The first record of the new topic is
-    /// in the ring, which bounds this.
-    reborn: HashMap<TopicName, Offset>,
-    /// No deletion in `reborn` lies beyond this.
-    reborn_through: Offset,
+    /// Topics that were trimmed, or deleted and begun anew, within the window, and up to where: readers
+    /// before that have a gap, and only the storage tells gaps. At most [`LOST_MAX`].
+    lost: HashMap<TopicName, Offset>,
+    /// Nothing in `lost` lies beyond this.
+    lost_through: Offset,
     /// All records after this offset and up to the tail are here.
     floor: Offset,
     tail: Offset,
@@ -32,8 +34,8 @@ impl LiveWindow {
     pub(crate) fn new(tail: Offset, bytes_max: usize) -> LiveWindow {
         LiveWindow(RwLock::new(Inner {
             ring: Ring::default(),
-            reborn: HashMap::new(),
-            reborn_through: Offset::ZERO,
+            lost: HashMap::new(),
+            lost_through: Offset::ZERO,
             floor: tail,
             tail,
             bytes_max,
@@ -58,11 +60,18 @@ impl LiveWindow {
         }
         while inner.ring.bytes() > inner.bytes_max {
             match inner.ring.pop_unless_last() {
-                Some(record) => {
-                    inner.floor = record.offset();
-                    inner.reborn.remove(record.topic());
-                }
+                Some(record) => inner.begin_behind(&record),
                 None => return,
+            }
+        }
+    }
+
+    /// Takes out what the storage trimmed, each topic up to an offset.
+    pub(crate) fn trim(&self, topics: &[(TopicName, Offset)]) {
+        let mut inner = self.write_lock();
+        for (topic, through) in topics {
+            if let Some(last) = inner.ring.remove(topic, *through).last() {
+                inner.lose(topic, last.offset());
             }
         }
     }
@@ -93,14 +102,32 @@ impl Inner {
         if *record.body() == Body::Deleted {
             // What was deleted is no longer to be read, also by those who are slightly behind.
             self.ring.remove(topic, record.offset());
-            self.reborn.remove(topic);
+            self.lost.remove(topic);
         } else if let Some(deletion) = self.deletion_of(topic) {
             self.ring.remove(topic, deletion);
-            self.reborn.insert(topic.clone(), deletion);
-            self.reborn_through = self.reborn_through.max(deletion);
+            self.lose(topic, deletion);
         }
         self.tail = record.offset();
         self.ring.push(record);
+    }
+
+    /// Notes that a topic lost records up to an offset.
+    fn lose(&mut self, topic: &TopicName, through: Offset) {
+        self.lost.insert(topic.clone(), through);
+        self.lost_through = self.lost_through.max(through);
+        if self.lost.len() > LOST_MAX {
+            while self.ring.first().is_some_and(|first| first.offset() <= self.lost_through) {
+                self.ring.pop();
+            }
+            self.floor = self.floor.max(self.lost_through);
+            self.lost.clear();
+        }
+    }
+
+    /// The window begins behind this record, which left it.
+    fn begin_behind(&mut self, record: &Record) {
+        self.floor = record.offset();
+        self.lost.remove(record.topic());
     }
 
     /// The deletion of a topic, if that is the last that the ring has of it.
@@ -110,15 +137,15 @@ impl Inner {
     }
 
     fn covers(&self, filters: &Filters, after: Offset) -> bool {
-        after >= self.floor && (after >= self.reborn_through || !self.lost_topic(filters, after))
+        after >= self.floor && (after >= self.lost_through || !self.lost_topic(filters, after))
     }
 
-    /// Whether one of the topics asked for was deleted after this offset and began anew.
+    /// Whether one of the topics asked for lost records after this offset.
     fn lost_topic(&self, filters: &Filters, after: Offset) -> bool {
-        let is_after = |deletion: &Offset| *deletion > after;
+        let is_after = |through: &Offset| *through > after;
         if filters.globs().is_empty() {
-            return filters.exact().iter().filter_map(|topic| self.reborn.get(topic)).any(is_after);
+            return filters.exact().iter().filter_map(|topic| self.lost.get(topic)).any(is_after);
         }
-        self.reborn.iter().any(|(topic, deletion)| is_after(deletion) && filters.matches(topic))
+        self.lost.iter().any(|(topic, through)| is_after(through) && filters.matches(topic))
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Retention;
-use crate::storage::{Keep, Storage, StorageError, TopicInfo, TopicsQuery};
+use crate::hub::Shared;
+use crate::storage::{Keep, StorageError, TopicInfo, TopicsQuery};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -19,14 +20,18 @@ const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// leave the log to its readers.
 const PAUSE_FACTOR: u32 = 19;
 
+/// A step that trims fewer events than this leaves the rest to the next round: a topic that is written to
+/// all the time would otherwise keep all others waiting.
+const STEP_MIN: u64 = 1_000;
+
 /// Holds topics to their limits, round after round, for ever.
-pub(crate) async fn keep(storage: &dyn Storage, retention: &Retention) {
+pub(crate) async fn keep(shared: &Shared, retention: &Retention) {
     if retention.is_empty() {
         return std::future::pending().await;
     }
     loop {
         let begun = Instant::now();
-        if let Err(error) = round(storage, retention, Timestamp::now()).await {
+        if let Err(error) = round(shared, retention, Timestamp::now()).await {
             // A log that failed says so itself, and a full disk frees itself by the next round.
             tracing::debug!(%error, "trimming goes on later");
         }
@@ -35,16 +40,12 @@ pub(crate) async fn keep(storage: &dyn Storage, retention: &Retention) {
 }
 
 /// Looks at each topic once.
-async fn round(
-    storage: &dyn Storage,
-    retention: &Retention,
-    now: Timestamp,
-) -> Result<(), StorageError> {
+async fn round(shared: &Shared, retention: &Retention, now: Timestamp) -> Result<(), StorageError> {
     let mut query = TopicsQuery { limit: TOPICS_MAX, ..TopicsQuery::default() };
     loop {
-        let topics = storage.topics(query.clone()).await?;
+        let topics = shared.storage.topics(query.clone()).await?;
         let overdue = topics.iter().filter_map(|info| overdue(retention, info, now));
-        trim(storage, overdue.collect()).await?;
+        trim(shared, overdue.collect()).await?;
         match topics.last() {
             Some(last) if topics.len() == TOPICS_MAX => {
                 query.after = Some(last.topic.as_str().to_owned());
@@ -64,20 +65,22 @@ fn overdue(retention: &Retention, info: &TopicInfo, now: Timestamp) -> Option<(T
 }
 
 /// Trims topics together, in as many steps as the storage makes of the longest.
-async fn trim(
-    storage: &dyn Storage,
-    mut topics: Vec<(TopicName, Keep)>,
-) -> Result<(), StorageError> {
+async fn trim(shared: &Shared, mut topics: Vec<(TopicName, Keep)>) -> Result<(), StorageError> {
     while !topics.is_empty() {
         let mut beyond = Vec::new();
         let mut excess = Vec::new();
         for (topic, keep) in topics {
-            if let Some(through) = storage.excess(topic.clone(), keep).await? {
+            if let Some(through) = shared.storage.excess(topic.clone(), keep).await? {
                 excess.push((topic.clone(), through));
                 beyond.push((topic, keep));
             }
         }
-        storage.trim(excess).await?;
+        let before = shared.storage.trimmed().events;
+        shared.storage.trim(excess.clone()).await?;
+        shared.window.trim(&excess);
+        if shared.storage.trimmed().events.saturating_sub(before) < STEP_MIN {
+            return Ok(());
+        }
         // What is left of these may still be too much.
         topics = beyond;
     }

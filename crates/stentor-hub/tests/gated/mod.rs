@@ -1,4 +1,5 @@
-//! A log in memory whose appends wait at a gate.
+//! A log in memory whose appends wait at a gate, and that fails on command.
+#![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::sync::{Arc, Mutex};
 
@@ -57,8 +58,18 @@ impl Gate {
         self.0.batches.lock().unwrap().clone()
     }
 
+    /// Has appends, lists of topics and trims fail from now on.
     pub(crate) fn fail_with(&self, error: StorageError) {
         *self.0.failure.lock().unwrap() = Some(error);
+    }
+
+    /// Has nothing fail any more.
+    pub(crate) fn recover(&self) {
+        *self.0.failure.lock().unwrap() = None;
+    }
+
+    fn fail_if_told(&self) -> Result<(), StorageError> {
+        self.0.failure.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 }
 
@@ -70,11 +81,8 @@ impl Storage for GatedStorage {
             self.gate.0.batches.lock().unwrap().push(batch.len());
             self.gate.0.arrived.add_permits(1);
             self.gate.0.open.acquire().await.unwrap().forget();
-            let failure = self.gate.0.failure.lock().unwrap().clone();
-            match failure {
-                Some(error) => Err(error),
-                None => self.inner.append(batch, now).await,
-            }
+            self.gate.fail_if_told()?;
+            self.inner.append(batch, now).await
         })
     }
 
@@ -117,7 +125,10 @@ impl Storage for GatedStorage {
     }
 
     fn topics(&self, query: TopicsQuery) -> Answer<'_, Vec<TopicInfo>> {
-        self.inner.topics(query)
+        Box::pin(async move {
+            self.gate.fail_if_told()?;
+            self.inner.topics(query).await
+        })
     }
 
     fn excess(&self, topic: TopicName, keep: Keep) -> Answer<'_, Option<Offset>> {
@@ -129,7 +140,10 @@ impl Storage for GatedStorage {
     }
 
     fn trim(&self, topics: Vec<(TopicName, Offset)>) -> Answer<'_, ()> {
-        self.inner.trim(topics)
+        Box::pin(async move {
+            self.gate.fail_if_told()?;
+            self.inner.trim(topics).await
+        })
     }
 
     fn delete(&self, topic: TopicName, now: Timestamp) -> Answer<'_, Option<Offset>> {

@@ -69,7 +69,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 fn in_memory(args: &ServeArgs) -> Hub {
     let bytes = args.retain.retain_bytes.map(|size| size.0.unwrap_or(u64::MAX));
     let bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    Hub::new(MemoryStorage::with_bytes(bytes.unwrap_or(MemoryStorage::BYTES)))
+    let bytes = bytes.unwrap_or(MemoryStorage::BYTES);
+    Hub::with_window(MemoryStorage::with_bytes(bytes), window(bytes as u64))
 }
 
 fn on_disk(args: &ServeArgs) -> anyhow::Result<Hub> {
@@ -82,7 +83,12 @@ fn on_disk(args: &ServeArgs) -> anyhow::Result<Hub> {
     if storage.bounds().tail == Offset::ZERO {
         say_limit(args, Size(options.bytes_max));
     }
-    Ok(Hub::new(storage))
+    Ok(Hub::with_window(storage, window(options.bytes_max.unwrap_or(u64::MAX))))
+}
+
+/// How large the live window is: well below what the log holds, so that it never shows what has left it.
+fn window(bytes_max: u64) -> usize {
+    usize::try_from(bytes_max / 2).map_or(Hub::WINDOW_BYTES, |half| half.min(Hub::WINDOW_BYTES))
 }
 
 /// Whoever begins a log is told once that it does not grow for ever.
