@@ -15,7 +15,7 @@ pub(crate) struct RetainArgs {
     /// `'chat/*=age:7d,count:1000,bytes:1GiB,ended:1h'`. Any of the four: no event older than `age`, so
     /// many events, so many bytes, nothing of a topic that ended `ended` ago. The more precise
     /// pattern wins. Repeatable.
-    #[arg(long, value_name = "PATTERN=LIMITS")]
+    #[arg(long, value_name = "PATTERN=LIMITS", value_parser = rule)]
     retain: Vec<Rule>,
 
     /// Let the oldest events of all go when the log takes more than this, such as `500MB`; `none` for
@@ -37,6 +37,11 @@ impl RetainArgs {
 struct Rule {
     pattern: TopicFilter,
     limits: TopicLimits,
+}
+
+/// Reads a rule; an error says all of it, the advice too.
+fn rule(text: &str) -> Result<Rule, String> {
+    text.parse().map_err(|error: anyhow::Error| format!("{error:#}"))
 }
 
 impl FromStr for Rule {

@@ -27,6 +27,7 @@ mod idempotency;
 mod many_topics;
 mod publish;
 mod resume;
+mod retention;
 mod robustness;
 mod running;
 mod slow_readers;
