@@ -69,9 +69,16 @@ struct Pair {
 
 impl Pair {
     fn of(fresh: Fresh) -> Pair {
-        let Fresh { storage, ground: _ground, reopen } = fresh;
+        let Fresh { storage, ground, reopen } = fresh;
         let log = Log::of(storage);
-        Pair { log, _ground, reopen, fed: Vec::new(), naive: Naive::new(), told: Vec::new() }
+        Pair {
+            log,
+            _ground: ground,
+            reopen,
+            fed: Vec::new(),
+            naive: Naive::new(),
+            told: Vec::new(),
+        }
     }
 
     async fn note_removals(&mut self) {

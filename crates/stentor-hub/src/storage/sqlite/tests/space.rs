@@ -7,7 +7,7 @@ use crate::cursor::Offset;
 use crate::publish::{Key, KeyContent, Publish};
 use crate::storage::conformance::log::{appended, at, event, name, request, said, topic_names};
 use crate::storage::sqlite::limits::Limits;
-use crate::storage::{Outcome, Storage, StorageError, TopicsQuery};
+use crate::storage::{Keep, Outcome, Storage, StorageError, TopicsQuery};
 
 const LARGE: usize = 10_000;
 
@@ -134,6 +134,36 @@ async fn a_long_trim_goes_in_steps_and_ends_where_it_should() {
     assert_eq!((state.events, state.removed_through), (40, Offset::new(60)));
     assert_eq!(state.bytes, 80);
     assert_eq!(open.log.all("a").await.len(), 40);
+}
+
+#[tokio::test]
+async fn what_is_beyond_the_limits_of_a_long_topic_is_told_in_parts() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(7_000, |n| event("a", &n.to_string())).await;
+    let keep = Keep { events: Some(1_000), ..Keep::default() };
+    let mut parts = 0;
+    while let Some(through) = open.storage.excess(name("a"), keep).await.unwrap() {
+        open.storage.trim(vec![(name("a"), through)]).await.unwrap();
+        parts += 1;
+    }
+    assert!((2..=6).contains(&parts), "{parts} parts");
+    let state = open.log.state("a").await;
+    assert_eq!((state.events, state.removed_through), (1_000, Offset::new(6_000)));
+}
+
+#[tokio::test]
+async fn very_many_topics_are_trimmed_and_swept_together() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(20_000, |n| event(&format!("t{}", n % 10_000), "1")).await;
+    open.settle().await;
+    let topics = (0..10_000).map(|n| (name(&format!("t{n}")), Offset::new(10_000)));
+    open.storage.trim(topics.collect()).await.unwrap();
+    let slices = open.settle().await;
+    assert!(slices < 200, "{slices} slices for 10,000 records of as many topics");
+    assert_eq!(kept.count("records"), 10_000);
+    assert_eq!(open.log.state("t7").await.events, 1);
 }
 
 #[tokio::test]
