@@ -1,6 +1,7 @@
 //! A log in memory whose appends wait at a gate.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use stentor_hub::storage::{
@@ -138,6 +139,14 @@ impl Storage for GatedStorage {
 
     fn upload(&self, key: KeyName, now: Timestamp) -> Answer<'_, Option<Upload>> {
         self.inner.upload(key, now)
+    }
+
+    fn lease(&self, topic: TopicName, lease: Option<Duration>) -> Answer<'_, ()> {
+        self.inner.lease(topic, lease)
+    }
+
+    fn leases(&self) -> Answer<'_, Vec<(TopicName, Duration)>> {
+        self.inner.leases()
     }
 
     fn by_publisher_id(&self, topic: TopicName, id: String) -> Answer<'_, Option<Arc<Record>>> {

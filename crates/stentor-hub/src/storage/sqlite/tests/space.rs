@@ -52,7 +52,7 @@ async fn a_log_that_became_small_keeps_no_large_write_ahead_log() {
     let kept = Kept::new();
     let open = kept.open();
     open.fill(2_000, large).await;
-    open.storage.trim(name("big"), open.tail()).await.unwrap();
+    open.storage.trim(vec![(name("big"), open.tail())]).await.unwrap();
     assert!(kept.wal_bytes() > kept.file_bytes() / 8, "there is something to give back");
     open.settle().await;
     assert!(kept.wal_bytes() <= kept.file_bytes() / 8);
