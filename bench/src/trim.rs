@@ -78,9 +78,9 @@ async fn trim(dir: &Path, cut: Cut) -> anyhow::Result<(u64, u64)> {
         match cut {
             Cut::Oldest => {
                 let through = tenth_newest(&storage, &topic).await?;
-                storage.trim(topic, through).await?;
+                storage.trim(vec![(topic, through)]).await?;
             }
-            Cut::Topics if number > 0 => storage.trim(topic, Offset::MAX).await?,
+            Cut::Topics if number > 0 => storage.trim(vec![(topic, Offset::MAX)]).await?,
             Cut::Topics => {}
         }
     }

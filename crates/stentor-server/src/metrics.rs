@@ -61,8 +61,19 @@ impl Metrics {
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
-        let help = "Writes to the log, each of publishes that came at the same time";
-        registry.register("commits", help, ConstCounter::new(hub.commits()));
+        let trimmed = hub.trimmed();
+        let of_hub = [
+            (
+                "commits",
+                "Writes to the log, each of publishes that came at the same time",
+                hub.commits(),
+            ),
+            ("trimmed_events", "Events that retention took from the log", trimmed.events),
+            ("trimmed_bytes", "Bytes that retention took from the log", trimmed.bytes),
+        ];
+        for (name, help, count) in of_hub {
+            registry.register(name, help, ConstCounter::new(count));
+        }
         let gauges: [(&str, &str, &Gauge); 3] = [
             ("streams_open", "Streams that are open", &self.streams_open),
             ("connections_open", "Connections that are open", &self.connections_open),

@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
+use super::ballast::Ballast;
 use super::fault::Fault;
+use super::limits::Limits;
 use super::schema;
 use super::writer::Writer;
 use crate::timestamp::Timestamp;
 
 /// Pages of the write-ahead log that are worth a checkpoint: 16 MiB.
 const CHECKPOINT_PAGES: u64 = 4_000;
-/// Pages at which the write-ahead log must begin anew, although readers have to be waited for: 128 MiB.
-const WAL_PAGES_MAX: u64 = 32_000;
 /// Free pages that one slice gives back to the file system: 1 MiB.
 const VACUUM_PAGES: u64 = 256;
 /// Free pages that are kept for what comes next: 1 MiB.
 const SPARE_PAGES: u64 = 256;
+
+/// How much a checkpoint may make the file grow while the disk is full: half of the ballast, for the
+/// other half is what deleting is done with.
+const GROWTH_MAX: u64 = Ballast::BYTES as u64 / 2;
 
 /// What there is to do.
 #[derive(Debug)]
@@ -28,6 +32,12 @@ pub(super) struct Chores {
     /// Free pages beyond so many are to be given back.
     vacuum_to: Option<u64>,
     wal: Behind,
+    /// What was appended since the last slice: a slice frees more than that, or a log that is written
+    /// without a pause would never get back to its bound.
+    rows: u64,
+    bytes: u64,
+    /// At how many pages the write-ahead log is to begin anew.
+    restart_at: u64,
     /// The last try came to nothing; the next one waits until the log is idle.
     stalled: bool,
 }
@@ -52,15 +62,29 @@ impl Default for Chores {
             keys_seen: Timestamp::default(),
             vacuum_to: None,
             wal: Behind::Unknown,
+            rows: 0,
+            bytes: 0,
+            restart_at: 0,
             stalled: false,
         }
     }
 }
 
 impl Chores {
-    pub(super) fn committed(&mut self, unswept: bool) {
-        self.sweep |= unswept;
+    pub(super) fn committed(&mut self, unswept: bool, rows: u64, bytes: u64) {
+        if unswept {
+            self.sweep = true;
+            self.resume();
+        }
+        self.rows += rows;
+        self.bytes += bytes;
         self.wal = Behind::Unknown;
+    }
+
+    /// The next try does not wait until the log is idle: there may be room now, and publishers who come
+    /// back again and again must not keep the log from finding it.
+    pub(super) fn resume(&mut self) {
+        self.stalled = false;
     }
 }
 
@@ -94,6 +118,7 @@ impl Writer {
                 || chores.sweep
                 || chores.keys
                 || chores.vacuum_to.is_some()
+                || self.may_be_over()
                 || self.folds())
     }
 
@@ -129,21 +154,18 @@ impl Writer {
     }
 
     fn slice(&mut self) -> Result<(), Fault> {
-        // On a full disk a slice has to do with the space of the ballast.
-        let rows = if self.ballast.is_held() {
-            self.limits.slice_rows
-        } else {
-            self.limits.slice_rows.div_ceil(5)
-        };
+        let (rows, bytes) = self.slice_of();
         if self.chores.wal == Behind::Unknown {
             self.chores.wal = Behind::Bounded;
             self.bound_wal()?;
         } else if self.chores.sweep {
-            self.chores.sweep = self.transact(|change| change.sweep(rows))?;
+            self.chores.sweep = self.transact(|change| change.sweep(rows, bytes))?;
             if !self.chores.sweep {
                 // Some room in the file is soon used again; what is beyond that is not.
                 self.chores.vacuum_to = Some(self.pragma("page_count")? / 8);
             }
+        } else if self.may_be_over() {
+            self.shrink(rows)?;
         } else if self.folds() {
             self.transact(|change| change.fold(rows))?;
         } else if self.chores.keys {
@@ -158,6 +180,19 @@ impl Writer {
         Ok(())
     }
 
+    /// How much one slice frees, in rows and bytes.
+    fn slice_of(&mut self) -> (u64, u64) {
+        let Limits { slice_rows, slice_bytes, trim_rows, .. } = self.limits;
+        let (rows, bytes) =
+            (std::mem::take(&mut self.chores.rows), std::mem::take(&mut self.chores.bytes));
+        if self.ballast.is_held() {
+            (slice_rows.max(2 * rows).min(trim_rows.max(slice_rows)), slice_bytes.max(2 * bytes))
+        } else {
+            // On a full disk a slice has to do with the space of the ballast.
+            (slice_rows.div_ceil(5), slice_bytes.div_ceil(5))
+        }
+    }
+
     /// Nothing was asked for a while: gives back all space and copies the write-ahead log, so that this
     /// need not be done while somebody waits for a commit.
     pub(super) fn idle(&mut self) {
@@ -170,6 +205,9 @@ impl Writer {
     fn tidy(&mut self) -> Result<(), Fault> {
         if self.vacuum(SPARE_PAGES)? {
             self.chores.vacuum_to = Some(SPARE_PAGES);
+            return Ok(());
+        }
+        if !self.has_room_to_copy()? {
             return Ok(());
         }
         // Where space is short, the write-ahead log need not keep its own either.
@@ -201,13 +239,39 @@ impl Writer {
     }
 
     fn bound_wal(&mut self) -> Result<(), Fault> {
+        /// How long readers are waited for. Ours are short; who looks into the file from outside may take
+        /// minutes, and publishers must not wait for that.
+        const READERS: Duration = Duration::from_millis(100);
         let wal = self.checkpoint(Checkpoint::Noop)?;
-        if wal.pages >= WAL_PAGES_MAX || !self.ballast.is_held() {
-            self.checkpoint(Checkpoint::Restart)?;
+        if !self.has_room_to_copy()? {
+            return Ok(());
+        }
+        let most = self.limits.wal_pages;
+        if wal.pages < most {
+            self.chores.restart_at = most;
+        }
+        if wal.pages >= self.chores.restart_at.max(most) || !self.ballast.is_held() {
+            self.connection.busy_timeout(READERS)?;
+            let restarted = self.checkpoint(Checkpoint::Restart);
+            self.connection.busy_timeout(schema::BUSY)?;
+            restarted?;
+            // If it could not, it is tried again, and waited for, only when there is something to gain.
+            self.chores.restart_at = wal.pages + CHECKPOINT_PAGES;
         } else if wal.pages - wal.copied.min(wal.pages) >= CHECKPOINT_PAGES {
             self.checkpoint(Checkpoint::Passive)?;
         }
         Ok(())
+    }
+
+    /// Whether there is room for a checkpoint. On a full disk one that stops half way would take the space
+    /// that deleting needs and give none back; once enough is deleted, the file need not grow for it.
+    pub(super) fn has_room_to_copy(&self) -> Result<bool, Fault> {
+        if self.ballast.is_held() {
+            return Ok(true);
+        }
+        let whole = self.pragma("page_count")? * self.pragma("page_size")?;
+        let file = self.connection.path().and_then(|path| std::fs::metadata(path).ok());
+        Ok(whole.saturating_sub(file.map_or(0, |file| file.len())) <= GROWTH_MAX)
     }
 
     /// Copies the write-ahead log into the file. Unlike SQLite's own checkpoints, this one tells when the
@@ -242,13 +306,13 @@ impl Writer {
             let mut rows = statement.query([])?;
             while rows.next()?.is_some() {}
         }
-        self.chores.committed(false);
+        self.chores.committed(false, 0, 0);
         // There may be space for the ballast and for events now.
         self.full_until = Timestamp::default();
         Ok(self.pragma("freelist_count")? < free)
     }
 
-    fn pragma(&self, name: &str) -> Result<u64, Fault> {
+    pub(super) fn pragma(&self, name: &str) -> Result<u64, Fault> {
         let value: i64 = self.connection.pragma_query_value(None, name, |row| row.get(0))?;
         Ok(u64::try_from(value).unwrap_or_default())
     }
