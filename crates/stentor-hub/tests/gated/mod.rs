@@ -1,4 +1,5 @@
 //! A log in memory whose appends wait at a gate.
+#![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -60,6 +61,10 @@ impl Gate {
 
     pub(crate) fn fail_with(&self, error: StorageError) {
         *self.0.failure.lock().unwrap() = Some(error);
+    }
+
+    pub(crate) fn recover(&self) {
+        *self.0.failure.lock().unwrap() = None;
     }
 }
 
