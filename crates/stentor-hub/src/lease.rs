@@ -136,6 +136,11 @@ impl Leases {
         (overdue, held.looks.first().map(|(look, _)| *look))
     }
 
+    fn has_run_out(&self, topic: &TopicName) -> bool {
+        let now = Instant::now();
+        self.held().leases.get(topic).is_some_and(|lease| lease.deadline <= now)
+    }
+
     fn count(&self, held: &Held) {
         self.count.store(held.leases.len(), Ordering::Release);
     }
@@ -201,7 +206,10 @@ impl Hub {
         loop {
             let (overdue, next) = leases.overdue(Instant::now());
             for topic in overdue {
-                self.end_of_lease(&topic).await;
+                // The ends before it took their time: it may have been renewed or lifted meanwhile.
+                if leases.has_run_out(&topic) {
+                    self.end_of_lease(&topic).await;
+                }
             }
             let look = async {
                 match next {
