@@ -28,6 +28,8 @@ pub(crate) struct Leases {
     held: Mutex<Held>,
     /// How many there are, so that a log without leases pays nothing for them.
     count: AtomicUsize,
+    /// Held while a lease is granted or lifted.
+    change: tokio::sync::Mutex<()>,
     /// Told when the next deadline may have come nearer.
     changed: Notify,
 }
@@ -172,20 +174,26 @@ impl Hub {
             return Err(PublishError::Reserved { topic: topic.clone() });
         }
         let (leases, storage) = (self.leases(), self.storage());
+        // What is stored and what is held here shall agree on which came last.
+        let _change = leases.change.lock().await;
         let Some(length) = length else {
             storage.lease(topic.clone(), None).await?;
             leases.lift(topic);
             return Ok(());
         };
-        let had = leases.length(topic);
-        if had.is_none() && !leases.has_room() {
-            return Err(PublishError::TooManyLeases);
-        }
-        if had != Some(length) {
+        self.has_room_for_lease(topic)?;
+        if leases.length(topic) != Some(length) {
             storage.lease(topic.clone(), Some(length)).await?;
         }
         leases.grant(topic, length);
         Ok(())
+    }
+
+    /// Whether a topic can have a lease: to be asked before something is published with one.
+    pub fn has_room_for_lease(&self, topic: &TopicName) -> Result<(), PublishError> {
+        let leases = self.leases();
+        let has = leases.has_room() || leases.length(topic).is_some();
+        if has { Ok(()) } else { Err(PublishError::TooManyLeases) }
     }
 
     /// Renews the lease of a topic, if it has one.
@@ -206,10 +214,7 @@ impl Hub {
         loop {
             let (overdue, next) = leases.overdue(Instant::now());
             for topic in overdue {
-                // The ends before it took their time: it may have been renewed or lifted meanwhile.
-                if leases.has_run_out(&topic) {
-                    self.end_of_lease(&topic).await;
-                }
+                self.end_of_lease(&topic).await;
             }
             let look = async {
                 match next {
@@ -224,7 +229,12 @@ impl Hub {
         }
     }
 
+    /// Ends a topic, unless it heard of its producer while others were ended. What cannot be ended now
+    /// stays overdue.
     async fn end_of_lease(&self, topic: &TopicName) {
+        if !self.leases().has_run_out(topic) {
+            return;
+        }
         match self.publish(Publish::end(topic.clone(), PRODUCER_LOST)).await {
             Ok(_) => {}
             // It had ended before it got its lease.

@@ -180,6 +180,9 @@ pub(crate) async fn append(
         content: KeyContent::Whole(hash_of(&entries)),
     });
     let count = entries.len();
+    if options.lease.is_some() {
+        stentor.hub().has_room_for_lease(&options.topic)?;
+    }
     match stentor.hub().publish(Publish { entries, key }).await {
         Ok(published) => {
             // Before the answer, so that whoever has it knows that the lease runs. An end lifts it.
