@@ -24,6 +24,7 @@ mod history;
 mod houses;
 mod http2;
 mod idempotency;
+mod lease;
 mod many_topics;
 mod publish;
 mod resume;

@@ -38,6 +38,8 @@ pub mod excess;
 pub mod feed;
 #[doc(hidden)]
 pub mod keys;
+#[doc(hidden)]
+pub mod leases;
 pub(in crate::storage) mod log;
 #[doc(hidden)]
 pub mod model;
@@ -171,6 +173,13 @@ macro_rules! conformance_tests {
                 newest_each_counts_no_ends_and_no_deletions
                 newest_each_looks_up_to_an_offset
                 newest_each_refuses_more_than_its_limit
+            }
+            leases {
+                a_lease_is_remembered_in_whole_seconds
+                a_lease_takes_the_place_of_the_one_before
+                an_end_takes_the_lease_with_it
+                a_deletion_takes_the_lease_with_it
+                leases_come_by_name_in_byte_order
             }
             topics {
                 a_topic_that_nobody_wrote_to_has_the_default_state
@@ -310,6 +319,7 @@ mod tests {
             include_str!("excess.rs"),
             include_str!("feed.rs"),
             include_str!("keys.rs"),
+            include_str!("leases.rs"),
             include_str!("read.rs"),
             include_str!("seek.rs"),
             include_str!("topics.rs"),

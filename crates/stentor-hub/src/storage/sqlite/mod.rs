@@ -29,6 +29,7 @@ mod error;
 mod excess;
 mod fault;
 mod key;
+mod lease;
 mod ledger;
 mod leftover;
 mod limits;
@@ -55,6 +56,7 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_util::future::FutureExt;
@@ -244,6 +246,18 @@ impl Storage for SqliteStorage {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Upload>, StorageError>> {
         self.view(move |view| view.upload(&key, now))
+    }
+
+    fn lease(
+        &self,
+        topic: TopicName,
+        lease: Option<Duration>,
+    ) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.writer.ask(move |writer| writer.lease(&topic, lease)).boxed()
+    }
+
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>> {
+        self.view(|view| lease::all(view.connection))
     }
 
     fn by_publisher_id(

@@ -16,6 +16,7 @@ use super::chores::{Checkpoint, Chores, IDLE};
 use super::clock::Clock;
 use super::column;
 use super::fault::Fault;
+use super::lease;
 use super::ledger::Ledger;
 use super::limits::Limits;
 use super::options::Durability;
@@ -134,6 +135,15 @@ impl Writer {
     ) -> Result<Vec<(TopicName, Offset)>, StorageError> {
         let done = self.write_even_if_full(|change| change.trim_each(&topics))?;
         Ok(topics.split_off(done.min(topics.len())))
+    }
+
+    /// See [`Storage::lease`](crate::storage::Storage::lease).
+    pub(super) fn lease(
+        &mut self,
+        topic: &TopicName,
+        lease: Option<Duration>,
+    ) -> Result<(), StorageError> {
+        self.write(|change| lease::store(change.connection, topic, lease))
     }
 
     /// Writes what frees space: if the disk is full, with the space of the ballast.
