@@ -5,6 +5,7 @@
 //! ```text
 //! SqliteStorage -> queue -> writer -> change    append, delete, trim: one transaction each
 //!                             |    -> sweep     removed rows leave the disk, in slices
+//!                             |    -> keys      what is a repeat, and what of that is forgotten
 //!                             |    -> chores    checkpoints, space given back
 //!                             |    -> ballast   what to do when the disk is full
 //!                             v
@@ -16,7 +17,7 @@
 //! ```
 //!
 //! The file and its versions are in `schema`; its rows in `ledger` (the log as a whole), `topic`, `row`
-//! (records) and `key`.
+//! (records), `key` and `part` (of an upload under a key).
 
 mod ballast;
 mod change;
@@ -26,6 +27,7 @@ mod column;
 mod error;
 mod fault;
 mod key;
+mod keys;
 mod ledger;
 mod limits;
 mod lock;
@@ -33,6 +35,7 @@ mod merge;
 mod names;
 mod open;
 mod options;
+mod part;
 mod queue;
 mod read;
 mod removed;

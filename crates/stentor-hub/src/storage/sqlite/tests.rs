@@ -16,6 +16,7 @@ mod cost;
 mod damage;
 mod durable;
 mod space;
+mod uploads;
 
 crate::conformance_tests!(|| async {
     let directory = tempfile::tempdir().unwrap();
