@@ -1,5 +1,6 @@
 //! Group commit: publishes that come while an append is in flight go together in the next one.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -34,6 +35,7 @@ struct Inner {
     queue: Mutex<Queue>,
     room: Semaphore,
     failure: watch::Sender<Option<StorageError>>,
+    commits: AtomicU64,
 }
 
 #[derive(Default)]
@@ -55,6 +57,7 @@ impl Committer {
             queue: Mutex::default(),
             room: Semaphore::new(WAITING_MAX as usize),
             failure: watch::Sender::new(None),
+            commits: AtomicU64::new(0),
         }))
     }
 
@@ -73,6 +76,11 @@ impl Committer {
             self.append_waiting();
         }
         outcomes.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// How many appends succeeded.
+    pub(crate) fn commits(&self) -> u64 {
+        self.0.commits.load(Ordering::Relaxed)
     }
 
     /// Waits until the storage has failed for good, and says how.
@@ -173,6 +181,7 @@ impl Flight {
     fn answer(&mut self, outcomes: Outcomes) {
         match outcomes {
             Ok(outcomes) => {
+                self.inner.commits.fetch_add(1, Ordering::Relaxed);
                 let mut outcomes = outcomes.into_iter();
                 for (count, reply) in self.groups.drain(..) {
                     // A publisher that left does not hear what became of its events.

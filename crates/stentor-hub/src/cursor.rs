@@ -80,6 +80,15 @@ impl Epoch {
     }
 }
 
+/// As the ids of its events spell it, behind their version.
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Text::new();
+        text.push_number(self.0, EPOCH_DIGITS);
+        f.write_str(text.as_str())
+    }
+}
+
 /// 25 bits that tell a record from another one at the same offset of a copied history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check(u32);

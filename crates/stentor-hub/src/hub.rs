@@ -1,7 +1,9 @@
 //! The hub: topics to publish to and to subscribe to.
 
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future;
 use stentor_sse::Event;
 
 use crate::commit::Committer;
@@ -12,8 +14,11 @@ use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
 use crate::large::LargeRecords;
 use crate::publish::{Publish, PublishError, Published};
 use crate::record::Record;
+use crate::retention::{self, Retention};
 use crate::start::{Start, SubscribeError};
-use crate::storage::{MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery};
+use crate::storage::{
+    MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery, Trimmed,
+};
 use crate::subscription::Subscription;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
@@ -175,6 +180,21 @@ impl Hub {
         Ok(deletion.is_some())
     }
 
+    /// Holds topics to a retention, for ever: run it as a task beside serving. Readers of what it
+    /// trims are told a gap.
+    ///
+    /// Topics are looked at about once a second; where there are very many, less often, so that this
+    /// takes no more than a twentieth of the time. In between a topic may be beyond its limits.
+    pub async fn retain(&self, retention: Retention) {
+        retention::keep(&*self.0.storage, &retention).await;
+    }
+
+    /// How much trimming has removed since the log was opened, be it by a retention or because the log
+    /// was full.
+    pub fn trimmed(&self) -> Trimmed {
+        self.0.storage.trimmed()
+    }
+
     /// The record at an offset, from memory if it is there.
     pub async fn record(&self, offset: Offset) -> Result<Option<Arc<Record>>, StorageError> {
         if let Some(record) = self.0.window.get(offset).or_else(|| self.0.large.get(offset)) {
@@ -185,6 +205,12 @@ impl Hub {
             self.0.large.keep(record);
         }
         Ok(record)
+    }
+
+    /// How many times publishes were brought to the log so far. Publishes that come at the same time
+    /// go together, so there are at most as many of these as of publishes.
+    pub fn commits(&self) -> u64 {
+        self.0.committer.commits()
     }
 
     /// The identity of this history of the log.
@@ -200,7 +226,8 @@ impl Hub {
     /// Waits until the log has failed for good (a failed sync, a corrupt page), and says how. A
     /// server should then stop: what is on the disk can no longer be vouched for.
     pub async fn failed(&self) -> StorageError {
-        self.0.committer.failed().await
+        let (committer, storage) = (pin!(self.0.committer.failed()), self.0.storage.failed());
+        future::select(committer, storage).await.factor_first().0
     }
 
     /// Finishes what is under way and closes the log, so that it can be opened again. Publishing and

@@ -38,6 +38,7 @@ mod hub;
 mod large;
 mod publish;
 mod record;
+mod retention;
 mod start;
 pub mod storage;
 mod subscription;
@@ -58,6 +59,7 @@ pub use crate::publish::{
     EVENT_BYTES_MAX, Entry, FRAME_BYTES_MAX, Key, KeyContent, Publish, PublishError, Published,
 };
 pub use crate::record::{Attributes, Body, END_REASON_BYTES_MAX, Record};
+pub use crate::retention::{Retention, RetentionError, TopicLimits};
 pub use crate::start::{Start, SubscribeError};
 pub use crate::storage::{MemoryStorage, StorageError, TopicInfo, TopicsQuery};
 pub use crate::subscription::{Batch, Opening, Progress, Subscription};

@@ -3,9 +3,10 @@
 use std::sync::atomic::AtomicI64;
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use stentor_hub::Hub;
 
 /// The counters of one server. Cheap to clone; all clones count together.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +45,8 @@ impl Metrics {
         }
     }
 
-    /// All of them as `OpenMetrics` text.
-    pub fn to_text(&self) -> String {
+    /// All of them, and what the hub counts, as `OpenMetrics` text.
+    pub fn to_text(&self, hub: &Hub) -> String {
         let mut registry = Registry::with_prefix("stentor");
         let counters: [(&str, &str, &Counter); 8] = [
             ("publishes", "Publish requests that succeeded", &self.publishes),
@@ -59,6 +60,19 @@ impl Metrics {
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
+        }
+        let trimmed = hub.trimmed();
+        let of_hub = [
+            (
+                "commits",
+                "Writes to the log, each of publishes that came at the same time",
+                hub.commits(),
+            ),
+            ("trimmed_events", "Events that retention took from the log", trimmed.events),
+            ("trimmed_bytes", "Bytes that retention took from the log", trimmed.bytes),
+        ];
+        for (name, help, count) in of_hub {
+            registry.register(name, help, ConstCounter::new(count));
         }
         let gauges: [(&str, &str, &Gauge); 3] = [
             ("streams_open", "Streams that are open", &self.streams_open),

@@ -43,8 +43,12 @@ impl StreamOptions {
 /// The most bytes of one piece: a large frame is copied piece by piece, so that hyper never holds it.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// What a stream reads at once: about a piece.
-const READ: Budget = Budget { records: 500, bytes: PIECE_BYTES, rows: 10_000 };
+/// A piece of so many bytes is followed by a pause, so that others get their turn.
+const HURRIED_BYTES: usize = 16 << 10;
+
+/// What a stream reads at once: less than a piece, for frames are longer than what is in them, and what
+/// does not fit has to be asked for again.
+const READ: Budget = Budget { records: 256, bytes: PIECE_BYTES / 4 * 3, rows: 10_000 };
 
 /// The answer whose body is the stream of this subscription.
 pub(crate) fn respond(
@@ -64,6 +68,7 @@ pub(crate) fn respond(
         waiting: VecDeque::new(),
         written: 0,
         held: Weak::new(),
+        hurried: false,
         silence,
         timer: Box::pin(tokio::time::sleep(silence)),
         buffer: BytesMut::new(),
@@ -142,6 +147,8 @@ struct Writer {
     held: Weak<Record>,
     /// The highest offset that the reader was told.
     sent: Offset,
+    /// Whether the last piece was a long one, so that more may wait.
+    hurried: bool,
     silence: Duration,
     timer: Pin<Box<Sleep>>,
     buffer: BytesMut,
@@ -151,6 +158,10 @@ struct Writer {
 impl Writer {
     /// The next piece of the stream; `None` at its end.
     async fn piece(&mut self) -> Option<Result<Bytes, StreamCut>> {
+        // A reader that catches up must not hold up the others of its core, however quick it is.
+        if std::mem::take(&mut self.hurried) {
+            tokio::task::yield_now().await;
+        }
         while self.buffer.is_empty() {
             let step = match self.phase {
                 Phase::Greeting => self.greet().await,
@@ -168,6 +179,7 @@ impl Writer {
         }
         self.timer.as_mut().reset(Instant::now() + self.silence);
         let piece = self.buffer.split().freeze();
+        self.hurried = piece.len() >= HURRIED_BYTES;
         self.stentor.metrics().delivered_bytes.inc_by(piece.len() as u64);
         Some(Ok(piece))
     }

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, publish, serve, subscribe};
+use crate::commands::{demo, log, publish, serve, subscribe};
 
 /// A real-time event server: publish with a POST, receive with an EventSource, nothing lost or doubled.
 ///
@@ -31,4 +31,7 @@ pub(crate) enum Command {
     Pub(publish::PubArgs),
     /// Print events as they come.
     Sub(subscribe::SubArgs),
+    /// Look into a log on disk, verify it, copy it, or move its events.
+    #[command(subcommand)]
+    Log(log::LogCommand),
 }

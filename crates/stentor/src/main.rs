@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod demo;
 mod output;
+mod retain;
 mod running;
 
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{demo as demo_command, publish, serve, subscribe};
+use crate::commands::{demo as demo_command, log as log_command, publish, serve, subscribe};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Some(Command::Demo(args)) => demo_command::run(&args),
         Some(Command::Pub(args)) => on_one_thread(publish::run(args)),
         Some(Command::Sub(args)) => on_one_thread(subscribe::run(args)),
+        Some(Command::Log(command)) => log_command::run(command),
     };
     result.unwrap_or_else(|error| {
         eprintln!("stentor: {error:#}");

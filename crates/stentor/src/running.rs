@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use futures_util::FutureExt;
 use stentor_server::{App, Guard, Stentor, bind, serve_on_all_cores};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -54,21 +55,20 @@ where
 
     let beside =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let failed = beside.block_on(async {
+    beside.block_on(async {
         tokio::spawn(background);
         let signals = Signals::listen(stentor.drain().clone())?;
         tokio::spawn(signals.watch());
-        anyhow::Ok(tokio::spawn(fail_with_log(stentor.clone())))
+        tokio::spawn(fail_with_log(stentor.clone()));
+        anyhow::Ok(())
     })?;
     eprintln!("listening on http://{}", listener.local_addr()?);
     let served =
         serve_on_all_cores(&listener, &guard.wrap(app), stentor.metrics(), stentor.drain());
     beside.block_on(stentor.hub().close());
     served?;
-    if failed.is_finished() {
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
+    let has_failed = stentor.hub().failed().now_or_never().is_some();
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 type Guarded<A> = stentor_server::Guarded<A>;

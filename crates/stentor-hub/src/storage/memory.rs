@@ -13,8 +13,8 @@ use futures_util::future::{FutureExt, ready};
 
 use self::log::Log;
 use super::{
-    Bounds, Feed, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, StorageError,
-    TopicInfo, TopicState, TopicsQuery, Upload,
+    Bounds, Feed, Keep, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, StorageError,
+    TopicInfo, TopicState, TopicsQuery, Trimmed, Upload,
 };
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
@@ -139,9 +139,25 @@ impl Storage for MemoryStorage {
         now(Ok(self.log().list(&query)))
     }
 
-    fn trim(&self, topic: TopicName, through: Offset) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.change(|log| log.trim(&topic, through));
+    fn excess(
+        &self,
+        topic: TopicName,
+        keep: Keep,
+    ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
+        now(Ok(self.log().excess(&topic, &keep)))
+    }
+
+    fn trim(&self, topics: Vec<(TopicName, Offset)>) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.change(|log| {
+            for (topic, through) in topics {
+                log.trim(&topic, through);
+            }
+        });
         now(Ok(()))
+    }
+
+    fn trimmed(&self) -> Trimmed {
+        self.log().trimmed
     }
 
     fn delete(

@@ -6,6 +6,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod excess;
 mod filling;
 mod key;
 mod memory;
@@ -16,12 +17,16 @@ mod sqlite;
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
+use futures_util::future::FutureExt;
 
 pub use self::key::{KeyHash, KeyName, PartHash, Upload, part_hash};
 pub use self::memory::MemoryStorage;
 pub(crate) use self::ring::Ring;
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::{Durability, SqliteOpenError, SqliteOptions, SqliteStorage};
+pub use self::sqlite::{
+    BackedUp, Durability, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog,
+    SqliteOpenError, SqliteOptions, SqliteStorage, ToolError, VerifyNote,
+};
 use crate::cursor::{Cursor, Epoch, Offset};
 
 use crate::filter::Filters;
@@ -111,11 +116,26 @@ pub trait Storage: Send + Sync + 'static {
     /// Topics that exist (not deleted, not wholly trimmed), by name in byte order.
     fn topics(&self, query: TopicsQuery) -> BoxFuture<'_, Result<Vec<TopicInfo>, StorageError>>;
 
-    /// Removes what a topic holds up to an offset; readers are told a gap with reason `trimmed`.
+    /// Removes what topics hold, each up to an offset; readers are told a gap with reason `trimmed`.
     ///
     /// When it returns, nothing up to there is read any more, durably; the space is given back in
-    /// slices behind it. The topic's end goes only with its whole topic.
-    fn trim(&self, topic: TopicName, through: Offset) -> BoxFuture<'_, Result<(), StorageError>>;
+    /// slices behind it. A topic's end goes only with its whole topic.
+    fn trim(&self, topics: Vec<(TopicName, Offset)>) -> BoxFuture<'_, Result<(), StorageError>>;
+
+    /// Up to which offset a topic is to be trimmed, so that it keeps no more than this; `None` if there
+    /// is nothing to trim, or no such topic.
+    ///
+    /// The oldest events go first, and the end only with the whole topic: when it is older than
+    /// `ended_since`, or when no event is left and it is older than `since`. An answer may cover a
+    /// part of what is to go, so that no question takes long: trim, then ask again.
+    fn excess(
+        &self,
+        topic: TopicName,
+        keep: Keep,
+    ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>>;
+
+    /// How much trimming has removed since the storage was opened. Cheap: no disk is asked.
+    fn trimmed(&self) -> Trimmed;
 
     /// Deletes a topic: its records, its end, its counts. Appends a [`Body::Deleted`] record in their
     /// place and returns its offset, or `None` if there is no such topic (or none any more).
@@ -144,6 +164,12 @@ pub trait Storage: Send + Sync + 'static {
         topic: TopicName,
         publisher_id: String,
     ) -> BoxFuture<'_, Result<Option<Arc<Record>>, StorageError>>;
+
+    /// Waits until the storage has failed for good, whatever it was doing then, and says how. One that
+    /// fails in answers only waits for ever.
+    fn failed(&self) -> BoxFuture<'_, StorageError> {
+        std::future::pending().boxed()
+    }
 
     /// Finishes what is under way and lets go of files, so that the log can be opened again.
     fn close(&self) -> BoxFuture<'_, ()>;
@@ -289,6 +315,28 @@ pub struct TopicState {
     /// The highest offset that trim took from it, or that of its last deletion; zero if nothing
     /// was ever removed. See [`Storage::delete`].
     pub removed_through: Offset,
+}
+
+/// How much of a topic is to be kept. What is `None` has no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Nothing older than this.
+    pub since: Option<Timestamp>,
+    /// At most so many events.
+    pub events: Option<u64>,
+    /// At most so many bytes of events, as [`Body::bytes`](crate::Body::bytes) counts them.
+    pub bytes: Option<u64>,
+    /// Nothing at all if it has ended before this.
+    pub ended_since: Option<Timestamp>,
+}
+
+/// What trimming removed, be it by a policy or because the log was full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// How many events.
+    pub events: u64,
+    /// Their bytes, as [`Body::bytes`](crate::Body::bytes) counts them.
+    pub bytes: u64,
 }
 
 /// Which topics to list.

@@ -8,14 +8,26 @@ use super::{Budget, Page};
 use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::record::Record;
+use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
 /// Records in log order with an index by topic. It has no bound of its own: who owns it pops.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    records: VecDeque<Arc<Record>>,
+    places: VecDeque<Place>,
+    /// How many of these places are empty: never more than half of them.
+    empty: usize,
     topics: HashMap<TopicName, VecDeque<Arc<Record>>>,
     bytes: usize,
+}
+
+/// Where a record is or was. What is taken out of the middle leaves its place behind, for moving all
+/// others each time would make trimming many topics slow.
+#[derive(Debug)]
+struct Place {
+    offset: Offset,
+    time: Timestamp,
+    record: Option<Arc<Record>>,
 }
 
 impl Ring {
@@ -23,12 +35,14 @@ impl Ring {
     pub(crate) fn push(&mut self, record: Arc<Record>) {
         self.bytes += record.memory_bytes();
         self.topics.entry(record.topic().clone()).or_default().push_back(Arc::clone(&record));
-        self.records.push_back(record);
+        let (offset, time) = (record.offset(), record.time());
+        self.places.push_back(Place { offset, time, record: Some(record) });
     }
 
     /// Takes the oldest record out.
     pub(crate) fn pop(&mut self) -> Option<Arc<Record>> {
-        let record = self.records.pop_front()?;
+        let record = self.places.pop_front()?.record?;
+        self.skip_empty();
         self.bytes -= record.memory_bytes();
         if let Some(of_topic) = self.topics.get_mut(record.topic()) {
             of_topic.pop_front();
@@ -41,7 +55,7 @@ impl Ring {
 
     /// Takes the oldest record out, but never the only one.
     pub(crate) fn pop_unless_last(&mut self) -> Option<Arc<Record>> {
-        if self.records.len() > 1 { self.pop() } else { None }
+        if self.places.len() - self.empty > 1 { self.pop() } else { None }
     }
 
     /// Takes out what a topic holds up to an offset.
@@ -52,11 +66,29 @@ impl Ring {
         if of_topic.is_empty() {
             self.topics.remove(topic);
         }
-        self.bytes -= removed.iter().map(|record| record.memory_bytes()).sum::<usize>();
-        if !removed.is_empty() {
-            self.records.retain(|record| record.offset() > through || record.topic() != topic);
+        for record in &removed {
+            self.bytes -= record.memory_bytes();
+            if let Ok(at) = self.find(record.offset())
+                && let Some(place) = self.places.get_mut(at)
+            {
+                place.record = None;
+                self.empty += 1;
+            }
+        }
+        self.skip_empty();
+        if self.empty > self.places.len() / 2 {
+            self.places.retain(|place| place.record.is_some());
+            self.empty = 0;
         }
         removed
+    }
+
+    /// Holds to it that the first place has a record.
+    fn skip_empty(&mut self) {
+        while self.places.front().is_some_and(|place| place.record.is_none()) {
+            self.places.pop_front();
+            self.empty -= 1;
+        }
     }
 
     /// About how many bytes the records take.
@@ -66,13 +98,16 @@ impl Ring {
 
     /// The oldest record.
     pub(crate) fn first(&self) -> Option<&Arc<Record>> {
-        self.records.front()
+        self.places.front()?.record.as_ref()
     }
 
     /// The record at an offset.
     pub(crate) fn get(&self, offset: Offset) -> Option<&Arc<Record>> {
-        let at = self.records.binary_search_by_key(&offset, |record| record.offset()).ok()?;
-        self.records.get(at)
+        self.places.get(self.find(offset).ok()?)?.record.as_ref()
+    }
+
+    fn find(&self, offset: Offset) -> Result<usize, usize> {
+        self.places.binary_search_by_key(&offset, |place| place.offset)
     }
 
     /// What a topic holds, oldest first.
@@ -91,12 +126,10 @@ impl Ring {
         self.topics.keys().filter(|topic| filters.matches(topic))
     }
 
-    /// All records from the first with this place on, oldest first.
-    pub(crate) fn partition(
-        &self,
-        before: impl FnMut(&Arc<Record>) -> bool,
-    ) -> Option<&Arc<Record>> {
-        self.records.get(self.records.partition_point(before))
+    /// The first record from this time on.
+    pub(crate) fn since(&self, time: Timestamp) -> Option<&Arc<Record>> {
+        let from = self.places.partition_point(|place| place.time < time);
+        self.places.range(from..).find_map(|place| place.record.as_ref())
     }
 
     /// Reads matching records after `after` up to `until`, the end of what is held. `removed` of the
@@ -160,8 +193,8 @@ impl Ring {
         until: Offset,
         page: &mut Filling<Arc<Record>>,
     ) {
-        let from = self.records.partition_point(|record| record.offset() <= after);
-        for record in self.records.range(from..) {
+        let from = self.places.partition_point(|place| place.offset <= after);
+        for record in self.places.range(from..).filter_map(|place| place.record.as_ref()) {
             if record.offset() > until {
                 return;
             }

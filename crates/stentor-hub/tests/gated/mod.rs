@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use stentor_hub::storage::{
-    Bounds, Feed, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, TopicState, Upload,
+    Bounds, Feed, Keep, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, TopicState,
+    Trimmed, Upload,
 };
 use stentor_hub::{
     Epoch, Filters, MemoryStorage, Offset, Publish, Record, StorageError, Timestamp, TopicInfo,
@@ -119,8 +120,16 @@ impl Storage for GatedStorage {
         self.inner.topics(query)
     }
 
-    fn trim(&self, topic: TopicName, through: Offset) -> Answer<'_, ()> {
-        self.inner.trim(topic, through)
+    fn excess(&self, topic: TopicName, keep: Keep) -> Answer<'_, Option<Offset>> {
+        self.inner.excess(topic, keep)
+    }
+
+    fn trimmed(&self) -> Trimmed {
+        self.inner.trimmed()
+    }
+
+    fn trim(&self, topics: Vec<(TopicName, Offset)>) -> Answer<'_, ()> {
+        self.inner.trim(topics)
     }
 
     fn delete(&self, topic: TopicName, now: Timestamp) -> Answer<'_, Option<Offset>> {

@@ -24,7 +24,7 @@ pub(crate) async fn ready(stentor: &Stentor) -> Result<Response<Body>, Problem> 
 /// The counters.
 pub(crate) fn metrics(stentor: &Stentor) -> Response<Body> {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    text(content_type, stentor.metrics().to_text())
+    text(content_type, stentor.metrics().to_text(stentor.hub()))
 }
 
 /// What a path takes.

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use stentor_hub::Hub;
-use stentor_hub::storage::{self, SqliteOptions, SqliteStorage};
+use stentor_hub::storage::{self, SqliteOptions, SqliteStorage, Storage};
+use stentor_hub::{Hub, MemoryStorage, Offset};
 use stentor_server::Stentor;
 
+use crate::retain::{RetainArgs, Size};
 use crate::running::{ListenArgs, run as run_server};
 
 /// Where the log is unless told otherwise.
-const DATA: &str = "./stentor-data";
+pub(crate) const DATA: &str = "./stentor-data";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
@@ -32,6 +33,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_enum, value_name = "HOW", default_value_t, env = "STENTOR_DURABILITY")]
     #[arg(hide_possible_values = true, conflicts_with = "memory")]
     durability: Durability,
+
+    #[command(flatten)]
+    retain: RetainArgs,
 
     #[command(flatten)]
     access: ListenArgs,
@@ -55,15 +59,40 @@ impl From<Durability> for storage::Durability {
 }
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let hub = if args.memory {
-        Hub::memory()
-    } else {
-        let options =
-            SqliteOptions { durability: args.durability.into(), ..SqliteOptions::default() };
-        let storage = SqliteStorage::open_with(&args.data, options)
-            .with_context(|| format!("the log in {} cannot be opened", args.data.display()))?;
-        Hub::new(storage)
-    };
-    let stentor = Stentor::new(hub);
-    run_server(&args.listen, &args.access, &stentor, stentor.clone(), std::future::pending())
+    let retention = args.retain.retention()?;
+    let stentor = Stentor::new(if args.memory { in_memory(args) } else { on_disk(args)? });
+    let hub = stentor.hub().clone();
+    let background = async move { hub.retain(retention).await };
+    run_server(&args.listen, &args.access, &stentor, stentor.clone(), background)
+}
+
+fn in_memory(args: &ServeArgs) -> Hub {
+    let bytes = args.retain.retain_bytes.map(|size| size.0.unwrap_or(u64::MAX));
+    let bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    Hub::new(MemoryStorage::with_bytes(bytes.unwrap_or(MemoryStorage::BYTES)))
+}
+
+fn on_disk(args: &ServeArgs) -> anyhow::Result<Hub> {
+    let mut options = SqliteOptions { durability: args.durability.into(), ..Default::default() };
+    if let Some(size) = args.retain.retain_bytes {
+        options.bytes_max = size.0;
+    }
+    let storage = SqliteStorage::open_with(&args.data, options)
+        .with_context(|| format!("the log in {} cannot be opened", args.data.display()))?;
+    if storage.bounds().tail == Offset::ZERO {
+        say_limit(args, Size(options.bytes_max));
+    }
+    Ok(Hub::new(storage))
+}
+
+/// Whoever begins a log is told once that it does not grow for ever.
+fn say_limit(args: &ServeArgs, size: Size) {
+    let dir = args.data.display();
+    match size.0 {
+        Some(_) => eprintln!(
+            "the log in {dir} keeps up to {size}, then its oldest events go; --retain-bytes and --retain \
+             change that"
+        ),
+        None => eprintln!("the log in {dir} keeps everything until the disk is full"),
+    }
 }

@@ -72,7 +72,7 @@ pub async fn a_deletion_is_not_trimmed(log: &Log) {
     log.event("a", "1").await;
     let deletion = log.delete("a").await;
     let state = log.state("a").await;
-    log.storage.trim(name("a"), deletion).await.unwrap();
+    log.storage.trim(vec![(name("a"), deletion)]).await.unwrap();
     assert_eq!(said(&log.all("a").await), ["a deleted"]);
     assert_eq!(log.state("a").await, state);
     assert_eq!(log.gap("a", Offset::ZERO).await, None);

@@ -71,7 +71,7 @@ impl Log {
     }
 
     pub(in crate::storage) async fn trim(&self, topic: &str, through: Cursor) {
-        self.storage.trim(name(topic), through.offset).await.unwrap();
+        self.storage.trim(vec![(name(topic), through.offset)]).await.unwrap();
     }
 
     /// Deletes a topic that is there.

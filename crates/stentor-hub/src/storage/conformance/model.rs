@@ -81,7 +81,7 @@ impl Pair<'_> {
             Call::Trim { topic, through } => {
                 let through = self.place(through);
                 self.naive.trim(&topic, through);
-                self.log.storage.trim(topic, through).await.unwrap();
+                self.log.storage.trim(vec![(topic, through)]).await.unwrap();
             }
             Call::Read { filters: text, after, until, budget, told } => {
                 let told = told.index(self.told.len());

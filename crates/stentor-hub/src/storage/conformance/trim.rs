@@ -63,7 +63,7 @@ pub async fn readers_past_the_last_trimmed_record_are_in_no_gap(log: &Log) {
     // Between the second and the third event of the topic.
     let between = ids[2].offset.previous();
     assert!(between > ids[1].offset);
-    log.storage.trim(name("a"), between).await.unwrap();
+    log.storage.trim(vec![(name("a"), between)]).await.unwrap();
     assert_eq!(log.state("a").await.removed_through, ids[1].offset);
     for after in [ids[1].offset, between, ids[3].offset] {
         for filter in ["a", "*"] {
@@ -155,7 +155,7 @@ pub async fn a_trim_that_takes_nothing_is_no_removal(log: &Log) {
 
 pub async fn a_trim_beyond_the_tail_spares_what_comes_later(log: &Log) {
     let last = log.event("a", "1").await;
-    log.storage.trim(name("a"), Offset::MAX).await.unwrap();
+    log.storage.trim(vec![(name("a"), Offset::MAX)]).await.unwrap();
     assert_eq!(log.state("a").await.removed_through, last.offset);
     log.event("a", "2").await;
     assert_eq!(said(&log.all("a").await), ["a: 2"]);
@@ -167,7 +167,7 @@ pub async fn the_end_stays_while_trim_does_not_reach_it(log: &Log) {
     let last_event = log.event("a", "2").await;
     log.event("b", "between").await;
     let end = log.end("a").await;
-    log.storage.trim(name("a"), end.offset.previous()).await.unwrap();
+    log.storage.trim(vec![(name("a"), end.offset.previous())]).await.unwrap();
     let state = log.state("a").await;
     assert_eq!((state.events, state.bytes), (0, 0));
     assert_eq!(state.end.map(|end| end.cursor()), Some(end));

@@ -38,9 +38,7 @@ impl Keys {
         let name = key.to_name();
         let row = self.row(&name, time).copied();
         let part = match (&key.content, row) {
-            (KeyContent::Part { index, .. }, Some(row)) => {
-                self.parts.get(row.first.offset, *index)
-            }
+            (KeyContent::Part { index, .. }, Some(row)) => self.parts.get(row.first.offset, *index),
             _ => None,
         };
         let outcome = key.check(row.map(Row::upload), part);

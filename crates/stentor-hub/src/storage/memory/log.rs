@@ -9,9 +9,10 @@ use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
+use crate::storage::excess::Excess;
 use crate::storage::{
-    Outcome, Page, ReadRequest, Removed, Ring, Seek, Sought, StorageError, TopicInfo, TopicState,
-    TopicsQuery,
+    Keep, Outcome, Page, ReadRequest, Removed, Ring, Seek, Sought, StorageError, TopicInfo,
+    TopicState, TopicsQuery, Trimmed,
 };
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
@@ -34,6 +35,7 @@ pub(super) struct Log {
     /// The removals of topics that are no longer known by name, folded into one.
     floor: Removal,
     removals: u64,
+    pub(super) trimmed: Trimmed,
     pub(super) keys: Keys,
 }
 
@@ -80,6 +82,7 @@ impl Log {
             vanished: VecDeque::new(),
             floor: Removal::default(),
             removals: 0,
+            trimmed: Trimmed::default(),
             keys: Keys::default(),
         }
     }
@@ -202,8 +205,11 @@ impl Log {
             count: self.removals,
         };
         if record.event().is_some() {
+            let bytes = record.body().bytes() as u64;
             topic.events = topic.events.saturating_sub(1);
-            topic.bytes = topic.bytes.saturating_sub(record.body().bytes() as u64);
+            topic.bytes = topic.bytes.saturating_sub(bytes);
+            self.trimmed.events += 1;
+            self.trimmed.bytes += bytes;
         } else {
             // An end is the last of its topic, so the whole topic is gone with it.
             topic.end = None;
@@ -240,6 +246,18 @@ impl Log {
         for record in self.ring.remove(name, through) {
             self.note_removed(&record);
         }
+    }
+
+    /// See [`Storage::excess`](crate::storage::Storage::excess).
+    pub(super) fn excess(&self, name: &TopicName, keep: &Keep) -> Option<Offset> {
+        let topic = self.topics.get(name).filter(|topic| !topic.is_deleted())?;
+        let mut excess = Excess::new(*keep, topic.events, topic.bytes, topic.end.as_deref());
+        for record in self.ring.of_topic(name).filter(|record| record.event().is_some()) {
+            if !excess.takes(record.offset(), record.time(), record.body().bytes() as u64) {
+                break;
+            }
+        }
+        excess.through()
     }
 
     pub(super) fn delete(&mut self, name: &TopicName, time: Timestamp) -> Option<Offset> {
@@ -306,7 +324,7 @@ impl Log {
             Seek::Earliest => Offset::ZERO,
             Seek::Newest { count, before } => self.before_newest(filters, count, before),
             Seek::Since(time) => {
-                let first = self.ring.partition(|record| record.time() < time);
+                let first = self.ring.since(time);
                 first.map_or(self.tail, |record| record.offset().previous())
             }
         };

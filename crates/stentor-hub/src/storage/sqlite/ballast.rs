@@ -15,7 +15,8 @@ pub(super) struct Ballast {
 impl Ballast {
     /// How much is put aside.
     pub(super) const BYTES: usize = 4 << 20;
-    const FILE: &str = "ballast";
+    /// The name of the file.
+    pub(super) const FILE: &str = "ballast";
 
     /// The ballast of a log as the last run left it.
     pub(super) fn find(dir: &Path) -> Ballast {

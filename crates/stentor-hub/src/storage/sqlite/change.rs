@@ -16,7 +16,7 @@ use super::topic::Topic;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
-use crate::storage::Outcome;
+use crate::storage::{Outcome, Trimmed};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -29,6 +29,7 @@ pub(super) struct Change<'a> {
     before: Ledger,
     topics: HashMap<TopicName, Slot>,
     records: Vec<Arc<Record>>,
+    trimmed: Trimmed,
 }
 
 /// A topic within a change.
@@ -44,6 +45,7 @@ struct Slot {
 pub(super) struct Changed {
     pub(super) ledger: Ledger,
     pub(super) records: Vec<Arc<Record>>,
+    pub(super) trimmed: Trimmed,
     /// Whether it left records to be taken off the disk.
     pub(super) unswept: bool,
 }
@@ -63,6 +65,7 @@ impl<'a> Change<'a> {
             before: ledger,
             topics: HashMap::new(),
             records: Vec::new(),
+            trimmed: Trimmed::default(),
         }
     }
 
@@ -170,18 +173,36 @@ impl<'a> Change<'a> {
         Ok(Some(offset))
     }
 
-    /// Removes the oldest records of a topic up to an offset, at most a slice of them. Says whether
-    /// there are more.
-    pub(super) fn trim(&mut self, name: &TopicName, through: Offset) -> Result<bool, Fault> {
-        let (connection, rows) = (self.connection, self.limits.trim_rows);
+    /// Trims topics, each up to an offset, until a slice is used up. Tells how many of them are done.
+    pub(super) fn trim_each(&mut self, topics: &[(TopicName, Offset)]) -> Result<usize, Fault> {
+        let mut rows = self.limits.trim_rows;
+        for (at, (name, through)) in topics.iter().enumerate() {
+            rows = rows.saturating_sub(self.trim(name, *through, rows)?);
+            if rows == 0 {
+                return Ok(at);
+            }
+        }
+        Ok(topics.len())
+    }
+
+    /// Removes the oldest records of a topic up to an offset, at most so many. Tells how many.
+    pub(super) fn trim(
+        &mut self,
+        name: &TopicName,
+        through: Offset,
+        rows_max: u64,
+    ) -> Result<u64, Fault> {
+        let connection = self.connection;
         let topic = &self.slot(name)?.topic;
         if topic.deleted {
-            return Ok(false);
+            return Ok(0);
         }
-        let removed = Removal::look(connection, topic, through, rows)?;
-        let Some(last) = removed.through else { return Ok(false) };
+        let removed = Removal::look(connection, topic, through, rows_max)?;
+        let Some(last) = removed.through else { return Ok(0) };
         self.ledger.removals += 1;
         let removals = self.ledger.removals;
+        self.trimmed.events += removed.events;
+        self.trimmed.bytes += removed.bytes;
         let slot = self.slot(name)?;
         slot.changed = true;
         let topic = &mut slot.topic;
@@ -193,7 +214,7 @@ impl<'a> Change<'a> {
         topic.removed_by_delete = false;
         topic.removals = removals;
         topic.sweep_through = Some(last);
-        Ok(removed.rows == rows)
+        Ok(removed.rows)
     }
 
     /// Stores what changed in memory. Whoever owns the transaction commits it then.
@@ -209,7 +230,8 @@ impl<'a> Change<'a> {
         }
         self.ledger.reserve(self.limits.reserve);
         self.ledger.store(&self.before, self.connection)?;
-        Ok(Changed { ledger: self.ledger, records: self.records, unswept })
+        let Change { ledger, records, trimmed, .. } = self;
+        Ok(Changed { ledger, records, trimmed, unswept })
     }
 
     /// A topic as this change sees it; one that nobody knows is empty.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::limits::Limits;
+use super::schema;
 use super::writer::Writer;
 use crate::timestamp::Timestamp;
 
 /// Pages of the write-ahead log that are worth a checkpoint: 16 MiB.
 const CHECKPOINT_PAGES: u64 = 4_000;
-/// Pages at which the write-ahead log must begin anew, although readers have to be waited for: 128 MiB.
-const WAL_PAGES_MAX: u64 = 32_000;
 /// Free pages that one slice gives back to the file system: 1 MiB.
 const VACUUM_PAGES: u64 = 256;
 /// Free pages that are kept for what comes next: 1 MiB.
@@ -27,6 +27,12 @@ pub(super) struct Chores {
     /// Free pages beyond so many are to be given back.
     vacuum_to: Option<u64>,
     wal: Behind,
+    /// What was appended since the last slice: a slice frees more than that, or a log that is written
+    /// without a pause would never get back to its bound.
+    rows: u64,
+    bytes: u64,
+    /// At how many pages the write-ahead log is to begin anew.
+    restart_at: u64,
     /// The last try came to nothing; the next one waits until the log is idle.
     stalled: bool,
 }
@@ -51,14 +57,19 @@ impl Default for Chores {
             keys_seen: Timestamp::default(),
             vacuum_to: None,
             wal: Behind::Unknown,
+            rows: 0,
+            bytes: 0,
+            restart_at: 0,
             stalled: false,
         }
     }
 }
 
 impl Chores {
-    pub(super) fn committed(&mut self, unswept: bool) {
+    pub(super) fn committed(&mut self, unswept: bool, rows: u64, bytes: u64) {
         self.sweep |= unswept;
+        self.rows += rows;
+        self.bytes += bytes;
         self.wal = Behind::Unknown;
     }
 }
@@ -93,6 +104,7 @@ impl Writer {
                 || chores.sweep
                 || chores.keys
                 || chores.vacuum_to.is_some()
+                || self.may_be_over()
                 || self.folds())
     }
 
@@ -128,21 +140,18 @@ impl Writer {
     }
 
     fn slice(&mut self) -> Result<(), Fault> {
-        // On a full disk a slice has to do with the space of the ballast.
-        let rows = if self.ballast.is_held() {
-            self.limits.slice_rows
-        } else {
-            self.limits.slice_rows.div_ceil(5)
-        };
+        let (rows, bytes) = self.slice_of();
         if self.chores.wal == Behind::Unknown {
             self.chores.wal = Behind::Bounded;
             self.bound_wal()?;
         } else if self.chores.sweep {
-            self.chores.sweep = self.transact(|change| change.sweep(rows))?;
+            self.chores.sweep = self.transact(|change| change.sweep(rows, bytes))?;
             if !self.chores.sweep {
                 // Some room in the file is soon used again; what is beyond that is not.
                 self.chores.vacuum_to = Some(self.pragma("page_count")? / 8);
             }
+        } else if self.may_be_over() {
+            self.shrink(rows)?;
         } else if self.folds() {
             self.transact(|change| change.fold(rows))?;
         } else if self.chores.keys {
@@ -155,6 +164,19 @@ impl Writer {
             self.chores.vacuum_to = None;
         }
         Ok(())
+    }
+
+    /// How much one slice frees, in rows and bytes.
+    fn slice_of(&mut self) -> (u64, u64) {
+        let Limits { slice_rows, slice_bytes, trim_rows, .. } = self.limits;
+        let (rows, bytes) =
+            (std::mem::take(&mut self.chores.rows), std::mem::take(&mut self.chores.bytes));
+        if self.ballast.is_held() {
+            (slice_rows.max(2 * rows).min(trim_rows.max(slice_rows)), slice_bytes.max(2 * bytes))
+        } else {
+            // On a full disk a slice has to do with the space of the ballast.
+            (slice_rows.div_ceil(5), slice_bytes.div_ceil(5))
+        }
     }
 
     /// Nothing was asked for a while: gives back all space and copies the write-ahead log, so that this
@@ -177,14 +199,44 @@ impl Writer {
         let wal = self.checkpoint(how)?;
         if wal.copied == wal.pages {
             self.chores.wal = Behind::Nothing;
+            self.shrink_wal()?;
+        }
+        Ok(())
+    }
+
+    /// Empties a write-ahead log that is large beside the file. Others are kept, for to write in their
+    /// place is quicker than to make them longer.
+    fn shrink_wal(&mut self) -> Result<(), Fault> {
+        /// The part of the file that the write-ahead log may take while nothing is written.
+        const PART: u64 = 8;
+        let bytes = |name: String| std::fs::metadata(name).map_or(0, |file| file.len());
+        let Some(file) = self.connection.path().map(str::to_owned) else { return Ok(()) };
+        if bytes(format!("{file}-wal")) > bytes(file) / PART {
+            // Not worth waiting for somebody who reads.
+            self.connection.busy_timeout(Duration::ZERO)?;
+            let emptied = self.checkpoint(Checkpoint::Truncate);
+            self.connection.busy_timeout(schema::BUSY)?;
+            emptied?;
         }
         Ok(())
     }
 
     fn bound_wal(&mut self) -> Result<(), Fault> {
+        /// How long readers are waited for. Ours are short; who looks into the file from outside may take
+        /// minutes, and publishers must not wait for that.
+        const READERS: Duration = Duration::from_millis(100);
         let wal = self.checkpoint(Checkpoint::Noop)?;
-        if wal.pages >= WAL_PAGES_MAX || !self.ballast.is_held() {
-            self.checkpoint(Checkpoint::Restart)?;
+        let most = self.limits.wal_pages;
+        if wal.pages < most {
+            self.chores.restart_at = most;
+        }
+        if wal.pages >= self.chores.restart_at.max(most) || !self.ballast.is_held() {
+            self.connection.busy_timeout(READERS)?;
+            let restarted = self.checkpoint(Checkpoint::Restart);
+            self.connection.busy_timeout(schema::BUSY)?;
+            restarted?;
+            // If it could not, it is tried again, and waited for, only when there is something to gain.
+            self.chores.restart_at = wal.pages + CHECKPOINT_PAGES;
         } else if wal.pages - wal.copied.min(wal.pages) >= CHECKPOINT_PAGES {
             self.checkpoint(Checkpoint::Passive)?;
         }
@@ -223,13 +275,13 @@ impl Writer {
             let mut rows = statement.query([])?;
             while rows.next()?.is_some() {}
         }
-        self.chores.committed(false);
+        self.chores.committed(false, 0, 0);
         // There may be space for the ballast and for events now.
         self.full_until = Timestamp::default();
         Ok(self.pragma("freelist_count")? < free)
     }
 
-    fn pragma(&self, name: &str) -> Result<u64, Fault> {
+    pub(super) fn pragma(&self, name: &str) -> Result<u64, Fault> {
         let value: i64 = self.connection.pragma_query_value(None, name, |row| row.get(0))?;
         Ok(u64::try_from(value).unwrap_or_default())
     }

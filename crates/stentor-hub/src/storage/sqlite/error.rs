@@ -39,12 +39,12 @@ pub enum SqliteOpenError {
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("{} cannot be used ({source}); look at its permissions and at the disk", .path.display())]
+    #[error("{} cannot be used ({error}); look at its permissions and at the disk", .path.display())]
     Io {
         /// What was to be used.
         path: PathBuf,
         /// Why it cannot be.
-        source: io::Error,
+        error: io::Error,
     },
     /// The disk is full, and the space put aside for that is used up too.
     #[error("the disk is full: the log cannot be opened; free some space and try again")]

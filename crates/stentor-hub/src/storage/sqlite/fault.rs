@@ -58,12 +58,19 @@ impl From<Fault> for StorageError {
     }
 }
 
-/// An error with the number by which it can be looked up.
+/// An error with what the disk was doing, and with the number by which it can be looked up.
 pub(super) fn say(error: &rusqlite::Error) -> String {
-    match error.sqlite_error() {
-        Some(code) => format!("{error}, SQLite code {}", code.extended_code),
-        None => error.to_string(),
-    }
+    let Some(code) = error.sqlite_error().map(|error| error.extended_code) else {
+        return error.to_string();
+    };
+    let doing = match code {
+        ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC => " in a sync",
+        ffi::SQLITE_IOERR_WRITE => " in a write",
+        ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ => " in a read",
+        ffi::SQLITE_IOERR_TRUNCATE => " while a file was cut short",
+        _ => "",
+    };
+    format!("{error}{doing}, SQLite code {code}")
 }
 
 /// Whether an error says nothing about the disk, only about this moment or about what was asked.

@@ -15,6 +15,8 @@ pub(super) struct Limits {
     /// How many rows, or bytes of them, are taken off the disk at a time.
     pub(super) slice_rows: u64,
     pub(super) slice_bytes: u64,
+    /// Pages at which the write-ahead log must begin anew, although readers have to be waited for.
+    pub(super) wal_pages: u64,
     /// How many topics that hold nothing any more are known by name.
     pub(super) empty_topics: u64,
     /// How many keys are remembered.
@@ -41,6 +43,8 @@ impl Limits {
             trim_rows: 20_000,
             slice_rows: 500,
             slice_bytes: 4 << 20,
+            // 128 MiB.
+            wal_pages: 32_000,
             empty_topics: 100_000,
             keys: 1_000_000,
             parts: 2_000_000,

@@ -6,6 +6,7 @@
 //! SqliteStorage -> queue -> writer -> change    append, delete, trim: one transaction each
 //!                             |    -> sweep     removed rows leave the disk, in slices
 //!                             |    -> keys      what is a repeat, and what of that is forgotten
+//!                             |    -> capacity  the oldest records go when the log is full
 //!                             |    -> chores    checkpoints, space given back
 //!                             |    -> ballast   what to do when the disk is full
 //!                             v
@@ -17,18 +18,22 @@
 //! ```
 //!
 //! The file and its versions are in `schema`; its rows in `ledger` (the log as a whole), `topic`, `row`
-//! (records), `key` and `part` (of an upload under a key).
+//! (records), `key` and `part` (of an upload under a key). What looks into a log beside the program that
+//! serves it is in `tools`.
 
 mod ballast;
+mod capacity;
 mod change;
 mod chores;
 mod clock;
 mod column;
 mod error;
+mod excess;
 mod fault;
 mod key;
 mod keys;
 mod ledger;
+mod leftover;
 mod limits;
 mod lock;
 mod merge;
@@ -46,6 +51,7 @@ mod shared;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod topic;
 mod view;
 mod writer;
@@ -64,11 +70,15 @@ use self::limits::Limits;
 pub use self::options::{Durability, SqliteOptions};
 use self::queue::Queue;
 use self::shared::Shared;
+pub use self::tools::{
+    BackedUp, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog, ToolError,
+    VerifyNote,
+};
 use self::view::{Reader, View};
 use self::writer::Writer;
 use super::{
-    Bounds, Feed, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, StorageError,
-    TopicInfo, TopicState, TopicsQuery, Upload,
+    Bounds, Feed, Keep, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, StorageError,
+    TopicInfo, TopicState, TopicsQuery, Trimmed, Upload,
 };
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
@@ -200,17 +210,28 @@ impl Storage for SqliteStorage {
         self.view(move |view| view.list(&query))
     }
 
-    fn trim(&self, topic: TopicName, through: Offset) -> BoxFuture<'_, Result<(), StorageError>> {
+    fn excess(
+        &self,
+        topic: TopicName,
+        keep: Keep,
+    ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
+        self.view(move |view| view.excess(&topic, keep))
+    }
+
+    fn trim(&self, topics: Vec<(TopicName, Offset)>) -> BoxFuture<'_, Result<(), StorageError>> {
         async move {
+            let mut left = topics;
             // In steps, so that appends get their turn in between.
-            loop {
-                let name = topic.clone();
-                if !self.writer.ask(move |writer| writer.trim(&name, through)).await? {
-                    return Ok(());
-                }
+            while !left.is_empty() {
+                left = self.writer.ask(move |writer| writer.trim(left)).await?;
             }
+            Ok(())
         }
         .boxed()
+    }
+
+    fn trimmed(&self) -> Trimmed {
+        self.shared.trimmed()
     }
 
     fn delete(
@@ -235,6 +256,10 @@ impl Storage for SqliteStorage {
         publisher_id: String,
     ) -> BoxFuture<'_, Result<Option<Arc<Record>>, StorageError>> {
         self.view(move |view| view.by_publisher_id(&topic, &publisher_id))
+    }
+
+    fn failed(&self) -> BoxFuture<'_, StorageError> {
+        self.shared.failed().boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

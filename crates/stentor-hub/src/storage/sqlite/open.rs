@@ -19,7 +19,7 @@ use super::queue::{Job, Queue};
 use super::shared::Shared;
 use super::view::Reader;
 use super::writer::Writer;
-use super::{SqliteOpenError, SqliteStorage, schema};
+use super::{SqliteOpenError, SqliteStorage, leftover, schema};
 
 /// How many threads read.
 const READERS: usize = 3;
@@ -33,7 +33,7 @@ impl SqliteStorage {
         dir: &Path,
         limits: Limits,
     ) -> Result<SqliteStorage, SqliteOpenError> {
-        create_dir(dir).map_err(|source| SqliteOpenError::Io { path: dir.to_owned(), source })?;
+        create_dir(dir).map_err(|error| SqliteOpenError::Io { path: dir.to_owned(), error })?;
         let lock = Lock::take(dir)?;
         let mut ballast = Ballast::find(dir);
         let (connection, opened) = match open_log(dir, limits) {
@@ -64,7 +64,7 @@ impl SqliteStorage {
 }
 
 /// Creates the directory so that it survives a power failure as its files do.
-fn create_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
     if !dir.is_dir() {
         fs::create_dir_all(dir)?;
         let parent =
@@ -76,6 +76,8 @@ fn create_dir(dir: &Path) -> io::Result<()> {
 }
 
 fn open_log(dir: &Path, limits: Limits) -> Result<(Connection, Opened), SqliteOpenError> {
+    let wal = || dir.join(schema::WAL_FILE);
+    leftover::bring_to_disk(dir).map_err(|error| SqliteOpenError::Io { path: wal(), error })?;
     let mut connection = schema::open_writer(dir)?;
     if let Some(pages) = limits.pages {
         connection.pragma_update(None, "max_page_count", pages).map_err(Fault::Sqlite)?;
@@ -116,5 +118,5 @@ fn spawn(
     run: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, SqliteOpenError> {
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
-    spawned.map_err(|source| SqliteOpenError::Io { path: dir.to_owned(), source })
+    spawned.map_err(|error| SqliteOpenError::Io { path: dir.to_owned(), error })
 }

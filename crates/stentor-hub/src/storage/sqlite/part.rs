@@ -11,7 +11,8 @@ use crate::cursor::Offset;
 use crate::storage::PartHash;
 
 pub(super) const BY_NUMBER: &str = "SELECT hash FROM upload_parts WHERE upload = ?1 AND part = ?2";
-pub(super) const FIRST_UPLOAD: &str = "SELECT upload FROM upload_parts ORDER BY upload LIMIT 1";
+pub(super) const FIRST_UPLOAD: &str =
+    "SELECT upload FROM upload_parts WHERE upload >= 0 ORDER BY upload LIMIT 1";
 pub(super) const FORGET: &str = "DELETE FROM upload_parts WHERE upload = ?1 AND part < ?2 + \
                                  (SELECT min(part) FROM upload_parts WHERE upload = ?1)";
 
@@ -50,11 +51,7 @@ pub(super) fn first_upload(connection: &Connection) -> Result<Option<Offset>, Fa
 }
 
 /// Forgets at most so many of an upload's parts, the oldest first. Says how many these were.
-pub(super) fn forget(
-    connection: &Connection,
-    upload: Offset,
-    rows_max: u64,
-) -> Result<u64, Fault> {
+pub(super) fn forget(connection: &Connection, upload: Offset, rows_max: u64) -> Result<u64, Fault> {
     let mut statement = connection.prepare_cached(FORGET)?;
     Ok(statement.execute([column::offset(upload), column::number(rows_max)])? as u64)
 }

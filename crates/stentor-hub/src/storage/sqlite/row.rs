@@ -18,7 +18,8 @@ use crate::topic::TopicName;
 pub(super) const EVENT: i64 = 0;
 /// The end of a topic.
 pub(super) const END: i64 = 1;
-const DELETED: i64 = 2;
+/// The deletion of a topic.
+pub(super) const DELETED: i64 = 2;
 
 pub(super) const BY_OFFSET: &str = "SELECT topic, kind, time, type, event_id, retry, publisher_id, attributes, \
                                     data FROM records WHERE offset = ?1";
@@ -76,7 +77,8 @@ pub(super) fn find(
     Ok(name(topic)?.map(|name| Record::new(epoch, offset, time, name, body, attributes)))
 }
 
-fn read_body(row: &Row<'_>) -> rusqlite::Result<Body> {
+/// What a record says, from the columns of [`BY_OFFSET`].
+pub(super) fn read_body(row: &Row<'_>) -> rusqlite::Result<Body> {
     let text = || Ok::<_, rusqlite::Error>(row.get_ref(8)?.as_str()?.to_owned());
     match row.get(1)? {
         EVENT => read_event(row, text()?).map(Body::Event),
@@ -102,14 +104,15 @@ fn read_event(row: &Row<'_>, data: String) -> rusqlite::Result<Event> {
     Ok(event)
 }
 
-fn read_attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
+/// What adapters keep with it, from the same columns.
+pub(super) fn read_attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
     let publisher_id = row.get(6)?;
     let opaque = row.get_ref(7)?.as_blob_or_null()?.map(Bytes::copy_from_slice).unwrap_or_default();
     Ok(Attributes { publisher_id, opaque })
 }
 
 /// A stored type. One that came in on a stream may hold a NUL, and only a decoder makes such a type.
-fn event_type(name: &str) -> Result<EventType, NotAType> {
+pub(super) fn event_type(name: &str) -> Result<EventType, NotAType> {
     if let Ok(event_type) = EventType::new(name) {
         return Ok(event_type);
     }
@@ -122,8 +125,9 @@ fn event_type(name: &str) -> Result<EventType, NotAType> {
     }
 }
 
+/// A text that no event can have as its type.
 #[derive(Debug)]
-struct NotAType;
+pub(super) struct NotAType;
 
 impl fmt::Display for NotAType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

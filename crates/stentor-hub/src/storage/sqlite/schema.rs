@@ -12,6 +12,10 @@ use crate::cursor::Epoch;
 
 /// The name of the database within the log's directory.
 pub(super) const FILE: &str = "log.db";
+/// How long to wait for another program that looks into the file.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+/// The name of its write-ahead log.
+pub(super) const WAL_FILE: &str = "log.db-wal";
 /// The version of the format that is written here. Older ones are migrated, newer ones refused.
 const VERSION: i64 = 2;
 /// What tells a log from other databases: `Sten` in ASCII.
@@ -128,10 +132,40 @@ pub(super) fn open_reader(dir: &Path) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
+/// A connection for a program that only looks into the file, be it of an older version, beside the program
+/// that may write it. Tells the version that it found.
+pub(super) fn open_beside(dir: &Path) -> Result<(Connection, i64), SqliteOpenError> {
+    let path = dir.join(FILE);
+    let open = |connection: rusqlite::Result<Connection>| {
+        let connection = connection.map_err(|error| refused(&path, error))?;
+        match version(&connection, &path)? {
+            Some(found) => Ok((connection, found)),
+            None => Err(SqliteOpenError::NotALog { path: path.clone() }),
+        }
+    };
+    let opened = open(connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY));
+    // Reading a log that uses a write-ahead log makes one. Where that is not allowed and there is none, the
+    // log is at rest, as on a medium that cannot be written.
+    match (opened, at_rest(&path)) {
+        (Err(SqliteOpenError::Sqlite { .. }), Some(at_rest)) if !dir.join(WAL_FILE).exists() => {
+            open(connect(Path::new(&at_rest), AT_REST))
+        }
+        (opened, _) => opened,
+    }
+}
+
+/// How a file is opened that nobody changes, by its address.
+pub(super) const AT_REST: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_URI);
+
+/// The address of a file that nobody changes; only those that are UTF-8 have one.
+pub(super) fn at_rest(path: &Path) -> Option<String> {
+    let path = path.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Some(format!("file:{path}?immutable=1"))
+}
+
 /// Connects, with what holds for all connections. Each is used by one thread at a time.
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    /// How long to wait for another program that looks into the file.
-    const BUSY: Duration = Duration::from_secs(5);
     /// More than there are different statements.
     const STATEMENTS: usize = 64;
     /// In KiB, as SQLite tells them from pages by the sign.

@@ -8,36 +8,41 @@ use crate::cursor::Offset;
 
 impl Change<'_> {
     /// Takes a slice of removed records off the disk. Says whether there may be more.
-    pub(super) fn sweep(&mut self, rows_max: u64) -> Result<bool, Fault> {
-        let Some(mut topic) = Topic::first(self.connection, sql::UNSWEPT)? else {
-            return Ok(false);
-        };
-        let slice = self.slice(&topic, rows_max)?;
-        for offset in &slice.offsets {
-            self.remove(&topic, *offset)?;
-        }
-        if slice.is_last {
-            topic.sweep_through = None;
-            topic.store(self.connection)?;
+    pub(super) fn sweep(&mut self, rows_max: u64, bytes_max: u64) -> Result<bool, Fault> {
+        let (mut rows, mut bytes) = (rows_max, bytes_max);
+        while rows > 0 && bytes > 0 {
+            let Some(mut topic) = Topic::first(self.connection, sql::UNSWEPT)? else {
+                return Ok(false);
+            };
+            let slice = self.slice(&topic, rows, bytes)?;
+            for offset in &slice.offsets {
+                self.remove(&topic, *offset)?;
+            }
+            if slice.is_last {
+                topic.sweep_through = None;
+                topic.store(self.connection)?;
+            }
+            // A topic counts as a row too.
+            rows = rows.saturating_sub(slice.offsets.len() as u64 + 1);
+            bytes = bytes.saturating_sub(slice.bytes);
         }
         Ok(true)
     }
 
     /// The oldest of a topic's removed records, bounded in number and in bytes.
-    fn slice(&self, topic: &Topic, rows_max: u64) -> Result<Slice, Fault> {
+    fn slice(&self, topic: &Topic, rows_max: u64, bytes_max: u64) -> Result<Slice, Fault> {
         let through = column::offset(topic.sweep_through.unwrap_or_default());
         let mut statement = self.connection.prepare_cached(OLDEST_OF_TOPIC)?;
         let mut rows = statement.query([topic.id, 0, through, column::number(rows_max)])?;
-        let mut slice = Slice { offsets: Vec::new(), is_last: false };
-        let mut bytes = 0;
+        let mut slice = Slice { offsets: Vec::new(), bytes: 0, is_last: false };
         while let Some(row) = rows.next()? {
             let read = || Ok((row.offset(0)?, row.number(2)?));
             let (offset, length) = read().map_err(|error| {
                 Fault::at(format_args!("the index of the topic {:?}", topic.name.as_str()), error)
             })?;
             slice.offsets.push(offset);
-            bytes += length;
-            if bytes >= self.limits.slice_bytes {
+            slice.bytes += length;
+            if slice.bytes >= bytes_max {
                 return Ok(slice);
             }
         }
@@ -93,6 +98,7 @@ impl Change<'_> {
 
 struct Slice {
     offsets: Vec<Offset>,
+    bytes: u64,
     /// Whether nothing is left behind it.
     is_last: bool,
 }

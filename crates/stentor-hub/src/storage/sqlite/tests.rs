@@ -16,22 +16,40 @@ mod cost;
 mod damage;
 mod durable;
 mod space;
+mod tools;
 mod uploads;
 
 crate::conformance_tests!(|| async {
-    let directory = tempfile::tempdir().unwrap();
-    (SqliteStorage::open(directory.path()).unwrap(), directory)
+    let directory = Sound::default();
+    (SqliteStorage::open(directory.0.path()).unwrap(), directory)
 });
 
 /// The same contract, with everything done in steps that are as small as they can be.
 mod in_small_steps {
-    use super::{Limits, SqliteStorage};
+    use super::{Limits, Sound, SqliteStorage};
 
     crate::conformance_tests!(|| async {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Sound::default();
         let limits = Limits { reserve: 2, trim_rows: 1, slice_rows: 1, ..Limits::default() };
-        (SqliteStorage::open_within(directory.path(), limits).unwrap(), directory)
+        (SqliteStorage::open_within(directory.0.path(), limits).unwrap(), directory)
     });
+}
+
+/// The directory of a scenario. Whatever happened in it, the log is sound in the end.
+struct Sound(TempDir);
+
+impl Default for Sound {
+    fn default() -> Sound {
+        Sound(tempfile::tempdir().unwrap())
+    }
+}
+
+impl Drop for Sound {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(tools::findings(self.0.path()), Vec::<String>::new());
+        }
+    }
 }
 
 /// A log on a directory of its own.
@@ -98,6 +116,10 @@ impl Kept {
         std::fs::metadata(self.path().join(schema::FILE)).unwrap().len()
     }
 
+    fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(self.path().join(schema::WAL_FILE)).unwrap().len()
+    }
+
     fn holds_ballast(&self) -> bool {
         self.path().join("ballast").exists()
     }
@@ -134,6 +156,6 @@ impl Open {
     }
 }
 
-fn filler(n: usize) -> Publish {
+pub(super) fn filler(n: usize) -> Publish {
     event(&format!("loud/{}", n % 50), &format!("event {n}"))
 }

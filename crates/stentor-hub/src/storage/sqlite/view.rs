@@ -39,14 +39,7 @@ impl Reader {
         // between is told once too often rather than never.
         let (removals, tail) = (self.shared.removals(), self.shared.tail());
         let answer = self.connection.transaction().map_err(Fault::from).and_then(|transaction| {
-            question(&View {
-                connection: &transaction,
-                epoch: self.shared.epoch,
-                tail,
-                removals,
-                topics: RefCell::default(),
-                rows: Cell::new(0),
-            })
+            question(&View::at(&transaction, self.shared.epoch, tail, removals))
         });
         answer.map_err(|fault| self.shared.judge(fault))
     }
@@ -64,6 +57,19 @@ pub(super) struct View<'a> {
     topics: RefCell<HashMap<i64, Rc<Topic>>>,
     /// How many rows were looked at.
     rows: Cell<u64>,
+}
+
+impl<'a> View<'a> {
+    /// What a transaction shows up to a tail.
+    pub(super) fn at(
+        connection: &'a Connection,
+        epoch: Epoch,
+        tail: Offset,
+        removals: u64,
+    ) -> View<'a> {
+        let (topics, rows) = (RefCell::default(), Cell::new(0));
+        View { connection, tail, removals, epoch, topics, rows }
+    }
 }
 
 impl View<'_> {

@@ -5,13 +5,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::time::Instant;
 
 use super::ballast::Ballast;
+use super::capacity::{Capacity, RECORD_BYTES};
 use super::change::{Change, Changed};
 use super::chores::{Checkpoint, Chores};
 use super::clock::Clock;
+use super::column;
 use super::fault::Fault;
 use super::ledger::Ledger;
 use super::limits::Limits;
@@ -33,6 +36,7 @@ pub(super) struct Writer {
     pub(super) limits: Limits,
     pub(super) ballast: Ballast,
     pub(super) chores: Chores,
+    pub(super) capacity: Capacity,
     /// The newest time that the hub told.
     pub(super) now: Timestamp,
     /// While the disk is full, appends are refused until this time without a try.
@@ -48,9 +52,18 @@ impl Writer {
         limits: Limits,
         ballast: Ballast,
     ) -> Writer {
-        let (now, full_until) = (Timestamp::default(), Timestamp::default());
-        let (chores, clock) = (Chores::default(), Clock::default());
-        Writer { connection, shared, ledger, limits, ballast, chores, now, full_until, clock }
+        Writer {
+            connection,
+            shared,
+            ledger,
+            limits,
+            ballast,
+            chores: Chores::default(),
+            capacity: Capacity::default(),
+            now: Timestamp::default(),
+            full_until: Timestamp::default(),
+            clock: Clock::default(),
+        }
     }
 
     /// Does what is asked, and a slice of the chores after each job and while nothing is asked. Ends when
@@ -116,13 +129,13 @@ impl Writer {
         self.write_even_if_full(|change| change.delete(topic, now))
     }
 
-    /// Trims a slice; says whether there is more to trim.
+    /// Trims a slice; gives back what is left to trim.
     pub(super) fn trim(
         &mut self,
-        topic: &TopicName,
-        through: Offset,
-    ) -> Result<bool, StorageError> {
-        self.write_even_if_full(|change| change.trim(topic, through))
+        mut topics: Vec<(TopicName, Offset)>,
+    ) -> Result<Vec<(TopicName, Offset)>, StorageError> {
+        let done = self.write_even_if_full(|change| change.trim_each(&topics))?;
+        Ok(topics.split_off(done.min(topics.len())))
     }
 
     /// Writes what frees space: if the disk is full, with the space of the ballast.
@@ -153,24 +166,29 @@ impl Writer {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut change = Change::new(&transaction, self.shared.epoch, self.ledger, &self.limits);
         let answer = work(&mut change)?;
-        let Changed { ledger, records, unswept } = change.finish()?;
+        let Changed { ledger, records, trimmed, unswept } = change.finish()?;
         transaction.commit()?;
         if ledger.reserved_through != self.ledger.reserved_through {
-            self.sync_reservation()?;
+            self.sync_reservation(ledger.tail)?;
         }
         self.ledger = ledger;
-        self.chores.committed(unswept);
+        let bytes: u64 = records.iter().map(|record| record.body().bytes() as u64).sum();
+        let rows = records.len() as u64;
+        self.chores.committed(unswept, rows, bytes);
+        self.capacity.appended(bytes + rows * RECORD_BYTES);
+        self.shared.count_trimmed(trimmed);
         self.shared.publish(records, ledger.tail, ledger.removals);
         Ok(answer)
     }
 
     /// Has the disk know which offsets may be given out before the first of them is: without that, an
     /// offset could stand for two records, one before a power failure and one after it.
-    fn sync_reservation(&mut self) -> Result<(), Fault> {
+    fn sync_reservation(&mut self, tail: Offset) -> Result<(), Fault> {
         if self.limits.durability == Durability::Os {
             schema::set_durability(&self.connection, Durability::Fsync)?;
-            // A commit that syncs brings all commits before it to the disk.
-            self.connection.execute("UPDATE log SET reserved_through = reserved_through", [])?;
+            // A commit that syncs brings all commits before it to the disk; one that changes nothing does
+            // not even sync, so it notes something new: the tail, which is never below an older one.
+            self.connection.execute("UPDATE log SET tail = ?1", [column::offset(tail)])?;
             schema::set_durability(&self.connection, Durability::Os)?;
         }
         Ok(())
@@ -228,6 +246,7 @@ impl Writer {
     /// Leaves the log in good order, if it is.
     fn finish(mut self) {
         if self.shared.refuse_if_failed().is_err() {
+            self.leave_alone();
             return;
         }
         let closed = schema::set_durability(&self.connection, Durability::Fsync)
@@ -238,6 +257,15 @@ impl Writer {
         if let Err(fault) = closed {
             let error = StorageError::from(fault);
             tracing::warn!(%error, "the log could not be closed in good order; nothing that was stored is lost");
+        }
+    }
+
+    /// A log that has failed is closed without the checkpoint that closing makes by itself: it would copy
+    /// what may not be in the write-ahead log on the disk.
+    fn leave_alone(&self) {
+        let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        if let Err(error) = self.connection.set_db_config(config, true) {
+            tracing::warn!(%error, "the failed log could not be left as it is");
         }
     }
 }

@@ -105,7 +105,7 @@ async fn ask_everything(storage: &SqliteStorage) {
     unless_lost(storage.states(topics).await);
     unless_lost(storage.topics(TopicsQuery { limit: 10, ..TopicsQuery::default() }).await);
     unless_lost(storage.newest_each(filters("**"), 3, Offset::MAX, 100).await);
-    unless_lost(storage.trim(name("t2"), Offset::new(300)).await);
+    unless_lost(storage.trim(vec![(name("t2"), Offset::new(300))]).await);
     unless_lost(storage.delete(name("t3"), at(0)).await);
     unless_lost(storage.append(vec![event("t4", "new")], at(0)).await);
 }

@@ -41,7 +41,7 @@ async fn trimming_makes_the_file_smaller() {
     open.settle().await;
     let before = kept.file_bytes();
     let through = open.tail();
-    open.storage.trim(name("big"), through).await.unwrap();
+    open.storage.trim(vec![(name("big"), through)]).await.unwrap();
     open.settle().await;
     assert!(kept.file_bytes() < before / 5);
     assert_eq!(kept.count("records"), 200);
@@ -56,10 +56,32 @@ async fn the_log_itself_tidies_up_in_time() {
     // Each job is followed by a slice of the chores, so some more of them see it through.
     let mut left = kept.count("records");
     for _ in 0..20 {
-        open.storage.trim(name("none"), Offset::MAX).await.unwrap();
+        open.storage.trim(vec![(name("none"), Offset::MAX)]).await.unwrap();
         left = kept.count("records");
     }
     assert_eq!(left, 3_000 - 60 + 1);
+}
+
+#[tokio::test]
+async fn who_looks_into_the_file_for_long_keeps_no_publisher_waiting() {
+    /// Far longer than it takes, and far shorter than if each of the events waited.
+    const PATIENCE: Duration = Duration::from_mins(1);
+    let mut kept = Kept::new();
+    kept.limits.wal_pages = 10;
+    let open = kept.open();
+    open.log.event("a", "0").await;
+    let outside = kept.database();
+    outside.execute_batch("BEGIN; SELECT count(*) FROM records").unwrap();
+    let publish = async {
+        for n in 1..50 {
+            open.log.event("a", &n.to_string()).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, publish).await.expect("nobody waits");
+    drop(outside);
+    // Four transactions of about 12 MiB each.
+    open.fill(4_000, large).await;
+    assert!(kept.wal_bytes() < 30 << 20, "and then the write-ahead log begins anew");
 }
 
 #[tokio::test]
@@ -95,7 +117,7 @@ async fn a_long_trim_goes_in_steps_and_ends_where_it_should() {
     kept.limits.trim_rows = 7;
     let open = kept.open();
     open.fill(100, |n| event("a", &n.to_string())).await;
-    open.storage.trim(name("a"), Offset::new(60)).await.unwrap();
+    open.storage.trim(vec![(name("a"), Offset::new(60))]).await.unwrap();
     let state = open.log.state("a").await;
     assert_eq!((state.events, state.removed_through), (40, Offset::new(60)));
     assert_eq!(state.bytes, 80);
@@ -240,7 +262,7 @@ async fn deleting_on_a_full_disk_makes_room_for_events() {
 #[tokio::test]
 async fn trimming_on_a_full_disk_makes_room_for_events() {
     let (kept, open) = full().await;
-    open.storage.trim(name("big"), open.tail()).await.unwrap();
+    open.storage.trim(vec![(name("big"), open.tail())]).await.unwrap();
     open.settle().await;
     appended(&open.log.publish(event("other", "2")).await);
     assert!(kept.holds_ballast());

@@ -1,0 +1,194 @@
+//! What readers that stop cost, and whether they catch up.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use tokio::time::{sleep, sleep_until};
+
+use crate::Bench;
+use crate::http::{Connection, publish};
+use crate::measure::{Times, mib, thousands};
+use crate::reader::Reader;
+use crate::server::Server;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Readers that stop.
+    #[arg(long, default_value_t = 1)]
+    readers: usize,
+
+    /// Seconds for which they stand still while events come.
+    #[arg(long, default_value_t = 150)]
+    seconds: u64,
+
+    /// Events a second.
+    #[arg(long, default_value_t = 500)]
+    rate: u32,
+
+    /// Bytes of an event.
+    #[arg(long, default_value_t = 4096)]
+    bytes: usize,
+
+    /// Readers that catch up at the same time.
+    #[arg(long, default_value_t = 20)]
+    at_once: usize,
+}
+
+/// A reader that counts.
+struct Counting {
+    reader: Reader,
+    next: u64,
+    connections: usize,
+}
+
+pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
+    let dir = bench.temp_dir()?;
+    let server = Server::start(&bench.stentor, &dir.path().join("data"), "fsync")?;
+    let mut publisher = Publisher::new(&server, args).await?;
+    let mut readers = Vec::with_capacity(args.readers);
+    for _ in 0..args.readers {
+        let mut reader = Reader::open(server.address, "/topics/load", None).await?;
+        reader.read(|_| {}).await?;
+        readers.push(Counting { reader, next: 0, connections: 1 });
+    }
+    // Everybody reads a little, and then stops.
+    publisher.publish_for(Duration::from_millis(500)).await?;
+    for counting in &mut readers {
+        counting.read_to(&server, 1).await?;
+    }
+    println!(
+        "| after | RssAnon of the server | open streams | events |\n| ---: | ---: | ---: | ---: |"
+    );
+    let begun = Instant::now();
+    let span = Duration::from_secs(args.seconds);
+    let (mut lowest, mut highest) = (u64::MAX, 0);
+    while begun.elapsed() < span {
+        publisher.publish_for(span / 10).await?;
+        let memory = server.anonymous_bytes()?;
+        (lowest, highest) = (lowest.min(memory), highest.max(memory));
+        println!(
+            "| {:.0} s | {} | {} | {} |",
+            begun.elapsed().as_secs_f64(),
+            mib(memory),
+            server.metric("stentor_streams_open").await?,
+            thousands(publisher.next as f64),
+        );
+    }
+    let until = publisher.next;
+    println!(
+        "\nack p50 / p99 meanwhile: {}; memory from {} to {}",
+        publisher.times.show(),
+        mib(lowest),
+        mib(highest)
+    );
+    catch_up(server, readers, until, args).await
+}
+
+/// Lets all readers go on, so many at a time.
+async fn catch_up(
+    server: Server,
+    mut readers: Vec<Counting>,
+    until: u64,
+    args: &Args,
+) -> anyhow::Result<()> {
+    let server = std::sync::Arc::new(server);
+    let begun = Instant::now();
+    let (mut connections, count) = (0, readers.len());
+    while !readers.is_empty() {
+        let rest = readers.split_off(args.at_once.min(readers.len()));
+        let tasks: Vec<_> = std::mem::replace(&mut readers, rest)
+            .into_iter()
+            .map(|mut counting| {
+                let server = std::sync::Arc::clone(&server);
+                tokio::spawn(async move {
+                    counting.read_to(&server, until).await?;
+                    anyhow::Ok(counting.connections)
+                })
+            })
+            .collect();
+        for task in tasks {
+            connections += task.await??;
+        }
+    }
+    sleep(Duration::from_millis(100)).await;
+    println!(
+        "\n{count} reader(s) have all {} events, each once and in order, after {:.1} s and {connections} \
+         connections; RssAnon then {}",
+        thousands(until as f64),
+        begun.elapsed().as_secs_f64(),
+        mib(server.anonymous_bytes()?)
+    );
+    Ok(())
+}
+
+impl Counting {
+    /// Reads up to so many events, and comes back where the connection breaks.
+    async fn read_to(&mut self, server: &Server, until: u64) -> anyhow::Result<()> {
+        /// Breaks without a single event in between.
+        const VAIN_MAX: usize = 3;
+        let mut vain = 0;
+        while self.next < until {
+            let before = self.next;
+            let mut wrong = false;
+            let read = self.reader.read(|data| {
+                let digits = data.get(..10).and_then(|digits| str::from_utf8(digits).ok());
+                wrong |= digits.and_then(|digits| digits.parse().ok()) != Some(self.next);
+                self.next += 1;
+            });
+            let read = read.await;
+            if wrong {
+                bail!("an event did not come in its place, after {before}");
+            }
+            vain = if self.next > before { 0 } else { vain };
+            if matches!(&read, Ok(true)) {
+                continue;
+            }
+            vain += 1;
+            if vain > VAIN_MAX {
+                read?;
+                bail!("the stream ended again and again after {before} events");
+            }
+            let id = self.reader.last_id.clone();
+            self.reader = Reader::open(server.address, "/topics/load", Some(&id)).await?;
+            self.connections += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Publishes numbered events at a steady rate.
+struct Publisher {
+    connection: Connection,
+    next: u64,
+    pause: Duration,
+    bytes: usize,
+    times: Times,
+}
+
+impl Publisher {
+    async fn new(server: &Server, args: &Args) -> anyhow::Result<Publisher> {
+        let connection = Connection::open(server.address).await?;
+        let pause = Duration::from_secs(1) / args.rate.max(1);
+        Ok(Publisher { connection, next: 0, pause, bytes: args.bytes, times: Times::default() })
+    }
+
+    async fn publish_for(&mut self, span: Duration) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let mut due = tokio::time::Instant::now();
+        while begun.elapsed() < span {
+            let width = self.bytes.saturating_sub(11);
+            let data = format!("{:0>10} {:e<width$}", self.next, "");
+            let sent = Instant::now();
+            let answer =
+                self.connection.ask(&publish("load", "text/plain", data.as_bytes())).await?;
+            if answer.status != 201 {
+                bail!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+            }
+            self.times.add(sent.elapsed());
+            self.next += 1;
+            due += self.pause;
+            sleep_until(due).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! How much space is given back.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use stentor_hub::storage::{Seek, SqliteStorage, Storage};
+use stentor_hub::{Filters, Hub, Offset, TopicName};
+use tokio::time::sleep;
+
+use crate::measure::{mib, thousands};
+use crate::{Bench, fill};
+
+/// Topics of the log, which get events in turn.
+const TOPICS: usize = 10;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Events of the log.
+    #[arg(long, default_value_t = 500_000)]
+    events: u64,
+}
+
+/// Which nine tenths go.
+#[derive(Clone, Copy)]
+enum Cut {
+    /// The oldest of each topic.
+    Oldest,
+    /// Nine of ten topics, whose records lie between those of the tenth.
+    Topics,
+}
+
+pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
+    println!(
+        "- in this process, without a server; {} small events in {TOPICS} topics\n",
+        thousands(args.events as f64)
+    );
+    println!(
+        "| trimmed | before | after, with write-ahead log | took | fresh log of the same | ratio | of file alone |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for (name, cut) in
+        [("the oldest 90 % of each topic", Cut::Oldest), ("9 of 10 topics", Cut::Topics)]
+    {
+        let dir = bench.temp_dir()?;
+        let (log, fresh) = (dir.path().join("log"), dir.path().join("fresh"));
+        let topics: Vec<String> = (0..TOPICS).map(|number| format!("bench/{number}")).collect();
+        fill::fill(&log, &topics, args.events).await?;
+        let before = size(&log)?.0;
+        let begun = Instant::now();
+        let after = trim(&log, cut).await?;
+        let took = begun.elapsed().as_secs_f64();
+        let survivors =
+            if matches!(cut, Cut::Oldest) { topics } else { vec!["bench/0".to_owned()] };
+        fill::fill(&fresh, &survivors, args.events / 10).await?;
+        // Closed, it has no write-ahead log.
+        let fresh = size(&fresh)?.0;
+        println!(
+            "| {name} | {} | {} + {} | {took:.1} s | {} | {:.2} | {:.2} |",
+            mib(before),
+            mib(after.0),
+            mib(after.1),
+            mib(fresh),
+            (after.0 + after.1) as f64 / fresh as f64,
+            after.0 as f64 / fresh as f64,
+        );
+    }
+    Ok(())
+}
+
+/// Trims, waits until the log has settled, and tells its size.
+async fn trim(dir: &Path, cut: Cut) -> anyhow::Result<(u64, u64)> {
+    let storage = SqliteStorage::open_with(dir, fill::options())?;
+    for number in 0..TOPICS {
+        let topic: TopicName = format!("bench/{number}").parse()?;
+        match cut {
+            Cut::Oldest => {
+                let through = tenth_newest(&storage, &topic).await?;
+                storage.trim(vec![(topic, through)]).await?;
+            }
+            Cut::Topics if number > 0 => storage.trim(vec![(topic, Offset::MAX)]).await?,
+            Cut::Topics => {}
+        }
+    }
+    let settled = settle(dir).await?;
+    // A log that was only opened would not have been tidied yet.
+    Hub::new(storage).close().await;
+    Ok(settled)
+}
+
+/// Where the newest tenth of a topic begins.
+async fn tenth_newest(storage: &SqliteStorage, topic: &TopicName) -> anyhow::Result<Offset> {
+    let filters = Arc::new(Filters::topic(topic.clone()));
+    let states = storage.states(vec![topic.clone()]).await?;
+    let events = states.first().map_or(0, |state| state.events);
+    let seek = Seek::Newest { count: (events / 10) as usize, before: Offset::MAX };
+    Ok(storage.seek(filters, seek).await?.after)
+}
+
+/// Waits until the files have kept their size for a while.
+async fn settle(dir: &Path) -> anyhow::Result<(u64, u64)> {
+    const STILL: Duration = Duration::from_secs(4);
+    const PATIENCE: Duration = Duration::from_mins(3);
+    let begun = Instant::now();
+    let (mut last, mut since) = (size(dir)?, Instant::now());
+    while since.elapsed() < STILL {
+        if begun.elapsed() > PATIENCE {
+            bail!("the log does not settle");
+        }
+        sleep(Duration::from_millis(100)).await;
+        let now = size(dir)?;
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+    Ok(last)
+}
+
+/// The bytes of the database and of its write-ahead log.
+fn size(dir: &Path) -> anyhow::Result<(u64, u64)> {
+    let wal = fs::metadata(dir.join("log.db-wal")).map_or(0, |wal| wal.len());
+    Ok((fs::metadata(dir.join("log.db"))?.len(), wal))
+}

@@ -1,0 +1,35 @@
+//! Which of two patterns is the more precise one.
+
+use crate::filter::TopicFilter;
+
+/// The rank of a pattern: more literal segments first, then one without `**`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Precedence {
+    literals: usize,
+    is_bounded: bool,
+}
+
+impl Precedence {
+    pub(super) fn of(pattern: &TopicFilter) -> Precedence {
+        let segments = pattern.as_str().split('/');
+        let literals = segments.filter(|segment| !matches!(*segment, "*" | "**")).count();
+        Precedence { literals, is_bounded: !has_rest(pattern) }
+    }
+}
+
+fn has_rest(pattern: &TopicFilter) -> bool {
+    pattern.as_str().split('/').next_back() == Some("**")
+}
+
+/// Whether any name is matched by both.
+pub(super) fn overlap(a: &TopicFilter, b: &TopicFilter) -> bool {
+    let (mut a, mut b) = (a.as_str().split('/'), b.as_str().split('/'));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) | (Some("**"), Some(_)) | (Some(_), Some("**")) => return true,
+            (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
+            (Some(a), Some(b)) if a == b => {}
+            (None, Some(_)) | (Some(_), None | Some(_)) => return false,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A copy of a log that is in use.
+
+use std::path::PathBuf;
+
+use super::findings;
+use crate::cursor::Offset;
+use crate::hub::Hub;
+use crate::storage::conformance::log::{Log, event, said};
+use crate::storage::sqlite::tests::{Kept, Open, filler};
+use crate::storage::sqlite::{SqliteLog, SqliteStorage, ToolError, schema};
+use crate::{Filters, GapReason, Opening, Start, Subscribed};
+
+fn copy_of(kept: &Kept) -> (Kept, PathBuf) {
+    let parent = Kept::new();
+    let dir = parent.path().join("copy");
+    SqliteLog::open(kept.path()).unwrap().backup(&dir).unwrap();
+    (parent, dir)
+}
+
+fn log_in(dir: &std::path::Path) -> Log {
+    Log::of(std::sync::Arc::new(SqliteStorage::open(dir).unwrap()))
+}
+
+async fn filled() -> (Kept, Open) {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(500, filler).await;
+    open.log.end("loud/7").await;
+    open.log.delete("loud/8").await;
+    (kept, open)
+}
+
+#[tokio::test]
+async fn a_copy_holds_all_that_was_there_and_goes_on_beyond_the_reservation() {
+    let (kept, open) = filled().await;
+    let (_parent, dir) = copy_of(&kept);
+    assert_eq!(findings(&dir), Vec::<String>::new());
+    let tail = open.tail();
+    open.log.event("loud/1", "after the backup").await;
+    let copy = log_in(&dir);
+    assert_eq!(copy.storage.epoch(), open.storage.shared.epoch);
+    assert_eq!(copy.all("**").await, open.log.between("**", Offset::ZERO, tail).await);
+    let next = copy.event("loud/1", "of the copy").await.offset;
+    assert!(next > Offset::new(tail.get() + kept.limits.reserve / 2), "{next}");
+}
+
+#[tokio::test]
+async fn a_copy_of_a_log_at_rest_counts_as_not_left_in_good_order_either() {
+    let (kept, open) = filled().await;
+    drop(open);
+    let (_parent, dir) = copy_of(&kept);
+    assert!(!SqliteLog::open(&dir).unwrap().info().unwrap().clean);
+    assert!(
+        SqliteLog::open(kept.path()).unwrap().info().unwrap().clean,
+        "the original is as it was"
+    );
+}
+
+/// Where a reader of the copy stands that comes with an id of the original.
+async fn opening(hub: &Hub, id: impl ToString) -> Opening {
+    let filters = Filters::topic("a".parse().unwrap());
+    match hub.subscribe(filters, Start::Cursor(id.to_string())).await.unwrap() {
+        Subscribed::Open(mut reader) => reader.opening().await.unwrap(),
+        Subscribed::Finished => panic!("nothing has ended"),
+    }
+}
+
+#[tokio::test]
+async fn who_has_read_more_than_there_is_in_the_copy_is_told_a_gap() {
+    let kept = Kept::new();
+    let open = kept.open();
+    let both = open.log.event("a", "in both").await;
+    let (_parent, dir) = copy_of(&kept);
+    let lost = open.log.event("a", "in the original only").await;
+    let hub = Hub::new(SqliteStorage::open(&dir).unwrap());
+    assert!(matches!(opening(&hub, both).await, Opening::At(_)));
+    let Opening::Gap(gap) = opening(&hub, lost).await else { panic!("no gap") };
+    assert_eq!(gap.reason, GapReason::Future);
+    hub.close().await;
+}
+
+#[tokio::test]
+async fn an_id_that_both_gave_to_different_events_is_found_out() {
+    let mut kept = Kept::new();
+    kept.limits.reserve = 4;
+    let open = kept.open();
+    open.log.event("a", "in both").await;
+    let (_parent, dir) = copy_of(&kept);
+    let storage = SqliteStorage::open_within(&dir, kept.limits).unwrap();
+    // Both go on until they have given the same number to an event of their own.
+    let copy = Log::of(std::sync::Arc::new(storage));
+    let its = copy.event("a", "of the copy").await;
+    let other = loop {
+        let other = open.log.event("a", "of the original").await;
+        if other.offset == its.offset {
+            break other;
+        }
+    };
+    assert_ne!(its, other);
+    copy.storage.close().await;
+    let hub = Hub::new(SqliteStorage::open_within(&dir, kept.limits).unwrap());
+    assert!(matches!(opening(&hub, its).await, Opening::At(_)));
+    assert!(matches!(opening(&hub, other).await, Opening::Gap(_)));
+    hub.close().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_holds_anything_is_left_as_it_is() {
+    let (kept, _open) = filled().await;
+    let log = SqliteLog::open(kept.path()).unwrap();
+    let other = Kept::new();
+    std::fs::write(other.path().join("letter"), "dear").unwrap();
+    let error = log.backup(other.path()).unwrap_err();
+    assert!(matches!(error, ToolError::Occupied { .. }), "{error}");
+    let names: Vec<_> =
+        std::fs::read_dir(other.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["letter"]);
+    let error = log.backup(kept.path()).unwrap_err();
+    assert!(matches!(error, ToolError::Exists { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_killed_backup_left_is_no_log_and_is_cleared_by_the_next_one() {
+    let (kept, _open) = filled().await;
+    let (parent, dir) = copy_of(&kept);
+    let halved = parent.path().join("halved");
+    std::fs::create_dir_all(halved.join("unfinished")).unwrap();
+    std::fs::write(halved.join("lock"), "1\n").unwrap();
+    std::fs::copy(dir.join(schema::FILE), halved.join("unfinished").join(schema::FILE)).unwrap();
+    assert!(matches!(SqliteLog::open(&halved), Err(ToolError::Missing { .. })));
+    SqliteLog::open(kept.path()).unwrap().backup(&halved).unwrap();
+    assert!(!halved.join("unfinished").exists());
+    assert_eq!(findings(&halved), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_backup_that_fails_leaves_nothing_behind() {
+    let (kept, open) = filled().await;
+    drop(open);
+    // The root of the records is garbage.
+    let database = kept.database();
+    let page: i64 = database
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'records'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    drop(database);
+    let file = kept.path().join(schema::FILE);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let start = usize::try_from(page - 1).unwrap() * 4096;
+    bytes[start..start + 4096].fill(0xff);
+    std::fs::write(&file, bytes).unwrap();
+    let parent = Kept::new();
+    let dir = parent.path().join("copy");
+    assert!(SqliteLog::open(kept.path()).unwrap().backup(&dir).is_err());
+    assert!(!dir.exists());
+}
+
+#[tokio::test]
+async fn a_directory_that_is_in_use_gets_no_backup() {
+    let (kept, _open) = filled().await;
+    let parent = Kept::new();
+    let lock = crate::storage::sqlite::lock::Lock::take(parent.path()).unwrap();
+    let error = SqliteLog::open(kept.path()).unwrap().backup(parent.path()).unwrap_err();
+    assert!(error.to_string().contains("in use by process"), "{error}");
+    drop(lock);
+    SqliteLog::open(kept.path()).unwrap().backup(parent.path()).unwrap();
+    let copy = log_in(parent.path());
+    assert_eq!(said(&copy.all("loud/9").await).len(), 10);
+    copy.append(vec![event("a", "it is a log")]).await;
+}

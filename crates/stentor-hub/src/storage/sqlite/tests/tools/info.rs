@@ -1,0 +1,103 @@
+//! What there is in a log.
+
+use crate::cursor::{Cursor, Epoch, Offset};
+use crate::publish::{Key, KeyContent};
+use crate::storage::conformance::log::{at, event, name};
+use crate::storage::sqlite::tests::Kept;
+use crate::storage::sqlite::{SqliteLog, SqliteOpenError, ToolError, schema};
+
+fn info(kept: &Kept) -> crate::storage::sqlite::LogInfo {
+    SqliteLog::open(kept.path()).unwrap().info().unwrap()
+}
+
+fn refused(kept: &Kept) -> ToolError {
+    SqliteLog::open(kept.path()).unwrap_err()
+}
+
+#[tokio::test]
+async fn what_there_is_is_told_while_the_log_is_in_use() {
+    let kept = Kept::new();
+    let open = kept.open();
+    let key = Key {
+        scope: Some(name("a")),
+        publisher: String::new(),
+        name: "k".to_owned(),
+        window: std::time::Duration::from_mins(1),
+        content: KeyContent::Whole([7; 16]),
+    };
+    open.log.publish_at(event("a", "123").with_key(key), at(1)).await;
+    let second = open.log.event("a", "45").await;
+    open.log.publish_at(event("b", "6"), at(9)).await;
+    open.log.end("b").await;
+    open.log.event("c", "7").await;
+    open.log.delete("c").await;
+    open.log.trim("a", second).await;
+    open.log.event("a", "89").await;
+    let told = info(&kept);
+    assert_eq!((told.in_use, told.process), (true, Some(std::process::id())));
+    assert_eq!(told.epoch, open.storage.shared.epoch);
+    assert_eq!(told.tail, Cursor::position(told.epoch, open.tail()));
+    assert_eq!((told.records, told.events, told.event_bytes), (4, 2, 3));
+    assert_eq!((told.topics, told.ended_topics, told.keys), (2, 1, 1));
+    assert_eq!((told.oldest, told.newest), (Some(at(9)), Some(at(9))));
+    assert!(told.database_bytes > 0 && told.wal_bytes > 0, "{told:?}");
+    assert!(!told.clean);
+    drop(open);
+    let told = info(&kept);
+    assert_eq!((told.in_use, told.process, told.clean), (false, None, true));
+    assert_eq!((told.records, told.wal_bytes), (4, 0));
+}
+
+#[tokio::test]
+async fn looking_changes_nothing_in_the_file() {
+    let kept = Kept::new();
+    drop(kept.open());
+    let file = kept.path().join(schema::FILE);
+    let before = std::fs::read(&file).unwrap();
+    info(&kept);
+    super::findings(kept.path());
+    assert!(std::fs::read(&file).unwrap() == before);
+    assert_eq!(kept.open().tail(), Offset::ZERO, "and it opens as if nobody had looked");
+}
+
+#[tokio::test]
+async fn a_log_at_rest_is_read_without_a_write_ahead_log() {
+    let parent = Kept::new();
+    let dir = parent.path().join("50 % of #1?");
+    drop(crate::storage::sqlite::SqliteStorage::open(&dir).unwrap());
+    let address = schema::at_rest(&dir.join(schema::FILE)).unwrap();
+    let at_rest = rusqlite::Connection::open_with_flags(address, schema::AT_REST).unwrap();
+    let clean = at_rest.query_row("SELECT clean FROM log", [], |row| row.get::<_, bool>(0));
+    assert_eq!(clean, Ok(true));
+    assert!(!dir.join(schema::WAL_FILE).exists());
+}
+
+#[tokio::test]
+async fn a_log_of_the_first_version_is_read_as_it_is() {
+    let kept = Kept::new();
+    schema::create_first_version(kept.path()).unwrap();
+    let told = info(&kept);
+    assert_eq!((told.format, told.epoch, told.records, told.leases), (1, Epoch::new(7), 0, 0));
+    assert_eq!(super::findings(kept.path()), Vec::<String>::new());
+    let version: i64 =
+        kept.database().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 1, "nothing was migrated");
+}
+
+#[tokio::test]
+async fn where_there_is_no_log_that_is_said() {
+    let kept = Kept::new();
+    assert!(matches!(refused(&kept), ToolError::Missing { .. }));
+    assert!(!kept.path().join(schema::FILE).exists(), "and none is made");
+    std::fs::write(kept.path().join(schema::FILE), vec![7; 8192]).unwrap();
+    assert!(matches!(refused(&kept), ToolError::Open(SqliteOpenError::NotALog { .. })));
+}
+
+#[tokio::test]
+async fn a_newer_log_is_refused_with_its_version() {
+    let kept = Kept::new();
+    drop(kept.open());
+    kept.database().pragma_update(None, "user_version", 99).unwrap();
+    let error = refused(&kept);
+    assert!(matches!(error, ToolError::Open(SqliteOpenError::Newer { found: 99, .. })), "{error}");
+}

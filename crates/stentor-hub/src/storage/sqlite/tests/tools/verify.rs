@@ -1,0 +1,318 @@
+//! What is damaged on purpose is found, and what is not is sound.
+
+use std::path::Path;
+
+use super::findings;
+use crate::publish::{Key, KeyContent, Publish};
+use crate::storage::Storage;
+use crate::storage::conformance::log::{event, name};
+use crate::storage::sqlite::limits::Limits;
+use crate::storage::sqlite::tests::{Kept, filler};
+use crate::storage::sqlite::{Finding, SqliteLog, schema};
+
+fn keyed(topic: &str) -> Publish {
+    event(topic, "keyed").with_key(Key {
+        scope: Some(name(topic)),
+        publisher: String::new(),
+        name: "k".to_owned(),
+        window: std::time::Duration::from_mins(10),
+        content: KeyContent::Whole([7; 16]),
+    })
+}
+
+fn part(topic: &str, index: u8) -> Publish {
+    event(topic, "part").with_key(Key {
+        scope: Some(name(topic)),
+        publisher: String::new(),
+        name: "up".to_owned(),
+        window: std::time::Duration::from_mins(10),
+        content: KeyContent::Part {
+            index: index.into(),
+            before: [index; 16],
+            after: [index + 1; 16],
+        },
+    })
+}
+
+/// A log at rest: `a` at offsets 1 to 3, `b` at 4 and its end at 5, `c` deleted by 7, a key at 8.
+async fn kept() -> Kept {
+    let kept = Kept::new();
+    let open = kept.open();
+    for n in 1..=3 {
+        open.log.event("a", &n.to_string()).await;
+    }
+    open.log.event("b", "4").await;
+    open.log.end("b").await;
+    open.log.event("c", "6").await;
+    open.log.delete("c").await;
+    open.log.publish(keyed("d")).await;
+    open.settle().await;
+    kept
+}
+
+/// What is done to the file, and the place and the words of the finding.
+type Damage = (&'static str, &'static str, &'static str);
+
+async fn is_found(damages: &[Damage]) {
+    let whole = kept().await;
+    assert_eq!(findings(whole.path()), Vec::<String>::new());
+    for (sql, place, what) in damages {
+        let copy = whole.copy();
+        copy.database().execute_batch(sql).unwrap();
+        let found = findings(copy.path());
+        let named = found.iter().any(|finding| finding.contains(place) && finding.contains(what));
+        assert!(named, "{sql}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn records_that_cannot_be_right_are_named() {
+    is_found(&[
+        ("DELETE FROM topic_records WHERE offset = 2", "record at offset 2", "index"),
+        ("DELETE FROM records WHERE offset = 2", "topic \"a\"", "offset 2 is missing"),
+        (
+            "UPDATE topic_records SET bytes = 9 WHERE offset = 2",
+            "record at offset 2",
+            "another kind or size",
+        ),
+        (
+            "UPDATE topic_records SET kind = 1 WHERE offset = 2",
+            "record at offset 2",
+            "another kind or size",
+        ),
+        (
+            "UPDATE records SET topic = 99 WHERE offset = 2",
+            "record at offset 2",
+            "no topic in row 99",
+        ),
+        (
+            "UPDATE records SET time = 5 WHERE offset = 3",
+            "record at offset 3",
+            "before that of the record before",
+        ),
+        ("UPDATE records SET kind = 9 WHERE offset = 3", "record at offset 3", "cannot be read"),
+        (
+            "UPDATE records SET data = CAST(x'ff' AS TEXT) WHERE offset = 3",
+            "record at offset 3",
+            "cannot be read",
+        ),
+        (
+            "UPDATE records SET type = 'a' || char(10) WHERE offset = 3",
+            "record at offset 3",
+            "cannot be read",
+        ),
+        (
+            "UPDATE records SET publisher_id = CAST(x'ff' AS TEXT) WHERE offset = 3",
+            "record at offset 3",
+            "cannot be read",
+        ),
+        (
+            "UPDATE records SET offset = 999999 WHERE offset = 8",
+            "record at offset 999999",
+            "beyond all",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn topics_that_disagree_with_their_records_are_named() {
+    is_found(&[
+        (
+            "UPDATE topics SET events = 4 WHERE name = 'a'",
+            "topic \"a\"",
+            "4 events of 3 bytes and holds 3",
+        ),
+        (
+            "UPDATE topics SET bytes = 1 WHERE name = 'a'",
+            "topic \"a\"",
+            "3 events of 1 bytes and holds 3",
+        ),
+        ("UPDATE topics SET last = 2 WHERE name = 'a'", "topic \"a\"", "should be 3"),
+        (
+            "UPDATE topics SET removed_through = 999999 WHERE name = 'a'",
+            "topic \"a\"",
+            "beyond all that was given out",
+        ),
+        (
+            "UPDATE topics SET removed_through = 1, events = 2, bytes = 2 WHERE name = 'a'",
+            "topic \"a\"",
+            "not to be swept",
+        ),
+        ("UPDATE topics SET removals = 50 WHERE name = 'a'", "topic \"a\"", "removal 50"),
+        (
+            "UPDATE topics SET end_offset = 77 WHERE name = 'b'",
+            "topic \"b\"",
+            "offset 77 is missing, its end",
+        ),
+        (
+            "UPDATE topics SET end_offset = 4 WHERE name = 'b'",
+            "topic \"b\"",
+            "offset 4 is not its end",
+        ),
+        (
+            "UPDATE topics SET end_offset = 7 WHERE name = 'b'",
+            "topic \"b\"",
+            "offset 7 is not its end",
+        ),
+        (
+            "UPDATE topics SET end_check = 1 WHERE name = 'b'",
+            "topic \"b\"",
+            "does not fit its check",
+        ),
+        (
+            "UPDATE topics SET end_offset = NULL WHERE name = 'b'",
+            "record at offset 5",
+            "does not know of it",
+        ),
+        (
+            "UPDATE topics SET name = 'c' || char(10) WHERE name = 'c'",
+            "the topic in row 3",
+            "cannot be read",
+        ),
+        ("UPDATE topics SET end_offset = NULL WHERE name = 'c'", "topic \"c\"", "has no deletion"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_log_as_a_whole_is_named() {
+    is_found(&[
+        ("UPDATE log SET reserved_through = 6", "the log", "offset 8 was given out"),
+        ("UPDATE log SET tail = 6", "the log", "left at offset 6"),
+        ("UPDATE log SET floor = 60", "the log", "was left at offset 8 and has offset 60"),
+        ("UPDATE log SET epoch = -1", "the log's own row", "cannot be read"),
+        ("DELETE FROM log", "the log's own row", "cannot be read"),
+        ("INSERT INTO burned VALUES (2, 3)", "burned range 2 to 3", "record at offset 2 is in it"),
+        ("INSERT INTO burned VALUES (30, 20)", "burned range 30 to 20", "does not fit"),
+        ("INSERT INTO burned VALUES (30, 40), (35, 50)", "burned range 35 to 50", "does not fit"),
+        ("UPDATE keys SET last_offset = 999999", "key \"k\"", "does not point"),
+        ("UPDATE keys SET first_offset = 9", "key \"k\"", "does not point"),
+        ("UPDATE keys SET hash = x'00'", "key \"k\"", "does not point"),
+        ("UPDATE keys SET first_check = -1", "key \"k\"", "cannot be read"),
+        ("INSERT INTO leases VALUES ('a', 0)", "lease of the topic \"a\"", "no sense"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn parts_that_cannot_be_those_of_an_upload_are_named() {
+    let whole = Kept::new();
+    let open = whole.open();
+    open.log.append((0..4).map(|index| part("d", index)).collect()).await;
+    drop(open);
+    assert_eq!(findings(whole.path()), Vec::<String>::new());
+    for (sql, what) in [
+        ("DELETE FROM keys", "no key"),
+        ("UPDATE keys SET upload = 0", "no key"),
+        ("DELETE FROM upload_parts WHERE part = 2", "3 parts from 0 to 3, and 4 events"),
+        ("DELETE FROM upload_parts WHERE part = 3", "3 parts from 0 to 2, and 4 events"),
+        ("UPDATE upload_parts SET part = 4 WHERE part = 3", "4 parts from 0 to 4, and 4 events"),
+        ("UPDATE upload_parts SET part = -1 WHERE part = 0", "from -1 to 3"),
+    ] {
+        let copy = whole.copy();
+        copy.database().execute_batch(sql).unwrap();
+        let found = findings(copy.path());
+        let named = |finding: &String| {
+            finding.contains("upload from offset 1 on") && finding.contains(what)
+        };
+        assert!(found.iter().any(named), "{sql}: {found:?}");
+    }
+    let copy = whole.copy();
+    copy.database().execute_batch("DELETE FROM upload_parts WHERE part < 2").unwrap();
+    assert_eq!(findings(copy.path()), Vec::<String>::new(), "the oldest may be forgotten");
+}
+
+#[tokio::test]
+async fn a_broken_index_of_the_file_is_found() {
+    let kept = kept().await;
+    let database = kept.database();
+    database
+        .execute_batch(
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = replace(sql, '(expires)', '(count)') WHERE name = 'keys_expires';",
+        )
+        .unwrap();
+    drop(database);
+    let found = findings(kept.path());
+    assert!(found.iter().any(|finding| finding.starts_with("the file: ")), "{found:?}");
+}
+
+#[tokio::test]
+async fn records_that_wait_for_the_sweep_are_no_finding() {
+    let kept = Kept::with(Limits { slice_rows: 1, ..Limits::default() });
+    let open = kept.open();
+    open.fill(400, filler).await;
+    let last = open.log.event("loud/1", "last").await;
+    open.log.trim("loud/1", last).await;
+    let copy = kept.copy();
+    copy.database().execute("UPDATE topics SET sweep_through = NULL", []).unwrap();
+    let found = findings(copy.path());
+    assert!(found.iter().any(|finding| finding.contains("loud/1")), "they were there: {found:?}");
+    assert_eq!(findings(kept.path()), Vec::<String>::new());
+    open.log.delete("loud/2").await;
+    assert_eq!(findings(kept.path()), Vec::<String>::new());
+    open.log.event("loud/2", "born again").await;
+    assert_eq!(findings(kept.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_log_that_was_killed_again_and_again_is_sound() {
+    let mut kept = Kept::new();
+    for n in 0..5 {
+        let open = kept.open();
+        open.log.event("a", &n.to_string()).await;
+        let copy = kept.copy();
+        assert_eq!(findings(copy.path()), Vec::<String>::new());
+        drop(open);
+        kept = copy;
+    }
+}
+
+#[tokio::test]
+async fn more_findings_than_anybody_reads_are_only_counted() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(1_500, filler).await;
+    drop(open);
+    kept.database().execute("UPDATE topic_records SET bytes = bytes + 1", []).unwrap();
+    let mut told = 0;
+    let counted = SqliteLog::open(kept.path()).unwrap().verify(&mut |_| told += 1).unwrap();
+    assert_eq!(told, Finding::MAX);
+    assert!(counted >= 1_500, "{counted}");
+}
+
+/// Whatever is in the file, looking at it ends with an answer or an error.
+#[tokio::test]
+async fn a_file_with_wrong_bytes_is_never_a_panic() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(300, |n| event(&format!("t{}", n % 7), &"x".repeat(n))).await;
+    open.log.delete("t1").await;
+    open.storage.close().await;
+    let bytes = std::fs::read(kept.path().join(schema::FILE)).unwrap();
+    let mut random = fastrand::Rng::with_seed(4_711);
+    for _ in 0..40 {
+        let copy = Kept::new();
+        let mut bytes = bytes.clone();
+        for _ in 0..random.usize(1..200) {
+            let at = random.usize(100..bytes.len());
+            bytes[at] = random.u8(..);
+        }
+        std::fs::write(copy.path().join(schema::FILE), bytes).unwrap();
+        look_at_everything(copy.path());
+    }
+}
+
+fn look_at_everything(dir: &Path) {
+    use crate::storage::conformance::log::filters;
+    use crate::storage::sqlite::ExportFrom;
+    let Ok(mut log) = SqliteLog::open(dir) else { return };
+    let _ = log.info();
+    let _ = log.verify(&mut |_| {});
+    if let Ok(mut export) = log.export((*filters("**")).clone(), ExportFrom::Earliest) {
+        while let Ok(Some(_)) = export.next_page() {}
+    }
+    let target = tempfile::tempdir().unwrap();
+    let _ = log.backup(&target.path().join("copy"));
+}

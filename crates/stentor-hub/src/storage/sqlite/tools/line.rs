@@ -1,0 +1,86 @@
+//! A line of an export.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use stentor_sse::Event;
+
+use super::super::row;
+use crate::form::END_EVENT;
+use crate::gap::{CURSOR_EVENT, GAP_EVENT};
+use crate::publish::{Entry, Publish};
+use crate::record::{Attributes, Body};
+use crate::timestamp::Timestamp;
+use crate::topic::TopicName;
+
+/// What a line of NDJSON says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Something that goes into the log, and when it happened, if that is known: ends do not tell.
+    Record { publish: Publish, time: Option<Timestamp> },
+    /// What a live stream says of itself: a keep-alive, a position, a gap.
+    Talk,
+}
+
+/// The members of an event object and of an end.
+#[derive(Debug, Deserialize)]
+struct Object {
+    id: Option<String>,
+    topic: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    time: Option<String>,
+    data: Option<String>,
+    retry: Option<u64>,
+    reason: Option<String>,
+}
+
+impl Line {
+    /// Reads a line, or tells what is wrong with it.
+    pub(super) fn parse(line: &[u8]) -> Result<Line, String> {
+        if line.trim_ascii().is_empty() {
+            return Ok(Line::Talk);
+        }
+        let object: Object = serde_json::from_slice(line).map_err(|error| not_an_object(&error))?;
+        let time = object.time.as_deref().map(str::parse).transpose();
+        let time = time.map_err(|error| format!("`time`: {error}"))?;
+        let body = match object.event_type.as_deref() {
+            Some(END_EVENT) => {
+                Body::End { reason: object.reason.ok_or("an end needs its `reason`")? }
+            }
+            Some(CURSOR_EVENT | GAP_EVENT) if object.data.is_none() => return Ok(Line::Talk),
+            event_type => {
+                let data = object.data.ok_or("an event needs its `data`, a string")?;
+                Body::Event(event(data, event_type, object.retry)?)
+            }
+        };
+        let topic = object.topic.ok_or("an event needs its `topic`")?;
+        let topic = TopicName::new(topic).map_err(|error| error.to_string())?;
+        let attributes = Attributes { publisher_id: object.id, ..Attributes::default() };
+        let publish = Publish { entries: vec![Entry { topic, body, attributes }], key: None };
+        publish.validate().map_err(|error| error.to_string())?;
+        Ok(Line::Record { publish, time })
+    }
+}
+
+fn event(data: String, event_type: Option<&str>, retry: Option<u64>) -> Result<Event, String> {
+    let mut event = Event::new(data);
+    if let Some(name) = event_type {
+        if name.starts_with("stentor.") {
+            return Err(format!("the type {name:?} is one of the server's own; rename it"));
+        }
+        let event_type = row::event_type(name).map_err(|error| format!("`type`: {error}"))?;
+        event = event.with_type(event_type);
+    }
+    if let Some(retry) = retry {
+        event = event.with_retry(Duration::from_millis(retry));
+    }
+    Ok(event)
+}
+
+/// The error without its own count of lines, which is always 1.
+fn not_an_object(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    format!("this is no event object ({text}, column {})", error.column())
+}

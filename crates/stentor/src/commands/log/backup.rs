@@ -1,0 +1,27 @@
+//! `stentor log backup`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::{DataArgs, bytes};
+use crate::output::talk;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackupArgs {
+    /// The directory of the copy: a new one, or one that is empty.
+    #[arg(value_name = "TO")]
+    to: PathBuf,
+
+    #[command(flatten)]
+    log: DataArgs,
+}
+
+pub(super) fn run(args: &BackupArgs) -> anyhow::Result<ExitCode> {
+    let cannot = || format!("the log in {} cannot be backed up", args.log.data.display());
+    let copy = args.log.open()?.backup(&args.to).with_context(cannot)?;
+    let to = args.to.display();
+    talk(format_args!("backed up to {to}, {}; serve it with --data {to}", bytes(copy.bytes)));
+    Ok(ExitCode::SUCCESS)
+}

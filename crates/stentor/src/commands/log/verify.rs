@@ -1,0 +1,45 @@
+//! `stentor log verify`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use stentor_hub::storage::{Finding, VerifyNote};
+
+use super::DataArgs;
+use super::progress::Progress;
+use crate::output::{say, talk};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    log: DataArgs,
+}
+
+pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let dir = args.log.data.display();
+    let mut log = args.log.open()?;
+    let mut progress = Progress::new();
+    progress.show(format_args!("looking at the file"));
+    let findings = log.verify(&mut |note| match note {
+        VerifyNote::Finding(finding) => {
+            progress.clear();
+            talk(format_args!("{finding}"));
+        }
+        VerifyNote::Progress { records, of } => {
+            progress.show(format_args!("{records} of about {of} records"));
+        }
+    });
+    progress.clear();
+    let findings = findings.with_context(|| format!("the log in {dir} cannot be verified"))?;
+    if findings == 0 {
+        say(&format!("the log in {dir} is sound"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if findings > Finding::MAX {
+        talk(format_args!("{} more findings are not shown", findings - Finding::MAX));
+    }
+    talk(format_args!(
+        "the log in {dir} is damaged; restore it from a backup, or export what can be read of it"
+    ));
+    Ok(ExitCode::FAILURE)
+}

@@ -1,0 +1,54 @@
+//! `stentor log verify`.
+
+use std::path::Path;
+
+use crate::{data, done, log, server_with_events};
+
+/// Replaces a text in the file by another one of its length, each time.
+fn falsify(file: &Path, from: &[u8], to: &[u8]) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let places: Vec<usize> = bytes
+        .windows(from.len())
+        .enumerate()
+        .filter(|(_, text)| *text == from)
+        .map(|(at, _)| at)
+        .collect();
+    assert!(!places.is_empty() && from.len() == to.len());
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_log_is_found_sound_while_it_is_served() {
+    let server = server_with_events().await;
+    let done = done("verify", &data(&server), &[]).await;
+    assert!(done.out.ends_with("is sound\n"), "{done:?}");
+    assert_eq!(done.talk, "");
+}
+
+#[tokio::test]
+async fn a_log_is_found_sound_after_a_kill() {
+    let mut server = server_with_events().await;
+    server.signal("KILL").await;
+    assert_eq!(server.exit_code().await, None);
+    done("verify", &data(&server), &[]).await;
+    server.start_again().await;
+    done("verify", &data(&server), &[]).await;
+    assert_eq!(server.history("/topics/news").await.len(), 20);
+}
+
+#[tokio::test]
+async fn damage_is_named_line_by_line_and_in_the_exit_code() {
+    let mut server = server_with_events().await;
+    server.publish("/topics/letter", "what was written").await;
+    assert_eq!(server.stop().await, Some(0));
+    falsify(&data(&server).join("log.db"), b"what was written", b"what was wr\xfftten");
+    let done = log("verify", &data(&server), &[]).run().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{done:?}");
+    let lines: Vec<&str> = done.talk.lines().collect();
+    assert_eq!(lines.len(), 2, "{done:?}");
+    assert!(lines[0].starts_with("stentor: the record at offset 25 cannot be read"), "{done:?}");
+    assert!(lines[1].contains("is damaged; restore it from a backup"), "{done:?}");
+}
