@@ -138,7 +138,6 @@ impl Key {
             if same { repeat } else { Outcome::Differs }
         };
         match (&self.content, stored) {
-            (KeyContent::Whole(_), None) => None,
             (KeyContent::Whole(hash), Some(stored)) => Some(settle(*hash == stored.hash, stored)),
             (KeyContent::Part { index, after, .. }, Some(stored)) if *index < stored.count => {
                 let same = match part {
@@ -152,7 +151,7 @@ impl Key {
             {
                 None
             }
-            (KeyContent::Part { index: 0, .. }, None) => None,
+            (KeyContent::Whole(_) | KeyContent::Part { index: 0, .. }, None) => None,
             (KeyContent::Part { .. }, _) => Some(Outcome::Differs),
         }
     }

@@ -11,8 +11,7 @@ pub type PartHash = u64;
 
 /// The part of a running hash by which a repeated part of an upload is compared: its first 8 bytes.
 pub fn part_hash(hash: &KeyHash) -> PartHash {
-    let [a, b, c, d, e, f, g, h, ..] = *hash;
-    PartHash::from_be_bytes([a, b, c, d, e, f, g, h])
+    hash.iter().take(8).fold(0, |first, byte| (first << 8) | PartHash::from(*byte))
 }
 
 /// A key without its content.

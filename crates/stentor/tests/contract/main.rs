@@ -32,3 +32,4 @@ mod start;
 mod subscribe;
 mod topics_list;
 mod upload;
+mod upload_keys;
