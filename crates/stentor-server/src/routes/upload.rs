@@ -11,7 +11,7 @@ mod progress;
 
 use http::Response;
 use stentor_hub::{Body as RecordBody, EVENT_BYTES_MAX, Event};
-use stentor_sse::{Decoder, Item};
+use stentor_sse::{Decoder, EventId, Item};
 
 use self::gathering::Gathering;
 use crate::body::Body;
@@ -113,7 +113,7 @@ fn ours(options: &Options, event: Event) -> Result<(Event, Option<String>), Prob
     let millis =
         event.retry().map(|retry| usize::try_from(retry.as_millis()).unwrap_or(usize::MAX));
     let retry = millis.map(publish::retry).transpose()?.or(options.retry);
-    let id = event.id().map(|id| id.as_str()).filter(|id| options.dedupe && !id.is_empty());
+    let id = event.id().map(EventId::as_str).filter(|id| options.dedupe && !id.is_empty());
     let key = id.map(key_of_id).transpose()?;
     let event_type = own_type.or_else(|| options.event_type.clone());
     Ok((publish::event(event.into_data(), event_type, retry), key))

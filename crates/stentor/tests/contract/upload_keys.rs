@@ -17,17 +17,25 @@ async fn whole(server: &Server, body: impl Into<Vec<u8>>) -> Answer {
     keyed(server, NDJSON).body(body).send().await
 }
 
-fn numbers(count: usize) -> String {
-    (0..count).map(|n| format!("{n}\n")).collect()
+/// So many lines, each different.
+fn lines(count: usize) -> Vec<String> {
+    (0..count).map(|n| n.to_string()).collect()
 }
 
-/// Asserts that an upload was refused for another content behind so many events of the history.
-async fn assert_differs_behind(server: &Server, answer: &Answer, published: usize) {
+/// A body of these lines.
+fn numbers(count: usize) -> String {
+    lines(count).join("\n")
+}
+
+/// Asserts that an upload was refused for its content behind so many events that agree with those under
+/// its key. The id that it is told is that of the newest one under the key.
+async fn assert_differs_behind(server: &Server, answer: &Answer, agreeing: usize) {
     answer.problem(422, "key-reused");
     let history = server.history("/topics/t?limit=1000").await;
-    let last = published.checked_sub(1).map_or(Value::Null, |last| history[last]["id"].clone());
+    let newest = history.last().unwrap()["id"].clone();
+    let last = if agreeing > 0 { newest } else { Value::Null };
     let answer = answer.json();
-    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(published), &last));
+    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(agreeing), &last));
 }
 
 #[tokio::test]
@@ -65,8 +73,7 @@ async fn an_upload_that_a_kill_cut_goes_on_where_it_was() {
     server.kill_and_restart().await;
     let answer = whole(&server, numbers(500)).await;
     assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(500)));
-    let expected: Vec<_> = numbers(500).lines().map(str::to_owned).collect();
-    assert_eq!(server.history_data("/topics/t?limit=1000").await, expected);
+    assert_eq!(server.history_data("/topics/t?limit=1000").await, lines(500));
     let again = whole(&server, numbers(500)).await;
     assert_eq!((again.status, again.json()), (200, answer.json()));
 }
@@ -81,8 +88,7 @@ async fn a_longer_repeat_publishes_what_is_behind_also_after_a_restart() {
         server.start_again().await;
     }
     let mut stream = server.subscribe("/topics/t?from=earliest").await;
-    let data = stream.data(4_000).await;
-    assert_eq!(data.iter().map(|n| format!("{n}\n")).collect::<String>(), numbers(4_000));
+    assert_eq!(stream.data(4_000).await, lines(4_000));
     let answer = whole(&server, numbers(4_001)).await;
     assert_eq!(answer.status, 201);
     assert_eq!(stream.data(1).await, ["4000"]);
@@ -148,7 +154,6 @@ async fn equal_uploads_at_the_same_time_publish_each_event_once() {
             assert!(matches!(answer.status, 200 | 201), "{answer:?}");
             assert_eq!(answer.json()["count"], 500);
         }
-        let data = server.history_data("/topics/t?limit=1000").await;
-        assert_eq!(data.iter().map(|n| format!("{n}\n")).collect::<String>(), numbers(500));
+        assert_eq!(server.history_data("/topics/t?limit=1000").await, lines(500));
     }
 }

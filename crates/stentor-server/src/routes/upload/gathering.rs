@@ -199,13 +199,11 @@ impl<'a> Gathering<'a> {
         }
         let mut landing = self.stentor.hub().publish_all(publishes).boxed();
         // To be polled is what hands it in.
-        match (&mut landing).now_or_never() {
-            Some(outcomes) => self.land(outcomes),
-            None => {
-                self.flight = Some(Flight { landing, bytes });
-                Ok(())
-            }
+        if let Some(outcomes) = (&mut landing).now_or_never() {
+            return self.land(outcomes);
         }
+        self.flight = Some(Flight { landing, bytes });
+        Ok(())
     }
 
     /// Waits until nothing is in flight.
