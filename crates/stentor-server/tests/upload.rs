@@ -1,5 +1,10 @@
 //! Streamed uploads beside a log that takes its time.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on shall panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on shall panic"
+)]
 
 #[path = "../../stentor-hub/tests/gated/mod.rs"]
 #[allow(dead_code, reason = "each test program uses its own part")]
