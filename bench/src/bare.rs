@@ -1,10 +1,11 @@
 //! The measure of all durable publishing: the same rows and indices, inserted straight into SQLite.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, TransactionBehavior, params};
 use stentor_hub::storage::SqliteStorage;
+use tokio::time::Instant;
 
 use crate::load::{EVENT_BYTES, TOPICS};
 use crate::machine::{SERVER_CORE, pin_thread};
@@ -30,7 +31,7 @@ pub(crate) async fn events_per_second(
     .await?
 }
 
-fn insert(dir: &PathBuf, batch: f64, topics: usize, span: Duration) -> anyhow::Result<f64> {
+fn insert(dir: &Path, batch: f64, topics: usize, span: Duration) -> anyhow::Result<f64> {
     let mut connection = Connection::open(dir.join("log.db"))?;
     for (name, value) in [("cache_size", -(8 << 10)), ("wal_autocheckpoint", CHECKPOINT_PAGES)] {
         connection.pragma_update(None, name, value)?;

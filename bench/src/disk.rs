@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use crate::machine::{SERVER_CORE, pin_thread};
 use crate::measure::Times;

@@ -1,8 +1,9 @@
 //! How many events are made durable in a second.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
+use tokio::time::Instant;
 
 use crate::http::{Connection, publish};
 use crate::load::{EVENT_BYTES, Load, Span, TOPICS, counts, publishers};
@@ -89,7 +90,7 @@ impl Level {
         self.os.push(with_os.events_per_second);
         self.batch.push(load.batch);
         self.server_busy.push(load.server_busy);
-        self.load_busy.push(load.load_busy);
+        self.load_busy.push(load.own_busy);
         self.acknowledged.extend(load.acknowledged);
         self.acknowledged_os.extend(with_os.acknowledged);
         Ok(())

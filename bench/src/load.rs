@@ -1,8 +1,9 @@
 //! Publishers, each with one request under way at a time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
+use tokio::time::Instant;
 
 use crate::http::{Connection, publish};
 use crate::measure::Times;
@@ -29,7 +30,7 @@ pub(crate) struct Load {
     pub(crate) batch: f64,
     /// Shares of their cores.
     pub(crate) server_busy: f64,
-    pub(crate) load_busy: f64,
+    pub(crate) own_busy: f64,
 }
 
 /// Has so many publishers publish small events.
@@ -39,7 +40,7 @@ pub(crate) async fn publishers(server: &Server, count: usize, span: Span) -> any
         connections.push(Connection::open(server.address).await?);
     }
     let (events, commits) = counts(server).await?;
-    let (server_busy, load_busy) = (server.busy_seconds()?, busy_seconds("self")?);
+    let (server_busy, own_busy) = (server.busy_seconds()?, busy_seconds("self")?);
     let begun = Instant::now();
     let from = begun + span.warm_up;
     let until = from + span.measured;
@@ -53,15 +54,15 @@ pub(crate) async fn publishers(server: &Server, count: usize, span: Span) -> any
         acknowledged.extend(task.await??);
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let (server_busy, load_busy) =
-        (server.busy_seconds()? - server_busy, busy_seconds("self")? - load_busy);
+    let (server_busy, own_busy) =
+        (server.busy_seconds()? - server_busy, busy_seconds("self")? - own_busy);
     let (events_after, commits_after) = counts(server).await?;
     Ok(Load {
         events_per_second: acknowledged.len() as f64 / span.measured.as_secs_f64(),
         acknowledged,
         batch: (events_after - events) / (commits_after - commits).max(1.0),
         server_busy: server_busy / seconds,
-        load_busy: load_busy / seconds,
+        own_busy: own_busy / seconds,
     })
 }
 

@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use tokio::task::{JoinHandle, LocalSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::fill::fill;
 use crate::http::{Connection, publish};
@@ -174,9 +174,9 @@ async fn beside<T>(
             let goes_on = reader.read(|data| {
                 let sent = str::from_utf8(data).ok().and_then(|digits| digits.parse().ok());
                 last |= sent.is_none();
-                let sent = sent.map(Duration::from_nanos);
-                sent.into_iter()
-                    .for_each(|sent| delivered.add(epoch.elapsed().saturating_sub(sent)));
+                if let Some(sent) = sent.map(Duration::from_nanos) {
+                    delivered.add(epoch.elapsed().saturating_sub(sent));
+                }
             });
             if !goes_on.await? || last {
                 return anyhow::Ok(delivered);
@@ -203,7 +203,7 @@ async fn publisher(
         let sent = epoch.elapsed();
         let request = publish("live", "text/plain", sent.as_nanos().to_string().as_bytes());
         connection.ask(&request).await?;
-        times.add(epoch.elapsed() - sent);
+        times.add(epoch.elapsed().saturating_sub(sent));
         sleep(PAUSE).await;
     }
     connection.ask(&publish("live", "text/plain", b"over")).await?;

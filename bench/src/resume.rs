@@ -1,8 +1,7 @@
 //! How long a reader waits that comes back 20 events behind.
 
-use std::time::Instant;
-
 use anyhow::{Context, bail};
+use tokio::time::Instant;
 
 use crate::fill::fill;
 use crate::http::{Connection, publish};
@@ -114,11 +113,11 @@ async fn measure(case: &Case, pairs: &[Pair], times: usize) -> anyhow::Result<()
             }
         }
     }
-    let shown = waits.iter().map(|waits| format!(" {} |", waits.show())).collect::<String>();
+    let shown: Vec<String> = waits.iter().map(Times::show).collect();
     let (first, last) = (waits.first(), waits.last());
     let ratio = last.map_or(0.0, |waits| waits.percentile(50))
         / first.map_or(1.0, |waits| waits.percentile(50));
-    println!("| {} |{shown} {ratio:.2} |", case.name);
+    println!("| {} | {} | {ratio:.2} |", case.name, shown.join(" | "));
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! What readers that stop cost, and whether they catch up.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Bench;
 use crate::http::{Connection, publish};
@@ -174,7 +174,7 @@ impl Publisher {
 
     async fn publish_for(&mut self, span: Duration) -> anyhow::Result<()> {
         let begun = Instant::now();
-        let mut due = tokio::time::Instant::now();
+        let mut due = Instant::now();
         while begun.elapsed() < span {
             let width = self.bytes.saturating_sub(11);
             let data = format!("{:0>10} {:e<width$}", self.next, "");

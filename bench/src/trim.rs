@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use stentor_hub::storage::{Seek, SqliteStorage, Storage};
 use stentor_hub::{Filters, Hub, Offset, TopicName};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::measure::{mib, thousands};
 use crate::{Bench, fill};
@@ -101,7 +101,7 @@ async fn tenth_newest(storage: &SqliteStorage, topic: &TopicName) -> anyhow::Res
 
 /// Waits until the files have kept their size for a while.
 async fn settle(dir: &Path) -> anyhow::Result<(u64, u64)> {
-    const STILL: Duration = Duration::from_secs(4);
+    const STILL: Duration = Duration::from_secs(8);
     const PATIENCE: Duration = Duration::from_mins(3);
     let begun = Instant::now();
     let (mut last, mut since) = (size(dir)?, Instant::now());

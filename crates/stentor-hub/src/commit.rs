@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::time::{Instant, timeout};
 
 use crate::publish::Publish;
 use crate::storage::{Outcome, Storage, StorageError};
@@ -19,6 +21,14 @@ const BATCH_PUBLISHES_MAX: usize = 4_096;
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Batches that a publisher appends for others before a task takes over.
 const ROUNDS_MAX: usize = 16;
+/// On a slow disk the next append waits for those who were just answered, lest half of them come too
+/// late for it each time: for this part of the time that the last append took, at most so long, and
+/// not at all where tokio's timer (of milliseconds) is coarser than that.
+const GATHERING_PART: u32 = 4;
+const GATHERING_MIN: Duration = Duration::from_millis(1);
+const GATHERING_MAX: Duration = Duration::from_millis(2);
+/// So many publishes share a sync well enough to wait for no more.
+const GATHERED_MAX: usize = 512;
 
 type Outcomes = Result<Vec<Outcome>, StorageError>;
 
@@ -33,6 +43,8 @@ pub(crate) struct Committer(Arc<Inner>);
 struct Inner {
     storage: Arc<dyn Storage>,
     queue: Mutex<Queue>,
+    /// Told when as many wait as were expected.
+    gathered: Notify,
     room: Semaphore,
     failure: watch::Sender<Option<StorageError>>,
     commits: AtomicU64,
@@ -41,6 +53,8 @@ struct Inner {
 #[derive(Default)]
 struct Queue {
     in_flight: bool,
+    /// How many groups are waited for before the next append.
+    expected: Option<usize>,
     waiting: std::collections::VecDeque<Group>,
 }
 
@@ -55,6 +69,7 @@ impl Committer {
         Committer(Arc::new(Inner {
             storage,
             queue: Mutex::default(),
+            gathered: Notify::new(),
             room: Semaphore::new(WAITING_MAX as usize),
             failure: watch::Sender::new(None),
             commits: AtomicU64::new(0),
@@ -70,6 +85,9 @@ impl Committer {
         let first = {
             let mut queue = self.0.queue();
             queue.waiting.push_back(group);
+            if queue.expected.is_some_and(|expected| queue.waiting.len() >= expected) {
+                self.0.gathered.notify_one();
+            }
             !std::mem::replace(&mut queue.in_flight, true)
         };
         if first {
@@ -118,6 +136,53 @@ fn closed() -> StorageError {
 impl Inner {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits a moment for publishers to come back who were answered by an append that took so long.
+    /// Whoever publishes alone is not waited for.
+    async fn gather(&self, answered: usize, publishes: usize, took: Duration) {
+        let time = (took / GATHERING_PART).min(GATHERING_MAX);
+        if time < GATHERING_MIN || publishes > GATHERED_MAX {
+            return;
+        }
+        let expected = {
+            let mut queue = self.queue();
+            let expected = answered + queue.waiting.len();
+            if expected < 2 {
+                return;
+            }
+            queue.expected = Some(expected);
+            expected
+        };
+        let left = Left(self);
+        let gathered = async {
+            while self.queue().waiting.len() < expected {
+                self.gathered.notified().await;
+            }
+        };
+        // Late or not, what has come by then is taken.
+        let _ = timeout(time, gathered).await;
+        std::mem::forget(left);
+        self.queue().expected = None;
+    }
+
+    /// Nobody will append what waits.
+    fn abandon(&self) {
+        let mut queue = self.queue();
+        queue.in_flight = false;
+        queue.expected = None;
+        for group in queue.waiting.drain(..) {
+            let _ = group.reply.send(Err(closed()));
+        }
+    }
+}
+
+/// Between two appends. Dropped then (a runtime shuts down), those who wait are told.
+struct Left<'a>(&'a Inner);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 
@@ -169,8 +234,12 @@ impl Flight {
     async fn see_through(self) {
         let mut flight = self;
         loop {
+            let begun = Instant::now();
+            let groups = flight.groups.len();
+            let publishes = flight.groups.iter().map(|(count, _)| count).sum();
             std::future::poll_fn(|cx| flight.poll(cx)).await;
             let inner = Arc::clone(&flight.inner);
+            inner.gather(groups, publishes, begun.elapsed()).await;
             match Flight::take_off(&inner) {
                 Some(next) => flight = next,
                 None => return,
@@ -207,10 +276,6 @@ impl Drop for Flight {
         }
         self.answer(Err(closed()));
         // Nobody else would: those who wait behind it are told the same.
-        let mut queue = self.inner.queue();
-        queue.in_flight = false;
-        for group in queue.waiting.drain(..) {
-            let _ = group.reply.send(Err(closed()));
-        }
+        self.inner.abandon();
     }
 }

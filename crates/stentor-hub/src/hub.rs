@@ -12,6 +12,7 @@ use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
 use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
 use crate::large::LargeRecords;
+use crate::lease::Leases;
 use crate::publish::{Publish, PublishError, Published};
 use crate::record::Record;
 use crate::retention::{self, Retention};
@@ -26,7 +27,7 @@ use crate::window::LiveWindow;
 
 /// Topics to publish to and to subscribe to, over one log. Cheap to clone; all clones are the same.
 ///
-/// Publishing needs a tokio runtime; which one does not matter.
+/// Publishing needs a tokio runtime with its timer enabled; which one does not matter.
 #[derive(Clone)]
 pub struct Hub(Arc<Shared>);
 
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     /// Ranges of offsets that an unclean stop took; they are settled when the log is opened.
     pub(crate) burned: Vec<(Offset, Offset)>,
     committer: Committer,
+    leases: Arc<Leases>,
 }
 
 impl Shared {
@@ -76,10 +78,13 @@ impl Hub {
         let bounds = storage.bounds();
         let window = Arc::new(LiveWindow::new(bounds.tail, window_bytes));
         let interest = Arc::new(Interest::default());
+        let leases = Arc::new(Leases::default());
         storage.tail(Box::new({
             let (window, interest) = (Arc::clone(&window), Arc::clone(&interest));
+            let leases = Arc::clone(&leases);
             move |records: Vec<Arc<Record>>| {
                 window.push(records.clone());
+                leases.see(&records);
                 interest.wake(&records);
             }
         }));
@@ -91,6 +96,7 @@ impl Hub {
             large: LargeRecords::default(),
             burned: bounds.burned,
             committer,
+            leases,
         }))
     }
 
@@ -211,6 +217,14 @@ impl Hub {
     /// go together, so there are at most as many of these as of publishes.
     pub fn commits(&self) -> u64 {
         self.0.committer.commits()
+    }
+
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        &*self.0.storage
+    }
+
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.0.leases
     }
 
     /// The identity of this history of the log.

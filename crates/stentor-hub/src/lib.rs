@@ -36,6 +36,7 @@ mod gap;
 mod history;
 mod hub;
 mod large;
+mod lease;
 mod publish;
 mod record;
 mod retention;
@@ -55,6 +56,7 @@ pub use crate::form::{END_EVENT, EventObject, Form};
 pub use crate::gap::{CURSOR_EVENT, GAP_EVENT, Gap, GapReason};
 pub use crate::history::{HistoryError, HistoryPage, HistoryRequest};
 pub use crate::hub::{Hub, Subscribed};
+pub use crate::lease::{LEASES_MAX, PRODUCER_LOST};
 pub use crate::publish::{
     EVENT_BYTES_MAX, Entry, FRAME_BYTES_MAX, Key, KeyContent, Publish, PublishError, Published,
 };

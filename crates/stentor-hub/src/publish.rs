@@ -224,6 +224,12 @@ pub enum PublishError {
         /// How many it has.
         bytes: usize,
     },
+    /// [`LEASES_MAX`](crate::LEASES_MAX) topics have a lease.
+    #[error(
+        "{} topics have a lease, and no more can; end topics that are done, or lift leases with `lease=0`",
+        crate::LEASES_MAX
+    )]
+    TooManyLeases,
     /// A publish without entries.
     #[error("there is nothing to publish; give at least one event")]
     Nothing,

@@ -3,6 +3,8 @@
 
 mod gated;
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use stentor_hub::{Event, Hub, Publish, PublishError, StorageError, TopicName};
@@ -34,6 +36,41 @@ async fn publishes_that_come_during_an_append_share_the_next_one() {
         rest.await.into_iter().map(|published| published.unwrap().first).collect();
     assert!(published.is_sorted_by_key(|cursor| cursor.offset), "in the order in which they came");
     assert_eq!(gate.batches(), [1, 100]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_slow_disk_those_who_were_just_answered_share_the_next_append() {
+    let (storage, gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    let publish_twice = || {
+        let hub = hub.clone();
+        tokio::spawn(async move {
+            hub.publish(event("one")).await.unwrap();
+            hub.publish(event("two")).await.unwrap();
+        })
+    };
+    let first = publish_twice();
+    gate.wait_for_append().await;
+    let second = publish_twice();
+    tokio::time::advance(Duration::from_millis(8)).await;
+    gate.open();
+    first.await.unwrap();
+    second.await.unwrap();
+    assert_eq!(gate.batches(), [1, 2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_publishes_alone_waits_for_nobody() {
+    let (storage, gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    let alone = tokio::spawn(async move { hub.publish(event("alone")).await.map(|_| hub) });
+    gate.wait_for_append().await;
+    tokio::time::advance(Duration::from_millis(8)).await;
+    gate.open();
+    let hub = alone.await.unwrap().unwrap();
+    let answered = tokio::time::Instant::now();
+    hub.publish(event("again")).await.unwrap();
+    assert_eq!(answered.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]

@@ -176,6 +176,9 @@ impl From<PublishError> for Problem {
                     .with("limit", limit)
             }
             PublishError::Reserved { .. } => Problem::bad_request("topic", detail),
+            PublishError::TooManyLeases => {
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-leases", detail)
+            }
             PublishError::ReasonTooLong { .. } => Problem::bad_request("reason", detail),
             PublishError::Nothing => Problem::bad_request("nothing", detail),
             PublishError::Storage(error) => error.into(),

@@ -7,7 +7,6 @@
 )]
 
 #[path = "../../stentor-hub/tests/gated/mod.rs"]
-#[allow(dead_code, reason = "each test program uses its own part")]
 mod gated;
 
 use std::convert::Infallible;

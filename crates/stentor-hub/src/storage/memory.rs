@@ -7,6 +7,7 @@ mod parts;
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_util::future::{FutureExt, ready};
@@ -174,6 +175,19 @@ impl Storage for MemoryStorage {
         time: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Upload>, StorageError>> {
         now(Ok(self.log().keys.find(&key, time)))
+    }
+
+    fn lease(
+        &self,
+        topic: TopicName,
+        lease: Option<Duration>,
+    ) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.log().lease(topic, lease);
+        now(Ok(()))
+    }
+
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>> {
+        now(Ok(self.log().leases.iter().map(|(topic, lease)| (topic.clone(), *lease)).collect()))
     }
 
     fn by_publisher_id(

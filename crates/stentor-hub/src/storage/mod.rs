@@ -15,6 +15,7 @@ mod ring;
 mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_util::future::FutureExt;
@@ -157,6 +158,18 @@ pub trait Storage: Send + Sync + 'static {
         key: KeyName,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Upload>, StorageError>>;
+
+    /// Remembers that a topic has a lease of so many whole seconds (a part of one counts as a whole), or
+    /// with `None` that it has none. An end or a deletion of the topic takes its lease with it, in the same
+    /// transaction. What a lease means is the hub's affair.
+    fn lease(
+        &self,
+        topic: TopicName,
+        lease: Option<Duration>,
+    ) -> BoxFuture<'_, Result<(), StorageError>>;
+
+    /// All leases, by name in byte order.
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>>;
 
     /// The record that carries this publisher's id in a topic, the newest if there are several.
     fn by_publisher_id(
@@ -337,6 +350,11 @@ pub struct Trimmed {
     pub events: u64,
     /// Their bytes, as [`Body::bytes`](crate::Body::bytes) counts them.
     pub bytes: u64,
+}
+
+/// A length as [`Storage::lease`] keeps it.
+fn whole_seconds(length: Duration) -> Duration {
+    Duration::from_secs(length.as_secs() + u64::from(length.subsec_nanos() > 0))
 }
 
 /// Which topics to list.

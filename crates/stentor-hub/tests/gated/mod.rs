@@ -1,6 +1,8 @@
 //! A log in memory whose appends wait at a gate.
+#![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use stentor_hub::storage::{
@@ -59,6 +61,10 @@ impl Gate {
 
     pub(crate) fn fail_with(&self, error: StorageError) {
         *self.0.failure.lock().unwrap() = Some(error);
+    }
+
+    pub(crate) fn recover(&self) {
+        *self.0.failure.lock().unwrap() = None;
     }
 }
 
@@ -138,6 +144,14 @@ impl Storage for GatedStorage {
 
     fn upload(&self, key: KeyName, now: Timestamp) -> Answer<'_, Option<Upload>> {
         self.inner.upload(key, now)
+    }
+
+    fn lease(&self, topic: TopicName, lease: Option<Duration>) -> Answer<'_, ()> {
+        self.inner.lease(topic, lease)
+    }
+
+    fn leases(&self) -> Answer<'_, Vec<(TopicName, Duration)>> {
+        self.inner.leases()
     }
 
     fn by_publisher_id(&self, topic: TopicName, id: String) -> Answer<'_, Option<Arc<Record>>> {

@@ -21,6 +21,9 @@ use crate::query::Query;
 use crate::routes::upload;
 use crate::service::Stentor;
 
+/// The longest lease: a day.
+const LEASE_MAX: Duration = Duration::from_hours(24);
+
 /// The longest reconnection time that an event may ask for: an hour.
 const RETRY_MAX: Duration = Duration::from_hours(1);
 
@@ -33,6 +36,8 @@ pub(crate) struct Options {
     /// The reason, if the topic is to end.
     pub(crate) end: Option<String>,
     pub(crate) key: Option<String>,
+    /// How long the topic lives without a publish; zero lifts what was said before.
+    pub(crate) lease: Option<Duration>,
     /// Whether the ids of an uploaded stream are the keys of its events.
     pub(crate) dedupe: bool,
 }
@@ -65,13 +70,14 @@ pub(crate) async fn publish(
 /// All that can be found wrong before the body is read.
 fn begin(stentor: &Stentor, raw: &str, request: &Parts) -> Result<(Options, Content), Problem> {
     let topic = path::topic(raw)?;
-    let query = Query::parse(request.uri.query(), &["type", "retry", "end", "dedupe"])?;
+    let query = Query::parse(request.uri.query(), &["type", "retry", "end", "dedupe", "lease"])?;
     let content = Content::of(&request.headers)?;
     let options = Options {
         event_type: query.value("type")?.map(event_type).transpose()?,
         retry: query.number("retry")?.map(retry).transpose()?,
         end: query.flag("end")?.map(str::to_owned),
         key: key_of(&request.headers)?,
+        lease: query.number("lease")?.map(lease).transpose()?,
         dedupe: query.word("dedupe", &[("id", true)])?.unwrap_or(false),
         topic,
     };
@@ -107,6 +113,25 @@ pub(crate) fn retry(millis: usize) -> Result<Duration, Problem> {
         return Err(Problem::bad_request("retry", detail));
     }
     Ok(retry)
+}
+
+/// A lease from outside, in seconds.
+fn lease(seconds: usize) -> Result<Duration, Problem> {
+    let lease = Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
+    if lease > LEASE_MAX {
+        let detail = format!(
+            "`lease` is at most {} s, a day; 0 lifts the lease of a topic",
+            LEASE_MAX.as_secs()
+        );
+        return Err(Problem::bad_request("lease", detail));
+    }
+    Ok(lease)
+}
+
+/// Gives the topic the lease that was asked for.
+pub(crate) async fn grant(stentor: &Stentor, options: &Options) -> Result<(), Problem> {
+    let Some(lease) = options.lease else { return Ok(()) };
+    Ok(stentor.hub().lease(&options.topic, Some(lease).filter(|lease| !lease.is_zero())).await?)
 }
 
 /// An event with the type and retry that the query gave, where it has none of its own.
@@ -155,11 +180,18 @@ pub(crate) async fn append(
         content: KeyContent::Whole(hash_of(&entries)),
     });
     let count = entries.len();
+    if options.lease.is_some() {
+        stentor.hub().has_room_for_lease(&options.topic)?;
+    }
     match stentor.hub().publish(Publish { entries, key }).await {
-        Ok(published) if published.repeat => {
-            Ok(done(StatusCode::OK, &options.topic, &published.first))
-        }
         Ok(published) => {
+            // Before the answer, so that whoever has it knows that the lease runs. An end lifts it.
+            if options.end.is_none() {
+                grant(stentor, options).await?;
+            }
+            if published.repeat {
+                return Ok(done(StatusCode::OK, &options.topic, &published.first));
+            }
             stentor.metrics().published.inc_by(count as u64);
             Ok(done(StatusCode::CREATED, &options.topic, &published.first))
         }

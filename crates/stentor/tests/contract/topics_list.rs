@@ -102,6 +102,8 @@ async fn metrics_count_what_was_published_and_delivered() {
     assert_eq!(server.metric("stentor_published_events_total").await, published + 5);
     assert_eq!(server.metric("stentor_delivered_events_total").await, delivered + 5);
     assert_eq!(server.metric("stentor_publishes_total").await, 1);
+    let commits = server.metric("stentor_commits_total").await;
+    assert!((1..=5).contains(&commits), "{commits} commits of 5 events");
     assert_eq!(server.metric("stentor_publishes_refused_total").await, 1);
     assert_eq!(server.metric("stentor_streams_open").await, 1);
     let answer = server.get("/metrics").send().await;

@@ -36,6 +36,8 @@ pub mod delete;
 pub mod feed;
 #[doc(hidden)]
 pub mod keys;
+#[doc(hidden)]
+pub mod leases;
 pub(in crate::storage) mod log;
 #[doc(hidden)]
 pub mod model;
@@ -176,6 +178,13 @@ macro_rules! conformance_tests {
                 newest_each_looks_up_to_an_offset
                 newest_each_refuses_more_than_its_limit
             }
+            leases {
+                a_lease_is_remembered_in_whole_seconds
+                a_lease_takes_the_place_of_the_one_before
+                an_end_takes_the_lease_with_it
+                a_deletion_takes_the_lease_with_it
+                leases_come_by_name_in_byte_order
+            }
             topics {
                 a_topic_that_nobody_wrote_to_has_the_default_state
                 states_come_in_the_order_asked
@@ -280,6 +289,7 @@ mod tests {
             include_str!("delete.rs"),
             include_str!("feed.rs"),
             include_str!("keys.rs"),
+            include_str!("leases.rs"),
             include_str!("read.rs"),
             include_str!("seek.rs"),
             include_str!("topics.rs"),

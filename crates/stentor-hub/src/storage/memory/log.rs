@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Included, Unbounded};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::keys::Keys;
 use crate::cursor::{Cursor, Epoch, Offset};
@@ -10,6 +11,7 @@ use crate::filter::Filters;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
 use crate::storage::excess::Excess;
+use crate::storage::whole_seconds;
 use crate::storage::{
     Keep, Outcome, Page, ReadRequest, Removed, Ring, Seek, Sought, StorageError, TopicInfo,
     TopicState, TopicsQuery, Trimmed,
@@ -37,6 +39,7 @@ pub(super) struct Log {
     removals: u64,
     pub(super) trimmed: Trimmed,
     pub(super) keys: Keys,
+    pub(super) leases: BTreeMap<TopicName, Duration>,
 }
 
 #[derive(Default)]
@@ -84,6 +87,7 @@ impl Log {
             removals: 0,
             trimmed: Trimmed::default(),
             keys: Keys::default(),
+            leases: BTreeMap::new(),
         }
     }
 
@@ -159,6 +163,7 @@ impl Log {
             topic.bytes += record.body().bytes() as u64;
         } else {
             topic.end = Some(Arc::clone(&record));
+            self.leases.remove(record.topic());
         }
         record
     }
@@ -272,6 +277,14 @@ impl Log {
         self.ring.push(Arc::clone(&record));
         self.appended.push(Arc::clone(&record));
         Some(record.offset())
+    }
+
+    /// See [`Storage::lease`](crate::storage::Storage::lease).
+    pub(super) fn lease(&mut self, topic: TopicName, lease: Option<Duration>) {
+        match lease {
+            Some(lease) => self.leases.insert(topic, whole_seconds(lease)),
+            None => self.leases.remove(&topic),
+        };
     }
 
     pub(super) fn read(&self, request: &ReadRequest) -> Page {

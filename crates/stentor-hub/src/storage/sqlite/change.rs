@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::column::{self, Columns};
 use super::fault::Fault;
 use super::key::Remembered;
+use super::lease;
 use super::ledger::Ledger;
 use super::limits::Limits;
 use super::row;
@@ -264,6 +265,9 @@ impl<'a> Change<'a> {
     /// Writes the next record.
     fn store(&mut self, record: Record, topic: i64) -> Result<Cursor, Fault> {
         row::insert(self.connection, &record, topic)?;
+        if record.event().is_none() {
+            lease::store(self.connection, record.topic(), None)?;
+        }
         self.ledger.tail = record.offset();
         self.ledger.time = record.time();
         let id = record.cursor();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ballast::Ballast;
 use super::fault::Fault;
 use super::limits::Limits;
 use super::schema;
@@ -14,6 +15,10 @@ const CHECKPOINT_PAGES: u64 = 4_000;
 const VACUUM_PAGES: u64 = 256;
 /// Free pages that are kept for what comes next: 1 MiB.
 const SPARE_PAGES: u64 = 256;
+
+/// How much a checkpoint may make the file grow while the disk is full: half of the ballast, for the
+/// other half is what deleting is done with.
+const GROWTH_MAX: u64 = Ballast::BYTES as u64 / 2;
 
 /// What there is to do.
 #[derive(Debug)]
@@ -67,10 +72,19 @@ impl Default for Chores {
 
 impl Chores {
     pub(super) fn committed(&mut self, unswept: bool, rows: u64, bytes: u64) {
-        self.sweep |= unswept;
+        if unswept {
+            self.sweep = true;
+            self.resume();
+        }
         self.rows += rows;
         self.bytes += bytes;
         self.wal = Behind::Unknown;
+    }
+
+    /// The next try does not wait until the log is idle: there may be room now, and publishers who come
+    /// back again and again must not keep the log from finding it.
+    pub(super) fn resume(&mut self) {
+        self.stalled = false;
     }
 }
 
@@ -193,6 +207,9 @@ impl Writer {
             self.chores.vacuum_to = Some(SPARE_PAGES);
             return Ok(());
         }
+        if !self.has_room_to_copy()? {
+            return Ok(());
+        }
         // Where space is short, the write-ahead log need not keep its own either.
         let full = !self.ballast.is_held();
         let how = if full { Checkpoint::Truncate } else { Checkpoint::Passive };
@@ -226,6 +243,9 @@ impl Writer {
         /// minutes, and publishers must not wait for that.
         const READERS: Duration = Duration::from_millis(100);
         let wal = self.checkpoint(Checkpoint::Noop)?;
+        if !self.has_room_to_copy()? {
+            return Ok(());
+        }
         let most = self.limits.wal_pages;
         if wal.pages < most {
             self.chores.restart_at = most;
@@ -241,6 +261,17 @@ impl Writer {
             self.checkpoint(Checkpoint::Passive)?;
         }
         Ok(())
+    }
+
+    /// Whether there is room for a checkpoint. On a full disk one that stops half way would take the space
+    /// that deleting needs and give none back; once enough is deleted, the file need not grow for it.
+    pub(super) fn has_room_to_copy(&self) -> Result<bool, Fault> {
+        if self.ballast.is_held() {
+            return Ok(true);
+        }
+        let whole = self.pragma("page_count")? * self.pragma("page_size")?;
+        let file = self.connection.path().and_then(|path| std::fs::metadata(path).ok());
+        Ok(whole.saturating_sub(file.map_or(0, |file| file.len())) <= GROWTH_MAX)
     }
 
     /// Copies the write-ahead log into the file. Unlike SQLite's own checkpoints, this one tells when the

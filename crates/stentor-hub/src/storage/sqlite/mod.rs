@@ -32,6 +32,7 @@ mod excess;
 mod fault;
 mod key;
 mod keys;
+mod lease;
 mod ledger;
 mod leftover;
 mod limits;
@@ -59,6 +60,7 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_util::future::FutureExt;
@@ -248,6 +250,18 @@ impl Storage for SqliteStorage {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Upload>, StorageError>> {
         self.view(move |view| view.upload(&key, now))
+    }
+
+    fn lease(
+        &self,
+        topic: TopicName,
+        lease: Option<Duration>,
+    ) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.writer.ask(move |writer| writer.lease(&topic, lease)).boxed()
+    }
+
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>> {
+        self.view(|view| lease::all(view.connection))
     }
 
     fn by_publisher_id(

@@ -16,6 +16,7 @@ use super::chores::{Checkpoint, Chores};
 use super::clock::Clock;
 use super::column;
 use super::fault::Fault;
+use super::lease;
 use super::ledger::Ledger;
 use super::limits::Limits;
 use super::options::Durability;
@@ -138,6 +139,15 @@ impl Writer {
         Ok(topics.split_off(done.min(topics.len())))
     }
 
+    /// See [`Storage::lease`](crate::storage::Storage::lease).
+    pub(super) fn lease(
+        &mut self,
+        topic: &TopicName,
+        lease: Option<Duration>,
+    ) -> Result<(), StorageError> {
+        self.write(|change| lease::store(change.connection, topic, lease))
+    }
+
     /// Writes what frees space: if the disk is full, with the space of the ballast.
     fn write_even_if_full<T>(
         &mut self,
@@ -202,7 +212,8 @@ impl Writer {
         self.shared.judge(fault)
     }
 
-    /// The disk is full: lets go of the ballast, and has the write-ahead log begin anew in its place.
+    /// The disk is full: lets go of the ballast, and has the write-ahead log begin anew in its place if it
+    /// fits there.
     fn make_room(&mut self) {
         /// How long appends are refused without a try.
         const PAUSE: Duration = Duration::from_secs(1);
@@ -213,9 +224,14 @@ impl Writer {
             self.ballast.release();
         }
         self.full_until = self.now.plus(PAUSE);
-        match self.checkpoint(Checkpoint::Restart) {
+        let copied = match self.has_room_to_copy() {
+            Ok(true) => self.checkpoint(Checkpoint::Restart).map(drop),
+            Ok(false) => Ok(()),
+            Err(fault) => Err(fault),
+        };
+        match copied {
             Err(fault) if !fault.is_full() => drop(self.shared.judge(fault)),
-            Ok(_) | Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -228,6 +244,7 @@ impl Writer {
         if now < self.full_until && now >= self.now {
             return Err(StorageError::Full);
         }
+        self.chores.resume();
         if let Err(error) = self.ballast.hold() {
             tracing::debug!(%error, "the disk is still full");
             self.make_room();

@@ -48,6 +48,18 @@ async fn trimming_makes_the_file_smaller() {
 }
 
 #[tokio::test]
+async fn a_log_that_became_small_keeps_no_large_write_ahead_log() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(2_000, large).await;
+    open.storage.trim(vec![(name("big"), open.tail())]).await.unwrap();
+    assert!(kept.wal_bytes() > kept.file_bytes() / 8, "there is something to give back");
+    open.settle().await;
+    assert!(kept.wal_bytes() <= kept.file_bytes() / 8);
+    assert_eq!(open.log.all("small").await.len(), 200);
+}
+
+#[tokio::test]
 async fn the_log_itself_tidies_up_in_time() {
     let kept = Kept::new();
     let open = kept.open();

@@ -1,0 +1,238 @@
+//! Leases: a topic whose producer is lost ends, and no other does.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod gated;
+
+use std::time::Duration;
+
+use stentor_hub::storage::{SqliteStorage, Storage};
+use stentor_hub::{
+    Body, Filters, HistoryRequest, Hub, MemoryStorage, PRODUCER_LOST, Publish, PublishError, Start,
+    StorageError, Subscribed, TopicName, TopicsQuery,
+};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::gated::GatedStorage;
+
+const LEASE: Duration = Duration::from_secs(10);
+/// Just before that, and just after it.
+const NEARLY: Duration = Duration::from_millis(9_900);
+const BEYOND: Duration = Duration::from_millis(200);
+
+fn job() -> TopicName {
+    "job".parse().unwrap()
+}
+
+struct Watched {
+    hub: Hub,
+    watch: JoinHandle<()>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+fn watched(storage: impl Storage) -> Watched {
+    let hub = Hub::new(storage);
+    let watch = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.watch_leases().await }
+    });
+    Watched { hub, watch }
+}
+
+impl Watched {
+    async fn lease(&self, topic: &TopicName, length: Duration) {
+        self.hub.lease(topic, Some(length)).await.unwrap();
+    }
+
+    async fn publish(&self, topic: &TopicName) -> Result<(), PublishError> {
+        self.hub.send(topic, "x").await.map(drop)
+    }
+
+    async fn has_ended(&self, topic: &TopicName) -> bool {
+        let topics = self.hub.topics(TopicsQuery { limit: 100, ..TopicsQuery::default() }).await;
+        topics.unwrap().iter().any(|info| info.topic == *topic && info.ended)
+    }
+
+    /// With which reason.
+    async fn end(&self, topic: &TopicName) -> String {
+        let request = HistoryRequest {
+            filters: Filters::topic(topic.clone()),
+            start: Start::Earliest,
+            before: None,
+            limit: 1,
+        };
+        let page = self.hub.history(request).await.unwrap();
+        match page.ended.unwrap().body() {
+            Body::End { reason } => reason.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_nobody_publishes_to_within_its_lease_ends() {
+    let log = watched(MemoryStorage::new());
+    log.publish(&job()).await.unwrap();
+    log.lease(&job(), LEASE).await;
+    sleep(NEARLY).await;
+    assert!(!log.has_ended(&job()).await);
+    sleep(BEYOND).await;
+    assert!(log.has_ended(&job()).await);
+    assert_eq!(log.end(&job()).await, PRODUCER_LOST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_ends_although_its_producer_never_published_anything() {
+    let log = watched(MemoryStorage::new());
+    log.lease(&job(), LEASE).await;
+    sleep(LEASE + BEYOND).await;
+    assert!(log.has_ended(&job()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_and_heartbeats_renew_a_lease() {
+    let log = watched(MemoryStorage::new());
+    log.lease(&job(), LEASE).await;
+    for _ in 0..5 {
+        sleep(NEARLY).await;
+        log.publish(&job()).await.unwrap();
+        sleep(NEARLY).await;
+        log.hub.heartbeat(&job());
+    }
+    sleep(NEARLY).await;
+    assert!(!log.has_ended(&job()).await);
+    sleep(BEYOND).await;
+    assert!(log.has_ended(&job()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_another_topic_renew_nothing() {
+    let log = watched(MemoryStorage::new());
+    let other: TopicName = "other".parse().unwrap();
+    log.lease(&job(), LEASE).await;
+    sleep(NEARLY).await;
+    log.publish(&other).await.unwrap();
+    log.hub.heartbeat(&other);
+    sleep(BEYOND).await;
+    assert!(log.has_ended(&job()).await);
+    assert!(!log.has_ended(&other).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_length_that_was_said_counts() {
+    let log = watched(MemoryStorage::new());
+    let short: TopicName = "short".parse().unwrap();
+    log.lease(&job(), LEASE).await;
+    log.lease(&job(), LEASE * 3).await;
+    log.lease(&short, LEASE * 3).await;
+    log.lease(&short, LEASE).await;
+    sleep(LEASE + BEYOND).await;
+    assert!(!log.has_ended(&job()).await);
+    assert!(log.has_ended(&short).await);
+    sleep(LEASE * 2).await;
+    assert!(log.has_ended(&job()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_lifted_ends_nothing() {
+    let log = watched(MemoryStorage::new());
+    log.publish(&job()).await.unwrap();
+    log.lease(&job(), LEASE).await;
+    log.hub.lease(&job(), None).await.unwrap();
+    sleep(LEASE * 3).await;
+    assert!(!log.has_ended(&job()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_was_deleted_and_began_anew_has_no_lease() {
+    let log = watched(MemoryStorage::new());
+    log.publish(&job()).await.unwrap();
+    log.lease(&job(), LEASE).await;
+    log.hub.delete(&job()).await.unwrap();
+    log.publish(&job()).await.unwrap();
+    sleep(LEASE * 3).await;
+    assert!(!log.has_ended(&job()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_takes_the_lease_with_it_and_is_the_only_one() {
+    let log = watched(MemoryStorage::new());
+    log.lease(&job(), LEASE).await;
+    log.hub.publish(Publish::end(job(), "done")).await.unwrap();
+    sleep(LEASE * 3).await;
+    assert_eq!(log.end(&job()).await, "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_the_log_refuses_is_tried_again() {
+    let (storage, gate) = GatedStorage::new();
+    gate.open();
+    let log = watched(storage);
+    log.lease(&job(), LEASE).await;
+    gate.fail_with(StorageError::Full);
+    sleep(LEASE + BEYOND).await;
+    assert!(!log.has_ended(&job()).await);
+    gate.recover();
+    sleep(LEASE).await;
+    assert!(log.has_ended(&job()).await);
+}
+
+#[tokio::test]
+async fn a_lease_survives_a_restart_and_starts_afresh() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = watched(SqliteStorage::open(dir.path()).unwrap());
+    log.lease(&job(), Duration::from_secs(1)).await;
+    log.hub.close().await;
+    drop(log);
+    let log = watched(SqliteStorage::open(dir.path()).unwrap());
+    let open = log.hub.subscribe(Filters::topic(job()), Start::Earliest).await.unwrap();
+    let Subscribed::Open(mut reader) = open else { panic!("it had ended before") };
+    let batch = reader.next().await.unwrap().unwrap();
+    assert!(matches!(batch.records[0].body(), Body::End { reason } if reason == PRODUCER_LOST));
+    assert_eq!(log.hub.lease(&job(), None).await, Ok(()), "there is none left to lift");
+    log.hub.close().await;
+}
+
+#[tokio::test]
+async fn reserved_names_have_no_lease() {
+    let hub = Hub::memory();
+    let refused = hub.lease(&"$sys".parse().unwrap(), Some(LEASE)).await;
+    assert!(matches!(refused, Err(PublishError::Reserved { .. })));
+}
+
+/// Two leases run out together. While the end of the first waits for the log, something happens to the
+/// second; says whether that one ended.
+async fn second_ends_although(what: impl AsyncFnOnce(&Hub, &TopicName)) -> bool {
+    let (storage, gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    let (first, second): (TopicName, TopicName) = ("a".parse().unwrap(), "b".parse().unwrap());
+    let watch = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.watch_leases().await }
+    });
+    hub.lease(&first, Some(LEASE)).await.unwrap();
+    hub.lease(&second, Some(LEASE)).await.unwrap();
+    gate.wait_for_append().await;
+    what(&hub, &second).await;
+    gate.open();
+    sleep(LEASE / 2).await;
+    watch.abort();
+    let topics = hub.topics(TopicsQuery { limit: 9, ..TopicsQuery::default() }).await.unwrap();
+    assert!(topics.iter().any(|info| info.topic == first && info.ended));
+    topics.iter().any(|info| info.topic == second && info.ended)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_renewed_while_another_topic_is_ended_goes_on() {
+    assert!(!second_ends_although(async |hub, topic| hub.heartbeat(topic)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_lifted_while_another_topic_is_ended_ends_nothing() {
+    assert!(!second_ends_although(async |hub, topic| hub.lease(topic, None).await.unwrap()).await);
+}

@@ -1,0 +1,123 @@
+//! What the log holds, as a reader of all of it is told.
+
+use serde_json::Value;
+use stentor_hub::Cursor;
+use tokio::time::Instant;
+
+use crate::ledger::Token;
+use crate::stream::{Opened, Stream};
+
+/// All that there is.
+const PATH: &str = "/events?topic=**&from=earliest";
+/// How often a reading may be cut.
+const CUTS_MAX: usize = 100;
+
+/// The records of all topics, in the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    pub records: Vec<Logged>,
+    /// If it is a part only: it has everything that was sent at or after this moment.
+    pub since: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Logged {
+    pub id: String,
+    pub offset: u64,
+    pub topic: String,
+    pub what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    Event(Token),
+    /// Data that nobody can have sent: its beginning.
+    Damaged(String),
+    /// An end and its reason.
+    End(String),
+}
+
+impl Log {
+    /// Reads all topics from a cursor (or the beginning) to the record with this id.
+    ///
+    /// # Panics
+    /// If it cannot be read, a gap is told, or the record is not there.
+    pub async fn read(address: &str, after: Option<&str>, until: &str) -> Log {
+        let mut log = Log::default();
+        let mut cursor = after.unwrap_or_default().to_owned();
+        // A stream is cut where an event is deleted while it is sent; reading goes on behind it.
+        for _ in 0..CUTS_MAX {
+            if log.read_on(address, &cursor, until).await {
+                return log;
+            }
+            cursor = log.records.last().map_or(cursor, |logged| logged.id.clone());
+        }
+        panic!("the log cannot be read to {until}");
+    }
+
+    /// Reads until the record with this id, which is true, or until the stream is cut.
+    async fn read_on(&mut self, address: &str, cursor: &str, until: &str) -> bool {
+        let opened = Stream::open(address, PATH, "application/x-ndjson", cursor).await;
+        let Ok(Opened::Stream(mut stream)) = opened else { return false };
+        let (mut text, last) = (Vec::new(), offset(until));
+        while let Ok(Some(piece)) = stream.piece().await {
+            text.extend_from_slice(&piece);
+            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let lines = text[..whole].split(|byte| *byte == b'\n');
+            for line in lines.filter(|line| !line.is_empty()) {
+                let object: Value = serde_json::from_slice(line).unwrap();
+                let Some(logged) = Logged::of(&object) else { continue };
+                assert!(logged.offset <= last, "the log goes on without {until}");
+                self.records.push(logged);
+                if self.records.last().is_some_and(|logged| logged.offset == last) {
+                    return true;
+                }
+            }
+            text.drain(..whole);
+        }
+        false
+    }
+
+    pub fn events(&self) -> impl Iterator<Item = (&Logged, Token)> {
+        self.records.iter().filter_map(|logged| Some((logged, logged.token()?)))
+    }
+}
+
+impl Logged {
+    pub fn new(id: &str, topic: &str, what: What) -> Logged {
+        Logged { offset: offset(id), id: id.to_owned(), topic: topic.to_owned(), what }
+    }
+
+    /// `None` for positions and for what is deleted meanwhile.
+    fn of(object: &Value) -> Option<Logged> {
+        let text = |name: &str| object[name].as_str().unwrap_or_default();
+        let what = match text("type") {
+            "stentor.cursor" => return None,
+            // They are told to those who had a topic, and are not in the log of those who come later.
+            "stentor.gap" | "stentor.end" if text("reason") == "deleted" => return None,
+            "stentor.gap" => panic!("a gap in the log: {object}"),
+            "stentor.end" => What::End(text("reason").to_owned()),
+            _ => What::of(text("data")),
+        };
+        Some(Logged::new(text("id"), text("topic"), what))
+    }
+
+    pub fn token(&self) -> Option<Token> {
+        if let What::Event(token) = self.what { Some(token) } else { None }
+    }
+}
+
+impl What {
+    pub fn of(data: &str) -> What {
+        Token::of(data).map_or_else(|| What::Damaged(data.chars().take(40).collect()), What::Event)
+    }
+}
+
+/// The offset within an id.
+///
+/// # Panics
+/// If it is none.
+pub fn offset(id: &str) -> u64 {
+    let cursor: Cursor = id.parse().unwrap_or_else(|_| panic!("{id:?} is no id"));
+    cursor.offset.get()
+}

@@ -1,0 +1,247 @@
+//! A reader that comes back for ever by the last id it was told, as a browser does, and keeps a diary.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastrand::Rng;
+use serde_json::Value;
+use stentor_hub::Cursor;
+use stentor_sse::{Decoder, Item};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::diary::{Diary, Seen, Told};
+use crate::log::{Log, What, offset};
+use crate::stream::{Opened, Stream};
+
+/// The longest wait before it comes back, in milliseconds; a browser would wait for seconds.
+const COMES_BACK_MAX: u64 = 120;
+/// The longest time for which it leaves its socket unread, in milliseconds.
+const STALL_MAX: u64 = 1_500;
+
+/// What a reader asks for, and how it behaves.
+#[derive(Clone, Debug)]
+pub struct Habit {
+    pub filters: Vec<String>,
+    pub form: Form,
+    /// Whether it begins with the oldest event.
+    pub from_earliest: bool,
+    /// Whether it stops reading for a while, now and then.
+    pub stalls: bool,
+    /// Whether it cuts its connection, now and then.
+    pub cuts: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Plain,
+    Envelope,
+    Ndjson,
+}
+
+pub struct Reader {
+    diary: Arc<Mutex<Diary>>,
+    calm: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Reader {
+    pub fn start(address: &str, habit: Habit, rng: Rng) -> Reader {
+        let diary = Diary {
+            name: format!("{habit:?}"),
+            filters: habit.filters.clone(),
+            began: Instant::now(),
+            start: habit.from_earliest.then_some(0),
+            seen: Vec::new(),
+            is_finished: false,
+            reconnects: 0,
+        };
+        let (diary, calm) = (Arc::new(Mutex::new(diary)), Arc::new(AtomicBool::new(false)));
+        let reading = Reading {
+            address: address.to_owned(),
+            habit,
+            rng,
+            last_id: String::new(),
+            diary: Arc::clone(&diary),
+            calm: Arc::clone(&calm),
+        };
+        Reader { diary, calm, task: tokio::spawn(reading.run()) }
+    }
+
+    /// From now on it reads without stalls and cuts.
+    pub fn calm(&self) {
+        self.calm.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives it the time to read all of the log, and takes its diary.
+    pub async fn finish(self, log: &Log, patience: Duration) -> Diary {
+        let last = {
+            let diary = self.diary.lock().unwrap();
+            let due = log.records.iter().rev().find(|logged| diary.asks_for(&logged.topic));
+            due.map_or(0, |logged| logged.offset)
+        };
+        let caught_up = timeout(patience, async {
+            while !self.task.is_finished() && !self.is_at(last) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        // Who has not caught up has lost something, and its diary shows it.
+        let _ = caught_up.await;
+        if self.task.is_finished() {
+            self.task.await.expect("a reader does not fail");
+        } else {
+            self.task.abort();
+        }
+        self.diary.lock().unwrap().clone()
+    }
+
+    fn is_at(&self, offset: u64) -> bool {
+        let diary = self.diary.lock().unwrap();
+        diary.start.is_some_and(|start| start >= offset)
+            || diary.seen.iter().rev().take(50).any(|seen| seen.offset >= offset)
+    }
+}
+
+/// The reader at work.
+struct Reading {
+    address: String,
+    habit: Habit,
+    rng: Rng,
+    last_id: String,
+    diary: Arc<Mutex<Diary>>,
+    calm: Arc<AtomicBool>,
+}
+
+impl Reading {
+    async fn run(mut self) {
+        let (path, accept) = (self.habit.path(), self.habit.accept());
+        loop {
+            match Stream::open(&self.address, &path, accept, &self.last_id).await {
+                Ok(Opened::Finished) => {
+                    self.diary.lock().unwrap().is_finished = true;
+                    return;
+                }
+                Ok(Opened::Stream(stream)) => {
+                    self.diary.lock().unwrap().reconnects += 1;
+                    self.read(stream).await;
+                }
+                Err(_) => {}
+            }
+            sleep(Duration::from_millis(self.rng.u64(1..=COMES_BACK_MAX))).await;
+        }
+    }
+
+    /// Reads until the stream ends or breaks.
+    async fn read(&mut self, mut stream: Stream) {
+        let mut decoder = Decoder::new();
+        let mut text = Vec::new();
+        while let Ok(Some(piece)) = stream.piece().await {
+            if self.habit.form == Form::Ndjson {
+                text.extend_from_slice(&piece);
+                self.lines(&mut text);
+            } else {
+                self.events(&mut decoder, &piece);
+            }
+            if self.calm.load(Ordering::Relaxed) {
+                continue;
+            }
+            if self.habit.cuts && self.rng.u8(0..40) == 0 {
+                return stream.reset();
+            }
+            if self.habit.stalls && self.rng.u8(0..60) == 0 {
+                sleep(Duration::from_millis(self.rng.u64(1..=STALL_MAX))).await;
+            }
+        }
+    }
+
+    fn events(&mut self, decoder: &mut Decoder, piece: &[u8]) {
+        let mut input = piece;
+        while let Some(item) = decoder.decode(&mut input) {
+            let Item::Event(event) = item.unwrap() else { continue };
+            let name = event.event_type().map_or("message", |name| name.as_str());
+            let id = decoder.last_event_id();
+            match name {
+                "stentor.cursor" => self.position(id),
+                "stentor.gap" | "stentor.end" => {
+                    let object = serde_json::from_str(event.data()).unwrap();
+                    self.told(name, id, &object);
+                }
+                _ if self.habit.form == Form::Envelope => {
+                    let object: Value = serde_json::from_str(event.data()).unwrap();
+                    assert_eq!(object["id"], id, "an envelope has the id of its event");
+                    self.told(name, id, &object);
+                }
+                _ => self.record(id, What::of(event.data()), self.habit.only_topic()),
+            }
+        }
+    }
+
+    fn lines(&mut self, text: &mut Vec<u8>) {
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        for line in text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let object: Value = serde_json::from_slice(line).unwrap();
+            let (name, id) = (object["type"].as_str().unwrap(), object["id"].as_str().unwrap());
+            match name {
+                "stentor.cursor" => self.position(id),
+                _ => self.told(name, id, &object),
+            }
+        }
+        text.drain(..whole);
+    }
+
+    /// An object with its fields.
+    fn told(&mut self, name: &str, id: &str, object: &Value) {
+        let text = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
+        match name {
+            "stentor.gap" => {
+                let requested: Option<Cursor> = text("requested").parse().ok();
+                let topics = object["topics"].as_array().unwrap().iter();
+                let what = Told::Gap {
+                    reason: text("reason"),
+                    requested: requested.map(|cursor| cursor.offset.get()),
+                    topics: topics.map(|topic| topic.as_str().unwrap().to_owned()).collect(),
+                };
+                self.note(id, what);
+            }
+            "stentor.end" => self.record(id, What::End(text("reason")), Some(text("topic"))),
+            _ => self.record(id, What::of(&text("data")), Some(text("topic"))),
+        }
+    }
+
+    fn record(&mut self, id: &str, what: What, topic: Option<String>) {
+        self.note(id, Told::Record(what, topic));
+    }
+
+    fn note(&mut self, id: &str, what: Told) {
+        let seen = Seen { id: id.to_owned(), offset: offset(id), at: Instant::now(), what };
+        id.clone_into(&mut self.last_id);
+        self.diary.lock().unwrap().seen.push(seen);
+    }
+
+    fn position(&mut self, id: &str) {
+        id.clone_into(&mut self.last_id);
+        self.diary.lock().unwrap().start.get_or_insert(offset(id));
+    }
+}
+
+impl Habit {
+    fn path(&self) -> String {
+        let from = if self.from_earliest { "from=earliest" } else { "from=now" };
+        let envelope = if self.form == Form::Envelope { "&envelope=json" } else { "" };
+        if let Some(topic) = self.only_topic() {
+            return format!("/topics/{topic}?{from}{envelope}");
+        }
+        let filters = self.filters.iter().map(|filter| format!("&topic={filter}"));
+        format!("/events?{from}{envelope}{}", filters.collect::<String>())
+    }
+
+    /// The topic, if it is a single one.
+    fn only_topic(&self) -> Option<String> {
+        self.filters.first().filter(|one| self.filters.len() == 1 && !one.contains('*')).cloned()
+    }
+
+    fn accept(&self) -> &'static str {
+        if self.form == Form::Ndjson { "application/x-ndjson" } else { "text/event-stream" }
+    }
+}

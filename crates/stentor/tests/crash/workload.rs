@@ -1,0 +1,179 @@
+//! Several publishers at work on one address.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+
+use fastrand::Rng;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::connection::Answer;
+use crate::ledger::{Delete, Ledger, Line, Outcome, Token, Way, Write};
+use crate::publisher::Publisher;
+
+/// What publishers do.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub publishers: u32,
+    /// How many topics they share and never delete.
+    pub topics: usize,
+    /// Whether topics are ended.
+    pub ends: bool,
+    /// Whether topics are deleted.
+    pub deletes: bool,
+    /// The longest pause between two writes of a publisher, in milliseconds.
+    pub pause_max: u64,
+    /// The server takes its time (a shim, a full disk): 503 is an answer to be repeated.
+    pub patient: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan { publishers: 6, topics: 5, ends: true, deletes: true, pause_max: 14, patient: false }
+    }
+}
+
+/// Publishers at work, until told to stop. A server that is gone is waited for.
+pub struct Workload {
+    desk: Arc<Desk>,
+    publishers: JoinSet<()>,
+}
+
+/// What publishers share.
+pub struct Desk {
+    pub plan: Plan,
+    ledger: Mutex<Ledger>,
+    /// What they are about to do, for whoever wants to strike in that moment.
+    pub about_to: Moments,
+    /// Whether they are to write large events.
+    pub large: AtomicBool,
+    pub paused: AtomicBool,
+    stop: AtomicU8,
+}
+
+/// Told each time, just before the request is sent.
+#[derive(Default)]
+pub struct Moments {
+    pub end: Notify,
+    pub delete: Notify,
+    pub batch: Notify,
+    pub large: Notify,
+}
+
+const FINISH: u8 = 1;
+const ABANDON: u8 = 2;
+
+impl Workload {
+    /// Starts publishers. Their data begin with the numbers from `first` on, which must differ from
+    /// those of other workloads on the same log.
+    pub fn start(address: &str, seed: u64, plan: Plan, first: u32, ledger: Ledger) -> Workload {
+        let desk = Arc::new(Desk {
+            plan,
+            ledger: Mutex::new(ledger),
+            about_to: Moments::default(),
+            large: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            stop: AtomicU8::new(0),
+        });
+        let mut rng = Rng::with_seed(seed);
+        let mut publishers = JoinSet::new();
+        for number in first..first + plan.publishers {
+            let publisher = Publisher::new(number, address, rng.fork(), Arc::clone(&desk));
+            publishers.spawn(publisher.run());
+        }
+        Workload { desk, publishers }
+    }
+
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    /// All that was done so far.
+    pub fn ledger(&self) -> Ledger {
+        self.desk.ledger.lock().unwrap().clone()
+    }
+
+    /// Lets every publisher finish what it has begun, repeats until the answer included.
+    pub async fn finish(&mut self) -> Ledger {
+        self.end(FINISH).await
+    }
+
+    /// Stops the publishers wherever they are, for a server that is gone.
+    pub async fn abandon(&mut self) -> Ledger {
+        self.end(ABANDON).await
+    }
+
+    async fn end(&mut self, how: u8) -> Ledger {
+        self.desk.stop.store(how, Ordering::Release);
+        if how == ABANDON {
+            self.publishers.shutdown().await;
+        }
+        while let Some(publisher) = self.publishers.join_next().await {
+            publisher.expect("a publisher does not fail");
+        }
+        self.ledger()
+    }
+}
+
+impl Desk {
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire) != 0
+    }
+
+    /// Notes a write that is about to be sent.
+    pub fn begin(
+        &self,
+        way: Way,
+        lines: &[(String, Token)],
+        end: Option<(String, String)>,
+    ) -> usize {
+        let lines = lines.iter().map(|(topic, token)| Line {
+            topic: topic.clone(),
+            token: *token,
+            id: None,
+        });
+        let mut ledger = self.ledger.lock().unwrap();
+        ledger.push(Write {
+            way,
+            lines: lines.collect(),
+            end,
+            sent: Instant::now(),
+            outcome: Outcome::Unknown,
+        })
+    }
+
+    /// Notes the answer to a write.
+    pub fn answered(&self, write: usize, answer: &Answer) {
+        let now = Instant::now();
+        let mut ledger = self.ledger.lock().unwrap();
+        let write = &mut ledger.writes[write];
+        if !answer.is_success() {
+            write.outcome = Outcome::Refused(now, answer.status);
+            return;
+        }
+        write.outcome = Outcome::Acknowledged(now);
+        let first = answer.text("id").or_else(|| answer.text("first_id"));
+        let last = answer.text("last_id");
+        if let Some(line) = write.lines.first_mut() {
+            line.id = first;
+        }
+        if let (Some(line), Some(id)) = (write.lines.last_mut(), last) {
+            line.id = Some(id);
+        }
+    }
+
+    /// Notes a deletion that is about to be asked for.
+    pub fn begin_delete(&self, topic: &str) -> usize {
+        let mut ledger = self.ledger.lock().unwrap();
+        let deletes = ledger.deletes.entry(topic.to_owned()).or_default();
+        deletes.push(Delete { sent: Instant::now(), acknowledged: None });
+        deletes.len() - 1
+    }
+
+    pub fn deleted(&self, topic: &str, delete: usize) {
+        let now = Instant::now();
+        let mut ledger = self.ledger.lock().unwrap();
+        ledger.deletes.get_mut(topic).unwrap()[delete].acknowledged = Some(now);
+    }
+}
