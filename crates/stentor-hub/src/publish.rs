@@ -6,7 +6,8 @@ use stentor_sse::Event;
 
 use crate::cursor::Cursor;
 use crate::record::{Attributes, Body, END_REASON_BYTES_MAX};
-use crate::storage::{KeyHash, KeyName, Outcome, StorageError, Upload};
+use crate::storage::{KeyHash, KeyName, Outcome, PartHash, StorageError, Upload, part_hash};
+use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
 /// One publish: one or more entries that are appended all or not at all.
@@ -91,7 +92,8 @@ pub struct Key {
     pub publisher: String,
     /// The key that the publisher chose.
     pub name: String,
-    /// How long the key is remembered after it was last used.
+    /// How long the key is remembered after it was published under; that of an upload also after a part
+    /// of it was repeated.
     pub window: Duration,
     /// What is published under it.
     pub content: KeyContent,
@@ -126,26 +128,43 @@ impl Key {
 
     /// What becomes of a publish under this key, given what is stored under it; `None` if it is to
     /// be appended. The same rule for every storage.
-    pub fn check(&self, stored: Option<Upload>) -> Option<Outcome> {
-        let repeat = |stored: Upload| Outcome::Repeat { first: stored.first, last: stored.last };
+    ///
+    /// `part` is what is remembered of the part that this one would repeat. One that is remembered no
+    /// more (a storage bounds how many it keeps) is taken for a repeat; a later one that is remembered
+    /// tells, for its hash covers all before it.
+    pub fn check(&self, stored: Option<Upload>, part: Option<PartHash>) -> Option<Outcome> {
+        let settle = |same: bool, stored: Upload| {
+            let repeat = Outcome::Repeat { first: stored.first, last: stored.last };
+            if same { repeat } else { Outcome::Differs }
+        };
         match (&self.content, stored) {
-            (KeyContent::Whole(_), None) => None,
-            (KeyContent::Whole(hash), Some(stored)) if *hash == stored.hash => Some(repeat(stored)),
-            (KeyContent::Whole(_), Some(_)) => Some(Outcome::Differs),
-            (KeyContent::Part { index, before, after }, stored) => {
-                let count = stored.map_or(0, |stored| stored.count);
-                match stored {
-                    // The end of the stored part is where contents can be compared.
-                    Some(stored) if index + 1 == count && *after != stored.hash => {
-                        Some(Outcome::Differs)
-                    }
-                    Some(stored) if *index < count => Some(repeat(stored)),
-                    Some(stored) if *index == count && *before == stored.hash => None,
-                    None if *index == 0 => None,
-                    _ => Some(Outcome::Differs),
-                }
+            (KeyContent::Whole(hash), Some(stored)) => Some(settle(*hash == stored.hash, stored)),
+            (KeyContent::Part { index, after, .. }, Some(stored)) if *index < stored.count => {
+                let same = match part {
+                    Some(part) => part == part_hash(after),
+                    None => index + 1 < stored.count || *after == stored.hash,
+                };
+                Some(settle(same, stored))
             }
+            (KeyContent::Part { index, before, .. }, Some(stored))
+                if *index == stored.count && *before == stored.hash =>
+            {
+                None
+            }
+            (KeyContent::Whole(_) | KeyContent::Part { index: 0, .. }, None) => None,
+            (KeyContent::Part { .. }, _) => Some(Outcome::Differs),
         }
+    }
+
+    /// When the key is forgotten from now on, if a repeat at `now` puts that off: the repeat of a part
+    /// does, once a 64th of the window has passed since it began, so that few of many repeats have to
+    /// be noted.
+    pub fn restart(&self, expires: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        /// Into how many steps a window is divided.
+        const STEPS: u32 = 64;
+        let restarted = now.plus(self.window);
+        let is_part = matches!(self.content, KeyContent::Part { .. });
+        (is_part && restarted >= expires.plus(self.window / STEPS)).then_some(restarted)
     }
 }
 

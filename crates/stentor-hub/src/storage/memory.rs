@@ -2,6 +2,7 @@
 
 mod keys;
 mod log;
+mod parts;
 #[cfg(test)]
 mod tests;
 

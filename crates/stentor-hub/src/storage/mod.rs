@@ -8,6 +8,7 @@
 pub mod conformance;
 mod excess;
 mod filling;
+mod key;
 mod memory;
 mod ring;
 #[cfg(feature = "sqlite")]
@@ -19,6 +20,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use futures_util::future::FutureExt;
 
+pub use self::key::{KeyHash, KeyName, PartHash, Upload, part_hash};
 pub use self::memory::MemoryStorage;
 pub(crate) use self::ring::Ring;
 #[cfg(feature = "sqlite")]
@@ -63,7 +65,13 @@ pub trait Storage: Send + Sync + 'static {
     /// - The time of a record is `now`, or the time of the record before it if that is later.
     /// - A key is looked up before anything else, so a repeat is a repeat also after an end.
     ///   A key and its records are stored in one transaction.
+    /// - Each part of a streamed upload that is there already is compared by itself: [`Key::check`] is
+    ///   the rule. Its repeat restarts the key's window as [`Key::restart`] says. The parts are forgotten
+    ///   with their key.
     /// - A publish to a deleted topic begins the topic anew.
+    ///
+    /// [`Key::check`]: crate::Key::check
+    /// [`Key::restart`]: crate::Key::restart
     fn append(
         &self,
         batch: Vec<Publish>,
@@ -218,35 +226,6 @@ pub enum Outcome {
     },
     /// Its key was used before for other content; nothing was appended.
     Differs,
-}
-
-/// A hash of published content: 16 bytes of SHA-256.
-pub type KeyHash = [u8; 16];
-
-/// A key without its content.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct KeyName {
-    /// The topic, or `None` for a batch.
-    pub scope: Option<TopicName>,
-    /// Who publishes.
-    pub publisher: String,
-    /// The key that the publisher chose.
-    pub name: String,
-    /// Whether it stands for a streamed upload: those have rows of their own kind.
-    pub upload: bool,
-}
-
-/// How far a streamed upload came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Upload {
-    /// How many of its events are in the log.
-    pub count: u64,
-    /// The running hash of these.
-    pub hash: KeyHash,
-    /// The id of the first one.
-    pub first: Cursor,
-    /// The id of the last one.
-    pub last: Cursor,
 }
 
 /// What to read.

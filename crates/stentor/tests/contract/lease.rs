@@ -34,6 +34,16 @@ async fn a_lease_outlives_a_kill() {
 }
 
 #[tokio::test]
+async fn the_lease_of_an_upload_begins_before_its_first_event() {
+    let server = Server::start().await;
+    let reader = server.subscribe("/topics/job").await;
+    let upload = server.upload("/topics/job?lease=1", "application/x-ndjson").await;
+    let nothing: [&str; 0] = [];
+    assert_eq!(lost(reader).await, nothing);
+    drop(upload);
+}
+
+#[tokio::test]
 async fn a_lease_of_zero_lifts_the_one_before() {
     let server = Server::start().await;
     server.publish("/topics/kept?lease=1", "1").await;

@@ -36,3 +36,4 @@ mod start;
 mod subscribe;
 mod topics_list;
 mod upload;
+mod upload_keys;

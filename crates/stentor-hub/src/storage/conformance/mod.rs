@@ -114,11 +114,17 @@ macro_rules! conformance_tests {
                 an_upload_tells_how_far_it_came
                 the_parts_of_an_upload_may_come_in_one_batch
                 a_part_that_is_there_is_a_repeat
-                the_last_part_that_is_there_differs_if_its_content_does
+                every_part_that_is_there_differs_if_its_content_does
+                a_repeat_differs_from_the_part_on_whose_content_does
+                parts_that_came_one_by_one_are_compared_alike
+                parts_of_two_uploads_are_kept_apart
                 a_part_after_a_missing_one_differs
                 a_part_that_goes_on_from_other_content_differs
                 a_part_for_an_ended_topic_is_refused_and_not_counted
                 the_window_of_an_upload_restarts_with_each_part
+                the_window_of_an_upload_restarts_with_each_repeat
+                the_window_of_an_upload_does_not_restart_with_a_part_that_differs
+                an_upload_that_began_again_is_compared_with_itself_alone
                 a_forgotten_upload_begins_again_with_its_first_part
             }
             content {

@@ -82,12 +82,53 @@ pub async fn a_part_that_is_there_is_a_repeat(log: &Log) {
     assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3"]);
 }
 
-pub async fn the_last_part_that_is_there_differs_if_its_content_does(log: &Log) {
+pub async fn every_part_that_is_there_differs_if_its_content_does(log: &Log) {
     log.append((0..3).map(|index| part(1, index)).collect()).await;
     let upload = log.upload().await;
-    assert_eq!(log.publish(part(2, 2)).await, Outcome::Differs);
+    for index in 0..3 {
+        assert_eq!(log.publish(part(2, index)).await, Outcome::Differs, "part {index}");
+    }
     assert_eq!(log.upload().await, upload);
     assert_eq!(log.fed().len(), 3);
+}
+
+pub async fn a_repeat_differs_from_the_part_on_whose_content_does(log: &Log) {
+    log.append((0..4).map(|index| part(1, index)).collect()).await;
+    // The running hashes agree up to the second part.
+    let outcomes = log.append(vec![part(1, 0), part(1, 1), part(2, 2), part(2, 3)]).await;
+    for outcome in &outcomes[..2] {
+        assert!(matches!(outcome, Outcome::Repeat { .. }), "{outcomes:?}");
+    }
+    assert_eq!(outcomes[2..], [Outcome::Differs, Outcome::Differs]);
+    assert_eq!(log.fed().len(), 4);
+}
+
+pub async fn parts_that_came_one_by_one_are_compared_alike(log: &Log) {
+    for index in 0..3 {
+        log.publish(part(1, index)).await;
+        log.event("a", "not of it").await;
+    }
+    for index in 0..3 {
+        let outcome = log.publish(part(1, index)).await;
+        assert!(matches!(outcome, Outcome::Repeat { .. }), "{outcome:?}");
+        assert_eq!(log.publish(part(2, index)).await, Outcome::Differs, "part {index}");
+    }
+}
+
+pub async fn parts_of_two_uploads_are_kept_apart(log: &Log) {
+    let other = |content, index| {
+        let Publish { entries, key } = part(content, index);
+        let key = key.map(|key| Key { name: "other".to_owned(), ..key });
+        Publish { entries, key }
+    };
+    for index in 0..3 {
+        log.append(vec![part(1, index), other(2, index)]).await;
+    }
+    let outcomes = log.append(vec![part(1, 1), other(2, 1), part(2, 1), other(1, 1)]).await;
+    for outcome in &outcomes[..2] {
+        assert!(matches!(outcome, Outcome::Repeat { .. }), "{outcomes:?}");
+    }
+    assert_eq!(outcomes[2..], [Outcome::Differs, Outcome::Differs]);
 }
 
 pub async fn a_part_after_a_missing_one_differs(log: &Log) {
@@ -124,6 +165,38 @@ pub async fn the_window_of_an_upload_restarts_with_each_part(log: &Log) {
     let upload = log.upload_at(at(end + WINDOW - 1)).await;
     assert_eq!(upload.map(|upload| upload.count), Some(4));
     assert_eq!(log.upload_at(at(end + WINDOW + 1)).await, None);
+}
+
+pub async fn the_window_of_an_upload_restarts_with_each_repeat(log: &Log) {
+    log.append_at((0..3).map(|index| part(1, index)).collect(), at(0)).await;
+    for index in 0..3 {
+        let now = at((i64::try_from(index).unwrap() + 1) * WINDOW / 2);
+        let outcome = log.publish_at(part(1, index), now).await;
+        assert!(matches!(outcome, Outcome::Repeat { .. }), "{outcome:?}");
+    }
+    let later = at(3 * WINDOW / 2 + WINDOW - 1);
+    appended(&log.publish_at(part(1, 3), later).await);
+    assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3"]);
+}
+
+pub async fn the_window_of_an_upload_does_not_restart_with_a_part_that_differs(log: &Log) {
+    log.append_at((0..2).map(|index| part(1, index)).collect(), at(0)).await;
+    assert_eq!(log.publish_at(part(2, 0), at(WINDOW - 1)).await, Outcome::Differs);
+    assert_eq!(log.upload_at(at(WINDOW + 1)).await, None);
+}
+
+pub async fn an_upload_that_began_again_is_compared_with_itself_alone(log: &Log) {
+    log.append_at((0..3).map(|index| part(1, index)).collect(), at(0)).await;
+    let later = at(WINDOW + 1);
+    log.append_at((0..2).map(|index| part(2, index)).collect(), later).await;
+    let outcomes = log.append_at(vec![part(2, 0), part(2, 1), part(2, 2)], later).await;
+    for outcome in &outcomes[..2] {
+        assert!(matches!(outcome, Outcome::Repeat { .. }), "{outcomes:?}");
+    }
+    appended(&outcomes[2]);
+    for index in 0..3 {
+        assert_eq!(log.publish_at(part(1, index), later).await, Outcome::Differs, "part {index}");
+    }
 }
 
 pub async fn a_forgotten_upload_begins_again_with_its_first_part(log: &Log) {

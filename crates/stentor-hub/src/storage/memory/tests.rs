@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::keys::Keys;
 use super::log::VANISHED_MAX;
+use super::parts::Parts;
 use super::*;
 use crate::cursor::Cursor;
 use crate::publish::{Key, KeyContent};
@@ -217,19 +218,29 @@ fn whole(number: usize) -> Key {
 }
 
 fn part(index: u64) -> Key {
-    key("up".to_owned(), KeyContent::Part { index, before: [0; 16], after: [0; 16] })
+    part_of("up", index)
+}
+
+fn part_of(upload: &str, index: u64) -> Key {
+    let hash = |parts: u64| u128::from(parts).to_le_bytes();
+    let (before, after) = (hash(index), hash(index + 1));
+    key(upload.to_owned(), KeyContent::Part { index, before, after })
+}
+
+/// The position at this offset, which stands for a record.
+fn id(offset: u64) -> Cursor {
+    Cursor::position(Epoch::new(0), Offset::new(offset))
 }
 
 #[test]
 fn the_longest_unused_keys_are_forgotten_first() {
     let mut keys = Keys::default();
-    let id = Cursor::position(Epoch::new(0), Offset::ZERO);
-    keys.store(&part(0), id, id, at(0));
+    keys.store(&part(0), id(1), id(1), at(0));
     for number in 0..Keys::MAX - 1 {
-        keys.store(&whole(number), id, id, at(0));
+        keys.store(&whole(number), id(0), id(0), at(0));
     }
-    keys.store(&part(1), id, id, at(0));
-    keys.store(&whole(Keys::MAX), id, id, at(0));
+    keys.store(&part(1), id(2), id(2), at(0));
+    keys.store(&whole(Keys::MAX), id(0), id(0), at(0));
     assert_eq!(keys.rows.len(), Keys::MAX);
     assert_eq!(keys.check(&whole(0), at(0)), None, "it was used longest ago");
     assert!(keys.check(&whole(1), at(0)).is_some());
@@ -239,10 +250,9 @@ fn the_longest_unused_keys_are_forgotten_first() {
 #[test]
 fn a_long_upload_pushes_no_other_key_out() {
     let mut keys = Keys::default();
-    let id = Cursor::position(Epoch::new(0), Offset::ZERO);
-    keys.store(&whole(0), id, id, at(0));
+    keys.store(&whole(0), id(1), id(1), at(0));
     for index in 0..=Keys::MAX as u64 {
-        keys.store(&part(index), id, id, at(0));
+        keys.store(&part(index), id(2), id(2), at(0));
     }
     assert!(keys.check(&whole(0), at(0)).is_some());
     assert_eq!((keys.rows.len(), keys.used.len()), (2, 2));
@@ -251,10 +261,44 @@ fn a_long_upload_pushes_no_other_key_out() {
 #[test]
 fn keys_whose_window_is_over_take_no_memory() {
     let mut keys = Keys::default();
-    let id = Cursor::position(Epoch::new(0), Offset::ZERO);
     for number in 0..100 {
-        keys.store(&whole(number), id, id, at(0));
+        keys.store(&whole(number), id(1), id(1), at(0));
+        keys.store(&part(number as u64), id(2), id(2), at(0));
     }
-    keys.store(&whole(100), id, id, at(601));
-    assert_eq!((keys.rows.len(), keys.used.len()), (1, 1));
+    keys.store(&whole(100), id(3), id(3), at(601));
+    assert_eq!((keys.rows.len(), keys.used.len(), keys.parts.count), (1, 1, 0));
+}
+
+#[test]
+fn an_upload_that_begins_again_takes_the_place_of_the_old_one() {
+    let mut keys = Keys::default();
+    for index in 0..3 {
+        keys.store(&part(index), id(1), id(1), at(0));
+    }
+    keys.store(&part(0), id(2), id(2), at(601));
+    assert_eq!((keys.rows.len(), keys.parts.count), (1, 1));
+}
+
+#[test]
+fn the_parts_of_the_upload_that_began_first_are_forgotten_first_and_taken_for_repeats() {
+    let mut keys = Keys::default();
+    for index in 0..10 {
+        keys.store(&part_of("first", index), id(1), id(1), at(0));
+    }
+    for index in 0..Parts::MAX as u64 - 5 {
+        keys.store(&part_of("second", index), id(2), id(2), at(0));
+    }
+    assert_eq!(keys.parts.count, Parts::MAX);
+    let other = |index: u64| Key {
+        content: KeyContent::Part { index, before: [7; 16], after: [7; 16] },
+        ..part_of("first", index)
+    };
+    assert!(matches!(keys.check(&other(4), at(0)), Some(Outcome::Repeat { .. })));
+    assert_eq!(keys.check(&other(5), at(0)), Some(Outcome::Differs));
+    keys.store(&part_of("first", 10), id(1), id(1), at(0));
+    for index in 6..11 {
+        let outcome = keys.check(&part_of("first", index), at(0));
+        assert!(matches!(outcome, Some(Outcome::Repeat { .. })), "{index}: {outcome:?}");
+        assert_eq!(keys.check(&other(index), at(0)), Some(Outcome::Differs), "{index}");
+    }
 }

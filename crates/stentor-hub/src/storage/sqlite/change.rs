@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::column::{self, Columns};
 use super::fault::Fault;
-use super::key::{self, Remembered};
+use super::key::Remembered;
 use super::lease;
 use super::ledger::Ledger;
 use super::limits::Limits;
@@ -76,8 +76,9 @@ impl<'a> Change<'a> {
             Some(key) => Remembered::find(self.connection, self.epoch, &key.to_name())?,
             None => None,
         };
-        let known = remembered.and_then(|remembered| remembered.at(now));
-        if let Some(outcome) = publish.key.as_ref().and_then(|key| key.check(known)) {
+        if let Some(key) = &publish.key
+            && let Some(outcome) = self.repeat(key, remembered, now)?
+        {
             return Ok(outcome);
         }
         // The hub lets through neither a deletion nor nothing at all.
@@ -94,8 +95,7 @@ impl<'a> Change<'a> {
         }
         let Some(ids) = ids else { return Ok(Outcome::Differs) };
         if let Some(key) = &publish.key {
-            key::store(self.connection, key, known, ids, now)?;
-            self.ledger.keys += u64::from(remembered.is_none());
+            self.remember(key, remembered, ids, now)?;
         }
         Ok(Outcome::Appended { first: ids.0, last: ids.1 })
     }

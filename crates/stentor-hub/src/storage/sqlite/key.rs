@@ -16,8 +16,8 @@ pub(super) const BY_NAME: &str = "SELECT hash, count, first_offset, first_check,
 /// What is stored under a key, be it within its window or not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Remembered {
-    upload: Upload,
-    expires: Timestamp,
+    pub(super) upload: Upload,
+    pub(super) expires: Timestamp,
 }
 
 impl Remembered {
@@ -72,6 +72,30 @@ pub(super) fn store(
         check(last),
         now.plus(key.window).as_micros(),
     ])?;
+    Ok(())
+}
+
+/// Has a key expire at another time.
+pub(super) fn restart(connection: &Connection, key: &Key, expires: Timestamp) -> Result<(), Fault> {
+    let name = key.to_name();
+    let mut statement = connection.prepare_cached(
+        "UPDATE keys SET expires = ?5 WHERE scope = ?1 AND publisher = ?2 AND name = ?3 AND upload = ?4",
+    )?;
+    let expires = expires.as_micros();
+    statement.execute(params![scope(&name), name.publisher, name.name, name.upload, expires])?;
+    Ok(())
+}
+
+/// Gives the row of an expired upload a name that no key can have, so that the key may begin another
+/// one while the parts of the old one still leave the disk.
+pub(super) fn set_aside(connection: &Connection, key: &Key, old: Upload) -> Result<(), Fault> {
+    let name = key.to_name();
+    let mut statement = connection.prepare_cached(
+        "UPDATE OR REPLACE keys SET scope = '', publisher = '', name = ?5 \
+         WHERE scope = ?1 AND publisher = ?2 AND name = ?3 AND upload = ?4",
+    )?;
+    let aside = column::offset(old.first.offset).to_string();
+    statement.execute(params![scope(&name), name.publisher, name.name, name.upload, aside])?;
     Ok(())
 }
 

@@ -26,8 +26,9 @@ pub(super) struct Ledger {
     pub(super) next_topic: i64,
     /// How many topics hold nothing (any more), or only their deletion.
     pub(super) empty_topics: u64,
-    /// How many keys are remembered.
+    /// How many keys are remembered, and parts of uploads under them.
     pub(super) keys: u64,
+    pub(super) parts: u64,
 }
 
 /// What opening a log makes of how it was left.
@@ -110,6 +111,7 @@ fn load(connection: &Connection) -> Result<(Epoch, bool, Ledger), Fault> {
         "SELECT count(*) FROM topics WHERE events = 0 AND (end_offset IS NULL OR deleted = 1)",
     )?;
     let keys = count("SELECT count(*) FROM keys")?;
+    let parts = count("SELECT count(*) FROM upload_parts")?;
     let next_topic = count("SELECT coalesce(max(id), 0) + 1 FROM topics")?;
     let log = connection.query_row(
         "SELECT epoch, clean, tail, time, reserved_through, removals, floor, floor_removals FROM log",
@@ -125,6 +127,7 @@ fn load(connection: &Connection) -> Result<(Epoch, bool, Ledger), Fault> {
                 next_topic: column::number(next_topic),
                 empty_topics,
                 keys,
+                parts,
             };
             Ok((Epoch::new(row.number(0)?), row.get(1)?, ledger))
         },

@@ -21,6 +21,8 @@ pub(super) struct Limits {
     pub(super) empty_topics: u64,
     /// How many keys are remembered.
     pub(super) keys: u64,
+    /// How many parts of uploads under keys are remembered: 40 MB of the file or so.
+    pub(super) parts: u64,
     /// How large the file may become, in pages: stands in for a full disk in tests.
     pub(super) pages: Option<u32>,
 }
@@ -45,6 +47,7 @@ impl Limits {
             wal_pages: 32_000,
             empty_topics: 100_000,
             keys: 1_000_000,
+            parts: 2_000_000,
             pages: None,
         }
     }

@@ -5,6 +5,7 @@
 //! ```text
 //! SqliteStorage -> queue -> writer -> change    append, delete, trim: one transaction each
 //!                             |    -> sweep     removed rows leave the disk, in slices
+//!                             |    -> keys      what is a repeat, and what of that is forgotten
 //!                             |    -> capacity  the oldest records go when the log is full
 //!                             |    -> chores    checkpoints, space given back
 //!                             |    -> ballast   what to do when the disk is full
@@ -17,7 +18,8 @@
 //! ```
 //!
 //! The file and its versions are in `schema`; its rows in `ledger` (the log as a whole), `topic`, `row`
-//! (records) and `key`. What looks into a log beside the program that serves it is in `tools`.
+//! (records), `key` and `part` (of an upload under a key). What looks into a log beside the program that
+//! serves it is in `tools`.
 
 mod ballast;
 mod capacity;
@@ -29,6 +31,7 @@ mod error;
 mod excess;
 mod fault;
 mod key;
+mod keys;
 mod lease;
 mod ledger;
 mod leftover;
@@ -38,6 +41,7 @@ mod merge;
 mod names;
 mod open;
 mod options;
+mod part;
 mod queue;
 mod read;
 mod removed;

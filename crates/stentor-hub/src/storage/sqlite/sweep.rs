@@ -1,18 +1,10 @@
 //! Taking off the disk what nobody can read any more, in slices.
 
-use rusqlite::params;
-
 use super::change::{Change, OLDEST_OF_TOPIC};
 use super::column::{self, Columns};
 use super::fault::Fault;
 use super::topic::{Topic, sql};
 use crate::cursor::Offset;
-use crate::timestamp::Timestamp;
-
-/// The keys that expired by some time, longest expired first.
-pub(super) const FORGET_KEYS: &str = "DELETE FROM keys WHERE (scope, publisher, name, upload) IN \
-                           (SELECT scope, publisher, name, upload FROM keys \
-                           WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
 
 impl Change<'_> {
     /// Takes a slice of removed records off the disk. Says whether there may be more.
@@ -101,25 +93,6 @@ impl Change<'_> {
             self.ledger.empty_topics = self.ledger.empty_topics.saturating_sub(1);
         }
         Ok(())
-    }
-
-    /// Forgets a slice of expired keys and, if there are too many, of those that expire next. Says
-    /// whether there may be more.
-    pub(super) fn forget_keys(&mut self, now: Timestamp, rows_max: u64) -> Result<bool, Fault> {
-        let expired = self.forget(now.as_micros(), rows_max)?;
-        let excess = self.ledger.keys.saturating_sub(self.limits.keys);
-        let excess = self.forget(i64::MAX, excess.min(rows_max))?;
-        Ok(expired == rows_max || excess == rows_max)
-    }
-
-    fn forget(&mut self, expired_by: i64, count: u64) -> Result<u64, Fault> {
-        if count == 0 {
-            return Ok(0);
-        }
-        let mut statement = self.connection.prepare_cached(FORGET_KEYS)?;
-        let forgotten = statement.execute(params![expired_by, column::number(count)])? as u64;
-        self.ledger.keys = self.ledger.keys.saturating_sub(forgotten);
-        Ok(forgotten)
     }
 }
 

@@ -18,6 +18,7 @@ mod damage;
 mod durable;
 mod space;
 mod tools;
+mod uploads;
 
 crate::conformance_tests!(|| async {
     let open = |ground: &Sound| SqliteStorage::open(ground.0.path()).unwrap();

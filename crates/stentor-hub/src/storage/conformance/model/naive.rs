@@ -57,10 +57,10 @@ pub(super) struct Lost {
     pub(super) deleted: Option<bool>,
 }
 
-/// What stands under a key: hash, count, and the places of the first and last line.
+/// What stands under a key: the hash of the whole or after each part, and the places of the first and
+/// last line.
 struct Stored {
-    hash: KeyHash,
-    count: u64,
+    hashes: Vec<KeyHash>,
     first: usize,
     last: usize,
     expires: Timestamp,
@@ -173,30 +173,42 @@ impl Naive {
         self.losses.push(Loss { topic: topic.clone(), through, deleted, moment });
     }
 
-    fn check(&self, key: &Key, now: Timestamp) -> Option<Said> {
-        let stored = self.keys.get(&key.to_name()).filter(|stored| stored.expires > now);
-        let count = stored.map_or(0, |stored| stored.count);
-        match (&key.content, stored) {
-            (KeyContent::Whole(hash), Some(stored)) => Some(stored.repeat_if(stored.hash == *hash)),
-            (KeyContent::Part { index, .. }, _) if *index > count => Some(Said::Differs),
-            (_, None) => None,
-            (KeyContent::Part { index, before, .. }, Some(stored)) if *index == count => {
-                (stored.hash != *before).then_some(Said::Differs)
+    fn check(&mut self, key: &Key, now: Timestamp) -> Option<Said> {
+        let stored = self.keys.get_mut(&key.to_name()).filter(|stored| stored.expires > now);
+        let (at, before, after) = match &key.content {
+            KeyContent::Whole(hash) => (0, None, hash),
+            KeyContent::Part { index, before, after } => {
+                (usize::try_from(*index).unwrap(), Some(before), after)
             }
-            (KeyContent::Part { index, after, .. }, Some(stored)) => {
-                Some(stored.repeat_if(index + 1 < count || stored.hash == *after))
+        };
+        let Some(stored) = stored else { return (at > 0).then_some(Said::Differs) };
+        if at < stored.hashes.len() {
+            if stored.hashes[at] != *after {
+                return Some(Said::Differs);
             }
+            if before.is_some() {
+                stored.expires = stored.expires.max(now.plus(key.window));
+            }
+            return Some(Said::Repeat(stored.first, stored.last));
         }
+        let goes_on = at == stored.hashes.len() && before == stored.hashes.last();
+        (!goes_on).then_some(Said::Differs)
     }
 
     fn store(&mut self, key: &Key, first: usize, last: usize, now: Timestamp) {
-        let (hash, count) = match key.content {
-            KeyContent::Whole(hash) => (hash, 1),
-            KeyContent::Part { index, after, .. } => (after, index + 1),
+        let before = self.keys.remove(&key.to_name());
+        let (mut hashes, mut from) = (Vec::new(), first);
+        let after = match key.content {
+            KeyContent::Whole(hash) => hash,
+            KeyContent::Part { index, after, .. } => {
+                if let Some(before) = before.filter(|_| index > 0) {
+                    (hashes, from) = (before.hashes, before.first);
+                }
+                after
+            }
         };
-        let before = self.keys.get(&key.to_name());
-        let first = before.filter(|_| count > 1).map_or(first, |stored| stored.first);
-        let stored = Stored { hash, count, first, last, expires: now.plus(key.window) };
+        hashes.push(after);
+        let stored = Stored { hashes, first: from, last, expires: now.plus(key.window) };
         self.keys.insert(key.to_name(), stored);
     }
 
@@ -341,14 +353,10 @@ impl Naive {
         let id = |at: usize| self.lines[at].record().cursor();
         self.keys.iter().filter(|(key, _)| key.upload).map(move |(key, stored)| {
             let known = stored.expires > self.now;
-            let told = || (stored.count, stored.hash, id(stored.first), id(stored.last));
+            let hash = || *stored.hashes.last().unwrap();
+            let count = stored.hashes.len() as u64;
+            let told = || (count, hash(), id(stored.first), id(stored.last));
             (key.clone(), known.then(told))
         })
-    }
-}
-
-impl Stored {
-    fn repeat_if(&self, same: bool) -> Said {
-        if same { Said::Repeat(self.first, self.last) } else { Said::Differs }
     }
 }

@@ -5,7 +5,9 @@ use crate::cursor::Offset;
 use crate::storage::conformance::log::{at, event, filters, request, said};
 use crate::storage::sqlite::fault::Fault;
 use crate::storage::sqlite::view::View;
-use crate::storage::sqlite::{capacity, change, excess, key, merge, read, row, seek, topic};
+use crate::storage::sqlite::{
+    capacity, change, excess, key, keys, merge, part, read, row, seek, topic,
+};
 use crate::storage::{Budget, ReadRequest, Seek};
 
 impl Open {
@@ -137,7 +139,10 @@ async fn every_question_goes_along_an_index() {
         seek::SCAN_BACK,
         seek::FIRST_FROM,
         seek::BY_PUBLISHER_ID,
-        crate::storage::sqlite::sweep::FORGET_KEYS,
+        keys::EXPIRED_KEYS,
+        part::BY_NUMBER,
+        part::FIRST_UPLOAD,
+        part::FORGET,
     ] {
         let mut statement = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         for at in 1..=statement.parameter_count() {

@@ -20,6 +20,20 @@ fn keyed(topic: &str) -> Publish {
     })
 }
 
+fn part(topic: &str, index: u8) -> Publish {
+    event(topic, "part").with_key(Key {
+        scope: Some(name(topic)),
+        publisher: String::new(),
+        name: "up".to_owned(),
+        window: std::time::Duration::from_mins(10),
+        content: KeyContent::Part {
+            index: index.into(),
+            before: [index; 16],
+            after: [index + 1; 16],
+        },
+    })
+}
+
 /// A log at rest: `a` at offsets 1 to 3, `b` at 4 and its end at 5, `c` deleted by 7, a key at 8.
 async fn kept() -> Kept {
     let kept = Kept::new();
@@ -179,6 +193,34 @@ async fn what_is_wrong_with_the_log_as_a_whole_is_named() {
         ("INSERT INTO leases VALUES ('a', 0)", "lease of the topic \"a\"", "no sense"),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn parts_that_cannot_be_those_of_an_upload_are_named() {
+    let whole = Kept::new();
+    let open = whole.open();
+    open.log.append((0..4).map(|index| part("d", index)).collect()).await;
+    drop(open);
+    assert_eq!(findings(whole.path()), Vec::<String>::new());
+    for (sql, what) in [
+        ("DELETE FROM keys", "no key"),
+        ("UPDATE keys SET upload = 0", "no key"),
+        ("DELETE FROM upload_parts WHERE part = 2", "3 parts from 0 to 3, and 4 events"),
+        ("DELETE FROM upload_parts WHERE part = 3", "3 parts from 0 to 2, and 4 events"),
+        ("UPDATE upload_parts SET part = 4 WHERE part = 3", "4 parts from 0 to 4, and 4 events"),
+        ("UPDATE upload_parts SET part = -1 WHERE part = 0", "from -1 to 3"),
+    ] {
+        let copy = whole.copy();
+        copy.database().execute_batch(sql).unwrap();
+        let found = findings(copy.path());
+        let named = |finding: &String| {
+            finding.contains("upload from offset 1 on") && finding.contains(what)
+        };
+        assert!(found.iter().any(named), "{sql}: {found:?}");
+    }
+    let copy = whole.copy();
+    copy.database().execute_batch("DELETE FROM upload_parts WHERE part < 2").unwrap();
+    assert_eq!(findings(copy.path()), Vec::<String>::new(), "the oldest may be forgotten");
 }
 
 #[tokio::test]

@@ -62,6 +62,7 @@ impl SqliteLog {
             check.step(|check| check.burned(&whole))?;
             check.step(|check| check.keys(&whole))?;
             if version >= 2 {
+                check.step(Check::parts)?;
                 check.step(Check::leases)?;
             }
         }

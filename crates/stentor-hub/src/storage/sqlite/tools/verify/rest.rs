@@ -1,4 +1,4 @@
-//! Whether the log as a whole, burned ranges, keys and leases make sense.
+//! Whether the log as a whole, burned ranges, keys, parts of uploads and leases make sense.
 
 use super::super::super::column::Columns;
 use super::super::super::fault::Fault;
@@ -77,6 +77,35 @@ impl Check<'_> {
             if !read().map_err(|error| Fault::at(&place, error))? {
                 self.find(format_args!(
                     "{place}: it does not point to anything that was published"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The parts of an upload reach to its newest without a hole. The oldest may be gone: they are
+    /// forgotten first.
+    pub(super) fn parts(&mut self) -> Result<(), Fault> {
+        let mut statement = self.connection.prepare(
+            "SELECT parts.upload, first, newest, kept, keys.count FROM \
+             (SELECT upload, min(part) AS first, max(part) AS newest, count(*) AS kept \
+             FROM upload_parts GROUP BY upload) AS parts \
+             LEFT JOIN keys ON keys.first_offset = parts.upload AND keys.upload = 1",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let place = format!("the upload from offset {} on", row.get::<_, i64>(0)?);
+            let (first, newest): (i64, i64) = (row.get(1)?, row.get(2)?);
+            let kept: i64 = row.get(3)?;
+            let Some(count) = row.get::<_, Option<i64>>(4)? else {
+                self.find(format_args!("{place}: it has parts and no key"));
+                continue;
+            };
+            let reaches = newest.checked_add(1) == Some(count);
+            let whole = newest.checked_sub(first) == kept.checked_sub(1);
+            if first < 0 || !reaches || !whole {
+                self.find(format_args!(
+                    "{place}: it has {kept} parts from {first} to {newest}, and {count} events"
                 ));
             }
         }

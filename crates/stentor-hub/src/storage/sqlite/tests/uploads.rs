@@ -1,0 +1,155 @@
+//! What is kept on the disk of uploads under a key, and for how long.
+
+use std::time::Duration;
+
+use super::{Kept, Open};
+use crate::publish::{Key, KeyContent, Publish};
+use crate::storage::conformance::log::{at, event, name};
+use crate::storage::sqlite::limits::Limits;
+use crate::storage::sqlite::schema;
+use crate::storage::{KeyHash, Outcome};
+use crate::timestamp::Timestamp;
+
+/// The running hash of the first so many parts of a content.
+fn hash(content: u8, parts: u64) -> KeyHash {
+    let mut hash = [0; 16];
+    if parts > 0 {
+        hash[..8].copy_from_slice(&parts.to_le_bytes());
+        hash[7] = content;
+    }
+    hash
+}
+
+fn part(upload: &str, content: u8, index: u64) -> Publish {
+    let (before, after) = (hash(content, index), hash(content, index + 1));
+    event("a", &index.to_string()).with_key(Key {
+        scope: Some(name("a")),
+        publisher: String::new(),
+        name: upload.to_owned(),
+        window: Duration::from_secs(64),
+        content: KeyContent::Part { index, before, after },
+    })
+}
+
+impl Open {
+    async fn upload(&self, upload: &str, parts: u64, now: Timestamp) -> Vec<Outcome> {
+        let parts = (0..parts).map(|index| part(upload, 1, index));
+        self.log.append_at(parts.collect(), now).await
+    }
+
+    async fn is_repeat(&self, publish: Publish, now: Timestamp) -> bool {
+        match self.log.publish_at(publish, now).await {
+            Outcome::Repeat { .. } => true,
+            Outcome::Differs => false,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn parts_are_compared_after_a_restart() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.upload("up", 5, at(0)).await;
+    drop(open);
+    let open = kept.open();
+    for index in 0..5 {
+        assert!(open.is_repeat(part("up", 1, index), at(1)).await, "part {index}");
+        assert!(!open.is_repeat(part("up", 2, index), at(1)).await, "part {index}");
+    }
+}
+
+#[tokio::test]
+async fn parts_leave_the_disk_with_their_key_in_slices() {
+    let mut kept = Kept::new();
+    kept.limits.slice_rows = 10;
+    let open = kept.open();
+    open.upload("up", 1_000, at(0)).await;
+    open.upload("later", 5, at(60)).await;
+    open.settle().await;
+    assert_eq!((kept.count("keys"), kept.count("upload_parts")), (2, 1_005));
+    open.log.publish_at(event("a", "x"), at(65)).await;
+    let slices = open.settle().await;
+    assert!(slices >= 100, "{slices} slices");
+    assert_eq!((kept.count("keys"), kept.count("upload_parts")), (1, 5));
+    assert!(open.is_repeat(part("later", 1, 0), at(65)).await);
+}
+
+#[tokio::test]
+async fn a_key_that_begins_another_upload_leaves_nothing_of_the_old_one() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.upload("up", 100, at(0)).await;
+    // In the same moment as the first look for expired keys, so the old parts are still there.
+    open.log.append_at((0..3).map(|index| part("up", 2, index)).collect(), at(100)).await;
+    open.settle().await;
+    open.log.publish_at(event("a", "x"), at(102)).await;
+    open.settle().await;
+    assert_eq!((kept.count("keys"), kept.count("upload_parts")), (1, 3));
+    assert!(open.is_repeat(part("up", 2, 2), at(102)).await);
+    assert!(!open.is_repeat(part("up", 1, 2), at(102)).await);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_the_parts_of_the_first_upload_are_taken_for_repeats() {
+    let kept = Kept::with(Limits { parts: 10, ..Limits::default() });
+    let open = kept.open();
+    open.upload("first", 8, at(0)).await;
+    open.upload("second", 6, at(0)).await;
+    open.log.publish_at(event("a", "x"), at(2)).await;
+    open.settle().await;
+    assert_eq!((kept.count("keys"), kept.count("upload_parts")), (2, 10));
+    for index in 0..8 {
+        assert!(open.is_repeat(part("first", 1, index), at(2)).await, "part {index}");
+        let known = index >= 4;
+        assert_eq!(open.is_repeat(part("first", 2, index), at(2)).await, !known, "part {index}");
+    }
+    for index in 0..6 {
+        assert!(!open.is_repeat(part("second", 2, index), at(2)).await, "part {index}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_may_have_more_parts_than_the_limit() {
+    let kept = Kept::with(Limits { parts: 10, ..Limits::default() });
+    let open = kept.open();
+    for index in 0..40 {
+        let outcome = open.log.publish_at(part("up", 1, index), at(2 * index.cast_signed())).await;
+        assert!(matches!(outcome, Outcome::Appended { .. }), "{outcome:?}");
+        open.settle().await;
+        assert!(kept.count("upload_parts") <= 11);
+    }
+    assert!(open.is_repeat(part("up", 1, 0), at(80)).await);
+    assert!(!open.is_repeat(part("up", 2, 35), at(80)).await);
+}
+
+#[tokio::test]
+async fn a_quick_repeat_writes_nothing_and_a_slow_one_restarts_the_window() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.upload("up", 500, at(0)).await;
+    open.settle().await;
+    let wal = || std::fs::read(kept.path().join(format!("{}-wal", schema::FILE))).unwrap();
+    let before = wal();
+    open.upload("up", 500, at(0)).await;
+    assert!(wal() == before, "the repeat within a 64th of the window was written");
+    assert!(open.is_repeat(part("up", 1, 0), at(1)).await);
+    assert!(wal() != before);
+    drop(open);
+    assert!(kept.open().is_repeat(part("up", 1, 0), at(64)).await, "the window began at 1 s");
+}
+
+#[tokio::test]
+async fn an_upload_from_before_parts_were_kept_goes_on_where_it_was() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.upload("up", 3, at(0)).await;
+    drop(open);
+    kept.database().execute_batch("DELETE FROM upload_parts").unwrap();
+    let open = kept.open();
+    assert!(open.is_repeat(part("up", 1, 0), at(1)).await);
+    assert!(!open.is_repeat(part("up", 2, 2), at(1)).await, "its end is known");
+    open.log.publish_at(part("up", 1, 3), at(1)).await;
+    assert!(!open.is_repeat(part("up", 2, 3), at(1)).await);
+    assert_eq!(open.log.all("a").await.len(), 4);
+}

@@ -1,0 +1,215 @@
+//! Streamed uploads beside a log that takes its time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on shall panic"
+)]
+
+#[path = "../../stentor-hub/tests/gated/mod.rs"]
+mod gated;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use http::Request;
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use serde_json::{Value, json};
+use stentor_hub::{Hub, StorageError};
+use stentor_server::{Body, Stentor};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use self::gated::{Gate, GatedStorage};
+
+const NDJSON: &str = "application/x-ndjson";
+const EVENTS: &str = "text/event-stream";
+
+/// An upload to the topic `t` of a server whose log waits at a gate.
+struct Upload {
+    stentor: Stentor,
+    gate: Gate,
+    pieces: mpsc::Sender<Bytes>,
+    answer: JoinHandle<(u16, Value)>,
+}
+
+impl Upload {
+    fn begin(query: &str, kind: &str) -> Upload {
+        let (storage, gate) = GatedStorage::new();
+        let stentor = Stentor::new(Hub::new(storage));
+        let (pieces, incoming) = mpsc::channel::<Bytes>(1);
+        let body = unfold(incoming, |mut incoming| async {
+            let piece = incoming.recv().await?;
+            Some((Ok::<_, Infallible>(Frame::data(piece)), incoming))
+        });
+        let request = Request::post(format!("/topics/t{query}")).header("Content-Type", kind);
+        let request = request.body(StreamBody::new(body)).unwrap();
+        let server = stentor.clone();
+        let answer = tokio::spawn(async move { parts(server.handle(request).await).await });
+        Upload { stentor, gate, pieces, answer }
+    }
+
+    /// Sends a piece, if it is taken at once. There is room for one that is not read yet.
+    async fn send(&self, piece: impl Into<Bytes>) -> bool {
+        timeout(Duration::from_secs(1), self.pieces.send(piece.into())).await.is_ok()
+    }
+
+    /// Sends pieces that must be read although the log does not go on.
+    async fn send_and_be_read(&self, pieces: &[&'static str]) {
+        for piece in pieces {
+            assert!(self.send(*piece).await, "{piece:?} is not read");
+        }
+        // When a further one finds room, these were read.
+        assert!(self.send("\n").await && self.send("\n").await, "{pieces:?}");
+    }
+
+    async fn finish(self) -> (u16, Value) {
+        drop(self.pieces);
+        self.answer.await.unwrap()
+    }
+}
+
+async fn parts(response: http::Response<Body>) -> (u16, Value) {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head.status.as_u16(), serde_json::from_slice(&body).unwrap())
+}
+
+/// The data of the events in the log.
+async fn history(stentor: &Stentor) -> Vec<Value> {
+    let request = Request::get("/topics/t").header("Accept", "application/json");
+    let (_, page) = parts(stentor.handle(request.body(Empty::new()).unwrap()).await).await;
+    let events = page["events"].as_array().unwrap();
+    events.iter().map(|event| event["data"].clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_events_are_gathered_while_the_log_commits_those_before() {
+    for (kind, pieces) in [
+        (NDJSON, ["1\n", "2\n3\n", "4\n"]),
+        (EVENTS, ["data: 1\n\n", "data: 2\n\ndata: 3\n\n", "data: 4\n\n"]),
+    ] {
+        let upload = Upload::begin("", kind);
+        assert!(upload.send(pieces[0]).await);
+        upload.gate.wait_for_append().await;
+        upload.send_and_be_read(&pieces[1..]).await;
+        let (stentor, gate) = (upload.stentor.clone(), upload.gate.clone());
+        assert_eq!(gate.batches(), [1], "one group at a time");
+        gate.open();
+        let (status, answer) = upload.finish().await;
+        assert_eq!((status, &answer["count"]), (201, &json!(4)));
+        assert_eq!(gate.batches(), [1, 3]);
+        assert_eq!(history(&stentor).await, ["1", "2", "3", "4"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_goes_into_the_log_without_waiting_for_the_next_piece() {
+    let upload = Upload::begin("", NDJSON);
+    assert!(upload.send("1\n").await);
+    upload.gate.wait_for_append().await;
+    upload.send_and_be_read(&["2\n"]).await;
+    upload.gate.open();
+    upload.gate.wait_for_append().await;
+    assert_eq!(upload.gate.batches(), [1, 1]);
+    assert!(!upload.answer.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_one_group_is_gathered_while_the_log_is_busy() {
+    let (many, large) = ("x\n".repeat(1_000), format!("{}\n", "x".repeat(1 << 20)));
+    for group in [many, large] {
+        let upload = Upload::begin("", NDJSON);
+        assert!(upload.send("1\n").await);
+        upload.gate.wait_for_append().await;
+        assert!(upload.send(group).await);
+        assert!(upload.send("waits\n").await, "there is room for one that is not read");
+        assert!(!upload.send("too much\n").await);
+        upload.gate.open();
+        let (status, _) = upload.finish().await;
+        assert_eq!(status, 201);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_behind_a_group_that_failed_is_handed_in() {
+    let upload = Upload::begin("", NDJSON);
+    assert!(upload.send("1\n").await);
+    upload.gate.wait_for_append().await;
+    upload.send_and_be_read(&["2\n"]).await;
+    let gate = upload.gate.clone();
+    gate.fail_with(StorageError::Unavailable { reason: "full".to_owned() });
+    gate.open();
+    // The body is still open.
+    let (status, answer) = upload.answer.await.unwrap();
+    assert_eq!((status, &answer["published"], &answer["last_id"]), (503, &json!(0), &Value::Null));
+    assert_eq!(gate.batches(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_the_body_is_told_when_all_before_it_is_in_the_log() {
+    let upload = Upload::begin("", NDJSON);
+    assert!(upload.send("1\n").await);
+    upload.gate.wait_for_append().await;
+    assert!(upload.send(b"2\n\xff\n3\n".as_slice()).await);
+    assert!(upload.send("4\n").await);
+    assert!(!upload.send("5\n").await, "nothing behind a fault is read");
+    upload.gate.open();
+    let (status, answer) = upload.answer.await.unwrap();
+    assert_eq!((status, &answer["published"]), (400, &json!(2)));
+    assert_eq!(history(&upload.stentor).await, ["1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_with_keys_of_their_own_go_one_by_one() {
+    let upload = Upload::begin("?dedupe=id", EVENTS);
+    let body = "id: a\ndata: 1\n\nid: a\ndata: other\n\nid: b\ndata: 3\n\n";
+    assert!(upload.send(body).await);
+    upload.gate.wait_for_append().await;
+    upload.gate.open();
+    let (status, answer) = upload.answer.await.unwrap();
+    assert_eq!((status, &answer["published"]), (422, &json!(1)));
+    assert_eq!(upload.gate.batches(), [1, 1]);
+    assert_eq!(history(&upload.stentor).await, ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_handed_in_is_published_also_when_the_request_is_gone() {
+    let upload = Upload::begin("", NDJSON);
+    assert!(upload.send("1\n2\n").await);
+    upload.gate.wait_for_append().await;
+    upload.send_and_be_read(&["3\n"]).await;
+    upload.answer.abort();
+    assert!(upload.answer.await.unwrap_err().is_cancelled());
+    upload.gate.open();
+    let request = Request::post("/topics/t").body(http_body_util::Full::from("last")).unwrap();
+    assert_eq!(upload.stentor.handle(request).await.status(), 201);
+    assert_eq!(history(&upload.stentor).await, ["1", "2", "last"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn blank_lines_and_comments_keep_a_topic_with_a_lease_alive_and_silence_does_not() {
+    for (kind, sign, last) in [(NDJSON, "\n", "last\n"), (EVENTS, ":\n", "data: last\n\n")] {
+        let upload = Upload::begin("?lease=10", kind);
+        upload.gate.open();
+        let hub = upload.stentor.hub().clone();
+        let watch = tokio::spawn(async move { hub.watch_leases().await });
+        for _ in 0..5 {
+            sleep(Duration::from_secs(9)).await;
+            assert!(upload.send(sign).await);
+        }
+        assert!(upload.send(last).await);
+        let stentor = upload.stentor.clone();
+        sleep(Duration::from_secs(9)).await;
+        assert_eq!(history(&stentor).await, ["last"]);
+        sleep(Duration::from_secs(2)).await;
+        assert!(upload.send(last).await);
+        let (status, answer) = upload.answer.await.unwrap();
+        assert_eq!((status, &answer["code"]), (409, &json!("topic-ended")), "{kind}");
+        watch.abort();
+    }
+}
