@@ -5,6 +5,7 @@ mod log;
 mod parts;
 #[cfg(test)]
 mod tests;
+mod topic;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;

@@ -4,12 +4,15 @@
 //! subscriber; it answers a few questions about a log, and one conformance suite (feature
 //! `testing`) holds every implementation to the sentences below.
 
+mod answer;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod error;
 mod excess;
 mod filling;
 mod key;
 mod memory;
+mod question;
 mod ring;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -20,16 +23,18 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use futures_util::future::FutureExt;
 
+pub use self::answer::{Bounds, Outcome, Page, Removed, Sought, TopicInfo, TopicState, Trimmed};
+pub use self::error::StorageError;
 pub use self::key::{KeyHash, KeyName, PartHash, Upload, part_hash};
 pub use self::memory::MemoryStorage;
+pub use self::question::{Budget, Keep, ReadRequest, Seek, TopicsQuery};
 pub(crate) use self::ring::Ring;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
     BackedUp, Durability, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog,
     SqliteOpenError, SqliteOptions, SqliteStorage, ToolError, VerifyNote,
 };
-use crate::cursor::{Cursor, Epoch, Offset};
-
+use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
 use crate::publish::Publish;
 use crate::record::Record;
@@ -191,220 +196,7 @@ pub trait Storage: Send + Sync + 'static {
 /// What a storage calls with what it just committed. It returns quickly and never blocks.
 pub type Feed = Box<dyn Fn(Vec<Arc<Record>>) + Send + Sync>;
 
-/// Where the log begins and ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// The offset of the last record handed to the feed, or burned, or zero: the next one is beyond it.
-    pub tail: Offset,
-    /// Ranges whose numbers were given up after an unclean stop; both ends are burned. Oldest first.
-    pub burned: Vec<(Offset, Offset)>,
-}
-
-/// What became of one publish of a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was appended.
-    Appended {
-        /// The id of its first record.
-        first: Cursor,
-        /// The id of its last record.
-        last: Cursor,
-    },
-    /// Its key was used before for the same content; nothing was appended.
-    Repeat {
-        /// The id of the first record of that publish.
-        first: Cursor,
-        /// The id of the last one.
-        last: Cursor,
-    },
-    /// One of its topics has ended; nothing was appended.
-    Ended {
-        /// The topic.
-        topic: TopicName,
-        /// The id of its end.
-        end: Cursor,
-    },
-    /// Its key was used before for other content; nothing was appended.
-    Differs,
-}
-
-/// What to read.
-#[derive(Clone, Debug)]
-pub struct ReadRequest {
-    /// Of which topics.
-    pub filters: Arc<Filters>,
-    /// After this offset.
-    pub after: Offset,
-    /// Up to and with this offset, or the tail if that is less.
-    pub until: Offset,
-    /// How much at most.
-    pub budget: Budget,
-    /// Removals up to this count have been told to the reader, see [`Removed::removals`].
-    pub told: u64,
-}
-
-/// How much one read may return or touch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Records returned.
-    pub records: usize,
-    /// Bytes of the records returned, as [`Body::bytes`](crate::Body::bytes) counts them.
-    pub bytes: usize,
-    /// Rows looked at.
-    pub rows: usize,
-}
-
-impl Default for Budget {
-    fn default() -> Budget {
-        Budget { records: 500, bytes: 256 << 10, rows: 10_000 }
-    }
-}
-
-/// What was read.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// The matching records.
-    pub records: Vec<Arc<Record>>,
-    /// Everything up to here has been considered.
-    pub through: Offset,
-    /// What a reader at `after` has lost and was not told of.
-    pub removed: Option<Removed>,
-}
-
-/// Records that a reader asked for, had not read, and never will: a matching topic that is not a
-/// deleted one has `removed_through` above `after`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Removed {
-    /// Whether the first of the topics below lost them by deletion, not by trim.
-    pub deleted: bool,
-    /// The topics that lost records, at most [`Removed::TOPICS_MAX`].
-    pub topics: Vec<TopicName>,
-    /// The storage's count of removals so far. A reader that is told this gap hands it back as
-    /// `told`, and is told again only of later ones.
-    pub removals: u64,
-}
-
-impl Removed {
-    /// The most topics that a gap names.
-    pub const TOPICS_MAX: usize = 32;
-}
-
-/// Where a reader wants to begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seek {
-    /// Before everything.
-    Earliest,
-    /// Before the newest `count` matching events (not ends) below an offset.
-    Newest {
-        /// How many.
-        count: usize,
-        /// Below which offset.
-        before: Offset,
-    },
-    /// Before the first record with this time or a later one; the tail if there is none yet.
-    Since(Timestamp),
-}
-
-/// Where a reader begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sought {
-    /// Reading goes on after this offset.
-    pub after: Offset,
-    /// The tail at that moment.
-    pub tail: Offset,
-    /// The storage's count of removals at that moment: a reader that begins here lost nothing by them.
-    pub removals: u64,
-}
-
-/// What is known of a topic as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TopicState {
-    /// How many events (not ends) it holds.
-    pub events: u64,
-    /// Their bytes, as [`Body::bytes`](crate::Body::bytes) counts them.
-    pub bytes: u64,
-    /// Its end or deletion, if it has ended or was deleted and not begun anew.
-    pub end: Option<Arc<Record>>,
-    /// The highest offset that trim took from it, or that of its last deletion; zero if nothing
-    /// was ever removed. See [`Storage::delete`].
-    pub removed_through: Offset,
-}
-
-/// How much of a topic is to be kept. What is `None` has no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
-    /// Nothing older than this.
-    pub since: Option<Timestamp>,
-    /// At most so many events.
-    pub events: Option<u64>,
-    /// At most so many bytes of events, as [`Body::bytes`](crate::Body::bytes) counts them.
-    pub bytes: Option<u64>,
-    /// Nothing at all if it has ended before this.
-    pub ended_since: Option<Timestamp>,
-}
-
-/// What trimming removed, be it by a policy or because the log was full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Trimmed {
-    /// How many events.
-    pub events: u64,
-    /// Their bytes, as [`Body::bytes`](crate::Body::bytes) counts them.
-    pub bytes: u64,
-}
-
 /// A length as [`Storage::lease`] keeps it.
 fn whole_seconds(length: Duration) -> Duration {
     Duration::from_secs(length.as_secs() + u64::from(length.subsec_nanos() > 0))
-}
-
-/// Which topics to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TopicsQuery {
-    /// Names that begin with this.
-    pub prefix: String,
-    /// Names after this one.
-    pub after: Option<String>,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// A topic in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicInfo {
-    /// Its name.
-    pub topic: TopicName,
-    /// How many events it holds.
-    pub events: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Whether it has ended.
-    pub ended: bool,
-}
-
-/// Why a storage did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StorageError {
-    /// The disk is full. Reading goes on; writing will again when there is space.
-    #[error("the disk is full: nothing was stored; free some space and try again")]
-    Full,
-    /// The storage cannot be used now, and perhaps later.
-    #[error("the log cannot be used now ({reason}); try again later")]
-    Unavailable {
-        /// What happened.
-        reason: String,
-    },
-    /// What is on the disk can no longer be vouched for: nothing more is written until a restart.
-    #[error(
-        "the log has failed ({reason}) and takes no more events; look at the disk, then restart"
-    )]
-    Failed {
-        /// What happened.
-        reason: String,
-    },
-    /// The question has a larger answer than the limit that came with it.
-    #[error("this asks for more than {limit} events; ask for fewer events or fewer topics")]
-    TooMany {
-        /// The limit.
-        limit: usize,
-    },
 }

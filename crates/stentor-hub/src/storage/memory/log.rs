@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys::Keys;
+use super::topic::{Removal, Topic};
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
 use crate::publish::{Entry, Publish};
@@ -40,36 +41,6 @@ pub(super) struct Log {
     pub(super) trimmed: Trimmed,
     pub(super) keys: Keys,
     pub(super) leases: BTreeMap<TopicName, Duration>,
-}
-
-#[derive(Default)]
-struct Topic {
-    events: u64,
-    bytes: u64,
-    end: Option<Arc<Record>>,
-    removed: Removal,
-}
-
-/// What a topic lost last.
-#[derive(Clone, Copy, Default)]
-struct Removal {
-    through: Offset,
-    by_delete: bool,
-    /// The log's count of removals with this one.
-    count: u64,
-}
-
-impl Removal {
-    /// Whether a reader lost something by it and was not told.
-    fn is_news(self, after: Offset, told: u64) -> bool {
-        self.through > after && self.count > told
-    }
-}
-
-impl Topic {
-    fn is_deleted(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| *end.body() == Body::Deleted)
-    }
 }
 
 impl Log {
