@@ -23,6 +23,8 @@ pub(super) struct Limits {
     pub(super) keys: u64,
     /// How large the file may become, in pages: stands in for a full disk in tests.
     pub(super) pages: Option<u32>,
+    /// How large the ballast may become, in bytes: stands in for one as well.
+    pub(super) ballast: Option<u64>,
 }
 
 impl Default for Limits {
@@ -46,6 +48,7 @@ impl Limits {
             empty_topics: 100_000,
             keys: 1_000_000,
             pages: None,
+            ballast: None,
         }
     }
 }
