@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ballast::Ballast;
+use super::ballast::growth;
 use super::fault::Fault;
 use super::limits::Limits;
 use super::schema;
@@ -20,10 +20,6 @@ const CHECKPOINT_PAGES: u64 = 4_000;
 const VACUUM_PAGES: u64 = 256;
 /// Free pages that are kept for what comes next: 1 MiB.
 const SPARE_PAGES: u64 = 256;
-
-/// How much a checkpoint may make the file grow while the disk is full: half of the ballast, for the
-/// other half is what deleting is done with.
-const GROWTH_MAX: u64 = Ballast::BYTES as u64 / 2;
 
 /// What there is to do.
 #[derive(Debug)]
@@ -236,19 +232,21 @@ impl Writer {
         let wal = self.checkpoint(how)?;
         if wal.copied == wal.pages {
             self.chores.wal = Behind::Nothing;
-            self.shrink_wal()?;
+            self.shrink_rest()?;
         }
         Ok(())
     }
 
-    /// Empties a write-ahead log that is large beside the file. Others are kept, for to write in their
-    /// place is quicker than to make them longer.
-    fn shrink_wal(&mut self) -> Result<(), Fault> {
-        /// The part of the file that the write-ahead log may take while nothing is written.
+    /// Empties a write-ahead log that is large beside the file, and cuts the ballast back. Smaller ones are
+    /// kept, for to write in their place is quicker than to make them longer.
+    fn shrink_rest(&mut self) -> Result<(), Fault> {
+        /// The part of the file that each of the two may take while nothing is written.
         const PART: u64 = 8;
         let bytes = |name: String| std::fs::metadata(name).map_or(0, |file| file.len());
         let Some(file) = self.connection.path().map(str::to_owned) else { return Ok(()) };
-        if bytes(format!("{file}-wal")) > bytes(file) / PART {
+        let most = bytes(file.clone()) / PART;
+        self.ballast.ease(most);
+        if bytes(format!("{file}-wal")) > most {
             // Not worth waiting for somebody who reads.
             self.connection.busy_timeout(Duration::ZERO)?;
             let emptied = self.checkpoint(Checkpoint::Truncate);
@@ -284,14 +282,14 @@ impl Writer {
     }
 
     /// Whether there is room for a checkpoint. On a full disk one that stops half way would take the space
-    /// that deleting needs and give none back; once enough is deleted, the file need not grow for it.
+    /// that deleting needs and give none back. The ballast leaves enough; if somebody else has taken it, the
+    /// copy waits until that is freed, or so much is deleted that the file need not grow for it.
     pub(super) fn has_room_to_copy(&self) -> Result<bool, Fault> {
         if self.ballast.is_held() {
             return Ok(true);
         }
-        let whole = self.pragma("page_count")? * self.pragma("page_size")?;
-        let file = self.connection.path().and_then(|path| std::fs::metadata(path).ok());
-        Ok(whole.saturating_sub(file.map_or(0, |file| file.len())) <= GROWTH_MAX)
+        let growth = growth(&self.connection)?;
+        Ok(growth == 0 || self.ballast.has_room(growth))
     }
 
     /// Copies the write-ahead log into the file. Unlike SQLite's own checkpoints, this one tells when the

@@ -1,6 +1,7 @@
 //! What can go wrong below.
 
 use std::fmt::Display;
+use std::io;
 
 use rusqlite::{ErrorCode, ffi};
 
@@ -33,6 +34,12 @@ impl Fault {
             rusqlite::Error::SqliteFailure(..) => Fault::Sqlite(error),
             other => Fault::Damaged(format!("{place} cannot be read: {other}")),
         }
+    }
+
+    /// There is no space to put aside for what was to be written.
+    pub(super) fn no_ballast(error: &io::Error) -> Fault {
+        let code = ffi::Error::new(ffi::SQLITE_FULL);
+        Fault::Sqlite(rusqlite::Error::SqliteFailure(code, Some(error.to_string())))
     }
 
     /// Whether the disk has no room for what was to be written.

@@ -25,6 +25,8 @@ pub(super) struct Limits {
     pub(super) parts: u64,
     /// How large the file may become, in pages: stands in for a full disk in tests.
     pub(super) pages: Option<u32>,
+    /// How large the ballast may become, in bytes: stands in for one as well.
+    pub(super) ballast: Option<u64>,
 }
 
 impl Default for Limits {
@@ -49,6 +51,7 @@ impl Limits {
             keys: 1_000_000,
             parts: 2_000_000,
             pages: None,
+            ballast: None,
         }
     }
 }

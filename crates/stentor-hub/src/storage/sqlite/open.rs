@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::ballast::Ballast;
+use super::ballast::{Ballast, growth};
 use super::fault::Fault;
 use super::ledger::{Ledger, Opened};
 use super::limits::Limits;
@@ -35,16 +35,16 @@ impl SqliteStorage {
     ) -> Result<SqliteStorage, SqliteOpenError> {
         create_dir(dir).map_err(|error| SqliteOpenError::Io { path: dir.to_owned(), error })?;
         let lock = Lock::take(dir)?;
-        let mut ballast = Ballast::find(dir);
-        let (connection, opened) = match open_log(dir, limits) {
+        let mut ballast = Ballast::find(dir, limits.ballast);
+        let (connection, opened) = match open_log(dir, limits, &ballast) {
             // The last run may have left a full disk and the ballast on it.
             Err(SqliteOpenError::Full) if ballast.is_held() => {
                 ballast.release();
-                open_log(dir, limits)
+                open_log(dir, limits, &ballast)
             }
             opened => opened,
         }?;
-        if let Err(error) = ballast.hold() {
+        if let Err(error) = ballast.hold(growth(&connection)?) {
             tracing::warn!(%error, "there is no space to put aside for the case that the disk is full");
         }
         let shared = Arc::new(Shared::new(&opened));
@@ -75,12 +75,20 @@ pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn open_log(dir: &Path, limits: Limits) -> Result<(Connection, Opened), SqliteOpenError> {
+fn open_log(
+    dir: &Path,
+    limits: Limits,
+    ballast: &Ballast,
+) -> Result<(Connection, Opened), SqliteOpenError> {
     let wal = || dir.join(schema::WAL_FILE);
     leftover::bring_to_disk(dir).map_err(|error| SqliteOpenError::Io { path: wal(), error })?;
     let mut connection = schema::open_writer(dir)?;
     if let Some(pages) = limits.pages {
         connection.pragma_update(None, "max_page_count", pages).map_err(Fault::Sqlite)?;
+    }
+    if !ballast.is_held() && growth(&connection)? == 0 {
+        // The disk was full, and may be. The copy needs no space, and what follows then needs none either.
+        schema::begin_wal_anew(&connection).map_err(Fault::Sqlite)?;
     }
     let opened = Ledger::open(&mut connection, limits.reserve)?;
     // What was written until here is on the disk in any case.

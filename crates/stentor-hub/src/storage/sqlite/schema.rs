@@ -184,6 +184,9 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 
 /// Sets how the file is written. Says whether the file system can do it.
 fn make_durable(connection: &Connection) -> rusqlite::Result<bool> {
+    // SQLite's own checkpoints hide their errors, so the writer makes them, see its `checkpoint`. The first
+    // of them would follow what is set next, on a full disk too.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     // Has an effect only before the first table, and must come before the journal mode.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     let mode: String =
@@ -193,9 +196,12 @@ fn make_durable(connection: &Connection) -> rusqlite::Result<bool> {
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    // SQLite's own checkpoints hide their errors, so the writer makes them, see its `checkpoint`.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(mode == "wal")
+}
+
+/// Copies the write-ahead log into the file, as far as nobody reads it, and has it begin anew in its place.
+pub(super) fn begin_wal_anew(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
 }
 
 /// Sets whether a commit waits for the disk. Not within a transaction.

@@ -122,6 +122,10 @@ impl Kept {
         std::fs::metadata(self.path().join(schema::WAL_FILE)).unwrap().len()
     }
 
+    fn ballast_bytes(&self) -> u64 {
+        std::fs::metadata(self.path().join("ballast")).unwrap().len()
+    }
+
     fn holds_ballast(&self) -> bool {
         self.path().join("ballast").exists()
     }

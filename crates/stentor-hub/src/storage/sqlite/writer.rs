@@ -9,7 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::time::Instant;
 
-use super::ballast::Ballast;
+use super::ballast::{Ballast, growth};
 use super::capacity::{Capacity, RECORD_BYTES};
 use super::change::{Change, Changed};
 use super::chores::{Checkpoint, Chores, IDLE};
@@ -175,6 +175,9 @@ impl Writer {
         let mut change = Change::new(&transaction, self.shared.epoch, self.ledger, &self.limits);
         let answer = work(&mut change)?;
         let Changed { ledger, records, trimmed, unswept } = change.finish()?;
+        if self.ballast.is_held() {
+            self.ballast.hold(growth(&transaction)?).map_err(|error| Fault::no_ballast(&error))?;
+        }
         transaction.commit()?;
         if ledger.reserved_through != self.ledger.reserved_through {
             self.sync_reservation(ledger.tail)?;
@@ -210,8 +213,7 @@ impl Writer {
         self.shared.judge(fault)
     }
 
-    /// The disk is full: lets go of the ballast, and has the write-ahead log begin anew in its place if it
-    /// fits there.
+    /// The disk is full: lets go of the ballast, and has the write-ahead log begin anew in its place.
     fn make_room(&mut self) {
         /// How long appends are refused without a try.
         const PAUSE: Duration = Duration::from_secs(1);
@@ -243,12 +245,11 @@ impl Writer {
             return Err(StorageError::Full);
         }
         self.chores.resume();
-        if let Err(error) = self.ballast.hold() {
+        let growth = growth(&self.connection).map_err(|fault| self.judge(fault))?;
+        self.ballast.hold(growth).map_err(|error| {
             tracing::debug!(%error, "the disk is still full");
-            self.make_room();
-            return Err(StorageError::Full);
-        }
-        Ok(())
+            self.judge(Fault::no_ballast(&error))
+        })
     }
 
     fn see(&mut self, now: Timestamp) {
@@ -264,15 +265,23 @@ impl Writer {
             self.leave_alone();
             return;
         }
-        let closed = schema::set_durability(&self.connection, Durability::Fsync)
-            .map_err(Fault::from)
-            .and_then(|()| self.ledger.store_clean(&self.connection))
-            .and_then(|()| self.checkpoint(Checkpoint::Truncate).map(drop))
-            .and_then(|()| self.connection.close().map_err(|(_, error)| error.into()));
+        let mut settled = self.settle();
+        if settled.as_ref().is_err_and(Fault::is_full) {
+            self.make_room();
+            settled = self.settle();
+        }
+        let closed =
+            settled.and_then(|()| self.connection.close().map_err(|(_, error)| error.into()));
         if let Err(fault) = closed {
             let error = StorageError::from(fault);
             tracing::warn!(%error, "the log could not be closed in good order; nothing that was stored is lost");
         }
+    }
+
+    fn settle(&mut self) -> Result<(), Fault> {
+        schema::set_durability(&self.connection, Durability::Fsync)?;
+        self.ledger.store_clean(&self.connection)?;
+        self.checkpoint(Checkpoint::Truncate).map(drop)
     }
 
     /// A log that has failed is closed without the checkpoint that closing makes by itself: it would copy
