@@ -7,7 +7,8 @@
 //!                             |    -> sweep     removed rows leave the disk, in slices
 //!                             |    -> keys      what is a repeat, and what of that is forgotten
 //!                             |    -> capacity  the oldest records go when the log is full
-//!                             |    -> chores    checkpoints, space given back
+//!                             |    -> chores    what is done between jobs: expired keys, space given back
+//!                             |    -> wal       checkpoints
 //!                             |    -> ballast   what to do when the disk is full
 //!                             v
 //!                           shared              commit -> feed -> tail, in this order
@@ -55,6 +56,7 @@ mod tests;
 mod tools;
 mod topic;
 mod view;
+mod wal;
 mod writer;
 
 use std::path::Path;
