@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::log::What;
+use crate::kills::log::What;
 
 /// A reader's notes.
 #[derive(Clone, Debug)]
@@ -10,7 +10,7 @@ pub struct Diary {
     /// What to call it when there is something wrong.
     pub name: String,
     pub filters: Vec<String>,
-    /// Before its first request was sent.
+    /// When it was told where it is, or before: from then on it is told what it loses.
     pub began: Instant,
     /// Everything behind this offset is meant for it; unknown until it was told.
     pub start: Option<u64>,

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::connection::{Broken, head_end};
+use crate::kills::connection::{Broken, head_end};
 
 /// A stream says something every 18 s at the latest.
 const SILENCE_MAX: Duration = Duration::from_mins(1);

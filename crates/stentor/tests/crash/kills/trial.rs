@@ -1,5 +1,6 @@
 //! A server is killed many times while publishers and readers go on, and everything is judged.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::AddAssign;
 use std::path::Path;
@@ -9,21 +10,21 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::Instant;
 
-use crate::connection::{Answer, Connection};
-use crate::diary::Diary;
-use crate::ledger::{Ledger, Token, Way};
-use crate::listener::Listener;
-use crate::log::Log;
-use crate::reader::{Form, Habit, Reader};
-use crate::schedule::{FalseStart, Load, Round};
-use crate::verdict::{Facts, assert_kept, judge_diary, judge_log};
-use crate::victim::Victim;
-use crate::workload::{Desk, Plan, Workload};
+use crate::kills::connection::{Answer, Connection};
+use crate::kills::diary::Diary;
+use crate::kills::ledger::{Ledger, Token, Trimmed, Way};
+use crate::kills::listener::Listener;
+use crate::kills::log::Log;
+use crate::kills::reader::{Form, Habit, Reader};
+use crate::kills::schedule::{FalseStart, Load, Round};
+use crate::kills::verdict::{Facts, assert_kept, judge_diary, judge_log};
+use crate::kills::victim::Victim;
+use crate::kills::workload::{Desk, Workload};
 
-/// More arguments of the server, such as a retention under which trimming is always under way, and the
-/// topics that it trims.
-const EXTRA_ARGS: &[&str] = &[];
-const TRIMMED: &[&str] = &[];
+/// A retention under which trimming is always under way.
+const RETENTION: &[&str] = &["--retain", "trim/**=count:50"];
+/// The topics that it trims, and how many events of each it leaves.
+const TRIMMED: Trimmed = Trimmed { prefix: "trim/", kept: 50 };
 /// So many kills between two readings of the whole log.
 const WHOLE_EVERY: usize = 10;
 /// Readers beyond these are not begun.
@@ -41,6 +42,7 @@ pub struct Summary {
     pub unknown: usize,
     pub ends: usize,
     pub deletes: usize,
+    pub trimmed: usize,
     pub readers: usize,
     pub deliveries: usize,
     pub reconnects: usize,
@@ -78,11 +80,10 @@ struct Trial {
 impl Trial {
     async fn start(data: &Path, seed: u64) -> Trial {
         let mut rng = Rng::with_seed(seed);
-        let mut victim = Victim::new(data, EXTRA_ARGS, &mut rng);
+        let mut victim = Victim::new(data, RETENTION, &mut rng);
         victim.start().await;
-        let mut ledger = Ledger::default();
-        ledger.trimmed = TRIMMED.to_vec();
-        let workload = Workload::start(&victim.address, rng.u64(..), Plan::default(), 0, ledger);
+        let ledger = Ledger { trimmed: Some(TRIMMED), ..Ledger::default() };
+        let workload = Workload::start(&victim.address, rng.u64(..), ledger);
         let habits = first_readers();
         let start = |habit| Reader::start(&victim.address, habit, rng.fork());
         let readers = habits.into_iter().map(start).collect();
@@ -211,7 +212,8 @@ impl Trial {
         self.victim.kill().await;
         self.victim.start().await;
         let fence = self.publish_fence().await;
-        let log = Log::read(&self.victim.address, None, &fence).await;
+        let mut log = Log::read(&self.victim.address, None, &fence).await;
+        log.is_final = true;
         let (context, ledger) = (self.context(), self.workload.ledger());
         assert_kept(&judge_log(&ledger, &log), &context);
         let facts = Facts::new(&ledger, &log);
@@ -228,6 +230,7 @@ impl Trial {
             unknown: ledger.unknown(),
             ends: ledger.writes.iter().filter(|write| write.end.is_some()).count(),
             deletes: ledger.deletes.values().flatten().count(),
+            trimmed: trimmed(&ledger, &log),
             readers: diaries.len(),
             deliveries: diaries.iter().map(Diary::events).sum(),
             reconnects: diaries.iter().map(|diary| diary.reconnects).sum(),
@@ -243,6 +246,7 @@ impl AddAssign for Summary {
         self.unknown += other.unknown;
         self.ends += other.ends;
         self.deletes += other.deletes;
+        self.trimmed += other.trimmed;
         self.readers += other.readers;
         self.deliveries += other.deliveries;
         self.reconnects += other.reconnects;
@@ -252,15 +256,23 @@ impl AddAssign for Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { kills, acknowledged, unknown, ends, deletes, .. } = self;
+        let Summary { kills, acknowledged, unknown, ends, deletes, trimmed, .. } = self;
         let Summary { readers, deliveries, reconnects, gaps, .. } = self;
         write!(
             f,
             "{kills} kills; {acknowledged} events acknowledged, {unknown} sent without an answer, {ends} \
-             ends, {deletes} deletions; {readers} readers with {deliveries} deliveries over {reconnects} \
+             ends, {deletes} deletions, {trimmed} events trimmed; {readers} readers with {deliveries} deliveries over {reconnects} \
              connections, {gaps} gaps told; 0 lost, 0 doubled, 0 reordered, 0 false gaps"
         )
     }
+}
+
+/// How many events were acknowledged and then trimmed.
+fn trimmed(ledger: &Ledger, log: &Log) -> usize {
+    let there: HashSet<Token> = log.events().map(|(_, token)| token).collect();
+    let known = ledger.writes.iter().filter(|write| write.acknowledged().is_some());
+    let lines = known.flat_map(|write| &write.lines);
+    lines.filter(|line| ledger.is_trimmed(&line.topic) && !there.contains(&line.token)).count()
 }
 
 /// The readers that are there from the beginning.
@@ -283,6 +295,8 @@ fn first_readers() -> Vec<Habit> {
         habit(&["gone/0"], Form::Plain, false, false, true),
         habit(&["gone/*"], Form::Ndjson, true, true, false),
         habit(&["large/**"], Form::Plain, true, true, true),
+        habit(&["trim/0"], Form::Plain, false, true, true),
+        habit(&["trim/*"], Form::Ndjson, true, true, true),
         habit(&["**"], Form::Envelope, false, false, true),
     ]
 }

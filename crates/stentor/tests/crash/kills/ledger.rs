@@ -12,9 +12,18 @@ pub struct Ledger {
     /// By topic.
     pub deletes: HashMap<String, Vec<Delete>>,
     /// Which writes were to end a topic.
-    ends: HashMap<String, Vec<usize>>,
-    /// Topics under these beginnings of names may lose their oldest events to retention.
-    pub trimmed: Vec<&'static str>,
+    pub ends: HashMap<String, Vec<usize>>,
+    /// The topics that lose their oldest events to retention.
+    pub trimmed: Option<Trimmed>,
+}
+
+/// A retention by count.
+#[derive(Clone, Copy, Debug)]
+pub struct Trimmed {
+    /// What the names of its topics begin with.
+    pub prefix: &'static str,
+    /// How many events of each topic it leaves.
+    pub kept: usize,
 }
 
 /// One request that publishes, with its repeats under one key.
@@ -123,7 +132,7 @@ impl Ledger {
     }
 
     pub fn is_trimmed(&self, topic: &str) -> bool {
-        self.trimmed.iter().any(|prefix| topic.starts_with(prefix))
+        self.trimmed.is_some_and(|trimmed| topic.starts_with(trimmed.prefix))
     }
 
     pub fn deletes_of(&self, topic: &str) -> impl Iterator<Item = &Delete> {

@@ -11,9 +11,9 @@ use stentor_sse::{Decoder, Item};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::diary::{Diary, Seen, Told};
-use crate::log::{Log, What, offset};
-use crate::stream::{Opened, Stream};
+use crate::kills::diary::{Diary, Seen, Told};
+use crate::kills::log::{Log, What, offset};
+use crate::kills::stream::{Opened, Stream};
 
 /// The longest wait before it comes back, in milliseconds; a browser would wait for seconds.
 const COMES_BACK_MAX: u64 = 120;
@@ -215,13 +215,20 @@ impl Reading {
 
     fn note(&mut self, id: &str, what: Told) {
         let seen = Seen { id: id.to_owned(), offset: offset(id), at: Instant::now(), what };
-        id.clone_into(&mut self.last_id);
+        self.move_on(id);
         self.diary.lock().unwrap().seen.push(seen);
     }
 
     fn position(&mut self, id: &str) {
-        id.clone_into(&mut self.last_id);
+        self.move_on(id);
         self.diary.lock().unwrap().start.get_or_insert(offset(id));
+    }
+
+    fn move_on(&mut self, id: &str) {
+        if self.last_id.is_empty() {
+            self.diary.lock().unwrap().began = Instant::now();
+        }
+        id.clone_into(&mut self.last_id);
     }
 }
 

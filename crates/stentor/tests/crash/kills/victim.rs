@@ -84,10 +84,6 @@ impl Victim {
         self.kills += 1;
     }
 
-    pub fn pid(&self) -> u32 {
-        self.process.as_ref().and_then(Child::id).expect("it runs")
-    }
-
     /// What it said last.
     pub fn said(&self) -> String {
         let said = self.said.lock().unwrap();

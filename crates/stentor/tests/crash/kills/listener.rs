@@ -9,8 +9,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::diary::{Diary, Seen, Told};
-use crate::log::{Log, What, offset};
+use crate::kills::diary::{Diary, Seen, Told};
+use crate::kills::log::{Log, What, offset};
 
 /// What it listens to: topics that never end, for ends are not printed.
 const FILTER: &str = "news/**";

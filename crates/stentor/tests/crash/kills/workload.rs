@@ -1,6 +1,6 @@
 //! Several publishers at work on one address.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
@@ -8,31 +8,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::connection::Answer;
-use crate::ledger::{Delete, Ledger, Line, Outcome, Token, Way, Write};
-use crate::publisher::Publisher;
+use crate::kills::connection::Answer;
+use crate::kills::ledger::{Delete, Ledger, Line, Outcome, Token, Way, Write};
+use crate::kills::publisher::Publisher;
 
-/// What publishers do.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    pub publishers: u32,
-    /// How many topics they share and never delete.
-    pub topics: usize,
-    /// Whether topics are ended.
-    pub ends: bool,
-    /// Whether topics are deleted.
-    pub deletes: bool,
-    /// The longest pause between two writes of a publisher, in milliseconds.
-    pub pause_max: u64,
-    /// The server takes its time (a shim, a full disk): 503 is an answer to be repeated.
-    pub patient: bool,
-}
-
-impl Default for Plan {
-    fn default() -> Plan {
-        Plan { publishers: 6, topics: 5, ends: true, deletes: true, pause_max: 14, patient: false }
-    }
-}
+/// How many publishers there are.
+const PUBLISHERS: u32 = 6;
 
 /// Publishers at work, until told to stop. A server that is gone is waited for.
 pub struct Workload {
@@ -42,14 +23,13 @@ pub struct Workload {
 
 /// What publishers share.
 pub struct Desk {
-    pub plan: Plan,
     ledger: Mutex<Ledger>,
     /// What they are about to do, for whoever wants to strike in that moment.
     pub about_to: Moments,
     /// Whether they are to write large events.
     pub large: AtomicBool,
     pub paused: AtomicBool,
-    stop: AtomicU8,
+    stop: AtomicBool,
 }
 
 /// Told each time, just before the request is sent.
@@ -61,24 +41,18 @@ pub struct Moments {
     pub large: Notify,
 }
 
-const FINISH: u8 = 1;
-const ABANDON: u8 = 2;
-
 impl Workload {
-    /// Starts publishers. Their data begin with the numbers from `first` on, which must differ from
-    /// those of other workloads on the same log.
-    pub fn start(address: &str, seed: u64, plan: Plan, first: u32, ledger: Ledger) -> Workload {
+    pub fn start(address: &str, seed: u64, ledger: Ledger) -> Workload {
         let desk = Arc::new(Desk {
-            plan,
             ledger: Mutex::new(ledger),
             about_to: Moments::default(),
             large: AtomicBool::new(false),
             paused: AtomicBool::new(false),
-            stop: AtomicU8::new(0),
+            stop: AtomicBool::new(false),
         });
         let mut rng = Rng::with_seed(seed);
         let mut publishers = JoinSet::new();
-        for number in first..first + plan.publishers {
+        for number in 0..PUBLISHERS {
             let publisher = Publisher::new(number, address, rng.fork(), Arc::clone(&desk));
             publishers.spawn(publisher.run());
         }
@@ -96,19 +70,7 @@ impl Workload {
 
     /// Lets every publisher finish what it has begun, repeats until the answer included.
     pub async fn finish(&mut self) -> Ledger {
-        self.end(FINISH).await
-    }
-
-    /// Stops the publishers wherever they are, for a server that is gone.
-    pub async fn abandon(&mut self) -> Ledger {
-        self.end(ABANDON).await
-    }
-
-    async fn end(&mut self, how: u8) -> Ledger {
-        self.desk.stop.store(how, Ordering::Release);
-        if how == ABANDON {
-            self.publishers.shutdown().await;
-        }
+        self.desk.stop.store(true, Ordering::Release);
         while let Some(publisher) = self.publishers.join_next().await {
             publisher.expect("a publisher does not fail");
         }
@@ -118,7 +80,7 @@ impl Workload {
 
 impl Desk {
     pub fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire) != 0
+        self.stop.load(Ordering::Acquire)
     }
 
     /// Notes a write that is about to be sent.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::{sleep, timeout};
 
-use crate::workload::Desk;
+use crate::kills::workload::Desk;
 
 /// How long to wait for publishers to do what is waited for.
 const OCCASION_MAX: Duration = Duration::from_millis(700);

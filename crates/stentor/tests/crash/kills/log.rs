@@ -4,8 +4,8 @@ use serde_json::Value;
 use stentor_hub::Cursor;
 use tokio::time::Instant;
 
-use crate::ledger::Token;
-use crate::stream::{Opened, Stream};
+use crate::kills::ledger::Token;
+use crate::kills::stream::{Opened, Stream};
 
 /// All that there is.
 const PATH: &str = "/events?topic=**&from=earliest";
@@ -16,6 +16,10 @@ const CUTS_MAX: usize = 100;
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     pub records: Vec<Logged>,
+    /// Topics of which something was trimmed while they were read.
+    pub trimmed: Vec<String>,
+    /// Nobody wrote any more when it was read.
+    pub is_final: bool,
     /// If it is a part only: it has everything that was sent at or after this moment.
     pub since: Option<Instant>,
 }
@@ -66,6 +70,10 @@ impl Log {
             let lines = text[..whole].split(|byte| *byte == b'\n');
             for line in lines.filter(|line| !line.is_empty()) {
                 let object: Value = serde_json::from_slice(line).unwrap();
+                if object["type"] == "stentor.gap" {
+                    self.gap(&object);
+                    continue;
+                }
                 let Some(logged) = Logged::of(&object) else { continue };
                 assert!(logged.offset <= last, "the log goes on without {until}");
                 self.records.push(logged);
@@ -76,6 +84,18 @@ impl Log {
             text.drain(..whole);
         }
         false
+    }
+
+    /// Topics lost something while they were read: what came of them before is gone too.
+    fn gap(&mut self, object: &Value) {
+        let topics = object["topics"].as_array().unwrap().iter();
+        let topics: Vec<String> = topics.map(|topic| topic.as_str().unwrap().to_owned()).collect();
+        self.records.retain(|logged| !topics.contains(&logged.topic));
+        match object["reason"].as_str() {
+            Some("deleted") => {}
+            Some("trimmed") => self.trimmed.extend(topics),
+            _ => panic!("a gap in the log: {object}"),
+        }
     }
 
     pub fn events(&self) -> impl Iterator<Item = (&Logged, Token)> {
@@ -94,8 +114,7 @@ impl Logged {
         let what = match text("type") {
             "stentor.cursor" => return None,
             // They are told to those who had a topic, and are not in the log of those who come later.
-            "stentor.gap" | "stentor.end" if text("reason") == "deleted" => return None,
-            "stentor.gap" => panic!("a gap in the log: {object}"),
+            "stentor.end" if text("reason") == "deleted" => return None,
             "stentor.end" => What::End(text("reason").to_owned()),
             _ => What::of(text("data")),
         };

@@ -9,16 +9,22 @@ use fastrand::Rng;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::connection::{Answer, Connection};
-use crate::ledger::{Token, Way};
-use crate::workload::Desk;
+use crate::kills::connection::{Answer, Connection};
+use crate::kills::ledger::{Token, Way};
+use crate::kills::workload::Desk;
 
+/// How many shared topics are never deleted.
+const NEWS_TOPICS: usize = 5;
 /// How many shared topics are deleted again and again.
 const GONE_TOPICS: usize = 3;
+/// How many shared topics are trimmed.
+const TRIMMED_TOPICS: usize = 2;
 /// The size of a large event, such that a few dozen of them make a checkpoint.
 const LARGE: usize = 200 << 10;
 /// Large events between two deletions of their topic.
 const LARGE_KEPT: u32 = 60;
+/// The longest pause between two writes, in milliseconds.
+const PAUSE_MAX: u64 = 14;
 /// How long to wait before a broken connection is tried again.
 const RETRY: Duration = Duration::from_millis(15);
 
@@ -70,7 +76,7 @@ impl Publisher {
                 85..90 => self.large().await,
                 _ => self.gone().await,
             }
-            sleep(Duration::from_millis(self.rng.u64(0..=self.desk.plan.pause_max))).await;
+            sleep(Duration::from_millis(self.rng.u64(0..=PAUSE_MAX))).await;
         }
     }
 
@@ -79,8 +85,12 @@ impl Publisher {
         Token { publisher: self.number, number: self.written }
     }
 
+    /// A topic that is never deleted; some are trimmed.
     fn news(&mut self) -> String {
-        format!("news/{}", self.rng.usize(0..self.desk.plan.topics))
+        if self.rng.u8(0..6) == 0 {
+            return format!("trim/{}", self.rng.usize(0..TRIMMED_TOPICS));
+        }
+        format!("news/{}", self.rng.usize(0..NEWS_TOPICS))
     }
 
     /// A key that is used for this write alone.
@@ -137,7 +147,7 @@ impl Publisher {
     async fn on_with_job(&mut self) {
         let topic = format!("job/{}/{}", self.number, self.job.number);
         self.job.events += 1;
-        let is_last = self.desk.plan.ends && self.rng.u32(2..9) < self.job.events;
+        let is_last = self.rng.u32(2..9) < self.job.events;
         let token = self.token();
         let reason = format!("done-{token}");
         let end = is_last.then(|| (topic.clone(), reason.clone()));
@@ -172,7 +182,7 @@ impl Publisher {
                 self.job.number += 1;
             }
             // The same name is used again, by a new topic.
-            1 if self.desk.plan.deletes => {
+            1 => {
                 self.delete(topic).await;
                 self.job.number += u32::from(self.desk.is_stopping() || self.rng.bool());
             }
@@ -187,7 +197,7 @@ impl Publisher {
     /// An event for a topic that is deleted again and again, or the deletion.
     async fn gone(&mut self) {
         let topic = self.gone_topic();
-        if self.desk.plan.deletes && self.rng.u8(0..8) == 0 {
+        if self.rng.u8(0..8) == 0 {
             self.delete(&topic).await;
             return;
         }
@@ -219,7 +229,7 @@ impl Publisher {
             self.publish(write, request).await;
             self.large += 1;
         }
-        if self.desk.plan.deletes && self.large >= LARGE_KEPT {
+        if self.large >= LARGE_KEPT {
             self.large = 0;
             self.delete(&topic).await;
         }
@@ -235,7 +245,7 @@ impl Publisher {
         loop {
             match self.connection.call(head.as_bytes()).await {
                 Ok(Answer { status: 204, .. }) => return self.desk.deleted(topic, delete),
-                Ok(answer) => assert!(self.desk.plan.patient && answer.status == 503, "{answer:?}"),
+                Ok(answer) => panic!("{answer:?}"),
                 Err(_) => {}
             }
             sleep(RETRY).await;

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::fmt::Display;
 
 use super::{Facts, Fault, Finding};
-use crate::diary::{Diary, Seen, Told};
-use crate::ledger::{Delete, Token, Write};
-use crate::log::What;
+use crate::kills::diary::{Diary, Seen, Told};
+use crate::kills::ledger::{Delete, Token, Write};
+use crate::kills::log::What;
 
 /// How many topics a gap names at most.
 const GAP_TOPICS_MAX: usize = 32;
@@ -116,23 +116,28 @@ impl Judge<'_> {
         for seen in &self.diary.seen {
             let Told::Gap { reason, requested, topics } = &seen.what else { continue };
             let requested = requested.unwrap_or_default();
-            let is_lost = |topic: &String| {
-                let mut deletes = self.facts.ledger.deletes_of(topic);
-                let is_deleted = deletes.any(|delete| self.facts.offset_max(delete) > requested);
-                self.diary.asks_for(topic)
-                    && match reason.as_str() {
-                        "trimmed" => self.facts.ledger.is_trimmed(topic),
-                        "deleted" => is_deleted,
-                        _ => false,
-                    }
+            let ledger = self.facts.ledger;
+            let is_deleted = |topic: &String| {
+                let mut deletes = ledger.deletes_of(topic);
+                deletes.any(|delete| self.facts.offset_max(delete) > requested)
             };
-            if topics.is_empty() || !topics.iter().all(is_lost) {
+            let is_lost = |topic: &String| {
+                self.diary.asks_for(topic) && (ledger.is_trimmed(topic) || is_deleted(topic))
+            };
+            // One gap tells of several topics, with the worst of their reasons.
+            let has_reason = match reason.as_str() {
+                "trimmed" => topics.iter().all(|topic| ledger.is_trimmed(topic)),
+                "deleted" => topics.iter().any(is_deleted),
+                _ => false,
+            };
+            if topics.is_empty() || !has_reason || !topics.iter().all(is_lost) {
                 self.find(Fault::FalseGap, format!("{reason} behind {requested}, of {topics:?}"));
             }
         }
     }
 
-    /// What is in the log has come, whatever gaps were told.
+    /// What is in the log has come, whatever gaps were told; but what was trimmed after the log was read need
+    /// not.
     fn nothing_missed(&mut self) {
         let Some(start) = self.diary.start else { return };
         let seen: HashSet<u64> = self.records_seen().map(|(seen, ..)| seen.offset).collect();
@@ -140,7 +145,12 @@ impl Judge<'_> {
         let until = if self.diary.is_finished { last } else { u64::MAX };
         for logged in &self.facts.log.records {
             let due = logged.offset > start && logged.offset <= until;
-            if due && self.diary.asks_for(&logged.topic) && !seen.contains(&logged.offset) {
+            let is_told = || self.is_told_trimmed(&logged.topic, logged.offset);
+            if due
+                && self.diary.asks_for(&logged.topic)
+                && !seen.contains(&logged.offset)
+                && !is_told()
+            {
                 let detail =
                     format!("{:?} of {} ({}) did not come", logged.what, logged.topic, logged.id);
                 self.find(Fault::Lost, detail);
@@ -210,23 +220,36 @@ impl Judge<'_> {
         let facts = self.facts;
         let taken = |delete: &&Delete| delete.acknowledged.is_none_or(|at| write.sent < at);
         let deletes: Vec<&Delete> = facts.ledger.deletes_of(topic).filter(taken).collect();
-        let is_trimmed = facts.ledger.is_trimmed(topic);
-        self.diary.seen.iter().any(|seen| match &seen.what {
-            Told::Record(What::End(reason), Some(ended)) => {
-                let is_later = deletes.iter().any(|delete| seen.at > delete.sent);
-                reason == "deleted" && ended == topic && seen.offset > offset && is_later
-            }
-            Told::Record(..) => false,
-            Told::Gap { requested, topics, .. } => {
-                let requested = requested.unwrap_or_default();
-                let is_of = |delete: &&Delete| {
-                    seen.at > delete.sent && facts.offset_max(delete) > requested
-                };
-                let names_it = topics.iter().any(|lost| lost == topic);
-                (names_it || topics.len() >= GAP_TOPICS_MAX)
-                    && (deletes.iter().any(is_of) || is_trimmed && requested < offset)
-            }
-        })
+        let is_trimmed = self.is_told_trimmed(topic, offset);
+        is_trimmed
+            || self.diary.seen.iter().any(|seen| match &seen.what {
+                Told::Record(What::End(reason), Some(ended)) => {
+                    let is_later = deletes.iter().any(|delete| seen.at > delete.sent);
+                    reason == "deleted" && ended == topic && seen.offset > offset && is_later
+                }
+                Told::Record(..) => false,
+                Told::Gap { requested, topics, .. } => {
+                    let requested = requested.unwrap_or_default();
+                    let is_of = |delete: &&Delete| {
+                        seen.at > delete.sent && facts.offset_max(delete) > requested
+                    };
+                    let names_it = topics.iter().any(|lost| lost == topic);
+                    (names_it || topics.len() >= GAP_TOPICS_MAX) && deletes.iter().any(is_of)
+                }
+            })
+    }
+
+    /// Whether the reader was told, before it went past this offset, that a topic was trimmed.
+    fn is_told_trimmed(&self, topic: &str, offset: u64) -> bool {
+        self.facts.ledger.is_trimmed(topic)
+            && self.diary.seen.iter().any(|seen| match &seen.what {
+                Told::Record(..) => false,
+                Told::Gap { requested, topics, .. } => {
+                    let names_it = topics.iter().any(|lost| lost == topic);
+                    requested.unwrap_or_default() < offset
+                        && (names_it || topics.len() >= GAP_TOPICS_MAX)
+                }
+            })
     }
 
     /// 204 is for those who were told the end of each of their topics.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use crate::ledger::{Delete, Ledger, Line, Token, Write};
-use crate::log::{Log, Logged, offset};
+use crate::kills::ledger::{Delete, Ledger, Line, Token, Write};
+use crate::kills::log::{Log, Logged, offset};
 
 pub struct Facts<'a> {
     pub ledger: &'a Ledger,
