@@ -14,7 +14,11 @@ const GAP_TOPICS_MAX: usize = 32;
 /// What is wrong with what a reader saw. The reader has had the time to read all of the log, which
 /// nobody writes to any more.
 pub fn judge_diary(facts: &Facts<'_>, diary: &Diary) -> Vec<Finding> {
-    let mut judge = Judge { facts, diary, findings: Vec::new() };
+    let gaps = diary.seen.iter().filter_map(|seen| match &seen.what {
+        Told::Gap { requested, topics, .. } => Some((requested.unwrap_or_default(), &topics[..])),
+        Told::Record(..) => None,
+    });
+    let mut judge = Judge { facts, diary, gaps: gaps.collect(), findings: Vec::new() };
     judge.order();
     judge.records();
     judge.gaps();
@@ -27,6 +31,8 @@ pub fn judge_diary(facts: &Facts<'_>, diary: &Diary) -> Vec<Finding> {
 struct Judge<'a> {
     facts: &'a Facts<'a>,
     diary: &'a Diary,
+    /// Behind which offset a gap was told, and of which topics.
+    gaps: Vec<(u64, &'a [String])>,
     findings: Vec<Finding>,
 }
 
@@ -242,13 +248,9 @@ impl Judge<'_> {
     /// Whether the reader was told, before it went past this offset, that a topic was trimmed.
     fn is_told_trimmed(&self, topic: &str, offset: u64) -> bool {
         self.facts.ledger.is_trimmed(topic)
-            && self.diary.seen.iter().any(|seen| match &seen.what {
-                Told::Record(..) => false,
-                Told::Gap { requested, topics, .. } => {
-                    let names_it = topics.iter().any(|lost| lost == topic);
-                    requested.unwrap_or_default() < offset
-                        && (names_it || topics.len() >= GAP_TOPICS_MAX)
-                }
+            && self.gaps.iter().any(|(requested, topics)| {
+                let names_it = topics.iter().any(|lost| lost == topic);
+                *requested < offset && (names_it || topics.len() >= GAP_TOPICS_MAX)
             })
     }
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio::time::Instant;
 
+use super::trim::judge_trim;
 use super::{Fault, Finding};
 use crate::kills::ledger::{Ledger, Line, Outcome, Token, Way, Write};
-use crate::kills::log::{Log, Logged, What, offset};
+use crate::kills::log::{Log, Logged, What};
 
 /// What is wrong with a log, by what publishers knew when it was read. Of what they sent later anything
 /// may be there.
@@ -18,7 +19,7 @@ pub fn judge_log(ledger: &Ledger, log: &Log) -> Vec<Finding> {
         judge.write(write);
     }
     judge.order();
-    judge.trimmed();
+    judge.findings.extend(judge_trim(ledger, log));
     judge.findings
 }
 
@@ -180,45 +181,6 @@ impl<'a> Judge<'a> {
             if pair[0].offset >= pair[1].offset {
                 let detail = format!("{} and {} of one write", pair[0].id, pair[1].id);
                 self.find(Fault::Reordered, detail);
-            }
-        }
-    }
-
-    /// Of a trimmed topic the oldest are gone, and no more than that.
-    fn trimmed(&mut self) {
-        for topic in &self.log.trimmed {
-            if !self.ledger.is_trimmed(topic) {
-                self.find(Fault::FalseGap, format!("{topic} has lost something while it was read"));
-            }
-        }
-        let places = self.ledger.places();
-        let mut oldest: HashMap<&str, (u64, Option<Instant>)> = HashMap::new();
-        let mut left: HashMap<&str, usize> = HashMap::new();
-        for (logged, token) in self.log.events() {
-            let at = places.get(&token).and_then(|(write, _)| write.acknowledged());
-            oldest.entry(&logged.topic).or_insert((logged.offset, at));
-            *left.entry(&logged.topic).or_default() += 1;
-        }
-        let kept = self.ledger.trimmed.map_or(0, |trimmed| trimmed.kept);
-        let known = self.ledger.writes.iter().filter(|write| write.acknowledged().is_some());
-        for write in known.filter(|write| self.is_in_part(write)).collect::<Vec<_>>() {
-            for line in write.lines.iter().filter(|line| self.ledger.is_trimmed(&line.topic)) {
-                if self.there.contains_key(&line.token) {
-                    continue;
-                }
-                let name = format!("{} of {}, acknowledged", line.token, line.topic);
-                let (first, at) = oldest.get(line.topic.as_str()).copied().unwrap_or_default();
-                let is_behind = match &line.id {
-                    Some(id) => offset(id) > first,
-                    None => at.is_some_and(|at| at < write.sent),
-                };
-                if is_behind && first > 0 {
-                    self.find(Fault::Lost, format!("{name}, behind offset {first}"));
-                }
-                let left = left.get(line.topic.as_str()).copied().unwrap_or_default();
-                if self.log.is_final && left < kept {
-                    self.find(Fault::Lost, format!("{name}, although only {left} are left"));
-                }
             }
         }
     }
