@@ -154,7 +154,7 @@ impl Inner {
             queue.expected = Some(expected);
             expected
         };
-        let left = Left(self);
+        let mut pause = Pause { abandons: Some(self) };
         let gathered = async {
             while self.queue().waiting.len() < expected {
                 self.gathered.notified().await;
@@ -162,7 +162,7 @@ impl Inner {
         };
         // Late or not, what has come by then is taken.
         let _ = timeout(time, gathered).await;
-        std::mem::forget(left);
+        pause.abandons = None;
         self.queue().expected = None;
     }
 
@@ -177,12 +177,16 @@ impl Inner {
     }
 }
 
-/// Between two appends. Dropped then (a runtime shuts down), those who wait are told.
-struct Left<'a>(&'a Inner);
+/// The time between two appends. Dropped within it (a runtime shuts down), those who wait are told.
+struct Pause<'a> {
+    abandons: Option<&'a Inner>,
+}
 
-impl Drop for Left<'_> {
+impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        self.0.abandon();
+        if let Some(inner) = self.abandons {
+            inner.abandon();
+        }
     }
 }
 
