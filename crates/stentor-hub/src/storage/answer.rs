@@ -93,7 +93,7 @@ pub struct TopicState {
     /// Its end or deletion, if it has ended or was deleted and not begun anew.
     pub end: Option<Arc<Record>>,
     /// The highest offset that trim took from it, or that of its last deletion; zero if nothing
-    /// was ever removed. See [`Storage::delete`].
+    /// was ever removed. See [`Storage::delete`](super::Storage::delete).
     pub removed_through: Offset,
 }
 

@@ -17,7 +17,7 @@ pub struct ReadRequest {
     pub until: Offset,
     /// How much at most.
     pub budget: Budget,
-    /// Removals up to this count have been told to the reader, see [`Removed::removals`].
+    /// Removals up to this count have been told to the reader, see [`Removed::removals`](super::Removed::removals).
     pub told: u64,
 }
 
