@@ -88,6 +88,9 @@ impl Interest {
     /// Wakes whoever reads the topics of these records.
     pub(crate) fn wake(&self, records: &[Arc<Record>]) {
         let maps = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if maps.exact.is_empty() && maps.globs.is_empty() {
+            return;
+        }
         let topics: HashSet<&TopicName> = records.iter().map(|record| record.topic()).collect();
         for topic in topics {
             maps.readers(topic).for_each(Readers::ring);

@@ -12,7 +12,7 @@ use super::key::Remembered;
 use super::lease;
 use super::ledger::Ledger;
 use super::limits::Limits;
-use super::row;
+use super::row::{self, Inserts};
 use super::topic::Topic;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::publish::{Entry, Publish};
@@ -28,6 +28,7 @@ pub(super) struct Change<'a> {
     pub(super) ledger: Ledger,
     epoch: Epoch,
     before: Ledger,
+    inserts: Option<Inserts<'a>>,
     topics: HashMap<TopicName, Slot>,
     records: Vec<Arc<Record>>,
     trimmed: Trimmed,
@@ -64,6 +65,7 @@ impl<'a> Change<'a> {
             ledger,
             epoch,
             before: ledger,
+            inserts: None,
             topics: HashMap::new(),
             records: Vec::new(),
             trimmed: Trimmed::default(),
@@ -264,7 +266,11 @@ impl<'a> Change<'a> {
 
     /// Writes the next record.
     fn store(&mut self, record: Record, topic: i64) -> Result<Cursor, Fault> {
-        row::insert(self.connection, &record, topic)?;
+        let inserts = match &mut self.inserts {
+            Some(inserts) => inserts,
+            none => none.insert(Inserts::prepare(self.connection)?),
+        };
+        inserts.insert(&record, topic)?;
         if record.event().is_none() {
             lease::store(self.connection, record.topic(), None)?;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use stentor_sse::{Decoder, Event, EventId, EventType, Item};
 
 use super::column::{self, Columns, senseless};
@@ -24,37 +24,51 @@ pub(super) const DELETED: i64 = 2;
 pub(super) const BY_OFFSET: &str = "SELECT topic, kind, time, type, event_id, retry, publisher_id, attributes, \
                                     data FROM records WHERE offset = ?1";
 
-/// Stores a record and its place in its topic.
-pub(super) fn insert(connection: &Connection, record: &Record, topic: i64) -> Result<(), Fault> {
-    let (kind, data) = match record.body() {
-        Body::Event(event) => (EVENT, event.data()),
-        Body::End { reason } => (END, reason.as_str()),
-        Body::Deleted => (DELETED, ""),
-    };
-    let event = record.event();
-    let offset = column::offset(record.offset());
-    let opaque = &record.attributes().opaque;
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO records (offset, topic, kind, time, type, event_id, retry, publisher_id, attributes, data) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    )?;
-    statement.execute(params![
-        offset,
-        topic,
-        kind,
-        record.time().as_micros(),
-        event.and_then(Event::event_type).map(EventType::as_str),
-        event.and_then(Event::id).map(EventId::as_str),
-        event.and_then(Event::retry).map(|retry| column::number(millis(retry))),
-        record.attributes().publisher_id,
-        Some(opaque.as_ref()).filter(|bytes| !bytes.is_empty()),
-        data,
-    ])?;
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO topic_records (topic, offset, kind, bytes) VALUES (?1, ?2, ?3, ?4)",
-    )?;
-    statement.execute([topic, offset, kind, column::number(record.body().bytes() as u64)])?;
-    Ok(())
+/// What stores records: looked up once for a transaction, for a large one has thousands of them.
+pub(super) struct Inserts<'c> {
+    record: CachedStatement<'c>,
+    place: CachedStatement<'c>,
+}
+
+impl<'c> Inserts<'c> {
+    pub(super) fn prepare(connection: &'c Connection) -> Result<Inserts<'c>, Fault> {
+        Ok(Inserts {
+            record: connection.prepare_cached(
+                "INSERT INTO records (offset, topic, kind, time, type, event_id, retry, publisher_id, \
+                 attributes, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?,
+            place: connection.prepare_cached(
+                "INSERT INTO topic_records (topic, offset, kind, bytes) VALUES (?1, ?2, ?3, ?4)",
+            )?,
+        })
+    }
+
+    /// Stores a record and its place in its topic.
+    pub(super) fn insert(&mut self, record: &Record, topic: i64) -> Result<(), Fault> {
+        let (kind, data) = match record.body() {
+            Body::Event(event) => (EVENT, event.data()),
+            Body::End { reason } => (END, reason.as_str()),
+            Body::Deleted => (DELETED, ""),
+        };
+        let event = record.event();
+        let offset = column::offset(record.offset());
+        let opaque = &record.attributes().opaque;
+        self.record.execute(params![
+            offset,
+            topic,
+            kind,
+            record.time().as_micros(),
+            event.and_then(Event::event_type).map(EventType::as_str),
+            event.and_then(Event::id).map(EventId::as_str),
+            event.and_then(Event::retry).map(|retry| column::number(millis(retry))),
+            record.attributes().publisher_id,
+            Some(opaque.as_ref()).filter(|bytes| !bytes.is_empty()),
+            data,
+        ])?;
+        let bytes = column::number(record.body().bytes() as u64);
+        self.place.execute([topic, offset, kind, bytes])?;
+        Ok(())
+    }
 }
 
 /// The record at an offset, if there is one. Its topic is told by row, and named by the caller.
