@@ -15,6 +15,11 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Cli, Command};
 use crate::commands::{demo as demo_command, log as log_command, publish, serve, subscribe};
 
+/// Events are allocated by the core that reads them and freed by the thread that stores them, which the
+/// system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log(cli.verbose);
