@@ -1,10 +1,8 @@
 //! `--retain` and `--retain-bytes`: what goes, who is told, and how mistakes in them are answered.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -186,33 +184,6 @@ async fn limits_that_are_none_are_refused_with_advice() {
     }
 }
 
-/// What `stentor serve` says before it listens.
-async fn said_at_start(directory: &Path, args: &[&str]) -> String {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_stentor"))
-        .args(["serve", "--listen", "127.0.0.1:0"])
-        .args(args)
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-    let mut said = String::new();
-    let listens = timeout(PATIENCE, async {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if line.starts_with("listening on") {
-                return;
-            }
-            said += &line;
-        }
-        panic!("it ended before it listened: {said}");
-    });
-    listens.await.expect("it listens");
-    process.kill().await.unwrap();
-    said
-}
-
 #[tokio::test]
 async fn who_begins_a_log_is_told_once_how_much_it_keeps() {
     for (args, expected) in [
@@ -220,15 +191,14 @@ async fn who_begins_a_log_is_told_once_how_much_it_keeps() {
         (&["--retain-bytes", "2GiB"], "2 GiB"),
         (&["--retain-bytes", "none"], "until the disk is full"),
     ] {
-        let directory = tempfile::tempdir().unwrap();
-        let said = said_at_start(directory.path(), args).await;
+        let mut server = Server::with(&[&["serve"], args].concat()).await;
+        let said = server.said.clone();
         assert!(said.contains(expected) && said.contains("stentor-data"), "{said}");
-        let again = said_at_start(directory.path(), args).await;
-        assert!(!again.contains(expected), "{again}");
+        server.kill_and_restart().await;
+        assert!(!server.said.contains(expected), "{}", server.said);
     }
-    let directory = tempfile::tempdir().unwrap();
-    let said = said_at_start(directory.path(), &["--memory"]).await;
-    assert!(!said.contains("keeps"), "{said}");
+    let server = Server::in_memory().await;
+    assert!(!server.said.contains("keeps"), "{}", server.said);
 }
 
 /// Copies the log of a server that was stopped to another one, which was stopped too.

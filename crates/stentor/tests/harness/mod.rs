@@ -28,6 +28,8 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// killed when it is dropped.
 pub struct Server {
     pub address: String,
+    /// What it said before it listened.
+    pub said: String,
     args: Vec<String>,
     process: Child,
     directory: TempDir,
@@ -48,8 +50,9 @@ impl Server {
     pub async fn with(args: &[&str]) -> Server {
         let directory = tempfile::tempdir().unwrap();
         let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-        let (process, address) = spawn(&args, directory.path(), "127.0.0.1:0").await;
-        Server { address, args, process, directory }
+        let started = spawn(&args, directory.path(), "127.0.0.1:0").await;
+        let Started { process, address, said } = started;
+        Server { address, said, args, process, directory }
     }
 
     /// The directory in which it runs.
@@ -87,7 +90,8 @@ impl Server {
     /// Starts it again after [`Server::stop`].
     pub async fn start_again(&mut self) {
         let address = self.address.clone();
-        (self.process, _) = spawn(&self.args, self.directory.path(), &address).await;
+        let started = spawn(&self.args, self.directory.path(), &address).await;
+        (self.process, self.said) = (started.process, started.said);
     }
 
     /// Sends a signal by name.
@@ -197,8 +201,15 @@ impl Server {
     }
 }
 
+/// A process that listens.
+struct Started {
+    process: Child,
+    address: String,
+    said: String,
+}
+
 /// Starts the binary and waits for the line that names its address.
-async fn spawn(args: &[String], directory: &Path, listen: &str) -> (Child, String) {
+async fn spawn(args: &[String], directory: &Path, listen: &str) -> Started {
     let mut process = Command::new(env!("CARGO_BIN_EXE_stentor"))
         .args(args)
         .args(["--listen", listen])
@@ -209,12 +220,14 @@ async fn spawn(args: &[String], directory: &Path, listen: &str) -> (Child, Strin
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let mut said = String::new();
     let address = timeout(PATIENCE, async {
         while let Some(line) = lines.next_line().await.unwrap() {
             if let Some(address) = line.strip_prefix("listening on http://") {
                 return address.to_owned();
             }
             eprintln!("server: {line}");
+            said += &(line + "\n");
         }
         panic!("the server ended before it listened");
     });
@@ -225,5 +238,5 @@ async fn spawn(args: &[String], directory: &Path, listen: &str) -> (Child, Strin
             eprintln!("server: {line}");
         }
     });
-    (process, address)
+    Started { process, address, said }
 }
