@@ -114,8 +114,13 @@ impl Browser {
     }
 
     async fn comes_true(&self, expression: &str) -> bool {
+        // What an expression looks into may not be in the page yet.
+        let glance = format!(
+            "try {{ return !!({expression}); }}
+            catch (error) {{ if (error instanceof TypeError) return false; throw error; }}"
+        );
         let look = async {
-            while self.value(&format!("!!({expression})")).await != true {
+            while self.run(&glance).await != true {
                 sleep(GLANCE).await;
             }
         };
