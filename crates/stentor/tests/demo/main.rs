@@ -1,4 +1,4 @@
-//! The five programs of `stentor demo` and the commands beside them, over HTTP and without a browser.
+//! The five programs of `stentor demo`, over HTTP and without a browser.
 //! One file for each program.
 #![allow(
     clippy::unwrap_used,
@@ -13,10 +13,7 @@ mod harness;
 
 mod audit_trail;
 mod chat;
-mod command;
 mod counter;
 mod image_relay;
 mod page;
 mod progress;
-mod publish_command;
-mod subscribe_command;

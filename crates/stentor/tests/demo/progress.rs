@@ -1,7 +1,6 @@
 //! `stentor demo progress`.
 
-use crate::command::stentor;
-use crate::harness::{EventStream, Received, Server};
+use crate::harness::{EventStream, Received, Server, stentor};
 
 async fn start() -> Server {
     Server::with(&["demo", "progress"]).await

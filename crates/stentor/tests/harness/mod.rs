@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test program uses its own part")]
 
+mod command;
 mod http;
 mod stream;
 mod upload;
@@ -17,6 +18,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+pub use self::command::{Call, Done, Running, stentor};
 pub use self::http::{Answer, Request, raw};
 pub use self::stream::{Cut, EventStream, Received};
 pub use self::upload::{Upload, read_answer, read_head};

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::command::stentor;
 use crate::harness::Server;
+use crate::harness::stentor;
 use crate::{data, done, log, server_with_events};
 
 fn without_ids(text: &str) -> Vec<Value> {

@@ -7,8 +7,6 @@
 )]
 #![allow(unreachable_pub, dead_code, reason = "a test program has no public side")]
 
-#[path = "../demo/command.rs"]
-mod command;
 #[path = "../harness/mod.rs"]
 mod harness;
 
@@ -20,8 +18,7 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 
-use crate::command::{Call, Done, stentor};
-use crate::harness::Server;
+use crate::harness::{Call, Done, Server, stentor};
 
 /// The log of a server.
 fn data(server: &Server) -> PathBuf {

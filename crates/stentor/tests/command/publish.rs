@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::command::stentor;
-use crate::harness::Server;
+use crate::harness::{Server, stentor};
 
 /// The events of a topic, and whether and why it has ended.
 async fn history(server: &Server, topic: &str) -> Value {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::harness::PATIENCE;
+use super::PATIENCE;
 
 /// `stentor` with these arguments.
 pub fn stentor(args: &[&str]) -> Call {

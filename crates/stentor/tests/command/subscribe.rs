@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::command::stentor;
-use crate::harness::Server;
+use crate::harness::{Done, Server, stentor};
 
 /// `sub` of these topics from their start.
-async fn sub(server: &Server, args: &[&str]) -> crate::command::Done {
+async fn sub(server: &Server, args: &[&str]) -> Done {
     let url = server.url("");
     let all: Vec<&str> = ["sub", "--url", &url].iter().chain(args).copied().collect();
     stentor(&all).run().await
