@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, log, publish, serve, subscribe};
+use crate::commands::{bench, demo, log, publish, serve, subscribe};
 
 /// A real-time event server: publish with a POST, receive with an EventSource, nothing lost or doubled.
 ///
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Pub(publish::PubArgs),
     /// Print events as they come.
     Sub(subscribe::SubArgs),
+    /// Load a server of Server-Sent Events and measure how it does.
+    Bench(Box<bench::BenchArgs>),
     /// Look into a log on disk, verify it, copy it, or move its events.
     #[command(subcommand)]
     Log(log::LogCommand),

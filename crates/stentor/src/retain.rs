@@ -81,7 +81,7 @@ fn once<T>(limit: &mut Option<T>, value: T) -> anyhow::Result<()> {
 }
 
 /// A length of time, with days of 24 hours.
-fn duration(text: &str) -> anyhow::Result<Duration> {
+pub(crate) fn duration(text: &str) -> anyhow::Result<Duration> {
     let advice = || format!("{text:?} is no length of time; write it as 45s, 30m, 12h or 7d");
     let span: jiff::Span = text.parse().with_context(advice)?;
     let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).with_context(advice)?;
