@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastrand::Rng;
 use reqwest::Client;
+use reqwest::header::HeaderMap;
 use tokio::time::{Instant, sleep};
 
 pub use self::builder::PublisherBuilder;
@@ -53,13 +54,15 @@ use crate::server_url::ServerUrl;
 /// Each publish has an idempotency key, under which the server publishes once. So a publish whose
 /// answer was lost is simply repeated, as is one that the server could not take at the time (it cannot
 /// be reached, or answers 408, 429 or 5xx), after a wait that grows, has a random length, and is at
-/// least what the server asks for. That ends after [`ATTEMPTS`](Self::ATTEMPTS) or
+/// least what the server asks for. That ends after [`ATTEMPTS_MAX`](Self::ATTEMPTS_MAX) or
 /// [`RETRY_TIME`](Self::RETRY_TIME), and before the server forgets the key, which is after ten
 /// minutes. The error then tells the key, and whether the event may be in nonetheless.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     client: Client,
     server: ServerUrl,
+    /// What the caller wants to be sent with each request.
+    headers: HeaderMap,
     /// Whether and how keys are made.
     keys: Option<Keys>,
     limits: Limits,
@@ -74,7 +77,7 @@ impl Publisher {
     pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
     /// How many attempts a publish has, the first one included, unless told otherwise.
-    pub const ATTEMPTS: u32 = 20;
+    pub const ATTEMPTS_MAX: u32 = 20;
 
     /// How long after its first failure a publish is still tried, unless told otherwise.
     pub const RETRY_TIME: Duration = Duration::from_mins(1);
@@ -166,7 +169,7 @@ impl Publisher {
         let mut retry = Retry::new(self.limits, call.key(), Rng::new());
         loop {
             let began = Instant::now();
-            let request = call.request(&self.client).timeout(self.request_timeout);
+            let request = call.request(&self.client, &self.headers).timeout(self.request_timeout);
             let Failure { error, asked } = match call.send(request.body(body.clone())).await {
                 Ok(published) => return Ok(published),
                 Err(failure) => failure,

@@ -1,16 +1,18 @@
 //! Setting up a publisher.
 
+use std::fmt;
 #[cfg(unix)]
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Client;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::AUTHORIZATION;
 
 use super::Publisher;
 use super::keys::Keys;
 use super::retry::Limits;
-use crate::error::{BuildError, cause};
+use crate::builder::parse_headers;
+use crate::error::BuildError;
+use crate::http_client::{HttpClient, Route};
 use crate::server_url::ServerUrl;
 
 /// What a [`Publisher`] can be told before it begins.
@@ -21,64 +23,44 @@ use crate::server_url::ServerUrl;
 ///
 /// let publisher = Publisher::builder("https://example.com/live")
 ///     .bearer_token("secret")
-///     .attempts(5)
+///     .attempts_max(5)
 ///     .retry_time(Duration::from_secs(20))
 ///     .build()?;
 /// # Ok::<(), stentor_client::BuildError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct PublisherBuilder {
     url: String,
-    headers: Vec<(String, Secret)>,
-    connect_timeout: Duration,
+    headers: Vec<(String, String)>,
+    http: HttpClient,
     request_timeout: Duration,
     limits: Limits,
     keys: bool,
-    #[cfg(unix)]
-    unix_socket: Option<PathBuf>,
 }
 
-/// What is not shown.
-#[derive(Clone)]
-struct Secret(String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("…")
-    }
-}
-
+/// What is sent, and how often.
 impl PublisherBuilder {
     pub(super) fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
             headers: Vec::new(),
-            connect_timeout: Publisher::CONNECT_TIMEOUT,
+            http: HttpClient::new(Publisher::CONNECT_TIMEOUT),
             request_timeout: Publisher::REQUEST_TIMEOUT,
-            limits: Limits { attempts: Publisher::ATTEMPTS, time: Publisher::RETRY_TIME },
+            limits: Limits { attempts: Publisher::ATTEMPTS_MAX, time: Publisher::RETRY_TIME },
             keys: true,
-            #[cfg(unix)]
-            unix_socket: None,
         }
     }
 
     /// Sends this header with each request.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), Secret(value.into())));
+        self.headers.push((name.into(), value.into()));
         self
     }
 
     /// Sends this token with each request: `Authorization: Bearer …`.
     pub fn bearer_token(self, token: impl AsRef<str>) -> Self {
         self.header(AUTHORIZATION.as_str(), format!("Bearer {}", token.as_ref()))
-    }
-
-    /// How long it may take to connect (name, TCP, TLS); [`Publisher::CONNECT_TIMEOUT`] unless told
-    /// otherwise.
-    pub fn connect_timeout(mut self, time: Duration) -> Self {
-        self.connect_timeout = time;
-        self
     }
 
     /// How long an attempt may take from its begin to the whole answer, and an
@@ -89,9 +71,9 @@ impl PublisherBuilder {
         self
     }
 
-    /// How many attempts a publish has, the first one included; [`Publisher::ATTEMPTS`] unless told
-    /// otherwise. With 1 nothing is tried again.
-    pub fn attempts(mut self, attempts: u32) -> Self {
+    /// How many attempts a publish has, the first one included; [`Publisher::ATTEMPTS_MAX`] unless
+    /// told otherwise. With 1 nothing is tried again.
+    pub fn attempts_max(mut self, attempts: u32) -> Self {
         self.limits.attempts = attempts;
         self
     }
@@ -110,53 +92,68 @@ impl PublisherBuilder {
         self.keys = on;
         self
     }
+}
 
-    /// Connects to this Unix socket, whatever the host of the address; that is still the `Host` that
-    /// the server is told.
+/// How it connects, as [`EventSourceBuilder`](crate::EventSourceBuilder) does.
+impl PublisherBuilder {
+    /// How long it may take to connect (name, TCP, TLS); [`Publisher::CONNECT_TIMEOUT`] unless told
+    /// otherwise.
+    pub fn connect_timeout(mut self, time: Duration) -> Self {
+        self.http.connect_timeout = time;
+        self
+    }
+
+    /// Connects to this Unix socket, whatever the host of the address, and never through a proxy.
     #[cfg(unix)]
-    pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Self {
-        self.unix_socket = Some(path.as_ref().to_owned());
+    pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.http.unix_socket = Some(path.into());
+        self
+    }
+
+    /// Connects through this proxy; see [`EventSourceBuilder::proxy`](crate::EventSourceBuilder::proxy).
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.http.route = Route::Proxy(url.into());
+        self
+    }
+
+    /// Connects through no proxy, whatever the environment says.
+    pub fn no_proxy(mut self) -> Self {
+        self.http.route = Route::Direct;
+        self
+    }
+
+    /// Trusts these certificates (one or more, in PEM) beside those of the system.
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.http.root_certificates = pem.into();
+        self
+    }
+
+    /// Trusts any certificate at all: whoever is on the way can read along and forge.
+    pub fn danger_accept_invalid_certificates(mut self) -> Self {
+        self.http.accepts_invalid_certificates = true;
+        self
+    }
+
+    /// Speaks HTTP/2 at once, also without encryption.
+    pub fn http2_prior_knowledge(mut self) -> Self {
+        self.http.has_http2_prior_knowledge = true;
         self
     }
 
     /// The publisher.
     pub fn build(self) -> Result<Publisher, BuildError> {
         let server = ServerUrl::new(&self.url)?;
-        let headers = self.headers()?;
-        let mut client = self.client(&headers).build();
-        if client.is_err() && server.as_url().scheme() == "http" {
-            // A machine without certificates (a minimal container) can do without encryption.
-            client = self.client(&headers).tls_certs_only([]).build();
-        }
-        let client = client.map_err(|error| BuildError::Client { cause: cause(&error) })?;
+        let client = self.http.build(server.as_url())?;
+        let headers = parse_headers(&self.headers)?;
         let keys = self.keys.then(Keys::new).transpose()?;
         let PublisherBuilder { limits, request_timeout, .. } = self;
-        Ok(Publisher { client, server, keys, limits, request_timeout })
+        Ok(Publisher { client, server, headers, keys, limits, request_timeout })
     }
+}
 
-    fn client(&self, headers: &HeaderMap) -> reqwest::ClientBuilder {
-        let client = Client::builder()
-            .user_agent(concat!("stentor-client/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(self.connect_timeout)
-            .default_headers(headers.clone());
-        #[cfg(unix)]
-        if let Some(path) = &self.unix_socket {
-            return client.unix_socket(path.as_path());
-        }
-        client
-    }
-
-    fn headers(&self) -> Result<HeaderMap, BuildError> {
-        let mut headers = HeaderMap::new();
-        for (name, Secret(value)) in &self.headers {
-            let header = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
-            let Some((header, mut value)) = header else {
-                return Err(BuildError::Header { name: name.clone() });
-            };
-            value.set_sensitive(true);
-            headers.append(header, value);
-        }
-        Ok(headers)
+impl fmt::Debug for PublisherBuilder {
+    /// What it holds may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublisherBuilder").field("limits", &self.limits).finish_non_exhaustive()
     }
 }

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, Url};
 
+use crate::attempt::parse_retry_after;
 use crate::error::{PublishError, Tried, cause};
 use crate::problem::Problem;
 use crate::publish::Publish;
 use crate::published::Published;
 use crate::server_url::ServerUrl;
-use crate::transport::parse_retry_after;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -71,13 +71,13 @@ impl Call {
     }
 
     /// The request without its body.
-    pub(super) fn request(&self, client: &Client) -> RequestBuilder {
-        let mut request =
-            client.post(self.url.clone()).header(CONTENT_TYPE, self.content_type.clone());
+    pub(super) fn request(&self, client: &Client, headers: &HeaderMap) -> RequestBuilder {
+        let mut headers = headers.clone();
+        headers.insert(CONTENT_TYPE, self.content_type.clone());
         if let Some((_, key)) = &self.key {
-            request = request.header(IDEMPOTENCY_KEY, key.clone());
+            headers.insert(IDEMPOTENCY_KEY, key.clone());
         }
-        request
+        client.post(self.url.clone()).headers(headers)
     }
 
     /// Sends the request, and reads the answer.

@@ -67,7 +67,7 @@ impl Publisher {
         let (publish, pieces) = upload.into_parts();
         let call = Call::new(&self.server, topic, publish)?;
         let (body, ended) = body(pieces);
-        let exchange = pin!(call.send(call.request(&self.client).body(body)));
+        let exchange = pin!(call.send(call.request(&self.client, &self.headers).body(body)));
         let too_long = pin!(async {
             match ended.await {
                 Ok(Ok(())) => sleep(self.request_timeout).await,

@@ -14,7 +14,7 @@ async fn publish(
     publish: impl Into<Publish>,
 ) -> (Request, Result<Published, PublishError>) {
     let server = Server::start().await;
-    let publisher = Publisher::builder(server.url("")).attempts(1).build().unwrap();
+    let publisher = Publisher::builder(server.url("")).attempts_max(1).build().unwrap();
     let (mut requests, result) =
         tokio::join!(server.answer([answer]), publisher.publish(topic, publish));
     (requests.remove(0), result)
@@ -107,7 +107,7 @@ async fn another_kind_of_server_is_noticed() {
 #[tokio::test]
 async fn a_server_that_is_away_is_an_error() {
     let server = Server::start().await;
-    let publisher = Publisher::builder(server.url("")).attempts(1).build().unwrap();
+    let publisher = Publisher::builder(server.url("")).attempts_max(1).build().unwrap();
     drop(server);
     let result = publisher.publish("t", "x").await;
     assert!(matches!(result, Err(PublishError::Unreachable { .. })));

@@ -15,7 +15,7 @@ async fn a_batch_is_one_request_under_one_key() {
     let mut batch: Batch = [("a", Event::new("1\r\n2"))].into_iter().collect();
     let event = Event::new("").with_type(EventType::new("tick").unwrap());
     batch.push("b/c", event.with_retry(Duration::from_secs(2)));
-    let (requests, published) =
+    let (requests, result) =
         tokio::join!(server.answer([unavailable(), created_many(2, 2)]), publisher.batch(batch));
     for request in &requests {
         assert_eq!(request.line(), "POST /live/topics");
@@ -26,8 +26,8 @@ async fn a_batch_is_one_request_under_one_key() {
         let second = json!({"topic": "b/c", "data": "", "type": "tick", "retry": 2_000});
         assert_eq!(body, json!([{"topic": "a", "data": "1\r\n2"}, second]));
     }
-    let published = published.unwrap();
-    assert_eq!((published.count, published.last_id.as_deref()), (2, Some("c2")));
+    let all = result.unwrap();
+    assert_eq!((all.count, all.last_id.as_deref()), (2, Some("c2")));
 }
 
 #[tokio::test]

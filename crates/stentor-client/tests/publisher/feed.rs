@@ -15,7 +15,7 @@ async fn begun() -> (Server, Feed, Connection) {
 
 async fn begun_with(attempts: u32) -> (Server, Feed, Connection) {
     let server = Server::start().await;
-    let publisher = Publisher::builder(server.url("")).attempts(attempts).build().unwrap();
+    let publisher = Publisher::builder(server.url("")).attempts_max(attempts).build().unwrap();
     let feed = publisher.feed("t").unwrap();
     feed.send("0").await.unwrap();
     let first = server.accept().await;

@@ -114,7 +114,7 @@ async fn a_refusal_for_good_is_not_repeated() {
 
 #[tokio::test]
 async fn attempts_come_to_an_end_that_tells_how_to_go_on() {
-    let limited = |builder: PublisherBuilder| builder.attempts(2);
+    let limited = |builder: PublisherBuilder| builder.attempts_max(2);
     let (requests, result) = publish(&[NOTHING, &unavailable()], limited, "x").await;
     let error = result.unwrap_err();
     assert!(error.may_be_published());

@@ -42,8 +42,8 @@ async fn each_piece_is_sent_as_it_comes() {
         connection.close().await
     };
     let upload = upload.and_end("done");
-    let (request, published) = tokio::join!(answers, publisher.upload("t", upload));
-    assert_eq!(published.unwrap().count, 2);
+    let (request, result) = tokio::join!(answers, publisher.upload("t", upload));
+    assert_eq!(result.unwrap().count, 2);
     assert_eq!(request.line(), "POST /topics/t?end=done");
     assert_eq!(request.header("content-type"), Some(NDJSON));
     assert_eq!(request.header("transfer-encoding"), Some("chunked"));
