@@ -248,26 +248,30 @@ impl Following {
                 None
             }
             None if self.target.is_enveloped => {
-                EventObject::from_envelope(&event).or_else(|| Some(event.into()))
+                EventObject::from_envelope(&event).or_else(|| Some(self.plain(event)))
             }
-            None => Some(event.into()),
+            None => Some(self.plain(event)),
         }
+    }
+
+    fn plain(&self, event: Event) -> EventObject {
+        EventObject::from_plain(event, self.source.last_event_id())
     }
 
     fn tell_state(&mut self, state: &State) {
         let name = &self.target.name;
         match state {
             State::Waiting { reason: EventSourceError::Ended, .. } if self.is_ended => {}
-            State::Waiting { until, reason } => {
+            State::Waiting { until, reason, .. } => {
                 self.is_lost = true;
                 let wait = until.saturating_duration_since(Instant::now()).as_secs_f32();
                 talk(format_args!("{name}: {reason}; trying again in {wait:.1} s"));
             }
-            State::Open if self.is_lost => {
+            State::Open(_) if self.is_lost => {
                 self.is_lost = false;
                 talk(format_args!("{name}: connected again"));
             }
-            State::Open | State::Connecting | State::Closed => {}
+            State::Open(_) | State::Connecting | State::Closed => {}
         }
     }
 }
