@@ -70,16 +70,16 @@ impl Telling {
         let name = &self.name;
         match state {
             State::Waiting { reason: EventSourceError::Ended, .. } if self.is_ended => {}
-            State::Waiting { until, reason } => {
+            State::Waiting { until, reason, .. } => {
                 self.is_lost = true;
                 let wait = until.saturating_duration_since(Instant::now()).as_secs_f32();
                 talk(format_args!("{name}: {reason}; trying again in {wait:.1} s"));
             }
-            State::Open if self.is_lost => {
+            State::Open(_) if self.is_lost => {
                 self.is_lost = false;
                 talk(format_args!("{name}: connected again"));
             }
-            State::Open | State::Connecting | State::Closed => {}
+            State::Open(_) | State::Connecting | State::Closed => {}
         }
     }
 }

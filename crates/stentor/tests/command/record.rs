@@ -7,13 +7,16 @@ use serde_json::{Value, json};
 use crate::foreign::Foreign;
 use crate::harness::{Server, stentor};
 
-/// The lines of a recording, but for when they came.
+/// The lines of a recording, but for when they came and with what headers.
 fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
     let line = |line| serde_json::from_str::<Value>(line).unwrap();
     let mut lines: Vec<_> = text.lines().map(line).collect();
     for line in &mut lines {
         line.as_object_mut().unwrap().remove("at");
+        if let Some(open) = line.get_mut("open") {
+            open.as_object_mut().unwrap().remove("headers");
+        }
     }
     lines
 }
@@ -36,7 +39,7 @@ async fn all_that_a_stream_says_is_recorded() {
     let lines = lines(&file);
     assert_eq!((&lines[0]["recording"], &lines[0]["url"]), (&json!(1), &json!(foreign.url)));
     let expected = [
-        json!({ "open": {} }),
+        json!({ "open": { "status": 200 } }),
         json!({ "comment": "hi" }),
         json!({ "retry": 10 }),
         json!({ "id": "1" }),
@@ -61,11 +64,11 @@ async fn a_recording_goes_on_over_a_reconnect_and_ends_with_the_stream() {
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.talk.contains("connected again"), "{done:?}");
     let expected = [
-        json!({ "open": {} }),
+        json!({ "open": { "status": 200 } }),
         json!({ "retry": 1 }),
         json!({ "event": { "id": "1", "type": "message", "data": "a" } }),
         json!({ "lost": "the server ended the stream" }),
-        json!({ "open": { "last_event_id": "1" } }),
+        json!({ "open": { "last_event_id": "1", "status": 200 } }),
         json!({ "event": { "type": "message", "data": "b" } }),
         json!({ "lost": "the server ended the stream" }),
     ];
@@ -122,7 +125,10 @@ async fn a_recording_that_is_there_is_only_gone_on_with() {
     let events = lines.iter().map(|line| &line["event"]).filter(|event| event["type"] == "message");
     let data: Vec<_> = events.map(|event| event["data"].as_str().unwrap()).collect();
     assert_eq!(data, ["one", "two", "three"], "{lines:?}");
-    assert!(lines.contains(&json!({ "open": { "last_event_id": first } })), "{lines:?}");
+    assert!(
+        lines.contains(&json!({ "open": { "last_event_id": first, "status": 200 } })),
+        "{lines:?}"
+    );
 
     let other = stentor(&["record", "--url", &url, "other", path, "--append"]).run().await;
     assert_eq!(other.code, Some(1), "{other:?}");
@@ -156,12 +162,16 @@ async fn headers_and_a_token_are_sent_and_kept_out_of_the_recording() {
     let url = foreign.url.replace("http://", "http://user:secret@");
     let args = ["record", &url, "-", "--count", "1", "--header", "X-Key: secret"];
     let running = stentor(&args).env("STENTOR_TOKEN", "secret").start().await;
-    let visit = foreign.stream("data: a\n\n").await;
+    let mut visit = foreign.visit().await;
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nSet-Cookie: secret\r\n\r\n";
+    visit.send(head).await;
+    visit.send("data: a\n\n").await;
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(visit.header("x-key"), Some("secret"));
     assert_eq!(visit.header("authorization"), Some("Bearer secret"));
     assert!(done.out.contains("\"data\":\"a\"") && !done.out.contains("secret"), "{done:?}");
+    assert!(done.out.contains(r#""headers":{"content-type":"text/event-stream"}"#), "{done:?}");
 }
 
 #[tokio::test]

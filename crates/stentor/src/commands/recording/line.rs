@@ -1,10 +1,12 @@
 //! The lines of a recording.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use http::header::SET_COOKIE;
 use serde::{Deserialize, Serialize};
-use stentor_client::{Event, EventId, EventObject, EventType, Item};
+use stentor_client::{Event, EventId, EventObject, EventType, Head as Answer, Item};
 
 /// The version of the format that is written, and the newest that is read.
 const VERSION: u32 = 1;
@@ -60,10 +62,28 @@ pub(super) enum What {
 
 /// How a stream began.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Open {
     /// The id behind which it was asked for.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) last_event_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    last_event_id: String,
+    status: u16,
+    headers: BTreeMap<String, String>,
+}
+
+impl Open {
+    pub(super) fn of(head: &Answer, last_event_id: String) -> Open {
+        let mut headers = BTreeMap::new();
+        // What logs a reader in is not for others.
+        for (name, value) in head.headers.iter().filter(|(name, _)| *name != SET_COOKIE) {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            headers
+                .entry(name.to_string())
+                .and_modify(|all: &mut String| *all = format!("{all}, {value}"))
+                .or_insert_with(|| value.to_string());
+        }
+        Open { last_event_id, status: head.status.as_u16(), headers }
+    }
 }
 
 impl Line {
@@ -109,7 +129,10 @@ impl What {
 impl From<Item> for What {
     fn from(item: Item) -> What {
         match item {
-            Item::Event(event) => What::Event(event.into()),
+            Item::Event(event) => What::Event(EventObject {
+                id: event.id().map(EventId::to_string),
+                ..EventObject::from_plain(event, "")
+            }),
             Item::Comment(text) => What::Comment(text),
             Item::Retry(time) => What::Retry(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             Item::Id(id) => What::Id(id.to_string()),

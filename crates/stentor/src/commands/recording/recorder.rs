@@ -69,7 +69,7 @@ impl Recorder {
     /// Writes how the connection fares; a new one was asked for with this id.
     pub(super) fn take_state(&mut self, state: &State, last_event_id: String) -> io::Result<()> {
         let what = match state {
-            State::Open => What::Open(Open { last_event_id }),
+            State::Open(head) => What::Open(Open::of(head, last_event_id)),
             State::Waiting { reason, .. } => What::Lost(reason.to_string()),
             State::Connecting | State::Closed => return Ok(()),
         };

@@ -11,7 +11,7 @@ use stentor_server::Stentor;
 
 use super::file::{self, Recording};
 use super::pace::{Pace, Speed};
-use super::replayed::{Replayed, encoded};
+use super::replayed::{Replayed, encoded, id_of};
 use super::serve::router;
 use crate::on_one_thread;
 use crate::output::{Format, Printer, is_unread, say};
@@ -75,13 +75,17 @@ async fn print(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow:
     let format = args.format.unwrap_or_else(Format::of_stdout);
     let printer = Printer::new(format, false);
     let mut player = Player::new(recording, args.speed);
+    let mut last_event_id = String::new();
     while let Some(item) = player.next().await? {
-        if format == Format::Raw {
-            printer.bytes(&encoded(&item))?;
-        } else if let Item::Event(event) = item
+        printer.bytes(&encoded(&item))?;
+        if let Some(id) = id_of(&item) {
+            id.as_str().clone_into(&mut last_event_id);
+        }
+        if let Item::Event(event) = item
             && Control::of(&event).is_none()
         {
-            printer.event(&EventObject::from(event), &args.file.to_string_lossy())?;
+            let object = EventObject::from_plain(event, &last_event_id);
+            printer.event(&object, &args.file.to_string_lossy())?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -88,14 +88,18 @@ impl Replayed {
 
 impl Piece {
     fn new(at: Duration, item: &Item) -> Piece {
-        let id = match item {
-            Item::Event(event) => event.id(),
-            Item::Id(id) => Some(id),
-            Item::Comment(_) | Item::Retry(_) => None,
-        };
-        let id = id.map(EventId::to_string);
+        let id = id_of(item).map(EventId::to_string);
         let is_event = matches!(item, Item::Event(_));
         Piece { at, bytes: encoded(item).into(), id, is_event }
+    }
+}
+
+/// The id that it sets.
+pub(super) fn id_of(item: &Item) -> Option<&EventId> {
+    match item {
+        Item::Event(event) => event.id(),
+        Item::Id(id) => Some(id),
+        Item::Comment(_) | Item::Retry(_) => None,
     }
 }
 
