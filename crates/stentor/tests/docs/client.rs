@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use stentor_client::cursor::FileCursor;
-use stentor_client::{Control, Event, EventSource, Item, State};
+use stentor_client::{Control, Event, EventSource, Item, Publisher, State};
 use stentor_sse::Decoder;
 
 use crate::harness::Server;
@@ -159,6 +159,27 @@ async fn ask_for_a_stream() -> Tried {
     assert!(tokens.next().await.expect("an answer").is_err(), "201 is no stream");
     let asked = server.history_data("/topics/completions").await;
     assert_eq!(asked, [r#"{"prompt":"Say hello","stream":true}"#]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn publish() -> Tried {
+    let server = Server::start().await;
+
+    let publisher = Publisher::new(server.url(""))?;
+    let published = publisher.publish("news", "hello").await?;
+    println!("its id is {:?}", published.last_id);
+
+    assert_eq!(server.history_data("/topics/news").await, ["hello"]);
+
+    let feed = publisher.feed("sensors/kitchen")?;
+    for celsius in [21.5, 21.6, 21.4] {
+        feed.send(celsius.to_string()).await?;
+    }
+    let published = feed.finish().await?;
+    println!("{} events up to {:?}", published.count, published.last_id);
+
+    assert_eq!(server.history_data("/topics/sensors/kitchen").await, ["21.5", "21.6", "21.4"]);
     Ok(())
 }
 
