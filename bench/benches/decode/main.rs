@@ -20,7 +20,7 @@ const ROUNDS: usize = 15;
 /// A contestant decodes a stream as often as this allows in a round, at least once.
 const TURN: Duration = Duration::from_millis(10);
 /// What one event of a size may cost a contestant before its larger ones are left out.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Like a segment of TCP over Ethernet.
 const PIECE: usize = 1460;
 

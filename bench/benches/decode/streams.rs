@@ -53,6 +53,7 @@ fn stream(name: &'static str, event: impl Fn(usize) -> String) -> Stream {
 }
 
 fn ascii(from: usize, bytes: usize) -> String {
-    const TEXT: &str = r#"{"user":"ada","text":"the quick brown fox jumps over the lazy dog","n":42}, "#;
+    const TEXT: &str =
+        r#"{"user":"ada","text":"the quick brown fox jumps over the lazy dog","n":42}, "#;
     TEXT.chars().cycle().skip(from % TEXT.len()).take(bytes).collect()
 }
