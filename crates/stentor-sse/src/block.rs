@@ -139,7 +139,7 @@ impl Data {
 
     fn begin_line(&mut self, piece: &[u8]) -> Result<(), DecodeError> {
         if mem::replace(&mut self.is_some, true) {
-            self.extend(b"\n")?;
+            self.lines.push(b'\n');
         }
         self.extend(piece)
     }
