@@ -108,7 +108,7 @@ impl Publisher {
     ) -> Result<Published, PublishError> {
         let (mut publish, body) = publish.into().into_parts();
         if publish.key.is_none() && !publish.dedupe {
-            publish.key = self.keys.as_ref().map(Keys::next);
+            publish.key = self.new_key();
         }
         self.call(Call::new(&self.server, topic, publish)?, body).await
     }
@@ -130,9 +130,8 @@ impl Publisher {
     ///
     /// As [`publish`](Self::publish). No event at all is refused too.
     pub async fn batch(&self, batch: Batch) -> Result<Published, PublishError> {
-        let body = batch.body();
-        let key = batch.key.or_else(|| self.keys.as_ref().map(Keys::next));
-        self.call(Call::batch(&self.server, key)?, body).await
+        let (body, key) = batch.into_parts();
+        self.publish_together(body, key).await
     }
 
     /// Ends a topic for this reason, which may be empty.
@@ -158,10 +157,19 @@ impl Publisher {
         Ok(Feed::begin(self.clone(), topic))
     }
 
-    /// Publishes these events to one topic, all or none.
-    pub(crate) async fn publish_together(&self, body: Bytes) -> Result<Published, PublishError> {
-        let key = self.keys.as_ref().map(Keys::next);
+    /// Publishes this batch, all or none of it.
+    pub(crate) async fn publish_together(
+        &self,
+        body: Bytes,
+        key: Option<String>,
+    ) -> Result<Published, PublishError> {
+        let key = key.or_else(|| self.new_key());
         self.call(Call::batch(&self.server, key)?, body).await
+    }
+
+    /// A key for what has none, if keys are made.
+    fn new_key(&self) -> Option<String> {
+        self.keys.as_ref().map(Keys::next)
     }
 
     /// Attempts until one gets through, or no further one is any use.

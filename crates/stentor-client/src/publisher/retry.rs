@@ -25,7 +25,7 @@ pub(crate) struct Retry {
     rng: Rng,
     attempts: u32,
     failing_since: Option<Instant>,
-    /// When the first attempt began that may have published.
+    /// When it first may have been published.
     in_doubt_since: Option<Instant>,
 }
 
@@ -92,6 +92,13 @@ impl Retry {
             in_doubt: self.in_doubt_since.is_some() && verdict != Verdict::Refused,
             key: self.key.take(),
         }))
+    }
+
+    /// The last attempt got through for a while, with its last piece then: time begins anew, for the
+    /// window of an upload's key begins anew with each of its events.
+    pub(crate) fn renew(&mut self, last_piece: Instant) {
+        self.failing_since = None;
+        self.in_doubt_since = self.in_doubt_since.map(|_| last_piece);
     }
 
     /// The error of an attempt that was the only one.
@@ -250,5 +257,17 @@ mod tests {
         let mut certain = Retry::new(limits, Some("k".to_owned()), Rng::with_seed(1));
         certain.wait(unreachable(), None, began, began).unwrap();
         assert!(certain.wait(unreachable(), None, later, later).is_ok());
+    }
+
+    #[test]
+    fn an_upload_that_got_through_for_a_while_has_its_time_anew() {
+        let began = Instant::now();
+        let mut retry = retry(Some("k"), 1);
+        retry.wait(unanswered(), None, began, began).unwrap();
+        let later = began + Duration::from_hours(1);
+        retry.renew(later);
+        assert!(retry.wait(unanswered(), None, later, later).is_ok());
+        let much_later = later + Retry::KEY_TIME;
+        assert!(retry.wait(unanswered(), None, later, much_later).is_err());
     }
 }
