@@ -110,7 +110,7 @@ impl<B> Publish<B> {
         self
     }
 
-    /// And then the topic ends, for this reason, which may be empty.
+    /// And then the topic ends, for this reason, which may be empty. Of an empty body that is all.
     pub fn and_end(mut self, reason: impl Into<String>) -> Self {
         self.end = Some(reason.into());
         self

@@ -38,7 +38,7 @@ struct Failed {
 
 impl Publisher {
     /// Publishes a stream of bytes as it comes, without ever holding more of it than the piece that is
-    /// being sent: a file of any size, or a live feed that goes on for days. Each line of
+    /// being sent: the output of a program, or a live feed that goes on for days. Each line of
     /// `application/x-ndjson` and each event of a `text/event-stream` is published as soon as it is
     /// whole.
     ///
@@ -116,11 +116,8 @@ impl Publisher {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let (mut publish, mut pieces) = upload.into_parts();
-        if publish.key.is_none() && !publish.dedupe {
-            publish.key = self.new_key();
-        }
-        let call = Call::new(&self.server, topic, publish)?;
+        let (publish, mut pieces) = upload.into_parts();
+        let call = Call::new(&self.server, topic, self.keyed(publish))?;
         let mut retry = Retry::new(self.limits, call.key(), Rng::new());
         loop {
             let Failed { failure: Failure { error, asked }, last_piece } =
