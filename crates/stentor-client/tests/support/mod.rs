@@ -83,6 +83,27 @@ impl Connection {
         self.socket.write_all(bytes.as_bytes()).await.unwrap();
     }
 
+    /// Writes this over and over until the client leaves, for at most so many bytes. Tells how many
+    /// it took.
+    pub(crate) async fn pour(&mut self, bytes: &[u8], bytes_max: usize) -> usize {
+        let mut poured = 0;
+        while poured < bytes_max && self.socket.write_all(bytes).await.is_ok() {
+            poured += bytes.len();
+        }
+        poured
+    }
+
+    /// Closes the connection, if the client has not.
+    pub(crate) async fn leave(mut self) {
+        let _ = self.socket.shutdown().await;
+    }
+
+    /// Returns when the client has left.
+    pub(crate) async fn left(&mut self) {
+        let mut rest = [0; 256];
+        while matches!(self.socket.read(&mut rest).await, Ok(count) if count > 0) {}
+    }
+
     /// Reads on, behind the head of the request, until the bytes hold this text.
     pub(crate) async fn read_until(&mut self, text: &str) {
         let read = async {
@@ -124,6 +145,11 @@ impl Request {
         socket.read_exact(&mut body).await.unwrap();
         request.body = String::from_utf8(body).unwrap();
         request
+    }
+
+    /// The whole head.
+    pub(crate) fn head(&self) -> &str {
+        &self.head
     }
 
     /// Method and target.

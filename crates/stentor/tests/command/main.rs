@@ -11,5 +11,10 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod completions;
+mod foreign;
+mod man;
 mod publish;
+mod record;
+mod replay;
 mod subscribe;

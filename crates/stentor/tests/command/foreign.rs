@@ -1,0 +1,66 @@
+//! A server of Server-Sent Events that is not ours: the test says what it does.
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use crate::harness::{PATIENCE, read_head};
+
+/// Where readers come.
+pub struct Foreign {
+    listener: TcpListener,
+    /// The address of its stream.
+    pub url: String,
+}
+
+/// A reader that came.
+pub struct Visit {
+    socket: TcpStream,
+    /// The head of its request.
+    pub head: String,
+}
+
+impl Foreign {
+    pub async fn start() -> Foreign {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/stream", listener.local_addr().unwrap());
+        Foreign { listener, url }
+    }
+
+    /// The next reader, before it is answered.
+    pub async fn visit(&self) -> Visit {
+        let accepted = timeout(PATIENCE, self.listener.accept()).await.expect("a reader");
+        let (mut socket, _) = accepted.unwrap();
+        let head = String::from_utf8(read_head(&mut socket).await).unwrap();
+        Visit { socket, head }
+    }
+
+    /// The next reader, which gets a stream that begins with this. It ends when the visit is dropped.
+    pub async fn stream(&self, text: &str) -> Visit {
+        let mut visit = self.visit().await;
+        visit.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").await;
+        visit.send(text).await;
+        visit
+    }
+
+    /// The next reader, which gets no stream but this status.
+    pub async fn refuse(&self, status: &str) -> Visit {
+        let mut visit = self.visit().await;
+        visit.send(&format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")).await;
+        visit
+    }
+}
+
+impl Visit {
+    pub async fn send(&mut self, text: &str) {
+        self.socket.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// A header of its request.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (own, value) = line.split_once(": ")?;
+            own.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
