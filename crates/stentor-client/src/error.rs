@@ -189,7 +189,9 @@ pub enum PublishError {
         tried: Tried,
     },
     /// The server is elsewhere. What is published is not sent after it, for it may be a secret.
-    #[error("the server answered {status}: it is at {location}; publish there")]
+    #[error(
+        "the server answered {status} and points to {location}; give the address that it is at"
+    )]
     Moved {
         /// The status.
         status: StatusCode,
@@ -240,6 +242,11 @@ impl PublishError {
             PublishError::Refused { problem, .. } => problem.as_deref(),
             _ => None,
         }
+    }
+
+    /// No answer within the request timeout.
+    pub(crate) fn too_slow() -> PublishError {
+        PublishError::Unanswered { cause: "it took too long".to_owned(), tried: Tried::default() }
     }
 
     /// The error with what came before.
