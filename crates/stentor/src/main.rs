@@ -3,9 +3,11 @@
 mod cli;
 mod commands;
 mod demo;
+mod duration;
 mod output;
 mod retain;
 mod running;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,204 @@
+//! A stream that is being followed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, unfold};
+use stentor_client::{
+    Control, Event, EventObject, EventSource, EventSourceBuilder, EventSourceError, Item, Piece,
+    State,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::ending::{Code, Failure, OrFail};
+use super::open_topics::{EndOfAll, OpenTopics};
+use super::target::{Kind, Target};
+use crate::output::talk;
+
+/// When a silent connection to our own server is dead: it sends something every 18 s at the latest.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long nothing more may come after the end of all topics of a pattern until it is the end.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// A target's stream, and what is known of its end.
+pub(super) struct Following {
+    name: Arc<str>,
+    source: EventSource,
+    states: watch::Receiver<State>,
+    is_enveloped: bool,
+    end: End,
+    /// Whether a reconnect is worth a word.
+    is_lost: bool,
+    /// Whether the end of a topic came last, so that the end of the stream is no surprise.
+    is_ended: bool,
+}
+
+/// When a stream is over, beside a 204.
+enum End {
+    /// Never.
+    None,
+    /// When its topics have ended.
+    OfTopics(OpenTopics),
+    /// When the server ends it.
+    OfConnection,
+}
+
+/// What came of a stream.
+pub(super) struct Received {
+    /// What the stream is called.
+    pub(super) name: Arc<str>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) content: Content,
+}
+
+/// What the bytes say.
+pub(super) enum Content {
+    Event(EventObject),
+    /// Events were lost, as the server puts it.
+    Gap(String),
+    /// Nothing for the reader of the events.
+    Other,
+}
+
+impl Following {
+    /// Begins to follow a target by this request. `until_end` is for those that have no end of
+    /// their own.
+    pub(super) fn begin(
+        target: Target,
+        request: EventSourceBuilder,
+        until_end: bool,
+    ) -> Result<Following, Failure> {
+        let is_address = target.kind == Kind::Address;
+        let request = if is_address { request } else { request.idle_timeout(IDLE_TIMEOUT) };
+        let source = request.build().or_fail(Code::Usage)?;
+        let states = source.states();
+        let end = match target.kind {
+            Kind::Topics { names, has_globs: false } => End::OfTopics(OpenTopics::named(names)),
+            Kind::Topics { names, .. } if until_end => End::OfTopics(OpenTopics::seen(names)),
+            Kind::Address if until_end => End::OfConnection,
+            Kind::Topics { .. } | Kind::Address => End::None,
+        };
+        Ok(Following {
+            name: target.name.into(),
+            source,
+            states,
+            is_enveloped: target.is_enveloped,
+            end,
+            is_lost: false,
+            is_ended: false,
+        })
+    }
+
+    /// All that comes, to the end; a failure is the last item.
+    pub(super) fn pieces(self) -> BoxStream<'static, Result<Received, Failure>> {
+        let next = |mut following: Following| async move {
+            let received = following.next().await?;
+            Some((received, following))
+        };
+        unfold(self, next).boxed()
+    }
+
+    async fn next(&mut self) -> Option<Result<Received, Failure>> {
+        let End::OfTopics(open) = &self.end else { return self.read_on().await };
+        match open.end_of_all() {
+            EndOfAll::Ahead => self.read_on().await,
+            EndOfAll::Final => None,
+            // What was published meanwhile may still be on its way.
+            EndOfAll::UnlessMoreComes => timeout(QUIET, self.read_on()).await.unwrap_or(None),
+        }
+    }
+
+    async fn read_on(&mut self) -> Option<Result<Received, Failure>> {
+        loop {
+            tokio::select! {
+                biased;
+                piece = self.source.next_piece() => {
+                    let cannot = || format!("cannot follow {}", self.name);
+                    let piece = piece?.with_context(cannot).or_fail(Code::NoStream);
+                    return Some(piece.and_then(|piece| self.receive(piece)));
+                }
+                Ok(()) = self.states.changed() => {
+                    let state = self.states.borrow_and_update().clone();
+                    if matches!(self.end, End::OfConnection) && is_clean_end(&state) {
+                        return None;
+                    }
+                    self.tell(&state);
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, piece: Piece) -> Result<Received, Failure> {
+        let content = match piece.item {
+            Some(Item::Event(event)) => self.read(event)?,
+            _ => Content::Other,
+        };
+        Ok(Received { name: Arc::clone(&self.name), bytes: piece.bytes.into(), content })
+    }
+
+    fn read(&mut self, event: Event) -> Result<Content, Failure> {
+        let control = Control::of(&event);
+        self.is_ended = matches!(control, Some(Control::End(_)));
+        match control {
+            None => {
+                let object = self.object(event);
+                if let (End::OfTopics(open), Some(topic)) = (&mut self.end, &object.topic) {
+                    open.begin(topic).or_fail(Code::Failed)?;
+                }
+                Ok(Content::Event(object))
+            }
+            Some(Control::Gap(gap)) => {
+                let topics = gap.topics.join(", ");
+                Ok(Content::Gap(format!("events were lost ({}): {topics}", gap.reason)))
+            }
+            Some(Control::End(end)) => {
+                if end.reason.is_empty() {
+                    talk(format_args!("{} has ended", end.topic));
+                } else {
+                    talk(format_args!("{} has ended: {}", end.topic, end.reason));
+                }
+                if let End::OfTopics(open) = &mut self.end {
+                    open.end(&end.topic);
+                }
+                Ok(Content::Other)
+            }
+            Some(_) => Ok(Content::Other),
+        }
+    }
+
+    /// All that is known of an event. Its id is the one to go on behind, which an event without an
+    /// id of its own leaves as it was.
+    fn object(&self, event: Event) -> EventObject {
+        let enveloped = if self.is_enveloped { EventObject::from_envelope(&event) } else { None };
+        enveloped.unwrap_or_else(|| EventObject {
+            id: Some(self.source.last_event_id().to_owned()),
+            ..event.into()
+        })
+    }
+
+    fn tell(&mut self, state: &State) {
+        let name = &self.name;
+        match state {
+            State::Waiting { reason: EventSourceError::Ended, .. } if self.is_ended => {}
+            State::Waiting { until, reason } => {
+                self.is_lost = true;
+                let wait = until.saturating_duration_since(Instant::now()).as_secs_f32();
+                talk(format_args!("{name}: {reason}; trying again in {wait:.1} s"));
+            }
+            State::Open if self.is_lost => {
+                self.is_lost = false;
+                talk(format_args!("{name}: connected again"));
+            }
+            State::Open | State::Connecting | State::Closed => {}
+        }
+    }
+}
+
+/// Whether the server has ended the stream of its own will.
+fn is_clean_end(state: &State) -> bool {
+    matches!(state, State::Waiting { reason: EventSourceError::Ended, .. })
+}
