@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use stentor_sse::DecodeError;
 use thiserror::Error;
 
+use crate::cursor::CursorError;
 use crate::problem::Problem;
 use crate::redirect::RedirectError;
 use crate::server_url::UrlError;
@@ -17,7 +18,8 @@ use crate::server_url::UrlError;
 /// source goes on by itself, and tells them as the reason of a [`State::Waiting`](crate::State).
 #[derive(Clone, Debug, Error)]
 pub enum EventSourceError {
-    /// The server answered with another status than 200 or 204. Fatal, but for 429, 502, 503 and 504.
+    /// The server answered with another status than 200 or 204. Fatal, but for 429 and 5xx, which
+    /// are tried again unless the [`Mode`](crate::reconnect::Mode) is `Spec`.
     #[error("the server answered {status}{}", detail(.problem.as_ref()))]
     Status {
         /// The status.
@@ -34,6 +36,38 @@ pub enum EventSourceError {
         /// The `Content-Type` of the answer.
         content_type: Option<String>,
     },
+    /// The server answered with a stream that is compressed, though nobody asked for that. Fatal.
+    #[error(
+        "the stream is encoded as {encoding}; have the server, or the proxy before it, send \
+         text/event-stream as it is"
+    )]
+    ContentEncoding {
+        /// The `Content-Encoding` of the answer.
+        encoding: String,
+    },
+    /// The server answered 401 to new credentials as well. Fatal.
+    #[error("the server answered 401 to the new credentials too{}", detail(.problem.as_ref()))]
+    Unauthorized {
+        /// What the server said about it, if it did as `application/problem+json`.
+        problem: Option<Problem>,
+    },
+    /// New credentials cannot be had. Tried again.
+    #[error("the authorization cannot be renewed: {cause}")]
+    Renewal {
+        /// What the callback said.
+        cause: String,
+    },
+    /// As many attempts in a row came to nothing as there may be. Fatal.
+    #[error("gave up after {attempts} attempts without progress; the last one: {last}")]
+    GaveUp {
+        /// How many.
+        attempts: u32,
+        /// What came of the last one.
+        last: Box<EventSourceError>,
+    },
+    /// The place where reading is to begin cannot be had from its store. Fatal.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
     /// A redirect cannot be followed. Fatal.
     #[error(transparent)]
     Redirect(#[from] RedirectError),
@@ -63,6 +97,16 @@ pub enum EventSourceError {
     },
 }
 
+impl EventSourceError {
+    /// The 401 that came although the credentials were new.
+    pub(crate) fn even_renewed(self) -> EventSourceError {
+        match self {
+            EventSourceError::Status { problem, .. } => EventSourceError::Unauthorized { problem },
+            error => error,
+        }
+    }
+}
+
 /// Why a client cannot be set up.
 #[derive(Debug, Error)]
 pub enum BuildError {
@@ -75,6 +119,23 @@ pub enum BuildError {
         /// Its name.
         name: String,
     },
+    /// The method is none.
+    #[error("`{method}` is no HTTP method; use one such as POST")]
+    Method {
+        /// What was given.
+        method: String,
+    },
+    /// The address of the proxy is none.
+    #[error("{proxy:?} is no address of a proxy ({cause}); use one such as http://proxy:3128")]
+    Proxy {
+        /// What was given.
+        proxy: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// The certificates cannot be read.
+    #[error("the root certificates cannot be read; give one or more in PEM")]
+    Certificate,
     /// The HTTP client cannot be set up, such as for want of certificates.
     #[error("cannot set up the HTTP client: {cause}")]
     Client {

@@ -144,6 +144,15 @@ pub(crate) fn parse(url: &str) -> Result<Url, UrlError> {
     }
 }
 
+/// An address as others may see it: without user and password.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    // An address that cannot have them has none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

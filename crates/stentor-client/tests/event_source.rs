@@ -30,7 +30,7 @@ async fn until_waiting(source: &mut EventSource) -> (Instant, EventSourceError) 
     let waiting = async {
         match states.wait_for(|state| matches!(state, State::Waiting { .. })).await.unwrap().clone()
         {
-            State::Waiting { until, reason } => (until, reason),
+            State::Waiting { until, reason, .. } => (until, reason),
             _ => unreachable!(),
         }
     };
@@ -407,7 +407,7 @@ async fn states_tell_the_whole_story() {
     assert!(matches!(source.state(), State::Connecting));
     let (_, event) = tokio::join!(server.answer([stream("data: a\n\n")]), source.next());
     assert!(event.is_some());
-    assert!(matches!(source.state(), State::Open));
+    assert!(matches!(source.state(), State::Open(_)));
     let (_, end) = tokio::join!(server.answer([NOTHING_MORE]), source.next());
     assert!(end.is_none());
     assert!(matches!(source.state(), State::Closed));

@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// Publish an event.
     Pub(publish::PubArgs),
     /// Print events as they come.
-    Sub(subscribe::SubArgs),
+    Sub(Box<subscribe::SubArgs>),
     /// Look into a log on disk, verify it, copy it, or move its events.
     #[command(subcommand)]
     Log(log::LogCommand),

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Demo(args)) => demo_command::run(&args),
         Some(Command::Pub(args)) => on_one_thread(publish::run(args)),
-        Some(Command::Sub(args)) => on_one_thread(subscribe::run(args)),
+        Some(Command::Sub(args)) => on_one_thread(subscribe::run(&args)),
         Some(Command::Log(command)) => log_command::run(command),
     };
     result.unwrap_or_else(|error| {

@@ -11,5 +11,9 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+/// Servers that are none of ours, byte by byte.
+#[path = "../../../stentor-client/tests/support/mod.rs"]
+mod foreign;
+
 mod publish;
 mod subscribe;

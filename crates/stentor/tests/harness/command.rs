@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::PATIENCE;
@@ -11,7 +11,12 @@ use super::PATIENCE;
 /// `stentor` with these arguments.
 pub fn stentor(args: &[&str]) -> Call {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
-    command.args(args).env_remove("STENTOR_URL").env_remove("RUST_LOG").kill_on_drop(true);
+    command
+        .args(args)
+        .env_remove("STENTOR_URL")
+        .env_remove("STENTOR_TOKEN")
+        .env_remove("RUST_LOG")
+        .kill_on_drop(true);
     Call { command, input: Vec::new() }
 }
 
@@ -54,13 +59,15 @@ impl Call {
         let mut stdin = process.stdin.take().unwrap();
         stdin.write_all(&self.input).await.unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        Running { process, lines }
+        let words = BufReader::new(process.stderr.take().unwrap()).lines();
+        Running { process, lines, words }
     }
 }
 
 pub struct Running {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    words: Lines<BufReader<ChildStderr>>,
 }
 
 impl Running {
@@ -69,12 +76,51 @@ impl Running {
         timeout(PATIENCE, self.lines.next_line()).await.expect("a line").unwrap()
     }
 
+    /// Waits for the next line that it says beside its output.
+    pub async fn word(&mut self) -> Option<String> {
+        timeout(PATIENCE, self.words.next_line()).await.expect("a word").unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id().expect("it runs")
+    }
+
+    /// Sends a signal by name.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until it has begun to write, and reads no more than the beginning.
+    pub async fn output_begins(&mut self) {
+        let begun = timeout(PATIENCE, self.lines.get_mut().fill_buf()).await.expect("output");
+        assert!(!begun.unwrap().is_empty(), "it ended without output");
+    }
+
+    /// Kills it at once (SIGKILL).
+    pub async fn kill(&mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// Waits for its exit code, `None` if a signal killed it, without reading what it says.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        timeout(PATIENCE, self.process.wait()).await.expect("the command ends").unwrap().code()
+    }
+
+    /// Stops reading its output, and waits for its exit code.
+    pub async fn leave(self) -> Option<i32> {
+        let Running { mut process, lines, words: _words } = self;
+        drop(lines);
+        timeout(PATIENCE, process.wait()).await.expect("the command ends").unwrap().code()
+    }
+
     /// Waits for its end, with the rest of what it says.
     pub async fn end(mut self) -> Done {
         let end = timeout(PATIENCE, async {
             let mut out = Vec::new();
             let mut talk = String::new();
-            let mut stderr = self.process.stderr.take().unwrap();
+            let mut stderr = self.words.into_inner();
             let mut stdout = self.lines.into_inner();
             let (status, read, told) = tokio::join!(
                 self.process.wait(),

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
+use stentor_client::cursor::Committer;
 use stentor_client::{
     Control, Event, EventObject, EventSource, EventSourceBuilder, EventSourceError, Item, Piece,
     State,
@@ -53,6 +53,8 @@ pub(super) struct Received {
     pub(super) name: Arc<str>,
     pub(super) bytes: Vec<u8>,
     pub(super) content: Content,
+    /// The id to go on behind when this has been dealt with.
+    pub(super) last_event_id: String,
 }
 
 /// What the bytes say.
@@ -93,6 +95,11 @@ impl Following {
         })
     }
 
+    /// To say what has been dealt with.
+    pub(super) fn committer(&self) -> Committer {
+        self.source.committer()
+    }
+
     /// All that comes, to the end; a failure is the last item.
     pub(super) fn pieces(self) -> BoxStream<'static, Result<Received, Failure>> {
         let next = |mut following: Following| async move {
@@ -117,17 +124,38 @@ impl Following {
             tokio::select! {
                 biased;
                 piece = self.source.next_piece() => {
-                    let cannot = || format!("cannot follow {}", self.name);
-                    let piece = piece?.with_context(cannot).or_fail(Code::NoStream);
-                    return Some(piece.and_then(|piece| self.receive(piece)));
+                    return match piece? {
+                        Ok(piece) => Some(self.receive(piece)),
+                        Err(error) if self.is_over(&error) => None,
+                        Err(error) => Some(Err(self.failure(error))),
+                    };
                 }
                 Ok(()) = self.states.changed() => {
                     let state = self.states.borrow_and_update().clone();
-                    if matches!(self.end, End::OfConnection) && is_clean_end(&state) {
+                    if let State::Waiting { reason, .. } = &state && self.is_over(reason) {
                         return None;
                     }
                     self.tell(&state);
                 }
+            }
+        }
+    }
+
+    /// Whether the loss of a connection is the end of the stream.
+    fn is_over(&self, reason: &EventSourceError) -> bool {
+        let reason = match reason {
+            EventSourceError::GaveUp { last, .. } => last,
+            reason => reason,
+        };
+        matches!((&self.end, reason), (End::OfConnection, EventSourceError::Ended))
+    }
+
+    fn failure(&self, error: EventSourceError) -> Failure {
+        match error {
+            EventSourceError::Cursor(error) => Failure::new(Code::Failed, error),
+            error => {
+                let error = anyhow::Error::from(error);
+                Failure::new(Code::NoStream, error.context(format!("cannot follow {}", self.name)))
             }
         }
     }
@@ -137,7 +165,12 @@ impl Following {
             Some(Item::Event(event)) => self.read(event)?,
             _ => Content::Other,
         };
-        Ok(Received { name: Arc::clone(&self.name), bytes: piece.bytes.into(), content })
+        Ok(Received {
+            name: Arc::clone(&self.name),
+            bytes: piece.bytes.into(),
+            content,
+            last_event_id: self.source.last_event_id().to_owned(),
+        })
     }
 
     fn read(&mut self, event: Event) -> Result<Content, Failure> {
@@ -170,35 +203,29 @@ impl Following {
         }
     }
 
-    /// All that is known of an event. Its id is the one to go on behind, which an event without an
-    /// id of its own leaves as it was.
+    /// All that is known of an event. It always has an id, be it the empty one.
     fn object(&self, event: Event) -> EventObject {
         let enveloped = if self.is_enveloped { EventObject::from_envelope(&event) } else { None };
-        enveloped.unwrap_or_else(|| EventObject {
-            id: Some(self.source.last_event_id().to_owned()),
-            ..event.into()
-        })
+        let mut object = enveloped
+            .unwrap_or_else(|| EventObject::from_plain(event, self.source.last_event_id()));
+        object.id.get_or_insert_default();
+        object
     }
 
     fn tell(&mut self, state: &State) {
         let name = &self.name;
         match state {
             State::Waiting { reason: EventSourceError::Ended, .. } if self.is_ended => {}
-            State::Waiting { until, reason } => {
+            State::Waiting { until, reason, .. } => {
                 self.is_lost = true;
                 let wait = until.saturating_duration_since(Instant::now()).as_secs_f32();
                 talk(format_args!("{name}: {reason}; trying again in {wait:.1} s"));
             }
-            State::Open if self.is_lost => {
+            State::Open(_) if self.is_lost => {
                 self.is_lost = false;
                 talk(format_args!("{name}: connected again"));
             }
-            State::Open | State::Connecting | State::Closed => {}
+            State::Open(_) | State::Connecting | State::Closed => {}
         }
     }
-}
-
-/// Whether the server has ended the stream of its own will.
-fn is_clean_end(state: &State) -> bool {
-    matches!(state, State::Waiting { reason: EventSourceError::Ended, .. })
 }

@@ -13,7 +13,11 @@ mod start;
 mod target;
 mod unread;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use anyhow::bail;
+use stentor_client::cursor::FileCursor;
 
 use self::ending::{Code, EXIT_CODES, Failure, OrFail};
 use self::following::Following;
@@ -33,6 +37,11 @@ pub(crate) struct SubArgs {
     #[command(flatten)]
     start: StartArgs,
 
+    /// Begin where the last run stopped, and note in this file how far this one got: what has been
+    /// printed, or what --exec had success with. For one stream.
+    #[arg(long, value_name = "FILE")]
+    cursor: Option<PathBuf>,
+
     #[command(flatten)]
     outlet: OutletArgs,
 
@@ -43,8 +52,8 @@ pub(crate) struct SubArgs {
     request: RequestArgs,
 }
 
-pub(crate) async fn run(args: SubArgs) -> anyhow::Result<ExitCode> {
-    Ok(match subscribe(&args).await {
+pub(crate) async fn run(args: &SubArgs) -> anyhow::Result<ExitCode> {
+    Ok(match subscribe(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(),
     })
@@ -54,14 +63,35 @@ async fn subscribe(args: &SubArgs) -> Result<(), Failure> {
     let wants_objects = args.outlet.wants_objects();
     let targets = args.target.targets(&args.start, wants_objects).or_fail(Code::Usage)?;
     let outlet = args.outlet.outlet(targets.len() > 1 || targets.iter().any(Target::is_mixed))?;
-    args.request.check(&targets).or_fail(Code::Usage)?;
+    args.check_cursor(targets.len()).or_fail(Code::Usage)?;
+    let requests = args.request.requests(&targets, &args.target.url).or_fail(Code::Usage)?;
     let mut followings = Vec::new();
-    for target in targets {
-        let mut request = args.request.request(&target, &args.target.url);
+    for (target, mut request) in targets.into_iter().zip(requests) {
         if let Some(id) = &args.start.last_event_id {
             request = request.last_event_id(id);
+        }
+        if let Some(path) = &args.cursor {
+            request = request.cursor(FileCursor::new(path));
         }
         followings.push(Following::begin(target, request, args.limits.until_end)?);
     }
     Session::new(followings, outlet, args.limits.begin()).run().await
+}
+
+impl SubArgs {
+    /// Refuses a cursor that could not be kept, before anything is done.
+    fn check_cursor(&self, streams: usize) -> anyhow::Result<()> {
+        let Some(path) = &self.cursor else { return Ok(()) };
+        if streams > 1 {
+            bail!(
+                "--cursor is the place in one stream; topics of one server share one, for others run \
+                 a command with a file each"
+            );
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if !folder.unwrap_or(Path::new(".")).is_dir() {
+            bail!("the folder of the cursor {} is not there; make it first", path.display());
+        }
+        Ok(())
+    }
 }
