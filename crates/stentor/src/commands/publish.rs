@@ -48,7 +48,7 @@ pub(crate) struct PubArgs {
 }
 
 pub(crate) async fn run(args: PubArgs) -> anyhow::Result<ExitCode> {
-    let publisher = Publisher::new(&args.url)?;
+    let publisher = Publisher::builder(&args.url).attempts_max(1).build()?;
     let answer = publisher.publish(&args.topic, args.publish()?).await.map_err(with_published)?;
     if answer.count != 1 {
         talk(format_args!("published {} events", answer.count));

@@ -11,9 +11,10 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
-/// Servers that are none of ours, byte by byte.
-#[path = "../../../stentor-client/tests/support/mod.rs"]
+mod completions;
 mod foreign;
-
+mod man;
 mod publish;
+mod record;
+mod replay;
 mod subscribe;

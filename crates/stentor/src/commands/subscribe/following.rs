@@ -11,11 +11,12 @@ use stentor_client::{
     State,
 };
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::ending::{Code, Failure, OrFail};
 use super::open_topics::{EndOfAll, OpenTopics};
 use super::target::{Kind, Target};
+use crate::commands::source::Telling;
 use crate::output::talk;
 
 /// When a silent connection to our own server is dead: it sends something every 18 s at the latest.
@@ -31,10 +32,7 @@ pub(super) struct Following {
     states: watch::Receiver<State>,
     is_enveloped: bool,
     end: End,
-    /// Whether a reconnect is worth a word.
-    is_lost: bool,
-    /// Whether the end of a topic came last, so that the end of the stream is no surprise.
-    is_ended: bool,
+    telling: Telling,
 }
 
 /// When a stream is over, beside a 204.
@@ -78,6 +76,7 @@ impl Following {
         let request = if is_address { request } else { request.idle_timeout(IDLE_TIMEOUT) };
         let source = request.build().or_fail(Code::Usage)?;
         let states = source.states();
+        let telling = Telling::of(&target.name);
         let end = match target.kind {
             Kind::Topics { names, has_globs: false } => End::OfTopics(OpenTopics::named(names)),
             Kind::Topics { names, .. } if until_end => End::OfTopics(OpenTopics::seen(names)),
@@ -90,8 +89,7 @@ impl Following {
             states,
             is_enveloped: target.is_enveloped,
             end,
-            is_lost: false,
-            is_ended: false,
+            telling,
         })
     }
 
@@ -135,7 +133,7 @@ impl Following {
                     if let State::Waiting { reason, .. } = &state && self.is_over(reason) {
                         return None;
                     }
-                    self.tell(&state);
+                    self.telling.tell(&state);
                 }
             }
         }
@@ -174,9 +172,8 @@ impl Following {
     }
 
     fn read(&mut self, event: Event) -> Result<Content, Failure> {
-        let control = Control::of(&event);
-        self.is_ended = matches!(control, Some(Control::End(_)));
-        match control {
+        self.telling.note(&event);
+        match Control::of(&event) {
             None => {
                 let object = self.object(event);
                 if let (End::OfTopics(open), Some(topic)) = (&mut self.end, &object.topic) {
@@ -210,22 +207,5 @@ impl Following {
             .unwrap_or_else(|| EventObject::from_plain(event, self.source.last_event_id()));
         object.id.get_or_insert_default();
         object
-    }
-
-    fn tell(&mut self, state: &State) {
-        let name = &self.name;
-        match state {
-            State::Waiting { reason: EventSourceError::Ended, .. } if self.is_ended => {}
-            State::Waiting { until, reason, .. } => {
-                self.is_lost = true;
-                let wait = until.saturating_duration_since(Instant::now()).as_secs_f32();
-                talk(format_args!("{name}: {reason}; trying again in {wait:.1} s"));
-            }
-            State::Open(_) if self.is_lost => {
-                self.is_lost = false;
-                talk(format_args!("{name}: connected again"));
-            }
-            State::Open(_) | State::Connecting | State::Closed => {}
-        }
     }
 }

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use serde::de::IgnoredAny;
 use stentor_client::reconnect::Mode;
-use stentor_client::{EventSource, EventSourceBuilder, Url};
+use stentor_client::{EventSourceBuilder, Url};
 
 use super::target::{Kind, Target};
+use crate::commands::source::{self, Header};
 
 /// Where the token may be, so that it is in no list of processes.
 const TOKEN_VARIABLE: &str = "STENTOR_TOKEN";
@@ -22,8 +23,8 @@ const BODY_BYTES_MAX: u64 = 64 << 20;
 pub(super) struct RequestArgs {
     /// Send this header too, to the addresses named here and no other that they may redirect to.
     /// Repeatable.
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    headers: Vec<(String, String)>,
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<Header>,
 
     /// Send this bearer token as well. Without the option it is taken from the environment variable
     /// `STENTOR_TOKEN`, but only for the server at --url.
@@ -53,11 +54,6 @@ pub(super) struct RequestArgs {
     /// Give up after so many attempts in a row that came to nothing.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     retry_max: Option<u32>,
-}
-
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 impl RequestArgs {
@@ -92,13 +88,8 @@ impl RequestArgs {
     }
 
     fn request(&self, target: &Target, server: &str, body: Option<&[u8]>) -> EventSourceBuilder {
-        let mut request = EventSource::builder(&target.url);
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        if let Some(token) = self.token_for(target, server) {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
+        let bearer = self.token_for(target, server).map(|token| Header::bearer(&token));
+        let mut request = source::builder(&target.url, self.headers.iter().chain(&bearer));
         if let Some(method) = &self.method {
             request = request.method(method);
         }
@@ -129,7 +120,7 @@ impl RequestArgs {
     }
 
     fn has_header(&self, name: &str) -> bool {
-        self.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name))
+        self.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::sub;
-use crate::foreign::{self, NOTHING_MORE};
+use crate::foreign::{Foreign, NOTHING_MORE, stream_of};
 use crate::harness::{Server, stentor};
 
 /// A cursor file of its own for a test.
@@ -56,7 +56,7 @@ async fn a_first_run_that_saw_nothing_keeps_its_place_too() {
     let server = Server::in_memory().await;
     let (_directory, cursor) = file();
     let args = ["t", "--cursor", cursor.to_str().unwrap()];
-    let mut running = sub(&server, &args).start().await;
+    let running = sub(&server, &args).start().await;
     while !cursor.exists() {
         tokio::task::yield_now().await;
     }
@@ -70,24 +70,24 @@ async fn a_first_run_that_saw_nothing_keeps_its_place_too() {
 #[tokio::test]
 async fn it_works_with_any_server_that_has_ids() {
     let (_directory, cursor) = file();
-    let server = foreign::Server::start().await;
-    let url = server.url("/");
+    let server = Foreign::start().await;
+    let url = server.url.clone();
     let call = || stentor(&["sub", &url, "--cursor", cursor.to_str().unwrap(), "--until-end"]);
-    let stream = foreign::stream("id: 7\ndata: 1\n\ndata: 2\n\n");
+    let stream = stream_of("id: 7\ndata: 1\n\ndata: 2\n\n");
     let (done, requests) = tokio::join!(call().run(), server.answer([stream]));
     assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n2\n"), "{done:?}");
-    assert_eq!(requests[0].last_event_id(), None);
+    assert_eq!(requests[0].header("last-event-id"), None);
     let (done, requests) = tokio::join!(call().run(), server.answer([NOTHING_MORE]));
     assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
-    assert_eq!(requests[0].last_event_id(), Some("7"));
+    assert_eq!(requests[0].header("last-event-id"), Some("7"));
 }
 
 #[tokio::test]
 async fn lost_events_leave_the_place_before_them_if_they_end_it() {
     let (_directory, cursor) = file();
-    let server = foreign::Server::start().await;
-    let url = server.url("/");
-    let stream = foreign::stream(
+    let server = Foreign::start().await;
+    let url = server.url.clone();
+    let stream = stream_of(
         "id: 1\ndata: 1\n\nevent: stentor.gap\nid: 5\ndata: {\"reason\":\"trimmed\",\"topics\":[]}\n\n",
     );
     let args = ["sub", &url, "--cursor", cursor.to_str().unwrap(), "--fail-on-gap"];

@@ -118,8 +118,7 @@ async fn a_signal_waits_for_the_event_at_hand() {
     let mut running = sub(&server, &args).start().await;
     assert_eq!(running.line().await.as_deref(), Some("begun"));
     running.signal("TERM").await;
-    let word = running.word().await.unwrap();
-    assert!(word.contains("finishing the event at hand"), "{word}");
+    running.until_said("finishing the event at hand").await;
     std::fs::write(&go, "").unwrap();
     let done = running.end().await;
     assert_eq!((done.code, done.out.as_str()), (Some(0), "done\n"), "{done:?}");

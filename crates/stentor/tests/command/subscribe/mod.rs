@@ -9,7 +9,7 @@ mod request;
 mod starts;
 mod stops;
 
-use crate::foreign::{self, NOTHING_MORE};
+use crate::foreign::{Foreign, NOTHING_MORE, stream_of};
 use crate::harness::{Call, Done, Server, stentor};
 
 /// `sub` of topics of this server.
@@ -21,10 +21,10 @@ fn sub(server: &Server, args: &[&str]) -> Call {
 
 /// `sub` of an address that answers with this stream, and then that there is no more.
 async fn sub_foreign(body: &str, args: &[&str]) -> Done {
-    let server = foreign::Server::start().await;
-    let url = server.url("/s");
+    let server = Foreign::start().await;
+    let url = server.url.clone();
     let all: Vec<&str> = ["sub", &url].iter().chain(args).copied().collect();
-    let stream = foreign::stream(&format!("retry: 1\n\n{body}"));
+    let stream = stream_of(&format!("retry: 1\n\n{body}"));
     let answers = server.answer([stream.as_str(), NOTHING_MORE]);
     let (done, _) = tokio::join!(stentor(&all).run(), answers);
     done

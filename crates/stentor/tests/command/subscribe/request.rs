@@ -5,13 +5,13 @@ use std::io::Write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
-use crate::foreign::{self, NOTHING_MORE, Request};
+use crate::foreign::{Foreign, NOTHING_MORE, Visit, stream_of};
 use crate::harness::{Call, Done, stentor};
 
 /// `sub` with these arguments and the answers of a foreign server; `URL` stands for its address.
-async fn ask(args: &[&str], answers: &[&str], also: impl Fn(Call) -> Call) -> (Done, Vec<Request>) {
-    let server = foreign::Server::start().await;
-    let url = server.url("/s");
+async fn ask(args: &[&str], answers: &[&str], also: impl Fn(Call) -> Call) -> (Done, Vec<Visit>) {
+    let server = Foreign::start().await;
+    let url = server.url.clone();
     let replace = |arg: &&str| if *arg == "URL" { url.clone() } else { (*arg).to_owned() };
     let args: Vec<String> = ["sub"].iter().chain(args).map(replace).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -57,12 +57,12 @@ async fn secrets_are_not_for_several_servers() {
 
 #[tokio::test]
 async fn a_body_is_asked_with_at_each_reconnect() {
-    let stream = foreign::stream("retry: 1\n\ndata: x\n\n");
+    let stream = stream_of("retry: 1\n\ndata: x\n\n");
     let args = ["URL", "--data", "{\"q\":1}"];
     let (done, requests) = ask(&args, &[&stream, NOTHING_MORE], |call| call).await;
     assert_eq!((done.code, done.out.as_str()), (Some(0), "x\n"), "{done:?}");
     for request in &requests {
-        assert_eq!((request.line(), request.body.as_str()), ("POST /s", "{\"q\":1}"));
+        assert_eq!((request.line(), request.body.as_str()), ("POST /stream", "{\"q\":1}"));
         assert_eq!(request.header("content-type"), Some("application/json"));
     }
 }
@@ -74,11 +74,11 @@ async fn a_body_comes_from_a_file_or_from_stdin() {
     let at = format!("@{}", file.path().display());
     let args = ["URL", "--method", "QUERY", "--data", &at];
     let (_, requests) = ask(&args, &[NOTHING_MORE], |call| call).await;
-    assert_eq!((requests[0].line(), requests[0].body.as_str()), ("QUERY /s", "from a file"));
+    assert_eq!((requests[0].line(), requests[0].body.as_str()), ("QUERY /stream", "from a file"));
     assert_eq!(requests[0].header("content-type"), Some("text/plain; charset=utf-8"));
     let args = ["URL", "--data", "@-", "--header", "Content-Type: a/b"];
     let (_, requests) = ask(&args, &[NOTHING_MORE], |call| call.input("from stdin")).await;
-    assert_eq!((requests[0].line(), requests[0].body.as_str()), ("POST /s", "from stdin"));
+    assert_eq!((requests[0].line(), requests[0].body.as_str()), ("POST /stream", "from stdin"));
     assert_eq!(requests[0].header("content-type"), Some("a/b"));
     let done = stentor(&["sub", "http://127.0.0.1:1/", "--data", "@/no/such"]).run().await;
     assert_eq!(done.code, Some(2), "{done:?}");
@@ -94,18 +94,18 @@ async fn a_topic_is_never_posted_to() {
 
 #[tokio::test]
 async fn trouble_that_passes_is_waited_out_unless_it_is_to_be_strict() {
-    let busy = foreign::answer("503 Service Unavailable", "retry-after: 0\r\n", "");
-    let stream = foreign::stream("retry: 1\n\ndata: x\n\n");
-    let (done, _) = ask(&["URL"], &[&busy, &stream, NOTHING_MORE], |call| call).await;
+    let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n";
+    let stream = stream_of("retry: 1\n\ndata: x\n\n");
+    let (done, _) = ask(&["URL"], &[busy, &stream, NOTHING_MORE], |call| call).await;
     assert_eq!((done.code, done.out.as_str()), (Some(0), "x\n"), "{done:?}");
-    let (done, _) = ask(&["URL", "--strict"], &[&busy], |call| call).await;
+    let (done, _) = ask(&["URL", "--strict"], &[busy], |call| call).await;
     assert_eq!((done.code, done.out.as_str()), (Some(3), ""), "{done:?}");
     assert!(done.talk.contains("503"), "{done:?}");
 }
 
 #[tokio::test]
 async fn it_gives_up_after_as_many_attempts_as_it_may_make() {
-    let stream = foreign::stream("retry: 1\n\n");
+    let stream = stream_of("retry: 1\n\n");
     let args = ["URL", "--retry-max", "2"];
     let (done, requests) = ask(&args, &[&stream, &stream], |call| call).await;
     assert_eq!((done.code, requests.len()), (Some(3), 2), "{done:?}");
@@ -124,7 +124,7 @@ async fn a_unix_socket_takes_the_place_of_the_host() {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(socket.read_u8().await.unwrap());
         }
-        socket.write_all(foreign::stream("data: x\n\n").as_bytes()).await.unwrap();
+        socket.write_all(stream_of("data: x\n\n").as_bytes()).await.unwrap();
         String::from_utf8(head).unwrap()
     };
     let (done, head) = tokio::join!(stentor(&args).run(), answer);

@@ -1,7 +1,7 @@
 //! When it ends.
 
 use super::{sub, sub_foreign};
-use crate::foreign;
+use crate::foreign::{Foreign, stream_of};
 use crate::harness::{Server, stentor};
 
 #[tokio::test]
@@ -21,9 +21,9 @@ async fn it_follows_live_and_stops_after_its_count() {
 #[tokio::test]
 async fn a_count_is_of_the_wanted_events() {
     let stream = "event: a\ndata: 1\n\ndata: 2\n\nevent: a\ndata: 3\n\nevent: a\ndata: 4\n\n";
-    let server = foreign::Server::start().await;
-    let url = server.url("/");
-    let stream = [foreign::stream(stream)];
+    let server = Foreign::start().await;
+    let url = server.url.clone();
+    let stream = [stream_of(stream)];
     let call = stentor(&["sub", &url, "--type", "a", "--count", "2"]);
     let (done, _) = tokio::join!(call.run(), server.answer(stream));
     assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n3\n"), "{done:?}");
@@ -72,9 +72,9 @@ async fn a_pattern_is_over_when_all_topics_seen_have_ended_if_that_is_wanted() {
 #[tokio::test]
 async fn an_address_is_over_with_its_connection_if_that_is_wanted() {
     for retry in ["retry: 0\n\n", "retry: 1\n\n", "retry: 3600000\n\n"] {
-        let server = foreign::Server::start().await;
-        let url = server.url("/");
-        let stream = [foreign::stream(&format!("{retry}data: all\n\n"))];
+        let server = Foreign::start().await;
+        let url = server.url.clone();
+        let stream = [stream_of(&format!("{retry}data: all\n\n"))];
         let call = stentor(&["sub", &url, "--until-end"]);
         let (done, _) = tokio::join!(call.run(), server.answer(stream));
         assert_eq!((done.code, done.out.as_str()), (Some(0), "all\n"), "{retry}: {done:?}");
@@ -83,11 +83,11 @@ async fn an_address_is_over_with_its_connection_if_that_is_wanted() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_is_not_the_end() {
-    let server = foreign::Server::start().await;
-    let url = server.url("/");
+    let server = Foreign::start().await;
+    let url = server.url.clone();
     let broken = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 999\r\n\r\n\
         retry: 1\n\ndata: 1\n\n";
-    let whole = foreign::stream("data: 2\n\n");
+    let whole = stream_of("data: 2\n\n");
     let call = stentor(&["sub", &url, "--until-end"]);
     let (done, _) = tokio::join!(call.run(), server.answer([broken, &whole]));
     assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n2\n"), "{done:?}");
@@ -100,9 +100,9 @@ async fn lost_events_end_it_if_that_is_wanted() {
         data: 2\n\n";
     let done = sub_foreign(stream, &[]).await;
     assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n2\n"), "{done:?}");
-    let server = foreign::Server::start().await;
-    let url = server.url("/");
-    let stream = [foreign::stream(stream)];
+    let server = Foreign::start().await;
+    let url = server.url.clone();
+    let stream = [stream_of(stream)];
     let call = stentor(&["sub", &url, "--fail-on-gap"]);
     let (done, _) = tokio::join!(call.run(), server.answer(stream));
     assert_eq!((done.code, done.out.as_str()), (Some(4), "1\n"), "{done:?}");

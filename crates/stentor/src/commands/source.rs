@@ -1,0 +1,85 @@
+//! A stream that a command reads for itself.
+
+use std::str::FromStr;
+
+use anyhow::bail;
+use stentor_client::{Control, Event, EventSource, EventSourceBuilder, EventSourceError, State};
+use tokio::time::Instant;
+
+use crate::output::talk;
+
+/// A header of a request, as people write it: `Name: value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl Header {
+    /// The one that a token goes into.
+    pub(crate) fn bearer(token: &str) -> Header {
+        Header { name: "Authorization".to_owned(), value: format!("Bearer {token}") }
+    }
+}
+
+impl FromStr for Header {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Header> {
+        match text.split_once(':') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                Ok(Header { name: name.trim().to_owned(), value: value.trim().to_owned() })
+            }
+            _ => bail!("write it as 'Name: value'"),
+        }
+    }
+}
+
+/// A source with these headers.
+pub(crate) fn builder<'a>(
+    url: &str,
+    headers: impl IntoIterator<Item = &'a Header>,
+) -> EventSourceBuilder {
+    let add =
+        |builder: EventSourceBuilder, header: &Header| builder.header(&header.name, &header.value);
+    headers.into_iter().fold(EventSource::builder(url), add)
+}
+
+/// Says on stderr how a stream fares.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    /// What the stream is called.
+    name: String,
+    /// Whether a reconnect is worth a word.
+    is_lost: bool,
+    /// Whether the end of a topic came last, so that the end of the stream is no surprise.
+    is_ended: bool,
+}
+
+impl Telling {
+    pub(crate) fn of(name: impl Into<String>) -> Telling {
+        Telling { name: name.into(), is_lost: false, is_ended: false }
+    }
+
+    /// Takes note of an event.
+    pub(crate) fn note(&mut self, event: &Event) {
+        self.is_ended = matches!(Control::of(event), Some(Control::End(_)));
+    }
+
+    pub(crate) fn tell(&mut self, state: &State) {
+        let name = &self.name;
+        match state {
+            State::Waiting { reason: EventSourceError::Ended, .. } if self.is_ended => {}
+            State::Waiting { until, reason, .. } => {
+                self.is_lost = true;
+                let wait = until.saturating_duration_since(Instant::now()).as_secs_f32();
+                talk(format_args!("{name}: {reason}; trying again in {wait:.1} s"));
+            }
+            State::Open(_) if self.is_lost => {
+                self.is_lost = false;
+                talk(format_args!("{name}: connected again"));
+            }
+            State::Open(_) | State::Connecting | State::Closed => {}
+        }
+    }
+}
