@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Publish an event.
     Pub(publish::PubArgs),
     /// Print events as they come.
-    Sub(subscribe::SubArgs),
+    Sub(Box<subscribe::SubArgs>),
     /// Write a stream with its timing to a file.
     ///
     /// It goes on over reconnects until the stream is over, or is stopped, such as by Ctrl-C. Each line

@@ -7,6 +7,7 @@ mod duration;
 mod output;
 mod retain;
 mod running;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Demo(args)) => demo_command::run(&args),
         Some(Command::Pub(args)) => on_one_thread(publish::run(args)),
-        Some(Command::Sub(args)) => on_one_thread(subscribe::run(args)),
+        Some(Command::Sub(args)) => on_one_thread(subscribe::run(&args)),
         Some(Command::Record(args)) => on_one_thread(record::run(args)),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Log(command)) => log_command::run(command),

@@ -11,7 +11,12 @@ use super::PATIENCE;
 /// `stentor` with these arguments.
 pub fn stentor(args: &[&str]) -> Call {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
-    command.args(args).env_remove("STENTOR_URL").env_remove("RUST_LOG").kill_on_drop(true);
+    command
+        .args(args)
+        .env_remove("STENTOR_URL")
+        .env_remove("STENTOR_TOKEN")
+        .env_remove("RUST_LOG")
+        .kill_on_drop(true);
     Call { command, input: Vec::new() }
 }
 
@@ -120,6 +125,25 @@ impl Running {
         self.stdin = None;
     }
 
+    /// Waits until it has begun to write, and reads no more than the beginning.
+    pub async fn output_begins(&mut self) {
+        let begun = timeout(PATIENCE, self.lines.get_mut().fill_buf()).await.expect("output");
+        assert!(!begun.unwrap().is_empty(), "it ended without output");
+    }
+
+    /// Stops reading its output, and waits for its exit code.
+    pub async fn leave(self) -> Option<i32> {
+        let Running { process, lines, talk: _talk, .. } = self;
+        drop(lines);
+        exit_code(process).await
+    }
+
+    /// Waits for its exit code without reading its output.
+    pub async fn exit_code(self) -> Option<i32> {
+        let Running { process, lines: _lines, talk: _talk, .. } = self;
+        exit_code(process).await
+    }
+
     /// Kills it at once (SIGKILL).
     pub async fn kill(&mut self) {
         self.process.kill().await.unwrap();
@@ -152,4 +176,9 @@ impl Running {
         });
         end.await.expect("the command ends")
     }
+}
+
+/// The exit code of a process, once it has ended; `None` if a signal killed it.
+async fn exit_code(mut process: Child) -> Option<i32> {
+    timeout(PATIENCE, process.wait()).await.expect("the command ends").unwrap().code()
 }
