@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, log, publish, serve, subscribe};
+use crate::commands::{check, demo, log, publish, serve, subscribe};
 
 /// A real-time event server: publish with a POST, receive with an EventSource, nothing lost or doubled.
 ///
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Pub(publish::PubArgs),
     /// Print events as they come.
     Sub(subscribe::SubArgs),
+    /// Examine a stream of any server, and say what is wrong with it and how to mend it.
+    Check(Box<check::CheckArgs>),
     /// Look into a log on disk, verify it, copy it, or move its events.
     #[command(subcommand)]
     Log(log::LogCommand),

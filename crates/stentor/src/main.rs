@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod demo;
+mod duration;
 mod output;
 mod retain;
 mod running;
@@ -13,7 +14,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{demo as demo_command, log as log_command, publish, serve, subscribe};
+use crate::commands::{check, demo as demo_command, log as log_command, publish, serve, subscribe};
 
 /// Events are allocated by the core that reads them and freed by the thread that stores them, which the
 /// system's allocator is slow at.
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Some(Command::Demo(args)) => demo_command::run(&args),
         Some(Command::Pub(args)) => on_one_thread(publish::run(args)),
         Some(Command::Sub(args)) => on_one_thread(subscribe::run(args)),
+        Some(Command::Check(args)) => on_one_thread(check::run(*args)),
         Some(Command::Log(command)) => log_command::run(command),
     };
     result.unwrap_or_else(|error| {

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod log;
 pub(crate) mod publish;

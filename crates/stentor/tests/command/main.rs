@@ -11,5 +11,6 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod check;
 mod publish;
 mod subscribe;
