@@ -7,5 +7,6 @@ pub(crate) mod man;
 pub(crate) mod publish;
 pub(crate) mod recording;
 pub(crate) mod serve;
-pub(crate) mod source;
+pub(crate) mod server;
 pub(crate) mod subscribe;
+pub(crate) mod telling;

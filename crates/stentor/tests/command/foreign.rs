@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, read_head};
+use crate::harness::{PATIENCE, dechunk, read_head};
 
 /// The answer that nothing more is to come.
 pub const NOTHING_MORE: &str = "HTTP/1.1 204 No Content\r\n\r\n";
@@ -88,6 +88,34 @@ impl Visit {
         let mut body = vec![0; length];
         self.socket.read_exact(&mut body).await.unwrap();
         self.body = String::from_utf8(body).unwrap();
+    }
+
+    /// Answers with this JSON.
+    pub async fn answer(&mut self, status: &str, body: &str) {
+        let length = body.len();
+        let head = "Content-Type: application/json\r\nConnection: close";
+        self.send(&format!(
+            "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+        .await;
+    }
+
+    /// The body of its request, which comes in chunks.
+    pub async fn chunked_body(&mut self) -> String {
+        let (mut bytes, mut body) = (Vec::new(), Vec::new());
+        let whole = timeout(PATIENCE, async {
+            loop {
+                let (part, used, is_whole) = dechunk(&bytes);
+                body.extend(part);
+                bytes.drain(..used);
+                if is_whole {
+                    return;
+                }
+                assert!(self.socket.read_buf(&mut bytes).await.unwrap() > 0, "a whole body");
+            }
+        });
+        whole.await.expect("a whole body");
+        String::from_utf8(body).unwrap()
     }
 
     /// A header of its request.

@@ -16,5 +16,6 @@ mod foreign;
 mod man;
 mod publish;
 mod record;
+mod relay;
 mod replay;
 mod subscribe;

@@ -110,7 +110,11 @@ async fn it_is_published_to_a_topic() {
     let server = Server::in_memory().await;
     let args = ["replay", recording.path(), "--to", "again", "--url", &server.url("")];
     let done = stentor(&args).run().await;
-    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!(
+        (done.code, done.talk.as_str()),
+        (Some(0), "stentor: published 3 events\n"),
+        "{done:?}"
+    );
     let events = server.history("/topics/again").await;
     let ids: Vec<_> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
     assert_eq!(done.out.lines().collect::<Vec<_>>(), ids);

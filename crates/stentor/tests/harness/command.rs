@@ -11,12 +11,10 @@ use super::PATIENCE;
 /// `stentor` with these arguments.
 pub fn stentor(args: &[&str]) -> Call {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
-    command
-        .args(args)
-        .env_remove("STENTOR_URL")
-        .env_remove("STENTOR_TOKEN")
-        .env_remove("RUST_LOG")
-        .kill_on_drop(true);
+    command.args(args).kill_on_drop(true);
+    for variable in ["STENTOR_URL", "STENTOR_TOKEN", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
     Call { command, input: Vec::new() }
 }
 
