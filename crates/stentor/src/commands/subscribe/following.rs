@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::ending::{Code, Failure, OrFail};
 use super::open_topics::{EndOfAll, OpenTopics};
 use super::target::{Kind, Target};
-use crate::commands::source::Telling;
+use crate::commands::telling::Telling;
 use crate::output::talk;
 
 /// When a silent connection to our own server is dead: it sends something every 18 s at the latest.

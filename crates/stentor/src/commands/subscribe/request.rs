@@ -7,13 +7,10 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use serde::de::IgnoredAny;
 use stentor_client::reconnect::Mode;
-use stentor_client::{EventSourceBuilder, Url};
+use stentor_client::{EventSource, EventSourceBuilder, Url};
 
 use super::target::{Kind, Target};
-use crate::commands::source::{self, Header};
-
-/// Where the token may be, so that it is in no list of processes.
-const TOKEN_VARIABLE: &str = "STENTOR_TOKEN";
+use crate::commands::server::{Header, token_of_environment, with_headers};
 
 /// The bound of what is read for --data: 64 MiB.
 const BODY_BYTES_MAX: u64 = 64 << 20;
@@ -89,7 +86,8 @@ impl RequestArgs {
 
     fn request(&self, target: &Target, server: &str, body: Option<&[u8]>) -> EventSourceBuilder {
         let bearer = self.token_for(target, server).map(|token| Header::bearer(&token));
-        let mut request = source::builder(&target.url, self.headers.iter().chain(&bearer));
+        let mut request =
+            with_headers(EventSource::builder(&target.url), self.headers.iter().chain(&bearer));
         if let Some(method) = &self.method {
             request = request.method(method);
         }
@@ -112,11 +110,10 @@ impl RequestArgs {
         if self.token.is_some() {
             return self.token.clone();
         }
-        // One that happens to be there is for our own server, and no other.
         if self.has_header("authorization") || origin(&target.url) != origin(server) {
             return None;
         }
-        std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty())
+        token_of_environment()
     }
 
     fn has_header(&self, name: &str) -> bool {
