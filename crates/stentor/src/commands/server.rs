@@ -60,15 +60,23 @@ impl ServerArgs {
     }
 }
 
-fn token_of_environment() -> Option<String> {
+/// The token that happens to be there: for our own server, and no other.
+pub(crate) fn token_of_environment() -> Option<String> {
     std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty())
 }
 
 /// A header of a request, as people write it: `Name: value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    name: String,
-    value: String,
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl Header {
+    /// The one that a token goes into.
+    pub(crate) fn bearer(token: &str) -> Header {
+        Header { name: "Authorization".to_owned(), value: format!("Bearer {token}") }
+    }
 }
 
 impl FromStr for Header {
@@ -85,8 +93,11 @@ impl FromStr for Header {
 }
 
 /// A source that sends these headers too.
-pub(crate) fn with_headers(builder: EventSourceBuilder, headers: &[Header]) -> EventSourceBuilder {
+pub(crate) fn with_headers<'a>(
+    builder: EventSourceBuilder,
+    headers: impl IntoIterator<Item = &'a Header>,
+) -> EventSourceBuilder {
     let add =
         |builder: EventSourceBuilder, Header { name, value }: &Header| builder.header(name, value);
-    headers.iter().fold(builder, add)
+    headers.into_iter().fold(builder, add)
 }

@@ -6,6 +6,14 @@ use tokio::time::timeout;
 
 use crate::harness::{PATIENCE, dechunk, read_head};
 
+/// The answer that nothing more is to come.
+pub const NOTHING_MORE: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+
+/// The answer that is a stream of this, which ends with its connection.
+pub fn stream_of(text: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{text}")
+}
+
 /// Where readers come.
 pub struct Foreign {
     listener: TcpListener,
@@ -18,6 +26,8 @@ pub struct Visit {
     socket: TcpStream,
     /// The head of its request.
     pub head: String,
+    /// The body of its request, where that was read.
+    pub body: String,
 }
 
 impl Foreign {
@@ -32,14 +42,26 @@ impl Foreign {
         let accepted = timeout(PATIENCE, self.listener.accept()).await.expect("a reader");
         let (mut socket, _) = accepted.unwrap();
         let head = String::from_utf8(read_head(&mut socket).await).unwrap();
-        Visit { socket, head }
+        Visit { socket, head, body: String::new() }
+    }
+
+    /// Answers one reader after the other and closes each connection; tells what they asked.
+    pub async fn answer(&self, answers: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<Visit> {
+        let mut visits = Vec::new();
+        for answer in answers {
+            let mut visit = self.visit().await;
+            visit.read_body().await;
+            visit.send(answer.as_ref()).await;
+            visit.socket.shutdown().await.unwrap();
+            visits.push(visit);
+        }
+        visits
     }
 
     /// The next reader, which gets a stream that begins with this. It ends when the visit is dropped.
     pub async fn stream(&self, text: &str) -> Visit {
         let mut visit = self.visit().await;
-        visit.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").await;
-        visit.send(text).await;
+        visit.send(&stream_of(text)).await;
         visit
     }
 
@@ -56,6 +78,18 @@ impl Visit {
         self.socket.write_all(text.as_bytes()).await.unwrap();
     }
 
+    /// Method and target of its request.
+    pub fn line(&self) -> &str {
+        self.head.lines().next().unwrap().trim_end_matches(" HTTP/1.1")
+    }
+
+    async fn read_body(&mut self) {
+        let length = self.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.socket.read_exact(&mut body).await.unwrap();
+        self.body = String::from_utf8(body).unwrap();
+    }
+
     /// Answers with this JSON.
     pub async fn answer(&mut self, status: &str, body: &str) {
         let length = body.len();
@@ -67,7 +101,7 @@ impl Visit {
     }
 
     /// The body of its request, which comes in chunks.
-    pub async fn body(&mut self) -> String {
+    pub async fn chunked_body(&mut self) -> String {
         let (mut bytes, mut body) = (Vec::new(), Vec::new());
         let whole = timeout(PATIENCE, async {
             loop {

@@ -11,6 +11,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod check;
 mod completions;
 mod foreign;
 mod man;

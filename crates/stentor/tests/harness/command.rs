@@ -123,6 +123,25 @@ impl Running {
         self.stdin = None;
     }
 
+    /// Waits until it has begun to write, and reads no more than the beginning.
+    pub async fn output_begins(&mut self) {
+        let begun = timeout(PATIENCE, self.lines.get_mut().fill_buf()).await.expect("output");
+        assert!(!begun.unwrap().is_empty(), "it ended without output");
+    }
+
+    /// Stops reading its output, and waits for its exit code.
+    pub async fn leave(self) -> Option<i32> {
+        let Running { process, lines, talk: _talk, .. } = self;
+        drop(lines);
+        exit_code(process).await
+    }
+
+    /// Waits for its exit code without reading its output.
+    pub async fn exit_code(self) -> Option<i32> {
+        let Running { process, lines: _lines, talk: _talk, .. } = self;
+        exit_code(process).await
+    }
+
     /// Kills it at once (SIGKILL).
     pub async fn kill(&mut self) {
         self.process.kill().await.unwrap();
@@ -155,4 +174,9 @@ impl Running {
         });
         end.await.expect("the command ends")
     }
+}
+
+/// The exit code of a process, once it has ended; `None` if a signal killed it.
+async fn exit_code(mut process: Child) -> Option<i32> {
+    timeout(PATIENCE, process.wait()).await.expect("the command ends").unwrap().code()
 }
