@@ -33,6 +33,15 @@ async fn a_server_without_a_fault_is_not_blamed() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_wraps_what_is_published_is_not_blamed_for_it() {
+    let checked = find_by_publishing(Fault::Wraps).await;
+    checked.must_blame(&[]);
+    let unseen = checked.with("not observable");
+    assert_eq!(unseen[..4], ["line-breaks", "spaces", "empty-data", "characters"], "{unseen:?}");
+    assert!(checked.with("pass").contains(&"injection"), "{:#}", checked.object);
+}
+
+#[tokio::test]
 async fn another_type_and_compression_that_nobody_asked_for() {
     find(Fault::PlainAndGzip, &[]).await.must_blame(&["content-type", "compression"]);
 }
@@ -144,6 +153,11 @@ async fn an_unknown_id_that_is_fatal() {
 #[tokio::test]
 async fn a_finished_stream_that_begins_anew() {
     find(Fault::Loops, &[]).await.must_blame(&["end"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off() {
+    find(Fault::Breaks, &[]).await.must_blame(&["end"]);
 }
 
 #[tokio::test]
