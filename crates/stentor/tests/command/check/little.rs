@@ -70,7 +70,7 @@ impl Little {
     pub async fn start(fault: Fault) -> Little {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let count = if fault == Fault::Blocks { 300 } else { 3 };
+        let count = if fault == Fault::Blocks { 600 } else { 3 };
         let log = (1..=count).map(|number| format!("event {number:0>90}")).collect();
         let shared = Arc::new(Shared { fault, log: watch::Sender::new(log) });
         tokio::spawn(async move {
