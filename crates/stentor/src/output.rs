@@ -116,6 +116,12 @@ pub(crate) fn say(line: &str) -> io::Result<()> {
     }
 }
 
+/// Whether a command fails only because nobody reads its output.
+pub(crate) fn is_unread(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// A line to stderr, beside the data. That nobody reads it is no error.
 pub(crate) fn talk(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "stentor: {}", escaped(&line.to_string()));

@@ -12,5 +12,11 @@
 mod harness;
 
 mod check;
+mod completions;
+mod foreign;
+mod man;
 mod publish;
+mod record;
+mod relay;
+mod replay;
 mod subscribe;
