@@ -21,7 +21,7 @@ use stentor_sse::{Event, EventType};
 #[must_use]
 pub struct Batch {
     events: Vec<(String, Event)>,
-    pub(crate) key: Option<String>,
+    key: Option<String>,
 }
 
 impl Batch {
@@ -43,14 +43,15 @@ impl Batch {
         self
     }
 
-    /// The body of the request.
-    pub(crate) fn body(&self) -> Bytes {
-        json(self.events.iter().map(|(topic, event)| BatchItem {
+    /// The body of the request, and the key.
+    pub(crate) fn into_parts(self) -> (Bytes, Option<String>) {
+        let body = json(self.events.iter().map(|(topic, event)| BatchItem {
             topic,
             data: event.data(),
             event_type: event.event_type().map(EventType::as_str),
             retry: event.retry().map(|retry| retry.as_millis()),
-        }))
+        }));
+        (body, self.key)
     }
 }
 

@@ -127,10 +127,8 @@ pub enum BuildError {
         method: String,
     },
     /// The address of the proxy is none.
-    #[error("{proxy:?} is no address of a proxy ({cause}); use one such as http://proxy:3128")]
+    #[error("the address of the proxy is none ({cause}); use one such as http://proxy:3128")]
     Proxy {
-        /// What was given.
-        proxy: String,
         /// The innermost cause.
         cause: String,
     },
@@ -191,7 +189,9 @@ pub enum PublishError {
         tried: Tried,
     },
     /// The server is elsewhere. What is published is not sent after it, for it may be a secret.
-    #[error("the server answered {status}: it is at {location}; publish there")]
+    #[error(
+        "the server answered {status} and points to {location}; give the address that it is at"
+    )]
     Moved {
         /// The status.
         status: StatusCode,
@@ -242,6 +242,11 @@ impl PublishError {
             PublishError::Refused { problem, .. } => problem.as_deref(),
             _ => None,
         }
+    }
+
+    /// No answer within the request timeout.
+    pub(crate) fn too_slow() -> PublishError {
+        PublishError::Unanswered { cause: "it took too long".to_owned(), tried: Tried::default() }
     }
 
     /// The error with what came before.

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use self::group::Item;
@@ -150,7 +150,7 @@ impl Feed {
     async fn queue(
         &self,
         publish: Option<Publish>,
-        room: Option<tokio::sync::OwnedSemaphorePermit>,
+        room: Option<OwnedSemaphorePermit>,
     ) -> Result<Receipt, FeedError> {
         let (done, receipt) = oneshot::channel();
         match self.queue.send(Item { publish, done, room }).await {

@@ -110,7 +110,7 @@ impl<B> Publish<B> {
         self
     }
 
-    /// And then the topic ends, for this reason, which may be empty.
+    /// And then the topic ends, for this reason, which may be empty. Of an empty body that is all.
     pub fn and_end(mut self, reason: impl Into<String>) -> Self {
         self.end = Some(reason.into());
         self
@@ -133,7 +133,8 @@ impl<B> Publish<B> {
     }
 
     /// For bodies of `text/event-stream`: the id of each event is the key of that event, and the
-    /// body has none. So a stream can be sent again from anywhere before where it broke off.
+    /// body has none. So a stream can be sent again from anywhere before where it broke off; that is
+    /// for the caller to do, who knows whether each event has an id.
     pub fn dedupe_by_id(mut self) -> Self {
         self.dedupe = true;
         self

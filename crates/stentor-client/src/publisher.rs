@@ -47,7 +47,8 @@ use crate::server_url::ServerUrl;
 /// | an event, a picture, the end of a topic | [`publish`](Self::publish), [`end`](Self::end) |
 /// | several events, all or none | [`batch`](Self::batch) |
 /// | many events, one after the other | [`feed`](Self::feed) |
-/// | a file, or bytes as they come | [`upload`](Self::upload) |
+/// | bytes as they come | [`upload`](Self::upload) |
+/// | a file of any size | [`upload_repeatable`](Self::upload_repeatable) |
 ///
 /// # Once
 ///
@@ -73,7 +74,7 @@ impl Publisher {
     /// How long it may take to connect, unless told otherwise.
     pub const CONNECT_TIMEOUT: Duration = EventSource::CONNECT_TIMEOUT;
 
-    /// How long an attempt may take from its begin to the whole answer, unless told otherwise.
+    /// How long an attempt may take from its start to the whole answer, unless told otherwise.
     pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
     /// How many attempts a publish has, the first one included, unless told otherwise.
@@ -106,11 +107,8 @@ impl Publisher {
         topic: &str,
         publish: impl Into<Publish>,
     ) -> Result<Published, PublishError> {
-        let (mut publish, body) = publish.into().into_parts();
-        if publish.key.is_none() && !publish.dedupe {
-            publish.key = self.keys.as_ref().map(Keys::next);
-        }
-        self.call(Call::new(&self.server, topic, publish)?, body).await
+        let (publish, body) = publish.into().into_parts();
+        self.call(Call::new(&self.server, topic, self.keyed(publish))?, body).await
     }
 
     /// Publishes events to their topics, all or none, at once and in this order.
@@ -130,9 +128,8 @@ impl Publisher {
     ///
     /// As [`publish`](Self::publish). No event at all is refused too.
     pub async fn batch(&self, batch: Batch) -> Result<Published, PublishError> {
-        let body = batch.body();
-        let key = batch.key.or_else(|| self.keys.as_ref().map(Keys::next));
-        self.call(Call::batch(&self.server, key)?, body).await
+        let (body, key) = batch.into_parts();
+        self.publish_together(body, key).await
     }
 
     /// Ends a topic for this reason, which may be empty.
@@ -158,10 +155,27 @@ impl Publisher {
         Ok(Feed::begin(self.clone(), topic))
     }
 
-    /// Publishes these events to one topic, all or none.
-    pub(crate) async fn publish_together(&self, body: Bytes) -> Result<Published, PublishError> {
-        let key = self.keys.as_ref().map(Keys::next);
+    /// Publishes this batch, all or none of it.
+    pub(crate) async fn publish_together(
+        &self,
+        body: Bytes,
+        key: Option<String>,
+    ) -> Result<Published, PublishError> {
+        let key = key.or_else(|| self.new_key());
         self.call(Call::batch(&self.server, key)?, body).await
+    }
+
+    /// The publish with a key, unless it has one or brings one with each event.
+    fn keyed(&self, mut publish: Publish<()>) -> Publish<()> {
+        if publish.key.is_none() && !publish.dedupe {
+            publish.key = self.new_key();
+        }
+        publish
+    }
+
+    /// A key, if keys are made.
+    fn new_key(&self) -> Option<String> {
+        self.keys.as_ref().map(Keys::next)
     }
 
     /// Attempts until one gets through, or no further one is any use.

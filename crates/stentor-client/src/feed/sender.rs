@@ -74,7 +74,7 @@ impl Sender {
         match group.single() {
             Some(publish) => self.publisher.publish(&self.topic, publish.clone()).await,
             None if group.events == 0 => Ok(Published::default()),
-            None => self.publisher.publish_together(group.batch(&self.topic)).await,
+            None => self.publisher.publish_together(group.batch(&self.topic), None).await,
         }
     }
 

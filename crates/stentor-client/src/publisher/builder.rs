@@ -63,7 +63,7 @@ impl PublisherBuilder {
         self.header(AUTHORIZATION.as_str(), format!("Bearer {}", token.as_ref()))
     }
 
-    /// How long an attempt may take from its begin to the whole answer, and an
+    /// How long an attempt may take from its start to the whole answer, and an
     /// [`upload`](Publisher::upload) from the end of its stream; [`Publisher::REQUEST_TIMEOUT`] unless
     /// told otherwise.
     pub fn request_timeout(mut self, time: Duration) -> Self {

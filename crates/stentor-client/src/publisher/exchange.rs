@@ -127,12 +127,11 @@ async fn read(mut response: Response) -> Result<Vec<u8>, PublishError> {
 }
 
 fn no_answer(error: &reqwest::Error) -> PublishError {
-    let tried = Tried::default();
     if error.is_connect() {
-        PublishError::Unreachable { cause: cause(error), tried }
+        PublishError::Unreachable { cause: cause(error), tried: Tried::default() }
     } else if error.is_timeout() {
-        PublishError::Unanswered { cause: "it took too long".to_owned(), tried }
+        PublishError::too_slow()
     } else {
-        PublishError::Unanswered { cause: cause(error), tried }
+        PublishError::Unanswered { cause: cause(error), tried: Tried::default() }
     }
 }

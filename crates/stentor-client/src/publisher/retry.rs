@@ -25,7 +25,7 @@ pub(crate) struct Retry {
     rng: Rng,
     attempts: u32,
     failing_since: Option<Instant>,
-    /// When the first attempt began that may have published.
+    /// When it first may have been published.
     in_doubt_since: Option<Instant>,
 }
 
@@ -94,6 +94,13 @@ impl Retry {
         }))
     }
 
+    /// The last attempt got through for a while, with its last piece then: time begins anew, for the
+    /// window of an upload's key begins anew with each of its events.
+    pub(crate) fn renew(&mut self, last_piece: Instant) {
+        self.failing_since = None;
+        self.in_doubt_since = self.in_doubt_since.map(|_| last_piece);
+    }
+
     /// The error of an attempt that was the only one.
     pub(crate) fn only(error: PublishError, key: Option<String>) -> PublishError {
         let in_doubt = Verdict::of(&error) == Verdict::InDoubt;
@@ -113,19 +120,25 @@ impl Verdict {
         match error {
             PublishError::Unreachable { .. } => Verdict::Missed,
             PublishError::Unanswered { .. } => Verdict::InDoubt,
-            PublishError::Refused { status, .. } => Verdict::of_status(*status),
+            PublishError::Refused { status, problem, .. } => {
+                // The server's own word, which says how much of an upload is published.
+                let published = problem.as_ref().map(|problem| problem.published.unwrap_or(0));
+                Verdict::of_status(*status, published)
+            }
             _ => Verdict::Hopeless,
         }
     }
 
-    fn of_status(status: StatusCode) -> Verdict {
+    fn of_status(status: StatusCode, published: Option<u64>) -> Verdict {
         match status.as_u16() {
             400 | 409 | 413 | 415 | 422 => Verdict::Refused,
-            408 | 429 | 503 => Verdict::Missed,
+            408 | 429 | 503 if published == Some(0) => Verdict::Missed,
+            // A proxy that holds publishers back does so before it passes anything on.
+            429 if published.is_none() => Verdict::Missed,
             // What is not implemented will not be soon.
             501 | 505 => Verdict::Hopeless,
             // A proxy that lost the answer, or a server that broke on the way.
-            500.. => Verdict::InDoubt,
+            408 | 429 | 500.. => Verdict::InDoubt,
             _ => Verdict::Hopeless,
         }
     }
@@ -134,6 +147,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::Problem;
 
     fn unreachable() -> PublishError {
         PublishError::Unreachable { cause: "refused".to_owned(), tried: Tried::default() }
@@ -143,9 +157,17 @@ mod tests {
         PublishError::Unanswered { cause: "reset".to_owned(), tried: Tried::default() }
     }
 
+    /// As a proxy refuses.
     fn refused(status: u16) -> PublishError {
         let status = StatusCode::from_u16(status).unwrap();
         PublishError::Refused { status, problem: None, tried: Tried::default() }
+    }
+
+    /// As the server itself refuses, with so many events of an upload published.
+    fn said(status: u16, published: Option<u64>) -> PublishError {
+        let status = StatusCode::from_u16(status).unwrap();
+        let problem = Problem { published, ..Problem::default() };
+        PublishError::Refused { status, problem: Some(Box::new(problem)), tried: Tried::default() }
     }
 
     fn retry(key: Option<&str>, seed: u64) -> Retry {
@@ -161,14 +183,30 @@ mod tests {
 
     #[test]
     fn what_published_nothing_is_tried_again_without_a_key_too() {
-        for error in [unreachable(), refused(408), refused(429), refused(503)] {
+        for error in [
+            unreachable(),
+            refused(429),
+            said(408, None),
+            said(429, None),
+            said(503, None),
+            said(503, Some(0)),
+        ] {
             assert!(fail(&mut retry(None, 1), error.clone()).is_ok(), "{error}");
         }
     }
 
     #[test]
     fn what_may_have_published_is_tried_again_under_a_key_only() {
-        for error in [unanswered(), refused(500), refused(502), refused(504), refused(520)] {
+        for error in [
+            unanswered(),
+            refused(408),
+            refused(500),
+            refused(502),
+            refused(503),
+            refused(520),
+            said(503, Some(3)),
+            said(429, Some(3)),
+        ] {
             assert!(fail(&mut retry(Some("k"), 1), error.clone()).is_ok(), "{error}");
             let error = fail(&mut retry(None, 1), error).unwrap_err();
             assert!(error.may_be_published(), "{error}");
@@ -215,7 +253,7 @@ mod tests {
     fn what_the_server_asks_for_comes_on_top() {
         let now = Instant::now();
         let asked = Duration::from_secs(7);
-        let wait = retry(None, 1).wait(refused(503), Some(asked), now, now).unwrap();
+        let wait = retry(None, 1).wait(said(503, None), Some(asked), now, now).unwrap();
         assert!(wait >= asked && wait <= asked + Retry::WAIT, "{wait:?}");
     }
 
@@ -230,7 +268,7 @@ mod tests {
 
         let now = Instant::now();
         for asked in [Duration::from_secs(61), Duration::MAX] {
-            assert!(retry(None, 1).wait(refused(503), Some(asked), now, now).is_err());
+            assert!(retry(None, 1).wait(said(503, None), Some(asked), now, now).is_err());
         }
         let mut retry = retry(None, 1);
         retry.wait(unreachable(), None, now, now).unwrap();
@@ -250,5 +288,17 @@ mod tests {
         let mut certain = Retry::new(limits, Some("k".to_owned()), Rng::with_seed(1));
         certain.wait(unreachable(), None, began, began).unwrap();
         assert!(certain.wait(unreachable(), None, later, later).is_ok());
+    }
+
+    #[test]
+    fn an_upload_that_got_through_for_a_while_has_its_time_anew() {
+        let began = Instant::now();
+        let mut retry = retry(Some("k"), 1);
+        retry.wait(unanswered(), None, began, began).unwrap();
+        let later = began + Duration::from_hours(1);
+        retry.renew(later);
+        assert!(retry.wait(unanswered(), None, later, later).is_ok());
+        let much_later = later + Retry::KEY_TIME;
+        assert!(retry.wait(unanswered(), None, later, much_later).is_err());
     }
 }

@@ -30,7 +30,8 @@ fn created_many(count: usize, last: usize) -> String {
 
 /// The answer of a server that cannot publish now.
 fn unavailable() -> String {
-    support::answer("503 Service Unavailable", "", "")
+    let problem = r#"{"code":"draining","detail":"the server is stopping"}"#;
+    support::answer("503 Not Now", "content-type: application/problem+json\r\n", problem)
 }
 
 /// The refusal of a topic that has ended.

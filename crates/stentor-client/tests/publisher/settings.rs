@@ -2,6 +2,8 @@
 
 use stentor_client::{BuildError, Publisher};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::created;
 use crate::support::Server;
 
@@ -26,6 +28,27 @@ async fn what_is_no_header_is_named_without_its_value() {
         BuildError::Header { name } => assert_eq!(name, "authorization"),
         error => panic!("{error}"),
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_socket_takes_the_place_of_the_host() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let publisher = Publisher::builder("http://stentor").unix_socket(path).build().unwrap();
+    let answers = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = String::new();
+        while !request.ends_with("\r\n\r\nx") {
+            request.push(char::from(socket.read_u8().await.unwrap()));
+        }
+        socket.write_all(created().as_bytes()).await.unwrap();
+        request
+    };
+    let (request, result) = tokio::join!(answers, publisher.publish("t", "x"));
+    assert!(request.contains("host: stentor\r\n"), "{request}");
+    assert_eq!(result.unwrap().count, 1);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use stentor_client::{Publish, PublishError, Publisher};
 use tokio::sync::mpsc;
 
 use crate::support::{Server, answer};
-use crate::{created_many, ended};
+use crate::{created_many, ended, unavailable};
 
 type Pieces = mpsc::UnboundedSender<Result<Bytes, io::Error>>;
 
@@ -109,6 +109,43 @@ async fn nothing_is_repeated_and_the_error_says_how_to() {
     let error = result.unwrap_err();
     assert!(matches!(error, PublishError::Unanswered { .. }), "{error}");
     assert!(error.may_be_published() && error.to_string().contains("file-1"), "{error}");
+}
+
+#[tokio::test]
+async fn what_can_be_had_again_is_uploaded_again_under_one_key() {
+    let server = Server::start().await;
+    let publisher = Publisher::new(server.url("")).unwrap();
+    let mut times = 0;
+    let lines = || {
+        times += 1;
+        stream::iter(["one\n", "two\n"].map(|line| Ok::<_, io::Error>(Bytes::from(line))))
+    };
+    let answers = async {
+        let mut key = None;
+        for last in ["", &unavailable(), &created_many(2, 2)] {
+            let mut connection = server.accept().await;
+            connection.read_until("two\n").await;
+            connection.write(last).await;
+            let request = connection.close().await;
+            let again = request.header("idempotency-key").expect("a key").to_owned();
+            assert_eq!(key.get_or_insert(again.clone()), &again);
+        }
+    };
+    let upload = Publish::stream(NDJSON, lines);
+    let ((), result) = tokio::join!(answers, publisher.upload_repeatable("t", upload));
+    assert_eq!((result.unwrap().count, times), (2, 3));
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_ends_what_could_be_had_again() {
+    let server = Server::start().await;
+    let publisher = Publisher::new(server.url("")).unwrap();
+    let lines = || stream::iter([Ok::<_, io::Error>(Bytes::from("one\n"))]);
+    let upload = Publish::stream(NDJSON, lines).with_idempotency_key("file");
+    let (requests, result) =
+        tokio::join!(server.answer([ended()]), publisher.upload_repeatable("t", upload).boxed());
+    assert_eq!(requests[0].header("idempotency-key"), Some("file"));
+    assert!(!result.unwrap_err().may_be_published());
 }
 
 #[tokio::test]

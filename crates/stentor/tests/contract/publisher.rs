@@ -1,4 +1,5 @@
 //! What the publisher of the client library promises, against the real server.
+#![allow(clippy::similar_names, reason = "a publisher and what it published")]
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -207,6 +208,28 @@ async fn an_upload_with_a_key_publishes_only_what_is_missing() {
         assert_eq!((published.count, published.repeat), (count as u64, repeat));
     }
     assert_eq!(server.history_data("/topics/t").await, numbers(5));
+}
+
+#[tokio::test]
+async fn an_upload_that_a_kill_cut_goes_on_by_itself() {
+    let mut server = Server::start().await;
+    let mut readers = server.subscribe("/topics/t").await;
+    let publisher = Publisher::new(server.url("")).unwrap();
+    let mut is_first = true;
+    let lines = || {
+        let lines = numbers(1_000).into_iter();
+        let lines = stream::iter(lines.map(|line| Ok::<_, Infallible>((line + "\n").into())));
+        let stuck = std::mem::take(&mut is_first);
+        if stuck { lines.take(500).chain(stream::pending()).boxed() } else { lines.boxed() }
+    };
+    let upload = publisher.upload_repeatable("t", Publish::stream(NDJSON, lines));
+    let kill = async {
+        readers.data(500).await;
+        server.kill_and_restart().await;
+    };
+    let (published, ()) = tokio::join!(upload, kill);
+    assert_eq!(published.unwrap().count, 1_000);
+    assert_eq!(all_of(&server, "t", 1_000).await, numbers(1_000));
 }
 
 #[tokio::test]
