@@ -112,7 +112,7 @@ impl Attempt {
 }
 
 /// `Retry-After` in either form (RFC 9110, section 10.2.3): seconds, or a date.
-fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+pub(crate) fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(text.parse().map_or(Duration::MAX, Duration::from_secs));
     }

@@ -258,7 +258,7 @@ impl EventSourceBuilder {
     pub fn build(self) -> Result<EventSource, BuildError> {
         let url = server_url::parse(&self.url)?;
         let client = self.http.build(&url)?;
-        let (method, headers) = (self.parse_method()?, self.parse_headers()?);
+        let (method, headers) = (self.parse_method()?, parse_headers(&self.headers)?);
         let request = Request { method, url, headers, body: self.body };
         let transport = Transport { client, request, renewal: self.renewal };
         let backoff = Backoff::new(self.reconnection_time).with_extra_max(self.backoff_extra_max);
@@ -282,18 +282,19 @@ impl EventSourceBuilder {
         Method::from_bytes(method.as_bytes())
             .map_err(|_| BuildError::Method { method: method.to_owned() })
     }
+}
 
-    fn parse_headers(&self) -> Result<HeaderMap, BuildError> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let header = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
-            let (header, mut value) =
-                header.ok_or_else(|| BuildError::Header { name: name.clone() })?;
-            value.set_sensitive(true);
-            headers.append(header, value);
-        }
-        Ok(headers)
+/// Headers of the caller, which may be secret.
+pub(crate) fn parse_headers(given: &[(String, String)]) -> Result<HeaderMap, BuildError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        let header = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
+        let (header, mut value) =
+            header.ok_or_else(|| BuildError::Header { name: name.clone() })?;
+        value.set_sensitive(true);
+        headers.append(header, value);
     }
+    Ok(headers)
 }
 
 impl fmt::Debug for EventSourceBuilder {

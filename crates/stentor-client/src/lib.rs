@@ -27,7 +27,10 @@
 //! | go on where the last run of the program stopped | a [`cursor`], with [`EventSource::commit`] |
 //! | see how the connection fares | [`State`], from [`EventSource::state`] or [`EventSource::states`] |
 //! | see comments, or the bytes themselves | [`EventSource::next_piece`] |
-//! | publish | [`Publisher`] with a [`Publish`] |
+//! | publish | [`Publisher`] with a [`Publish`]; [`PublisherBuilder`] for tokens, times and attempts |
+//! | publish several events or none | [`Publisher::batch`] with a [`Batch`] |
+//! | publish many events in order | [`Feed`] |
+//! | publish bytes as they come | [`Publisher::upload`] |
 //! | find the address of a topic | [`ServerUrl`] |
 //! | tell Stentor's own events from data | [`Control`] |
 //! | read the events of many topics in one stream | [`EventObject`] |
@@ -40,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod batch;
 mod builder;
 mod connection;
 mod control;
@@ -47,12 +51,14 @@ pub mod cursor;
 mod error;
 mod event_object;
 mod event_source;
+mod feed;
 mod head;
 mod http_client;
 mod idle;
 mod json;
 mod problem;
 mod publish;
+mod published;
 mod publisher;
 mod reading;
 pub mod reconnect;
@@ -67,16 +73,19 @@ pub use reqwest::header::HeaderMap;
 pub use reqwest::{StatusCode, Url, Version};
 pub use stentor_sse::{DecodeError, Decoder, Event, EventId, EventType, Item};
 
+pub use crate::batch::Batch;
 pub use crate::builder::EventSourceBuilder;
 pub use crate::control::{Control, End, Gap};
-pub use crate::error::{BuildError, EventSourceError, PublishError};
+pub use crate::error::{BuildError, EventSourceError, PublishError, Tried};
 pub use crate::event_object::EventObject;
 pub use crate::event_source::EventSource;
+pub use crate::feed::{Feed, FeedError, Receipt};
 pub use crate::head::Head;
 pub use crate::json::{JsonError, JsonEvents};
 pub use crate::problem::Problem;
-pub use crate::publish::{Publish, Published};
-pub use crate::publisher::Publisher;
+pub use crate::publish::Publish;
+pub use crate::published::Published;
+pub use crate::publisher::{Publisher, PublisherBuilder};
 pub use crate::reading::Piece;
 pub use crate::redirect::RedirectError;
 pub use crate::server_url::{ServerUrl, UrlError};

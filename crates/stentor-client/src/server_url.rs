@@ -108,6 +108,11 @@ impl ServerUrl {
         url
     }
 
+    /// The address of all topics, to publish a batch to.
+    pub(crate) fn topics(&self) -> Url {
+        self.at("/topics")
+    }
+
     /// The address of the server itself.
     pub fn as_url(&self) -> &Url {
         &self.0

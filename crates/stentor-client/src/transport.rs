@@ -1,16 +1,14 @@
 //! How bytes come in: requests and their redirects, over HTTP.
 
 use std::future::Future;
-use std::time::Duration;
 
 use futures_core::future::BoxFuture;
+use reqwest::Client;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Url};
 
 use crate::attempt::{Answer, Attempt};
-use crate::error::{BuildError, cause};
+use crate::error::cause;
 use crate::event_source::EventSource;
-use crate::http_client::HttpClient;
 use crate::redirect::{self, RedirectError};
 use crate::renewal::Renewal;
 use crate::request::Request;
@@ -23,11 +21,6 @@ pub(crate) struct Transport {
     pub(crate) client: Client,
     pub(crate) request: Request,
     pub(crate) renewal: Option<Renewal>,
-}
-
-/// The client that requests to this address go through, with all else as usual.
-pub(crate) fn client(url: &Url, connect_timeout: Duration) -> Result<Client, BuildError> {
-    HttpClient::new(connect_timeout).build(url)
 }
 
 impl Transport {

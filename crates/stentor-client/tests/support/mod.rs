@@ -104,6 +104,29 @@ impl Connection {
         while matches!(self.socket.read(&mut rest).await, Ok(count) if count > 0) {}
     }
 
+    /// Reads on, behind the head of the request, until the bytes hold this text.
+    pub(crate) async fn read_until(&mut self, text: &str) {
+        let read = async {
+            while !self.request.body.contains(text) {
+                let byte = self.socket.read_u8().await.expect("the rest of the body");
+                self.request.body.push(char::from(byte));
+            }
+        };
+        timeout(Duration::from_secs(20), read).await.expect("no more came");
+    }
+
+    /// Reads to the end, which may be a break.
+    pub(crate) async fn read_to_end(&mut self) {
+        while let Ok(byte) = self.socket.read_u8().await {
+            self.request.body.push(char::from(byte));
+        }
+    }
+
+    /// The next request on the same connection.
+    pub(crate) async fn next_request(&mut self) {
+        self.request = Request::read(&mut self.socket).await;
+    }
+
     pub(crate) async fn close(mut self) -> Request {
         self.socket.shutdown().await.unwrap();
         self.request

@@ -1,10 +1,11 @@
 //! What a server gets from a publisher, and the publisher from it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-mod support;
+use std::time::Duration;
 
 use stentor_client::{Event, EventType, Publish, PublishError, Published, Publisher};
-use support::{Request, Server, answer};
+
+use crate::created;
+use crate::support::{Request, Server, answer};
 
 /// Publishes to a server that gives this answer.
 async fn publish(
@@ -13,14 +14,10 @@ async fn publish(
     publish: impl Into<Publish>,
 ) -> (Request, Result<Published, PublishError>) {
     let server = Server::start().await;
-    let publisher = Publisher::new(server.url("")).unwrap();
+    let publisher = Publisher::builder(server.url("")).attempts_max(1).build().unwrap();
     let (mut requests, result) =
         tokio::join!(server.answer([answer]), publisher.publish(topic, publish));
     (requests.remove(0), result)
-}
-
-fn created() -> String {
-    answer("201 Created", "content-type: application/json\r\n", r#"{"topic":"t","id":"c1"}"#)
 }
 
 #[tokio::test]
@@ -34,10 +31,20 @@ async fn text_is_published_as_text() {
 }
 
 #[tokio::test]
-async fn type_and_end_go_into_the_query() {
+async fn what_is_said_of_it_goes_into_the_query() {
     let event = Event::new("x").with_type(EventType::new("a&b").unwrap());
-    let (request, _) = publish(&created(), "t", Publish::event(event).and_end("all done")).await;
-    assert_eq!(request.line(), "POST /topics/t?type=a%26b&end=all+done");
+    let event = event.with_retry(Duration::from_secs(3));
+    let publish_ = Publish::event(event).and_end("all done").with_lease(Duration::from_secs(30));
+    let (request, _) = publish(&created(), "t", publish_).await;
+    assert_eq!(request.line(), "POST /topics/t?type=a%26b&retry=3000&end=all+done&lease=30");
+}
+
+#[tokio::test]
+async fn ids_that_are_keys_leave_no_room_for_another_key() {
+    let body = Publish::body("text/event-stream", "id: 1\ndata: a\n\n").dedupe_by_id();
+    let (request, _) = publish(&created(), "t", body).await;
+    assert_eq!(request.line(), "POST /topics/t?dedupe=id");
+    assert_eq!(request.header("idempotency-key"), None);
 }
 
 #[tokio::test]
@@ -64,7 +71,7 @@ async fn a_refusal_is_told_in_the_words_of_the_server() {
     let refusal = answer("409 Conflict", "content-type: application/problem+json\r\n", problem);
     let (_, result) = publish(&refusal, "t", "x").await;
     match result.unwrap_err() {
-        PublishError::Refused { status, problem: Some(problem) } => {
+        PublishError::Refused { status, problem: Some(problem), .. } => {
             assert_eq!(status.as_u16(), 409);
             assert_eq!(problem.code.as_deref(), Some("topic-ended"));
             assert_eq!(problem.to_string(), "the topic has ended");
@@ -77,7 +84,18 @@ async fn a_refusal_is_told_in_the_words_of_the_server() {
 async fn a_refusal_without_words_still_has_its_status() {
     let refusal = answer("502 Bad Gateway", "content-type: text/html\r\n", "<h1>oh</h1>");
     let (_, result) = publish(&refusal, "t", "x").await;
-    assert_eq!(result.unwrap_err().to_string(), "the server answered 502 Bad Gateway");
+    let text = result.unwrap_err().to_string();
+    assert!(text.starts_with("the server answered 502 Bad Gateway; it may be published"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_has_moved_is_not_followed() {
+    let moved = answer("308 Permanent Redirect", "location: //elsewhere/topics/t\r\n", "");
+    let (_, result) = publish(&moved, "t", "secret").await;
+    match result.unwrap_err() {
+        PublishError::Moved { location, .. } => assert_eq!(location, "http://elsewhere/topics/t"),
+        error => panic!("{error}"),
+    }
 }
 
 #[tokio::test]
@@ -89,7 +107,7 @@ async fn another_kind_of_server_is_noticed() {
 #[tokio::test]
 async fn a_server_that_is_away_is_an_error() {
     let server = Server::start().await;
-    let publisher = Publisher::new(server.url("")).unwrap();
+    let publisher = Publisher::builder(server.url("")).attempts_max(1).build().unwrap();
     drop(server);
     let result = publisher.publish("t", "x").await;
     assert!(matches!(result, Err(PublishError::Unreachable { .. })));
