@@ -26,6 +26,7 @@ pub(crate) struct Connection {
     idle: Idle,
     event_bytes_max: usize,
     last_event_id: String,
+    has_read: bool,
     state: watch::Sender<State>,
     phase: Phase,
     /// What the state machine's time is counted from.
@@ -65,6 +66,7 @@ impl Connection {
             idle,
             event_bytes_max,
             last_event_id,
+            has_read: false,
             state: watch::Sender::new(State::Connecting),
             phase,
             origin: Instant::now(),
@@ -73,6 +75,11 @@ impl Connection {
 
     pub(crate) fn last_event_id(&self) -> &str {
         &self.last_event_id
+    }
+
+    /// The last event id, once something was read: before that it may not be what the store has.
+    pub(crate) fn reached(&self) -> Option<&str> {
+        self.has_read.then_some(&self.last_event_id)
     }
 
     pub(crate) fn state(&self) -> &watch::Sender<State> {
@@ -170,6 +177,7 @@ impl Connection {
 
     fn take_piece(&mut self, piece: &Piece) {
         self.idle.stop();
+        self.has_read = true;
         if let Some(Item::Retry(time)) = piece.item {
             self.reconnect.set_reconnection_time(time);
         }

@@ -127,10 +127,8 @@ pub enum BuildError {
         method: String,
     },
     /// The address of the proxy is none.
-    #[error("{proxy:?} is no address of a proxy ({cause}); use one such as http://proxy:3128")]
+    #[error("the address of the proxy is none ({cause}); use one such as http://proxy:3128")]
     Proxy {
-        /// What was given.
-        proxy: String,
         /// The innermost cause.
         cause: String,
     },

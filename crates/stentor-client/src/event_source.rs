@@ -23,8 +23,9 @@ use crate::state::State;
 ///
 /// It works while it is polled, within a tokio runtime, and needs no task of its own: dropping it is
 /// all it takes to leave. What it holds in memory is bounded: what has come in one piece, and one
-/// event ([`stentor_sse::Decoder::EVENT_BYTES_MAX`], unless told otherwise). A reader that does not
-/// poll holds the server back by the flow control of its connection.
+/// event ([`Decoder::EVENT_BYTES_MAX`](crate::Decoder::EVENT_BYTES_MAX), unless told otherwise). The
+/// head of an answer is bounded too: 400 KiB or so, and on HTTP/1.1 100 headers. A reader that does
+/// not poll holds the server back by the flow control of its connection.
 ///
 /// The rules are those of the standard (HTML, section 9.2). What only a program needs is added by
 /// the usual [`Mode::Resilient`](crate::reconnect::Mode::Resilient): 429 and 5xx are tried again,
@@ -115,14 +116,20 @@ impl EventSource {
 
     /// Stores the [`last_event_id`](Self::last_event_id) in the [cursor store](crate::cursor): all
     /// events that were handed out are processed. It is stored for good when this returns. Does
-    /// nothing for a source that has no store.
+    /// nothing before the first event, or for a source that has no store.
     ///
     /// # Errors
     ///
     /// Those of the store. The source goes on, and a later commit makes up for it.
     pub fn commit(&self) -> impl Future<Output = Result<(), CursorError>> + Send + use<> {
-        let (committer, id) = (self.committer.clone(), self.last_event_id().to_owned());
-        async move { committer.commit_id(&id).await }
+        let (committer, id) =
+            (self.committer.clone(), self.connection.reached().map(str::to_owned));
+        async move {
+            match id {
+                Some(id) => committer.commit_id(&id).await,
+                None => Ok(()),
+            }
+        }
     }
 
     /// To commit from elsewhere, by id.

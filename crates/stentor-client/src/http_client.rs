@@ -69,9 +69,10 @@ impl HttpClient {
         builder = match &self.route {
             Route::Environment if !is_loopback(url) => builder,
             Route::Environment | Route::Direct => builder.no_proxy(),
-            Route::Proxy(proxy) => builder.proxy(Proxy::all(proxy).map_err(|error| {
-                BuildError::Proxy { proxy: proxy.clone(), cause: cause(&error) }
-            })?),
+            Route::Proxy(proxy) => {
+                let proxy = Proxy::all(proxy);
+                builder.proxy(proxy.map_err(|error| BuildError::Proxy { cause: cause(&error) })?)
+            }
         };
         if !self.root_certificates.is_empty() {
             let certificates = Certificate::from_pem_bundle(&self.root_certificates);

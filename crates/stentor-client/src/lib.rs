@@ -37,7 +37,7 @@
 //!
 //! # Layers
 //!
-//! Each can be used alone: what bytes mean ([`stentor_sse::Decoder`]), what to do when there are no
+//! Each can be used alone: what bytes mean ([`Decoder`]), what to do when there are no
 //! more ([`reconnect`]), both without I/O or clock; and over them the HTTP transport and
 //! [`EventSource`], which drives all three.
 #![forbid(unsafe_code)]
@@ -71,7 +71,7 @@ mod transport;
 
 pub use reqwest::header::HeaderMap;
 pub use reqwest::{StatusCode, Url, Version};
-pub use stentor_sse::{Event, EventId, EventType, Item};
+pub use stentor_sse::{DecodeError, Decoder, Event, EventId, EventType, Item};
 
 pub use crate::batch::Batch;
 pub use crate::builder::EventSourceBuilder;

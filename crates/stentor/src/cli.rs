@@ -3,7 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::recording::{record, replay};
-use crate::commands::{completions, demo, log, man, publish, serve, subscribe};
+use crate::commands::{check, completions, demo, log, man, publish, serve, subscribe};
 
 /// Of every command that does not tell its own.
 const EXIT_CODES: &str = "\
@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Publish an event.
     Pub(publish::PubArgs),
     /// Print events as they come.
-    Sub(subscribe::SubArgs),
+    Sub(Box<subscribe::SubArgs>),
     /// Write a stream with its timing to a file.
     ///
     /// It goes on over reconnects until the stream is over, or is stopped, such as by Ctrl-C. Each line
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     /// It is served at every path of the address. Each reader gets it from its start, or behind its
     /// `Last-Event-ID`, and at the end a 204.
     Replay(replay::ReplayArgs),
+    /// Examine a stream of any server, and say what is wrong with it and how to mend it.
+    Check(Box<check::CheckArgs>),
     /// Look into a log on disk, verify it, copy it, or move its events.
     #[command(subcommand)]
     Log(log::LogCommand),

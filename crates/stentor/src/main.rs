@@ -7,6 +7,7 @@ mod duration;
 mod output;
 mod retain;
 mod running;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -15,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Cli, Command};
 use crate::commands::recording::{record, replay};
 use crate::commands::{
-    completions, demo as demo_command, log as log_command, man, publish, serve, subscribe,
+    check, completions, demo as demo_command, log as log_command, man, publish, serve, subscribe,
 };
 
 /// Events are allocated by the core that reads them and freed by the thread that stores them, which the
@@ -31,9 +32,10 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Demo(args)) => demo_command::run(&args),
         Some(Command::Pub(args)) => on_one_thread(publish::run(args)),
-        Some(Command::Sub(args)) => on_one_thread(subscribe::run(args)),
+        Some(Command::Sub(args)) => on_one_thread(subscribe::run(&args)),
         Some(Command::Record(args)) => on_one_thread(record::run(args)),
         Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Check(args)) => on_one_thread(check::run(*args)),
         Some(Command::Log(command)) => log_command::run(command),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),

@@ -1,7 +1,7 @@
 //! What to do next, as a value: no I/O, and no clock but the `now` that is handed in.
 //!
 //! [`EventSource`](crate::EventSource) is driven by it. A program with a transport of its own can
-//! drive it alone, with a [`Decoder`](stentor_sse::Decoder) to read what comes:
+//! drive it alone, with a [`Decoder`](crate::Decoder) to read what comes:
 //!
 //! ```
 //! use std::time::Duration;

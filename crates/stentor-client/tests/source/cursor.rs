@@ -98,6 +98,24 @@ async fn workers_commit_by_id() {
 }
 
 #[tokio::test]
+async fn a_commit_before_the_first_event_leaves_the_store_alone() {
+    let (server, folder) = (Server::start().await, TempDir::new().unwrap());
+    let path = folder.path().join("cursor");
+    for content in ["5\n", "no\ncursor\n"] {
+        fs::write(&path, content).unwrap();
+        let mut source = source(&server, FileCursor::new(&path));
+        source.commit().await.unwrap();
+        if content == "5\n" {
+            tokio::join!(server.answer([NOTHING_MORE]), data_of(&mut source));
+        } else {
+            fatal_error(&mut source).await;
+        }
+        source.commit().await.unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), content);
+    }
+}
+
+#[tokio::test]
 async fn an_id_that_no_header_can_hold_is_kept_all_the_same() {
     let (server, folder) = (Server::start().await, TempDir::new().unwrap());
     let path = folder.path().join("cursor");

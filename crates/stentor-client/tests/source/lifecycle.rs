@@ -140,7 +140,7 @@ fn what_cannot_be_requested_is_told_at_once() {
         (builder().header("x", "a\nb"), "`x` with this value is no HTTP header"),
         (builder().header("x y", "a"), "`x y` with this value is no HTTP header"),
         (builder().method("GET /"), "`GET /` is no HTTP method"),
-        (builder().proxy("::"), "\"::\" is no address of a proxy"),
+        (builder().proxy("::"), "the address of the proxy is none"),
         (builder().root_certificates("none"), "the root certificates cannot be read"),
     ] {
         let error = fault.build().unwrap_err().to_string();

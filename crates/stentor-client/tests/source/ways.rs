@@ -5,17 +5,18 @@ use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::Response;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper::{Response, header::CONTENT_TYPE};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use stentor_client::{EventSource, State, Version};
+use stentor_client::{EventSource, EventSourceError, State, Version};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::support::{NOTHING_MORE, Server, stream};
-use crate::{data_of, quick};
+use crate::{data_of, quick, until_waiting};
 
 #[tokio::test]
 async fn a_unix_socket_is_a_way() {
@@ -51,28 +52,46 @@ async fn a_proxy_is_a_way() {
     assert_eq!(requests[0].line(), "GET http://a.test/s");
 }
 
+/// Serves HTTP/2 with these headers and one event.
+async fn serve_http_2(listener: &TcpListener, headers: HeaderMap) -> hyper::Result<()> {
+    let (socket, _) = listener.accept().await.unwrap();
+    let service = service_fn(|_| {
+        let mut response = Response::new(Full::new(Bytes::from("data: a\n\n")));
+        *response.headers_mut() = headers.clone();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        async { Ok::<_, Infallible>(response) }
+    });
+    http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await
+}
+
 #[tokio::test]
 async fn http_2_is_spoken_at_once_if_the_server_is_known_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let server = async {
-        let (socket, _) = listener.accept().await.unwrap();
-        let service = service_fn(|_| async {
-            let mut response = Response::new(Full::new(Bytes::from("data: a\n\n")));
-            response.headers_mut().insert(CONTENT_TYPE, "text/event-stream".parse().unwrap());
-            Ok::<_, Infallible>(response)
-        });
-        http2::Builder::new(TokioExecutor::new())
-            .serve_connection(TokioIo::new(socket), service)
-            .await
-    };
     let mut source = EventSource::builder(url).http2_prior_knowledge().build().unwrap();
     tokio::select! {
-        result = server => panic!("{result:?}"),
+        result = serve_http_2(&listener, HeaderMap::new()) => panic!("{result:?}"),
         event = source.next() => assert_eq!(event.unwrap().unwrap().data(), "a"),
     }
     let State::Open(head) = source.state() else { panic!("{:?}", source.state()) };
     assert_eq!(head.version, Version::HTTP_2);
+}
+
+#[tokio::test]
+async fn a_head_beyond_bounds_is_refused_on_http_2_as_well() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let mut source = EventSource::builder(url).http2_prior_knowledge().build().unwrap();
+    let long = HeaderValue::try_from("x".repeat(1024)).unwrap();
+    let mut headers = HeaderMap::new();
+    for _ in 0..500 {
+        headers.append("x-long", long.clone());
+    }
+    let (_, reason) = tokio::select! {
+        result = serve_http_2(&listener, headers) => panic!("{result:?}"),
+        waiting = until_waiting(&mut source) => waiting,
+    };
+    assert!(matches!(reason, EventSourceError::Unreachable { .. }), "{reason}");
 }
 
 /// Follows an address in a program of its own, which has these variables.

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod log;
@@ -7,5 +8,6 @@ pub(crate) mod man;
 pub(crate) mod publish;
 pub(crate) mod recording;
 pub(crate) mod serve;
-pub(crate) mod source;
+pub(crate) mod server;
 pub(crate) mod subscribe;
+pub(crate) mod telling;

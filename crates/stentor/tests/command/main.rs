@@ -11,10 +11,12 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod check;
 mod completions;
 mod foreign;
 mod man;
 mod publish;
 mod record;
+mod relay;
 mod replay;
 mod subscribe;

@@ -157,21 +157,32 @@ async fn what_cannot_be_recorded_is_said_and_leaves_no_recording() {
 }
 
 #[tokio::test]
-async fn headers_and_a_token_are_sent_and_kept_out_of_the_recording() {
+async fn secrets_are_sent_and_kept_out_of_the_recording() {
     let foreign = Foreign::start().await;
-    let url = foreign.url.replace("http://", "http://user:secret@");
-    let args = ["record", &url, "-", "--count", "1", "--header", "X-Key: secret"];
-    let running = stentor(&args).env("STENTOR_TOKEN", "secret").start().await;
-    let mut visit = foreign.visit().await;
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nSet-Cookie: secret\r\n\r\n";
-    visit.send(head).await;
-    visit.send("data: a\n\n").await;
-    let done = running.end().await;
-    assert_eq!(done.code, Some(0), "{done:?}");
-    assert_eq!(visit.header("x-key"), Some("secret"));
-    assert_eq!(visit.header("authorization"), Some("Bearer secret"));
-    assert!(done.out.contains("\"data\":\"a\"") && !done.out.contains("secret"), "{done:?}");
-    assert!(done.out.contains(r#""headers":{"content-type":"text/event-stream"}"#), "{done:?}");
+    let with_password = foreign.url.replace("http://", "http://user:secret@");
+    let server = foreign.url.replace("/stream", "");
+    for (args, authorization) in [
+        (&[foreign.url.as_str(), "--token", "secret"][..], Some("Bearer secret")),
+        // The token of the environment is for the server at --url and no other.
+        (&["topic", "--url", &server], Some("Bearer secret")),
+        (&[&foreign.url], None),
+        (&[&with_password], Some("Basic dXNlcjpzZWNyZXQ=")),
+    ] {
+        let own = ["record", "--header", "X-Key: secret", "--count", "1"];
+        let args: Vec<_> = own.iter().chain(args).chain(&["-"]).copied().collect();
+        let running = stentor(&args).env("STENTOR_TOKEN", "secret").start().await;
+        let mut visit = foreign.visit().await;
+        let head =
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nSet-Cookie: secret\r\n\r\n";
+        visit.send(head).await;
+        visit.send("data: a\n\n").await;
+        let done = running.end().await;
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert_eq!(visit.header("x-key"), Some("secret"));
+        assert_eq!(visit.header("authorization"), authorization);
+        assert!(done.out.contains("\"data\":\"a\"") && !done.out.contains("secret"), "{done:?}");
+        assert!(done.out.contains(r#""headers":{"content-type":"text/event-stream"}"#), "{done:?}");
+    }
 }
 
 #[tokio::test]

@@ -110,7 +110,11 @@ async fn it_is_published_to_a_topic() {
     let server = Server::in_memory().await;
     let args = ["replay", recording.path(), "--to", "again", "--url", &server.url("")];
     let done = stentor(&args).run().await;
-    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!(
+        (done.code, done.talk.as_str()),
+        (Some(0), "stentor: published 3 events\n"),
+        "{done:?}"
+    );
     let events = server.history("/topics/again").await;
     let ids: Vec<_> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
     assert_eq!(done.out.lines().collect::<Vec<_>>(), ids);
@@ -185,4 +189,17 @@ async fn what_was_recorded_of_a_topic_can_be_followed_as_it_was() {
     assert_eq!((was.code, is.code), (Some(0), Some(0)), "{was:?} {is:?}");
     assert_eq!(was.out, is.out);
     assert!(is.talk.contains("job has ended: done"), "{is:?}");
+}
+
+#[tokio::test]
+async fn a_reader_that_waits_does_not_hold_up_the_end() {
+    let recording = Recording::of(&[
+        json!({ "at": 0, "event": { "id": "1", "type": "message", "data": "one" } }),
+        json!({ "at": 3_600_000, "event": { "id": "2", "type": "message", "data": "two" } }),
+    ]);
+    let mut server = Server::with(&["replay", recording.path()]).await;
+    let mut stream = server.subscribe("/").await;
+    assert_eq!(stream.data(1).await, ["one"]);
+    assert_eq!(server.stop().await, Some(0));
+    assert_eq!(stream.next().await, None);
 }

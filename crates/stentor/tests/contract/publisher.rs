@@ -1,4 +1,5 @@
 //! What the publisher of the client library promises, against the real server.
+#![allow(clippy::similar_names, reason = "a publisher and what it published")]
 
 use std::convert::Infallible;
 use std::time::Duration;

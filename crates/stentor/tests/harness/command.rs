@@ -11,7 +11,10 @@ use super::PATIENCE;
 /// `stentor` with these arguments.
 pub fn stentor(args: &[&str]) -> Call {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
-    command.args(args).env_remove("STENTOR_URL").env_remove("RUST_LOG").kill_on_drop(true);
+    command.args(args).kill_on_drop(true);
+    for variable in ["STENTOR_URL", "STENTOR_TOKEN", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
     Call { command, input: Vec::new() }
 }
 
@@ -39,6 +42,13 @@ impl Call {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Call {
         self.command.env(name, value);
+        self
+    }
+
+    /// Lets it have a process group of its own, as a shell does.
+    #[must_use]
+    pub fn in_a_group(mut self) -> Call {
+        self.command.process_group(0);
         self
     }
 
@@ -120,6 +130,25 @@ impl Running {
         self.stdin = None;
     }
 
+    /// Waits until it has begun to write, and reads no more than the beginning.
+    pub async fn output_begins(&mut self) {
+        let begun = timeout(PATIENCE, self.lines.get_mut().fill_buf()).await.expect("output");
+        assert!(!begun.unwrap().is_empty(), "it ended without output");
+    }
+
+    /// Stops reading its output, and waits for its exit code.
+    pub async fn leave(self) -> Option<i32> {
+        let Running { process, lines, talk: _talk, .. } = self;
+        drop(lines);
+        exit_code(process).await
+    }
+
+    /// Waits for its exit code without reading its output.
+    pub async fn exit_code(self) -> Option<i32> {
+        let Running { process, lines: _lines, talk: _talk, .. } = self;
+        exit_code(process).await
+    }
+
     /// Kills it at once (SIGKILL).
     pub async fn kill(&mut self) {
         self.process.kill().await.unwrap();
@@ -129,6 +158,13 @@ impl Running {
     pub async fn signal(&self, name: &str) {
         let pid = self.process.id().expect("it runs").to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    /// Sends a signal as a terminal does: to it and all in its group, which is its own.
+    pub async fn signal_group(&self, name: &str) {
+        let group = format!("-{}", self.process.id().expect("it runs"));
+        let sent = Command::new("kill").args(["-s", name, "--", &group]).status().await.unwrap();
         assert!(sent.success());
     }
 
@@ -152,4 +188,9 @@ impl Running {
         });
         end.await.expect("the command ends")
     }
+}
+
+/// The exit code of a process, once it has ended; `None` if a signal killed it.
+async fn exit_code(mut process: Child) -> Option<i32> {
+    timeout(PATIENCE, process.wait()).await.expect("the command ends").unwrap().code()
 }

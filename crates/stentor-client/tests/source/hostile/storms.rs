@@ -57,6 +57,17 @@ async fn a_server_that_asks_for_no_wait_at_all_gets_one_even_with_new_ids() {
 }
 
 #[tokio::test]
+async fn a_stream_that_was_open_for_long_enough_is_progress() {
+    let server = Server::start().await;
+    for (healthy_after, expected) in [(Duration::ZERO, [1, 1, 1]), (Duration::MAX, [2, 3, 4])] {
+        let mut source = quick(&server.url("/")).healthy_after(healthy_after).build().unwrap();
+        let waits = waits(&mut source, &server, &vec![stream("data\n"); 3]).await;
+        let attempts: Vec<_> = waits.iter().map(|(_, attempt)| *attempt).collect();
+        assert_eq!(attempts, expected, "{healthy_after:?}");
+    }
+}
+
+#[tokio::test]
 async fn attempts_without_progress_end_at_their_limit() {
     let server = Server::start().await;
     let mut source = quick(&server.url("/")).attempts_max(3).build().unwrap();

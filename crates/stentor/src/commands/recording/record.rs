@@ -13,7 +13,8 @@ use tokio::time::sleep;
 
 use super::file::Writer;
 use super::recorder::Recorder;
-use crate::commands::source::{self, Header, Telling};
+use crate::commands::server::ServerArgs;
+use crate::commands::telling::Telling;
 use crate::duration;
 use crate::output::{is_unread, talk};
 
@@ -42,17 +43,8 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "ID", conflicts_with = "append")]
     last_event_id: Option<String>,
 
-    /// Send this header, such as `'Cookie: a=b'`. Repeatable.
-    #[arg(long, value_name = "HEADER")]
-    header: Vec<Header>,
-
-    /// Send this token as `Authorization: Bearer`.
-    #[arg(long, env = "STENTOR_TOKEN", hide_env_values = true)]
-    token: Option<String>,
-
-    /// The address of the server that has the topic.
-    #[arg(long, env = "STENTOR_URL", default_value = "http://localhost:8080")]
-    url: String,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
@@ -68,8 +60,7 @@ pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
     });
     let mut recorder =
         recorder.with_context(|| format!("cannot record into {}", args.file.display()))?;
-    let bearer = args.token.as_deref().map(Header::bearer);
-    let mut source = source::builder(url.as_str(), bearer.iter().chain(&args.header))
+    let mut source = (args.server.source(url.as_str(), args.is_address()))
         .last_event_id(args.last_event_id.as_deref().unwrap_or(recorder.last_event_id()))
         .build()?;
     let done = tokio::select! {
@@ -87,12 +78,16 @@ pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl RecordArgs {
+    fn is_address(&self) -> bool {
+        self.what.contains("://")
+    }
+
     fn address(&self) -> anyhow::Result<Url> {
-        if self.what.contains("://") {
+        if self.is_address() {
             return Url::parse(&self.what)
                 .with_context(|| format!("{:?} is no address", self.what));
         }
-        let server = ServerUrl::new(&self.url).context("the address of the server")?;
+        let server = ServerUrl::new(&self.server.url).context("the address of the server")?;
         Ok(server.topic(&self.what)?)
     }
 }

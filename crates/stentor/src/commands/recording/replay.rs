@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use stentor_client::{Control, EventObject, Item, Publisher};
+use futures_util::stream::try_unfold;
+use stentor_client::{Control, Event, EventObject, Item, Publish};
 use stentor_hub::Hub;
 use stentor_server::Stentor;
 
@@ -13,8 +14,10 @@ use super::file::{self, Recording};
 use super::pace::{Pace, Speed};
 use super::replayed::{Replayed, encoded, id_of};
 use super::serve::router;
+use crate::commands::publish::publish_all;
+use crate::commands::server::ServerArgs;
 use crate::on_one_thread;
-use crate::output::{Format, Printer, is_unread, say};
+use crate::output::{Format, Printer, is_unread, talk};
 use crate::running::{ListenArgs, run as run_server};
 
 #[derive(Debug, clap::Args)]
@@ -45,9 +48,8 @@ pub(crate) struct ReplayArgs {
     #[command(flatten)]
     access: ListenArgs,
 
-    /// The address of the server that has the topic.
-    #[arg(long, env = "STENTOR_URL", default_value = "http://localhost:8080")]
-    url: String,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
@@ -96,16 +98,13 @@ async fn publish(
     args: &ReplayArgs,
     topic: &str,
 ) -> anyhow::Result<ExitCode> {
-    let publisher = Publisher::new(&args.url)?;
-    let mut player = Player::new(recording, args.speed);
-    while let Some(item) = player.next().await? {
-        if let Item::Event(event) = item
-            && Control::of(&event).is_none()
-        {
-            let answer = publisher.publish(topic, event).await?;
-            say(&answer.last_id.unwrap_or_default())?;
-        }
-    }
+    let player = Player::new(recording, args.speed);
+    let publishes = try_unfold(player, |mut player| async move {
+        let event = player.next_event().await?;
+        anyhow::Ok(event.map(|event| (Publish::event(event), player)))
+    });
+    let count = publish_all(&args.server, topic, publishes).await?;
+    talk(format_args!("published {count} events"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -128,6 +127,18 @@ impl<R: BufRead> Player<R> {
             let pace = self.pace.get_or_insert_with(|| Pace::begin(self.speed, line.at()));
             pace.until(line.at()).await;
             return Ok(Some(item));
+        }
+        Ok(None)
+    }
+
+    /// The next event that is not about the stream itself.
+    async fn next_event(&mut self) -> anyhow::Result<Option<Event>> {
+        while let Some(item) = self.next().await? {
+            if let Item::Event(event) = item
+                && Control::of(&event).is_none()
+            {
+                return Ok(Some(event));
+            }
         }
         Ok(None)
     }

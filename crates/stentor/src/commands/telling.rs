@@ -1,49 +1,9 @@
-//! A stream that a command reads for itself.
+//! How a stream fares that a command reads.
 
-use std::str::FromStr;
-
-use anyhow::bail;
-use stentor_client::{Control, Event, EventSource, EventSourceBuilder, EventSourceError, State};
+use stentor_client::{Control, Event, EventSourceError, State};
 use tokio::time::Instant;
 
 use crate::output::talk;
-
-/// A header of a request, as people write it: `Name: value`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) name: String,
-    pub(crate) value: String,
-}
-
-impl Header {
-    /// The one that a token goes into.
-    pub(crate) fn bearer(token: &str) -> Header {
-        Header { name: "Authorization".to_owned(), value: format!("Bearer {token}") }
-    }
-}
-
-impl FromStr for Header {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> anyhow::Result<Header> {
-        match text.split_once(':') {
-            Some((name, value)) if !name.trim().is_empty() => {
-                Ok(Header { name: name.trim().to_owned(), value: value.trim().to_owned() })
-            }
-            _ => bail!("write it as 'Name: value'"),
-        }
-    }
-}
-
-/// A source with these headers.
-pub(crate) fn builder<'a>(
-    url: &str,
-    headers: impl IntoIterator<Item = &'a Header>,
-) -> EventSourceBuilder {
-    let add =
-        |builder: EventSourceBuilder, header: &Header| builder.header(&header.name, &header.value);
-    headers.into_iter().fold(EventSource::builder(url), add)
-}
 
 /// Says on stderr how a stream fares.
 #[derive(Debug)]
