@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use reqwest::{Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -33,7 +33,7 @@ impl Examination {
     /// An error says why the endpoint cannot be reached.
     pub(super) async fn run(mut self) -> Result<Report, NoAnswer> {
         let url = self.endpoint.url.to_string();
-        let progress = progress(self.watch);
+        let _progress = progress(self.watch);
         let wait = self.watch.max(self.endpoint.patience);
         let visit = match self.endpoint.visit(wait).await {
             Ok(visit) => visit,
@@ -49,7 +49,6 @@ impl Examination {
             return Ok(Report::new(&url, &findings, &format!("there is no stream, but {status}")));
         }
         findings.extend(self.stream(visit).await);
-        progress.finish_and_clear();
         Ok(Report::new(&url, &findings, "the stream cannot be read"))
     }
 
@@ -116,9 +115,9 @@ impl Examination {
     }
 }
 
-/// How far the watch is, on a terminal.
+/// How far the watch is, on a terminal and until it is dropped.
 fn progress(watch: Duration) -> ProgressBar {
-    let progress = ProgressBar::new_spinner();
+    let progress = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
     if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
         progress.set_style(style);
     }
