@@ -190,3 +190,16 @@ async fn what_was_recorded_of_a_topic_can_be_followed_as_it_was() {
     assert_eq!(was.out, is.out);
     assert!(is.talk.contains("job has ended: done"), "{is:?}");
 }
+
+#[tokio::test]
+async fn a_reader_that_waits_does_not_hold_up_the_end() {
+    let recording = Recording::of(&[
+        json!({ "at": 0, "event": { "id": "1", "type": "message", "data": "one" } }),
+        json!({ "at": 3_600_000, "event": { "id": "2", "type": "message", "data": "two" } }),
+    ]);
+    let mut server = Server::with(&["replay", recording.path()]).await;
+    let mut stream = server.subscribe("/").await;
+    assert_eq!(stream.data(1).await, ["one"]);
+    assert_eq!(server.stop().await, Some(0));
+    assert_eq!(stream.next().await, None);
+}

@@ -62,7 +62,13 @@ impl Trying {
     /// Says once what is wrong, and waits a little.
     pub(super) async fn pause(&mut self, error: &PublishError) {
         if self.pause.is_zero() {
-            talk(format_args!("{error}; trying on"));
+            match error {
+                // It has its advice for those who do not try on.
+                PublishError::Unanswered { cause, .. } => {
+                    talk(format_args!("the server did not answer: {cause}; trying on"));
+                }
+                error => talk(format_args!("{error}; trying on")),
+            }
         }
         self.pause = (self.pause * 2).clamp(PAUSE, PAUSE_MAX);
         sleep(self.pause).await;
