@@ -57,9 +57,9 @@ pub(crate) struct CheckArgs {
 
     /// How long to watch the stream. Over 66s shows whether a silent one stays open.
     #[arg(long = "for", value_name = "TIME", default_value = "20s", value_parser = duration::argument)]
-    watch: Duration,
+    length: Duration,
 
-    /// Publish about twenty small events by POST to this address, and look how they arrive.
+    /// Publish sixteen small events by POST to this address, and look how they arrive.
     #[arg(long, value_name = "URL", value_parser = address)]
     publish_url: Option<Url>,
 
@@ -144,7 +144,7 @@ impl CheckArgs {
             publishing,
             origin,
             run,
-            watch: self.watch,
+            length: self.length,
             idle_timeout: self.idle_timeout,
         })
     }
