@@ -11,11 +11,13 @@ use tokio::time::{sleep, timeout};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Right in everything, and so are the two behind it.
+    /// Right in everything, and so are the three behind it.
     None,
     Finite,
     /// What is published becomes a member of a JSON object.
     Wraps,
+    /// It wants a token for all but preflights, and there refuses one.
+    Guarded,
     PlainAndGzip,
     GzipWhenAsked,
     Headers,
@@ -99,7 +101,10 @@ impl Shared {
 
     async fn answer(&self, mut socket: TcpStream) -> std::io::Result<()> {
         let Some(ask) = Ask::read(&mut socket).await? else { return Ok(()) };
+        let is_welcome = !self.has(Fault::Guarded)
+            || (ask.method == "OPTIONS") == ask.header("authorization").is_none();
         let head = match ask.method.as_str() {
+            _ if !is_welcome => "401 Unauthorized\r\n",
             "POST" => {
                 let text = String::from_utf8(ask.body).unwrap();
                 match self.fault {

@@ -3,6 +3,7 @@
 mod faults;
 mod little;
 mod our_server;
+mod secrets;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
