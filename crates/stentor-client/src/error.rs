@@ -1,12 +1,14 @@
 //! What can go wrong.
 
 use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use stentor_sse::DecodeError;
 use thiserror::Error;
 
+use crate::cursor::CursorError;
 use crate::problem::Problem;
 use crate::redirect::RedirectError;
 use crate::server_url::UrlError;
@@ -16,8 +18,10 @@ use crate::server_url::UrlError;
 /// As an item of the source it is fatal, and the last item. The others of these are no items: the
 /// source goes on by itself, and tells them as the reason of a [`State::Waiting`](crate::State).
 #[derive(Clone, Debug, Error)]
+#[non_exhaustive]
 pub enum EventSourceError {
-    /// The server answered with another status than 200 or 204. Fatal, but for 429, 502, 503 and 504.
+    /// The server answered with another status than 200 or 204. Fatal, but for 429 and 5xx, which
+    /// are tried again unless the [`Mode`](crate::reconnect::Mode) is `Spec`.
     #[error("the server answered {status}{}", detail(.problem.as_ref()))]
     Status {
         /// The status.
@@ -34,6 +38,38 @@ pub enum EventSourceError {
         /// The `Content-Type` of the answer.
         content_type: Option<String>,
     },
+    /// The server answered with a stream that is compressed, though nobody asked for that. Fatal.
+    #[error(
+        "the stream is encoded as {encoding}; have the server, or the proxy before it, send \
+         text/event-stream as it is"
+    )]
+    ContentEncoding {
+        /// The `Content-Encoding` of the answer.
+        encoding: String,
+    },
+    /// The server answered 401 to new credentials as well. Fatal.
+    #[error("the server answered 401 to the new credentials too{}", detail(.problem.as_ref()))]
+    Unauthorized {
+        /// What the server said about it, if it did as `application/problem+json`.
+        problem: Option<Problem>,
+    },
+    /// New credentials cannot be had. Tried again.
+    #[error("the authorization cannot be renewed: {cause}")]
+    Renewal {
+        /// What the callback said.
+        cause: String,
+    },
+    /// As many attempts in a row came to nothing as there may be. Fatal.
+    #[error("gave up after {attempts} attempts without progress; the last one: {last}")]
+    GaveUp {
+        /// How many.
+        attempts: u32,
+        /// What came of the last one.
+        last: Box<EventSourceError>,
+    },
+    /// The place where reading is to begin cannot be had from its store. Fatal.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
     /// A redirect cannot be followed. Fatal.
     #[error(transparent)]
     Redirect(#[from] RedirectError),
@@ -63,8 +99,19 @@ pub enum EventSourceError {
     },
 }
 
+impl EventSourceError {
+    /// The 401 that came although the credentials were new.
+    pub(crate) fn even_renewed(self) -> EventSourceError {
+        match self {
+            EventSourceError::Status { problem, .. } => EventSourceError::Unauthorized { problem },
+            error => error,
+        }
+    }
+}
+
 /// Why a client cannot be set up.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// The address is none.
     #[error(transparent)]
@@ -75,6 +122,21 @@ pub enum BuildError {
         /// Its name.
         name: String,
     },
+    /// The method is none.
+    #[error("`{method}` is no HTTP method; use one such as POST")]
+    Method {
+        /// What was given.
+        method: String,
+    },
+    /// The address of the proxy is none.
+    #[error("the address of the proxy is none ({cause}); use one such as http://proxy:3128")]
+    Proxy {
+        /// The innermost cause.
+        cause: String,
+    },
+    /// The certificates cannot be read.
+    #[error("the root certificates cannot be read; give one or more in PEM")]
+    Certificate,
     /// The HTTP client cannot be set up, such as for want of certificates.
     #[error("cannot set up the HTTP client: {cause}")]
     Client {
@@ -85,6 +147,7 @@ pub enum BuildError {
 
 /// Why a [`Publisher`](crate::Publisher) did not get its 201.
 #[derive(Clone, Debug, Error)]
+#[non_exhaustive]
 pub enum PublishError {
     /// The topic has no address.
     #[error(transparent)]
@@ -95,24 +158,128 @@ pub enum PublishError {
         /// What was given.
         content_type: String,
     },
-    /// The server cannot be reached, or broke off before its answer: whether it has published is
-    /// not known.
-    #[error("cannot reach the server: {cause}")]
+    /// The idempotency key is none.
+    #[error("{key:?} is no idempotency key; use 1 to 256 visible ASCII characters")]
+    Key {
+        /// What was given.
+        key: String,
+    },
+    /// The server cannot be reached: nothing was sent, at least by the last attempt.
+    #[error("cannot reach the server: {cause}{tried}")]
     Unreachable {
         /// The innermost cause.
         cause: String,
+        /// What came before.
+        tried: Tried,
+    },
+    /// The server broke off before its answer, or took too long for it.
+    #[error("the server did not answer: {cause}{tried}")]
+    Unanswered {
+        /// The innermost cause.
+        cause: String,
+        /// What came before, and how to go on.
+        tried: Tried,
     },
     /// The server refused.
-    #[error("the server answered {status}{}", detail(.problem.as_ref()))]
+    #[error("the server answered {status}{}{tried}", detail(.problem.as_deref()))]
     Refused {
         /// The status.
         status: StatusCode,
         /// What the server said about it, if it did as `application/problem+json`.
-        problem: Option<Problem>,
+        problem: Option<Box<Problem>>,
+        /// What came before.
+        tried: Tried,
     },
+    /// The server is elsewhere. What is published is not sent after it, for it may be a secret.
+    #[error(
+        "the server answered {status} and points to {location}; give the address that it is at"
+    )]
+    Moved {
+        /// The status.
+        status: StatusCode,
+        /// Where it points to.
+        location: String,
+    },
+    /// The stream that was to be uploaded failed. The events that were whole before are published.
+    #[error("what was to be uploaded broke off: {cause}")]
+    Stream {
+        /// Its error.
+        cause: String,
+    },
+    /// The feed was dropped, or its runtime shut down.
+    #[error("the feed was dropped before it knew whether this is published; finish it")]
+    Abandoned,
     /// The server answered with something else than the ids: it is no Stentor, or of another version.
     #[error("the answer of the server is not the one to a publish; is this a Stentor server?")]
     Answer,
+}
+
+/// What was done about a publish before it failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tried {
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// Whether one of them may have published.
+    pub in_doubt: bool,
+    /// The idempotency key under which they were made.
+    pub key: Option<String>,
+}
+
+impl PublishError {
+    /// Whether it may be published nonetheless, for an answer was lost.
+    pub fn may_be_published(&self) -> bool {
+        match self {
+            PublishError::Unreachable { tried, .. }
+            | PublishError::Unanswered { tried, .. }
+            | PublishError::Refused { tried, .. } => tried.in_doubt,
+            PublishError::Stream { .. } | PublishError::Abandoned | PublishError::Answer => true,
+            _ => false,
+        }
+    }
+
+    /// What the server said about it, if it did as `application/problem+json`.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            PublishError::Refused { problem, .. } => problem.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// No answer within the request timeout.
+    pub(crate) fn too_slow() -> PublishError {
+        PublishError::Unanswered { cause: "it took too long".to_owned(), tried: Tried::default() }
+    }
+
+    /// The error with what came before.
+    pub(crate) fn tried(mut self, all: Tried) -> PublishError {
+        if let PublishError::Unreachable { tried, .. }
+        | PublishError::Unanswered { tried, .. }
+        | PublishError::Refused { tried, .. } = &mut self
+        {
+            *tried = all;
+        }
+        self
+    }
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.attempts > 1 {
+            write!(f, " ({} attempts)", self.attempts)?;
+        }
+        match &self.key {
+            Some(key) if self.in_doubt => write!(
+                f,
+                "; it may be published: repeat it soon under the idempotency key {key}, and it is \
+                 there once"
+            ),
+            None if self.in_doubt => {
+                f.write_str("; it may be published: look before you repeat it")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn detail(problem: Option<&Problem>) -> String {

@@ -1,7 +1,7 @@
 //! An event as JSON.
 
 use serde::{Deserialize, Serialize};
-use stentor_sse::{Event, EventId, EventType};
+use stentor_sse::{Event, EventType};
 
 /// The event object of a Stentor server: what a stream with `envelope=json` holds as data, and the
 /// same as in its history. What a plain stream does not tell is `None`.
@@ -31,15 +31,15 @@ impl EventObject {
     pub fn from_envelope(event: &Event) -> Option<EventObject> {
         serde_json::from_str(event.data()).ok()
     }
-}
 
-/// What a plain stream tells of an event.
-impl From<Event> for EventObject {
-    fn from(event: Event) -> EventObject {
+    /// What a plain stream tells of an event. Its id is the last event id of the stream, which an
+    /// event without one of its own has from those before it
+    /// ([`EventSource::last_event_id`](crate::EventSource::last_event_id)); empty means none.
+    pub fn from_plain(event: Event, last_event_id: &str) -> EventObject {
         let millis =
             |retry: std::time::Duration| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
         EventObject {
-            id: event.id().map(EventId::to_string),
+            id: Some(last_event_id).filter(|id| !id.is_empty()).map(str::to_owned),
             topic: None,
             event_type: event.event_type().map_or("message", EventType::as_str).to_owned(),
             time: None,
@@ -63,8 +63,10 @@ mod tests {
 
     #[test]
     fn a_plain_event_has_what_it_has() {
-        let object = EventObject::from(Event::new("x"));
+        let object = EventObject::from_plain(Event::new("x"), "");
         assert_eq!(serde_json::to_string(&object).unwrap(), r#"{"type":"message","data":"x"}"#);
+        let object = EventObject::from_plain(Event::new("x"), "7");
+        assert_eq!(object.id.as_deref(), Some("7"));
     }
 
     #[test]

@@ -6,44 +6,34 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
-use futures_core::future::BoxFuture;
-use futures_util::FutureExt;
+use serde::de::DeserializeOwned;
 use stentor_sse::{Event, Item};
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::builder::EventSourceBuilder;
+use crate::connection::Connection;
+use crate::cursor::{Committer, CursorError};
 use crate::error::{BuildError, EventSourceError};
-use crate::idle::Idle;
-use crate::reading::{Piece, Read, Reading};
-use crate::reconnect::{Outcome, Reconnect, Step};
+use crate::json::JsonEvents;
+use crate::reading::Piece;
+use crate::server_url::shown;
 use crate::state::State;
-use crate::transport::{Attempt, Transport};
 
 /// The events at an address, over as many connections as it takes.
 ///
 /// It works while it is polled, within a tokio runtime, and needs no task of its own: dropping it is
 /// all it takes to leave. What it holds in memory is bounded: what has come in one piece, and one
-/// event ([`stentor_sse::Decoder::EVENT_BYTES_MAX`]). A reader that does not poll holds the server back by the
-/// flow control of its connection.
+/// event ([`Decoder::EVENT_BYTES_MAX`](crate::Decoder::EVENT_BYTES_MAX), unless told otherwise). The
+/// head of an answer is bounded too: 400 KiB or so, and on HTTP/1.1 100 headers. A reader that does
+/// not poll holds the server back by the flow control of its connection.
 ///
-/// The rules are those of the standard (HTML, section 9.2), with two that only a program needs: the
-/// statuses 429, 502, 503 and 504 are tried again, `Retry-After` honoured, and waits grow, with
-/// jitter, until a new id shows that the stream gets on.
+/// The rules are those of the standard (HTML, section 9.2). What only a program needs is added by
+/// the usual [`Mode::Resilient`](crate::reconnect::Mode::Resilient): 429 and 5xx are tried again,
+/// `Retry-After` honoured, and a 401 can be answered with new credentials. In either mode waits
+/// grow, with jitter, until the stream gets on.
 pub struct EventSource {
-    transport: Transport,
-    reconnect: Reconnect,
-    idle: Idle,
-    last_event_id: String,
-    state: watch::Sender<State>,
-    phase: Phase,
-}
-
-enum Phase {
-    Connecting(BoxFuture<'static, Attempt>),
-    Open(Box<Reading>),
-    Waiting(Pin<Box<Sleep>>),
-    Closed,
+    connection: Connection,
+    committer: Committer,
 }
 
 impl EventSource {
@@ -61,20 +51,13 @@ impl EventSource {
         EventSource::builder(url).build()
     }
 
-    /// A source that needs headers, a start or times of its own.
+    /// A source that needs headers, a start, a cursor or times of its own.
     pub fn builder(url: impl AsRef<str>) -> EventSourceBuilder {
         EventSourceBuilder::new(url.as_ref())
     }
 
-    pub(crate) fn begin(
-        transport: Transport,
-        reconnect: Reconnect,
-        idle: Idle,
-        last_event_id: String,
-    ) -> EventSource {
-        let phase = Phase::Connecting(transport.request(&last_event_id).boxed());
-        let state = watch::Sender::new(State::Connecting);
-        EventSource { transport, reconnect, idle, last_event_id, state, phase }
+    pub(crate) fn begin(connection: Connection, committer: Committer) -> EventSource {
+        EventSource { connection, committer }
     }
 
     /// The next event. `None` is the end: the server has nothing more (204), or an error came before
@@ -96,28 +79,83 @@ impl EventSource {
     ///
     /// As with [`next`](Self::next).
     pub async fn next_piece(&mut self) -> Option<Result<Piece, EventSourceError>> {
-        std::future::poll_fn(|cx| self.poll_piece(cx)).await
+        std::future::poll_fn(|cx| self.connection.poll_piece(cx)).await
     }
 
-    /// The id of the newest event that was handed out, or of a block without data behind it: what a
-    /// reconnect sends. Empty means none.
+    /// The events as values of a type, from JSON.
+    ///
+    /// ```no_run
+    /// use stentor_client::EventSource;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Reading {
+    ///     celsius: f32,
+    /// }
+    ///
+    /// # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut readings = EventSource::new("http://localhost:8080/topics/kitchen")?.json::<Reading>();
+    /// while let Some(reading) = readings.next().await {
+    ///     match reading {
+    ///         Ok(reading) => println!("{} °C", reading.celsius),
+    ///         Err(error) => eprintln!("{error}"),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn json<T: DeserializeOwned>(self) -> JsonEvents<T> {
+        JsonEvents::new(self)
+    }
+
+    /// The last event id, as the standard has it: that of the newest event that was handed out, or
+    /// of an earlier one if it had none, or of a block without data behind it. It is what a reconnect
+    /// sends. Empty means none.
     pub fn last_event_id(&self) -> &str {
-        &self.last_event_id
+        self.connection.last_event_id()
+    }
+
+    /// Stores the [`last_event_id`](Self::last_event_id) in the [cursor store](crate::cursor): all
+    /// events that were handed out are processed. It is stored for good when this returns. Does
+    /// nothing before the first event, or for a source that has no store.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. The source goes on, and a later commit makes up for it.
+    pub fn commit(&self) -> impl Future<Output = Result<(), CursorError>> + Send + use<> {
+        let (committer, id) =
+            (self.committer.clone(), self.connection.reached().map(str::to_owned));
+        async move {
+            match id {
+                Some(id) => committer.commit_id(&id).await,
+                None => Ok(()),
+            }
+        }
+    }
+
+    /// To commit from elsewhere, by id.
+    pub fn committer(&self) -> Committer {
+        self.committer.clone()
     }
 
     /// How the connection fares.
     pub fn state(&self) -> State {
-        self.state.borrow().clone()
+        self.connection.state().borrow().clone()
     }
 
     /// The same, to be told of changes. A state that another follows at once may go unseen.
     pub fn states(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
+        self.connection.state().subscribe()
+    }
+
+    /// Leaves the stream, or cuts the wait short, and connects at once, to go on behind the last
+    /// event id. A closed source stays closed.
+    pub fn restart(&mut self) {
+        self.connection.restart();
     }
 
     /// Leaves for good, also while it waits.
     pub fn close(&mut self) {
-        self.enter(Phase::Closed, State::Closed);
+        self.connection.close();
     }
 
     fn poll_event(
@@ -125,7 +163,7 @@ impl EventSource {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Event, EventSourceError>>> {
         loop {
-            match ready!(self.poll_piece(cx)) {
+            match ready!(self.connection.poll_piece(cx)) {
                 Some(Ok(Piece { item: Some(Item::Event(event)), .. })) => {
                     return Poll::Ready(Some(Ok(event)));
                 }
@@ -134,104 +172,6 @@ impl EventSource {
                 None => return Poll::Ready(None),
             }
         }
-    }
-
-    fn poll_piece(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Piece, EventSourceError>>> {
-        loop {
-            let moved = match &mut self.phase {
-                Phase::Connecting(attempt) => match attempt.poll_unpin(cx) {
-                    Poll::Ready(attempt) => self.take_attempt(attempt),
-                    Poll::Pending => ready!(self.poll_silence(Outcome::NoAnswer, cx)),
-                },
-                Phase::Open(reading) => match reading.poll(cx) {
-                    Poll::Ready(Read::Piece(piece)) => {
-                        self.idle.stop();
-                        if let Some(Item::Retry(time)) = piece.item {
-                            self.reconnect.set_reconnection_time(time);
-                        }
-                        let id = reading.last_event_id();
-                        if id != self.last_event_id {
-                            id.clone_into(&mut self.last_event_id);
-                            if !id.is_empty() {
-                                self.reconnect.progressed();
-                            }
-                        }
-                        return Poll::Ready(Some(Ok(piece)));
-                    }
-                    Poll::Ready(Read::End(reason)) => self.lose(Outcome::Ended, reason),
-                    Poll::Ready(Read::Failed(error)) => self.give_up(error.into()),
-                    Poll::Pending => ready!(self.poll_silence(Outcome::Ended, cx)),
-                },
-                Phase::Waiting(sleep) => {
-                    ready!(sleep.as_mut().poll(cx));
-                    let attempt = self.transport.request(&self.last_event_id).boxed();
-                    self.enter(Phase::Connecting(attempt), State::Connecting);
-                    Ok(())
-                }
-                Phase::Closed => return Poll::Ready(None),
-            };
-            if let Err(error) = moved {
-                return Poll::Ready(Some(Err(error)));
-            }
-        }
-    }
-
-    fn take_attempt(&mut self, attempt: Attempt) -> Result<(), EventSourceError> {
-        let step = self.reconnect.after(attempt.outcome(), Instant::now());
-        match attempt.into_body() {
-            Ok(body) => {
-                let reading = Box::new(Reading::new(body, &self.last_event_id));
-                self.enter(Phase::Open(reading), State::Open);
-                Ok(())
-            }
-            Err(reason) => self.leave(step, reason),
-        }
-    }
-
-    /// There is nothing to read: goes on if that is so for too long by now.
-    fn poll_silence(
-        &mut self,
-        outcome: Outcome,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), EventSourceError>> {
-        self.idle
-            .poll_elapsed(cx)
-            .map(|after| self.lose(outcome, EventSourceError::Silent { after }))
-    }
-
-    fn lose(&mut self, outcome: Outcome, reason: EventSourceError) -> Result<(), EventSourceError> {
-        let step = self.reconnect.after(outcome, Instant::now());
-        self.leave(step, reason)
-    }
-
-    /// There is no stream, for this reason.
-    fn leave(&mut self, step: Step, reason: EventSourceError) -> Result<(), EventSourceError> {
-        match step {
-            Step::ConnectAt(until) => {
-                let sleep = Box::pin(sleep_until(until));
-                self.enter(Phase::Waiting(sleep), State::Waiting { until, reason });
-                Ok(())
-            }
-            Step::Finish => {
-                self.close();
-                Ok(())
-            }
-            Step::GiveUp | Step::Read => self.give_up(reason),
-        }
-    }
-
-    fn give_up(&mut self, error: EventSourceError) -> Result<(), EventSourceError> {
-        self.close();
-        Err(error)
-    }
-
-    fn enter(&mut self, phase: Phase, state: State) {
-        self.idle.stop();
-        self.phase = phase;
-        self.state.send_replace(state);
     }
 }
 
@@ -246,9 +186,9 @@ impl Stream for EventSource {
 impl std::fmt::Debug for EventSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EventSource")
-            .field("url", &self.transport.url.as_str())
-            .field("state", &*self.state.borrow())
-            .field("last_event_id", &self.last_event_id)
+            .field("url", &shown(self.connection.url()))
+            .field("state", &*self.connection.state().borrow())
+            .field("last_event_id", &self.last_event_id())
             .finish_non_exhaustive()
     }
 }

@@ -22,45 +22,70 @@
 //!
 //! | to | take |
 //! | --- | --- |
-//! | receive | [`EventSource`], which is also a `Stream`; [`EventSourceBuilder`] for headers and times |
+//! | receive | [`EventSource`], which is also a `Stream`; [`EventSourceBuilder`] for headers, bodies, times, proxies and more |
+//! | receive values | [`EventSource::json`] |
+//! | go on where the last run of the program stopped | a [`cursor`], with [`EventSource::commit`] |
 //! | see how the connection fares | [`State`], from [`EventSource::state`] or [`EventSource::states`] |
 //! | see comments, or the bytes themselves | [`EventSource::next_piece`] |
-//! | publish | [`Publisher`] with a [`Publish`] |
+//! | publish | [`Publisher`] with a [`Publish`]; [`PublisherBuilder`] for tokens, times and attempts |
+//! | publish several events or none | [`Publisher::batch`] with a [`Batch`] |
+//! | publish many events in order | [`Feed`] |
+//! | publish bytes as they come | [`Publisher::upload`] |
 //! | find the address of a topic | [`ServerUrl`] |
 //! | tell Stentor's own events from data | [`Control`] |
 //! | read the events of many topics in one stream | [`EventObject`] |
 //!
-//! Inside, what is decided (`reconnect.rs`, with `backoff.rs`: no I/O and no clock) is apart from
-//! what is read ([`stentor_sse::Decoder`]) and from how bytes come in (`transport.rs`).
+//! # Layers
+//!
+//! Each can be used alone: what bytes mean ([`Decoder`]), what to do when there are no
+//! more ([`reconnect`]), both without I/O or clock; and over them the HTTP transport and
+//! [`EventSource`], which drives all three.
+#![forbid(unsafe_code)]
 
-mod backoff;
+mod attempt;
+mod batch;
 mod builder;
+mod connection;
 mod control;
+pub mod cursor;
 mod error;
 mod event_object;
 mod event_source;
+mod feed;
+mod head;
+mod http_client;
 mod idle;
+mod json;
 mod problem;
 mod publish;
+mod published;
 mod publisher;
 mod reading;
-mod reconnect;
+pub mod reconnect;
 mod redirect;
+mod renewal;
+mod request;
 mod server_url;
 mod state;
 mod transport;
 
-pub use reqwest::{StatusCode, Url};
-pub use stentor_sse::{Event, EventId, EventType, Item};
+pub use reqwest::header::HeaderMap;
+pub use reqwest::{StatusCode, Url, Version};
+pub use stentor_sse::{DecodeError, Decoder, Event, EventId, EventType, Item};
 
+pub use crate::batch::Batch;
 pub use crate::builder::EventSourceBuilder;
 pub use crate::control::{Control, End, Gap};
-pub use crate::error::{BuildError, EventSourceError, PublishError};
+pub use crate::error::{BuildError, EventSourceError, PublishError, Tried};
 pub use crate::event_object::EventObject;
 pub use crate::event_source::EventSource;
+pub use crate::feed::{Feed, FeedError, Receipt};
+pub use crate::head::Head;
+pub use crate::json::{JsonError, JsonEvents};
 pub use crate::problem::Problem;
-pub use crate::publish::{Publish, Published};
-pub use crate::publisher::Publisher;
+pub use crate::publish::Publish;
+pub use crate::published::Published;
+pub use crate::publisher::{Publisher, PublisherBuilder};
 pub use crate::reading::Piece;
 pub use crate::redirect::RedirectError;
 pub use crate::server_url::{ServerUrl, UrlError};

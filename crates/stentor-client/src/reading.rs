@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use stentor_sse::{DecodeError, Decoder, Item};
 
+use crate::attempt::Body;
 use crate::error::EventSourceError;
-use crate::transport::Body;
 
 /// What an [`EventSource`](crate::EventSource) reads in one step: bytes, and what they mean.
 #[derive(Clone, Debug)]
@@ -36,8 +36,8 @@ pub(crate) enum Read {
 
 impl Reading {
     /// Begins a stream where the last one ended.
-    pub(crate) fn new(body: Body, last_event_id: &str) -> Self {
-        let mut decoder = Decoder::new();
+    pub(crate) fn new(body: Body, last_event_id: &str, event_bytes_max: usize) -> Self {
+        let mut decoder = Decoder::with_event_bytes_max(event_bytes_max);
         decoder.seed(last_event_id);
         Self { body, chunk: Bytes::new(), decoder }
     }

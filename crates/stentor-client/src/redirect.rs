@@ -4,6 +4,8 @@ use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{StatusCode, Url};
 use thiserror::Error;
 
+use crate::server_url::shown;
+
 /// Why a redirect cannot be followed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RedirectError {
@@ -16,6 +18,14 @@ pub enum RedirectError {
     /// From https to http, where anyone on the way could read along.
     #[error("{from} redirects to {to}, which is not encrypted; use an address that stays on https")]
     Insecure {
+        /// The address that redirects.
+        from: String,
+        /// Where it leads.
+        to: String,
+    },
+    /// To another origin, with a body that is not meant for it.
+    #[error("{from} redirects to {to}, to which nobody asked to send a body; use that address")]
+    Body {
         /// The address that redirects.
         from: String,
         /// Where it leads.
@@ -44,10 +54,10 @@ pub(crate) fn target(
     match from.join(&location) {
         Ok(to) if to.scheme() == "https" => Ok(Some(to)),
         Ok(to) if to.scheme() == "http" && from.scheme() == "https" => {
-            Err(RedirectError::Insecure { from: from.to_string(), to: to.to_string() })
+            Err(RedirectError::Insecure { from: shown(from), to: shown(&to) })
         }
         Ok(to) if to.scheme() == "http" => Ok(Some(to)),
-        _ => Err(RedirectError::Location { from: from.to_string(), location }),
+        _ => Err(RedirectError::Location { from: shown(from), location }),
     }
 }
 

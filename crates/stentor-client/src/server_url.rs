@@ -108,6 +108,11 @@ impl ServerUrl {
         url
     }
 
+    /// The address of all topics, to publish a batch to.
+    pub(crate) fn topics(&self) -> Url {
+        self.at("/topics")
+    }
+
     /// The address of the server itself.
     pub fn as_url(&self) -> &Url {
         &self.0
@@ -142,6 +147,15 @@ pub(crate) fn parse(url: &str) -> Result<Url, UrlError> {
         Ok(_) => Err(UrlError::Scheme { url: url.to_owned() }),
         Err(error) => Err(UrlError::Unreadable { url: url.to_owned(), cause: error.to_string() }),
     }
+}
+
+/// An address as others may see it: without user and password.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    // An address that cannot have them has none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
 }
 
 #[cfg(test)]

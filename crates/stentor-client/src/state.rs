@@ -1,8 +1,11 @@
 //! How the connection of a source fares.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use crate::error::EventSourceError;
+use crate::head::Head;
 
 /// The state of an [`EventSource`](crate::EventSource): the `readyState` of browsers, with the wait
 /// told apart from the attempt.
@@ -10,14 +13,16 @@ use crate::error::EventSourceError;
 pub enum State {
     /// A request is under way, or will be as soon as the source is polled.
     Connecting,
-    /// The stream is open.
-    Open,
+    /// The stream is open, and this is the head of its answer.
+    Open(Arc<Head>),
     /// The source lost its stream, or did not get one, and tries again.
     Waiting {
         /// When it does.
         until: Instant,
         /// What happened.
         reason: EventSourceError,
+        /// Which attempt since the last progress that will be, counted from 1.
+        attempt: u32,
     },
     /// For good: the server said so, an error was fatal, or [`close`](crate::EventSource::close).
     Closed,

@@ -3,17 +3,22 @@
 mod cli;
 mod commands;
 mod demo;
+mod duration;
 mod output;
 mod retain;
 mod running;
+mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{bench, demo as demo_command, log as log_command, publish, serve, subscribe};
+use crate::commands::recording::{record, replay};
+use crate::commands::{
+    bench, check, completions, demo as demo_command, log as log_command, man, publish, serve,
+    subscribe,
+};
 
 /// Events are allocated by the core that reads them and freed by the thread that stores them, which the
 /// system's allocator is slow at.
@@ -21,19 +26,24 @@ use crate::commands::{bench, demo as demo_command, log as log_command, publish, 
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     log(cli.verbose);
     let result = match cli.command {
         None => serve::run(&cli.serve),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Demo(args)) => demo_command::run(&args),
         Some(Command::Pub(args)) => on_one_thread(publish::run(args)),
-        Some(Command::Sub(args)) => on_one_thread(subscribe::run(args)),
+        Some(Command::Sub(args)) => on_one_thread(subscribe::run(&args)),
+        Some(Command::Record(args)) => on_one_thread(record::run(args)),
+        Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Check(args)) => on_one_thread(check::run(*args)),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Log(command)) => log_command::run(command),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("stentor: {error:#}");
+        output::talk(format_args!("{error:#}"));
         ExitCode::FAILURE
     })
 }

@@ -116,6 +116,12 @@ pub(crate) fn say(line: &str) -> io::Result<()> {
     }
 }
 
+/// Whether a command fails only because nobody reads its output.
+pub(crate) fn is_unread(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// A line to stderr, beside the data. That nobody reads it is no error.
 pub(crate) fn talk(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "stentor: {}", escaped(&line.to_string()));
@@ -166,6 +172,14 @@ mod tests {
         );
         let plain = EventObject { topic: None, time: None, ..event("message", "hi") };
         assert_eq!(printer.pretty(&plain, "http://h/s"), "http://h/s  hi\n");
+    }
+
+    #[test]
+    fn colours_are_around_what_is_beside_the_data() {
+        let printer = Printer { format: Format::Pretty, is_mixed: true, is_painted: true };
+        let line =
+            "\x1b[2m2026-01-02T03:04:05Z\x1b[0m  \x1b[36mnews\x1b[0m  \x1b[33mtick\x1b[0m  hi\n";
+        assert_eq!(printer.pretty(&event("tick", "hi"), "u"), line);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What `--retain` and `--retain-bytes` say.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytesize::ByteSize;
-use jiff::SpanRelativeTo;
 use stentor_hub::{Retention, TopicFilter, TopicLimits};
+
+use crate::duration::duration;
 
 /// How much of the log is kept.
 #[derive(Debug, clap::Args)]
@@ -80,14 +80,6 @@ fn once<T>(limit: &mut Option<T>, value: T) -> anyhow::Result<()> {
     }
 }
 
-/// A length of time, with days of 24 hours.
-pub(crate) fn duration(text: &str) -> anyhow::Result<Duration> {
-    let advice = || format!("{text:?} is no length of time; write it as 45s, 30m, 12h or 7d");
-    let span: jiff::Span = text.parse().with_context(advice)?;
-    let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).with_context(advice)?;
-    Duration::try_from(length).with_context(advice)
-}
-
 fn bytes(text: &str) -> anyhow::Result<u64> {
     let size: Result<ByteSize, String> = text.parse();
     match size {
@@ -123,6 +115,8 @@ impl std::fmt::Display for Size {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    use std::time::Duration;
 
     use super::*;
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use futures_util::FutureExt;
 use stentor_server::{App, Guard, Stentor, bind, serve_on_all_cores};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+
+use crate::signals::Signals;
 
 /// Who may reach a server.
 #[derive(Debug, clap::Args)]
@@ -78,37 +78,6 @@ async fn fail_with_log(stentor: Stentor) {
     let error = stentor.hub().failed().await;
     tracing::error!(%error, "stopping");
     stentor.drain().cancel();
-}
-
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    shutdown: CancellationToken,
-}
-
-impl Signals {
-    fn listen(shutdown: CancellationToken) -> std::io::Result<Signals> {
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            shutdown,
-        })
-    }
-
-    /// The first signal drains; a second one does not wait.
-    async fn watch(mut self) {
-        self.one().await;
-        self.shutdown.cancel();
-        self.one().await;
-        std::process::exit(130);
-    }
-
-    async fn one(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 fn resolve(listen: &str) -> anyhow::Result<SocketAddr> {

@@ -83,6 +83,50 @@ impl Connection {
         self.socket.write_all(bytes.as_bytes()).await.unwrap();
     }
 
+    /// Writes this over and over until the client leaves, for at most so many bytes. Tells how many
+    /// it took.
+    pub(crate) async fn pour(&mut self, bytes: &[u8], bytes_max: usize) -> usize {
+        let mut poured = 0;
+        while poured < bytes_max && self.socket.write_all(bytes).await.is_ok() {
+            poured += bytes.len();
+        }
+        poured
+    }
+
+    /// Closes the connection, if the client has not.
+    pub(crate) async fn leave(mut self) {
+        let _ = self.socket.shutdown().await;
+    }
+
+    /// Returns when the client has left.
+    pub(crate) async fn left(&mut self) {
+        let mut rest = [0; 256];
+        while matches!(self.socket.read(&mut rest).await, Ok(count) if count > 0) {}
+    }
+
+    /// Reads on, behind the head of the request, until the bytes hold this text.
+    pub(crate) async fn read_until(&mut self, text: &str) {
+        let read = async {
+            while !self.request.body.contains(text) {
+                let byte = self.socket.read_u8().await.expect("the rest of the body");
+                self.request.body.push(char::from(byte));
+            }
+        };
+        timeout(Duration::from_secs(20), read).await.expect("no more came");
+    }
+
+    /// Reads to the end, which may be a break.
+    pub(crate) async fn read_to_end(&mut self) {
+        while let Ok(byte) = self.socket.read_u8().await {
+            self.request.body.push(char::from(byte));
+        }
+    }
+
+    /// The next request on the same connection.
+    pub(crate) async fn next_request(&mut self) {
+        self.request = Request::read(&mut self.socket).await;
+    }
+
     pub(crate) async fn close(mut self) -> Request {
         self.socket.shutdown().await.unwrap();
         self.request
@@ -101,6 +145,11 @@ impl Request {
         socket.read_exact(&mut body).await.unwrap();
         request.body = String::from_utf8(body).unwrap();
         request
+    }
+
+    /// The whole head.
+    pub(crate) fn head(&self) -> &str {
+        &self.head
     }
 
     /// Method and target.

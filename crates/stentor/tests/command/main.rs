@@ -12,5 +12,12 @@
 mod harness;
 
 mod bench;
+mod check;
+mod completions;
+mod foreign;
+mod man;
 mod publish;
+mod record;
+mod relay;
+mod replay;
 mod subscribe;

@@ -2,7 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, stentor};
+use crate::foreign::Foreign;
+use crate::harness::{Call, Server, stentor};
+
+/// `stentor pub` to this server.
+fn publish(server: &Server, args: &[&str]) -> Call {
+    let url = server.url("");
+    let all: Vec<&str> = ["pub", "--url", &url].iter().chain(args).copied().collect();
+    stentor(&all)
+}
 
 /// The events of a topic, and whether and why it has ended.
 async fn history(server: &Server, topic: &str) -> Value {
@@ -105,5 +113,210 @@ async fn what_cannot_be_published_is_said_in_words() {
             "{args:?}: {done:?}"
         );
         assert!(!done.talk.contains("panicked"), "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_published_with_all_that_was_asked_for() {
+    let server = Server::in_memory().await;
+    let done = publish(&server, &["t", "x", "--type", "tick", "--retry", "3s"]).run().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let event = &server.history("/topics/t").await[0];
+    assert_eq!((&event["type"], &event["retry"]), (&json!("tick"), &json!(3_000)));
+
+    let done = publish(&server, &["leased", "x", "--lease", "1s"]).run().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let mut stream = server.subscribe("/topics/leased").await;
+    assert!(stream.rest().await[0].data.contains("producer lost"));
+
+    let call = publish(&server, &["picture", "--content-type", "image/png"]);
+    let done = call.input(&b"\x89PNG"[..]).run().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(server.history_data("/topics/picture").await, ["data:image/png;base64,iVBORw=="]);
+}
+
+#[tokio::test]
+async fn one_key_publishes_once() {
+    let server = Server::in_memory().await;
+    let once = publish(&server, &["t", "x", "--idempotency-key", "k"]).run().await;
+    let twice = publish(&server, &["t", "x", "--idempotency-key", "k"]).run().await;
+    assert_eq!((once.code, twice.code), (Some(0), Some(0)), "{once:?} {twice:?}");
+    assert_eq!(once.out, twice.out);
+    let other = publish(&server, &["t", "y", "--idempotency-key", "k"]).run().await;
+    assert_eq!((other.code, other.out.as_str()), (Some(1), ""), "{other:?}");
+    assert!(other.talk.contains("422"), "{other:?}");
+
+    // Of several events each has its own.
+    for _ in 0..2 {
+        let call = publish(&server, &["lines", "--lines", "--idempotency-key", "k"]);
+        let done = call.input("a\nb\na\n").run().await;
+        assert_eq!(done.code, Some(0), "{done:?}");
+    }
+    assert_eq!(server.history_data("/topics/lines").await, ["a", "b", "a"]);
+}
+
+#[tokio::test]
+async fn several_files_are_published_in_their_order() {
+    let server = Server::in_memory().await;
+    let paths = ["a.txt", "b.jsonl", "c.sse"].map(|name| server.directory().join(name));
+    for (path, content) in paths.iter().zip(["a", "1\n2\n", "event: tick\ndata: c\n\n"]) {
+        std::fs::write(path, content).unwrap();
+    }
+    let mut args = vec!["t", "--end=done", "--idempotency-key", "k"];
+    for path in &paths {
+        args.extend(["--file", path.to_str().unwrap()]);
+    }
+    for _ in 0..2 {
+        let done = publish(&server, &args).run().await;
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert_eq!(done.out.lines().count(), 3, "{done:?}");
+        assert!(done.talk.contains("published 4 events"), "{done:?}");
+    }
+    let page = history(&server, "t").await;
+    let data: Vec<_> =
+        page["events"].as_array().unwrap().iter().map(|event| &event["data"]).collect();
+    assert_eq!(data, ["a", "1", "2", "c"]);
+    assert_eq!(
+        (&page["events"][3]["type"], &page["ended"]["reason"]),
+        (&json!("tick"), &json!("done"))
+    );
+}
+
+#[tokio::test]
+async fn the_same_is_published_again_and_again_with_its_number() {
+    let server = Server::in_memory().await;
+    let args = ["t", r#"{"n":{i}}"#, "--repeat", "3", "--end"];
+    let done = publish(&server, &args).run().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let data = [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#];
+    assert_eq!(server.history_data("/topics/t").await, data);
+    assert!(history(&server, "t").await["ended"].is_object());
+    // A number is only for what is repeated.
+    publish(&server, &["once", "{i}"]).run().await;
+    assert_eq!(server.history_data("/topics/once").await, ["{i}"]);
+
+    let mut running = publish(&server, &["clock", "tick", "--every", "10ms"]).start().await;
+    for _ in 0..3 {
+        running.line().await.unwrap();
+    }
+    running.kill().await;
+    assert!(server.history("/topics/clock").await.len() >= 3);
+}
+
+#[tokio::test]
+async fn each_line_is_published_as_it_is_typed() {
+    let server = Server::in_memory().await;
+    let mut stream = server.subscribe("/topics/t").await;
+    let mut running = publish(&server, &["t", "--lines", "--type", "line"]).start_typing().await;
+    for line in ["one", "two"] {
+        running.send(format!("{line}\r\n\n")).await;
+        let event = stream.next().await.unwrap();
+        assert_eq!((event.name.as_str(), event.data.as_str()), ("line", line));
+        assert_eq!(running.line().await, Some(event.id));
+    }
+    running.send("three").await;
+    let done = running.end().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.talk.contains("published 3 events"), "{done:?}");
+    assert_eq!(server.history_data("/topics/t").await, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn no_line_is_lost_or_doubled_when_the_server_is_killed() {
+    let mut server = Server::start().await;
+    let mut running = publish(&server, &["t", "--lines", "--end"]).start_typing().await;
+    for part in 0..4 {
+        let lines: String = (0..2_500).map(|n| (part * 2_500 + n).to_string() + "\n").collect();
+        running.send(lines).await;
+        running.line().await.unwrap();
+        server.kill_and_restart().await;
+    }
+    let done = running.end().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.talk.contains("published 10000 events"), "{done:?}");
+    let events = server.subscribe("/topics/t?from=earliest").await.rest().await;
+    let numbers: Vec<String> = events
+        .iter()
+        .filter(|event| event.name == "message")
+        .map(|event| event.data.clone())
+        .collect();
+    assert_eq!(numbers, (0..10_000).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_line_that_cannot_be_published_is_said_behind_those_before_it() {
+    let server = Server::in_memory().await;
+    let done = publish(&server, &["t", "--lines"]).input(&b"one\ngr\xfcn\ntwo\n"[..]).run().await;
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.talk.contains("UTF-8"), "{done:?}");
+    assert_eq!(server.history_data("/topics/t").await, ["one"]);
+
+    server.publish("/topics/over?end", "").await;
+    let mut running = publish(&server, &["over", "--lines"]).start_typing().await;
+    running.send("too late\n").await;
+    let said = running.until_said("409").await;
+    assert!(said.contains("1 event not published"), "{said}");
+    assert_eq!(running.end().await.code, Some(1));
+}
+
+#[tokio::test]
+async fn a_long_file_is_uploaded_and_again_if_its_connection_breaks() {
+    let foreign = Foreign::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("long.ndjson");
+    let lines: String = (0..300_000).map(|n| n.to_string() + "\n").collect();
+    std::fs::write(&path, &lines).unwrap();
+    let url = foreign.url.replace("/stream", "");
+    let args = ["pub", "--url", &url, "t", "--file", path.to_str().unwrap()];
+    let running = stentor(&args).start().await;
+    let first = foreign.visit().await;
+    assert_eq!(first.header("content-type"), Some("application/x-ndjson"));
+    let key = first.header("idempotency-key").unwrap().to_owned();
+    drop(first);
+    let mut second = foreign.visit().await;
+    assert_eq!(second.header("idempotency-key"), Some(key.as_str()));
+    assert!(second.chunked_body().await == lines);
+    let answer = r#"{"topic":"t","count":300000,"first_id":"a","last_id":"b"}"#;
+    second.answer("201 Created", answer).await;
+    let done = running.end().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "b\n"), "{done:?}");
+    // No bar where there is no terminal.
+    assert!(done.talk.contains("trying on") && !done.talk.contains('\u{1b}'), "{done:?}");
+}
+
+#[tokio::test]
+async fn secrets_are_sent_to_the_server() {
+    let foreign = Foreign::start().await;
+    let url = foreign.url.replace("/stream", "");
+    for args in [&["--token", "secret"][..], &[]] {
+        let own = ["pub", "--url", &url, "t", "x", "--header", "X-Key: 7"];
+        let args: Vec<_> = own.iter().chain(args).copied().collect();
+        let running = stentor(&args).env("STENTOR_TOKEN", "secret").start().await;
+        let mut visit = foreign.visit().await;
+        visit.answer("201 Created", r#"{"topic":"t","id":"a"}"#).await;
+        assert_eq!(visit.header("authorization"), Some("Bearer secret"));
+        assert_eq!(visit.header("x-key"), Some("7"));
+        assert_eq!(running.end().await.out, "a\n");
+    }
+    let done = stentor(&["pub", "t", "x", "--header", "nonsense"]).run().await;
+    assert_eq!(done.code, Some(2), "{done:?}");
+}
+
+#[tokio::test]
+async fn options_that_exclude_each_other_are_a_wrong_command_line() {
+    for args in [
+        &["t", "x", "--lines"][..],
+        &["t", "x", "--file", "f"],
+        &["t", "--from", "http://h/", "--lines"],
+        &["t", "--from", "http://h/", "--idempotency-key", "k"],
+        &["t", "x", "--cursor", "f"],
+        &["t", "--lines", "--every", "1s"],
+        &["t", "x", "--every", "0s"],
+        &["t", "x", "--repeat", "0"],
+        &["t", "x", "--retry", "soon"],
+    ] {
+        let args: Vec<_> = std::iter::once(&"pub").chain(args).copied().collect();
+        let done = stentor(&args).run().await;
+        assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{args:?}: {done:?}");
     }
 }

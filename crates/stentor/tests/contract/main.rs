@@ -27,6 +27,7 @@ mod idempotency;
 mod lease;
 mod many_topics;
 mod publish;
+mod publisher;
 mod resume;
 mod retention;
 mod robustness;

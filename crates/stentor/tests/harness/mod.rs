@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 pub use self::command::{Call, Done, Running, stentor};
-pub use self::http::{Answer, Request, raw};
+pub use self::http::{Answer, Request, dechunk, raw};
 pub use self::stream::{Cut, EventStream, Received};
 pub use self::upload::{Upload, read_answer, read_head};
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::retain::duration;
+use crate::duration;
 
 /// Loads a server of Server-Sent Events and measures how it does.
 ///
@@ -27,6 +27,15 @@ pub(crate) struct BenchArgs {
     /// Where events are posted; `{topic}` stands for the number of the topic.
     #[arg(long, value_name = "URL")]
     pub(super) publish: Option<String>,
+
+    /// A header of all requests, such as 'Authorization: Bearer …'. Repeatable.
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    pub(super) header: Vec<String>,
+
+    /// Send this bearer token. Without the option it is taken from the environment variable
+    /// `STENTOR_TOKEN`, but only for a server of ours.
+    #[arg(long, value_name = "TOKEN")]
+    pub(super) token: Option<String>,
 
     /// How many readers.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 100, help_heading = READERS)]
@@ -58,10 +67,10 @@ pub(crate) struct BenchArgs {
 
     /// How long after a storm the next one comes.
     #[arg(long, value_name = "TIME", default_value = "2s", help_heading = READERS)]
-    #[arg(value_parser = duration, requires = "storm")]
+    #[arg(value_parser = duration::argument, requires = "storm")]
     pub(super) storm_every: Duration,
 
-    /// A header of the readers' requests. Repeatable.
+    /// A header of the readers' requests only. Repeatable.
     #[arg(long, value_name = "NAME: VALUE", help_heading = READERS, value_parser = header)]
     pub(super) subscribe_header: Vec<String>,
 
@@ -84,12 +93,12 @@ pub(crate) struct BenchArgs {
     pub(super) events: Option<u32>,
 
     /// Publish, or listen, for so long. 10s, or 1m when the events are counted.
-    #[arg(long = "for", value_name = "TIME", help_heading = EVENTS, value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", help_heading = EVENTS, value_parser = duration::argument)]
     pub(super) span: Option<Duration>,
 
     /// Publish before, for so long, without measuring.
     #[arg(long, value_name = "TIME", default_value = "1s", help_heading = EVENTS)]
-    #[arg(value_parser = duration)]
+    #[arg(value_parser = duration::argument)]
     pub(super) warm_up: Duration,
 
     /// Bytes of an event's body.
@@ -104,7 +113,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TYPE", default_value = "text/plain", help_heading = EVENTS)]
     pub(super) content_type: String,
 
-    /// A header of the publishing requests. Repeatable.
+    /// A header of the publishing requests only. Repeatable.
     #[arg(long, value_name = "NAME: VALUE", help_heading = EVENTS, value_parser = header)]
     pub(super) publish_header: Vec<String>,
 
@@ -114,12 +123,12 @@ pub(crate) struct BenchArgs {
     pub(super) publishers: u16,
 
     /// An event that has not come after so long without any other is lost.
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::argument)]
     pub(super) patience: Duration,
 
     /// All of it ends after so long, connecting and waiting included. Four times --for and a minute,
     /// unless told otherwise.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration::argument)]
     pub(super) limit: Option<Duration>,
 
     /// The server's process: its processor time and memory are told, with those of its descendants.

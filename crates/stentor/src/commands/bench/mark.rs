@@ -78,7 +78,8 @@ fn eight(digits: [u8; 8]) -> Option<u32> {
     // Letters have bit 6, and their low bits begin with 1 for ten.
     let values = (word & (0x0f * EACH)) + 9 * (word >> 6 & EACH);
     let letters = (values + 0x76 * EACH) >> 7 & EACH;
-    let is_sound = values + 0x30 * EACH + 0x27 * letters == word;
+    let is_spelled_so = values + 0x30 * EACH + 0x27 * letters == word;
+    let is_sound = is_spelled_so && values & (0xf0 * EACH) == 0;
     let pairs = (values | values >> 4) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
     is_sound.then_some((fours | fours >> 16) as u32)
@@ -112,6 +113,7 @@ mod tests {
     #[test]
     fn what_only_looks_like_a_mark_is_passed_over() {
         assert_eq!(find(&[b"~", b"~~12~", b"~0123456789abcdef", b"0~"]), None);
+        assert_eq!(find(&[b"~0000000g00000002~", b"~000000010000000A~"]), None);
         let mark = Some(Mark { run: 1, number: 2 });
         assert_eq!(find(&[b"~000~0000000100000002~"]), mark);
         assert_eq!(find(&[b"~000000010000000~", b"0000000100000002~"]), mark);

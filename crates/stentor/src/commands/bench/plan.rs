@@ -60,13 +60,15 @@ impl Plan {
     pub(super) fn new(args: &BenchArgs) -> anyhow::Result<Plan> {
         let mut url = Url::parse(&args.url)?;
         let mut publish = args.publish.as_deref().map(Url::parse).transpose()?;
-        if url.path == "/" {
+        let is_ours = url.path == "/";
+        if is_ours {
             OUR_TOPICS.clone_into(&mut url.path);
             publish.get_or_insert_with(|| url.clone());
         }
-        let subscribe =
-            Endpoint::new(url, args.subscribe_header.concat(), args.subscribe_body.as_deref());
-        let publish = publish.map(|url| publish_endpoint(url, args)).transpose()?;
+        let headers = headers(args, is_ours)?;
+        let subscribe_headers = headers.clone() + &args.subscribe_header.concat();
+        let subscribe = Endpoint::new(url, subscribe_headers, args.subscribe_body.as_deref());
+        let publish = publish.map(|url| publish_endpoint(url, headers, args)).transpose()?;
         let is_told_apart =
             subscribe.has_topic() && publish.as_ref().is_none_or(Endpoint::has_topic);
         if args.topics > 1 && !is_told_apart {
@@ -124,13 +126,24 @@ impl Plan {
     }
 }
 
-fn publish_endpoint(url: Url, args: &BenchArgs) -> anyhow::Result<Endpoint> {
+/// Those of all requests.
+fn headers(args: &BenchArgs, is_ours: bool) -> anyhow::Result<String> {
+    let of_environment = || std::env::var("STENTOR_TOKEN").ok().filter(|_| is_ours);
+    let mut headers = args.header.concat();
+    if let Some(token) = args.token.clone().or_else(of_environment).filter(|it| !it.is_empty()) {
+        let line = super::args::header(&format!("Authorization: Bearer {token}"));
+        headers += &line.map_err(anyhow::Error::msg).context("the token")?;
+    }
+    Ok(headers)
+}
+
+fn publish_endpoint(url: Url, headers: String, args: &BenchArgs) -> anyhow::Result<Endpoint> {
     if !Template::parse(&args.body).has_mark() {
         bail!("the body has no {{mark}}, by which an event is known again");
     }
     let content_type = super::args::header(&format!("Content-Type: {}", args.content_type));
     let content_type = content_type.map_err(anyhow::Error::msg).context("the content type")?;
-    let headers = content_type + &args.publish_header.concat();
+    let headers = headers + &content_type + &args.publish_header.concat();
     Ok(Endpoint::new(url, headers, Some(&args.body)))
 }
 

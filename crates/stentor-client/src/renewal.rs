@@ -1,0 +1,47 @@
+//! New credentials for old.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+use futures_util::FutureExt;
+use reqwest::header::HeaderValue;
+
+/// The caller's way to come by a new `Authorization`.
+#[derive(Clone)]
+pub(crate) struct Renewal(
+    Arc<dyn Fn() -> BoxFuture<'static, Result<HeaderValue, String>> + Send + Sync>,
+);
+
+impl Renewal {
+    pub(crate) fn new<R, E>(renew: impl Fn() -> R + Send + Sync + 'static) -> Self
+    where
+        R: Future<Output = Result<String, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        Self(Arc::new(move || {
+            let renewed = renew();
+            async move {
+                let value = renewed.await.map_err(|error| error.into().to_string())?;
+                let mut value = HeaderValue::try_from(value)
+                    .map_err(|_| "what it gave is no header value".to_owned())?;
+                value.set_sensitive(true);
+                Ok(value)
+            }
+            .boxed()
+        }))
+    }
+
+    /// The new value, or why there is none.
+    pub(crate) fn renew(&self) -> BoxFuture<'static, Result<HeaderValue, String>> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renewal")
+    }
+}

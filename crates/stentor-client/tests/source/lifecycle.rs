@@ -1,0 +1,158 @@
+//! What is seen beside the stream, and what can be done to it.
+
+use std::time::Duration;
+
+use stentor_client::{EventSource, State, StatusCode, Version};
+
+use crate::support::{NOTHING_MORE, STREAM, Server, answer, stream};
+use crate::{data_of, quick, source, until_waiting};
+
+#[tokio::test]
+async fn states_tell_the_whole_story() {
+    let server = Server::start().await;
+    let mut source = source(&server.url("/"));
+    assert!(matches!(source.state(), State::Connecting));
+    let (_, event) = tokio::join!(server.answer([stream("data: a\n\n")]), source.next());
+    assert!(event.is_some());
+    assert!(matches!(source.state(), State::Open(_)));
+    let (_, end) = tokio::join!(server.answer([NOTHING_MORE]), source.next());
+    assert!(end.is_none());
+    assert!(matches!(source.state(), State::Closed));
+}
+
+#[tokio::test]
+async fn an_open_stream_tells_the_head_of_its_answer() {
+    let server = Server::start().await;
+    let mut source = source(&server.url("/old").replace("http://", "http://user:secret@"));
+    let answers = [
+        answer("302 Found", "location: /new?x\r\n", ""),
+        STREAM.replace("\r\n\r\n", "\r\nx-node: 7\r\n\r\ndata: a\n\n"),
+    ];
+    tokio::join!(server.answer(answers), source.next());
+    let State::Open(head) = source.state() else { panic!("{:?}", source.state()) };
+    assert_eq!(head.status, StatusCode::OK);
+    assert_eq!(head.version, Version::HTTP_11);
+    assert_eq!(head.url.as_str(), server.url("/new?x"));
+    assert_eq!(head.headers["x-node"], "7");
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_behind_the_last_id() {
+    let server = Server::start().await;
+    let mut source = source(&server.url("/"));
+    let script = async {
+        let mut connection = server.accept().await;
+        connection.write(&stream("id: 1\ndata: a\n\nid: 2\ndata: cut")).await;
+        connection
+    };
+    let (mut connection, event) = tokio::join!(script, source.next());
+    assert_eq!(event.unwrap().unwrap().data(), "a");
+    source.restart();
+    assert!(matches!(source.state(), State::Connecting));
+    connection.left().await;
+    let (requests, _) = tokio::join!(server.answer([NOTHING_MORE]), source.next());
+    assert_eq!(requests[0].last_event_id(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_restart_cuts_a_wait_short() {
+    let server = Server::start().await;
+    let mut source = EventSource::new(server.url("/")).unwrap();
+    let busy = answer("503 Service Unavailable", "retry-after: 3600\r\n", "");
+    tokio::join!(server.answer([busy]), until_waiting(&mut source));
+    source.restart();
+    let answers = [stream("retry: 0\ndata: a\n\n"), NOTHING_MORE.to_owned()];
+    let (_, data) = tokio::join!(server.answer(answers), data_of(&mut source));
+    assert_eq!(data, ["a"]);
+}
+
+#[tokio::test]
+async fn a_source_closed_while_it_waits_stays_closed() {
+    let server = Server::start().await;
+    let mut source = source(&server.url("/"));
+    let answers = [answer("503 Service Unavailable", "retry-after: 60\r\n", "")];
+    tokio::join!(server.answer(answers), until_waiting(&mut source));
+    source.close();
+    source.restart();
+    assert!(source.next().await.is_none());
+    assert!(matches!(source.state(), State::Closed));
+}
+
+#[tokio::test]
+async fn whoever_drops_or_closes_a_source_leaves_the_server() {
+    for is_dropped in [true, false] {
+        let server = Server::start().await;
+        let mut source = source(&server.url("/"));
+        let script = async {
+            let mut connection = server.accept().await;
+            connection.write(&stream("data: a\n\n")).await;
+            connection
+        };
+        let (mut connection, _) = tokio::join!(script, source.next());
+        let _kept = if is_dropped {
+            drop(source);
+            None
+        } else {
+            source.close();
+            Some(source)
+        };
+        connection.left().await;
+    }
+}
+
+#[tokio::test]
+async fn a_source_may_be_dropped_while_it_connects_or_waits() {
+    let server = Server::start().await;
+    let mut source = source(&server.url("/"));
+    let mut connection = tokio::select! {
+        connection = server.accept() => connection,
+        item = source.next() => panic!("{item:?}"),
+    };
+    drop(source);
+    connection.left().await;
+}
+
+#[tokio::test]
+async fn the_last_event_id_is_that_of_the_event_just_handed_out() {
+    let server = Server::start().await;
+    let mut source = quick(&server.url("/")).last_event_id("0").build().unwrap();
+    let body = "data: a\n\nid: 1\ndata: b\n\ndata: c\n\nid: 2\n\ndata: d\n\nid\ndata: e\n\n";
+    let read = async {
+        let mut ids = Vec::new();
+        while let Some(event) = source.next().await {
+            ids.push((event.unwrap().into_data(), source.last_event_id().to_owned()));
+        }
+        ids
+    };
+    let answers = [stream(body), NOTHING_MORE.to_owned()];
+    let (_, ids) = tokio::join!(server.answer(answers), read);
+    let ids: Vec<_> = ids.iter().map(|(data, id)| (data.as_str(), id.as_str())).collect();
+    assert_eq!(ids, [("a", "0"), ("b", "1"), ("c", "1"), ("d", "2"), ("e", "")]);
+}
+
+#[test]
+fn what_cannot_be_requested_is_told_at_once() {
+    for url in ["news", "file:///etc/passwd", "http://"] {
+        assert!(EventSource::new(url).is_err(), "{url}");
+    }
+    let builder = || EventSource::builder("http://h").idle_timeout(Duration::from_secs(1));
+    for (fault, text) in [
+        (builder().header("x", "a\nb"), "`x` with this value is no HTTP header"),
+        (builder().header("x y", "a"), "`x y` with this value is no HTTP header"),
+        (builder().method("GET /"), "`GET /` is no HTTP method"),
+        (builder().proxy("::"), "the address of the proxy is none"),
+        (builder().root_certificates("none"), "the root certificates cannot be read"),
+    ] {
+        let error = fault.build().unwrap_err().to_string();
+        assert!(error.starts_with(text), "{error}");
+    }
+}
+
+#[test]
+fn neither_a_builder_nor_a_source_shows_secrets() {
+    let builder = EventSource::builder("http://user:secret@h/")
+        .header("authorization", "secret")
+        .body("secret");
+    assert!(!format!("{builder:?}").contains("secret"));
+    assert!(!format!("{:?}", builder.build().unwrap()).contains("secret"));
+}

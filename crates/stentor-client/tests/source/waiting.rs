@@ -1,0 +1,106 @@
+//! When a source tries again, and when not.
+
+use std::time::Duration;
+
+use stentor_client::{EventSource, EventSourceError};
+use tokio::time::Instant;
+
+use crate::support::{NOTHING_MORE, Server, answer, stream};
+use crate::{data_of, source, until_waiting};
+
+#[tokio::test]
+async fn trouble_that_passes_is_waited_out_for_as_long_as_the_server_asks() {
+    let date = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(5);
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date);
+    for (status, retry_after, least) in [
+        (503, "90", 90),
+        (503, date.as_ref().map_or("", String::as_str), 240),
+        (429, "90", 90),
+        (500, "90", 90),
+        (502, "", 0),
+        (504, "soon", 0),
+    ] {
+        let server = Server::start().await;
+        let mut source = source(&server.url("/"));
+        let headers = format!("retry-after: {retry_after}\r\n");
+        let trouble = answer(&format!("{status} Trouble"), &headers, "");
+        let before = Instant::now();
+        let (_, (until, reason)) =
+            tokio::join!(server.answer([trouble]), until_waiting(&mut source));
+        let wait = until - before;
+        assert!(wait >= Duration::from_secs(least), "{status}, {retry_after}: {wait:?}");
+        match reason {
+            EventSourceError::Status { status: found, .. } => assert_eq!(found.as_u16(), status),
+            reason => panic!("{reason}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_503_the_source_goes_on_where_it_was() {
+    let server = Server::start().await;
+    let mut source = source(&server.url("/"));
+    let answers = [
+        answer("503 Service Unavailable", "retry-after: 0\r\n", ""),
+        stream("id: 1\ndata: a\n\n"),
+        answer("429 Too Many Requests", "", ""),
+        NOTHING_MORE.to_owned(),
+    ];
+    let (requests, data) = tokio::join!(server.answer(answers), data_of(&mut source));
+    assert_eq!(data, ["a"]);
+    assert_eq!(requests[3].last_event_id(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_resumed_and_no_error() {
+    let server = Server::start().await;
+    let mut source = source(&server.url("/"));
+    let broken = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 999\r\n\r\n\
+                  id: 1\ndata: a\n\n";
+    let (requests, data) =
+        tokio::join!(server.answer([broken, NOTHING_MORE]), data_of(&mut source));
+    assert_eq!(data, ["a"]);
+    assert_eq!(requests[1].last_event_id(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_waited_for() {
+    let server = Server::start().await;
+    let url = server.url("/");
+    drop(server);
+    let mut source = EventSource::new(url).unwrap();
+    let (_, reason) = until_waiting(&mut source).await;
+    assert!(matches!(reason, EventSourceError::Unreachable { .. }), "{reason}");
+}
+
+#[tokio::test]
+async fn silence_is_a_lost_connection_if_asked_for() {
+    let quiet = Duration::from_secs(10);
+    for (head, state) in [
+        (stream(": hi\n"), "in a stream"),
+        (String::new(), "before the answer"),
+        ("HTTP/1.1 200 O".to_owned(), "within the head"),
+    ] {
+        let server = Server::start().await;
+        let mut source = EventSource::builder(server.url("/")).idle_timeout(quiet).build().unwrap();
+        let script = async {
+            let mut connection = server.accept().await;
+            connection.write(&head).await;
+            connection
+        };
+        let connection = if state == "in a stream" {
+            tokio::join!(script, source.next_piece()).0
+        } else {
+            tokio::select! {
+                connection = script => connection,
+                item = source.next() => panic!("{item:?}"),
+            }
+        };
+        // From here on there is nothing to come, so the clock may run ahead.
+        tokio::time::pause();
+        let (_, reason) = until_waiting(&mut source).await;
+        tokio::time::resume();
+        assert!(matches!(reason, EventSourceError::Silent { after } if after == quiet), "{state}");
+        drop(connection);
+    }
+}

@@ -1,0 +1,127 @@
+//! All checks of one endpoint, side by side: the whole takes about as long as the watch.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use reqwest::{Response, StatusCode};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::cors::{self, Origin};
+use super::endpoint::{Endpoint, NoAnswer, Visit};
+use super::finding::{Finding, complete};
+use super::flow::Delivery;
+use super::publishing::Publishing;
+use super::report::Report;
+use super::watch::Watch;
+use super::{answer, end, flow, format, http2, publishing, resume, timing};
+
+/// What is to be looked at, and how.
+#[derive(Debug)]
+pub(super) struct Examination {
+    pub(super) endpoint: Endpoint,
+    pub(super) publishing: Option<Publishing>,
+    pub(super) origin: Origin,
+    /// The name of this run, which is in all that it publishes and in the ids that it makes up.
+    pub(super) run: String,
+    /// How long the stream is watched.
+    pub(super) length: Duration,
+    pub(super) idle_timeout: Duration,
+}
+
+impl Examination {
+    /// An error says why the endpoint cannot be reached.
+    pub(super) async fn run(mut self) -> Result<Report, NoAnswer> {
+        let url = self.endpoint.url.to_string();
+        let _progress = progress(self.length);
+        let wait = self.length.max(self.endpoint.patience);
+        let visit = match self.endpoint.visit(wait).await {
+            Ok(visit) => visit,
+            Err(NoAnswer::Silent(wait)) => {
+                let findings = timing::no_head(wait);
+                return Ok(Report::new(&url, &findings, "there was no answer"));
+            }
+            Err(error) => return Err(error),
+        };
+        let mut findings = answer::judge(&visit);
+        let status = visit.response.status();
+        if status != StatusCode::OK || visit.astray.is_some() {
+            return Ok(Report::new(&url, &findings, &format!("there is no stream, but {status}")));
+        }
+        findings.extend(self.stream(visit).await);
+        Ok(Report::new(&url, &findings, "the stream cannot be read"))
+    }
+
+    async fn stream(&self, visit: Visit) -> Vec<Finding> {
+        let endpoint = &self.endpoint;
+        let beside = async {
+            let (head, cors, http2) = tokio::join!(
+                answer::head(endpoint),
+                cors::judge(endpoint, &self.origin),
+                http2::http2(endpoint),
+            );
+            [head, cors, http2].concat()
+        };
+        let unknown_id = resume::unknown_id(endpoint, &self.run);
+        let coding = flow::coding(visit.response.headers());
+        if let Some(coding) = coding {
+            let compression = flow::unasked_compression(&coding);
+            let (beside, unknown_id) = tokio::join!(beside, unknown_id);
+            return [compression, beside, unknown_id].concat();
+        }
+        let took = visit.took;
+        let (watched, beside, unknown_id) =
+            tokio::join!(self.watched(visit.response, took), beside, unknown_id);
+        [watched, beside, unknown_id].concat()
+    }
+
+    /// What the stream itself shows, and what follows from it.
+    async fn watched(&self, response: Response, took: Duration) -> Vec<Finding> {
+        let (endpoint, watch) = (&self.endpoint, &Watch::new());
+        // What is published must have its time to arrive, however short the watch is.
+        let (has_published, published) = oneshot::channel();
+        let record = watch.record(response, async {
+            let _ = tokio::join!(sleep(self.length), published);
+        });
+        let publish = async {
+            let published = self.publish(watch).await;
+            let _ = has_published.send(());
+            let resume = resume::resume(endpoint, watch, &self.run).await;
+            (published, resume)
+        };
+        let ((), ((published, delivery), resume), compression, end) = tokio::join!(
+            record,
+            publish,
+            flow::compression(endpoint, watch),
+            end::end(endpoint, watch),
+        );
+        let mut findings = [published, resume, compression, end].concat();
+        watch.look(|recording| {
+            findings.extend(timing::first_byte(took, recording, endpoint.patience));
+            findings.extend(timing::keep_alive(recording, self.idle_timeout));
+            findings.extend(flow::buffering(recording, delivery));
+            findings.extend(format::judge(recording, &self.run));
+            findings.extend(resume::ids(recording, &self.run));
+        });
+        findings
+    }
+
+    async fn publish(&self, watch: &Watch) -> (Vec<Finding>, Delivery) {
+        if let Some(publishing) = &self.publishing {
+            return publishing.examine(&self.endpoint, watch).await;
+        }
+        let advice = "give --publish-url, and this is tried out";
+        (complete(Vec::new(), publishing::CHECKS, advice), Delivery::Unknown)
+    }
+}
+
+/// How far the watch is, on a terminal and until it is dropped.
+fn progress(length: Duration) -> ProgressBar {
+    let progress = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
+        progress.set_style(style);
+    }
+    progress.set_message(format!("of about {}: watching the stream", timing::seconds(length)));
+    progress.enable_steady_tick(Duration::from_millis(100));
+    progress
+}

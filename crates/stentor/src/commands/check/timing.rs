@@ -1,0 +1,143 @@
+//! When bytes come: the first ones, and while there is nothing to say.
+
+use std::time::Duration;
+
+use super::finding::{Check, Finding};
+use super::recording::{Over, Recording};
+
+pub(super) const CHECKS: &[&Check] = &[&FIRST_BYTE, &KEEP_ALIVE];
+
+const FIRST_BYTE: Check = Check {
+    name: "first-byte",
+    title: "Head and first bytes come at once",
+    why: "A reader's `open` must not wait for the first event. Some proxies keep the head until bytes of \
+          the body follow, and take a silent server for a dead one.",
+    mend: "Flush the head at once, with a comment (`: ok` and a blank line) and a `retry:` behind it.",
+};
+const KEEP_ALIVE: Check = Check {
+    name: "keep-alive",
+    title: "A silent stream shows that it lives",
+    why: "What lies on the path closes connections that carry nothing: nginx and the load balancers of AWS \
+          after 60 s, others sooner. And a server learns only by writing that a reader has gone.",
+    mend: "Send a comment (a line that begins with a colon) after 15 s of silence, and less than half of \
+           the shortest idle timeout on the path.",
+};
+
+/// `took` is how long the head took.
+pub(super) fn first_byte(
+    took: Duration,
+    recording: &Recording,
+    patience: Duration,
+) -> Vec<Finding> {
+    let head = format!("the head after {}", seconds(took));
+    let finding = match recording.first_byte() {
+        _ if took > patience => FIRST_BYTE.fail(head),
+        None if recording.over == Some(Over::Ended) => {
+            FIRST_BYTE.pass(format!("{head}, and nothing more"))
+        }
+        None => FIRST_BYTE.warn(format!("{head}, and then no byte")),
+        Some(first) if first > patience => {
+            FIRST_BYTE.warn(format!("{head}, the first byte {} later", seconds(first)))
+        }
+        Some(first) => FIRST_BYTE.pass(format!("{head}, the first byte {} later", seconds(first))),
+    };
+    vec![finding]
+}
+
+/// No head came.
+pub(super) fn no_head(wait: Duration) -> Vec<Finding> {
+    let saw =
+        format!("no head of an answer within {}: it seems to wait for an event", seconds(wait));
+    vec![FIRST_BYTE.fail(saw)]
+}
+
+/// `idle_timeout` is the shortest one on the path.
+pub(super) fn keep_alive(recording: &Recording, idle_timeout: Duration) -> Vec<Finding> {
+    let longest = longest_silence(recording);
+    // What comes with the head is the opening.
+    let mut later = recording.arrivals.iter().skip(1);
+    let has_sign = later.any(|arrival| arrival.is_sign_of_life);
+    let silence = format!("the longest silence was {}", seconds(longest));
+    let finding = if longest >= idle_timeout {
+        KEEP_ALIVE.fail(silence)
+    } else if longest >= idle_timeout / 2 {
+        KEEP_ALIVE.warn(format!("{silence}, over half of {}", seconds(idle_timeout)))
+    } else if has_sign {
+        KEEP_ALIVE.pass(silence)
+    } else if recording.over == Some(Over::Ended) {
+        KEEP_ALIVE.not_observable("the stream ended before it was silent for long")
+    } else {
+        let longer = idle_timeout + idle_timeout / 10;
+        let advice =
+            format!("watch a quiet stream for longer, such as --for {}s", longer.as_secs());
+        KEEP_ALIVE
+            .not_observable(format!("{silence} and ended with an event, or not at all; {advice}"))
+    };
+    vec![finding]
+}
+
+/// Between bytes, before the first and behind the last.
+fn longest_silence(recording: &Recording) -> Duration {
+    let mut last = recording.opened;
+    let mut longest = Duration::ZERO;
+    let ends = recording.arrivals.iter().map(|arrival| arrival.at).chain(recording.closed);
+    for at in ends {
+        longest = longest.max(at.duration_since(last));
+        last = at;
+    }
+    longest
+}
+
+/// A time for people.
+pub(super) fn seconds(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        format!("{} ms", time.as_millis())
+    } else {
+        format!("{:.1} s", time.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::super::finding::Outcome;
+    use super::*;
+
+    /// What is found of a stream that sends these pieces, each after so many seconds.
+    async fn of(pieces: &[(u64, &str)], watched: u64) -> Outcome {
+        let mut recording = Recording::new();
+        let mut passed = 0;
+        for (wait, piece) in pieces {
+            advance(Duration::from_secs(*wait)).await;
+            recording.take(piece.as_bytes());
+            passed += wait;
+        }
+        advance(Duration::from_secs(watched - passed)).await;
+        recording.finish(Over::Left);
+        keep_alive(&recording, Duration::from_mins(1)).first().unwrap().outcome
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_comment_after_a_short_silence_passes() {
+        assert_eq!(of(&[(0, ": ok\n\n"), (15, ":\n\n")], 20).await, Outcome::Pass);
+        assert_eq!(
+            of(&[(0, "data: x\n\n"), (25, "event: ping\ndata\n\n")], 26).await,
+            Outcome::Pass
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_silence_is_found_whatever_ends_it() {
+        assert_eq!(of(&[(0, ": ok\n\n"), (35, ":\n\n")], 36).await, Outcome::Warning);
+        assert_eq!(of(&[(0, ": ok\n\n"), (61, ":\n\n")], 62).await, Outcome::Fail);
+        assert_eq!(of(&[(0, ": ok\n\n")], 66).await, Outcome::Fail);
+        assert_eq!(of(&[], 66).await, Outcome::Fail);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_short_a_look_shows_nothing() {
+        assert_eq!(of(&[(0, ": ok\n\n")], 20).await, Outcome::NotObservable);
+        assert_eq!(of(&[(0, ": ok\n\n"), (9, "data: x\n\n")], 20).await, Outcome::NotObservable);
+    }
+}

@@ -1,0 +1,85 @@
+//! Events of another source on their way.
+
+use std::collections::VecDeque;
+
+use stentor_client::{Event, EventId, EventType};
+
+use super::key::{key_of, key_of_both};
+use crate::commands::publish::once::new_key;
+
+/// How many events wait at most, and go together; then the source waits.
+const EVENTS_MAX: usize = 1_000;
+
+/// How many bytes of events wait at most, but for one that is larger.
+const BYTES_MAX: usize = 1 << 20;
+
+/// Events that go together.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    events: VecDeque<Relayed>,
+    bytes: usize,
+}
+
+/// An event with its key.
+#[derive(Debug)]
+struct Relayed {
+    key: String,
+    event: Event,
+    /// The id that it had, as long as that alone is the key.
+    id: Option<String>,
+}
+
+impl Group {
+    pub(super) fn has_room(&self) -> bool {
+        self.events.len() < EVENTS_MAX && self.bytes < BYTES_MAX
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Adds an event. Without an id it gets a key that no other has.
+    pub(super) fn push(&mut self, event: Event) {
+        let id = event.id().map(EventId::to_string).filter(|id| !id.is_empty());
+        let key = id.as_deref().map_or_else(new_key, key_of);
+        self.bytes += event.data().len();
+        self.events.push_back(Relayed { key, event: bare(event), id });
+    }
+
+    /// Drops this many of the first events: they are published.
+    pub(super) fn drop_first(&mut self, count: usize) {
+        self.events.drain(..count.min(self.events.len()));
+    }
+
+    /// Gives the first event a key that no other event can have had, for its id was given twice.
+    /// `false` if it has it already.
+    pub(super) fn rekey_first(&mut self) -> bool {
+        let Some(first) = self.events.front_mut() else { return false };
+        let Some(id) = first.id.take() else { return false };
+        first.key = key_of_both(&id, &first.event);
+        true
+    }
+
+    /// The stream of the events, each with its key for an id.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut stream = Vec::with_capacity(self.bytes);
+        for Relayed { key, event, .. } in &self.events {
+            // Keys are visible ASCII.
+            if let Ok(id) = EventId::new(key.as_str()) {
+                event.encode_as(&id, &mut stream);
+            }
+        }
+        stream
+    }
+}
+
+/// Type and data; the rest is about the connection that it came by. A name may come in with NUL, but
+/// cannot go out with it.
+fn bare(event: Event) -> Event {
+    let event_type = event.event_type().map(|name| name.as_str().replace('\0', "\u{FFFD}"));
+    let bare = Event::new(event.into_data());
+    match event_type.and_then(|name| EventType::new(name).ok()) {
+        Some(event_type) => bare.with_type(event_type),
+        None => bare,
+    }
+}

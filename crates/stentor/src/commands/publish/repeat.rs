@@ -1,0 +1,83 @@
+//! The same again and again.
+
+use std::time::Duration;
+
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use stentor_client::Publish;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::duration;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct RepeatArgs {
+    /// Publish it so many times. `{i}` within it becomes the number, from 1 on.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..),
+        conflicts_with = "from"
+    )]
+    repeat: Option<u64>,
+
+    /// Wait so long between two of them, such as `1s`; without --repeat it goes on until it is stopped.
+    #[arg(long, value_name = "TIME", value_parser = positive, conflicts_with = "from")]
+    every: Option<Duration>,
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    let time = duration::argument(text)?;
+    if time.is_zero() { Err("use --repeat alone for no wait at all".to_owned()) } else { Ok(time) }
+}
+
+impl RepeatArgs {
+    pub(super) fn is_meant(&self) -> bool {
+        self.repeat.is_some() || self.every.is_some()
+    }
+
+    /// What this gives for each number, when it is time.
+    pub(super) fn stream(
+        &self,
+        publish: impl Fn(u64) -> Publish,
+    ) -> impl Stream<Item = anyhow::Result<Publish>> {
+        let count = self.repeat.unwrap_or(u64::MAX);
+        let clock = self.every.map(|every| {
+            let mut clock = interval(every);
+            // After a pause of the machine there is no hurry.
+            clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            clock
+        });
+        unfold((1, clock, publish), move |(number, mut clock, publish)| async move {
+            if number > count {
+                return None;
+            }
+            if let Some(clock) = &mut clock {
+                clock.tick().await;
+            }
+            Some((Ok(publish(number)), (number + 1, clock, publish)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// When each of the first five comes, in milliseconds.
+    async fn times(args: &RepeatArgs) -> Vec<u128> {
+        let began = Instant::now();
+        let stream = args.stream(|number| Publish::from(number.to_string()));
+        stream.take(5).map(|_| began.elapsed().as_millis()).collect().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_comes_at_once_and_each_other_when_it_is_time() {
+        let every = Some(Duration::from_millis(1_500));
+        assert_eq!(times(&RepeatArgs { repeat: Some(3), every }).await, [0, 1_500, 3_000]);
+        assert_eq!(times(&RepeatArgs { repeat: None, every }).await.len(), 5);
+        assert_eq!(times(&RepeatArgs { repeat: Some(2), every: None }).await, [0, 0]);
+    }
+}

@@ -1,0 +1,145 @@
+//! `stentor replay`.
+
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use futures_util::stream::try_unfold;
+use stentor_client::{Control, Event, EventObject, Item, Publish};
+use stentor_hub::Hub;
+use stentor_server::Stentor;
+
+use super::file::{self, Recording};
+use super::pace::{Pace, Speed};
+use super::replayed::{Replayed, encoded, id_of};
+use super::serve::router;
+use crate::commands::publish::publish_all;
+use crate::commands::server::ServerArgs;
+use crate::on_one_thread;
+use crate::output::{Format, Printer, is_unread, talk};
+use crate::running::{ListenArgs, run as run_server};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    /// The recording; `-` is stdin.
+    file: PathBuf,
+
+    /// How many times as fast as it was recorded; `max` is without any waits.
+    #[arg(long, value_name = "TIMES", default_value = "1")]
+    speed: Speed,
+
+    /// Publish the events to this topic instead of serving them.
+    #[arg(long, value_name = "TOPIC")]
+    to: Option<String>,
+
+    /// Print the events instead of serving them.
+    #[arg(long, conflicts_with = "to")]
+    print: bool,
+
+    /// How to print an event: `pretty` on a terminal, else `data`, unless told otherwise.
+    #[arg(long, value_enum, requires = "print")]
+    format: Option<Format>,
+
+    /// The address to serve on; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8088")]
+    listen: String,
+
+    #[command(flatten)]
+    access: ListenArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let name = args.file.display();
+    let recording = file::open(&args.file).with_context(|| format!("{name} cannot be read"))?;
+    let replayed = match &args.to {
+        _ if args.print => on_one_thread(print(recording, args)),
+        Some(topic) => on_one_thread(publish(recording, args, topic)),
+        None => serve(recording, args),
+    };
+    match replayed {
+        Err(error) if is_unread(&error) => Ok(ExitCode::SUCCESS),
+        replayed => replayed.with_context(|| format!("{name} cannot be replayed")),
+    }
+}
+
+fn serve(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let stream = Replayed::read(recording)?;
+    let stentor = Stentor::new(Hub::memory());
+    let router = router(stream, args.speed, stentor.drain().clone());
+    run_server(&args.listen, &args.access, &stentor, router, std::future::ready(()))
+}
+
+async fn print(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let format = args.format.unwrap_or_else(Format::of_stdout);
+    let printer = Printer::new(format, false);
+    let mut player = Player::new(recording, args.speed);
+    let mut last_event_id = String::new();
+    while let Some(item) = player.next().await? {
+        printer.bytes(&encoded(&item))?;
+        if let Some(id) = id_of(&item) {
+            id.as_str().clone_into(&mut last_event_id);
+        }
+        if let Item::Event(event) = item
+            && Control::of(&event).is_none()
+        {
+            let object = EventObject::from_plain(event, &last_event_id);
+            printer.event(&object, &args.file.to_string_lossy())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn publish(
+    recording: Recording<impl BufRead>,
+    args: &ReplayArgs,
+    topic: &str,
+) -> anyhow::Result<ExitCode> {
+    let player = Player::new(recording, args.speed);
+    let publishes = try_unfold(player, |mut player| async move {
+        let event = player.next_event().await?;
+        anyhow::Ok(event.map(|event| (Publish::event(event), player)))
+    });
+    let count = publish_all(&args.server, topic, publishes).await?;
+    talk(format_args!("published {count} events"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gives what a recording holds, each when it is time.
+struct Player<R> {
+    recording: Recording<R>,
+    speed: Speed,
+    /// Begins with the first line.
+    pace: Option<Pace>,
+}
+
+impl<R: BufRead> Player<R> {
+    fn new(recording: Recording<R>, speed: Speed) -> Player<R> {
+        Player { recording, speed, pace: None }
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Option<Item>> {
+        while let Some(line) = self.recording.next()? {
+            let Some(item) = line.what.item()? else { continue };
+            let pace = self.pace.get_or_insert_with(|| Pace::begin(self.speed, line.at()));
+            pace.until(line.at()).await;
+            return Ok(Some(item));
+        }
+        Ok(None)
+    }
+
+    /// The next event that is not about the stream itself.
+    async fn next_event(&mut self) -> anyhow::Result<Option<Event>> {
+        while let Some(item) = self.next().await? {
+            if let Item::Event(event) = item
+                && Control::of(&event).is_none()
+            {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,161 @@
+//! A recording as a stream that readers can resume.
+
+use std::io::BufRead;
+use std::time::Duration;
+
+use anyhow::bail;
+use bytes::Bytes;
+use stentor_client::{Event, EventId, EventType, Item};
+use stentor_sse::{encode_comment, encode_id, encode_retry};
+
+use super::file::Recording;
+
+/// The most that a stream may have, for all of it is held in memory.
+const STREAM_BYTES_MAX: usize = 256 << 20;
+
+/// The id of the end that a stream is given if a reader could not tell otherwise that it has it all.
+const END_ID: &str = "end-of-recording";
+
+/// The stream, from its first to its last byte.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    pieces: Vec<Piece>,
+}
+
+/// What comes at once.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// When it came, after the start of the recording.
+    pub(super) at: Duration,
+    pub(super) bytes: Bytes,
+    /// The id that it sets.
+    id: Option<String>,
+    is_event: bool,
+}
+
+impl Replayed {
+    pub(super) fn read(mut recording: Recording<impl BufRead>) -> anyhow::Result<Replayed> {
+        let mut stream = Replayed::default();
+        let mut left = STREAM_BYTES_MAX;
+        while let Some(line) = recording.next()? {
+            let Some(item) = line.what.item()? else { continue };
+            let piece = Piece::new(line.at(), &item);
+            left = match left.checked_sub(piece.bytes.len()) {
+                Some(left) => left,
+                None => bail!(
+                    "it is over {} MiB; cut it, or publish it with --to",
+                    STREAM_BYTES_MAX >> 20
+                ),
+            };
+            stream.pieces.push(piece);
+        }
+        let url = recording.head.url;
+        stream.add_end(&url)?;
+        Ok(stream)
+    }
+
+    /// The place of the first piece behind the event with this id, and when that came; `None` if no
+    /// event is left. An id that is not known, or empty, is followed by all.
+    pub(super) fn behind(&self, id: &str) -> Option<(usize, Duration)> {
+        let is_it = |piece: &Piece| !id.is_empty() && piece.id.as_deref() == Some(id);
+        let Some(place) = self.pieces.iter().position(is_it) else {
+            return Some((0, self.pieces.first().map_or(Duration::ZERO, |piece| piece.at)));
+        };
+        let mut rest = self.pieces.iter().skip(place + 1);
+        let at = self.pieces.get(place).map(|piece| piece.at)?;
+        rest.any(|piece| piece.is_event).then_some((place + 1, at))
+    }
+
+    pub(super) fn piece(&self, place: usize) -> Option<&Piece> {
+        self.pieces.get(place)
+    }
+
+    /// A reader that has it all comes back with its last id and must get no more.
+    fn add_end(&mut self, url: &str) -> anyhow::Result<()> {
+        let last_id = self.pieces.iter().rev().find_map(|piece| piece.id.clone());
+        if self.behind(&last_id.unwrap_or_default()).is_none() {
+            return Ok(());
+        }
+        let at = self.pieces.last().map_or(Duration::ZERO, |piece| piece.at);
+        let data = serde_json::json!({ "topic": url, "reason": "the recording is over" });
+        let end = Event::new(data.to_string())
+            .with_type(EventType::new("stentor.end")?)
+            .with_id(EventId::new(END_ID)?);
+        self.pieces.push(Piece::new(at, &Item::Event(end)));
+        Ok(())
+    }
+}
+
+impl Piece {
+    fn new(at: Duration, item: &Item) -> Piece {
+        let id = id_of(item).map(EventId::to_string);
+        let is_event = matches!(item, Item::Event(_));
+        Piece { at, bytes: encoded(item).into(), id, is_event }
+    }
+}
+
+/// The id that it sets.
+pub(super) fn id_of(item: &Item) -> Option<&EventId> {
+    match item {
+        Item::Event(event) => event.id(),
+        Item::Id(id) => Some(id),
+        Item::Comment(_) | Item::Retry(_) => None,
+    }
+}
+
+/// A block of the stream.
+pub(super) fn encoded(item: &Item) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match item {
+        Item::Event(event) => event.encode(&mut bytes),
+        Item::Id(id) => encode_id(&mut bytes, id),
+        Item::Retry(time) => encode_retry(&mut bytes, *time),
+        Item::Comment(text) => {
+            encode_comment(&mut bytes, text);
+            bytes.push(b'\n');
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(lines: &[&str]) -> Replayed {
+        let head = r#"{"recording":1,"url":"http://h/s","started":"2026-01-02T03:04:05Z"}"#;
+        let text = format!("{head}\n{}", lines.join("\n"));
+        Replayed::read(Recording::new(text.as_bytes()).unwrap()).unwrap()
+    }
+
+    fn event(at: u64, id: &str) -> String {
+        format!(r#"{{"at":{at},"event":{{"id":"{id}","type":"message","data":""}}}}"#)
+    }
+
+    #[test]
+    fn a_reader_goes_on_behind_its_id_and_waits_as_long_as_the_first_one_did() {
+        let stream = stream(&[&event(5, "a"), &event(9, "b"), &event(20, "c")]);
+        let millis = Duration::from_millis;
+        assert_eq!(stream.behind("a"), Some((1, millis(5))));
+        assert_eq!(stream.behind("b"), Some((2, millis(9))));
+        assert_eq!(stream.behind("c"), None);
+        for id in ["", "unknown"] {
+            assert_eq!(stream.behind(id), Some((0, millis(5))), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_reader_of_everything_can_always_tell() {
+        let nothing = stream(&[]);
+        let repeated = stream(&[&event(0, "a"), &event(0, "b"), &event(0, "a")]);
+        let without_id =
+            stream(&[&event(0, "a"), r#"{"at":1,"event":{"type":"message","data":""}}"#]);
+        let reset = stream(&[&event(0, "a"), &event(0, "")]);
+        for (stream, pieces) in [(nothing, 1), (repeated, 4), (without_id, 3), (reset, 3)] {
+            assert_eq!(stream.pieces.len(), pieces);
+            assert_eq!(stream.behind(END_ID), None);
+        }
+        let told_already = stream(&[&event(0, "a"), r#"{"at":1,"comment":"bye"}"#]);
+        assert_eq!((told_already.pieces.len(), told_already.behind("a")), (2, None));
+    }
+}

@@ -1,0 +1,58 @@
+//! A recording over HTTP.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use tokio_util::sync::CancellationToken;
+
+use super::pace::{Pace, Speed};
+use super::replayed::Replayed;
+
+#[derive(Clone)]
+struct App {
+    stream: Arc<Replayed>,
+    speed: Speed,
+    drain: CancellationToken,
+}
+
+/// Answers at every path with the recording, from its start or behind the `Last-Event-ID`.
+pub(super) fn router(stream: Replayed, speed: Speed, drain: CancellationToken) -> Router {
+    let app = App { stream: Arc::new(stream), speed, drain };
+    Router::new().fallback(get(answer)).with_state(app)
+}
+
+async fn answer(State(app): State<App>, headers: HeaderMap) -> Response {
+    let id = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
+    let Some((place, from)) = app.stream.behind(&id.unwrap_or_default()) else {
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    let body = Body::from_stream(pieces(app, place, from));
+    ([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache, no-store")], body)
+        .into_response()
+}
+
+/// The pieces from this place on, each when it is time, if it is now this time of the recording.
+fn pieces(
+    app: App,
+    place: usize,
+    from: Duration,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    let start = (Pace::begin(app.speed, from), app, place);
+    unfold(start, |(pace, app, place)| async move {
+        let piece = app.stream.piece(place)?;
+        app.drain.run_until_cancelled(pace.until(piece.at)).await?;
+        let bytes = piece.bytes.clone();
+        Some((Ok(bytes), (pace, app, place + 1)))
+    })
+}

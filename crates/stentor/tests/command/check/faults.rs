@@ -1,0 +1,181 @@
+//! Faulty servers: each fault is named, and nothing else is blamed.
+
+use super::little::{Fault, Little};
+use super::{Checked, check, check_within};
+
+/// What `check` finds of a server with this fault.
+async fn find(fault: Fault, args: &[&str]) -> Checked {
+    let server = Little::start(fault).await;
+    check(&[&[&*server.url(), "--for", "800ms"][..], args].concat()).await
+}
+
+/// The same in a longer look.
+async fn find_in_time(fault: Fault) -> Checked {
+    let server = Little::start(fault).await;
+    check(&[&server.url(), "--for", "2500ms"]).await
+}
+
+/// The same, publishing to it.
+async fn find_by_publishing(fault: Fault) -> Checked {
+    let server = Little::start(fault).await;
+    let url = server.url();
+    check(&[&url, "--for", "500ms", "--publish-url", &url]).await
+}
+
+/// The same where something never comes.
+async fn find_soon(fault: Fault) -> Checked {
+    let server = Little::start(fault).await;
+    check_within(LITTLE, &[&server.url(), "--for", "500ms"]).await
+}
+
+/// Patience for what never comes, and yet enough for what does.
+const LITTLE: &str = "2s";
+
+#[tokio::test]
+async fn a_server_without_a_fault_is_not_blamed() {
+    let checked = find_by_publishing(Fault::None).await;
+    checked.must_blame(&[]);
+    assert_eq!(checked.with("not observable"), ["end", "http2"], "{:#}", checked.object);
+    find(Fault::None, &[]).await.must_blame(&[]);
+    let finite = find(Fault::Finite, &[]).await;
+    finite.must_blame(&[]);
+    assert!(finite.with("pass").contains(&"end"), "{:#}", finite.object);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_wraps_what_is_published_is_not_blamed_for_it() {
+    let checked = find_by_publishing(Fault::Wraps).await;
+    checked.must_blame(&[]);
+    let unseen = checked.with("not observable");
+    assert_eq!(unseen[..4], ["line-breaks", "spaces", "empty-data", "characters"], "{unseen:?}");
+    assert!(checked.with("pass").contains(&"injection"), "{:#}", checked.object);
+}
+
+#[tokio::test]
+async fn another_type_and_compression_that_nobody_asked_for() {
+    find(Fault::PlainAndGzip, &[]).await.must_blame(&["content-type", "compression"]);
+}
+
+#[tokio::test]
+async fn compression_that_swallows_the_stream_of_who_asks_for_it() {
+    find_soon(Fault::GzipWhenAsked).await.must_blame(&["compression"]);
+}
+
+#[tokio::test]
+async fn headers_that_let_caches_and_proxies_hold_on() {
+    find(Fault::Headers, &[]).await.must_blame(&["cache-control", "x-accel-buffering"]);
+}
+
+#[tokio::test]
+async fn an_address_where_no_stream_is() {
+    let checked = find(Fault::Status404, &[]).await;
+    checked.must_blame(&["status"]);
+    assert_eq!(checked.with("pass"), ["redirects"], "{:#}", checked.object);
+}
+
+#[tokio::test]
+async fn a_redirect_to_itself() {
+    find(Fault::RedirectsForEver, &[]).await.must_blame(&["redirects"]);
+}
+
+#[tokio::test]
+async fn a_head_that_waits_for_the_first_event() {
+    find_soon(Fault::WaitsForEvent).await.must_blame(&["first-byte"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_silent_for_too_long() {
+    let args = ["--idle-timeout", "400ms"];
+    find(Fault::NoKeepAlive, &args).await.must_blame(&["keep-alive"]);
+}
+
+#[tokio::test]
+async fn a_buffer_whose_blocks_show_in_what_comes() {
+    find_in_time(Fault::Blocks).await.must_blame(&["buffering"]);
+}
+
+#[tokio::test]
+async fn a_buffer_that_lets_nothing_through_before_more_follows() {
+    let server = Little::start(Fault::HoldsBack).await;
+    let url = server.url();
+    let args = [&*url, "--for", "100ms", "--publish-url", &url];
+    check_within(LITTLE, &args).await.must_blame(&["buffering"]);
+}
+
+#[tokio::test]
+async fn data_split_at_lf_alone() {
+    find_by_publishing(Fault::SplitsAtLf).await.must_blame(&["line-breaks", "injection"]);
+}
+
+#[tokio::test]
+async fn data_behind_a_colon_without_a_space() {
+    find_by_publishing(Fault::NoSpace).await.must_blame(&["spaces"]);
+}
+
+#[tokio::test]
+async fn empty_data_that_becomes_no_event() {
+    find_by_publishing(Fault::NoEmptyData).await.must_blame(&["empty-data"]);
+}
+
+#[tokio::test]
+async fn what_is_published_goes_nowhere() {
+    let server = Little::start(Fault::Loses).await;
+    let url = server.url();
+    let args = [&*url, "--for", "100ms", "--publish-url", &url];
+    check_within(LITTLE, &args).await.must_blame(&["delivery"]);
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_in_the_middle() {
+    find(Fault::Mark, &[]).await.must_blame(&["utf-8"]);
+}
+
+#[tokio::test]
+async fn events_without_a_blank_line() {
+    find_in_time(Fault::NoBlankLine).await.must_blame(&["block-ends"]);
+}
+
+#[tokio::test]
+async fn readers_told_to_come_back_at_once() {
+    find(Fault::Retry0, &[]).await.must_blame(&["retry"]);
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_back_gets_all_again() {
+    find(Fault::ForgetsReaders, &[]).await.must_blame(&["resume"]);
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_back_misses_an_event() {
+    find(Fault::Skips, &[]).await.must_blame(&["resume"]);
+}
+
+#[tokio::test]
+async fn the_same_id_for_all() {
+    find(Fault::OneId, &[]).await.must_blame(&["unique-ids"]);
+}
+
+#[tokio::test]
+async fn an_unknown_id_that_is_fatal() {
+    find(Fault::UnknownIs400, &[]).await.must_blame(&["unknown-id"]);
+}
+
+#[tokio::test]
+async fn a_finished_stream_that_begins_anew() {
+    find(Fault::Loops, &[]).await.must_blame(&["end"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off() {
+    find(Fault::Breaks, &[]).await.must_blame(&["end"]);
+}
+
+#[tokio::test]
+async fn no_answer_to_a_preflight() {
+    find(Fault::NoPreflight, &[]).await.must_blame(&["cors-preflight"]);
+}
+
+#[tokio::test]
+async fn a_stream_in_answer_to_head() {
+    find_soon(Fault::HeadHangs).await.must_blame(&["head"]);
+}

@@ -1,0 +1,110 @@
+//! `stentor check`.
+
+mod faults;
+mod little;
+mod our_server;
+mod secrets;
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use self::little::{Fault, Little};
+use crate::harness::{Done, stentor};
+
+/// What a check found.
+#[derive(Debug)]
+struct Checked {
+    code: Option<i32>,
+    object: Value,
+}
+
+/// `check --json` with these arguments, and with far more patience than anything takes.
+async fn check(args: &[&str]) -> Checked {
+    check_within("30s", args).await
+}
+
+/// The same with so much patience, for what never comes.
+async fn check_within(patience: &str, args: &[&str]) -> Checked {
+    let all = ["check", "--json", "--patience", patience];
+    let done = stentor(&[&all, args].concat()).run().await;
+    let object = serde_json::from_str(&done.out).unwrap_or_else(|_| panic!("{done:?}"));
+    Checked { code: done.code, object }
+}
+
+impl Checked {
+    /// The names of the checks with this outcome.
+    fn with(&self, outcome: &str) -> Vec<&str> {
+        let checks = self.object["checks"].as_array().unwrap().iter();
+        let checks = checks.filter(|check| check["outcome"] == outcome);
+        checks.map(|check| check["name"].as_str().unwrap()).collect()
+    }
+
+    /// Fails unless these checks failed and no other was blamed, not even with a warning.
+    fn must_blame(&self, names: &[&str]) {
+        let blamed = [self.with("fail"), self.with("warning")].concat();
+        assert_eq!(blamed, names, "{:#}", self.object);
+        assert_eq!(self.code, Some(i32::from(!names.is_empty())), "{:#}", self.object);
+    }
+}
+
+/// `check` of a little server for people.
+async fn read(server: &Little, args: &[&str]) -> Done {
+    let url = server.url();
+    let all: Vec<&str> = ["check", &url, "--for", "500ms"].iter().chain(args).copied().collect();
+    stentor(&all).run().await
+}
+
+#[tokio::test]
+async fn a_report_says_why_a_fault_matters_and_how_to_mend_it() {
+    let server = Little::start(Fault::Retry0).await;
+    let report = read(&server, &[]).await;
+    assert_eq!(report.code, Some(1), "{report:?}");
+    let at = report.out.find("\n  FAIL  retry ").unwrap_or_else(|| panic!("{}", report.out));
+    let fault = &report.out[at..];
+    assert!(fault.contains("\n        why   ") && fault.contains("\n        mend  "), "{fault}");
+    assert!(!report.out.contains('\x1b'), "colour is for terminals: {}", report.out);
+    assert!(report.out.ends_with(" not observable\n"), "{}", report.out);
+}
+
+#[tokio::test]
+async fn what_passed_is_explained_when_asked() {
+    let server = Little::start(Fault::None).await;
+    let short = read(&server, &[]).await;
+    assert!(!short.out.contains("  why  "), "{}", short.out);
+    let long = read(&server, &["--explain"]).await;
+    let (checks, whys) =
+        (long.out.matches("\n  pass").count(), long.out.matches("  why  ").count());
+    assert!(checks > 10 && whys > checks, "{}", long.out);
+}
+
+#[tokio::test]
+async fn what_a_server_sends_does_nothing_to_the_terminal() {
+    let server = Little::start(Fault::Escapes).await;
+    let report = read(&server, &[]).await;
+    assert!(report.out.contains("\\u{1b}[2J") && !report.out.contains('\x1b'), "{}", report.out);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_not_there_has_an_exit_code_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    let done = stentor(&["check", &url]).run().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(3), ""), "{done:?}");
+    assert!(done.talk.contains("cannot be reached"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_is_refused() {
+    for args in [
+        &["check"][..],
+        &["check", "topic"],
+        &["check", "ftp://x/"],
+        &["check", "http://x/", "--for", "soon"],
+        &["check", "http://x/", "--header", "no colon"],
+        &["check", "http://x/", "--publish-header", "a: b"],
+    ] {
+        let done = stentor(args).run().await;
+        assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{done:?}");
+    }
+}

@@ -1,0 +1,55 @@
+//! Our own server, which must pass.
+
+use super::check;
+use crate::harness::Server;
+
+/// An origin that our server allows of itself.
+const LOCAL: &str = "http://localhost:5173";
+
+#[tokio::test]
+async fn nothing_fails_without_publishing() {
+    let server = Server::start().await;
+    for data in ["one", "two", "three"] {
+        server.publish("/topics/news", data).await;
+    }
+    let url = server.url("/topics/news?from=earliest");
+    let checked = check(&[&url, "--for", "500ms", "--origin", LOCAL]).await;
+    checked.must_blame(&[]);
+    let passed = checked.with("pass");
+    for name in ["ids", "resume", "resume-by-query", "unknown-id", "cors-preflight", "http2"] {
+        assert!(passed.contains(&name), "{:#}", checked.object);
+    }
+}
+
+#[tokio::test]
+async fn nothing_fails_with_publishing() {
+    let server = Server::in_memory().await;
+    let url = server.url("/topics/news");
+    let args = [&url, "--for", "500ms", "--origin", LOCAL, "--publish-url", &url];
+    let checked = check(&args).await;
+    checked.must_blame(&[]);
+    // So short a look shows no silence, and the topic goes on.
+    assert_eq!(checked.with("not observable"), ["keep-alive", "end"], "{:#}", checked.object);
+}
+
+#[tokio::test]
+async fn nothing_fails_when_the_topic_has_ended() {
+    let server = Server::in_memory().await;
+    server.publish("/topics/finite", "one").await;
+    server.publish("/topics/finite", "two").await;
+    server.publish("/topics/finite?end", "three").await;
+    for path in ["/topics/finite", "/topics/finite?from=earliest"] {
+        let checked = check(&[&server.url(path)]).await;
+        checked.must_blame(&[]);
+        assert!(checked.with("pass").contains(&"end"), "{:#}", checked.object);
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_who_shall_read_and_may_not_is_a_fault() {
+    let server = Server::in_memory().await;
+    let url = server.url("/topics/news");
+    let args = [&url, "--for", "200ms", "--origin", "https://stranger.example"];
+    let checked = check(&args).await;
+    checked.must_blame(&["cors", "cors-preflight"]);
+}

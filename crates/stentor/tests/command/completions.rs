@@ -1,0 +1,44 @@
+//! `stentor completions`.
+
+use crate::harness::stentor;
+
+#[tokio::test]
+async fn a_shell_can_complete_the_commands() {
+    for (shell, words) in [
+        ("bash", "complete -F _stentor"),
+        ("zsh", "#compdef stentor"),
+        ("fish", "complete -c stentor"),
+        ("powershell", "Register-ArgumentCompleter"),
+        ("elvish", "edit:completion:arg-completer[stentor]"),
+    ] {
+        let done = stentor(&["completions", shell]).run().await;
+        assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{shell}");
+        assert!(done.out.contains(words), "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn bash_takes_its_script() {
+    let script = stentor(&["completions", "bash"]).run().await.out;
+    let script = format!(
+        "{script}\nCOMP_WORDS=(stentor comp); COMP_CWORD=1; _stentor stentor comp stentor\n\
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
+    );
+    let done = tokio::process::Command::new("bash").args(["-c", &script]).output().await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "completions\n", "{done:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_shell_is_a_wrong_command_line() {
+    let done = stentor(&["completions", "csh"]).run().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{done:?}");
+    assert!(done.talk.contains("bash"), "{done:?}");
+}
+
+#[tokio::test]
+async fn that_nobody_reads_it_is_no_error() {
+    for args in [&["completions", "bash"][..], &["man"], &["--help"], &["pub", "--help"]] {
+        let done = stentor(args).run_unread().await;
+        assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{args:?}");
+    }
+}

@@ -1,0 +1,107 @@
+//! `stentor sub`.
+
+mod cursor;
+mod exec;
+mod formats;
+mod images;
+mod kills;
+mod request;
+mod starts;
+mod stops;
+
+use crate::foreign::{Foreign, NOTHING_MORE, stream_of};
+use crate::harness::{Call, Done, Server, stentor};
+
+/// `sub` of topics of this server.
+fn sub(server: &Server, args: &[&str]) -> Call {
+    let url = server.url("");
+    let all: Vec<&str> = ["sub", "--url", &url].iter().chain(args).copied().collect();
+    stentor(&all)
+}
+
+/// `sub` of an address that answers with this stream, and then that there is no more.
+async fn sub_foreign(body: &str, args: &[&str]) -> Done {
+    let server = Foreign::start().await;
+    let url = server.url.clone();
+    let all: Vec<&str> = ["sub", &url].iter().chain(args).copied().collect();
+    let stream = stream_of(&format!("retry: 1\n\n{body}"));
+    let answers = server.answer([stream.as_str(), NOTHING_MORE]);
+    let (done, _) = tokio::join!(stentor(&all).run(), answers);
+    done
+}
+
+#[tokio::test]
+async fn data_is_printed_until_the_topic_ends() {
+    let server = Server::start().await;
+    server.publish("/topics/finite", "one").await;
+    server.publish("/topics/finite", "two\nlines").await;
+    server.publish("/topics/finite?end=done", "last").await;
+    let done = sub(&server, &["finite", "--from", "earliest"]).run().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "one\ntwo\nlines\nlast\n"), "{done:?}");
+    assert!(done.talk.contains("finite has ended: done"), "{done:?}");
+    // Nothing but the end is left: that ends it too.
+    let done = sub(&server, &["finite"]).run().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
+}
+
+#[tokio::test]
+async fn any_stream_is_followed_until_its_server_has_nothing_more() {
+    let done = sub_foreign("data: one\n\nevent: tick\nid: 7\ndata: two\n\n", &[]).await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "one\ntwo\n"), "{done:?}");
+}
+
+#[tokio::test]
+async fn several_topics_come_in_one_stream() {
+    let server = Server::in_memory().await;
+    server.publish("/topics/a/1", "first").await;
+    server.publish("/topics/b", "second").await;
+    server.publish("/topics/a/2", "third").await;
+    let done = sub(&server, &["a/*", "b", "--from", "earliest", "--count", "3"]).run().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "first\nsecond\nthird\n"), "{done:?}");
+}
+
+#[tokio::test]
+async fn it_misses_nothing_over_a_crash_of_the_server() {
+    let mut server = Server::start().await;
+    server.publish("/topics/t", "before").await;
+    let mut running = sub(&server, &["t", "--from", "earliest"]).start().await;
+    assert_eq!(running.line().await.as_deref(), Some("before"));
+    server.kill_and_restart().await;
+    server.publish("/topics/t", "after").await;
+    server.publish("/topics/t?end", "").await;
+    assert_eq!(running.line().await.as_deref(), Some("after"));
+    let done = running.end().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
+    assert!(done.talk.contains("connected again"), "{done:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_followed_is_said_in_words_and_by_the_exit_code() {
+    let server = Server::in_memory().await;
+    let wrong = server.url("/nowhere");
+    let page = server.url("/");
+    for (args, words, code) in [
+        (vec!["sub", wrong.as_str()], "404", 3),
+        (vec!["sub", page.as_str()], "text/event-stream", 3),
+        (vec!["sub", "http://127.0.0.1:1/", "--retry-max", "1"], "cannot reach the server", 3),
+        (vec!["sub", "--url", "nonsense", "t"], "nonsense", 2),
+        (vec!["sub", "nonsense://x"], "nonsense", 2),
+    ] {
+        let done = stentor(&args).run().await;
+        assert_eq!((done.code, done.out.as_str()), (Some(code), ""), "{args:?}: {done:?}");
+        assert!(
+            done.talk.starts_with("stentor: ") && done.talk.contains(words),
+            "{args:?}: {done:?}"
+        );
+        assert!(!done.talk.contains("panicked"), "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_help_lists_the_exit_codes() {
+    let help = stentor(&["sub", "--help"]).run().await.out;
+    let (_, codes) = help.split_once("Exit codes:").unwrap();
+    for code in 0..=6 {
+        assert!(codes.contains(&format!("\n  {code}  ")), "{codes}");
+    }
+}

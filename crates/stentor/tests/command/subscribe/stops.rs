@@ -1,0 +1,162 @@
+//! When it ends.
+
+use super::{sub, sub_foreign};
+use crate::foreign::{Foreign, stream_of};
+use crate::harness::{Server, stentor};
+
+#[tokio::test]
+async fn it_follows_live_and_stops_after_its_count() {
+    let server = Server::in_memory().await;
+    server.publish("/topics/live", "before").await;
+    let mut running = sub(&server, &["live", "--last", "1", "--count", "3"]).start().await;
+    assert_eq!(running.line().await.as_deref(), Some("before"));
+    server.publish("/topics/live", "during").await;
+    assert_eq!(running.line().await.as_deref(), Some("during"));
+    server.publish("/topics/live", "third").await;
+    server.publish("/topics/live", "fourth").await;
+    let done = running.end().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "third\n"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_count_is_of_the_wanted_events() {
+    let stream = "event: a\ndata: 1\n\ndata: 2\n\nevent: a\ndata: 3\n\nevent: a\ndata: 4\n\n";
+    let server = Foreign::start().await;
+    let url = server.url.clone();
+    let stream = [stream_of(stream)];
+    let call = stentor(&["sub", &url, "--type", "a", "--count", "2"]);
+    let (done, _) = tokio::join!(call.run(), server.answer(stream));
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n3\n"), "{done:?}");
+}
+
+#[tokio::test]
+async fn the_time_ends_it_well_unless_there_was_more_to_come() {
+    let server = Server::in_memory().await;
+    let done = sub(&server, &["t", "--for", "50ms"]).run().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
+    for (args, words) in [
+        (["t", "--for", "50ms", "--count", "2"].as_slice(), "still to come: 2"),
+        (&["**", "--for", "50ms", "--until-end"], "before the end"),
+    ] {
+        let done = sub(&server, args).run().await;
+        assert_eq!((done.code, done.out.as_str()), (Some(6), ""), "{done:?}");
+        assert!(done.talk.contains(words), "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn named_topics_are_over_when_the_last_has_ended() {
+    let server = Server::in_memory().await;
+    server.publish("/topics/a?end", "1").await;
+    let mut running = sub(&server, &["a", "b", "--from", "earliest"]).start().await;
+    assert_eq!(running.line().await.as_deref(), Some("1"));
+    server.publish("/topics/b?end", "2").await;
+    let done = running.end().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "2\n"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_pattern_is_over_when_all_topics_seen_have_ended_if_that_is_wanted() {
+    let server = Server::in_memory().await;
+    server.publish("/topics/job/1", "1").await;
+    server.publish("/topics/job/2?end", "2").await;
+    let args = ["job/*", "--from", "earliest", "--until-end"];
+    let mut running = sub(&server, &args).start().await;
+    assert_eq!(running.line().await.as_deref(), Some("1"));
+    assert_eq!(running.line().await.as_deref(), Some("2"));
+    server.publish("/topics/job/1?end", "3").await;
+    let done = running.end().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "3\n"), "{done:?}");
+}
+
+#[tokio::test]
+async fn an_address_is_over_with_its_connection_if_that_is_wanted() {
+    for retry in ["retry: 0\n\n", "retry: 1\n\n", "retry: 3600000\n\n"] {
+        let server = Foreign::start().await;
+        let url = server.url.clone();
+        let stream = [stream_of(&format!("{retry}data: all\n\n"))];
+        // That the one attempt it may make brought no id is no reason to call it a failure.
+        let call = stentor(&["sub", &url, "--until-end", "--retry-max", "1"]);
+        let (done, _) = tokio::join!(call.run(), server.answer(&stream));
+        assert_eq!((done.code, done.out.as_str()), (Some(0), "all\n"), "{retry}: {done:?}");
+        let call = stentor(&["sub", &url, "--until-end"]);
+        let (done, _) = tokio::join!(call.run(), server.answer(&stream));
+        assert_eq!((done.code, done.out.as_str()), (Some(0), "all\n"), "{retry}: {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_not_the_end() {
+    let server = Foreign::start().await;
+    let url = server.url.clone();
+    let broken = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 999\r\n\r\n\
+        retry: 1\n\ndata: 1\n\n";
+    let whole = stream_of("data: 2\n\n");
+    let call = stentor(&["sub", &url, "--until-end"]);
+    let (done, _) = tokio::join!(call.run(), server.answer([broken, &whole]));
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n2\n"), "{done:?}");
+}
+
+#[tokio::test]
+async fn lost_events_end_it_if_that_is_wanted() {
+    let stream = "data: 1\n\n\
+        event: stentor.gap\nid: 5\ndata: {\"reason\":\"trimmed\",\"topics\":[\"a\"]}\n\n\
+        data: 2\n\n";
+    let done = sub_foreign(stream, &[]).await;
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n2\n"), "{done:?}");
+    let server = Foreign::start().await;
+    let url = server.url.clone();
+    let stream = [stream_of(stream)];
+    let call = stentor(&["sub", &url, "--fail-on-gap"]);
+    let (done, _) = tokio::join!(call.run(), server.answer(stream));
+    assert_eq!((done.code, done.out.as_str()), (Some(4), "1\n"), "{done:?}");
+    assert!(done.talk.contains("events were lost (trimmed): a"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_gap_of_our_own_server_counts_as_one() {
+    let server = Server::in_memory().await;
+    let args = ["t", "--last-event-id", "nonsense", "--fail-on-gap"];
+    let done = sub(&server, &args).run().await;
+    assert_eq!((done.code, done.out.as_str()), (Some(4), ""), "{done:?}");
+    assert!(done.talk.contains("unreadable"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_ends_it_quietly_and_at_once() {
+    let server = Server::in_memory().await;
+    server.publish("/topics/t", "one").await;
+    for format in ["data", "raw"] {
+        let args = ["t", "--from", "earliest", "--format", format];
+        let mut running = sub(&server, &args).start().await;
+        assert!(running.line().await.is_some());
+        // Nothing more is published: it learns of this without having to write.
+        assert_eq!(running.leave().await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_well() {
+    let server = Server::in_memory().await;
+    server.publish("/topics/t", "one").await;
+    for signal in ["INT", "TERM"] {
+        let mut running = sub(&server, &["t", "--from", "earliest"]).start().await;
+        assert_eq!(running.line().await.as_deref(), Some("one"));
+        running.signal(signal).await;
+        let done = running.end().await;
+        assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{signal}: {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_wait_for_a_reader_that_reads_no_more() {
+    let server = Server::in_memory().await;
+    server.publish("/topics/t", vec![b'x'; 1 << 20]).await;
+    server.publish("/topics/t", "end").await;
+    let mut running = sub(&server, &["t", "--from", "earliest"]).start().await;
+    // More than its pipe can hold.
+    running.output_begins().await;
+    running.signal("TERM").await;
+    running.signal("INT").await;
+    assert_eq!(running.exit_code().await, Some(130));
+}
