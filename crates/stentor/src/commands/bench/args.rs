@@ -5,18 +5,6 @@ use std::time::Duration;
 
 use crate::duration;
 
-/// Loads a server of Server-Sent Events and measures how it does.
-///
-/// Many readers listen, while events that carry a mark are published; each reader's stream is checked for
-/// loss, doubles and disorder, and the time from publishing to each reader and to the last one is
-/// taken. At a rate, the time counts from when an event was to be sent, so that a stalled server cannot hide
-/// behind a stalled load.
-///
-/// Without a path in the URL the server is one of ours, and the topics are `bench/0`, `bench/1`, …;
-/// of any other server give the address of the stream and, with --publish, where to post events. Without
-/// that it only listens, and tells how what comes arrives.
-///
-/// HTTP/1.1 without TLS is spoken. One thread does all of the work; it says so when it was the bottleneck.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES, after_long_help = EXAMPLES)]
 pub(crate) struct BenchArgs {
@@ -162,10 +150,11 @@ Exit codes:
 Examples:
   stentor bench --url http://localhost:8080 --subscribers 1000 --rate 100 --for 10s
   stentor bench --subscribers 5000 --window 16 --pid $(pidof stentor) --html report.html
-  stentor bench --url http://localhost/sub/t{topic} --publish http://localhost/pub/t{topic} --topics 10
+  stentor bench --topics 10 --url http://localhost/sub/t{topic} \\
+    --publish http://localhost/pub/t{topic}
   stentor bench --url 'http://localhost/.well-known/mercure?topic=t{topic}' \\
-    --publish http://localhost/.well-known/mercure --content-type application/x-www-form-urlencoded \\
-    --body 'topic=t{topic}&data={mark}{pad}' --publish-header 'Authorization: Bearer …'";
+    --publish http://localhost/.well-known/mercure --header 'Authorization: Bearer …' \\
+    --content-type application/x-www-form-urlencoded --body 'topic=t{topic}&data={mark}{pad}'";
 
 fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);

@@ -133,12 +133,13 @@ impl Load {
         recorder: &mut Recorder,
     ) -> io::Result<Span> {
         self.book.begin();
+        let meters = Meters::read(self);
+        let begun = self.book.clock.now();
+        // It begins a little later, so that what it wakes for is due.
         let pacer = match self.plan.pace {
             Pace::Rate(rate) => Some(Pacer::start(rate, self.waker.clone())),
             Pace::Window(_) => None,
         };
-        let meters = Meters::read(self);
-        let begun = self.book.clock.now();
         let until = begun + span.as_nanos() as Nanos;
         let mut feed = Feed { begun, until, events: events.into(), sent: 0, held_up: 0 };
         self.now = begun;
