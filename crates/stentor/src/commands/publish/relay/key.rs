@@ -10,7 +10,8 @@ const KEY_BYTES_MAX: usize = 256;
 
 /// The key that an id is: itself, or its hash if it is too long or not of visible ASCII.
 pub(super) fn key_of(id: &str) -> String {
-    let is_key = id.len() <= KEY_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let has_length = (1..=KEY_BYTES_MAX).contains(&id.len());
+    let is_key = has_length && id.bytes().all(|byte| byte.is_ascii_graphic());
     if is_key { id.to_owned() } else { hashed([id]) }
 }
 
