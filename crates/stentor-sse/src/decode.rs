@@ -1,11 +1,11 @@
 use std::mem;
 use std::time::Duration;
 
-use memchr::memchr;
 use thiserror::Error;
 
-use crate::line::{LineTooLong, Lines};
-use crate::{Event, EventId, EventType};
+use crate::block::{Block, Found};
+use crate::line::Lines;
+use crate::{Event, EventId};
 
 /// Reads a stream, in pieces cut anywhere, by every rule of the standard (HTML, section 9.2.6).
 ///
@@ -34,9 +34,11 @@ use crate::{Event, EventId, EventType};
 #[derive(Debug)]
 pub struct Decoder {
     lines: Lines,
+    /// The line that has begun in an earlier piece and not ended, unless it is one of data.
+    begun: Vec<u8>,
+    /// The line that has begun is one of data; what has come of it is in the block.
+    in_data: bool,
     block: Block,
-    last_event_id: String,
-    retry: Option<Duration>,
     limit: usize,
     failed: bool,
 }
@@ -73,6 +75,9 @@ impl Decoder {
     /// The bound of [`Decoder::new`]: 16 MiB.
     pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+    /// Room for a line that comes in pieces is kept up to this.
+    const LINE_BYTES_KEPT: usize = 8 * 1024;
+
     /// A decoder for events of up to [`EVENT_BYTES_MAX`](Self::EVENT_BYTES_MAX) bytes of data.
     pub fn new() -> Self {
         Self::with_event_bytes_max(Self::EVENT_BYTES_MAX)
@@ -82,12 +87,11 @@ impl Decoder {
     /// longer than the longest that carries such data, so memory is bounded too: by a small multiple
     /// of `limit`, and by what was sent.
     pub fn with_event_bytes_max(limit: usize) -> Self {
-        const LONGEST_HEAD: usize = "\u{FEFF}data: ".len();
         Self {
-            lines: Lines::new(limit.saturating_add(LONGEST_HEAD)),
-            block: Block::default(),
-            last_event_id: String::new(),
-            retry: None,
+            lines: Lines::new(),
+            begun: Vec::new(),
+            in_data: false,
+            block: Block::new(limit),
             limit,
             failed: false,
         }
@@ -96,7 +100,7 @@ impl Decoder {
     /// Sets the last event id of a new connection to that of the previous one, for it outlives
     /// connections: without this, a first event that has no id would erase it.
     pub fn seed(&mut self, last_event_id: &str) {
-        last_event_id.clone_into(&mut self.last_event_id);
+        last_event_id.clone_into(&mut self.block.last_event_id);
     }
 
     /// Consumes `input` up to the end of the next item, or all of it, which gives `None`: call it
@@ -108,79 +112,130 @@ impl Decoder {
     /// [`DecodeError::TooLong`], after which the rest of `input` is gone, and further input gives
     /// the same error.
     pub fn decode(&mut self, input: &mut &[u8]) -> Option<Result<Item, DecodeError>> {
-        if self.failed && !input.is_empty() {
-            return Some(Err(self.fail(input)));
+        if self.failed && input.is_empty() {
+            return None;
         }
-        while let Some(line) = self.lines.next(input) {
-            match line.and_then(|line| self.take_line(&line)) {
-                Ok(None) => {}
-                Ok(Some(item)) => return Some(Ok(item)),
-                Err(LineTooLong) => return Some(Err(self.fail(input))),
+        match self.find(input) {
+            Ok(None) => None,
+            Ok(Some(Found::Event(data))) => Some(Ok(Item::Event(self.block.end_with_data(data)))),
+            Ok(Some(Found::Id(id))) => Some(Ok(Item::Id(id))),
+            Ok(Some(Found::Comment(text))) => Some(Ok(Item::Comment(text))),
+            Ok(Some(Found::Retry(retry))) => Some(Ok(Item::Retry(retry))),
+            Err(error) => {
+                self.failed = true;
+                *input = &[];
+                Some(Err(error))
             }
         }
-        None
     }
 
     /// The last event id: of the last finished block that had one, with or without data, else as
     /// [`seed`](Self::seed)ed. Empty means none, and then a reconnect sends no `Last-Event-ID`.
     pub fn last_event_id(&self) -> &str {
-        &self.last_event_id
+        &self.block.last_event_id
     }
 
     /// The reconnection time that the stream asked for last.
     pub fn retry(&self) -> Option<Duration> {
-        self.retry
+        self.block.retry
     }
 
     /// Whether the stream, if it ended now, would lose something: a line without its end, or a block
     /// without its blank line. A failed decoder always says so.
     pub fn is_mid_block(&self) -> bool {
-        self.failed || self.lines.is_mid_line() || self.block.has_begun()
+        self.failed || self.lines.mark_bytes() > 0 || self.is_mid_line() || self.block.has_begun()
     }
 
     /// How many bytes of the stream it holds for what is not finished yet.
     pub fn buffered_bytes(&self) -> usize {
-        self.lines.partial_bytes() + self.block.data.as_ref().map_or(0, Vec::len)
+        self.lines.mark_bytes() + self.begun.len() + self.block.bytes()
     }
 
-    fn take_line(&mut self, line: &[u8]) -> Result<Option<Item>, LineTooLong> {
-        if line.is_empty() {
-            return Ok(self.end_block());
+    /// Takes input until something is complete.
+    fn find<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Found<'i>>, DecodeError> {
+        if self.failed {
+            return Err(self.too_long());
         }
-        let (name, value) = split_field(line);
-        match name {
-            b"" => return Ok(Some(Item::Comment(text(value)))),
-            b"data" => self.block.add_data(value, self.limit)?,
-            b"event" => self.block.event_type = EventType::decoded(text(value)),
-            b"id" => {
-                // An id with NUL is none: the field is ignored, an earlier one of the block stays.
-                if let Ok(id) = EventId::new(text(value)) {
-                    self.block.id = Some(id);
+        self.begun.extend_from_slice(self.lines.begin_piece(input));
+        if self.is_mid_line()
+            && let Some(item) = self.end_line(input)?
+        {
+            return Ok(Some(item));
+        }
+        loop {
+            while self.lines.take_end(input) {
+                if self.block.has_data() {
+                    return Ok(Some(Found::Event(None)));
+                }
+                if let Some(id) = self.block.end_without_data() {
+                    return Ok(Some(Found::Id(id)));
                 }
             }
-            b"retry" => {
-                if let Some(retry) = parse_retry(value) {
-                    self.retry = Some(retry);
-                    self.block.retry = Some(retry);
-                    return Ok(Some(Item::Retry(retry)));
-                }
+            let Some(line) = self.lines.next(input) else {
+                self.begin_line(mem::take(input))?;
+                return Ok(None);
+            };
+            self.check_length(line)?;
+            if let Some(value) = self.block.only_data(line)
+                && self.lines.take_end(input)
+            {
+                return Ok(Some(Found::Event(Some(value))));
             }
-            _ => {}
+            if let Some(item) = self.block.take_line(line)? {
+                return Ok(Some(item));
+            }
         }
-        Ok(None)
     }
 
-    fn end_block(&mut self) -> Option<Item> {
-        let block = mem::take(&mut self.block);
-        if let Some(id) = &block.id {
-            id.as_str().clone_into(&mut self.last_event_id);
+    /// Takes the rest of a line that has begun in an earlier piece.
+    fn end_line(&mut self, input: &mut &[u8]) -> Result<Option<Found<'static>>, DecodeError> {
+        let Some(piece) = self.lines.next(input) else {
+            self.begin_line(mem::take(input))?;
+            return Ok(None);
+        };
+        if mem::take(&mut self.in_data) {
+            self.block.extend_data(piece)?;
+            return Ok(None);
         }
-        block.into_item()
+        self.check_length(piece)?;
+        self.begun.extend_from_slice(piece);
+        let item = self.block.take_line(&self.begun);
+        self.begun.clear();
+        self.begun.shrink_to(Self::LINE_BYTES_KEPT);
+        item
     }
 
-    fn fail(&mut self, input: &mut &[u8]) -> DecodeError {
-        *input = &[];
-        self.failed = true;
+    /// Takes the last piece of input, whose line does not end in it.
+    fn begin_line(&mut self, piece: &[u8]) -> Result<(), DecodeError> {
+        if self.in_data {
+            return self.block.extend_data(piece);
+        }
+        self.check_length(piece)?;
+        let line = if self.begun.is_empty() {
+            piece
+        } else {
+            self.begun.extend_from_slice(piece);
+            &self.begun
+        };
+        self.in_data = self.block.begin_data(line)?;
+        if self.in_data {
+            self.begun.clear();
+        } else if self.begun.is_empty() {
+            self.begun.extend_from_slice(piece);
+        }
+        Ok(())
+    }
+
+    fn is_mid_line(&self) -> bool {
+        self.in_data || !self.begun.is_empty()
+    }
+
+    fn check_length(&self, piece: &[u8]) -> Result<(), DecodeError> {
+        let max = self.limit.saturating_add("data: ".len());
+        if self.begun.len() + piece.len() > max { Err(self.too_long()) } else { Ok(()) }
+    }
+
+    fn too_long(&self) -> DecodeError {
         DecodeError::TooLong { limit: self.limit }
     }
 }
@@ -189,75 +244,4 @@ impl Default for Decoder {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// The fields since the last blank line.
-#[derive(Debug, Default)]
-struct Block {
-    event_type: Option<EventType>,
-    /// The data lines joined with LF, as they came in; an empty line differs from none.
-    data: Option<Vec<u8>>,
-    id: Option<EventId>,
-    retry: Option<Duration>,
-}
-
-impl Block {
-    fn add_data(&mut self, line: &[u8], limit: usize) -> Result<(), LineTooLong> {
-        match &mut self.data {
-            _ if line.len() > limit => return Err(LineTooLong),
-            None => self.data = Some(line.to_vec()),
-            Some(data) if line.len() + data.len() >= limit => return Err(LineTooLong),
-            Some(data) => {
-                data.push(b'\n');
-                data.extend_from_slice(line);
-            }
-        }
-        Ok(())
-    }
-
-    /// A retry alone begins nothing that could be lost: it has been yielded already.
-    fn has_begun(&self) -> bool {
-        self.event_type.is_some() || self.data.is_some() || self.id.is_some()
-    }
-
-    fn into_item(self) -> Option<Item> {
-        let Some(data) = self.data else {
-            return self.id.map(Item::Id);
-        };
-        let data = String::from_utf8(data).unwrap_or_else(|malformed| text(malformed.as_bytes()));
-        let mut event = Event::new(data);
-        if let Some(event_type) = self.event_type {
-            event = event.with_type(event_type);
-        }
-        if let Some(id) = self.id {
-            event = event.with_id(id);
-        }
-        if let Some(retry) = self.retry {
-            event = event.with_retry(retry);
-        }
-        Some(Item::Event(event))
-    }
-}
-
-/// Name and value; a line without a colon is a name, and one that begins with it has an empty name.
-fn split_field(line: &[u8]) -> (&[u8], &[u8]) {
-    let (name, rest) = line.split_at(memchr(b':', line).unwrap_or(line.len()));
-    let value = rest.strip_prefix(b": ").or_else(|| rest.strip_prefix(b":"));
-    (name, value.unwrap_or_default())
-}
-
-/// ASCII digits and nothing else; beyond what fits it is the longest time there is.
-fn parse_retry(value: &[u8]) -> Option<Duration> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let add_digit =
-        |millis: u64, digit: &u8| millis.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
-    Some(Duration::from_millis(value.iter().fold(0, add_digit)))
-}
-
-/// Line ends are ASCII, so that mending malformed UTF-8 line by line, or in lines already joined,
-/// gives what mending the whole stream would.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

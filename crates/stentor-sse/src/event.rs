@@ -21,6 +21,17 @@ impl Event {
         Self { data: data.into(), ..Self::default() }
     }
 
+    /// The event that a block came to.
+    pub(crate) fn of_block(
+        event_type: Option<EventType>,
+        data: String,
+        id: Option<EventId>,
+        retry: Option<Duration>,
+    ) -> Self {
+        let event_type = event_type.filter(|event_type| event_type.as_str() != "message");
+        Self { event_type, data, id, retry }
+    }
+
     /// The event with this type. `message` is what an event without a type is, so it becomes that.
     #[must_use]
     pub fn with_type(mut self, event_type: EventType) -> Self {

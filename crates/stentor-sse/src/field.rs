@@ -1,8 +1,9 @@
 //! The two fields with a restricted text.
 
 use std::fmt;
+use std::sync::Arc;
 
-use memchr::memchr3;
+use memchr::{memchr, memchr3};
 use thiserror::Error;
 
 /// The name under which a reader dispatches an event (`event:` on the wire).
@@ -10,7 +11,7 @@ use thiserror::Error;
 /// Not empty, without CR and LF, and without NUL unless it was decoded: the standard lets a reader
 /// accept a NUL here, so [`Decoder`](crate::Decoder) hands such a type on, but nobody else can make one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct EventType(Box<str>);
+pub struct EventType(Arc<str>);
 
 impl EventType {
     /// Checks the text of a type.
@@ -20,10 +21,10 @@ impl EventType {
             return Err(FieldError::EmptyType);
         }
         check("event type", &text)?;
-        Ok(Self(text))
+        Ok(Self(text.into()))
     }
 
-    /// A type as it came in: not empty and, being part of a line, without CR and LF; NUL may occur.
+    /// A type as it came in, without CR and LF as a part of a line is; none if it is empty.
     pub(crate) fn decoded(text: String) -> Option<Self> {
         (!text.is_empty()).then(|| Self(text.into()))
     }
@@ -46,6 +47,11 @@ impl EventId {
         let text = text.into();
         check("event id", &text)?;
         Ok(Self(text))
+    }
+
+    /// An id as it came in, without CR and LF as a part of a line is; none if it has a NUL.
+    pub(crate) fn decoded(text: String) -> Option<Self> {
+        (memchr(b'\0', text.as_bytes()).is_none()).then(|| Self(text.into()))
     }
 
     /// The text.

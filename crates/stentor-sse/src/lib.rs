@@ -35,6 +35,7 @@
 //! | write what is not an event | [`encode_comment`], [`encode_retry`], [`encode_id`] |
 //! | read a stream, piece by piece | [`Decoder`], which yields [`Item`]s |
 
+mod block;
 mod decode;
 mod encode;
 mod event;

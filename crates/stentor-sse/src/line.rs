@@ -1,6 +1,5 @@
 //! Lines end with LF, CR or CRLF, mixed as they like (rule shared by both directions).
 
-use std::borrow::Cow;
 use std::{iter, mem};
 
 use memchr::memchr2;
@@ -13,87 +12,81 @@ pub(crate) fn text_lines(text: &str) -> impl Iterator<Item = &[u8]> {
     iter::from_fn(move || {
         let text = rest?;
         let (line, end_and_rest) = text.split_at(line_end(text).unwrap_or(text.len()));
-        rest = [&b"\r\n"[..], b"\r", b"\n"].iter().find_map(|end| end_and_rest.strip_prefix(*end));
+        rest = behind_line_end(end_and_rest);
         Some(line)
     })
 }
 
-/// Cuts a stream that arrives in pieces into lines, and takes away its byte order mark.
+/// Finds the lines of a stream that arrives in pieces, and takes away its byte order mark.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    /// The line that has begun and not ended; at most `max` bytes.
-    partial: Vec<u8>,
-    max: usize,
-    /// The last line ended with CR, which is complete by itself; an LF behind it belongs to it.
+    /// The last piece ended with CR, which is complete by itself; an LF behind it belongs to it.
     after_cr: bool,
-    at_start: bool,
+    /// How much of a byte order mark has come, as long as there may be one.
+    mark: Option<usize>,
 }
 
-/// A line is over the bound.
-#[derive(Debug)]
-pub(crate) struct LineTooLong;
-
 impl Lines {
-    /// Lines of at most `max` bytes without their ends.
-    pub(crate) fn new(max: usize) -> Self {
-        Self { partial: Vec::new(), max, after_cr: false, at_start: true }
+    pub(crate) fn new() -> Self {
+        Self { after_cr: false, mark: Some(0) }
     }
 
-    /// Takes the next line from `input`, or all of `input` if the line does not end in it.
-    pub(crate) fn next<'i>(
-        &mut self,
-        input: &mut &'i [u8],
-    ) -> Option<Result<Cow<'i, [u8]>, LineTooLong>> {
-        if self.after_cr && !input.is_empty() {
-            self.after_cr = false;
+    /// Takes what a piece begins with that is part of no line: an LF that belongs to the last CR, and
+    /// the byte order mark. Gives back what had come of a mark that turns out to be none.
+    pub(crate) fn begin_piece(&mut self, input: &mut &[u8]) -> &'static [u8] {
+        if input.is_empty() {
+            return &[];
+        }
+        if mem::take(&mut self.after_cr) {
             *input = input.strip_prefix(b"\n").unwrap_or(input);
         }
-        let end = line_end(input);
-        let (piece, end_and_rest) = input.split_at(end.unwrap_or(input.len()));
-        if self.partial.len().saturating_add(piece.len()) > self.max {
-            return Some(Err(LineTooLong));
-        }
-        if end.is_none() {
-            *input = &[];
-            self.partial.extend_from_slice(piece);
-            return None;
-        }
-        if let Some((end, rest)) = end_and_rest.split_first() {
-            self.after_cr = *end == b'\r';
-            *input = rest;
-        }
-        Some(Ok(self.whole_line(piece)))
-    }
-
-    /// Whether a line has begun and not ended. A byte order mark alone begins none.
-    pub(crate) fn is_mid_line(&self) -> bool {
-        !(self.partial.is_empty() || self.at_start && self.partial == BOM)
-    }
-
-    /// The bytes of the line that has begun and not ended.
-    pub(crate) fn partial_bytes(&self) -> usize {
-        self.partial.len()
-    }
-
-    fn whole_line<'i>(&mut self, last_piece: &'i [u8]) -> Cow<'i, [u8]> {
-        let mut line = if self.partial.is_empty() {
-            Cow::Borrowed(last_piece)
-        } else {
-            let mut line = mem::take(&mut self.partial);
-            line.extend_from_slice(last_piece);
-            Cow::Owned(line)
+        let Some(come) = self.mark.take() else {
+            return &[];
         };
-        // No line end lies within the mark, so it is whole here however the stream was cut.
-        if mem::take(&mut self.at_start) && line.starts_with(BOM) {
-            line = match line {
-                Cow::Borrowed(line) => Cow::Borrowed(line.strip_prefix(BOM).unwrap_or(line)),
-                Cow::Owned(mut line) => Cow::Owned(line.split_off(BOM.len())),
-            };
+        let (come, missing) = BOM.split_at(come);
+        if let Some(rest) = input.strip_prefix(missing) {
+            *input = rest;
+        } else if missing.starts_with(input) {
+            self.mark = Some(come.len() + input.len());
+            *input = &[];
+        } else {
+            return come;
         }
-        line
+        &[]
+    }
+
+    /// Takes what there is up to the next line end, and the line end, if there is one.
+    pub(crate) fn next<'i>(&mut self, input: &mut &'i [u8]) -> Option<&'i [u8]> {
+        let (line, rest) = input.split_at(line_end(input)?);
+        *input = rest;
+        self.take_end(input);
+        Some(line)
+    }
+
+    /// Takes a line end if `input` begins with one.
+    pub(crate) fn take_end(&mut self, input: &mut &[u8]) -> bool {
+        let Some(rest) = behind_line_end(input) else {
+            return false;
+        };
+        self.after_cr = *input == b"\r";
+        *input = rest;
+        true
+    }
+
+    /// How much of what may be a byte order mark has come.
+    pub(crate) fn mark_bytes(&self) -> usize {
+        self.mark.unwrap_or_default()
     }
 }
 
 fn line_end(bytes: &[u8]) -> Option<usize> {
     memchr2(b'\r', b'\n', bytes)
+}
+
+/// What follows the line end that the bytes begin with.
+fn behind_line_end(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes {
+        [b'\r', b'\n', rest @ ..] | [b'\r' | b'\n', rest @ ..] => Some(rest),
+        _ => None,
+    }
 }

@@ -175,6 +175,14 @@ mod tests {
     }
 
     #[test]
+    fn colours_are_around_what_is_beside_the_data() {
+        let printer = Printer { format: Format::Pretty, is_mixed: true, is_painted: true };
+        let line =
+            "\x1b[2m2026-01-02T03:04:05Z\x1b[0m  \x1b[36mnews\x1b[0m  \x1b[33mtick\x1b[0m  hi\n";
+        assert_eq!(printer.pretty(&event("tick", "hi"), "u"), line);
+    }
+
+    #[test]
     fn a_pretty_line_is_one_line_and_harmless() {
         assert_eq!(escaped("a\r\nb\\n\tc"), "a\\r\\nb\\\\n\tc");
         assert_eq!(escaped("\x1b[2J\u{9b}ü"), "\\u{1b}[2J\\u{9b}ü");

@@ -45,6 +45,13 @@ impl Call {
         self
     }
 
+    /// Lets it have a process group of its own, as a shell does.
+    #[must_use]
+    pub fn in_a_group(mut self) -> Call {
+        self.command.process_group(0);
+        self
+    }
+
     /// Runs it to its end.
     pub async fn run(self) -> Done {
         self.start().await.end().await
@@ -151,6 +158,13 @@ impl Running {
     pub async fn signal(&self, name: &str) {
         let pid = self.process.id().expect("it runs").to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    /// Sends a signal as a terminal does: to it and all in its group, which is its own.
+    pub async fn signal_group(&self, name: &str) {
+        let group = format!("-{}", self.process.id().expect("it runs"));
+        let sent = Command::new("kill").args(["-s", name, "--", &group]).status().await.unwrap();
         assert!(sent.success());
     }
 

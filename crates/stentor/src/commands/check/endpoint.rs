@@ -16,8 +16,8 @@ use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCod
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
-/// The most connections at a time: as many as one browser holds to a host.
-const CONNECTIONS_MAX: usize = 6;
+/// The most connections at a time beside the one that watches: in all as many as one browser has.
+const CONNECTIONS_MAX: usize = 5;
 
 /// The most redirects that are followed, as browsers do.
 const REDIRECTS_MAX: usize = 20;

@@ -22,6 +22,9 @@ pub(super) enum Outcome {
     NotObservable,
 }
 
+/// The most that is told of what was seen: some of it is as long as a server likes.
+const SAW_CHARACTERS_MAX: usize = 400;
+
 /// What came of a check, and what was seen.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
@@ -49,7 +52,12 @@ impl Check {
     }
 
     fn finding(&'static self, outcome: Outcome, saw: impl Into<String>) -> Finding {
-        Finding { check: self, outcome, saw: saw.into() }
+        let mut saw = saw.into();
+        if let Some((end, _)) = saw.char_indices().nth(SAW_CHARACTERS_MAX) {
+            saw.truncate(end);
+            saw.push('…');
+        }
+        Finding { check: self, outcome, saw }
     }
 }
 

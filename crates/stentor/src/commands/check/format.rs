@@ -72,7 +72,7 @@ fn utf_8(recording: &Recording) -> Finding {
         Some(line) => {
             UTF_8.fail(format!("a line begins with a byte order mark: {}", line.excerpt()))
         }
-        None => UTF_8.pass("all of it"),
+        None => UTF_8.pass("all of it is"),
     }
 }
 
@@ -94,7 +94,7 @@ fn fields(lines: &[Line<'_>]) -> Finding {
     if whole().any(|line| line.field() == b"id" && line.value().contains(&0)) {
         return FIELDS.fail("readers ignore an id that holds NUL");
     }
-    FIELDS.pass(format!("{} lines", whole().count()))
+    FIELDS.pass(format!("all of {} lines", whole().count()))
 }
 
 fn block_ends(recording: &Recording) -> Finding {
@@ -114,7 +114,7 @@ fn block_ends(recording: &Recording) -> Finding {
         _ if !recording.is_readable() => {
             BLOCK_ENDS.not_observable("no event came; publish with --publish-url, or watch longer")
         }
-        _ => BLOCK_ENDS.pass(format!("{} events", recording.events.len())),
+        _ => BLOCK_ENDS.pass(format!("{} events were whole", recording.events.len())),
     }
 }
 
@@ -127,7 +127,7 @@ fn line_ends(lines: &[Line<'_>]) -> Finding {
     let used: Vec<_> = used.collect();
     match used.as_slice() {
         [] => LINE_ENDS.not_observable("no line ended"),
-        [(_, name)] => LINE_ENDS.pass(*name),
+        [(_, name)] => LINE_ENDS.pass(format!("all with {name}")),
         [..] => {
             let counts: Vec<_> =
                 used.iter().map(|(count, name)| format!("{count} with {name}")).collect();

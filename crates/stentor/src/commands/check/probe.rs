@@ -51,7 +51,7 @@ pub(super) fn probes(run: &str) -> Vec<Probe> {
         probe(Kind::Injection, "CRLF", 7, &forged("\r\n")),
         probe(Kind::Spaces, "two spaces at the start", 8, &|mark| format!("  {mark}a")),
         probe(Kind::Spaces, "a space at the end", 9, &|mark| format!("{mark}a ")),
-        probe(Kind::Empty, "no data at all", 10, &|_| String::new()),
+        probe(Kind::Empty, "an event without data", 10, &|_| String::new()),
         probe(Kind::Characters, "text that looks like a field", 11, &|mark| {
             format!("data: {mark}a")
         }),

@@ -67,14 +67,15 @@ impl Report {
         json!({
             "url": self.url,
             "passed": self.count(Outcome::Pass),
-            "warnings": self.count(Outcome::Warning),
+            "warned": self.count(Outcome::Warning),
             "failed": self.count(Outcome::Fail),
             "not_observable": self.count(Outcome::NotObservable),
             "checks": checks.collect::<Vec<_>>(),
         })
     }
 
-    /// For people, line by line. Why and how to mend are told of what did not pass, or of everything.
+    /// For people, line by line. What is wanted, why, and how to mend it are told of what did
+    /// not pass, or of everything.
     pub(super) fn lines(&self, explains_all: bool, paint: Paint) -> Vec<String> {
         let mut lines = vec![escaped(&self.url)];
         for (theme, findings) in &self.themes {
@@ -83,6 +84,7 @@ impl Report {
                 lines.push(line(finding, paint));
                 let is_fault = matches!(finding.outcome, Outcome::Warning | Outcome::Fail);
                 if is_fault || explains_all {
+                    lines.extend(paragraph("want", finding.check.title));
                     lines.extend(paragraph("why", finding.check.why));
                     lines.extend(paragraph("mend", finding.check.mend));
                 }
@@ -90,7 +92,7 @@ impl Report {
         }
         let count = |outcome| self.count(outcome);
         let sum = format!(
-            "{} passed, {} warnings, {} failed, {} not observable",
+            "{} passed, {} warned, {} failed, {} not observable",
             count(Outcome::Pass),
             count(Outcome::Warning),
             count(Outcome::Fail),
@@ -103,7 +105,7 @@ impl Report {
 
 fn line(finding: &Finding, paint: Paint) -> String {
     let (mark, name) = (paint.mark(finding.outcome), finding.check.name);
-    format!("  {mark}  {name:<18}{}: {}", finding.check.title, escaped(&finding.saw))
+    format!("  {mark}  {name:<18}{}", escaped(&finding.saw))
 }
 
 /// A text under its heading, in lines that fit.

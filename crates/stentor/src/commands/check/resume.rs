@@ -70,7 +70,7 @@ pub(super) fn ids(recording: &Recording, probe: &str) -> Vec<Finding> {
     let unique = match own.find(|id| !seen.insert(*id)) {
         Some(id) => UNIQUE_IDS.fail(format!("two events have the id `{id}`")),
         None if seen.is_empty() => UNIQUE_IDS.not_observable("no event has an id"),
-        None => UNIQUE_IDS.pass(format!("{} ids", seen.len())),
+        None => UNIQUE_IDS.pass(format!("{} ids, all different", seen.len())),
     };
     vec![ids, unique]
 }

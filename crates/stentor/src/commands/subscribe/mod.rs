@@ -37,9 +37,9 @@ pub(crate) struct SubArgs {
     #[command(flatten)]
     start: StartArgs,
 
-    /// Begin where the last run stopped, and note in this file how far this one got: what has been
-    /// printed, or what --exec had success with. For one stream.
-    #[arg(long, value_name = "FILE")]
+    /// Begin where the last run with this file stopped, the first one where another option says; and
+    /// note in it how far this one got: what was printed, or what --exec had success with.
+    #[arg(long, value_name = "FILE", help_heading = start::HEADING)]
     cursor: Option<PathBuf>,
 
     #[command(flatten)]

@@ -4,9 +4,12 @@ use jiff::Timestamp;
 
 use crate::duration::duration;
 
+/// Of these options in the help.
+pub(super) const HEADING: &str = "Where to begin";
+
 /// Where to begin; where the next event comes unless told otherwise.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Where to begin (one of these; with --cursor, the first time only)")]
+#[command(next_help_heading = HEADING)]
 #[group(id = "start", multiple = false)]
 pub(super) struct StartArgs {
     /// Begin at this end of the topics.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use anyhow::{Context, bail};
-use stentor_client::ServerUrl;
+use stentor_client::{ServerUrl, Url};
 
 use super::start::StartArgs;
 
@@ -106,8 +106,20 @@ impl Target {
     }
 
     fn at(url: &str) -> Target {
-        let (name, url) = (url.to_owned(), url.to_owned());
+        let (name, url) = (without_password(url), url.to_owned());
         Target { name, url, kind: Kind::Address, is_enveloped: false }
+    }
+}
+
+/// An address as it may be talked of.
+fn without_password(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut url) if url.password().is_some() => {
+            // Whoever has a password can do without.
+            let _ = url.set_password(None);
+            url.into()
+        }
+        _ => url.to_owned(),
     }
 }
 
@@ -171,6 +183,13 @@ mod tests {
         let line = "http://x/s?a https://y/ a --last 5";
         let all = ["http://h/topics/a?last=5", "http://x/s?a", "https://y/"];
         assert_eq!(urls(line, false), all);
+    }
+
+    #[test]
+    fn a_password_is_not_talked_of() {
+        let target = targets("http://me:secret@h/s http://h/s", false).unwrap();
+        assert_eq!((&*target[0].url, &*target[0].name), ("http://me:secret@h/s", "http://me@h/s"));
+        assert_eq!(target[1].name, "http://h/s");
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! Faulty servers: each fault is named, and nothing else is blamed.
 
 use super::little::{Fault, Little};
-use super::{Checked, check};
+use super::{Checked, check, check_within};
 
 /// What `check` finds of a server with this fault.
 async fn find(fault: Fault, args: &[&str]) -> Checked {
-    find_within("800ms", fault, args).await
+    let server = Little::start(fault).await;
+    check(&[&[&*server.url(), "--for", "800ms"][..], args].concat()).await
 }
 
-async fn find_within(time: &str, fault: Fault, args: &[&str]) -> Checked {
+/// The same in a longer look.
+async fn find_in_time(fault: Fault) -> Checked {
     let server = Little::start(fault).await;
-    let url = server.url();
-    check(&[&[&*url, "--for", time][..], args].concat()).await
+    check(&[&server.url(), "--for", "2500ms"]).await
 }
 
 /// The same, publishing to it.
@@ -20,6 +21,15 @@ async fn find_by_publishing(fault: Fault) -> Checked {
     let url = server.url();
     check(&[&url, "--for", "500ms", "--publish-url", &url]).await
 }
+
+/// The same where something never comes.
+async fn find_soon(fault: Fault) -> Checked {
+    let server = Little::start(fault).await;
+    check_within(LITTLE, &[&server.url(), "--for", "500ms"]).await
+}
+
+/// Patience for what never comes, and yet enough for what does.
+const LITTLE: &str = "2s";
 
 #[tokio::test]
 async fn a_server_without_a_fault_is_not_blamed() {
@@ -33,13 +43,22 @@ async fn a_server_without_a_fault_is_not_blamed() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_wraps_what_is_published_is_not_blamed_for_it() {
+    let checked = find_by_publishing(Fault::Wraps).await;
+    checked.must_blame(&[]);
+    let unseen = checked.with("not observable");
+    assert_eq!(unseen[..4], ["line-breaks", "spaces", "empty-data", "characters"], "{unseen:?}");
+    assert!(checked.with("pass").contains(&"injection"), "{:#}", checked.object);
+}
+
+#[tokio::test]
 async fn another_type_and_compression_that_nobody_asked_for() {
     find(Fault::PlainAndGzip, &[]).await.must_blame(&["content-type", "compression"]);
 }
 
 #[tokio::test]
 async fn compression_that_swallows_the_stream_of_who_asks_for_it() {
-    find(Fault::GzipWhenAsked, &["--patience", "1s"]).await.must_blame(&["compression"]);
+    find_soon(Fault::GzipWhenAsked).await.must_blame(&["compression"]);
 }
 
 #[tokio::test]
@@ -61,7 +80,7 @@ async fn a_redirect_to_itself() {
 
 #[tokio::test]
 async fn a_head_that_waits_for_the_first_event() {
-    find(Fault::WaitsForEvent, &["--patience", "500ms"]).await.must_blame(&["first-byte"]);
+    find_soon(Fault::WaitsForEvent).await.must_blame(&["first-byte"]);
 }
 
 #[tokio::test]
@@ -72,15 +91,15 @@ async fn a_stream_that_is_silent_for_too_long() {
 
 #[tokio::test]
 async fn a_buffer_whose_blocks_show_in_what_comes() {
-    find_within("1500ms", Fault::Blocks, &[]).await.must_blame(&["buffering"]);
+    find_in_time(Fault::Blocks).await.must_blame(&["buffering"]);
 }
 
 #[tokio::test]
 async fn a_buffer_that_lets_nothing_through_before_more_follows() {
     let server = Little::start(Fault::HoldsBack).await;
     let url = server.url();
-    let args = [&*url, "--for", "100ms", "--publish-url", &url, "--patience", "1s"];
-    check(&args).await.must_blame(&["buffering"]);
+    let args = [&*url, "--for", "100ms", "--publish-url", &url];
+    check_within(LITTLE, &args).await.must_blame(&["buffering"]);
 }
 
 #[tokio::test]
@@ -102,8 +121,8 @@ async fn empty_data_that_becomes_no_event() {
 async fn what_is_published_goes_nowhere() {
     let server = Little::start(Fault::Loses).await;
     let url = server.url();
-    let args = [&*url, "--for", "100ms", "--publish-url", &url, "--patience", "500ms"];
-    check(&args).await.must_blame(&["delivery"]);
+    let args = [&*url, "--for", "100ms", "--publish-url", &url];
+    check_within(LITTLE, &args).await.must_blame(&["delivery"]);
 }
 
 #[tokio::test]
@@ -113,7 +132,7 @@ async fn a_byte_order_mark_in_the_middle() {
 
 #[tokio::test]
 async fn events_without_a_blank_line() {
-    find_within("1500ms", Fault::NoBlankLine, &[]).await.must_blame(&["block-ends"]);
+    find_in_time(Fault::NoBlankLine).await.must_blame(&["block-ends"]);
 }
 
 #[tokio::test]
@@ -147,11 +166,16 @@ async fn a_finished_stream_that_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_stream_that_breaks_off() {
+    find(Fault::Breaks, &[]).await.must_blame(&["end"]);
+}
+
+#[tokio::test]
 async fn no_answer_to_a_preflight() {
     find(Fault::NoPreflight, &[]).await.must_blame(&["cors-preflight"]);
 }
 
 #[tokio::test]
 async fn a_stream_in_answer_to_head() {
-    find(Fault::HeadHangs, &["--patience", "1s"]).await.must_blame(&["head"]);
+    find_soon(Fault::HeadHangs).await.must_blame(&["head"]);
 }

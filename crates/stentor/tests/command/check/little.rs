@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -10,9 +11,13 @@ use tokio::time::{sleep, timeout};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Right in everything, and so is [`Finite`](Fault::Finite).
+    /// Right in everything, and so are the three behind it.
     None,
     Finite,
+    /// What is published becomes a member of a JSON object.
+    Wraps,
+    /// It wants a token for all but preflights, and there refuses one.
+    Guarded,
     PlainAndGzip,
     GzipWhenAsked,
     Headers,
@@ -35,6 +40,7 @@ pub enum Fault {
     OneId,
     UnknownIs400,
     Loops,
+    Breaks,
     NoPreflight,
     HeadHangs,
 }
@@ -66,7 +72,7 @@ impl Little {
     pub async fn start(fault: Fault) -> Little {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let count = if fault == Fault::Blocks { 300 } else { 3 };
+        let count = if fault == Fault::Blocks { 600 } else { 3 };
         let log = (1..=count).map(|number| format!("event {number:0>90}")).collect();
         let shared = Arc::new(Shared { fault, log: watch::Sender::new(log) });
         tokio::spawn(async move {
@@ -89,13 +95,22 @@ impl Shared {
         self.fault == fault
     }
 
+    fn publish(&self, data: String) {
+        self.log.send_modify(|log| log.push(data));
+    }
+
     async fn answer(&self, mut socket: TcpStream) -> std::io::Result<()> {
         let Some(ask) = Ask::read(&mut socket).await? else { return Ok(()) };
+        let is_welcome = !self.has(Fault::Guarded)
+            || (ask.method == "OPTIONS") == ask.header("authorization").is_none();
         let head = match ask.method.as_str() {
+            _ if !is_welcome => "401 Unauthorized\r\n",
             "POST" => {
                 let text = String::from_utf8(ask.body).unwrap();
-                if !self.has(Fault::Loses) {
-                    self.log.send_modify(|log| log.push(text));
+                match self.fault {
+                    Fault::Loses => {}
+                    Fault::Wraps => self.publish(json!({ "text": text }).to_string()),
+                    _ => self.publish(text),
                 }
                 "201 Created\r\n"
             }
@@ -156,6 +171,7 @@ impl Shared {
         let content_type = match self.fault {
             Fault::PlainAndGzip => "text/plain\r\nContent-Encoding: gzip",
             Fault::GzipWhenAsked if has_gzip => "text/event-stream\r\nContent-Encoding: gzip",
+            Fault::Breaks => "text/event-stream\r\nTransfer-Encoding: chunked",
             _ => "text/event-stream",
         };
         let caching = match self.fault {
@@ -173,6 +189,10 @@ impl Shared {
         let has_gzip = ask.header("accept-encoding").is_some_and(|names| names.contains("gzip"));
         if self.has(Fault::GzipWhenAsked) && has_gzip {
             std::future::pending::<()>().await;
+        }
+        if self.has(Fault::Breaks) {
+            // A chunk, and no end of the chunks.
+            return socket.write_all(b"6\r\n: ok\n\n\r\n").await;
         }
         let retry = if self.has(Fault::Retry0) { 0 } else { 2000 };
         let mut pending = format!("retry: {retry}\n: ok\n\n");

@@ -3,6 +3,7 @@
 mod faults;
 mod little;
 mod our_server;
+mod secrets;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -17,10 +18,15 @@ struct Checked {
     object: Value,
 }
 
-/// `check --json` with these arguments.
+/// `check --json` with these arguments, and with far more patience than anything takes.
 async fn check(args: &[&str]) -> Checked {
-    let all: Vec<&str> = ["check", "--json"].iter().chain(args).copied().collect();
-    let done = stentor(&all).run().await;
+    check_within("30s", args).await
+}
+
+/// The same with so much patience, for what never comes.
+async fn check_within(patience: &str, args: &[&str]) -> Checked {
+    let all = ["check", "--json", "--patience", patience];
+    let done = stentor(&[&all, args].concat()).run().await;
     let object = serde_json::from_str(&done.out).unwrap_or_else(|_| panic!("{done:?}"));
     Checked { code: done.code, object }
 }

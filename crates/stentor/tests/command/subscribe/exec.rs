@@ -105,7 +105,7 @@ async fn a_reader_that_leaves_is_no_failure_of_the_command() {
 }
 
 #[tokio::test]
-async fn a_signal_waits_for_the_event_at_hand() {
+async fn a_ctrl_c_waits_for_the_event_at_hand() {
     let server = Server::in_memory().await;
     let first = server.publish("/topics/t", "1").await;
     server.publish("/topics/t", "2").await;
@@ -115,9 +115,9 @@ async fn a_signal_waits_for_the_event_at_hand() {
         format!("echo begun; until [ -e {} ]; do sleep 0.01; done; echo done", go.display());
     let args =
         ["t", "--from", "earliest", "--cursor", cursor.to_str().unwrap(), "--exec", &command];
-    let mut running = sub(&server, &args).start().await;
+    let mut running = sub(&server, &args).in_a_group().start().await;
     assert_eq!(running.line().await.as_deref(), Some("begun"));
-    running.signal("TERM").await;
+    running.signal_group("INT").await;
     running.until_said("finishing the event at hand").await;
     std::fs::write(&go, "").unwrap();
     let done = running.end().await;
