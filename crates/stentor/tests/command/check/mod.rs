@@ -50,7 +50,7 @@ impl Checked {
 /// `check` of a little server for people.
 async fn read(server: &Little, args: &[&str]) -> Done {
     let url = server.url();
-    let all: Vec<&str> = ["check", &url, "--for", "500ms"].iter().chain(args).copied().collect();
+    let all: Vec<&str> = ["check", &url, "--for", "1s"].iter().chain(args).copied().collect();
     stentor(&all).run().await
 }
 
