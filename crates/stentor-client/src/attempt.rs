@@ -67,12 +67,11 @@ impl Answer {
     }
 
     fn outcome(&self) -> Outcome {
-        match (self.head.status, &self.content) {
-            (StatusCode::UNAUTHORIZED, _) if self.can_renew => Outcome::Unauthorized,
-            (_, Content::Encoded { .. }) => Outcome::Unusable,
-            (status, content) => Outcome::Answer {
+        match self.head.status {
+            StatusCode::UNAUTHORIZED if self.can_renew => Outcome::Unauthorized,
+            status => Outcome::Answer {
                 status,
-                is_event_stream: matches!(content, Content::Events(_)),
+                is_event_stream: matches!(self.content, Content::Events(_)),
                 retry_after: self.retry_after,
             },
         }

@@ -18,6 +18,7 @@ use crate::server_url::UrlError;
 /// As an item of the source it is fatal, and the last item. The others of these are no items: the
 /// source goes on by itself, and tells them as the reason of a [`State::Waiting`](crate::State).
 #[derive(Clone, Debug, Error)]
+#[non_exhaustive]
 pub enum EventSourceError {
     /// The server answered with another status than 200 or 204. Fatal, but for 429 and 5xx, which
     /// are tried again unless the [`Mode`](crate::reconnect::Mode) is `Spec`.
@@ -110,6 +111,7 @@ impl EventSourceError {
 
 /// Why a client cannot be set up.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// The address is none.
     #[error(transparent)]

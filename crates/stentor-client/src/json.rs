@@ -25,6 +25,7 @@ pub struct JsonEvents<T> {
 
 /// Why there is no value.
 #[derive(Clone, Debug, Error)]
+#[non_exhaustive]
 pub enum JsonError {
     /// The data of an event is no such value. Not fatal: the next event follows.
     #[error("the data of an event cannot be read as JSON of the type asked for: {cause}")]

@@ -55,7 +55,7 @@ pub enum Outcome {
     Answer {
         /// The status.
         status: StatusCode,
-        /// Whether the body is a stream of events, by its content type.
+        /// Whether the body is a stream of events, by its content type, and can be read.
         is_event_stream: bool,
         /// How long the server asks to be left alone.
         retry_after: Option<Duration>,
@@ -66,8 +66,8 @@ pub enum Outcome {
     NoAnswer,
     /// The open stream ended, cleanly or not.
     Ended,
-    /// What the server sends cannot be used, and would come again: a redirect that leads nowhere, a
-    /// body that is encoded, an event over the bound.
+    /// What the server sends cannot be used, and would come again: a redirect that leads nowhere, an
+    /// event over the bound.
     Unusable,
 }
 

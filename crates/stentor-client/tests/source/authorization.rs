@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use stentor_client::reconnect::Mode;
 use stentor_client::{EventSourceBuilder, EventSourceError};
+use tokio::sync::watch;
 
 use crate::support::{NOTHING_MORE, Request, Server, answer, stream};
 use crate::{data_of, fatal_error, quick, until_waiting};
@@ -97,22 +98,26 @@ async fn credentials_that_cannot_be_had_are_asked_for_again_later() {
 #[tokio::test]
 async fn a_restart_does_not_disturb_a_renewal() {
     let server = Server::start().await;
-    let (give, given) = tokio::sync::watch::channel(false);
+    let (ask, mut asked) = watch::channel(false);
+    let (give, given) = watch::channel(false);
     let mut source = quick(&server.url("/"))
         .renew_authorization(move || {
+            ask.send_replace(true);
             let mut given = given.clone();
             async move { given.wait_for(|given| *given).await.map(|_| "new".to_owned()) }
         })
         .build()
         .unwrap();
+    let script = async {
+        server.answer([unauthorized()]).await;
+        asked.wait_for(|asked| *asked).await.unwrap();
+    };
     tokio::select! {
-        biased;
         item = source.next() => panic!("{item:?}"),
-        _ = server.answer([unauthorized()]) => {}
+        () = script => {}
     }
     source.restart();
-    give.send(true).unwrap();
-    let (requests, data) = tokio::join!(server.answer([NOTHING_MORE]), data_of(&mut source));
-    assert!(data.is_empty());
-    drop(requests);
+    give.send_replace(true);
+    let (requests, _) = tokio::join!(server.answer([NOTHING_MORE]), data_of(&mut source));
+    assert_eq!(authorizations(&requests), ["new"]);
 }

@@ -250,6 +250,30 @@ async fn a_commit_that_failed_can_be_made_up_for() {
 }
 
 #[tokio::test]
+async fn a_commit_that_was_dropped_leaves_nothing_certain() {
+    let server = Server::start().await;
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let of_save = Arc::clone(&calls);
+    let cursor = CallbackCursor::new(
+        || async { Ok(Some("1".to_owned())) },
+        move |id| {
+            of_save.lock().unwrap().push(id.clone());
+            async move { if id == "2" { std::future::pending().await } else { Ok(()) } }
+        },
+    );
+    let mut source = source(&server, cursor);
+    first_of(&mut source, &server, TWO).await.unwrap();
+    let committer = source.committer();
+    tokio::select! {
+        biased;
+        _ = committer.commit_id("2") => panic!("it has no end"),
+        () = tokio::task::yield_now() => {}
+    }
+    committer.commit_id("1").await.unwrap();
+    assert_eq!(*calls.lock().unwrap(), ["2", "1"]);
+}
+
+#[tokio::test]
 async fn a_source_without_a_store_commits_nothing() {
     let server = Server::start().await;
     let mut source = crate::source(&server.url("/"));

@@ -233,6 +233,7 @@ async fn no_line_is_lost_or_doubled_when_the_server_is_killed() {
     }
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.talk.contains("published 10000 events"), "{done:?}");
     let events = server.subscribe("/topics/t?from=earliest").await.rest().await;
     let numbers: Vec<String> = events
         .iter()

@@ -1,5 +1,6 @@
 //! Servers whose answers are not to end before they begin.
 
+use std::future::{Future, pending};
 use std::time::Duration;
 
 use stentor_client::{EventSource, EventSourceError};
@@ -41,36 +42,43 @@ async fn endless_headers_are_cut_off_and_tried_again_later() {
     }
 }
 
+/// Follows a server that is heard of but never answers: why the source waits.
+async fn wait_out(server: &Server, never: impl Future<Output = ()>) -> EventSourceError {
+    let mut source = EventSource::builder(server.url("/"))
+        .idle_timeout(Duration::from_millis(200))
+        .build()
+        .unwrap();
+    tokio::select! {
+        biased;
+        (_, reason) = until_waiting(&mut source) => reason,
+        () = never => unreachable!(),
+    }
+}
+
 #[tokio::test]
 async fn answers_that_go_before_the_answer_do_not_outlast_the_idle_timeout() {
     let server = Server::start().await;
-    let mut source = EventSource::builder(server.url("/"))
-        .idle_timeout(Duration::from_millis(100))
-        .build()
-        .unwrap();
     let script = async {
-        let mut connection = server.accept().await;
-        connection.pour(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n", usize::MAX).await
+        let hint = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+        server.accept().await.pour(hint, usize::MAX).await;
+        pending::<()>().await;
     };
-    let (_, (_, reason)) = tokio::join!(script, until_waiting(&mut source));
+    let reason = wait_out(&server, script).await;
     assert!(matches!(reason, EventSourceError::Silent { .. }), "{reason}");
 }
 
 #[tokio::test]
 async fn a_head_that_drips_does_not_outlast_the_idle_timeout() {
     let server = Server::start().await;
-    let mut source = EventSource::builder(server.url("/"))
-        .idle_timeout(Duration::from_millis(100))
-        .build()
-        .unwrap();
     let script = async {
         let mut connection = server.accept().await;
         connection.write("HTTP/1.1 200 OK\r\nx-drip: ").await;
-        while connection.pour(b"x", 1).await > 0 {
+        loop {
+            connection.pour(b"x", 1).await;
             sleep(Duration::from_millis(5)).await;
         }
     };
-    let ((), (_, reason)) = tokio::join!(script, until_waiting(&mut source));
+    let reason = wait_out(&server, script).await;
     assert!(matches!(reason, EventSourceError::Silent { .. }), "{reason}");
 }
 
