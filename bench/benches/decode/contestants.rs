@@ -58,50 +58,50 @@ impl Decoded {
 }
 
 fn stentor(pieces: &[&[u8]]) -> Decoded {
-    let mut decoded = Decoded::default();
+    let mut total = Decoded::default();
     let mut decoder = Decoder::with_event_bytes_max(EVENT_BYTES_MAX);
     for mut piece in pieces.iter().copied() {
         while let Some(item) = decoder.decode(&mut piece) {
             if let Ok(Item::Event(event)) = black_box(item) {
-                decoded.add(event.data());
+                total.add(event.data());
             }
         }
     }
-    decoded
+    total
 }
 
 fn sse_core(pieces: &[&[u8]]) -> Decoded {
-    let mut decoded = Decoded::default();
+    let mut total = Decoded::default();
     let limit = NonZeroUsize::new(EVENT_BYTES_MAX).unwrap_or(NonZeroUsize::MAX);
     let mut decoder = SseDecoder::with_limit(limit);
     for mut piece in pieces.iter().copied() {
         while let Some(event) = decoder.next(&mut piece) {
             if let Ok(SseEvent::Message(event)) = black_box(event) {
-                decoded.add(&event.data);
+                total.add(&event.data);
             }
         }
     }
-    decoded
+    total
 }
 
 fn sse_stream(pieces: &[&[u8]]) -> Decoded {
-    let mut decoded = Decoded::default();
+    let mut total = Decoded::default();
     each(SseByteStream::new(body(pieces)), |block| {
         if let Some(data) = block.ok().and_then(|block| block.data) {
-            decoded.add(&data);
+            total.add(&data);
         }
     });
-    decoded
+    total
 }
 
 fn eventsource_stream(pieces: &[&[u8]]) -> Decoded {
-    let mut decoded = Decoded::default();
+    let mut total = Decoded::default();
     each(body(pieces).eventsource(), |event| {
         if let Ok(event) = event {
-            decoded.add(&event.data);
+            total.add(&event.data);
         }
     });
-    decoded
+    total
 }
 
 fn body<'p>(pieces: &[&'p [u8]]) -> impl Stream<Item = Result<&'p [u8], Infallible>> {

@@ -99,7 +99,7 @@ impl Feed {
         let (queue, queued) = mpsc::channel(Self::QUEUE_EVENTS_MAX);
         let room = Arc::new(Semaphore::new(Self::QUEUE_BYTES_MAX));
         let stopped = Arc::default();
-        let sender = Sender::new(publisher, topic, queued, Arc::clone(&room), Arc::clone(&stopped));
+        let sender = Sender::new(publisher, topic, queued, Arc::clone(&stopped));
         Feed { queue, room, stopped, task: Task(tokio::spawn(sender.run())) }
     }
 

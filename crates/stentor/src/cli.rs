@@ -35,7 +35,12 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     /// Serve the five example programs, or one of them as it was.
     Demo(demo::DemoArgs),
-    /// Publish an event.
+    /// Publish events.
+    ///
+    /// The ids go to stdout: that of an event which was published by itself, and of several that went
+    /// together that of the last. What a restart of the server leaves without an answer is sent again,
+    /// and is there once. Only a server that was never there is not waited for, but for --lines,
+    /// --repeat, --every and --from.
     Pub(publish::PubArgs),
     /// Print events as they come.
     Sub(Box<subscribe::SubArgs>),

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Some(Command::Man(args)) => man::run(&args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("stentor: {error:#}");
+        output::talk(format_args!("{error:#}"));
         ExitCode::FAILURE
     })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::FeedError;
 use super::group::{Group, Item};
@@ -16,7 +16,6 @@ pub(super) struct Sender {
     queue: mpsc::Receiver<Item>,
     /// What was taken from the queue and did not fit into the last group.
     next: Option<Item>,
-    room: Arc<Semaphore>,
     stopped: Arc<OnceLock<PublishError>>,
 }
 
@@ -25,10 +24,9 @@ impl Sender {
         publisher: Publisher,
         topic: &str,
         queue: mpsc::Receiver<Item>,
-        room: Arc<Semaphore>,
         stopped: Arc<OnceLock<PublishError>>,
     ) -> Sender {
-        Sender { publisher, topic: topic.to_owned(), queue, next: None, room, stopped }
+        Sender { publisher, topic: topic.to_owned(), queue, next: None, stopped }
     }
 
     /// Publishes group by group until nobody can send any more, or one fails.
@@ -80,9 +78,8 @@ impl Sender {
 
     /// Tells everybody, and gives back what is not published.
     async fn stop(mut self, cause: PublishError, group: Group) -> FeedError {
-        // First the cause, for whoever finds the rest closed looks for it.
+        // First the cause, for whoever finds the queue closed looks for it.
         let _ = self.stopped.set(cause.clone());
-        self.room.close();
         self.queue.close();
         let in_doubt = if cause.may_be_published() { group.events } else { 0 };
         let mut items = group.into_items();

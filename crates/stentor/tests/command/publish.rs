@@ -233,6 +233,7 @@ async fn no_line_is_lost_or_doubled_when_the_server_is_killed() {
     }
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.talk.contains("published 10000 events"), "{done:?}");
     let events = server.subscribe("/topics/t?from=earliest").await.rest().await;
     let numbers: Vec<String> = events
         .iter()
@@ -240,6 +241,20 @@ async fn no_line_is_lost_or_doubled_when_the_server_is_killed() {
         .map(|event| event.data.clone())
         .collect();
     assert_eq!(numbers, (0..10_000).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn that_the_server_takes_long_is_said() {
+    let foreign = Foreign::start().await;
+    let url = foreign.url.replace("/stream", "");
+    let mut running = stentor(&["pub", "--url", &url, "t", "--lines"]).start_typing().await;
+    running.send("one\n").await;
+    let mut visit = foreign.visit().await;
+    running.until_said("has not answered for").await;
+    visit.answer("201 Created", r#"{"topic":"t","id":"a"}"#).await;
+    running.until_said("answers again").await;
+    assert_eq!(running.line().await.as_deref(), Some("a"));
+    assert_eq!(running.end().await.code, Some(0));
 }
 
 #[tokio::test]

@@ -96,11 +96,11 @@ async fn an_answer_that_was_lost_in_a_kill_doubles_nothing() {
         feed.finish().await.unwrap();
         publisher.publish("t", "50").await.unwrap()
     };
-    let published = tokio::select! {
+    let answer = tokio::select! {
         () = lose_answers(listener, &mut server) => unreachable!("it never ends"),
-        published = publish => published,
+        answer = publish => answer,
     };
-    assert!(published.repeat);
+    assert!(answer.repeat);
     assert_eq!(all_of(&server, "t", 51).await, numbers(51));
 }
 
@@ -110,8 +110,8 @@ async fn a_publish_waits_for_a_server_that_comes_back() {
     let publisher = Publisher::new(server.url("")).unwrap();
     publisher.publish("t", "0").await.unwrap();
     server.stop().await;
-    let (published, ()) = tokio::join!(publisher.publish("t", "1"), server.start_again());
-    assert!(!published.unwrap().repeat);
+    let (answer, ()) = tokio::join!(publisher.publish("t", "1"), server.start_again());
+    assert!(!answer.unwrap().repeat);
     assert_eq!(all_of(&server, "t", 2).await, numbers(2));
 }
 
@@ -122,9 +122,9 @@ async fn a_key_of_ones_own_publishes_once_over_programs() {
     for repeat in [false, true] {
         let publisher = Publisher::new(server.url("")).unwrap();
         let event = Publish::from("paid").with_idempotency_key("order-7");
-        let published = publisher.publish("t", event).await.unwrap();
-        assert_eq!(published.repeat, repeat);
-        ids.push(published.last_id);
+        let answer = publisher.publish("t", event).await.unwrap();
+        assert_eq!(answer.repeat, repeat);
+        ids.push(answer.last_id);
     }
     assert_eq!(ids[0], ids[1]);
     assert_eq!(server.history_data("/topics/t").await, ["paid"]);
@@ -192,8 +192,8 @@ async fn an_upload_is_published_as_it_comes() {
         }
         drop(pieces);
     };
-    let (published, ()) = tokio::join!(publisher.upload("t", upload), feed);
-    assert_eq!(published.unwrap().count, 3);
+    let (answer, ()) = tokio::join!(publisher.upload("t", upload), feed);
+    assert_eq!(answer.unwrap().count, 3);
 }
 
 #[tokio::test]
@@ -204,8 +204,8 @@ async fn an_upload_with_a_key_publishes_only_what_is_missing() {
         let lines =
             numbers(count).into_iter().map(|line| Ok::<_, Infallible>((line + "\n").into()));
         let upload = Publish::stream(NDJSON, stream::iter(lines)).with_idempotency_key("file");
-        let published = publisher.upload("t", upload).await.unwrap();
-        assert_eq!((published.count, published.repeat), (count as u64, repeat));
+        let answer = publisher.upload("t", upload).await.unwrap();
+        assert_eq!((answer.count, answer.repeat), (count as u64, repeat));
     }
     assert_eq!(server.history_data("/topics/t").await, numbers(5));
 }
@@ -227,8 +227,8 @@ async fn an_upload_that_a_kill_cut_goes_on_by_itself() {
         readers.data(500).await;
         server.kill_and_restart().await;
     };
-    let (published, ()) = tokio::join!(upload, kill);
-    assert_eq!(published.unwrap().count, 1_000);
+    let (answer, ()) = tokio::join!(upload, kill);
+    assert_eq!(answer.unwrap().count, 1_000);
     assert_eq!(all_of(&server, "t", 1_000).await, numbers(1_000));
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Examination {
     /// The name of this run, which is in all that it publishes and in the ids that it makes up.
     pub(super) run: String,
     /// How long the stream is watched.
-    pub(super) watch: Duration,
+    pub(super) length: Duration,
     pub(super) idle_timeout: Duration,
 }
 
@@ -33,8 +33,8 @@ impl Examination {
     /// An error says why the endpoint cannot be reached.
     pub(super) async fn run(mut self) -> Result<Report, NoAnswer> {
         let url = self.endpoint.url.to_string();
-        let _progress = progress(self.watch);
-        let wait = self.watch.max(self.endpoint.patience);
+        let _progress = progress(self.length);
+        let wait = self.length.max(self.endpoint.patience);
         let visit = match self.endpoint.visit(wait).await {
             Ok(visit) => visit,
             Err(NoAnswer::Silent(wait)) => {
@@ -81,7 +81,7 @@ impl Examination {
         // What is published must have its time to arrive, however short the watch is.
         let (has_published, published) = oneshot::channel();
         let record = watch.record(response, async {
-            let _ = tokio::join!(sleep(self.watch), published);
+            let _ = tokio::join!(sleep(self.length), published);
         });
         let publish = async {
             let published = self.publish(watch).await;
@@ -116,12 +116,12 @@ impl Examination {
 }
 
 /// How far the watch is, on a terminal and until it is dropped.
-fn progress(watch: Duration) -> ProgressBar {
+fn progress(length: Duration) -> ProgressBar {
     let progress = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
     if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
         progress.set_style(style);
     }
-    progress.set_message(format!("of about {}: watching the stream", timing::seconds(watch)));
+    progress.set_message(format!("of about {}: watching the stream", timing::seconds(length)));
     progress.enable_steady_tick(Duration::from_millis(100));
     progress
 }

@@ -22,6 +22,7 @@ mod resume;
 mod timing;
 mod watch;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use self::endpoint::Endpoint;
 use self::examination::Examination;
 use self::publishing::Publishing;
 use self::report::Paint;
+use crate::commands::server::{Header, token_of_environment};
 use crate::duration;
 use crate::output::{say, talk};
 
@@ -56,9 +58,9 @@ pub(crate) struct CheckArgs {
 
     /// How long to watch the stream. Over 66s shows whether a silent one stays open.
     #[arg(long = "for", value_name = "TIME", default_value = "20s", value_parser = duration::argument)]
-    watch: Duration,
+    length: Duration,
 
-    /// Publish about twenty small events by POST to this address, and look how they arrive.
+    /// Publish sixteen small events by POST to this address, and look how they arrive.
     #[arg(long, value_name = "URL", value_parser = address)]
     publish_url: Option<Url>,
 
@@ -75,10 +77,15 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     header: Vec<(HeaderName, HeaderValue)>,
 
-    /// Send this as `Authorization: Bearer`, to the stream and, if it is of the same origin, to
-    /// --publish-url.
-    #[arg(long, env = "STENTOR_TOKEN", hide_env_values = true)]
+    /// Send this bearer token, to the stream and, if it is of the same origin, to --publish-url.
+    /// Without the option it is taken from the environment variable `STENTOR_TOKEN`, but only for the
+    /// server at `STENTOR_URL`.
+    #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
+
+    /// Connect to this Unix socket instead of the host of the address.
+    #[arg(long, value_name = "PATH")]
+    unix_socket: Option<PathBuf>,
 
     /// The origin of a page that shall read the stream. Without it that of a stranger is tried, whom
     /// nobody has to let in.
@@ -123,8 +130,14 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
 impl CheckArgs {
     fn examination(&self) -> anyhow::Result<Examination> {
         let headers = self.header.iter().cloned().collect();
-        let endpoint =
-            Endpoint::new(self.url.clone(), headers, self.token.as_deref(), self.patience)?;
+        let token = self.token.clone().or_else(|| token_of_environment().filter(|_| self.is_own()));
+        let endpoint = Endpoint::new(
+            self.url.clone(),
+            headers,
+            token.as_deref(),
+            self.unix_socket.clone(),
+            self.patience,
+        )?;
         // Nobody else publishes this: the time with all its digits.
         let run = format!("check-{:x}", jiff::Timestamp::now().as_nanosecond());
         let publishing = self.publish_url.clone().map(|url| Publishing {
@@ -142,9 +155,16 @@ impl CheckArgs {
             publishing,
             origin,
             run,
-            watch: self.watch,
+            length: self.length,
             idle_timeout: self.idle_timeout,
         })
+    }
+
+    /// Whether the stream is of the server that the other commands reach unless told otherwise.
+    fn is_own(&self) -> bool {
+        let server = std::env::var("STENTOR_URL");
+        let server = server.unwrap_or_else(|_| "http://localhost:8080".to_owned());
+        Url::parse(&server).is_ok_and(|server| server.origin() == self.url.origin())
     }
 }
 
@@ -156,9 +176,7 @@ fn address(text: &str) -> Result<Url, String> {
     }
 }
 
-fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text.split_once(':').ok_or("it must be a name, a colon and a value")?;
-    let name = HeaderName::try_from(name.trim()).map_err(|error| error.to_string())?;
-    let value = HeaderValue::try_from(value.trim()).map_err(|error| error.to_string())?;
-    Ok((name, value))
+fn header(text: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
+    let Header { name, value } = text.parse()?;
+    Ok((name.try_into()?, value.try_into()?))
 }

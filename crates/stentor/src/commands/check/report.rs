@@ -67,7 +67,7 @@ impl Report {
         json!({
             "url": self.url,
             "passed": self.count(Outcome::Pass),
-            "warnings": self.count(Outcome::Warning),
+            "warned": self.count(Outcome::Warning),
             "failed": self.count(Outcome::Fail),
             "not_observable": self.count(Outcome::NotObservable),
             "checks": checks.collect::<Vec<_>>(),
@@ -92,7 +92,7 @@ impl Report {
         }
         let count = |outcome| self.count(outcome);
         let sum = format!(
-            "{} passed, {} warnings, {} failed, {} not observable",
+            "{} passed, {} warned, {} failed, {} not observable",
             count(Outcome::Pass),
             count(Outcome::Warning),
             count(Outcome::Fail),

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use axum::body::Bytes;
+use bytes::Bytes;
 use stentor_client::Publish;
 
 use super::content_type::{TEXT, by_content, by_name, is_streamed};
@@ -34,7 +34,7 @@ pub(super) struct InputArgs {
 }
 
 /// One thing to publish.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Input {
     Whole(Body),
     /// A file of many events, which is not read whole.
@@ -45,7 +45,7 @@ pub(super) enum Input {
 }
 
 /// A body that is held in memory.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Body {
     content_type: String,
     bytes: Bytes,

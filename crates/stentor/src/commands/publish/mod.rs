@@ -12,7 +12,7 @@ mod upload;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, TryStreamExt};
 use stentor_client::{Publish, PublishError};
 
 pub(crate) use self::feeding::publish_all;
@@ -77,8 +77,10 @@ struct Options {
 }
 
 pub(crate) async fn run(args: PubArgs) -> anyhow::Result<ExitCode> {
-    let published = if let Some(source) = &args.relay.from {
-        relay::run(source, &args).await?
+    let count = if let Some(source) = &args.relay.from {
+        let count = relay::run(source, &args).await?;
+        args.end().await?;
+        count
     } else if args.input.lines {
         args.publish_each(lines::of_stdin().map_ok(Publish::from)).await?
     } else if args.repeat.is_meant() {
@@ -87,8 +89,8 @@ pub(crate) async fn run(args: PubArgs) -> anyhow::Result<ExitCode> {
     } else {
         args.publish_inputs().await?
     };
-    if published != 1 {
-        talk(format_args!("published {published} events"));
+    if count != 1 {
+        talk(format_args!("published {count} events"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -97,17 +99,26 @@ impl PubArgs {
     /// Publishes each by itself, as they come, and then the end; tells how many.
     async fn publish_each(
         &self,
-        publishes: impl Stream<Item = anyhow::Result<Publish>>,
+        events: impl Stream<Item = anyhow::Result<Publish>>,
     ) -> anyhow::Result<u64> {
         let mut number = 0;
-        let publishes = publishes.map_ok(|publish| {
+        let events = events.map_ok(|event| {
             number += 1;
-            Extras { key: self.options.key(Some(number)), ..self.options.extras(number == 1) }
-                .apply(publish)
+            let key = self.options.key(Some(number));
+            Extras { key, ..self.options.extras(number == 1) }.apply(event)
         });
-        let end = self.options.end.clone().map(|reason| Ok(Publish::end(reason)));
-        let publishes = publishes.chain(futures_util::stream::iter(end));
-        publish_all(&self.server, &self.topic, publishes).await
+        let count = publish_all(&self.server, &self.topic, events).await?;
+        self.end().await?;
+        Ok(count)
+    }
+
+    /// Ends the topic, if it is to end.
+    async fn end(&self) -> anyhow::Result<()> {
+        if let Some(reason) = &self.options.end {
+            let answer = self.server.publisher().build()?.end(&self.topic, reason).await?;
+            say(&answer.last_id.unwrap_or_default())?;
+        }
+        Ok(())
     }
 
     /// Publishes what there is, one after the other, and with the last one the end; tells how many

@@ -25,43 +25,36 @@ pub(super) fn new_key() -> String {
 pub(super) async fn until_done(
     attempt: impl AsyncFn() -> Result<Published, PublishError>,
 ) -> Result<Published, PublishError> {
-    let mut trying = Trying::default();
+    let mut pauses = Pauses::default();
+    let mut was_there = false;
+    let mut away_since = None;
     loop {
         let began = Instant::now();
         let error = match attempt().await {
             Ok(published) => return Ok(published),
             Err(error) => error,
         };
-        trying.was_there |= !matches!(error, PublishError::Unreachable { .. });
-        if !trying.was_there || !is_passing(&error) || trying.away(began) > AWAY_MAX {
+        was_there |= !matches!(error, PublishError::Unreachable { .. });
+        if began.elapsed() > AWAY_MAX {
+            // Of a long attempt, such as an upload of days, there was something.
+            away_since = None;
+        }
+        let away = away_since.get_or_insert_with(Instant::now).elapsed();
+        if !was_there || !is_passing(&error) || away > AWAY_MAX {
             return Err(error);
         }
-        trying.pause(&error).await;
+        pauses.pause(&error).await;
     }
 }
 
-/// Attempts that come to nothing.
+/// The waits between attempts that come to nothing.
 #[derive(Debug, Default)]
-pub(super) struct Trying {
-    was_there: bool,
-    /// Since when.
-    since: Option<Instant>,
-    pause: Duration,
-}
+pub(super) struct Pauses(Duration);
 
-impl Trying {
-    /// How long nothing has come of it, with an attempt that began then.
-    fn away(&mut self, began: Instant) -> Duration {
-        // Of a long attempt, such as an upload of days, there was something.
-        if began.elapsed() > AWAY_MAX {
-            self.since = None;
-        }
-        self.since.get_or_insert_with(Instant::now).elapsed()
-    }
-
+impl Pauses {
     /// Says once what is wrong, and waits a little.
     pub(super) async fn pause(&mut self, error: &PublishError) {
-        if self.pause.is_zero() {
+        if self.0.is_zero() {
             match error {
                 // It has its advice for those who do not try on.
                 PublishError::Unanswered { cause, .. } => {
@@ -70,16 +63,15 @@ impl Trying {
                 error => talk(format_args!("{error}; trying on")),
             }
         }
-        self.pause = (self.pause * 2).clamp(PAUSE, PAUSE_MAX);
-        sleep(self.pause).await;
+        self.0 = (self.0 * 2).clamp(PAUSE, PAUSE_MAX);
+        sleep(self.0).await;
     }
 
-    /// Says that it is over, if it was said.
-    pub(super) fn succeed(&mut self) {
-        if !self.pause.is_zero() {
+    /// Says that they are over, if there were any.
+    pub(super) fn end(self) {
+        if !self.0.is_zero() {
             talk(format_args!("the server answers again"));
         }
-        *self = Trying::default();
     }
 }
 

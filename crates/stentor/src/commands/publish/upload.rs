@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use futures_util::{Stream, TryFutureExt, TryStreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 use stentor_client::{Publish, PublishError, Published, Publisher};

@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::time::Duration;
 
 use anyhow::bail;
-use axum::body::Bytes;
+use bytes::Bytes;
 use stentor_client::{Event, EventId, EventType, Item};
 use stentor_sse::{encode_comment, encode_id, encode_retry};
 

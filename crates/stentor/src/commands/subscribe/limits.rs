@@ -79,7 +79,7 @@ impl Limits {
         match self.left {
             _ if !self.has_goal => Ok(()),
             Some(left) => {
-                let error = anyhow!("{time} s are over, and {left} more events were to come");
+                let error = anyhow!("{time} s are over; events still to come: {left}");
                 Err(Failure::new(Code::Late, error))
             }
             None => Err(Failure::new(Code::Late, anyhow!("{time} s are over before the end"))),

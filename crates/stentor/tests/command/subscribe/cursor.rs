@@ -1,18 +1,30 @@
 //! A place kept in a file.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 use super::sub;
 use crate::foreign::{Foreign, NOTHING_MORE, stream_of};
-use crate::harness::{Server, stentor};
+use crate::harness::{PATIENCE, Server, stentor};
 
 /// A cursor file of its own for a test.
 fn file() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cursor");
     (directory, path)
+}
+
+/// Waits until it is so.
+async fn until(is_so: impl Fn() -> bool) {
+    let waited = timeout(PATIENCE, async {
+        while !is_so() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    waited.await.expect("it becomes so");
 }
 
 #[tokio::test]
@@ -42,9 +54,7 @@ async fn the_place_is_kept_while_it_waits() {
     let args = ["t", "--from", "earliest", "--cursor", cursor.to_str().unwrap()];
     let mut running = sub(&server, &args).start().await;
     assert_eq!(running.line().await.as_deref(), Some("1"));
-    while std::fs::read_to_string(&cursor).unwrap_or_default().trim_end() != id {
-        tokio::task::yield_now().await;
-    }
+    until(|| std::fs::read_to_string(&cursor).is_ok_and(|text| text.trim_end() == id)).await;
     running.kill().await;
     server.publish("/topics/t?end", "2").await;
     let done = sub(&server, &args).run().await;
@@ -57,9 +67,7 @@ async fn a_first_run_that_saw_nothing_keeps_its_place_too() {
     let (_directory, cursor) = file();
     let args = ["t", "--cursor", cursor.to_str().unwrap()];
     let running = sub(&server, &args).start().await;
-    while !cursor.exists() {
-        tokio::task::yield_now().await;
-    }
+    until(|| cursor.exists()).await;
     running.signal("INT").await;
     assert_eq!(running.exit_code().await, Some(0));
     server.publish("/topics/t?end", "missed by nobody").await;

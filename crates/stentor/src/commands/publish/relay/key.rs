@@ -8,9 +8,10 @@ use stentor_client::Event;
 /// The longest key that a server takes, in bytes.
 const KEY_BYTES_MAX: usize = 256;
 
-/// The key that an id is: itself, or its hash if it is too long or not of visible ASCII.
+/// The key that an id is: itself, or its hash if it is empty, too long or not of visible ASCII.
 pub(super) fn key_of(id: &str) -> String {
-    let is_key = id.len() <= KEY_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_visible = id.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_key = is_visible && (1..=KEY_BYTES_MAX).contains(&id.len());
     if is_key { id.to_owned() } else { hashed([id]) }
 }
 

@@ -18,12 +18,12 @@ use std::path::PathBuf;
 use anyhow::Context;
 use futures_util::future::{BoxFuture, FutureExt};
 use stentor_client::cursor::FileCursor;
-use stentor_client::{Control, Event, EventSource, Item, Publisher, State};
+use stentor_client::{Control, Event, EventSource, Item, State};
 use tokio::sync::watch;
 
 use self::group::Group;
 use self::sender::{Sender, Sent};
-use super::{PubArgs, once};
+use super::PubArgs;
 use crate::commands::server::{Header, with_headers};
 use crate::commands::telling::Telling;
 use crate::output::{say, talk};
@@ -65,15 +65,7 @@ pub(super) async fn run(url: &str, args: &PubArgs) -> anyhow::Result<u64> {
     let mut relay = Relay::new(builder.build()?, url);
     let sender = Sender::new(&publisher, args);
     relay.run(&sender).await?;
-    if let Some(reason) = &args.options.end {
-        end(&publisher, &args.topic, reason).await?;
-    }
     Ok(relay.count)
-}
-
-async fn end(publisher: &Publisher, topic: &str, reason: &str) -> anyhow::Result<()> {
-    let ended = once::until_done(async || publisher.end(topic, reason).await).await?;
-    Ok(say(&ended.last_id.unwrap_or_default())?)
 }
 
 struct Relay {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::group::Group;
 use crate::commands::publish::PubArgs;
-use crate::commands::publish::once::{Trying, is_passing};
+use crate::commands::publish::once::{Pauses, is_passing};
 use crate::output::talk;
 
 /// How long the server remembers a key, with a minute in reserve.
@@ -37,7 +37,7 @@ impl<'a> Sender<'a> {
     /// Publishes a group, however long the server is away. The source is at this position behind it.
     pub(super) async fn send(&self, mut group: Group, position: String) -> anyhow::Result<Sent> {
         let mut sent = Sent { count: 0, last_id: None, position };
-        let mut trying = Trying::default();
+        let mut pauses = Pauses::default();
         let mut in_doubt = None;
         while !group.is_empty() {
             let error = match self.publish(&group).await {
@@ -51,13 +51,13 @@ impl<'a> Sender<'a> {
                 if error.may_be_published() {
                     in_doubt.get_or_insert_with(Instant::now);
                 }
-                trying.pause(&error).await;
+                pauses.pause(&error).await;
             } else {
                 sent.add_published(&error, &mut group);
                 mend(&mut group, error)?;
             }
         }
-        trying.succeed();
+        pauses.end();
         if in_doubt.is_some_and(|since| since.elapsed() > KEY_TIME) {
             talk(format_args!(
                 "the server was away for longer than it knows what it published; up to {} events may \

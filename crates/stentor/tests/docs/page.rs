@@ -1,0 +1,28 @@
+//! A page of docs/, and the blocks of code in it.
+
+use std::path::Path;
+
+/// A block of code.
+pub struct Block {
+    /// The line of the page on which its code begins, as editors count.
+    pub line: usize,
+    pub code: String,
+}
+
+/// The blocks of a page that are marked with this language alone.
+pub fn blocks(page: &str, language: &str) -> Vec<Block> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let fence = format!("```{language}");
+    let mut blocks = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        if line == fence {
+            let code: Vec<&str> =
+                lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```").collect();
+            blocks.push(Block { line: number + 2, code: code.join("\n") });
+        }
+    }
+    assert!(!blocks.is_empty(), "{page} has no {language}");
+    blocks
+}
