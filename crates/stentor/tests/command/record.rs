@@ -141,6 +141,19 @@ async fn a_recording_that_is_there_is_only_gone_on_with() {
 }
 
 #[tokio::test]
+async fn two_recordings_do_not_go_into_one_file() {
+    let foreign = Foreign::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("stream.rec");
+    let args = ["record", &foreign.url, file.to_str().unwrap(), "--append"];
+    let _first = stentor(&args).start().await;
+    let _visit = foreign.stream("data: a\n\n").await;
+    let second = stentor(&args).run().await;
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(second.talk.contains("another recording"), "{second:?}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_recorded_is_said_and_leaves_no_recording() {
     let foreign = Foreign::start().await;
     let directory = tempfile::tempdir().unwrap();
