@@ -3,7 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::recording::{record, replay};
-use crate::commands::{check, completions, demo, log, man, publish, serve, subscribe};
+use crate::commands::{bench, check, completions, demo, log, man, publish, serve, subscribe};
 
 /// Of every command that does not tell its own.
 const EXIT_CODES: &str = "\
@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Replay(replay::ReplayArgs),
     /// Examine a stream of any server, and say what is wrong with it and how to mend it.
     Check(Box<check::CheckArgs>),
+    /// Load a server of Server-Sent Events and measure how it does.
+    Bench(Box<bench::BenchArgs>),
     /// Look into a log on disk, verify it, copy it, or move its events.
     #[command(subcommand)]
     Log(log::LogCommand),

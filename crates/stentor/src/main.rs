@@ -16,7 +16,8 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Cli, Command};
 use crate::commands::recording::{record, replay};
 use crate::commands::{
-    check, completions, demo as demo_command, log as log_command, man, publish, serve, subscribe,
+    bench, check, completions, demo as demo_command, log as log_command, man, publish, serve,
+    subscribe,
 };
 
 /// Events are allocated by the core that reads them and freed by the thread that stores them, which the
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Some(Command::Record(args)) => on_one_thread(record::run(args)),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Check(args)) => on_one_thread(check::run(*args)),
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Log(command)) => log_command::run(command),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),

@@ -11,6 +11,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod bench;
 mod check;
 mod completions;
 mod foreign;

@@ -1,0 +1,202 @@
+//! Where requests go, and the requests.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::mark::Mark;
+use super::template::Template;
+
+/// How long an address has to answer a first connect.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A URL taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Url {
+    /// Name or address and port, as the `Host` header says it.
+    authority: String,
+    host: String,
+    port: u16,
+    /// With its query; never empty.
+    pub(super) path: String,
+}
+
+impl Url {
+    pub(super) fn parse(text: &str) -> anyhow::Result<Url> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            bail!("{text:?} is no URL; write it as http://host:port/path");
+        };
+        if scheme.eq_ignore_ascii_case("https") {
+            bail!(
+                "{text}: TLS is not spoken here, only http://; measure behind what ends TLS, or let a \
+                 proxy open it"
+            );
+        }
+        if !scheme.eq_ignore_ascii_case("http") {
+            bail!("{text}: only http:// is spoken here");
+        }
+        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+            bail!("{text:?}: write what is not ASCII, and blanks, as %20 and the like");
+        }
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            bail!("{text}: give user and password as a header: 'Authorization: Basic …'");
+        }
+        let port_at = authority
+            .rfind(':')
+            .filter(|at| !authority.get(*at..).is_some_and(|port| port.contains(']')));
+        let (host, port) = authority.split_at(port_at.unwrap_or(authority.len()));
+        let port = match port.strip_prefix(':') {
+            None => 80,
+            Some(port) => port.parse().with_context(|| format!("{text}: {port:?} is no port"))?,
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            bail!("{text}: it names no host");
+        }
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Ok(Url { authority: authority.to_owned(), host, port, path })
+    }
+
+    /// The first of its addresses at which somebody listens.
+    pub(super) fn find(&self) -> anyhow::Result<SocketAddr> {
+        let Url { authority, host, port, .. } = self;
+        let addresses = (host.as_str(), *port).to_socket_addrs();
+        let addresses = addresses.with_context(|| format!("{host:?} is not found"))?;
+        let mut said = Vec::new();
+        for address in addresses {
+            match TcpStream::connect_timeout(&address, CONNECT_PATIENCE) {
+                Ok(_) => return Ok(address),
+                Err(error) => said.push(format!("{address}: {error}")),
+            }
+        }
+        bail!("nobody listens at http://{authority} ({})", said.join("; "))
+    }
+}
+
+/// Where one kind of request goes.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    pub(super) url: Url,
+    path: Template,
+    /// Whole lines.
+    headers: String,
+    body: Option<Template>,
+}
+
+impl Endpoint {
+    pub(super) fn new(url: Url, headers: String, body: Option<&str>) -> Endpoint {
+        let path = Template::parse(&url.path);
+        Endpoint { url, path, headers, body: body.map(Template::parse) }
+    }
+
+    /// Whether topics are told apart.
+    pub(super) fn has_topic(&self) -> bool {
+        self.path.has_topic() || self.body.as_ref().is_some_and(Template::has_topic)
+    }
+
+    /// A request that opens a stream, from behind an id if there is one.
+    pub(super) fn subscribe(&self, topic: usize, last_id: &[u8], out: &mut Vec<u8>) {
+        self.head(if self.body.is_some() { "POST" } else { "GET" }, topic, out);
+        out.extend_from_slice(b"Accept: text/event-stream\r\nCache-Control: no-store\r\n");
+        if !last_id.is_empty() {
+            out.extend_from_slice(b"Last-Event-ID: ");
+            out.extend_from_slice(last_id);
+            out.extend_from_slice(b"\r\n");
+        }
+        let mut body = Vec::new();
+        if let Some(template) = &self.body {
+            template.write_address(topic, &mut body);
+            let _ = write!(out, "Content-Length: {}\r\n", body.len());
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&body);
+    }
+
+    /// A request that publishes an event; the body is built in a buffer of the caller.
+    pub(super) fn publish(
+        &self,
+        (topic, mark): (usize, Mark),
+        bytes: usize,
+        body: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        body.clear();
+        if let Some(template) = &self.body {
+            template.write(topic, mark, bytes, body);
+        }
+        self.head("POST", topic, out);
+        let _ = write!(out, "Content-Length: {}\r\n\r\n", body.len());
+        out.extend_from_slice(body);
+    }
+
+    fn head(&self, method: &str, topic: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(method.as_bytes());
+        out.push(b' ');
+        self.path.write_address(topic, out);
+        // Writing to memory does not fail.
+        let _ = write!(out, " HTTP/1.1\r\nHost: {}\r\n{}", self.url.authority, self.headers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str) -> (String, u16, String) {
+        let url = Url::parse(text).unwrap();
+        (url.host, url.port, url.path)
+    }
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let of = |host: &str, port, path: &str| (host.to_owned(), port, path.to_owned());
+        assert_eq!(parts("http://localhost:8080"), of("localhost", 8080, "/"));
+        assert_eq!(parts("HTTP://h/a/{topic}?b=c#d"), of("h", 80, "/a/{topic}?b=c"));
+        assert_eq!(parts("http://h?b=/"), of("h", 80, "/?b=/"));
+        assert_eq!(parts("http://[::1]:81/x"), of("::1", 81, "/x"));
+        assert_eq!(parts("http://[::1]/x"), of("::1", 80, "/x"));
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_used_says_why() {
+        for (text, why) in [
+            ("localhost", "is no URL"),
+            ("https://h/", "TLS is not spoken"),
+            ("ftp://h/", "only http://"),
+            ("http://a:b@h/", "as a header"),
+            ("http://h:x/", "is no port"),
+            ("http://:80/", "names no host"),
+            ("http://h/a b", "%20"),
+            ("http://h/\r\nX: y", "%20"),
+        ] {
+            let error = Url::parse(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_reader_asks_for_a_stream_from_where_it_was() {
+        let url = Url::parse("http://h:1/t{topic}").unwrap();
+        let endpoint = Endpoint::new(url, "X: y\r\n".to_owned(), None);
+        let mut out = Vec::new();
+        endpoint.subscribe(7, b"id", &mut out);
+        let text = "GET /t7 HTTP/1.1\r\nHost: h:1\r\nX: y\r\nAccept: text/event-stream\r\n\
+                    Cache-Control: no-store\r\nLast-Event-ID: id\r\n\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), text);
+    }
+
+    #[test]
+    fn an_event_is_posted_with_its_length() {
+        let url = Url::parse("http://h/").unwrap();
+        let endpoint = Endpoint::new(url, String::new(), Some("t={topic}&d={mark}{pad}"));
+        let (mut body, mut out) = (Vec::new(), Vec::new());
+        endpoint.publish((3, Mark { run: 1, number: 2 }), 26, &mut body, &mut out);
+        let text = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 26\r\n\r\n\
+                    t=3&d=~0000000100000002~xx";
+        assert_eq!(String::from_utf8(out).unwrap(), text);
+    }
+}

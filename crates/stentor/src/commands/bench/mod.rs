@@ -1,0 +1,107 @@
+//! `stentor bench`: a load generator for any server of Server-Sent Events.
+//!
+//! The way through the files: `args` -> `plan` -> `load`, whose poll drives `readers` and `publishers`;
+//! bytes become parts in `response`, events in `stream`, and are known again by `mark`; `ledger` judges
+//! them, `book` notes what is seen and `recorder` when; `report` makes of it what is told.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures are rounded when they are printed; numbers of readers and events are bounded"
+)]
+
+mod args;
+mod book;
+mod clock;
+mod endpoint;
+mod figures;
+mod ledger;
+mod load;
+mod mark;
+mod meter;
+mod pace;
+mod plan;
+mod problems;
+mod process;
+mod progress;
+mod publishers;
+mod readers;
+mod recorder;
+mod report;
+mod response;
+mod socket;
+mod stream;
+mod template;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+pub(crate) use self::args::BenchArgs;
+use self::clock::Nanos;
+use self::load::Load;
+use self::plan::Plan;
+use self::process::Family;
+use self::recorder::Recorder;
+use self::report::{Report, Setting};
+use crate::output::{say, talk};
+
+/// Measured, and something was lost, doubled or out of order.
+const FAULTY: u8 = 3;
+
+pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+    pace::be_punctual();
+    let plan = Plan::new(args)?;
+    let server = plan.pid.map(|pid| {
+        Family::of(pid)
+            .with_context(|| format!("there is no process {pid}, or no /proc to look it up"))
+    });
+    let mut load = Load::new(plan, server.transpose()?)?;
+    let report = measure(&mut load, Setting::new(args))?;
+    if let Some(path) = &args.html {
+        let page = report::page(&report);
+        std::fs::write(path, page)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    if args.json {
+        say(&serde_json::to_string_pretty(&report)?)?;
+    } else {
+        say(report::table(&report).trim_end())?;
+    }
+    if let Some(why) = report.why_not_measured() {
+        talk(format_args!("{why}"));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(if report.is_faulty() { FAULTY.into() } else { ExitCode::SUCCESS })
+}
+
+/// Connects, warms up, and measures.
+fn measure(load: &mut Load, setting: Setting) -> anyhow::Result<Report> {
+    let before = load.server.as_ref().map(Family::memory);
+    let connect_seconds = load.connect()?;
+    let connected = load.readers.connected();
+    if connected == 0 && !load.is_interrupted() {
+        load.end_progress();
+        let problems = std::mem::take(&mut load.book.problems).into_list();
+        bail!("no reader could connect{}", report::in_words(&problems));
+    }
+    let memory = before.zip(load.server.as_ref().map(Family::memory));
+    let length = |span: std::time::Duration| span.as_nanos() as Nanos;
+    let span = load.plan.span;
+    let (samples, span) = if load.plan.publish.is_some() {
+        let warm_up = load.plan.warm_up;
+        if !warm_up.is_zero() {
+            let mut recorder = Recorder::new(load, length(warm_up));
+            load.publish(warm_up, u32::MAX, &mut recorder)?;
+        }
+        let mut recorder = Recorder::new(load, length(span));
+        let span = load.publish(span, load.plan.events, &mut recorder)?;
+        (recorder.samples, span)
+    } else {
+        let mut recorder = Recorder::new(load, length(span));
+        let span = load.listen(&mut recorder)?;
+        (recorder.samples, span)
+    };
+    load.end_progress();
+    Ok(Report::new(load, setting, (connected, connect_seconds, memory), &span, samples))
+}

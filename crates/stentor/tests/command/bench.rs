@@ -1,0 +1,331 @@
+//! `stentor bench`.
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
+
+use crate::harness::{Done, Server, stentor};
+
+const QUICK: [&str; 6] = ["--events", "200", "--window", "4", "--warm-up", "0s"];
+
+async fn bench(url: &str, args: &[&str]) -> Done {
+    stentor(&[&["bench", "--url", url], args].concat()).run().await
+}
+
+fn json(done: &Done) -> Value {
+    serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {done:?}"))
+}
+
+/// Faults and what was received.
+fn counts(report: &Value) -> [u64; 5] {
+    ["received", "expected", "lost", "duplicated", "out_of_order"]
+        .map(|name| report["delivery"][name].as_u64().unwrap())
+}
+
+#[tokio::test]
+async fn every_event_reaches_every_reader_of_our_server() {
+    let server = Server::in_memory().await;
+    let pid = server.pid().to_string();
+    let args = [&QUICK[..], &["-n", "20", "--json", "--pid", &pid]].concat();
+    let done = bench(&server.url(""), &args).await;
+    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    let report = json(&done);
+    assert_eq!(counts(&report), [4000, 4000, 0, 0, 0]);
+    let numbers = |path: &str| report.pointer(path).and_then(Value::as_f64);
+    for (path, expected) in [
+        ("/setting/subscribers", 20.0),
+        ("/setting/window", 4.0),
+        ("/connect/connected", 20.0),
+        ("/connect/head/count", 20.0),
+        ("/publish/events", 200.0),
+        ("/publish/acknowledged", 200.0),
+        ("/publish/refused", 0.0),
+        ("/delivery/foreign", 0.0),
+        ("/delivery/latency/count", 4000.0),
+        ("/delivery/latency_to_last/count", 200.0),
+    ] {
+        assert_eq!(numbers(path), Some(expected), "{path}: {report:#}");
+    }
+    for path in [
+        "/delivery/per_second",
+        "/delivery/latency/p50",
+        "/delivery/latency/p999",
+        "/publish/acknowledgement/max",
+        "/server/memory_end_bytes",
+        "/samples/0/at",
+    ] {
+        assert!(numbers(path) > Some(0.0), "{path}: {report:#}");
+    }
+    assert_eq!(report["problems"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn events_and_readers_are_spread_over_topics() {
+    let server = Server::in_memory().await;
+    let args = [&QUICK[..], &["-n", "20", "--topics", "4", "--json"]].concat();
+    let report = json(&bench(&server.url(""), &args).await);
+    // Of 200 events each topic has 50, and five readers.
+    assert_eq!(counts(&report), [1000, 1000, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_rate_is_kept_for_a_time() {
+    let server = Server::in_memory().await;
+    let args = ["-n", "3", "--rate", "100", "--for", "500ms", "--warm-up", "100ms"];
+    let done = bench(&server.url(""), &args).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    for line in
+        ["connected        3 of 3 readers", "0 lost, 0 doubled, 0 out of order", "sent late by"]
+    {
+        assert!(done.out.contains(line), "{line}: {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn readers_that_drop_and_come_back_lose_nothing() {
+    let server = Server::in_memory().await;
+    let args = [
+        "-n",
+        "20",
+        "--rate",
+        "400",
+        "--events",
+        "400",
+        "--warm-up",
+        "0s",
+        "--storm",
+        "50%",
+        "--storm-every",
+        "100ms",
+        "--json",
+    ];
+    let done = bench(&server.url(""), &args).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let report = json(&done);
+    assert_eq!(counts(&report), [8000, 8000, 0, 0, 0]);
+    let storms = &report["storms"];
+    assert!(storms["count"].as_u64() > Some(0), "{storms}");
+    assert_eq!(storms["dropped"].as_u64(), storms["count"].as_u64().map(|count| count * 10));
+    assert_eq!(storms["dropped"], storms["returned"]);
+}
+
+#[tokio::test]
+async fn slow_readers_hold_nobody_up_and_are_not_judged() {
+    let server = Server::in_memory().await;
+    let args = [&QUICK[..], &["-n", "20", "--slow", "5", "--size", "8192", "--json"]].concat();
+    let done = bench(&server.url(""), &args).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let report = json(&done);
+    assert_eq!(counts(&report), [3000, 3000, 0, 0, 0]);
+    assert_eq!(report["slow"]["readers"], 5);
+}
+
+#[tokio::test]
+async fn without_publishing_it_tells_what_arrives() {
+    let address = faulty(Fault::Ticks).await;
+    let done =
+        bench(&format!("http://{address}/sub"), &["-n", "5", "--for", "300ms", "--json"]).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let report = json(&done);
+    assert!(report["arrivals"]["events"].as_u64() > Some(5), "{report:#}");
+    assert_eq!(report["arrivals"]["mean_bytes"], 5.0);
+    assert!(report["arrivals"]["gap"]["p50"].is_number(), "{report:#}");
+    assert_eq!((&report["publish"], &report["delivery"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn faults_of_a_server_are_found() {
+    for (fault, expected) in [
+        (Fault::Loses, [38, 40, 2, 0, 0]),
+        (Fault::Doubles, [40, 40, 0, 2, 0]),
+        (Fault::Swaps, [40, 40, 0, 0, 2]),
+    ] {
+        let address = faulty(fault).await;
+        let url = format!("http://{address}/sub");
+        let publish = format!("http://{address}/pub");
+        let args = [
+            "--publish",
+            &publish,
+            "-n",
+            "2",
+            "--events",
+            "20",
+            "--rate",
+            "500",
+            "--publishers",
+            "1",
+            "--warm-up",
+            "0s",
+            "--patience",
+            "500ms",
+            "--json",
+        ];
+        let done = bench(&url, &args).await;
+        assert_eq!((done.code, counts(&json(&done))), (Some(3), expected), "{fault:?}: {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_measured_is_told_in_words() {
+    let server = Server::in_memory().await;
+    let html = server.url("/health/live");
+    let missing = server.url("/nowhere");
+    for (url, args, words) in [
+        ("http://127.0.0.1:1", &[][..], "nobody listens at http://127.0.0.1:1"),
+        ("https://localhost", &[], "TLS is not spoken"),
+        (&missing, &["-n", "7"], "no reader could connect: 7 × 404 Not Found"),
+        (&html, &["-n", "7"], "instead of text/event-stream"),
+        (&server.url("/topics/t"), &["--for", "100ms"], "no event came"),
+        (&server.url(""), &["--body", "x"], "the body has no {mark}"),
+        (&server.url("/topics/t"), &["--topics", "2"], "{topic} must stand"),
+        (&server.url(""), &["--pid", "4294967295"], "there is no process"),
+        (&server.url(""), &["-n", "100000000"], "open files are needed"),
+        (&server.url(""), &["-n", "2", "--slow", "2"], "somebody must listen"),
+    ] {
+        let done = bench(url, args).await;
+        assert_eq!(done.code, Some(1), "{url} {args:?}: {done:?}");
+        assert!(done.talk.contains(words), "{words}: {done:?}");
+        assert!(!done.talk.contains("panicked"), "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn refused_events_are_counted_with_the_reason() {
+    let server = Server::in_memory().await;
+    let publish = server.url("/topics/bench/*");
+    let url = server.url("/topics/bench/0");
+    let args = [&QUICK[..], &["--publish", &publish, "-n", "2", "--json"]].concat();
+    let done = bench(&url, &args).await;
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let report = json(&done);
+    assert_eq!((&report["publish"]["refused"], counts(&report)), (&200.into(), [0; 5]));
+    let problem = &report["problems"][0];
+    assert_eq!(problem["count"], 200);
+    assert!(problem["what"].as_str().unwrap().starts_with("publishing: 400"), "{problem}");
+}
+
+#[tokio::test]
+async fn the_page_is_well_formed_and_has_its_plots() {
+    let server = Server::in_memory().await;
+    let path = server.directory().join("report.html");
+    let pid = server.pid().to_string();
+    let html = path.to_str().unwrap();
+    let done =
+        bench(&server.url(""), &[&QUICK[..], &["--html", html, "--pid", &pid]].concat()).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let page = std::fs::read_to_string(&path).unwrap();
+    assert_well_formed(&page);
+    for title in ["Latency", "Latency over time", "Deliveries a second", "Processor time", "Memory"]
+    {
+        assert!(page.contains(&format!("<figcaption>{title}")), "{title}");
+    }
+    let lines = page.matches("<path class=\"line").count();
+    assert!(lines >= 8 && page.matches("<svg").count() == 6, "{lines} lines");
+    assert!(page.contains("prefers-color-scheme: dark") && !page.contains("<script"));
+    assert!(!page.contains("http://www") && !page.contains("NaN") && !page.contains("inf "));
+}
+
+/// Every element is closed in its order, and every attribute has its quotes.
+fn assert_well_formed(page: &str) {
+    let mut open = Vec::new();
+    let body = page.strip_prefix("<!DOCTYPE html>\n").unwrap();
+    for part in body.split('<').skip(1) {
+        let tag = part.split_once('>').unwrap_or_else(|| panic!("an open tag: {part}")).0;
+        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        let name = tag.split([' ', '/']).find(|name| !name.is_empty()).unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "{tag}");
+        } else if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+/// What a little server of one topic does wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    /// Its second event reaches nobody, or comes twice, or comes behind the third.
+    Loses,
+    Doubles,
+    Swaps,
+    /// It takes no events, but has its own.
+    Ticks,
+}
+
+/// Starts it; readers get `/sub`, events go to `/pub`.
+async fn faulty(fault: Fault) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (events, _) = broadcast::channel(1024);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, fault, events.clone()));
+        }
+    });
+    address
+}
+
+async fn serve(stream: TcpStream, fault: Fault, events: broadcast::Sender<String>) {
+    let (read, mut write) = stream.into_split();
+    let mut reader = BufReader::new(read);
+    let mut seen = Vec::new();
+    while let Some((head, body)) = request(&mut reader).await {
+        if head.starts_with("GET") {
+            return stream_events(write, fault, events.subscribe()).await;
+        }
+        seen.push(format!("data: {body}\n\n"));
+        let frames: Vec<usize> = match (fault, seen.len()) {
+            (Fault::Loses | Fault::Swaps, 2) => vec![],
+            (Fault::Doubles, 2) => vec![1, 1],
+            (Fault::Swaps, 3) => vec![2, 1],
+            (_, count) => vec![count - 1],
+        };
+        for at in frames {
+            let _ = events.send(seen[at].clone());
+        }
+        write.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    }
+}
+
+/// The next request: its first line and its body.
+async fn request(reader: &mut BufReader<OwnedReadHalf>) -> Option<(String, String)> {
+    let (mut first, mut length) = (String::new(), 0);
+    reader.read_line(&mut first).await.ok().filter(|count| *count > 0)?;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).await.ok()?;
+        if let Some(value) = line.strip_prefix("Content-Length: ") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).await.ok()?;
+    Some((first, String::from_utf8(body).unwrap()))
+}
+
+async fn stream_events(
+    mut write: OwnedWriteHalf,
+    fault: Fault,
+    mut events: broadcast::Receiver<String>,
+) {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    let mut sent = write.write_all(head.as_bytes()).await;
+    while sent.is_ok() {
+        let frame = if fault == Fault::Ticks {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            "data: tick!\n\n".to_owned()
+        } else {
+            match events.recv().await {
+                Ok(frame) => frame,
+                Err(_) => return,
+            }
+        };
+        sent = write.write_all(frame.as_bytes()).await;
+    }
+}
