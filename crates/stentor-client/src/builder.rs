@@ -49,6 +49,20 @@ use crate::transport::Transport;
 ///     .build()?;
 /// # Ok::<(), stentor_client::BuildError>(())
 /// ```
+///
+/// A stream of this machine, as a browser would follow it:
+///
+/// ```
+/// use stentor_client::EventSource;
+/// use stentor_client::reconnect::Mode;
+///
+/// # #[cfg(unix)]
+/// let source = EventSource::builder("http://localhost/topics/news")
+///     .unix_socket("/run/stentor.sock")
+///     .mode(Mode::Spec)
+///     .build()?;
+/// # Ok::<(), stentor_client::BuildError>(())
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct EventSourceBuilder {

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
@@ -200,7 +201,11 @@ impl Connection {
 
     /// There is no stream, for this reason.
     fn lose(&mut self, outcome: Outcome, reason: EventSourceError) -> Moved {
-        match self.reconnect.after(outcome, self.now()) {
+        let last_sign_of_life = match reason {
+            EventSourceError::Silent { after } => self.now().saturating_sub(after),
+            _ => self.now(),
+        };
+        match self.reconnect.after(outcome, last_sign_of_life) {
             Step::Wait(wait) => {
                 let until = Instant::now() + wait;
                 let attempt = self.reconnect.attempt();
@@ -236,7 +241,7 @@ impl Connection {
         self.state.send_replace(state);
     }
 
-    fn now(&self) -> std::time::Duration {
+    fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 }

@@ -5,6 +5,24 @@ use stentor_sse::{Event, EventType};
 
 /// An event of a Stentor server that is no data: its type begins with `stentor.`, which no publisher
 /// can use.
+///
+/// ```no_run
+/// use stentor_client::{Control, EventSource};
+///
+/// # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut source = EventSource::new("http://localhost:8080/topics/build-7")?;
+/// while let Some(event) = source.next().await {
+///     let event = event?;
+///     match Control::of(&event) {
+///         None => println!("{}", event.data()),
+///         Some(Control::Gap(gap)) => eprintln!("events were lost: {}", gap.reason),
+///         Some(Control::End(end)) => eprintln!("{} has ended: {}", end.topic, end.reason),
+///         Some(_) => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Control {

@@ -25,6 +25,7 @@
 //! | receive | [`EventSource`], which is also a `Stream`; [`EventSourceBuilder`] for headers, bodies, times, proxies and more |
 //! | receive values | [`EventSource::json`] |
 //! | go on where the last run of the program stopped | a [`cursor`], with [`EventSource::commit`] |
+//! | do as browsers do, to the letter | [`Mode::Spec`](reconnect::Mode::Spec) |
 //! | see how the connection fares | [`State`], from [`EventSource::state`] or [`EventSource::states`] |
 //! | see comments, or the bytes themselves | [`EventSource::next_piece`] |
 //! | publish | [`Publisher`] with a [`Publish`]; [`PublisherBuilder`] for tokens, times and attempts |
@@ -37,9 +38,8 @@
 //!
 //! # Layers
 //!
-//! Each can be used alone: what bytes mean ([`Decoder`]), what to do when there are no
-//! more ([`reconnect`]), both without I/O or clock; and over them the HTTP transport and
-//! [`EventSource`], which drives all three.
+//! Each can be used alone: what bytes mean ([`Decoder`]), what to do when there are no more
+//! ([`reconnect`]), both without I/O or clock; and over them [`EventSource`] with HTTP.
 #![forbid(unsafe_code)]
 
 mod attempt;

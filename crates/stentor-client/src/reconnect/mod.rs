@@ -64,7 +64,8 @@ pub enum Outcome {
     Unauthorized,
     /// It did not answer: it cannot be reached, or broke off before its answer.
     NoAnswer,
-    /// The open stream ended, cleanly or not.
+    /// The open stream ended, cleanly or not. If it fell silent, its time is that of its last sign of
+    /// life, for silence is no health.
     Ended,
     /// What the server sends cannot be used, and would come again: a redirect that leads nowhere, an
     /// event over the bound.

@@ -113,6 +113,19 @@ async fn a_source_may_be_dropped_while_it_connects_or_waits() {
 }
 
 #[tokio::test]
+async fn a_source_can_be_followed_in_a_task_of_its_own() {
+    let server = Server::start().await;
+    let mut source = source(&server.url("/"));
+    let task = tokio::spawn(async move {
+        let event = source.next().await.unwrap().unwrap();
+        source.commit().await.unwrap();
+        event.into_data()
+    });
+    server.answer([stream("data: a\n\n")]).await;
+    assert_eq!(task.await.unwrap(), "a");
+}
+
+#[tokio::test]
 async fn the_last_event_id_is_that_of_the_event_just_handed_out() {
     let server = Server::start().await;
     let mut source = quick(&server.url("/")).last_event_id("0").build().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stentor_client::{EventSource, EventSourceError};
+use stentor_client::{EventSource, EventSourceError, State};
 use tokio::time::Instant;
 
 use crate::support::{NOTHING_MORE, Server, answer, stream};
@@ -103,4 +103,23 @@ async fn silence_is_a_lost_connection_if_asked_for() {
         assert!(matches!(reason, EventSourceError::Silent { after } if after == quiet), "{state}");
         drop(connection);
     }
+}
+
+#[tokio::test]
+async fn silence_is_no_progress_however_long_it_was() {
+    let server = Server::start().await;
+    let mut source = EventSource::builder(server.url("/"))
+        .idle_timeout(Duration::from_secs(10))
+        .healthy_after(Duration::from_secs(9))
+        .build()
+        .unwrap();
+    let script = async {
+        let mut connection = server.accept().await;
+        connection.write(&stream(": hi\n")).await;
+        connection
+    };
+    let (_connection, _) = tokio::join!(script, source.next_piece());
+    tokio::time::pause();
+    until_waiting(&mut source).await;
+    assert!(matches!(source.state(), State::Waiting { attempt: 2, .. }), "{:?}", source.state());
 }

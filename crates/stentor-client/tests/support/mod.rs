@@ -8,6 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+/// How long anything may take before a test gives up. Far longer than it ever takes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// The head of an answer that opens a stream, which ends with its connection.
 pub(crate) const STREAM: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
@@ -60,7 +63,7 @@ impl Server {
             let request = Request::read(&mut socket).await;
             Connection { request, socket }
         };
-        timeout(Duration::from_secs(20), connection).await.expect("no request came")
+        timeout(PATIENCE, connection).await.expect("no request came")
     }
 
     /// Answers one request after the other, and closes each connection.
@@ -112,7 +115,7 @@ impl Connection {
                 self.request.body.push(char::from(byte));
             }
         };
-        timeout(Duration::from_secs(20), read).await.expect("no more came");
+        timeout(PATIENCE, read).await.expect("no more came");
     }
 
     /// Reads to the end, which may be a break.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::bail;
-use stentor_client::{EventSource, EventSourceBuilder, Publisher, PublisherBuilder};
+use stentor_client::{EventSource, EventSourceBuilder, Publisher, PublisherBuilder, Url};
 
 /// Where the token may be, so that it is in no list of processes.
 const TOKEN_VARIABLE: &str = "STENTOR_TOKEN";
@@ -16,7 +16,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "STENTOR_URL", default_value = "http://localhost:8080")]
     pub(crate) url: String,
 
-    /// Send this header too. Repeatable.
+    /// Send this header too, but not to where it may redirect. Repeatable.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<Header>,
 
@@ -37,7 +37,7 @@ impl ServerArgs {
         for Header { name, value } in &self.headers {
             builder = builder.header(name, value);
         }
-        if let Some(token) = self.token.clone().or_else(token_of_environment) {
+        if let Some(token) = self.token_for(&self.url) {
             builder = builder.bearer_token(token);
         }
         if let Some(path) = &self.unix_socket {
@@ -46,11 +46,10 @@ impl ServerArgs {
         builder
     }
 
-    /// A stream of the server, or a foreign one, for which the environment's token is not.
-    pub(crate) fn source(&self, url: &str, is_foreign: bool) -> EventSourceBuilder {
+    /// A stream of the server, or of another.
+    pub(crate) fn source(&self, url: &str) -> EventSourceBuilder {
         let mut builder = with_headers(EventSource::builder(url), &self.headers);
-        let own_token = || if is_foreign { None } else { token_of_environment() };
-        if let Some(token) = self.token.clone().or_else(own_token) {
+        if let Some(token) = self.token_for(url) {
             builder = builder.header("Authorization", format!("Bearer {token}"));
         }
         if let Some(path) = &self.unix_socket {
@@ -58,9 +57,23 @@ impl ServerArgs {
         }
         builder
     }
+
+    /// Whether it holds what was meant for one server.
+    pub(crate) fn has_secrets(&self) -> bool {
+        !self.headers.is_empty() || self.token.is_some()
+    }
+
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name))
+    }
+
+    /// One that happens to be in the environment is for our own server, and no other.
+    fn token_for(&self, url: &str) -> Option<String> {
+        let is_own = || !self.has_header("authorization") && origin(url) == origin(&self.url);
+        self.token.clone().or_else(|| is_own().then(token_of_environment).flatten())
+    }
 }
 
-/// The token that happens to be there: for our own server, and no other.
 pub(crate) fn token_of_environment() -> Option<String> {
     std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty())
 }
@@ -70,13 +83,6 @@ pub(crate) fn token_of_environment() -> Option<String> {
 pub(crate) struct Header {
     pub(crate) name: String,
     pub(crate) value: String,
-}
-
-impl Header {
-    /// The one that a token goes into.
-    pub(crate) fn bearer(token: &str) -> Header {
-        Header { name: "Authorization".to_owned(), value: format!("Bearer {token}") }
-    }
 }
 
 impl FromStr for Header {
@@ -92,12 +98,14 @@ impl FromStr for Header {
     }
 }
 
+/// Whom an address belongs to; of what is no address, nobody.
+pub(crate) fn origin(url: &str) -> Option<String> {
+    Url::parse(url).ok().map(|url| url.origin().ascii_serialization())
+}
+
 /// A source that sends these headers too.
-pub(crate) fn with_headers<'a>(
-    builder: EventSourceBuilder,
-    headers: impl IntoIterator<Item = &'a Header>,
-) -> EventSourceBuilder {
+pub(crate) fn with_headers(builder: EventSourceBuilder, headers: &[Header]) -> EventSourceBuilder {
     let add =
         |builder: EventSourceBuilder, Header { name, value }: &Header| builder.header(name, value);
-    headers.into_iter().fold(builder, add)
+    headers.iter().fold(builder, add)
 }

@@ -244,6 +244,20 @@ async fn no_line_is_lost_or_doubled_when_the_server_is_killed() {
 }
 
 #[tokio::test]
+async fn that_the_server_takes_long_is_said() {
+    let foreign = Foreign::start().await;
+    let url = foreign.url.replace("/stream", "");
+    let mut running = stentor(&["pub", "--url", &url, "t", "--lines"]).start_typing().await;
+    running.send("one\n").await;
+    let mut visit = foreign.visit().await;
+    running.until_said("has not answered for").await;
+    visit.answer("201 Created", r#"{"topic":"t","id":"a"}"#).await;
+    running.until_said("answers again").await;
+    assert_eq!(running.line().await.as_deref(), Some("a"));
+    assert_eq!(running.end().await.code, Some(0));
+}
+
+#[tokio::test]
 async fn a_line_that_cannot_be_published_is_said_behind_those_before_it() {
     let server = Server::in_memory().await;
     let done = publish(&server, &["t", "--lines"]).input(&b"one\ngr\xfcn\ntwo\n"[..]).run().await;

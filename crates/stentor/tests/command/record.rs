@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::foreign::Foreign;
-use crate::harness::{Server, stentor};
+use crate::harness::{PATIENCE, Server, stentor};
 
 /// The lines of a recording, but for when they came and with what headers.
 fn lines(path: &Path) -> Vec<Value> {
@@ -83,9 +84,13 @@ async fn a_recording_is_whole_whenever_it_is_stopped() {
         let file = directory.path().join(signal);
         let running = stentor(&["record", &foreign.url, file.to_str().unwrap()]).start().await;
         let _visit = foreign.stream("data: a\n\n").await;
-        while !std::fs::read_to_string(&file).unwrap_or_default().contains("\"data\":\"a\"}}\n") {
-            tokio::task::yield_now().await;
-        }
+        let is_there = || std::fs::read_to_string(&file).unwrap_or_default().contains("\"a\"}}\n");
+        let written = timeout(PATIENCE, async {
+            while !is_there() {
+                tokio::task::yield_now().await;
+            }
+        });
+        written.await.expect("the event is written");
         running.signal(signal).await;
         let done = running.end().await;
         assert_eq!(done.code, Some(0), "{signal}: {done:?}");
@@ -133,6 +138,19 @@ async fn a_recording_that_is_there_is_only_gone_on_with() {
     let other = stentor(&["record", "--url", &url, "other", path, "--append"]).run().await;
     assert_eq!(other.code, Some(1), "{other:?}");
     assert!(other.talk.contains("is a recording of http://"), "{other:?}");
+}
+
+#[tokio::test]
+async fn two_recordings_do_not_go_into_one_file() {
+    let foreign = Foreign::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("stream.rec");
+    let args = ["record", &foreign.url, file.to_str().unwrap(), "--append"];
+    let _first = stentor(&args).start().await;
+    let _visit = foreign.stream("data: a\n\n").await;
+    let second = stentor(&args).run().await;
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(second.talk.contains("another recording"), "{second:?}");
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::foreign::Foreign;
-use crate::harness::{Call, Server, stentor};
+use crate::harness::{Call, PATIENCE, Server, stentor};
 
 /// `stentor pub TOPIC --from URL` to this server.
 fn relay(server: &Server, topic: &str, from: &str, more: &[&str]) -> Call {
@@ -23,13 +24,16 @@ async fn all(server: &Server, topic: &str) -> Vec<String> {
 
 /// Waits until so many events are in the topic `copy`.
 async fn until_events(server: &Server, count: usize) {
-    loop {
-        let topics = server.get("/topics?prefix=copy").send().await.json();
-        if topics["topics"][0]["events"].as_u64().unwrap_or_default() >= count as u64 {
-            return;
+    let copied = timeout(PATIENCE, async {
+        loop {
+            let topics = server.get("/topics?prefix=copy").send().await.json();
+            if topics["topics"][0]["events"].as_u64().unwrap_or_default() >= count as u64 {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    });
+    copied.await.expect("the events are copied");
 }
 
 fn numbers(count: usize) -> Vec<String> {
@@ -121,9 +125,12 @@ async fn a_cursor_is_where_the_next_run_begins() {
 }
 
 async fn until_cursor(path: &Path, id: &str) {
-    while std::fs::read_to_string(path).unwrap_or_default().trim_end() != id {
-        tokio::task::yield_now().await;
-    }
+    let moved = timeout(PATIENCE, async {
+        while std::fs::read_to_string(path).unwrap_or_default().trim_end() != id {
+            tokio::task::yield_now().await;
+        }
+    });
+    moved.await.expect("the cursor moves");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The examples of docs/client.md. Each block of the page is found here as it stands, and runs.
+#![allow(clippy::similar_names, reason = "a publisher and what it published")]
 
+use std::fmt::Write;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -28,7 +30,7 @@ fn flat(code: &str) -> String {
     let mut code = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (path, rest) = part.split_once('"').expect("the end of an address");
-        code += &format!("server.url(\"{path}\"){rest}");
+        write!(code, "server.url(\"{path}\"){rest}").unwrap();
     }
     code.split_whitespace().collect()
 }
@@ -61,7 +63,7 @@ async fn see_how_it_fares() -> Tried {
                 State::Connecting => println!("connecting"),
                 State::Open(head) => println!("open: {} over {:?}", head.status, head.version),
                 State::Waiting { reason, attempt, .. } => {
-                    println!("attempt {attempt} soon: {reason}")
+                    println!("attempt {attempt} soon: {reason}");
                 }
                 State::Closed => println!("closed"),
             }

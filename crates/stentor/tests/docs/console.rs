@@ -52,7 +52,8 @@ fn examples(code: &str) -> Vec<(String, String)> {
             examples.push((command, String::new()));
         } else {
             let (_, expected) = examples.last_mut().expect("a command before its output");
-            *expected += &format!("{line}\n");
+            expected.push_str(line);
+            expected.push('\n');
         }
     }
     examples

@@ -5,6 +5,7 @@
 //! as it is and the bytes of the body as the socket gives them; and proxies, certificates and name look-up
 //! work as in `stentor sub`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -31,6 +32,8 @@ pub(super) struct Endpoint {
     /// How long what should come at once may take.
     pub(super) patience: Duration,
     client: Client,
+    /// The socket to connect to instead of the host.
+    unix_socket: Option<PathBuf>,
     /// What the caller wants to be sent, credentials among them.
     headers: HeaderMap,
     connections: Semaphore,
@@ -75,21 +78,23 @@ impl Endpoint {
         url: Url,
         mut headers: HeaderMap,
         token: Option<&str>,
+        unix_socket: Option<PathBuf>,
         patience: Duration,
     ) -> anyhow::Result<Endpoint> {
         if let Some(token) = token {
             headers.insert(AUTHORIZATION, bearer(token)?);
         }
-        let client =
-            build(&url, patience, |builder| builder.http1_only().pool_max_idle_per_host(0))?;
+        let client = build(&url, unix_socket.as_deref(), patience, |builder| {
+            builder.http1_only().pool_max_idle_per_host(0)
+        })?;
         let connections = Semaphore::new(CONNECTIONS_MAX);
-        Ok(Endpoint { url, patience, client, headers, connections })
+        Ok(Endpoint { url, patience, client, unix_socket, headers, connections })
     }
 
     /// A client of HTTP/2: negotiated, or in the clear just spoken.
     pub(super) fn http2_client(&self) -> anyhow::Result<Client> {
         let is_clear = self.url.scheme() == "http";
-        build(&self.url, self.patience, |builder| {
+        build(&self.url, self.unix_socket.as_deref(), self.patience, |builder| {
             if is_clear { builder.http2_prior_knowledge() } else { builder }
         })
     }
@@ -205,12 +210,17 @@ pub(super) fn bearer(token: &str) -> anyhow::Result<HeaderValue> {
 
 fn build(
     url: &Url,
+    unix_socket: Option<&Path>,
     patience: Duration,
     kind: impl Fn(ClientBuilder) -> ClientBuilder,
 ) -> anyhow::Result<Client> {
     let builder = || {
         let agent = concat!("stentor-check/", env!("CARGO_PKG_VERSION"));
         let builder = Client::builder().user_agent(agent).connect_timeout(patience);
+        let builder = match unix_socket {
+            Some(path) => builder.unix_socket(path),
+            None => builder,
+        };
         kind(builder.redirect(reqwest::redirect::Policy::none()))
     };
     let mut client = builder().build();

@@ -22,6 +22,7 @@ mod resume;
 mod timing;
 mod watch;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -82,6 +83,10 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
 
+    /// Connect to this Unix socket instead of the host of the address.
+    #[arg(long, value_name = "PATH")]
+    unix_socket: Option<PathBuf>,
+
     /// The origin of a page that shall read the stream. Without it that of a stranger is tried, whom
     /// nobody has to let in.
     #[arg(long, value_name = "ORIGIN")]
@@ -126,7 +131,13 @@ impl CheckArgs {
     fn examination(&self) -> anyhow::Result<Examination> {
         let headers = self.header.iter().cloned().collect();
         let token = self.token.clone().or_else(|| token_of_environment().filter(|_| self.is_own()));
-        let endpoint = Endpoint::new(self.url.clone(), headers, token.as_deref(), self.patience)?;
+        let endpoint = Endpoint::new(
+            self.url.clone(),
+            headers,
+            token.as_deref(),
+            self.unix_socket.clone(),
+            self.patience,
+        )?;
         // Nobody else publishes this: the time with all its digits.
         let run = format!("check-{:x}", jiff::Timestamp::now().as_nanosecond());
         let publishing = self.publish_url.clone().map(|url| Publishing {

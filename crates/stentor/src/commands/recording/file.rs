@@ -114,6 +114,10 @@ impl Writer {
         match file.try_lock() {
             Ok(()) => Ok(Writer::to(file)),
             Err(TryLockError::WouldBlock) => bail!("another recording goes into it"),
+            // Some file systems of other machines have no locks.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(Writer::to(file))
+            }
             Err(TryLockError::Error(error)) => Err(error.into()),
         }
     }

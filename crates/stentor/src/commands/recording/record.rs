@@ -60,7 +60,7 @@ pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
     });
     let mut recorder =
         recorder.with_context(|| format!("cannot record into {}", args.file.display()))?;
-    let mut source = (args.server.source(url.as_str(), args.is_address()))
+    let mut source = (args.server.source(url.as_str()))
         .last_event_id(args.last_event_id.as_deref().unwrap_or(recorder.last_event_id()))
         .build()?;
     let done = tokio::select! {

@@ -61,10 +61,13 @@ pub(crate) async fn run(args: &SubArgs) -> anyhow::Result<ExitCode> {
 
 async fn subscribe(args: &SubArgs) -> Result<(), Failure> {
     let wants_objects = args.outlet.wants_objects();
-    let targets = args.target.targets(&args.start, wants_objects).or_fail(Code::Usage)?;
+    let targets = args
+        .target
+        .targets(&args.request.server.url, &args.start, wants_objects)
+        .or_fail(Code::Usage)?;
     let outlet = args.outlet.outlet(targets.len() > 1 || targets.iter().any(Target::is_mixed))?;
     args.check_cursor(targets.len()).or_fail(Code::Usage)?;
-    let requests = args.request.requests(&targets, &args.target.url).or_fail(Code::Usage)?;
+    let requests = args.request.requests(&targets).or_fail(Code::Usage)?;
     let mut followings = Vec::new();
     for (target, mut request) in targets.into_iter().zip(requests) {
         if let Some(id) = &args.start.last_event_id {

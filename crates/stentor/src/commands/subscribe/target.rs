@@ -13,10 +13,6 @@ pub(super) struct TargetArgs {
     /// address of any stream of Server-Sent Events.
     #[arg(value_name = "TOPIC|URL", required = true)]
     what: Vec<String>,
-
-    /// The address of the server that has the topics.
-    #[arg(long, env = "STENTOR_URL", default_value = "http://localhost:8080")]
-    pub(super) url: String,
 }
 
 /// One stream to follow.
@@ -45,9 +41,10 @@ pub(super) enum Kind {
 
 impl TargetArgs {
     /// All topics in one stream, and one for each address. In the plain form an event has neither
-    /// topic nor time; `wants_objects` asks for both.
+    /// topic nor time; `wants_objects` asks for both. `server` is the address of the topics.
     pub(super) fn targets(
         &self,
+        server: &str,
         start: &StartArgs,
         wants_objects: bool,
     ) -> anyhow::Result<Vec<Target>> {
@@ -62,37 +59,13 @@ impl TargetArgs {
         }
         let mut targets = Vec::new();
         if !topics.is_empty() {
-            targets.push(self.topics(&topics, query, wants_objects)?);
+            targets.push(topics_at(server, &topics, query, wants_objects)?);
         }
         targets.extend(urls.into_iter().map(Target::at));
         if targets.len() > 1 && start.last_event_id.is_some() {
             bail!("--last-event-id is the place in one stream; follow one at a time with it");
         }
         Ok(targets)
-    }
-
-    fn topics(
-        &self,
-        topics: &[&str],
-        start: Option<(&'static str, String)>,
-        wants_objects: bool,
-    ) -> anyhow::Result<Target> {
-        let server = ServerUrl::new(&self.url).context("the address of the server")?;
-        let (globs, names): (Vec<&str>, Vec<&str>) =
-            topics.iter().partition(|topic| is_glob(topic));
-        let mut url = match topics {
-            [topic] if globs.is_empty() => server.topic(topic)?,
-            _ => server.events(topics.iter().copied()),
-        };
-        let is_enveloped = wants_objects || topics.len() > 1 || !globs.is_empty();
-        let envelope = is_enveloped.then(|| ("envelope", "json".to_owned()));
-        let query: Vec<_> = envelope.into_iter().chain(start).collect();
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let names = names.into_iter().map(str::to_owned).collect();
-        let kind = Kind::Topics { names, has_globs: !globs.is_empty() };
-        Ok(Target { name: topics.join(" "), url: url.into(), kind, is_enveloped })
     }
 }
 
@@ -109,6 +82,29 @@ impl Target {
         let (name, url) = (without_password(url), url.to_owned());
         Target { name, url, kind: Kind::Address, is_enveloped: false }
     }
+}
+
+fn topics_at(
+    server: &str,
+    topics: &[&str],
+    start: Option<(&'static str, String)>,
+    wants_objects: bool,
+) -> anyhow::Result<Target> {
+    let server = ServerUrl::new(server).context("the address of the server")?;
+    let (globs, names): (Vec<&str>, Vec<&str>) = topics.iter().partition(|topic| is_glob(topic));
+    let mut url = match topics {
+        [topic] if globs.is_empty() => server.topic(topic)?,
+        _ => server.events(topics.iter().copied()),
+    };
+    let is_enveloped = wants_objects || topics.len() > 1 || !globs.is_empty();
+    let envelope = is_enveloped.then(|| ("envelope", "json".to_owned()));
+    let query: Vec<_> = envelope.into_iter().chain(start).collect();
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    let names = names.into_iter().map(str::to_owned).collect();
+    let kind = Kind::Topics { names, has_globs: !globs.is_empty() };
+    Ok(Target { name: topics.join(" "), url: url.into(), kind, is_enveloped })
 }
 
 /// An address as it may be talked of.
@@ -142,9 +138,8 @@ mod tests {
     }
 
     fn targets(line: &str, wants_objects: bool) -> anyhow::Result<Vec<Target>> {
-        let words = ["sub", "--url", "http://h"].into_iter().chain(line.split(' '));
-        let line = Line::parse_from(words);
-        line.target.targets(&line.start, wants_objects)
+        let line = Line::parse_from(std::iter::once("sub").chain(line.split(' ')));
+        line.target.targets("http://h", &line.start, wants_objects)
     }
 
     fn urls(line: &str, wants_objects: bool) -> Vec<String> {

@@ -3,41 +3,30 @@
 use super::little::{Fault, Little};
 use super::{Checked, check, check_within};
 
-/// What `check` finds of a server with this fault.
-async fn find(fault: Fault, args: &[&str]) -> Checked {
+/// What `check` finds of a server with this fault, whose stream ends of itself.
+async fn find(fault: Fault) -> Checked {
     let server = Little::start(fault).await;
-    check(&[&[&*server.url(), "--for", "800ms"][..], args].concat()).await
+    check(&[&server.url(), "--for", "30s"]).await
 }
 
-/// The same in a longer look.
-async fn find_in_time(fault: Fault) -> Checked {
-    let server = Little::start(fault).await;
-    check(&[&server.url(), "--for", "2500ms"]).await
-}
-
-/// The same, publishing to it.
+/// The same, publishing to a stream that goes on.
 async fn find_by_publishing(fault: Fault) -> Checked {
     let server = Little::start(fault).await;
     let url = server.url();
     check(&[&url, "--for", "500ms", "--publish-url", &url]).await
 }
 
-/// The same where something never comes.
-async fn find_soon(fault: Fault) -> Checked {
-    let server = Little::start(fault).await;
-    check_within(LITTLE, &[&server.url(), "--for", "500ms"]).await
-}
-
 /// Patience for what never comes, and yet enough for what does.
-const LITTLE: &str = "2s";
+const LITTLE: &str = "4s";
 
 #[tokio::test]
 async fn a_server_without_a_fault_is_not_blamed() {
-    let checked = find_by_publishing(Fault::None).await;
+    let server = Little::start(Fault::None).await;
+    let url = server.url();
+    let checked = check(&[&url, "--for", "3s", "--publish-url", &url]).await;
     checked.must_blame(&[]);
     assert_eq!(checked.with("not observable"), ["end", "http2"], "{:#}", checked.object);
-    find(Fault::None, &[]).await.must_blame(&[]);
-    let finite = find(Fault::Finite, &[]).await;
+    let finite = find(Fault::Finite).await;
     finite.must_blame(&[]);
     assert!(finite.with("pass").contains(&"end"), "{:#}", finite.object);
 }
@@ -53,45 +42,50 @@ async fn an_endpoint_that_wraps_what_is_published_is_not_blamed_for_it() {
 
 #[tokio::test]
 async fn another_type_and_compression_that_nobody_asked_for() {
-    find(Fault::PlainAndGzip, &[]).await.must_blame(&["content-type", "compression"]);
+    find(Fault::PlainAndGzip).await.must_blame(&["content-type", "compression"]);
 }
 
 #[tokio::test]
 async fn compression_that_swallows_the_stream_of_who_asks_for_it() {
-    find_soon(Fault::GzipWhenAsked).await.must_blame(&["compression"]);
+    let server = Little::start(Fault::GzipWhenAsked).await;
+    check_within(LITTLE, &[&server.url()]).await.must_blame(&["compression"]);
 }
 
 #[tokio::test]
 async fn headers_that_let_caches_and_proxies_hold_on() {
-    find(Fault::Headers, &[]).await.must_blame(&["cache-control", "x-accel-buffering"]);
+    find(Fault::Headers).await.must_blame(&["cache-control", "x-accel-buffering"]);
 }
 
 #[tokio::test]
 async fn an_address_where_no_stream_is() {
-    let checked = find(Fault::Status404, &[]).await;
+    let checked = find(Fault::Status404).await;
     checked.must_blame(&["status"]);
     assert_eq!(checked.with("pass"), ["redirects"], "{:#}", checked.object);
 }
 
 #[tokio::test]
 async fn a_redirect_to_itself() {
-    find(Fault::RedirectsForEver, &[]).await.must_blame(&["redirects"]);
+    find(Fault::RedirectsForEver).await.must_blame(&["redirects"]);
 }
 
 #[tokio::test]
 async fn a_head_that_waits_for_the_first_event() {
-    find_soon(Fault::WaitsForEvent).await.must_blame(&["first-byte"]);
+    let server = Little::start(Fault::WaitsForEvent).await;
+    let url = server.url();
+    let args = [&*url, "--for", "500ms"];
+    check_within("500ms", &args).await.must_blame(&["first-byte"]);
 }
 
 #[tokio::test]
 async fn a_stream_that_is_silent_for_too_long() {
-    let args = ["--idle-timeout", "400ms"];
-    find(Fault::NoKeepAlive, &args).await.must_blame(&["keep-alive"]);
+    let server = Little::start(Fault::NoKeepAlive).await;
+    let url = server.url();
+    check(&[&url, "--for", "800ms", "--idle-timeout", "400ms"]).await.must_blame(&["keep-alive"]);
 }
 
 #[tokio::test]
 async fn a_buffer_whose_blocks_show_in_what_comes() {
-    find_in_time(Fault::Blocks).await.must_blame(&["buffering"]);
+    find(Fault::Blocks).await.must_blame(&["buffering"]);
 }
 
 #[tokio::test]
@@ -127,55 +121,57 @@ async fn what_is_published_goes_nowhere() {
 
 #[tokio::test]
 async fn a_byte_order_mark_in_the_middle() {
-    find(Fault::Mark, &[]).await.must_blame(&["utf-8"]);
+    find(Fault::Mark).await.must_blame(&["utf-8"]);
 }
 
 #[tokio::test]
 async fn events_without_a_blank_line() {
-    find_in_time(Fault::NoBlankLine).await.must_blame(&["block-ends"]);
+    let server = Little::start(Fault::NoBlankLine).await;
+    check(&[&server.url(), "--for", "3s"]).await.must_blame(&["block-ends"]);
 }
 
 #[tokio::test]
 async fn readers_told_to_come_back_at_once() {
-    find(Fault::Retry0, &[]).await.must_blame(&["retry"]);
+    find(Fault::Retry0).await.must_blame(&["retry"]);
 }
 
 #[tokio::test]
 async fn a_reader_that_comes_back_gets_all_again() {
-    find(Fault::ForgetsReaders, &[]).await.must_blame(&["resume"]);
+    find(Fault::ForgetsReaders).await.must_blame(&["resume"]);
 }
 
 #[tokio::test]
 async fn a_reader_that_comes_back_misses_an_event() {
-    find(Fault::Skips, &[]).await.must_blame(&["resume"]);
+    find(Fault::Skips).await.must_blame(&["resume"]);
 }
 
 #[tokio::test]
-async fn the_same_id_for_all() {
-    find(Fault::OneId, &[]).await.must_blame(&["unique-ids"]);
+async fn the_same_id_for_all_so_that_nobody_has_ever_read_to_the_end() {
+    find(Fault::OneId).await.must_blame(&["unique-ids", "end"]);
 }
 
 #[tokio::test]
 async fn an_unknown_id_that_is_fatal() {
-    find(Fault::UnknownIs400, &[]).await.must_blame(&["unknown-id"]);
+    find(Fault::UnknownIs400).await.must_blame(&["unknown-id"]);
 }
 
 #[tokio::test]
 async fn a_finished_stream_that_begins_anew() {
-    find(Fault::Loops, &[]).await.must_blame(&["end"]);
+    find(Fault::Loops).await.must_blame(&["end"]);
 }
 
 #[tokio::test]
 async fn a_stream_that_breaks_off() {
-    find(Fault::Breaks, &[]).await.must_blame(&["end"]);
+    find(Fault::Breaks).await.must_blame(&["end"]);
 }
 
 #[tokio::test]
 async fn no_answer_to_a_preflight() {
-    find(Fault::NoPreflight, &[]).await.must_blame(&["cors-preflight"]);
+    find(Fault::NoPreflight).await.must_blame(&["cors-preflight"]);
 }
 
 #[tokio::test]
 async fn a_stream_in_answer_to_head() {
-    find_soon(Fault::HeadHangs).await.must_blame(&["head"]);
+    let server = Little::start(Fault::HeadHangs).await;
+    check_within(LITTLE, &[&server.url()]).await.must_blame(&["head"]);
 }

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 pub enum Fault {
     /// Right in everything, and so are the three behind it.
     None,
+    /// Its stream ends after three events.
     Finite,
     /// What is published becomes a member of a JSON object.
     Wraps,
@@ -99,6 +100,24 @@ impl Shared {
         self.log.send_modify(|log| log.push(data));
     }
 
+    /// Whether the stream ends after the events that there are. Faults that show neither in silence
+    /// nor by publishing are those of a finite stream, so that nobody waits for more.
+    fn is_finite(&self) -> bool {
+        !matches!(
+            self.fault,
+            Fault::None
+                | Fault::Wraps
+                | Fault::Guarded
+                | Fault::NoKeepAlive
+                | Fault::HoldsBack
+                | Fault::SplitsAtLf
+                | Fault::NoSpace
+                | Fault::NoEmptyData
+                | Fault::Loses
+                | Fault::NoBlankLine
+        )
+    }
+
     async fn answer(&self, mut socket: TcpStream) -> std::io::Result<()> {
         let Some(ask) = Ask::read(&mut socket).await? else { return Ok(()) };
         let is_welcome = !self.has(Fault::Guarded)
@@ -139,7 +158,7 @@ impl Shared {
             None => "400 Bad Request\r\n\r\n".to_owned(),
             _ if self.has(Fault::Status404) => "404 Not Found\r\n\r\n".to_owned(),
             _ if self.has(Fault::RedirectsForEver) => "302 Found\r\nLocation: ?\r\n\r\n".to_owned(),
-            Some(place) if self.has(Fault::Finite) && place == self.log.borrow().len() => {
+            Some(place) if self.is_finite() && place == self.log.borrow().len() => {
                 "204 No Content\r\n\r\n".to_owned()
             }
             Some(_) => self.head(ask),
@@ -158,7 +177,7 @@ impl Shared {
         let count = self.log.borrow().len();
         let known = id.and_then(|id| id.parse().ok()).filter(|place| *place <= count);
         match (id, known) {
-            (Some(_), _) if self.has(Fault::ForgetsReaders) => Some(0),
+            (Some(_), Some(place)) if self.has(Fault::ForgetsReaders) && place < count => Some(0),
             (Some(_), None) if self.has(Fault::UnknownIs400) => None,
             (Some(_), Some(place)) if self.has(Fault::Loops) && place == count => Some(0),
             (Some(_), Some(place)) if self.has(Fault::Skips) => Some(count.min(place + 1)),
@@ -212,13 +231,11 @@ impl Shared {
             if !is_held_back {
                 self.write(&mut socket, &std::mem::take(&mut pending)).await?;
             }
-            if matches!(self.fault, Fault::Finite | Fault::Loops) {
+            if self.is_finite() {
                 return Ok(());
             }
-            let is_silent = matches!(
-                self.fault,
-                Fault::NoKeepAlive | Fault::Blocks | Fault::NoBlankLine | Fault::HoldsBack
-            );
+            let is_silent =
+                matches!(self.fault, Fault::NoKeepAlive | Fault::NoBlankLine | Fault::HoldsBack);
             if is_silent {
                 log.changed().await.unwrap();
             } else if timeout(PAUSE, log.changed()).await.is_err() {

@@ -6,7 +6,8 @@ mod our_server;
 mod secrets;
 
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
 
 use self::little::{Fault, Little};
 use crate::harness::{Done, stentor};
@@ -50,7 +51,7 @@ impl Checked {
 /// `check` of a little server for people.
 async fn read(server: &Little, args: &[&str]) -> Done {
     let url = server.url();
-    let all: Vec<&str> = ["check", &url, "--for", "500ms"].iter().chain(args).copied().collect();
+    let all: Vec<&str> = ["check", &url, "--for", "1s"].iter().chain(args).copied().collect();
     stentor(&all).run().await
 }
 
@@ -92,6 +93,21 @@ async fn an_endpoint_that_is_not_there_has_an_exit_code_of_its_own() {
     let done = stentor(&["check", &url]).run().await;
     assert_eq!((done.code, done.out.as_str()), (Some(3), ""), "{done:?}");
     assert!(done.talk.contains("cannot be reached"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_server_behind_a_unix_socket_is_reached() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let answer = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket.read_buf(&mut Vec::new()).await.unwrap();
+        socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    };
+    let args = ["http://nowhere.example/", "--unix-socket", path.to_str().unwrap()];
+    let (checked, ()) = tokio::join!(check(&args), answer);
+    assert_eq!((checked.with("warning"), checked.code), (vec!["status"], Some(0)));
 }
 
 #[tokio::test]

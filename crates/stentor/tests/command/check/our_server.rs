@@ -13,7 +13,7 @@ async fn nothing_fails_without_publishing() {
         server.publish("/topics/news", data).await;
     }
     let url = server.url("/topics/news?from=earliest");
-    let checked = check(&[&url, "--for", "500ms", "--origin", LOCAL]).await;
+    let checked = check(&[&url, "--for", "3s", "--origin", LOCAL]).await;
     checked.must_blame(&[]);
     let passed = checked.with("pass");
     for name in ["ids", "resume", "resume-by-query", "unknown-id", "cors-preflight", "http2"] {

@@ -83,3 +83,48 @@ fn bare(event: Event) -> Event {
         None => bare,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(data: &str) -> Event {
+        Event::new(data).with_id(EventId::new("1").unwrap())
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_events_and_in_bytes() {
+        let mut group = Group::default();
+        for _ in 0..EVENTS_MAX {
+            assert!(group.has_room());
+            group.push(event(""));
+        }
+        assert!(!group.has_room());
+        let mut group = Group::default();
+        group.push(event(&"x".repeat(BYTES_MAX)));
+        assert!(!group.has_room());
+    }
+
+    #[test]
+    fn type_and_data_go_on_under_a_key_and_nothing_else() {
+        let mut group = Group::default();
+        let full = event("a\nb").with_type(EventType::new("tick").unwrap());
+        group.push(full.with_retry(std::time::Duration::from_secs(1)));
+        group.push(Event::new("c"));
+        let stream = String::from_utf8(group.encode()).unwrap();
+        let (first, second) = stream.split_once("\n\n").unwrap();
+        assert_eq!(first, "id: 1\nevent: tick\ndata: a\ndata: b");
+        assert!(second.starts_with("id: ") && second.ends_with("\ndata: c\n\n"), "{second}");
+    }
+
+    #[test]
+    fn an_event_gets_another_key_only_once() {
+        let mut group = Group::default();
+        group.push(event("a"));
+        assert!(group.rekey_first());
+        assert!(group.encode().starts_with(b"id: sha256:"));
+        assert!(!group.rekey_first());
+        group.drop_first(5);
+        assert!(group.is_empty() && !group.rekey_first());
+    }
+}
