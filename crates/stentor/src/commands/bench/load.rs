@@ -18,8 +18,10 @@ use super::publishers::{FIRST_TOKEN, Publishers};
 use super::readers::Readers;
 use super::recorder::Recorder;
 
-/// How many connections are served before it is looked whether an event is due.
-const EVENTS_AT_ONCE: usize = 256;
+/// How many connections are served before it is looked whether an event is to be published: few at a
+/// rate, so that it leaves in time; more where it leaves when others have arrived.
+const SERVED_AT_A_RATE: usize = 256;
+const SERVED_AT_ONCE: usize = 1024;
 /// What is read at a time, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 /// The longest sleep.
@@ -74,7 +76,10 @@ impl Load {
             readers: Readers::new(&plan, 0),
             publishers: Publishers::new(&plan),
             poll,
-            events: Events::with_capacity(EVENTS_AT_ONCE),
+            events: Events::with_capacity(match plan.pace {
+                Pace::Rate(_) => SERVED_AT_A_RATE,
+                Pace::Window(_) => SERVED_AT_ONCE,
+            }),
             waker,
             buffer: vec![0; BUFFER_BYTES],
             is_interrupted,
