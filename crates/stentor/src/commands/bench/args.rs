@@ -70,7 +70,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, short = 'r', value_name = "R", help_heading = EVENTS, value_parser = positive)]
     pub(super) rate: Option<f64>,
 
-    /// As many events as the server takes, with at most so many that have not reached all readers.
+    /// As many events as the server takes, with at most the deliveries of so many under way.
     #[arg(long, short = 'w', value_name = "N", conflicts_with = "rate", help_heading = EVENTS)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) window: Option<u32>,

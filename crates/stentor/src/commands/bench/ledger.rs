@@ -17,6 +17,8 @@ pub(super) struct Ledger {
     events: Vec<Issued>,
     /// How many readers of each topic an event is to reach.
     fan_out: Vec<u32>,
+    /// The same of all topics together.
+    readers: u64,
     /// The sequence of each publisher in each topic, as far as it was issued.
     issued: Vec<u32>,
     /// For each reader and publisher the sequence that comes next. A publisher sends an event only after
@@ -28,7 +30,8 @@ pub(super) struct Ledger {
     first: usize,
     /// All events before this one are closed.
     oldest: usize,
-    open: usize,
+    /// Deliveries that are waited for.
+    open: u64,
     counts: Counts,
 }
 
@@ -84,6 +87,7 @@ impl Ledger {
             publishers,
             events: Vec::new(),
             fan_out: vec![0; topics],
+            readers: 0,
             issued: vec![0; topics * publishers],
             expected: vec![0; readers * publishers],
             skipped: HashSet::new(),
@@ -98,6 +102,7 @@ impl Ledger {
     pub(super) fn join(&mut self, topic: usize) {
         if let Some(readers) = self.fan_out.get_mut(topic) {
             *readers += 1;
+            self.readers += 1;
         }
     }
 
@@ -105,6 +110,7 @@ impl Ledger {
     pub(super) fn leave(&mut self, topic: usize) {
         if let Some(readers) = self.fan_out.get_mut(topic) {
             *readers = readers.saturating_sub(1);
+            self.readers = self.readers.saturating_sub(1);
         }
     }
 
@@ -119,9 +125,15 @@ impl Ledger {
         self.counts
     }
 
-    /// How many events have not reached all their readers, of those that are waited for.
-    pub(super) fn open(&self) -> usize {
+    /// How many deliveries are waited for.
+    pub(super) fn open(&self) -> u64 {
         self.open
+    }
+
+    /// Whether one more event would make no more deliveries than so many events do.
+    pub(super) fn has_room(&self, window: usize) -> bool {
+        let each = self.readers.div_ceil(self.topics as u64);
+        self.open + each <= window as u64 * each
     }
 
     /// An event that leaves now.
@@ -134,7 +146,7 @@ impl Ledger {
         let readers = self.fan_out.get(topic).copied().unwrap_or_default();
         self.counts.published += 1;
         self.counts.expected += u64::from(readers);
-        self.open += usize::from(readers > 0);
+        self.open += u64::from(readers);
         self.events.push(Issued {
             due,
             sequence,
@@ -155,7 +167,9 @@ impl Ledger {
             return;
         };
         event.is_void = true;
-        self.open -= usize::from(std::mem::take(&mut event.is_open));
+        if std::mem::take(&mut event.is_open) {
+            self.open -= u64::from(event.left);
+        }
         if number >= self.first {
             self.counts.expected -= u64::from(event.readers);
             self.counts.received -= u64::from(event.readers - event.left);
@@ -206,9 +220,8 @@ impl Ledger {
         }
         event.left = event.left.saturating_sub(1);
         let is_last = event.left == 0;
-        if is_last {
-            self.open -= usize::from(std::mem::take(&mut event.is_open));
-        }
+        self.open -= u64::from(event.is_open);
+        event.is_open &= !is_last;
         if number < self.first || event.is_void {
             return None;
         }
@@ -239,7 +252,7 @@ mod tests {
     fn an_event_is_over_with_its_last_reader() {
         let mut ledger = ledger();
         let mark = ledger.issue(0, 0, 5);
-        assert_eq!(ledger.open(), 1);
+        assert_eq!((ledger.open(), ledger.has_room(1), ledger.has_room(2)), (2, false, true));
         let first = ledger.arrived(0, 0, Some(mark));
         assert_eq!(first, Some(Delivery { due: 5, is_last: false }));
         let last = ledger.arrived(1, 0, Some(mark));

@@ -202,7 +202,7 @@ impl Load {
         let registry = self.poll.registry();
         while !feed.is_over() {
             let due = match self.plan.pace {
-                Pace::Window(window) if self.book.ledger.open() >= window => return,
+                Pace::Window(window) if !self.book.ledger.has_room(window) => return,
                 Pace::Window(_) => None,
                 Pace::Rate(rate) => {
                     if feed.due(rate, self.book.clock.now()) <= feed.sent {

@@ -74,7 +74,12 @@ impl Scanner {
         }
         // An id that came whole is copied only if none follows it in this piece.
         let (mut id, mut last_id) = (None, None);
-        while let Some(end) = memchr::memchr2(b'\n', b'\r', piece) {
+        // Most streams have no CR at all, and one needle is found sooner than two.
+        let has_cr = memchr::memchr(b'\r', piece).is_some();
+        let end_of_line = |piece: &[u8]| {
+            if has_cr { memchr::memchr2(b'\n', b'\r', piece) } else { memchr::memchr(b'\n', piece) }
+        };
+        while let Some(end) = end_of_line(piece) {
             let (line, rest) = piece.split_at(end);
             match line {
                 _ if !matches!(self.line, Line::Begun { length: 0, .. }) => {
