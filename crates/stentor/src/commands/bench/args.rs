@@ -162,9 +162,10 @@ Exit codes:
 Examples:
   stentor bench --url http://localhost:8080 --subscribers 1000 --rate 100 --for 10s
   stentor bench --subscribers 5000 --window 16 --pid $(pidof stentor) --html report.html
-  stentor bench --url http://localhost/sub/t{topic} --publish http://localhost/pub/t{topic} --topics 10
+  stentor bench --url http://localhost/sub/t{topic} --publish http://localhost/pub/t{topic}
   stentor bench --url 'http://localhost/.well-known/mercure?topic=t{topic}' \\
-    --publish http://localhost/.well-known/mercure --content-type application/x-www-form-urlencoded \\
+    --publish http://localhost/.well-known/mercure \\
+    --content-type application/x-www-form-urlencoded \\
     --body 'topic=t{topic}&data={mark}{pad}' --publish-header 'Authorization: Bearer …'";
 
 fn positive(text: &str) -> Result<f64, String> {
