@@ -5,6 +5,12 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// Waits until the program is asked to stop.
+pub(crate) async fn asked() -> io::Result<()> {
+    Signals::listen(CancellationToken::new())?.one().await;
+    Ok(())
+}
+
 /// The signals that ask a program to stop: SIGINT, as a terminal sends it for Ctrl-C, and SIGTERM.
 pub(crate) struct Signals {
     interrupt: Signal,

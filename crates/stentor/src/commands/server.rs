@@ -103,6 +103,14 @@ pub(crate) fn origin(url: &str) -> Option<String> {
     Url::parse(url).ok().map(|url| url.origin().ascii_serialization())
 }
 
+/// An address as it may be talked of.
+pub(crate) fn without_password(url: &Url) -> String {
+    let mut url = url.clone();
+    // An address that cannot have a password has none.
+    let _ = url.set_password(None);
+    url.into()
+}
+
 /// A source that sends these headers too.
 pub(crate) fn with_headers(builder: EventSourceBuilder, headers: &[Header]) -> EventSourceBuilder {
     let add =

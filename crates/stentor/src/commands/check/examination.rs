@@ -15,6 +15,7 @@ use super::publishing::Publishing;
 use super::report::Report;
 use super::watch::Watch;
 use super::{answer, end, flow, format, http2, publishing, resume, timing};
+use crate::commands::server::without_password;
 
 /// What is to be looked at, and how.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub(super) struct Examination {
 impl Examination {
     /// An error says why the endpoint cannot be reached.
     pub(super) async fn run(mut self) -> Result<Report, NoAnswer> {
-        let url = self.endpoint.url.to_string();
+        let url = without_password(&self.endpoint.url);
         let _progress = progress(self.length);
         let wait = self.length.max(self.endpoint.patience);
         let visit = match self.endpoint.visit(wait).await {

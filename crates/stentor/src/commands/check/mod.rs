@@ -35,7 +35,7 @@ use self::endpoint::Endpoint;
 use self::examination::Examination;
 use self::publishing::Publishing;
 use self::report::Paint;
-use crate::commands::server::{Header, token_of_environment};
+use crate::commands::server::{Header, token_of_environment, without_password};
 use crate::duration;
 use crate::output::{say, talk};
 
@@ -114,7 +114,8 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let report = match examination.run().await {
         Ok(report) => report,
         Err(error) => {
-            talk(format_args!("{} cannot be reached: {error}", args.url));
+            let url = without_password(&args.url);
+            talk(format_args!("{url} cannot be reached: {error}"));
             return Ok(ExitCode::from(UNREACHABLE));
         }
     };

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use stentor_client::{EventSource, Item, ServerUrl, Url};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::file::Writer;
 use super::recorder::Recorder;
-use crate::commands::server::ServerArgs;
+use crate::commands::server::{ServerArgs, without_password};
 use crate::commands::telling::Telling;
 use crate::duration;
 use crate::output::{is_unread, talk};
+use crate::signals;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RecordArgs {
@@ -66,7 +66,7 @@ pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
     let done = tokio::select! {
         done = record(&mut source, &mut recorder, &args) => done,
         () = elapsed(args.length) => Ok(()),
-        stopped = stopped() => stopped,
+        stopped = signals::asked() => Ok(stopped?),
     };
     match done {
         Err(error) if is_unread(&error) => return Ok(ExitCode::SUCCESS),
@@ -129,23 +129,4 @@ async fn elapsed(length: Option<Duration>) {
         Some(length) => sleep(length).await,
         None => pending().await,
     }
-}
-
-/// Until somebody wants it to end, which is how most recordings do.
-async fn stopped() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
-/// The address as others may see it.
-fn without_password(url: &Url) -> String {
-    let mut url = url.clone();
-    // Addresses of the web can have one, so they can do without.
-    let _ = url.set_password(None);
-    url.into()
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use stentor_client::{ServerUrl, Url};
 
 use super::start::StartArgs;
+use crate::commands::server::without_password;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct TargetArgs {
@@ -79,8 +80,11 @@ impl Target {
     }
 
     fn at(url: &str) -> Target {
-        let (name, url) = (without_password(url), url.to_owned());
-        Target { name, url, kind: Kind::Address, is_enveloped: false }
+        let name = match Url::parse(url) {
+            Ok(url) if url.password().is_some() => without_password(&url),
+            _ => url.to_owned(),
+        };
+        Target { name, url: url.to_owned(), kind: Kind::Address, is_enveloped: false }
     }
 }
 
@@ -105,18 +109,6 @@ fn topics_at(
     let names = names.into_iter().map(str::to_owned).collect();
     let kind = Kind::Topics { names, has_globs: !globs.is_empty() };
     Ok(Target { name: topics.join(" "), url: url.into(), kind, is_enveloped })
-}
-
-/// An address as it may be talked of.
-fn without_password(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut url) if url.password().is_some() => {
-            // Whoever has a password can do without.
-            let _ = url.set_password(None);
-            url.into()
-        }
-        _ => url.to_owned(),
-    }
 }
 
 fn is_glob(topic: &str) -> bool {

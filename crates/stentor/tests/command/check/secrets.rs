@@ -53,6 +53,15 @@ async fn secrets_do_not_follow_a_redirect_to_another_origin() {
     assert!(done.out.contains(&format!("307 to {target}")), "{done:?}");
 }
 
+#[tokio::test]
+async fn a_password_in_the_address_is_not_told() {
+    let server = Little::start(Fault::Guarded).await;
+    let url = server.url().replace("://", "://me:secret@");
+    let done = stentor(&["check", &url, "--for", "300ms"]).run().await;
+    assert!(done.out.contains("://me@"), "{done:?}");
+    assert!(!done.out.contains("secret") && !done.talk.contains("secret"), "{done:?}");
+}
+
 async fn head(socket: &mut tokio::net::TcpStream) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
