@@ -76,7 +76,7 @@ def run(stentor, server, workload, seconds):
                 if is_listening():
                     break
                 time.sleep(0.05)
-            load = [LOAD or stentor, "bench", *urls, *WORKLOADS[workload], "--for", f"{seconds}s"]
+            load = [stentor, "bench", *urls, *WORKLOADS[workload], "--for", f"{seconds}s"]
             load += ["--pid", str(process.pid), "--json"]
             done = subprocess.run(["taskset", "-c", "1"] + load, capture_output=True, text=True, timeout=seconds * 10 + 120)
             if not done.stdout:
@@ -85,9 +85,6 @@ def run(stentor, server, workload, seconds):
         finally:
             process.terminate()
             process.wait(20)
-
-
-LOAD = os.environ.get("LOAD")
 
 
 def time_of(milliseconds):
