@@ -25,6 +25,10 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TOKEN")]
     pub(super) token: Option<String>,
 
+    /// Trust the certificates in this PEM file, beside those that the system trusts.
+    #[arg(long, value_name = "FILE")]
+    pub(super) root_certificate: Option<PathBuf>,
+
     /// How many readers.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 100, help_heading = READERS)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]

@@ -15,9 +15,11 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// A URL taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Url {
+    /// Whether it is https.
+    pub(super) is_encrypted: bool,
     /// Name or address and port, as the `Host` header says it.
     authority: String,
-    host: String,
+    pub(super) host: String,
     port: u16,
     /// With its query; never empty.
     pub(super) path: String,
@@ -28,14 +30,9 @@ impl Url {
         let Some((scheme, rest)) = text.split_once("://") else {
             bail!("{text:?} is no URL; write it as http://host:port/path");
         };
-        if scheme.eq_ignore_ascii_case("https") {
-            bail!(
-                "{text}: TLS is not spoken here, only http://; measure behind what ends TLS, or let a \
-                 proxy open it"
-            );
-        }
-        if !scheme.eq_ignore_ascii_case("http") {
-            bail!("{text}: only http:// is spoken here");
+        let is_encrypted = scheme.eq_ignore_ascii_case("https");
+        if !is_encrypted && !scheme.eq_ignore_ascii_case("http") {
+            bail!("{text}: only http:// and https:// are spoken here");
         }
         if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
             bail!("{text:?}: write what is not ASCII, and blanks, as %20 and the like");
@@ -50,6 +47,7 @@ impl Url {
             .filter(|at| !authority.get(*at..).is_some_and(|port| port.contains(']')));
         let (host, port) = authority.split_at(port_at.unwrap_or(authority.len()));
         let port = match port.strip_prefix(':') {
+            None if is_encrypted => 443,
             None => 80,
             Some(port) => port.parse().with_context(|| format!("{text}: {port:?} is no port"))?,
         };
@@ -58,12 +56,12 @@ impl Url {
             bail!("{text}: it names no host");
         }
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(Url { authority: authority.to_owned(), host, port, path })
+        Ok(Url { is_encrypted, authority: authority.to_owned(), host, port, path })
     }
 
     /// The first of its addresses at which somebody listens.
     pub(super) fn find(&self) -> anyhow::Result<SocketAddr> {
-        let Url { authority, host, port, .. } = self;
+        let Url { is_encrypted, authority, host, port, .. } = self;
         let addresses = (host.as_str(), *port).to_socket_addrs();
         let addresses = addresses.with_context(|| format!("{host:?} is not found"))?;
         let mut said = Vec::new();
@@ -73,7 +71,8 @@ impl Url {
                 Err(error) => said.push(format!("{address}: {error}")),
             }
         }
-        bail!("nobody listens at http://{authority} ({})", said.join("; "))
+        let scheme = if *is_encrypted { "https" } else { "http" };
+        bail!("nobody listens at {scheme}://{authority} ({})", said.join("; "))
     }
 }
 
@@ -159,14 +158,14 @@ mod tests {
         assert_eq!(parts("http://h?b=/"), of("h", 80, "/?b=/"));
         assert_eq!(parts("http://[::1]:81/x"), of("::1", 81, "/x"));
         assert_eq!(parts("http://[::1]/x"), of("::1", 80, "/x"));
+        assert_eq!(parts("https://h/x"), of("h", 443, "/x"));
     }
 
     #[test]
     fn a_url_that_cannot_be_used_says_why() {
         for (text, why) in [
             ("localhost", "is no URL"),
-            ("https://h/", "TLS is not spoken"),
-            ("ftp://h/", "only http://"),
+            ("ftp://h/", "only http:// and https://"),
             ("http://a:b@h/", "as a header"),
             ("http://h:x/", "is no port"),
             ("http://:80/", "names no host"),

@@ -247,17 +247,14 @@ impl Load {
             match event.token() {
                 WAKER => {}
                 Token(number) if number < FIRST_TOKEN => {
-                    if event.is_writable() {
-                        readers.writable(number, plan, book, poll.registry());
-                    }
                     readers.readable(number, is_closed, plan, book, buffer);
+                    // A request may have to wait for what is received in a handshake.
+                    readers.writable(number, plan, book, poll.registry());
                 }
                 Token(token) => {
                     let number = token - FIRST_TOKEN;
-                    if event.is_writable() {
-                        publishers.writable(number, book);
-                    }
                     publishers.readable(number, book, buffer);
+                    publishers.writable(number, book);
                 }
             }
         }

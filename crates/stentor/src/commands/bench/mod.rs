@@ -1,8 +1,9 @@
 //! `stentor bench`: a load generator for any server of Server-Sent Events.
 //!
-//! The way through the files: `args` -> `plan` -> `load`, whose poll drives `readers` and `publishers`;
-//! bytes become parts in `response`, events in `stream`, and are known again by `mark`; `ledger` judges
-//! them, `book` notes what is seen and `recorder` when; `report` makes of it what is told.
+//! The way through the files: `args` -> `plan` -> `load`, whose poll drives `readers` and `publishers`,
+//! each on a `socket` that may speak `tls`; bytes become parts in `response`, events in `stream`, and are
+//! known again by `mark`; `ledger` judges them, `book` notes what is seen and `recorder` when; `report`
+//! makes of it what is told.
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -32,6 +33,7 @@ mod response;
 mod socket;
 mod stream;
 mod template;
+mod tls;
 
 use std::process::ExitCode;
 

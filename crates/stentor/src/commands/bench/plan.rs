@@ -1,14 +1,17 @@
 //! What is to be done: the arguments, checked.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use rustls::ClientConfig;
 
 use super::args::BenchArgs;
 use super::endpoint::{Endpoint, Url};
+use super::socket::Target;
 use super::template::Template;
+use super::tls;
 
 /// The topics of one of our servers.
 const OUR_TOPICS: &str = "/topics/bench/{topic}";
@@ -20,10 +23,10 @@ const EVENTS_MAX: u32 = 20_000_000;
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) subscribe: Endpoint,
-    pub(super) subscribe_address: SocketAddr,
+    pub(super) subscribe_at: Target,
     /// Without it the load only listens.
     pub(super) publish: Option<Endpoint>,
-    pub(super) publish_address: SocketAddr,
+    pub(super) publish_at: Target,
     pub(super) readers: usize,
     pub(super) slow: usize,
     pub(super) topics: usize,
@@ -82,8 +85,13 @@ impl Plan {
             );
         }
         check_files(u64::from(args.subscribers) + u64::from(args.publishers))?;
-        let subscribe_address = subscribe.url.find()?;
-        let publish_address = publish.as_ref().map_or(Ok(subscribe_address), |it| it.url.find())?;
+        let urls = [Some(&subscribe), publish.as_ref()].map(|it| it.map(|it| &it.url));
+        let tls = tls_config(args, urls.into_iter().flatten().any(|url| url.is_encrypted))?;
+        let subscribe_at = Target::find(&subscribe.url, tls.as_ref())?;
+        let publish_at = match &publish {
+            None => subscribe_at.clone(),
+            Some(publish) => Target::find(&publish.url, tls.as_ref())?,
+        };
         let span =
             args.span.unwrap_or(Duration::from_secs(if args.events.is_some() { 60 } else { 10 }));
         let storm = args.storm.map(|share| Storm { share, every: args.storm_every });
@@ -93,9 +101,9 @@ impl Plan {
         );
         Ok(Plan {
             subscribe,
-            subscribe_address,
+            subscribe_at,
             publish,
-            publish_address,
+            publish_at,
             readers: args.subscribers as usize,
             slow: args.slow as usize,
             topics: args.topics as usize,
@@ -145,6 +153,15 @@ fn publish_endpoint(url: Url, headers: String, args: &BenchArgs) -> anyhow::Resu
     let content_type = content_type.map_err(anyhow::Error::msg).context("the content type")?;
     let headers = headers + &content_type + &args.publish_header.concat();
     Ok(Endpoint::new(url, headers, Some(&args.body)))
+}
+
+/// Whom to trust, where that is of use.
+fn tls_config(args: &BenchArgs, is_encrypted: bool) -> anyhow::Result<Option<Arc<ClientConfig>>> {
+    let roots = args.root_certificate.as_deref();
+    if !is_encrypted && roots.is_some() {
+        bail!("--root-certificate is for https://, and there is none here");
+    }
+    is_encrypted.then(|| tls::config(roots)).transpose()
 }
 
 /// Says it beforehand when there cannot be so many connections.

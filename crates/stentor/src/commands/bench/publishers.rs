@@ -1,16 +1,15 @@
 //! The connections that publish, each with one request under way.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 
 use super::book::Book;
 use super::clock::Nanos;
 use super::mark::Mark;
 use super::plan::Plan;
 use super::response::{Part, Response};
-use super::socket;
+use super::socket::Socket;
 
 /// Tokens from here on are publishers.
 pub(super) const FIRST_TOKEN: usize = 1 << 31;
@@ -26,7 +25,7 @@ pub(super) struct Publishers {
 
 #[derive(Debug, Default)]
 struct Publisher {
-    stream: Option<TcpStream>,
+    socket: Option<Socket>,
     /// The event under way.
     mark: Option<Mark>,
     sent: Nanos,
@@ -76,9 +75,9 @@ impl Publishers {
         endpoint.publish((topic, mark), plan.bytes, &mut self.body, &mut publisher.request);
         publisher.sent = book.clock.now();
         book.lag.add(publisher.sent.saturating_sub(due));
-        if publisher.stream.is_none() {
+        if publisher.socket.is_none() {
             match open(plan, number, registry) {
-                Ok(stream) => publisher.stream = Some(stream),
+                Ok(socket) => publisher.socket = Some(socket),
                 Err(error) => return self.failed(number, &error.to_string(), book),
             }
         }
@@ -88,18 +87,9 @@ impl Publishers {
     /// Writes what is left of a request, as far as it can be.
     pub(super) fn writable(&mut self, number: usize, book: &mut Book) {
         let Some(publisher) = self.all.get_mut(number) else { return };
-        let Some(stream) = publisher.stream.as_mut() else { return };
-        loop {
-            let rest = publisher.request.get(publisher.written..).unwrap_or_default();
-            if rest.is_empty() {
-                return;
-            }
-            match stream.write(rest) {
-                Ok(count) => publisher.written += count,
-                Err(error) if socket::is_early(&error) => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return self.failed(number, &error.to_string(), book),
-            }
+        let Some(socket) = publisher.socket.as_mut() else { return };
+        if let Err(error) = socket.write_rest(&publisher.request, &mut publisher.written) {
+            self.failed(number, &error.to_string(), book);
         }
     }
 
@@ -107,8 +97,8 @@ impl Publishers {
     pub(super) fn readable(&mut self, number: usize, book: &mut Book, buffer: &mut [u8]) {
         loop {
             let Some(publisher) = self.all.get_mut(number) else { return };
-            let Some(stream) = publisher.stream.as_mut() else { return };
-            match stream.read(buffer) {
+            let Some(socket) = publisher.socket.as_mut() else { return };
+            match socket.read(buffer) {
                 Ok(0) => return self.ended(number, book),
                 Ok(count) => {
                     let bytes = buffer.get(..count).unwrap_or_default();
@@ -133,7 +123,7 @@ impl Publishers {
         let Some(mark) = publisher.mark.take() else { return };
         self.busy -= 1;
         if publisher.closes {
-            publisher.stream = None;
+            publisher.socket = None;
         }
         if (200..300).contains(&publisher.status) {
             book.acknowledged.add(now - publisher.sent);
@@ -157,7 +147,7 @@ impl Publishers {
 
     fn failed(&mut self, number: usize, what: &str, book: &mut Book) {
         let Some(publisher) = self.all.get_mut(number) else { return };
-        publisher.stream = None;
+        publisher.socket = None;
         // An idle connection may be closed; it is opened again when it is needed.
         if let Some(mark) = publisher.mark.take() {
             self.busy -= 1;
@@ -187,9 +177,8 @@ impl Publisher {
     }
 }
 
-fn open(plan: &Plan, number: usize, registry: &Registry) -> io::Result<TcpStream> {
-    let mut stream = socket::connect(plan.publish_address, number, false)?;
-    let interests = Interest::READABLE | Interest::WRITABLE;
-    registry.register(&mut stream, Token(FIRST_TOKEN + number), interests)?;
-    Ok(stream)
+fn open(plan: &Plan, number: usize, registry: &Registry) -> io::Result<Socket> {
+    let mut socket = Socket::connect(&plan.publish_at, number, false)?;
+    socket.register(registry, Token(FIRST_TOKEN + number))?;
+    Ok(socket)
 }

@@ -1,17 +1,18 @@
 //! The readers: connecting, dropping and coming back.
 
-use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+mod connects;
+mod reader;
 
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use std::io::{self, Read};
 
+use mio::Registry;
+
+use self::connects::Connects;
+use self::reader::{Link, Reader, is_stream, refusal};
 use super::book::Book;
 use super::clock::{Nanos, SECOND};
 use super::plan::Plan;
-use super::response::{Head, Part, Response};
-use super::socket;
-use super::stream::Scanner;
+use super::response::Part;
 
 /// How long the head of an answer may take.
 const HEAD_PATIENCE: Nanos = 10 * SECOND;
@@ -20,78 +21,26 @@ const TRIES_MAX: u8 = 3;
 /// What a slow reader reads at a time, in bytes, and how often.
 const SLOW_BYTES: usize = 1024;
 const SLOW_EVERY: Nanos = SECOND;
-/// How much of a refusal is told, in bytes.
-const REFUSAL_BYTES: usize = 200;
 
 #[derive(Debug)]
 pub(super) struct Readers {
     all: Vec<Reader>,
-    /// Who is to connect.
-    queue: VecDeque<usize>,
-    /// How many wait for their head.
-    waiting: usize,
+    connects: Connects,
     connected: usize,
-    /// Connects that began since the time.
-    begun: u64,
-    since: Nanos,
-    /// Whether connects are held back, as at the start, or all begin at once.
-    is_first: bool,
     next_look: Nanos,
     /// Who drops its connection first when there is a storm.
     next_in_storm: usize,
     request: Vec<u8>,
 }
 
-#[derive(Debug)]
-struct Reader {
-    stream: Option<TcpStream>,
-    link: Link,
-    is_slow: bool,
-    /// It was connected once: events are to reach it.
-    has_joined: bool,
-    /// It dropped its connection, and is on its way back.
-    is_in_storm: bool,
-    tries: u8,
-    /// When its connect began.
-    began: Nanos,
-    last_arrival: Nanos,
-    response: Response,
-    scanner: Scanner,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
-    Down,
-    /// So many bytes of the request are written.
-    Asking {
-        written: usize,
-    },
-    Waiting,
-    Up,
-}
-
 impl Readers {
     pub(super) fn new(plan: &Plan, now: Nanos) -> Readers {
-        let all = (0..plan.readers).map(|number| Reader {
-            stream: None,
-            link: Link::Down,
-            is_slow: plan.is_slow(number),
-            has_joined: false,
-            is_in_storm: false,
-            tries: 0,
-            began: 0,
-            last_arrival: 0,
-            response: Response::default(),
-            scanner: Scanner::default(),
-        });
+        let all = (0..plan.readers)
+            .map(|number| Reader { is_slow: plan.is_slow(number), ..Reader::default() });
         Readers {
             all: all.collect(),
-            queue: (0..plan.readers).collect(),
-            waiting: 0,
+            connects: Connects::new(plan.readers, now),
             connected: 0,
-            begun: 0,
-            since: now,
-            is_first: true,
             next_look: 0,
             next_in_storm: 0,
             request: Vec::new(),
@@ -100,7 +49,7 @@ impl Readers {
 
     /// Whether somebody is still on the way.
     pub(super) fn is_connecting(&self) -> bool {
-        self.waiting > 0 || !self.queue.is_empty()
+        self.connects.are_under_way()
     }
 
     pub(super) fn connected(&self) -> usize {
@@ -109,17 +58,14 @@ impl Readers {
 
     /// From here whoever connects does so at once.
     pub(super) fn have_begun(&mut self) {
-        self.is_first = false;
-        self.queue.clear();
+        self.connects.have_begun();
     }
 
     /// Connects who is due, and looks after those who wait or are slow.
     pub(super) fn tend(&mut self, plan: &Plan, book: &mut Book, registry: &Registry, now: Nanos) {
-        while self.is_due(plan, now) {
-            let Some(number) = self.queue.pop_front() else { break };
-            self.begun += 1;
-            self.waiting += 1;
-            if let Err(error) = self.open(number, plan, registry, now) {
+        while let Some(number) = self.connects.next(plan, now) {
+            let Some(reader) = self.all.get_mut(number) else { break };
+            if let Err(error) = reader.connect(number, plan, registry, now) {
                 self.fail(number, plan, book, &error.to_string());
             }
         }
@@ -131,20 +77,13 @@ impl Readers {
             let Some(reader) = self.all.get_mut(number) else { continue };
             match reader.link {
                 Link::Asking { .. } | Link::Waiting if now > reader.began + HEAD_PATIENCE => {
-                    self.fail(number, plan, book, "no answer within 10 s");
+                    let what = reader.missing();
+                    self.fail(number, plan, book, what);
                 }
                 Link::Up if reader.is_slow => self.read_slowly(number, plan, book),
                 _ => {}
             }
         }
-    }
-
-    fn is_due(&self, plan: &Plan, now: Nanos) -> bool {
-        let by_ramp = plan.ramp.is_none_or(|rate| {
-            let seconds = (now - self.since) as f64 / SECOND as f64;
-            (self.begun as f64) < seconds * rate + 1.0
-        });
-        !self.is_first || (by_ramp && self.waiting < plan.connecting)
     }
 
     /// Has a share of the readers drop their connections; tells how many.
@@ -164,30 +103,11 @@ impl Readers {
                 if let Some(reader) = self.all.get_mut(number) {
                     reader.is_in_storm = true;
                 }
-                self.queue.push_back(number);
+                self.connects.add(number);
                 dropped += 1;
             }
         }
         dropped
-    }
-
-    fn open(
-        &mut self,
-        number: usize,
-        plan: &Plan,
-        registry: &Registry,
-        now: Nanos,
-    ) -> io::Result<()> {
-        let Some(reader) = self.all.get_mut(number) else { return Ok(()) };
-        reader.began = now;
-        reader.link = Link::Asking { written: 0 };
-        reader.response = Response::default();
-        reader.scanner.restart();
-        reader.last_arrival = 0;
-        let mut stream = socket::connect(plan.subscribe_address, number, reader.is_slow)?;
-        registry.register(&mut stream, Token(number), Interest::READABLE | Interest::WRITABLE)?;
-        reader.stream = Some(stream);
-        Ok(())
     }
 
     /// Writes the request as far as it can be.
@@ -199,30 +119,9 @@ impl Readers {
         registry: &Registry,
     ) {
         let Some(reader) = self.all.get_mut(number) else { return };
-        let (Link::Asking { written }, Some(stream)) = (&mut reader.link, &mut reader.stream)
-        else {
-            return;
-        };
-        self.request.clear();
-        plan.subscribe.subscribe(plan.topic(number), reader.scanner.last_id(), &mut self.request);
-        let error = loop {
-            let rest = self.request.get(*written..).unwrap_or_default();
-            if rest.is_empty() {
-                reader.link = Link::Waiting;
-                // Only what it receives is of interest from here.
-                match registry.reregister(stream, Token(number), Interest::READABLE) {
-                    Ok(()) => return,
-                    Err(error) => break error,
-                }
-            }
-            match stream.write(rest) {
-                Ok(count) => *written += count,
-                Err(error) if socket::is_early(&error) => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break error,
-            }
-        };
-        self.fail(number, plan, book, &error.to_string());
+        if let Err(error) = reader.ask(number, plan, registry, &mut self.request) {
+            self.fail(number, plan, book, &error.to_string());
+        }
     }
 
     /// Reads all that there is.
@@ -236,11 +135,12 @@ impl Readers {
     ) {
         loop {
             let Some(reader) = self.all.get_mut(number) else { return };
-            let Some(stream) = reader.stream.as_mut() else { return };
+            let Some(socket) = reader.socket.as_mut() else { return };
             if reader.is_slow && reader.link == Link::Up {
                 return;
             }
-            let count = match stream.read(buffer) {
+            let drains = socket.is_drained_by_a_short_read() && !is_closed;
+            let count = match socket.read(buffer) {
                 Ok(0) => return self.ended(number, plan, book),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -248,7 +148,7 @@ impl Readers {
                 Err(error) => return self.fail(number, plan, book, &error.to_string()),
             };
             let bytes = buffer.get(..count).unwrap_or_default();
-            if !self.take(number, bytes, plan, book) || (count < buffer.len() && !is_closed) {
+            if !self.take(number, bytes, plan, book) || (drains && count < buffer.len()) {
                 return;
             }
         }
@@ -299,7 +199,7 @@ impl Readers {
     /// The head came, and it is that of a stream.
     fn is_up(&mut self, number: usize, plan: &Plan, book: &mut Book, now: Nanos) {
         let Some(reader) = self.all.get_mut(number) else { return };
-        self.waiting -= 1;
+        self.connects.one_less();
         self.connected += 1;
         reader.link = Link::Up;
         let took = now - reader.began;
@@ -339,7 +239,7 @@ impl Readers {
         }
         if reader.tries < TRIES_MAX {
             reader.tries += 1;
-            self.queue.push_back(number);
+            self.connects.add(number);
         } else {
             book.gave_up(plan.topic(number), std::mem::take(&mut reader.is_in_storm));
         }
@@ -348,11 +248,11 @@ impl Readers {
     /// Closes a connection; whether it was up.
     fn close(&mut self, number: usize) -> bool {
         let Some(reader) = self.all.get_mut(number) else { return false };
-        reader.stream = None;
+        reader.socket = None;
         let link = std::mem::replace(&mut reader.link, Link::Down);
         match link {
             Link::Down => {}
-            Link::Asking { .. } | Link::Waiting => self.waiting -= 1,
+            Link::Asking { .. } | Link::Waiting => self.connects.one_less(),
             Link::Up => self.connected -= 1,
         }
         link == Link::Up
@@ -360,36 +260,13 @@ impl Readers {
 
     fn read_slowly(&mut self, number: usize, plan: &Plan, book: &mut Book) {
         let mut bytes = [0; SLOW_BYTES];
-        let stream = self.all.get_mut(number).and_then(|reader| reader.stream.as_mut());
-        match stream.map(|stream| stream.read(&mut bytes)) {
+        let socket = self.all.get_mut(number).and_then(|reader| reader.socket.as_mut());
+        match socket.map(|socket| socket.read(&mut bytes)) {
             Some(Ok(0)) => self.ended(number, plan, book),
             Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
                 self.fail(number, plan, book, &error.to_string());
             }
             _ => {}
         }
-    }
-}
-
-/// Whether an answer opens a stream.
-fn is_stream(head: &Head) -> bool {
-    let kind = head.content_type.split(';').next().unwrap_or_default().trim();
-    head.status == 200 && kind.eq_ignore_ascii_case("text/event-stream")
-}
-
-/// An answer that opens no stream, in words.
-fn refusal(head: &Head, body: Option<&Part<'_>>) -> String {
-    let Head { status, reason, content_type, .. } = head;
-    let words = match status {
-        200 => format!("200, but of type {content_type:?} instead of text/event-stream"),
-        204 => "204: the server has nothing to stream".to_owned(),
-        _ => format!("{status} {reason}"),
-    };
-    match body {
-        Some(Part::Body(body)) if *status >= 400 => {
-            let body = body.get(..REFUSAL_BYTES).unwrap_or(body);
-            format!("{words}: {}", String::from_utf8_lossy(body).trim())
-        }
-        _ => words,
     }
 }

@@ -1,11 +1,11 @@
 //! `stentor bench`.
 
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::broadcast;
+mod little;
+mod tls;
 
+use serde_json::Value;
+
+use self::little::{Fault, little};
 use crate::harness::{Done, Server, stentor};
 
 const QUICK: [&str; 6] = ["--events", "200", "--window", "4", "--warm-up", "0s"];
@@ -124,7 +124,7 @@ async fn slow_readers_hold_nobody_up_and_are_not_judged() {
 
 #[tokio::test]
 async fn without_publishing_it_tells_what_arrives() {
-    let address = faulty(Fault::Ticks).await;
+    let address = little(Fault::Ticks).await;
     let done =
         bench(&format!("http://{address}/sub"), &["-n", "5", "--for", "300ms", "--json"]).await;
     assert_eq!(done.code, Some(0), "{done:?}");
@@ -142,7 +142,7 @@ async fn faults_of_a_server_are_found() {
         (Fault::Doubles, [40, 40, 0, 2, 0]),
         (Fault::Swaps, [40, 40, 0, 0, 2]),
     ] {
-        let address = faulty(fault).await;
+        let address = little(fault).await;
         let url = format!("http://{address}/sub");
         let publish = format!("http://{address}/pub");
         let args = [
@@ -174,7 +174,6 @@ async fn what_cannot_be_measured_is_told_in_words() {
     let missing = server.url("/nowhere");
     for (url, args, words) in [
         ("http://127.0.0.1:1", &[][..], "nobody listens at http://127.0.0.1:1"),
-        ("https://localhost", &[], "TLS is not spoken"),
         (&missing, &["-n", "7"], "no reader could connect: 7 × 404 Not Found"),
         (&html, &["-n", "7"], "instead of text/event-stream"),
         (&server.url("/topics/t"), &["--for", "100ms"], "no event came"),
@@ -242,90 +241,4 @@ fn assert_well_formed(page: &str) {
         }
     }
     assert!(open.is_empty(), "{open:?}");
-}
-
-/// What a little server of one topic does wrong.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
-    /// Its second event reaches nobody, or comes twice, or comes behind the third.
-    Loses,
-    Doubles,
-    Swaps,
-    /// It takes no events, but has its own.
-    Ticks,
-}
-
-/// Starts it; readers get `/sub`, events go to `/pub`.
-async fn faulty(fault: Fault) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let (events, _) = broadcast::channel(1024);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, fault, events.clone()));
-        }
-    });
-    address
-}
-
-async fn serve(stream: TcpStream, fault: Fault, events: broadcast::Sender<String>) {
-    let (read, mut write) = stream.into_split();
-    let mut reader = BufReader::new(read);
-    let mut seen = Vec::new();
-    while let Some((head, body)) = request(&mut reader).await {
-        if head.starts_with("GET") {
-            return stream_events(write, fault, events.subscribe()).await;
-        }
-        seen.push(format!("data: {body}\n\n"));
-        let frames: Vec<usize> = match (fault, seen.len()) {
-            (Fault::Loses | Fault::Swaps, 2) => vec![],
-            (Fault::Doubles, 2) => vec![1, 1],
-            (Fault::Swaps, 3) => vec![2, 1],
-            (_, count) => vec![count - 1],
-        };
-        for at in frames {
-            let _ = events.send(seen[at].clone());
-        }
-        write.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
-    }
-}
-
-/// The next request: its first line and its body.
-async fn request(reader: &mut BufReader<OwnedReadHalf>) -> Option<(String, String)> {
-    let (mut first, mut length) = (String::new(), 0);
-    reader.read_line(&mut first).await.ok().filter(|count| *count > 0)?;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).await.ok()?;
-        if let Some(value) = line.strip_prefix("Content-Length: ") {
-            length = value.trim().parse().unwrap();
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).await.ok()?;
-    Some((first, String::from_utf8(body).unwrap()))
-}
-
-async fn stream_events(
-    mut write: OwnedWriteHalf,
-    fault: Fault,
-    mut events: broadcast::Receiver<String>,
-) {
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
-    let mut sent = write.write_all(head.as_bytes()).await;
-    while sent.is_ok() {
-        let frame = if fault == Fault::Ticks {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            "data: tick!\n\n".to_owned()
-        } else {
-            match events.recv().await {
-                Ok(frame) => frame,
-                Err(_) => return,
-            }
-        };
-        sent = write.write_all(frame.as_bytes()).await;
-    }
 }
