@@ -2,15 +2,15 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
+use tokio_util::sync::CancellationToken;
 
 use super::book::Book;
 use super::clock::{Clock, Nanos, SECOND};
 use super::ledger::Ledger;
-use super::pace::{Pacer, interrupted};
+use super::pace::{Pacer, asked_to_stop};
 use super::plan::{Pace, Plan};
 use super::process::{Cpu, Family, own_cpu};
 use super::progress::Progress;
@@ -37,7 +37,7 @@ pub(super) struct Load {
     events: Events,
     waker: Arc<Waker>,
     buffer: Vec<u8>,
-    is_interrupted: Arc<AtomicBool>,
+    stop: CancellationToken,
     progress: Progress,
     pub(super) server: Option<Family>,
     /// The time as of the end of the last turn.
@@ -66,7 +66,6 @@ impl Load {
     pub(super) fn new(plan: Plan, server: Option<Family>) -> anyhow::Result<Load> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let is_interrupted = interrupted(waker.clone())?;
         let clock = Clock::start();
         let run = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u32);
         let ledger = Ledger::new(run, plan.readers, plan.topics, plan.publishers);
@@ -82,7 +81,7 @@ impl Load {
             }),
             waker,
             buffer: vec![0; BUFFER_BYTES],
-            is_interrupted,
+            stop: asked_to_stop()?,
             progress: Progress::new(),
             server,
             now: 0,
@@ -92,7 +91,7 @@ impl Load {
     }
 
     pub(super) fn is_interrupted(&self) -> bool {
-        self.is_interrupted.load(Ordering::Relaxed)
+        self.stop.is_cancelled()
     }
 
     pub(super) fn end_progress(&self) {
@@ -177,7 +176,8 @@ impl Load {
             if self.book.storms.away > 0 {
                 moved = self.now;
             }
-            if self.now > moved + patience || self.is_over() {
+            // Who asks to stop does not ask to take for lost what is under way.
+            if self.now > moved + patience || self.now >= self.ends {
                 break;
             }
             self.turn()?;

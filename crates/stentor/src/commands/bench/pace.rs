@@ -1,4 +1,4 @@
-//! What wakes the load: the time of the next event, and Ctrl-C.
+//! What wakes the load: the time of the next event, and being asked to stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use mio::Waker;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::signals::Signals;
 
 /// Events that are due within so short a time leave together.
 const STEP_MIN: Duration = Duration::from_micros(100);
@@ -46,20 +49,14 @@ pub(super) fn be_punctual() {
     let _ = std::fs::write("/proc/self/timerslack_ns", "1000");
 }
 
-/// Becomes true with Ctrl-C; a second one ends the program.
-pub(super) fn interrupted(waker: Arc<Waker>) -> anyhow::Result<Arc<AtomicBool>> {
-    let is_interrupted = Arc::new(AtomicBool::new(false));
-    let told = is_interrupted.clone();
+/// Is cancelled when the program is asked to stop; asked once more, it ends at once.
+pub(super) fn asked_to_stop() -> anyhow::Result<CancellationToken> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::spawn(move || {
-        runtime.block_on(async {
-            while tokio::signal::ctrl_c().await.is_ok() {
-                if told.swap(true, Ordering::Relaxed) {
-                    std::process::exit(1);
-                }
-                let _ = waker.wake();
-            }
-        });
-    });
-    Ok(is_interrupted)
+    let stop = CancellationToken::new();
+    let signals = {
+        let _within = runtime.enter();
+        Signals::listen(stop.clone())?
+    };
+    thread::spawn(move || runtime.block_on(signals.watch()));
+    Ok(stop)
 }

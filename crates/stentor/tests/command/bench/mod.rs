@@ -136,6 +136,22 @@ async fn without_publishing_it_tells_what_arrives() {
 }
 
 #[tokio::test]
+async fn asked_to_stop_it_tells_what_was_measured_until_then() {
+    let server = Server::in_memory().await;
+    let url = server.url("");
+    let args = ["bench", "--url", &url, "-n", "2", "--warm-up", "0s", "--for", "10m", "--json"];
+    let load = stentor(&args).start().await;
+    server.subscribe("/topics/bench/0").await.next().await.expect("an event");
+    load.signal("TERM").await;
+    let done = load.end().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let report = json(&done);
+    assert_eq!(report["was_interrupted"], true);
+    let [received, expected, ..] = counts(&report);
+    assert_eq!(received, expected);
+}
+
+#[tokio::test]
 async fn faults_of_a_server_are_found() {
     for (fault, expected) in [
         (Fault::Loses, [38, 40, 2, 0, 0]),
