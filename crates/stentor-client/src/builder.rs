@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use crate::connection::Connection;
 use crate::cursor::{Committer, CursorStore};
 use crate::error::BuildError;
 use crate::event_source::EventSource;
-use crate::http_client::{HttpClient, Route};
+use crate::http_client::{HttpClient, how_it_connects};
 use crate::idle::Idle;
 use crate::reconnect::{Backoff, Mode, Reconnect};
 use crate::renewal::Renewal;
@@ -219,55 +218,9 @@ impl EventSourceBuilder {
     }
 }
 
-/// How it connects.
+how_it_connects!(EventSourceBuilder);
+
 impl EventSourceBuilder {
-    /// How long it may take to connect (name, TCP, TLS); [`EventSource::CONNECT_TIMEOUT`] unless
-    /// told otherwise. The answer may take longer: some servers hold it back until the first event.
-    pub fn connect_timeout(mut self, time: Duration) -> Self {
-        self.http.connect_timeout = time;
-        self
-    }
-
-    /// Connects to this Unix socket, whatever the host of the address, and never through a proxy.
-    #[cfg(unix)]
-    pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
-        self.http.unix_socket = Some(path.into());
-        self
-    }
-
-    /// Connects through this proxy, such as `http://proxy:3128`. Unless told otherwise, the
-    /// environment says which one (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), but for
-    /// addresses of this machine (`localhost`, 127/8, `[::1]`), which go through none.
-    pub fn proxy(mut self, url: impl Into<String>) -> Self {
-        self.http.route = Route::Proxy(url.into());
-        self
-    }
-
-    /// Connects through no proxy, whatever the environment says.
-    pub fn no_proxy(mut self) -> Self {
-        self.http.route = Route::Direct;
-        self
-    }
-
-    /// Trusts these certificates (one or more, in PEM) beside those of the system.
-    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.http.root_certificates = pem.into();
-        self
-    }
-
-    /// Trusts any certificate at all: whoever is on the way can read along and forge.
-    pub fn danger_accept_invalid_certificates(mut self) -> Self {
-        self.http.accepts_invalid_certificates = true;
-        self
-    }
-
-    /// Speaks HTTP/2 at once, also without encryption. Unless told otherwise, HTTP/2 is for https
-    /// servers that choose it.
-    pub fn http2_prior_knowledge(mut self) -> Self {
-        self.http.has_http2_prior_knowledge = true;
-        self
-    }
-
     /// The source.
     pub fn build(self) -> Result<EventSource, BuildError> {
         let url = server_url::parse(&self.url)?;

@@ -30,6 +30,63 @@ pub(crate) enum Route {
     Proxy(String),
 }
 
+/// What a builder with an `http: HttpClient` can be told about connecting.
+macro_rules! how_it_connects {
+    ($builder:ident) => {
+        /// How it connects.
+        impl $builder {
+            /// How long it may take to connect (name, TCP, TLS); 10 s unless told otherwise. The
+            /// answer may take longer.
+            pub fn connect_timeout(mut self, time: std::time::Duration) -> Self {
+                self.http.connect_timeout = time;
+                self
+            }
+
+            /// Connects to this Unix socket, whatever the host of the address, and never through a
+            /// proxy.
+            #[cfg(unix)]
+            pub fn unix_socket(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+                self.http.unix_socket = Some(path.into());
+                self
+            }
+
+            /// Connects through this proxy, such as `http://proxy:3128`. Unless told otherwise, the
+            /// environment says which one (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), but
+            /// for addresses of this machine (`localhost`, 127/8, `[::1]`), which go through none.
+            pub fn proxy(mut self, url: impl Into<String>) -> Self {
+                self.http.route = crate::http_client::Route::Proxy(url.into());
+                self
+            }
+
+            /// Connects through no proxy, whatever the environment says.
+            pub fn no_proxy(mut self) -> Self {
+                self.http.route = crate::http_client::Route::Direct;
+                self
+            }
+
+            /// Trusts these certificates (one or more, in PEM) beside those of the system.
+            pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+                self.http.root_certificates = pem.into();
+                self
+            }
+
+            /// Trusts any certificate at all: whoever is on the way can read along and forge.
+            pub fn danger_accept_invalid_certificates(mut self) -> Self {
+                self.http.accepts_invalid_certificates = true;
+                self
+            }
+
+            /// Speaks HTTP/2 at once, also without encryption. Unless told otherwise, HTTP/2 is for
+            /// https servers that choose it.
+            pub fn http2_prior_knowledge(mut self) -> Self {
+                self.http.has_http2_prior_knowledge = true;
+                self
+            }
+        }
+    };
+}
+pub(crate) use how_it_connects;
+
 impl HttpClient {
     /// The bound of a head on HTTP/2. On HTTP/1.1 it is hyper's, of about 400 KiB and 100 headers.
     const HEAD_BYTES_MAX: u32 = 400 * 1024;

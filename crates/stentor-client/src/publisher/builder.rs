@@ -1,8 +1,6 @@
 //! Setting up a publisher.
 
 use std::fmt;
-#[cfg(unix)]
-use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::AUTHORIZATION;
@@ -12,7 +10,7 @@ use super::keys::Keys;
 use super::retry::Limits;
 use crate::builder::parse_headers;
 use crate::error::BuildError;
-use crate::http_client::{HttpClient, Route};
+use crate::http_client::{HttpClient, how_it_connects};
 use crate::server_url::ServerUrl;
 
 /// What a [`Publisher`] can be told before it begins.
@@ -94,52 +92,9 @@ impl PublisherBuilder {
     }
 }
 
-/// How it connects, as [`EventSourceBuilder`](crate::EventSourceBuilder) does.
+how_it_connects!(PublisherBuilder);
+
 impl PublisherBuilder {
-    /// How long it may take to connect (name, TCP, TLS); [`Publisher::CONNECT_TIMEOUT`] unless told
-    /// otherwise.
-    pub fn connect_timeout(mut self, time: Duration) -> Self {
-        self.http.connect_timeout = time;
-        self
-    }
-
-    /// Connects to this Unix socket, whatever the host of the address, and never through a proxy.
-    #[cfg(unix)]
-    pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
-        self.http.unix_socket = Some(path.into());
-        self
-    }
-
-    /// Connects through this proxy; see [`EventSourceBuilder::proxy`](crate::EventSourceBuilder::proxy).
-    pub fn proxy(mut self, url: impl Into<String>) -> Self {
-        self.http.route = Route::Proxy(url.into());
-        self
-    }
-
-    /// Connects through no proxy, whatever the environment says.
-    pub fn no_proxy(mut self) -> Self {
-        self.http.route = Route::Direct;
-        self
-    }
-
-    /// Trusts these certificates (one or more, in PEM) beside those of the system.
-    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.http.root_certificates = pem.into();
-        self
-    }
-
-    /// Trusts any certificate at all: whoever is on the way can read along and forge.
-    pub fn danger_accept_invalid_certificates(mut self) -> Self {
-        self.http.accepts_invalid_certificates = true;
-        self
-    }
-
-    /// Speaks HTTP/2 at once, also without encryption.
-    pub fn http2_prior_knowledge(mut self) -> Self {
-        self.http.has_http2_prior_knowledge = true;
-        self
-    }
-
     /// The publisher.
     pub fn build(self) -> Result<Publisher, BuildError> {
         let server = ServerUrl::new(&self.url)?;
