@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::head_timer::HeadTimer;
 use crate::io::Io;
 
 /// What a client that speaks HTTP/2 without TLS sends first (RFC 9113, 3.4).
@@ -65,7 +66,7 @@ async fn preface(stream: &mut TcpStream) -> std::io::Result<(Bytes, bool)> {
 async fn http1(io: Io, app: impl App, shutdown: CancellationToken) -> hyper::Result<()> {
     let service = service_fn(move |request| app.clone().answer(request));
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::default())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
