@@ -35,7 +35,7 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<BoxError> {
         let polled = match mem::replace(&mut self.first, Poll::Pending) {
             Poll::Pending => Pin::new(&mut self.body).poll_frame(cx),
-            first => first,
+            first @ Poll::Ready(_) => first,
         };
         polled.map_err(Into::into)
     }

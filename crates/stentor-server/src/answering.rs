@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use http::{Request, Response};
 
 use crate::body::{Body, BoxError};
-use crate::routes::event::EventPublish;
+use crate::routes::event::{self, EventPublish};
 use crate::service::Stentor;
 
 /// The answer of a [`Stentor`] to come.
@@ -31,9 +31,9 @@ where
     B::Error: Into<BoxError> + Send + Unpin,
 {
     pub(crate) fn begin(stentor: Stentor, request: Request<B>) -> Answering<B> {
-        Answering(match EventPublish::begin(&stentor, request) {
-            Ok(publish) => Kind::Event(publish),
-            Err(request) => Kind::Other(async move { stentor.handle(request).await }.boxed()),
+        Answering(match event::topic_of(&stentor, &request) {
+            Some(topic) => Kind::Event(EventPublish::begin(stentor, topic, request)),
+            None => Kind::Other(async move { stentor.handle(request).await }.boxed()),
         })
     }
 }

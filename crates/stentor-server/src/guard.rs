@@ -186,13 +186,14 @@ fn without_port(host: &str) -> &str {
 }
 
 fn is_loopback(name: &str) -> bool {
-    /// What the names of this machine end in.
     const LOCALHOST: &str = "localhost";
+    if matches!(name, "127.0.0.1" | "[::1]") {
+        return true;
+    }
     let before = name.len().checked_sub(LOCALHOST.len()).and_then(|at| name.split_at_checked(at));
     before.is_some_and(|(before, end)| {
         end.eq_ignore_ascii_case(LOCALHOST) && (before.is_empty() || before.ends_with('.'))
-    }) || name == "[::1]"
-        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+    }) || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A service that answers only whom its [`Guard`] admits.

@@ -8,17 +8,17 @@ use crate::body::Body;
 
 /// An answer in JSON.
 pub(crate) fn answer(status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    answer_in(HeaderMap::new(), status, value)
+    // Strings, numbers and lists always have a spelling in JSON.
+    answer_in(HeaderMap::new(), status, serde_json::to_vec(value).unwrap_or_default())
 }
 
-/// An answer in JSON whose headers go into this map, ending in a newline for the sake of terminals.
+/// An answer of this JSON whose headers go into this map. It ends in a newline for the sake of
+/// terminals.
 pub(crate) fn answer_in(
     headers: HeaderMap,
     status: StatusCode,
-    value: &impl Serialize,
+    mut text: Vec<u8>,
 ) -> Response<Body> {
-    // Strings, numbers and lists always have a spelling in JSON.
-    let mut text = serde_json::to_vec(value).unwrap_or_default();
     text.push(b'\n');
     let mut response = Response::new(Body::full(text));
     *response.status_mut() = status;

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::filling::Filling;
 use super::{Budget, Page};
 use crate::cursor::Offset;
@@ -17,7 +19,7 @@ pub(crate) struct Ring {
     places: VecDeque<Place>,
     /// How many of these places are empty: never more than half of them.
     empty: usize,
-    topics: HashMap<TopicName, VecDeque<Arc<Record>>>,
+    topics: HashMap<TopicName, VecDeque<Arc<Record>>, RandomState>,
     bytes: usize,
 }
 

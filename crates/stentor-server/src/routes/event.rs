@@ -42,11 +42,10 @@ where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError> + Send + Unpin,
 {
-    /// Takes the request, if it is such a publish and there is nothing wrong with it so far.
-    pub(crate) fn begin(stentor: &Stentor, request: Request<B>) -> Result<Self, Request<B>> {
-        let Some(topic) = topic_of(stentor, &request) else { return Err(request) };
+    /// Takes on a request that has such a topic.
+    pub(crate) fn begin(stentor: Stentor, topic: TopicName, request: Request<B>) -> Self {
         let (parts, body) = request.into_parts();
-        Ok(EventPublish { stentor: stentor.clone(), topic, headers: parts.headers, body })
+        EventPublish { stentor, topic, headers: parts.headers, body }
     }
 
     /// Answers now, or returns what is left to do.
@@ -115,8 +114,11 @@ where
     }
 }
 
-/// The topic, if the request is what this file is for.
-fn topic_of<B: http_body::Body>(stentor: &Stentor, request: &Request<B>) -> Option<TopicName> {
+/// The topic, if the request is such a publish and nothing is wrong with it so far.
+pub(crate) fn topic_of<B>(stentor: &Stentor, request: &Request<B>) -> Option<TopicName>
+where
+    B: http_body::Body,
+{
     let raw = request.uri().path().strip_prefix("/topics/")?;
     let plain = matches!(*request.method(), Method::POST | Method::PUT)
         && request.uri().query().is_none()
