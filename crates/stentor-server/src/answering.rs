@@ -17,7 +17,7 @@ use crate::service::Stentor;
 ///
 /// What is asked most is a publish that is plain and small, whose body came with its head: that is
 /// answered in one poll and without a box. All else is an async function in one.
-pub struct Answering<B>(Kind<B>);
+pub struct StentorAnswer<B>(Kind<B>);
 
 enum Kind<B> {
     Event(EventPublish<B>),
@@ -25,20 +25,20 @@ enum Kind<B> {
     Answered,
 }
 
-impl<B> Answering<B>
+impl<B> StentorAnswer<B>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError> + Send + Unpin,
 {
-    pub(crate) fn begin(stentor: Stentor, request: Request<B>) -> Answering<B> {
-        Answering(match event::topic_of(&stentor, &request) {
+    pub(crate) fn begin(stentor: Stentor, request: Request<B>) -> StentorAnswer<B> {
+        StentorAnswer(match event::topic_of(&stentor, &request) {
             Some(topic) => Kind::Event(EventPublish::begin(stentor, topic, request)),
             None => Kind::Other(async move { stentor.handle(request).await }.boxed()),
         })
     }
 }
 
-impl<B> Future for Answering<B>
+impl<B> Future for StentorAnswer<B>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError> + Send + Unpin,

@@ -73,8 +73,10 @@ impl Content {
 
     /// Whether this `Content-Type` is plainly one of text. Others may be, too.
     pub(crate) fn is_text(value: &HeaderValue) -> bool {
-        let value = value.as_bytes();
-        value == b"text/plain" || TEXT.iter().any(|text| text.as_bytes() == value)
+        /// As browsers and curl spell it.
+        const PLAIN: [&str; 3] =
+            ["text/plain", "text/plain;charset=UTF-8", "text/plain; charset=utf-8"];
+        TEXT.iter().chain(&PLAIN).any(|text| text.as_bytes() == value.as_bytes())
     }
 
     fn of_essence(essence: String) -> Content {

@@ -56,7 +56,7 @@ mod serve;
 mod service;
 mod stream;
 
-pub use crate::answering::Answering;
+pub use crate::answering::StentorAnswer;
 pub use crate::app::{Answer, AnswerError, App};
 pub use crate::body::{Body, StreamCut};
 pub use crate::config::Config;

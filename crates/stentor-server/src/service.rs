@@ -11,7 +11,7 @@ use stentor_hub::{Filters, Hub, Start, SubscribeError, Subscribed};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use crate::answering::Answering;
+use crate::answering::StentorAnswer;
 use crate::body::{Body, BoxError, RequestBody};
 use crate::budget::Budget;
 use crate::config::Config;
@@ -165,13 +165,13 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answering<B>;
+    type Future = StentorAnswer<B>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Answering<B> {
-        Answering::begin(self.clone(), request)
+    fn call(&mut self, request: Request<B>) -> StentorAnswer<B> {
+        StentorAnswer::begin(self.clone(), request)
     }
 }
