@@ -39,6 +39,11 @@ impl Wire {
         self.socket.write_all(bytes.as_ref()).await.expect("the server takes it");
     }
 
+    /// Sends this if the server has not closed the connection yet.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.socket.write_all(bytes.as_ref()).await;
+    }
+
     /// Sends each of these bytes by itself.
     pub async fn send_bytewise(&mut self, text: &str) {
         for byte in text.bytes() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::harness::{EventStream, Streams};
+use crate::harness::{Answer, EventStream, Streams, get};
 
 const READERS: usize = 50;
 
@@ -68,5 +68,43 @@ async fn readers_that_had_stopped_do_not_keep_the_server_and_lose_nothing() {
                 assert!(stream.next().await.unwrap().data.starts_with(&format!("{number} ")));
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_in_that_moment_is_sent_away_as_politely_or_not_let_in() {
+    for streams in Streams::ALL {
+        let mut server = streams.on_disk().await;
+        server.publish_each("/topics/t", 0..100).await;
+        let mut wires = Vec::new();
+        for number in 0..200 {
+            let mut wire = server.wire().await;
+            if number % 2 == 0 {
+                wire.send(get("/topics/t?from=earliest")).await;
+            }
+            wires.push(wire);
+        }
+        server.signal("TERM").await;
+        let mut answered = 0;
+        for mut wire in wires.into_iter().rev() {
+            // Those who had asked have their answer on the way; the others ask too late.
+            wire.try_send(get("/topics/t")).await;
+            let Ok(came) = wire.until_closed().await else { continue };
+            if came.is_empty() {
+                continue;
+            }
+            answered += 1;
+            let answer = Answer::parse(&came);
+            let whole = match answer.header("content-length") {
+                Some(length) => length == answer.body.len().to_string(),
+                None => came.ends_with(b"0\r\n\r\n"),
+            };
+            assert!(whole && answer.status == 200, "{answer:?}");
+            let text = answer.text();
+            let last = text.trim_end().lines().last().unwrap();
+            assert!(last.starts_with("retry: "), "{text}");
+        }
+        assert!(answered > 0);
+        assert_eq!(server.exit_code().await, Some(0));
     }
 }

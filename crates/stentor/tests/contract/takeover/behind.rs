@@ -3,7 +3,8 @@
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::harness::{EventStream, PATIENCE, Server, Streams, get, post};
+use super::streams_alone;
+use crate::harness::{PATIENCE, Streams, get, post};
 
 /// What one server may take for itself beside the log, whatever it is sent.
 const MEMORY_MAX: usize = 64 << 20;
@@ -20,19 +21,6 @@ fn noise() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Asserts that the stream goes on and ends as if nothing had been sent, and that nothing was done.
-async fn unharmed(server: &Server, mut stream: EventStream) {
-    stream.position().await;
-    let id = server.publish("/topics/t", "new").await;
-    let event = stream.next_any().await.unwrap();
-    assert_eq!((event.data.as_str(), event.id), ("new", id));
-    server.publish("/topics/t?end", "").await;
-    assert_eq!(stream.rest().await[0].name, "stentor.end");
-    stream.closed().await;
-    assert_eq!(server.history_data("/topics/t").await, ["new"]);
-    assert_eq!(server.metric("stentor_streams_total").await, 1, "one request, one stream");
-}
-
 #[tokio::test]
 async fn bytes_in_the_segment_of_the_request_are_never_answered_nor_executed() {
     for streams in Streams::BOTH {
@@ -41,7 +29,7 @@ async fn bytes_in_the_segment_of_the_request_are_never_answered_nor_executed() {
             let server = streams.in_memory().await;
             let mut wire = server.wire().await;
             wire.send(get("/topics/t") + &noise).await;
-            unharmed(&server, wire.stream().await).await;
+            streams_alone(&server, wire.stream().await).await;
         }
     }
 }
@@ -54,7 +42,7 @@ async fn bytes_that_come_later_are_never_answered_nor_executed() {
             let server = streams.in_memory().await;
             let mut stream = server.subscribe("/topics/t").await;
             stream.send(noise.as_bytes()).await.unwrap();
-            unharmed(&server, stream).await;
+            streams_alone(&server, stream).await;
         }
     }
 }

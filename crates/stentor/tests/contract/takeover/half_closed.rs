@@ -1,7 +1,5 @@
 //! Clients that send their request and close their side of the connection, as `nc -N` does.
 
-use std::time::Duration;
-
 use crate::harness::{Server, Streams, get};
 
 async fn until_nobody_is_left(server: &Server) {
@@ -60,30 +58,5 @@ async fn a_request_and_the_close_that_are_found_together_leave_nothing_behind() 
         }
         until_nobody_is_left(&server).await;
         server.publish("/topics/t", "still there").await;
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_closes_its_side_while_the_log_is_searched_leaves_nothing_behind() {
-    for streams in Streams::BOTH {
-        let server = streams.on_disk().await;
-        for topic in 0..20 {
-            server.publish_each(&format!("/topics/t/{topic}"), 0..500).await;
-        }
-        // To look this up takes the longest of all.
-        let request = get("/events?topic=**&last=9000");
-        let mut wires = Vec::new();
-        for round in 0..30 {
-            let mut wire = server.wire().await;
-            wire.send(&request).await;
-            tokio::time::sleep(Duration::from_micros(round * 100)).await;
-            wire.shut().await;
-            wires.push(wire);
-        }
-        for wire in wires {
-            let came = wire.until_closed().await.expect("no reset");
-            assert!(came.is_empty() || came.starts_with(b"HTTP/1.1 200 OK\r\n"), "{came:?}");
-        }
-        until_nobody_is_left(&server).await;
     }
 }

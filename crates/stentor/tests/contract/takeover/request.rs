@@ -1,18 +1,7 @@
 //! However the request for a stream is written, it is answered with one.
 
-use crate::harness::{Answer, EventStream, Server, Streams, get, post};
-
-/// Asserts that the stream is open, and that it ends with the topic.
-async fn streams_on(server: &Server, mut stream: EventStream) {
-    stream.position().await;
-    let id = server.publish("/topics/t", "new").await;
-    let event = stream.next_any().await.unwrap();
-    assert_eq!((event.data.as_str(), event.id), ("new", id));
-    server.publish("/topics/t?end", "").await;
-    assert_eq!(stream.rest().await[0].name, "stentor.end");
-    stream.closed().await;
-    assert_eq!(server.history_data("/topics/t").await, ["new"], "nothing else was published");
-}
+use super::streams_alone;
+use crate::harness::{Answer, Streams, get, post};
 
 /// Sends this, and asserts that a stream is the one and only answer.
 async fn is_answered_with_a_stream(streams: Streams, request: &str) {
@@ -20,7 +9,7 @@ async fn is_answered_with_a_stream(streams: Streams, request: &str) {
     let server = streams.in_memory().await;
     let mut wire = server.wire().await;
     wire.send(request).await;
-    streams_on(&server, wire.stream().await).await;
+    streams_alone(&server, wire.stream().await).await;
 }
 
 /// A request for the stream with these header lines and this behind them.
@@ -34,7 +23,7 @@ async fn a_request_that_comes_byte_by_byte_is_a_request() {
         let server = streams.in_memory().await;
         let mut wire = server.wire().await;
         wire.send_bytewise(&get("/topics/t")).await;
-        streams_on(&server, wire.stream().await).await;
+        streams_alone(&server, wire.stream().await).await;
     }
 }
 
@@ -45,7 +34,7 @@ async fn a_publish_and_a_stream_that_come_byte_by_byte_are_both_answered() {
         let mut wire = server.wire().await;
         wire.send_bytewise(&(post("/topics/other", "1") + &get("/topics/t"))).await;
         assert_eq!(wire.answer().await.status, 201);
-        streams_on(&server, wire.stream().await).await;
+        streams_alone(&server, wire.stream().await).await;
     }
 }
 
@@ -115,7 +104,7 @@ async fn a_publish_that_asks_first_may_be_followed_by_a_stream() {
         assert_eq!(wire.answer().await.status, 100);
         wire.send("hello".to_owned() + &get("/topics/t")).await;
         assert_eq!(wire.answer().await.status, 201);
-        streams_on(&server, wire.stream().await).await;
+        streams_alone(&server, wire.stream().await).await;
     }
 }
 
