@@ -1,7 +1,7 @@
 //! A connection that is written and read just as a test likes.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::http::{Answer, find};
@@ -19,6 +19,14 @@ impl Server {
     pub async fn wire(&self) -> Wire {
         let socket = TcpStream::connect(&self.address).await.unwrap();
         socket.set_nodelay(true).unwrap();
+        Wire { socket, ahead: Vec::new() }
+    }
+
+    /// The same with a socket that takes little, so that what is not read soon waits at the server.
+    pub async fn narrow_wire(&self) -> Wire {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        let socket = socket.connect(self.address.parse().unwrap()).await.unwrap();
         Wire { socket, ahead: Vec::new() }
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::harness::{Server, Streams, Wire, get};
 
-const CLIENTS: usize = 1_000;
 /// How many of them are there at the same time.
 const AT_ONCE: usize = 100;
 
@@ -15,26 +14,23 @@ enum Leaving {
 }
 
 impl Leaving {
-    async fn leave(self, mut wire: Wire) -> Option<Wire> {
+    async fn leave(self, mut wire: Wire) {
         match self {
-            Leaving::Close => None,
-            Leaving::Reset => {
-                wire.reset();
-                None
-            }
+            Leaving::Close => drop(wire),
+            Leaving::Reset => wire.reset(),
             Leaving::HalfClose => {
                 wire.shut().await;
-                // It stays until the server closes.
-                Some(wire)
+                // The server closes the other side, in which way does not matter here.
+                let _ = wire.until_closed().await;
             }
         }
     }
 }
 
-/// Lets them come and go: before, while and after they are answered.
-async fn come_and_go(server: &Server, leaving: Leaving, path: &str) {
-    for _ in 0..CLIENTS / AT_ONCE {
-        let mut wires = Vec::new();
+/// Lets so many come and go: before, while and after they are answered.
+async fn come_and_go(server: &Server, clients: usize, leaving: Leaving, path: &str) {
+    for _ in 0..clients / AT_ONCE {
+        let mut stay = Vec::new();
         for number in 0..AT_ONCE {
             let mut wire = server.wire().await;
             let request = get(path);
@@ -51,18 +47,14 @@ async fn come_and_go(server: &Server, leaving: Leaving, path: &str) {
                 }
             }
             if number % 8 < 4 {
-                if let Some(wire) = leaving.leave(wire).await {
-                    wires.push((number, wire));
-                }
+                leaving.leave(wire).await;
             } else {
-                wires.push((number, wire));
+                stay.push(wire);
             }
         }
         // The others stay a little longer, and go in the other order.
-        while let Some((number, wire)) = wires.pop() {
-            if number % 8 >= 4 {
-                leaving.leave(wire).await;
-            }
+        while let Some(wire) = stay.pop() {
+            leaving.leave(wire).await;
         }
     }
 }
@@ -75,7 +67,7 @@ async fn thousands_that_vanish_in_the_act_leave_nothing_behind() {
         let files = server.open_files();
         for leaving in [Leaving::Close, Leaving::Reset, Leaving::HalfClose] {
             eprintln!("leaving: {leaving:?}");
-            come_and_go(&server, leaving, "/topics/t").await;
+            come_and_go(&server, 1_000, leaving, "/topics/t").await;
             server.until_metric("stentor_connections_open", 1).await;
             server.until_metric("stentor_streams_open", 0).await;
             // Threads that were still starting may have opened a few of their own.
@@ -94,7 +86,7 @@ async fn they_leave_nothing_behind_while_there_is_much_to_send_to_them() {
         let files = server.open_files();
         for leaving in [Leaving::Close, Leaving::Reset, Leaving::HalfClose] {
             eprintln!("leaving: {leaving:?}");
-            come_and_go(&server, leaving, "/topics/t?from=earliest").await;
+            come_and_go(&server, 300, leaving, "/topics/t?from=earliest").await;
         }
         server.until_metric("stentor_connections_open", 1).await;
         server.until_metric("stentor_streams_open", 0).await;
