@@ -82,47 +82,51 @@ async fn a_live_reader_is_not_disturbed_by_what_goes_behind_it() {
 
 #[tokio::test]
 async fn a_reader_that_retention_passes_while_it_is_stopped_is_told_and_goes_on() {
-    const EVENTS: usize = 40;
-    const KEPT: usize = 5;
     for streams in Streams::BOTH {
-        let server = streams.with(&["--retain", "flood=count:5"]).await;
-        let socket =
-            server.get("/topics/flood").header("Accept", "text/event-stream").connect().await;
-        server.until_metric("stentor_streams_open", 1).await;
-        for number in 0..EVENTS {
-            let data = format!("{number:0>7}").repeat((1 << 20) / 7);
-            server.publish("/topics/flood", data).await;
-        }
-        server.until_metric(TRIMMED, i64::try_from(EVENTS - KEPT).unwrap()).await;
+        let rule = ["--retain", "flood=count:5"];
+        is_passed_and_told(&streams.with(&rule).await, 5).await;
+        is_passed_and_told(&streams.with(&[&rule[..], &["--memory"]].concat()).await, 5).await;
+    }
+}
 
-        let number_of = |data: &str| data[..7].parse::<usize>().unwrap();
-        let mut stream = EventStream::begin(socket).await;
-        let (mut next, mut id) = (0, stream.position().await);
-        // What was on its way comes without a hole. An event that goes while it is being sent cuts it.
-        let gap = loop {
-            match stream.next_or_cut().await {
-                Ok(Some(event)) if event.name == "stentor.gap" => {
-                    break serde_json::from_str::<Value>(&event.data).unwrap();
-                }
-                Ok(Some(event)) => {
-                    assert_eq!(number_of(&event.data), next);
-                    (next, id) = (next + 1, event.id);
-                }
-                Ok(None) => panic!("a clean end of a topic that goes on"),
-                Err(_) => {
-                    stream = server.resume("/topics/flood", &id).await;
-                    break stream.gap().await.1;
-                }
+/// Has a reader stopped while all but so many events go.
+async fn is_passed_and_told(server: &Server, kept: usize) {
+    const EVENTS: usize = 40;
+    let socket = server.get("/topics/flood").header("Accept", "text/event-stream").connect().await;
+    server.until_metric("stentor_streams_open", 1).await;
+    for number in 0..EVENTS {
+        let data = format!("{number:0>7}").repeat((1 << 20) / 7);
+        server.publish("/topics/flood", data).await;
+    }
+    server.until_metric(TRIMMED, i64::try_from(EVENTS - kept).unwrap()).await;
+
+    let number_of = |data: &str| data[..7].parse::<usize>().unwrap();
+    let mut stream = EventStream::begin(socket).await;
+    let (mut next, mut id) = (0, stream.position().await);
+    // What was on its way comes without a hole. An event that goes while it is being sent cuts it.
+    let gap = loop {
+        match stream.next_or_cut().await {
+            Ok(Some(event)) if event.name == "stentor.gap" => {
+                break serde_json::from_str::<Value>(&event.data).unwrap();
             }
-        };
-        assert_eq!((&gap["reason"], &gap["topics"]), (&json!("trimmed"), &json!(["flood"])));
-        assert!(next < EVENTS - KEPT);
-        for number in EVENTS - KEPT..EVENTS {
-            let event = stream.next().await.unwrap();
-            assert_eq!(number_of(&event.data), number);
-            if number == EVENTS - KEPT {
-                assert_eq!(gap["earliest"], event.id);
+            Ok(Some(event)) => {
+                assert_eq!(number_of(&event.data), next);
+                (next, id) = (next + 1, event.id);
             }
+            Ok(None) => panic!("a clean end of a topic that goes on"),
+            Err(_) => {
+                stream = server.resume("/topics/flood", &id).await;
+                break stream.gap().await.1;
+            }
+        }
+    };
+    assert_eq!((&gap["reason"], &gap["topics"]), (&json!("trimmed"), &json!(["flood"])));
+    assert!(next < EVENTS - kept);
+    for number in EVENTS - kept..EVENTS {
+        let event = stream.next().await.unwrap();
+        assert_eq!(number_of(&event.data), number);
+        if number == EVENTS - kept {
+            assert_eq!(gap["earliest"], event.id);
         }
     }
 }

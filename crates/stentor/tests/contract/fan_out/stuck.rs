@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::harness::{EventStream, PATIENCE, Server, Streams, dechunk};
+use crate::harness::{EventStream, PATIENCE, Server, Streams, dechunk, get};
 
 /// Sizes of events: what fits into one write, what does not, and what is cut in the middle.
 const SIZES: [usize; 12] =
@@ -38,8 +38,10 @@ async fn readers_that_stop_and_go_on_get_every_byte_and_the_others_do_not_wait()
         let mut live = server.subscribe("/topics/t").await;
         live.position().await;
         let mut stuck = Vec::new();
-        for _ in 0..3 {
-            stuck.push(server.get("/topics/t").connect().await);
+        for version in ["HTTP/1.1", "HTTP/1.1", "HTTP/1.0"] {
+            let mut wire = server.wire().await;
+            wire.send(get("/topics/t").replace("HTTP/1.1", version)).await;
+            stuck.push(wire);
         }
         server.until_metric("stentor_streams_open", 4).await;
         for (number, bytes) in SIZES.into_iter().cycle().take(3 * SIZES.len()).enumerate() {
@@ -49,8 +51,8 @@ async fn readers_that_stop_and_go_on_get_every_byte_and_the_others_do_not_wait()
         }
         server.publish("/topics/t?end", "").await;
         assert_eq!(live.next_any().await.unwrap().name, "stentor.end");
-        for socket in stuck {
-            let mut stream = EventStream::begin(socket).await;
+        for wire in stuck {
+            let mut stream = wire.stream().await;
             assert_eq!(stream.rest().await.len(), 3 * SIZES.len() + 1);
             assert!(behind_retry(&stream.text) == behind_retry(&live.text));
             stream.closed().await;
