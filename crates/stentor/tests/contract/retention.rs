@@ -95,7 +95,7 @@ async fn is_passed_and_told(server: &Server, kept: usize) {
     let socket = server.get("/topics/flood").header("Accept", "text/event-stream").connect().await;
     server.until_metric("stentor_streams_open", 1).await;
     for number in 0..EVENTS {
-        let data = format!("{number:0>7}").repeat((1 << 20) / 7);
+        let data = format!("{number:0>7}").repeat((1 << 18) / 7);
         server.publish("/topics/flood", data).await;
     }
     server.until_metric(TRIMMED, i64::try_from(EVENTS - kept).unwrap()).await;
