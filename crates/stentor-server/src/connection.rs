@@ -9,12 +9,12 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::io::Io;
+use crate::lazy::LazyStream;
 
 /// What a client that speaks HTTP/2 without TLS sends first (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -31,7 +31,7 @@ const PONG_WITHIN: Duration = Duration::from_secs(20);
 const STREAMS_MAX: u32 = 256;
 
 /// Serves a connection until its end. When `shutdown` is cancelled it finishes what it is answering.
-pub(crate) async fn serve(mut stream: TcpStream, app: impl App, shutdown: CancellationToken) {
+pub(crate) async fn serve(mut stream: LazyStream, app: impl App, shutdown: CancellationToken) {
     let begun = tokio::select! {
         begun = timeout(HEAD_TIME_MAX, preface(&mut stream)) => begun,
         () = shutdown.cancelled() => return,
@@ -47,7 +47,7 @@ pub(crate) async fn serve(mut stream: TcpStream, app: impl App, shutdown: Cancel
 }
 
 /// Reads until it is clear which protocol the client speaks.
-async fn preface(stream: &mut TcpStream) -> std::io::Result<(Bytes, bool)> {
+async fn preface(stream: &mut LazyStream) -> std::io::Result<(Bytes, bool)> {
     let mut ahead = BytesMut::with_capacity(1024);
     loop {
         if stream.read_buf(&mut ahead).await? == 0 {
