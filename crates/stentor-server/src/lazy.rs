@@ -33,7 +33,6 @@ impl LazyStream {
     }
 
     /// The bare socket, which does not block.
-    #[allow(dead_code, reason = "for whoever takes the socket over")]
     pub(crate) fn into_std(self) -> io::Result<StdStream> {
         match self.0 {
             State::Unknown(stream) => Ok(stream),
