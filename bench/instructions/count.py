@@ -8,7 +8,6 @@ shown and not judged.
     bench/instructions/count.py             count and compare
     bench/instructions/count.py --accept    count, and write counts.json anew
 """
-
 import argparse
 import json
 import os
@@ -34,23 +33,22 @@ def main():
         sys.exit("valgrind is missing: install it, or let ./test do so")
 
     tools, counts = toolchain(), count()
-    if accept:
-        COUNTS.write_text(json.dumps({"toolchain": tools, "instructions": counts}, indent=4) + "\n")
     committed = json.loads(COUNTS.read_text())
     faults = compare(counts, committed["instructions"])
-    if tools != committed["toolchain"]:
+    if accept:
+        COUNTS.write_text(json.dumps({"toolchain": tools, "instructions": counts}, indent=4) + "\n")
+        print("these are now in", COUNTS)
+    elif tools != committed["toolchain"]:
         print("not judged: the committed counts hold for", describe(committed["toolchain"]))
         print("            these are of                  ", describe(tools))
     elif faults:
-        print(*faults, f"if that is meant to be, write the counts anew: {ACCEPT}", sep="\n")
-        sys.exit(1)
+        sys.exit("\n".join([*faults, f"if this is meant to be, write the counts anew: {ACCEPT}"]))
 
 
 def toolchain():
     """What counts depend on besides the code."""
-    rustc = dict(
-        line.split(": ", 1) for line in output("rustc", "-vV").splitlines() if ": " in line
-    )
+    lines = output("rustc", "-vV").splitlines()
+    rustc = dict(line.split(": ", 1) for line in lines if ": " in line)
     flags = Path("/proc/cpuinfo").read_text().split()
     return {
         "rustc": f"{rustc['release']} {rustc['commit-hash'][:9]}",
@@ -105,7 +103,7 @@ def compare(counts, committed):
             growth = 100 * (now - before) / before
             print(f"{name:45} {now:>12,} {growth:+7.2f} %")
             if growth > TOLERATED:
-                faults.append(f"error: `{name}` takes {growth:.1f} % more instructions than {before:,}")
+                faults.append(f"error: `{name}` takes {growth:.1f} % more instructions than the committed {before:,}")
     return faults
 
 
@@ -114,7 +112,7 @@ def describe(tools):
 
 
 def output(*command, env=None):
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=env)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=env, cwd=COUNTS.parent)
     if done.returncode != 0:
         sys.exit(f"this failed: {' '.join(map(str, command))}")
     return done.stdout
