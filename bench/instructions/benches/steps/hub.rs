@@ -12,11 +12,30 @@ use stentor_hub::{
 
 use crate::json;
 
-const PUBLISHES: usize = 100;
-/// Before them the log and its live window are filled, as they are in a server that has run for a while.
+/// So many events are published before anything is counted: the log and its live window are full, as
+/// they are in a server that has run for a while.
 const EARLIER: usize = 1_000;
 const LOG_BYTES: usize = 256 << 10;
 const WINDOW_BYTES: usize = 128 << 10;
+
+pub(crate) fn full() -> Hub {
+    let hub = Hub::with_window(MemoryStorage::with_bytes(LOG_BYTES), WINDOW_BYTES);
+    events(EARLIER).into_iter().for_each(|event| send(&hub, event));
+    hub
+}
+
+pub(crate) fn events(count: usize) -> Vec<Publish> {
+    (0..count).map(|_| Publish::event(topic(), Event::new(json(100)))).collect()
+}
+
+pub(crate) fn topic() -> TopicName {
+    TopicName::new("news/today").expect("a name")
+}
+
+pub(crate) fn send(hub: &Hub, event: Publish) {
+    let published = hub.publish(event).now_or_never();
+    black_box(published.expect("memory answers at once").expect("published"));
+}
 
 struct Publishing {
     hub: Hub,
@@ -25,25 +44,9 @@ struct Publishing {
 }
 
 impl Publishing {
-    fn new(readers: usize) -> Publishing {
-        let hub = Hub::with_window(MemoryStorage::with_bytes(LOG_BYTES), WINDOW_BYTES);
-        let reader = (readers > 0).then(|| {
-            let subscribe = hub.subscribe(Filters::topic(topic()), Start::Now).now_or_never();
-            let Some(Ok(Subscribed::Open(reader))) = subscribe else { unreachable!("not open") };
-            *reader
-        });
-        Publishing { hub, reader, waiting: Vec::new() }
-    }
-
-    fn fill(&mut self, count: usize) {
-        let publish = |_| Publish::event(topic(), Event::new(json(100)));
-        self.waiting = (0..count).map(publish).collect();
-    }
-
     fn publish(&mut self) {
-        for publish in self.waiting.drain(..) {
-            let published = self.hub.publish(publish).now_or_never();
-            published.expect("memory answers at once").expect("published");
+        for event in self.waiting.drain(..) {
+            send(&self.hub, event);
             let Some(reader) = &mut self.reader else { continue };
             let Progress::Batch(batch) = reader.try_read(Budget::default()) else {
                 unreachable!("nothing to read")
@@ -55,15 +58,16 @@ impl Publishing {
     }
 }
 
-fn topic() -> TopicName {
-    TopicName::new("news/today").expect("a name")
-}
-
 fn publishing(readers: usize) -> Publishing {
-    let mut publishing = Publishing::new(readers);
-    publishing.fill(EARLIER);
+    let hub = full();
+    let reader = (readers > 0).then(|| {
+        let subscribe = hub.subscribe(Filters::topic(topic()), Start::Now).now_or_never();
+        let Some(Ok(Subscribed::Open(reader))) = subscribe else { unreachable!("not open") };
+        *reader
+    });
+    let mut publishing = Publishing { hub, reader, waiting: events(100) };
     publishing.publish();
-    publishing.fill(PUBLISHES);
+    publishing.waiting = events(100);
     publishing
 }
 

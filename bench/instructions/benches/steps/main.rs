@@ -6,6 +6,7 @@
 mod filters;
 mod hub;
 mod records;
+mod shard;
 mod streams;
 
 use gungraun::{Callgrind, LibraryBenchmarkConfig, main};
@@ -13,6 +14,7 @@ use gungraun::{Callgrind, LibraryBenchmarkConfig, main};
 use crate::filters::filter;
 use crate::hub::publish;
 use crate::records::encode;
+use crate::shard::fan_out;
 use crate::streams::decode;
 
 /// That of the server.
@@ -25,7 +27,8 @@ main!(
     library_benchmark_groups = encode,
     decode,
     filter,
-    publish
+    publish,
+    fan_out
 );
 
 /// Text as events often have it.
