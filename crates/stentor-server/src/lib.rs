@@ -51,10 +51,7 @@ mod resume;
 mod routes;
 mod serve;
 mod service;
-#[cfg(feature = "testing")]
 pub mod shard;
-#[cfg(not(feature = "testing"))]
-mod shard;
 mod stream;
 mod takeover;
 

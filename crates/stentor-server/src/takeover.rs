@@ -10,7 +10,6 @@
 //! What does not fit exactly stays with hyper, whose bodies tell a reader the same: HTTP/2, requests
 //! with a body, and answers that somebody encodes.
 
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -20,7 +19,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use crate::shard::Newcomer;
+use crate::shard::{Newcomer, Socket};
 use crate::stream::{Reader, Ticket};
 
 /// Where the reader of a connection is put until its socket is taken. There is one for each connection;
@@ -59,15 +58,7 @@ impl Takeover {
 
     /// Takes the reader out of an answer that is a stream; whether it was one.
     pub(crate) fn claim<B>(&self, response: &mut Response<B>, version: Version) -> bool {
-        let headers = response.headers();
-        let is_plain = response.status() == StatusCode::OK
-            && [CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING]
-                .iter()
-                .all(|name| !headers.contains_key(name));
-        let ticket = response.extensions_mut().remove::<Ticket>().filter(|_| is_plain);
-        let Some(reader) = ticket.and_then(|ticket| ticket.claim()) else { return false };
-        let chunked = version == Version::HTTP_11;
-        let departure = Departure { head: head(response, chunked), chunked, reader };
+        let Some(departure) = Departure::claim(response, version) else { return false };
         *self.0.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(departure);
         self.0.pending.store(true, Ordering::Release);
         true
@@ -101,8 +92,20 @@ impl Takeover {
 }
 
 impl Departure {
+    /// Takes the reader out of an answer, if it is a stream as Stentor made it.
+    pub(crate) fn claim<B>(response: &mut Response<B>, version: Version) -> Option<Departure> {
+        let ticket = response.extensions_mut().remove::<Ticket>()?;
+        let headers = response.headers();
+        let encoded = [CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING];
+        let is_plain = response.status() == StatusCode::OK
+            && !encoded.iter().any(|name| headers.contains_key(name));
+        let reader = if is_plain { ticket.claim() } else { None }?;
+        let chunked = version == Version::HTTP_11;
+        Some(Departure { head: head(response, chunked), chunked, reader })
+    }
+
     /// The reader with its socket.
-    pub(crate) fn with(self, socket: TcpStream) -> Newcomer<TcpStream> {
+    pub(crate) fn with<S: Socket>(self, socket: S) -> Newcomer<S> {
         Newcomer::new(socket, self.head, self.chunked, self.reader)
     }
 }

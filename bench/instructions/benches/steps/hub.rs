@@ -20,7 +20,9 @@ const WINDOW_BYTES: usize = 128 << 10;
 
 pub(crate) fn full() -> Hub {
     let hub = Hub::with_window(MemoryStorage::with_bytes(LOG_BYTES), WINDOW_BYTES);
-    events(EARLIER).into_iter().for_each(|event| send(&hub, event));
+    for event in events(EARLIER) {
+        send(&hub, event);
+    }
     hub
 }
 

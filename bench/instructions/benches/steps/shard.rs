@@ -5,15 +5,14 @@ use std::io::{self, IoSlice};
 
 use futures_util::FutureExt;
 use gungraun::{library_benchmark, library_benchmark_group};
+use http::Version;
 use mio::{Interest, Registry, Token};
-use stentor_hub::{Filters, Form, Hub, Publish, Start};
+use stentor_hub::{Filters, Hub, Publish, Start};
 use stentor_server::shard::{Newcomer, Shard, Socket};
 use stentor_server::{Stentor, StreamOptions};
 use tokio::time::Instant;
 
 use crate::hub::{events, full, send, topic};
-
-const OPTIONS: StreamOptions = StreamOptions { form: Form::Plain, control: true, close: true };
 
 /// A socket that always has room.
 struct Sink;
@@ -65,9 +64,10 @@ fn shard_with(readers: usize) -> FanOut {
     let stentor = Stentor::new(hub.clone());
     let mut shard = Shard::new(stentor.metrics().clone(), now).expect("a shard");
     for _ in 0..readers {
-        let stream = stentor.stream(Filters::topic(topic()), Start::Now, OPTIONS).now_or_never();
-        let Some(Ok(answer)) = stream else { unreachable!("no stream") };
-        shard.adopt(Newcomer::of(&answer, Sink).expect("a reader"));
+        let (filters, version) = (Filters::topic(topic()), Version::HTTP_11);
+        let stream = stentor.stream(filters, Start::Now, StreamOptions::new(version));
+        let Some(Ok(mut answer)) = stream.now_or_never() else { unreachable!("no stream") };
+        shard.adopt(Newcomer::of(&mut answer, version, Sink).expect("a reader"));
     }
     let mut fan_out = FanOut { hub, shard, now, waiting: events(10) };
     fan_out.publish();

@@ -1,10 +1,14 @@
 //! A reader on its way into a shard.
 
+use http::{Response, Version};
+
 use super::behind::Behind;
 use super::framing::Framing;
 use super::socket::Socket;
 use crate::control::Control;
+use crate::service::Stentor;
 use crate::stream::Reader;
+use crate::takeover::Departure;
 
 /// A reader and its socket, over which nothing of the answer was written yet.
 pub struct Newcomer<S> {
@@ -20,11 +24,10 @@ impl<S: Socket> Newcomer<S> {
         Newcomer { socket, head, chunked, reader }
     }
 
-    /// The reader of an answer of Stentor's that is a stream, without a head: for tests.
-    #[cfg(any(test, feature = "testing"))]
-    pub fn of(answer: &http::Response<crate::body::Body>, socket: S) -> Option<Newcomer<S>> {
-        let reader = answer.extensions().get::<crate::stream::Ticket>()?.claim()?;
-        Some(Newcomer::new(socket, Vec::new(), true, reader))
+    /// The reader to whom a service gave this answer, if it is a stream that can be written to the
+    /// bare socket: all earlier answers were, and this one is not encoded.
+    pub fn of<B>(answer: &mut Response<B>, version: Version, socket: S) -> Option<Newcomer<S>> {
+        Departure::claim(answer, version).map(|departure| departure.with(socket))
     }
 
     pub(super) fn into_behind(self, id: u64) -> Behind<S> {
@@ -34,7 +37,7 @@ impl<S: Socket> Newcomer<S> {
         Behind::new(id, socket, stentor, framing, subscription, head, open)
     }
 
-    pub(crate) fn stentor(&self) -> &crate::service::Stentor {
+    pub(crate) fn stentor(&self) -> &Stentor {
         &self.reader.stentor
     }
 }
