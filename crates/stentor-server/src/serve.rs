@@ -5,18 +5,22 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::num::NonZero;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::connection;
+use crate::lazy::LazyStream;
+use crate::listener::Listener;
 use crate::metrics::{Metrics, Open};
+use crate::shard::Driver;
 
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 4096;
+/// Connections that the kernel holds until they are accepted: after a restart all readers come back at
+/// once. Linux cuts it to `net.core.somaxconn`, which is 4096 unless set; clients beyond that try again
+/// after a second.
+const BACKLOG: i32 = 32_768;
 /// Unsent bytes that the kernel holds for a connection, so that slow readers do not eat its memory.
 const NOT_SENT_BYTES_MAX: u32 = 128 << 10;
 /// How long sent bytes may stay unacknowledged before the peer is taken for gone.
@@ -45,6 +49,24 @@ pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
+/// How a server uses its machine.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeOptions {
+    /// How many cores serve: each accepts, answers, and has a shard of the readers. One for each core
+    /// of the machine unless told otherwise.
+    pub shards: NonZero<usize>,
+    /// Whether the sockets of readers are taken from hyper, which is much cheaper. Otherwise each stream
+    /// is a body of hyper's, as over HTTP/2.
+    pub takeover: bool,
+}
+
+impl Default for ServeOptions {
+    fn default() -> ServeOptions {
+        let shards = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        ServeOptions { shards, takeover: true }
+    }
+}
+
 /// Serves connections on this runtime until `shutdown` is cancelled, then lets them finish for at most
 /// 5 s. The listener is one of [`bind`]'s.
 pub async fn serve(
@@ -53,13 +75,27 @@ pub async fn serve(
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
+    let driver = Driver::new(metrics.clone())?;
+    serve_beside(Some(driver), listener, app, metrics, shutdown).await
+}
+
+/// The same with this shard, or without one.
+async fn serve_beside(
+    driver: Option<Driver>,
+    listener: StdListener,
+    app: impl App,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let mut listener = Listener::new(listener)?;
+    let shard = driver.as_ref().map(Driver::handle);
+    let driver = driver.map(Driver::start).transpose()?;
     let connections = TaskTracker::new();
     let abandon = CancellationToken::new();
-    while let Some(stream) = accept(&listener, &shutdown).await {
+    while let Some(stream) = accept(&mut listener, &shutdown).await {
         metrics.connections.inc();
         let open = Open::count(&metrics.connections_open);
-        let served = connection::serve(stream, app.clone(), shutdown.clone());
+        let served = connection::serve(stream, app.clone(), shutdown.clone(), shard.clone());
         connections.spawn(abandon.clone().run_until_cancelled_owned(async move {
             served.await;
             drop(open);
@@ -73,18 +109,28 @@ pub async fn serve(
         abandon.cancel();
         connections.wait().await;
     }
+    // Readers came from connections, so none comes any more.
+    if let Some(shard) = shard {
+        shard.close();
+    }
+    if let Some(driver) = driver
+        && timeout_at(deadline, driver.ended()).await.is_err()
+    {
+        tracing::warn!("readers did not finish in time");
+    }
     Ok(())
 }
 
-/// Serves on every core: one single-threaded runtime each, all accepting from the same listener.
+/// Serves on several cores: one single-threaded runtime each, all accepting from the same listener.
 /// Blocks until `shutdown` is cancelled and all connections are done.
-pub fn serve_on_all_cores(
+pub fn serve_on_cores(
+    options: ServeOptions,
     listener: &StdListener,
     app: &impl App,
     metrics: &Metrics,
     shutdown: &CancellationToken,
 ) -> io::Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let cores = options.shards.get();
     std::thread::scope(|scope| {
         let mut threads = Vec::with_capacity(cores);
         for core in 0..cores {
@@ -95,7 +141,11 @@ pub fn serve_on_all_cores(
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 // If one core fails, the others must not go on without it.
                 let stop = shutdown.clone().drop_guard();
-                let served = runtime.block_on(serve(listener, app, metrics, shutdown.clone()));
+                let served = runtime.block_on(async {
+                    let driver = options.takeover.then(|| Driver::new(metrics.clone()));
+                    let driver = driver.transpose()?;
+                    serve_beside(driver, listener, app, metrics, shutdown.clone()).await
+                });
                 drop(stop);
                 served
             })?);
@@ -108,7 +158,7 @@ pub fn serve_on_all_cores(
 }
 
 /// The next connection; `None` when the server stops.
-async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<TcpStream> {
+async fn accept(listener: &mut Listener, shutdown: &CancellationToken) -> Option<LazyStream> {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -116,11 +166,7 @@ async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                // Listeners that are not ours do not set it.
-                let _ = SockRef::from(&stream).set_tcp_nodelay(true);
-                return Some(stream);
-            }
+            Ok(stream) => return Some(LazyStream::new(stream)),
             // The client was gone before it was accepted: that is its own affair.
             Err(error) if is_of_client(&error) => {}
             Err(error) => {

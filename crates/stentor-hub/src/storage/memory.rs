@@ -162,6 +162,10 @@ impl Storage for MemoryStorage {
         now(Ok(()))
     }
 
+    fn removals(&self) -> u64 {
+        self.log().removals
+    }
+
     fn trimmed(&self) -> Trimmed {
         self.log().trimmed
     }

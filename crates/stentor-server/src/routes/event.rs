@@ -73,6 +73,10 @@ where
         if self.body.is_end_stream() {
             return Ok(Vec::new());
         }
+        let bytes = self.body.size_hint().upper().unwrap_or(u64::MAX);
+        if !self.stentor.budget().has_room(usize::try_from(bytes).unwrap_or(usize::MAX)) {
+            return Err(Poll::Pending);
+        }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) if self.body.is_end_stream() => {
