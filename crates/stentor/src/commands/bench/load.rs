@@ -136,12 +136,12 @@ impl Load {
         let meters = Meters::read(self);
         let begun = self.book.clock.now();
         let until = begun + self.plan.span.as_nanos() as Nanos;
-        let mut begun_of_them = 0;
-        while (begun_of_them < connections || self.readers.is_connecting())
+        let mut started = 0;
+        while (started < connections || self.readers.is_connecting())
             && self.now < until
             && !self.is_over()
         {
-            begun_of_them += self.readers.pass(connections - begun_of_them);
+            started += self.readers.pass(connections - started);
             self.turn()?;
             recorder.tick(self);
             self.progress.running(&self.book, &self.readers, recorder);
