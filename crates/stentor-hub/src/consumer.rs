@@ -1,9 +1,9 @@
 //! Who is told that the tail has moved.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -20,6 +20,8 @@ pub struct Consumer(Arc<Bell>);
 struct Bell {
     rung: AtomicBool,
     waker: AtomicWaker,
+    /// The marks of subscriptions with news, each once: at most one of each that is registered.
+    marks: Mutex<Vec<usize>>,
 }
 
 impl Consumer {
@@ -43,14 +45,17 @@ impl Consumer {
         if self.0.rung.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn ring(&self) {
+    /// Wakes it for a reason of the caller's own.
+    pub fn wake(&self) {
         if !self.0.rung.swap(true, Ordering::AcqRel) {
             self.0.waker.wake();
         }
     }
 
-    fn address(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
+    /// Takes the marks of the subscriptions that have had news since the last call: those which were
+    /// given one by [`Subscription::mark`](crate::Subscription::mark).
+    pub fn take_marks(&self, into: &mut Vec<usize>) {
+        into.append(&mut self.0.marks.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -60,13 +65,36 @@ pub(crate) struct Interest(RwLock<Maps>);
 
 #[derive(Debug, Default)]
 struct Maps {
-    exact: HashMap<TopicName, Readers>,
-    globs: HashMap<TopicFilter, Readers>,
+    exact: HashMap<TopicName, Seats>,
+    globs: HashMap<TopicFilter, Seats>,
 }
 
-/// The consumers of one filter, by address, with the number of their subscriptions.
-#[derive(Debug, Default)]
-struct Readers(HashMap<usize, (Consumer, usize)>);
+/// Those who asked for one filter, by address.
+type Seats = HashMap<usize, Arc<Seat>>;
+
+/// Who is to be told about the topics of a subscription.
+#[derive(Debug)]
+struct Seat {
+    consumer: Consumer,
+    mark: Option<usize>,
+    /// Whether the mark is among those that the consumer has not taken yet.
+    marked: AtomicBool,
+    /// How many readers stand behind this subscription.
+    readers: AtomicUsize,
+}
+
+impl Seat {
+    fn ring(&self) {
+        if let Some(mark) = self.mark {
+            if self.marked.swap(true, Ordering::AcqRel) {
+                return;
+            }
+            let marks = &self.consumer.0.marks;
+            marks.lock().unwrap_or_else(PoisonError::into_inner).push(mark);
+        }
+        self.consumer.wake();
+    }
+}
 
 impl Interest {
     /// Registers a subscription until the registration is dropped.
@@ -74,15 +102,20 @@ impl Interest {
         self: &Arc<Interest>,
         filters: Arc<Filters>,
         consumer: Consumer,
+        mark: Option<usize>,
     ) -> Registration {
+        let (marked, readers) = (AtomicBool::new(false), AtomicUsize::new(1));
+        let seat = Arc::new(Seat { consumer, mark, marked, readers });
+        let address = address(&seat);
         let mut maps = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for name in filters.exact() {
-            maps.exact.entry(name.clone()).or_default().add(&consumer);
+            maps.exact.entry(name.clone()).or_default().insert(address, Arc::clone(&seat));
         }
         for glob in filters.globs() {
-            maps.globs.entry(glob.clone()).or_default().add(&consumer);
+            maps.globs.entry(glob.clone()).or_default().insert(address, Arc::clone(&seat));
         }
-        Registration { interest: Arc::clone(self), filters, consumer }
+        drop(maps);
+        Registration { interest: Arc::clone(self), filters, seat }
     }
 
     /// Wakes whoever reads the topics of these records.
@@ -91,50 +124,32 @@ impl Interest {
         if maps.exact.is_empty() && maps.globs.is_empty() {
             return;
         }
-        let topics: HashSet<&TopicName> = records.iter().map(|record| record.topic()).collect();
-        for topic in topics {
-            maps.readers(topic).for_each(Readers::ring);
+        let mut before = None;
+        for topic in records.iter().map(|record| record.topic()) {
+            // Who was rung already hears nothing new, but runs of one topic are frequent.
+            if before.replace(topic) != Some(topic) {
+                maps.seats(topic).for_each(Seat::ring);
+            }
         }
     }
 
-    /// How many subscriptions ask for this topic.
+    /// How many readers ask for this topic.
     pub(crate) fn subscribers(&self, topic: &TopicName) -> usize {
         let maps = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        maps.readers(topic).map(Readers::len).sum()
+        maps.seats(topic).map(|seat| seat.readers.load(Ordering::Relaxed)).sum()
     }
 }
 
 impl Maps {
-    fn readers(&self, topic: &TopicName) -> impl Iterator<Item = &Readers> {
+    fn seats(&self, topic: &TopicName) -> impl Iterator<Item = &Seat> {
         let globs = self.globs.iter().filter(|(glob, _)| glob.matches(topic));
-        self.exact.get(topic).into_iter().chain(globs.map(|(_, readers)| readers))
+        let seats = self.exact.get(topic).into_iter().chain(globs.map(|(_, seats)| seats));
+        seats.flat_map(|seats| seats.values().map(|seat| &**seat))
     }
 }
 
-impl Readers {
-    fn add(&mut self, consumer: &Consumer) {
-        self.0.entry(consumer.address()).or_insert_with(|| (consumer.clone(), 0)).1 += 1;
-    }
-
-    /// Takes one subscription away and says whether none is left.
-    fn remove(&mut self, consumer: &Consumer) -> bool {
-        let address = consumer.address();
-        if let Some((_, count)) = self.0.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                self.0.remove(&address);
-            }
-        }
-        self.0.is_empty()
-    }
-
-    fn ring(&self) {
-        self.0.values().for_each(|(consumer, _)| consumer.ring());
-    }
-
-    fn len(&self) -> usize {
-        self.0.values().map(|(_, count)| count).sum()
-    }
+fn address(seat: &Arc<Seat>) -> usize {
+    Arc::as_ptr(seat).addr()
 }
 
 /// A subscription's place among the interested. Dropping it takes it out.
@@ -142,27 +157,49 @@ impl Readers {
 pub(crate) struct Registration {
     interest: Arc<Interest>,
     filters: Arc<Filters>,
-    consumer: Consumer,
+    seat: Arc<Seat>,
 }
 
 impl Registration {
     pub(crate) fn consumer(&self) -> &Consumer {
-        &self.consumer
+        &self.seat.consumer
+    }
+
+    /// From here on news is marked again. Called before the news is read.
+    pub(crate) fn unmark(&self) {
+        self.seat.marked.store(false, Ordering::Release);
+    }
+
+    /// Says how many readers stand behind it.
+    pub(crate) fn set_readers(&self, count: usize) {
+        self.seat.readers.store(count, Ordering::Relaxed);
+    }
+
+    /// The same interest for another consumer.
+    pub(crate) fn moved_to(&self, consumer: Consumer, mark: Option<usize>) -> Registration {
+        self.interest.register(Arc::clone(&self.filters), consumer, mark)
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        let address = address(&self.seat);
         let mut maps = self.interest.0.write().unwrap_or_else(PoisonError::into_inner);
         for name in self.filters.exact() {
-            if maps.exact.get_mut(name).is_some_and(|readers| readers.remove(&self.consumer)) {
+            if maps.exact.get_mut(name).is_some_and(|seats| remove(seats, address)) {
                 maps.exact.remove(name);
             }
         }
         for glob in self.filters.globs() {
-            if maps.globs.get_mut(glob).is_some_and(|readers| readers.remove(&self.consumer)) {
+            if maps.globs.get_mut(glob).is_some_and(|seats| remove(seats, address)) {
                 maps.globs.remove(glob);
             }
         }
     }
+}
+
+/// Takes a seat away and says whether none is left.
+fn remove(seats: &mut Seats, address: usize) -> bool {
+    seats.remove(&address);
+    seats.is_empty()
 }

@@ -201,9 +201,14 @@ impl Hub {
         self.0.storage.trimmed()
     }
 
+    /// The record at an offset, if it is in memory: in the live window, or large and lately read.
+    pub fn recent(&self, offset: Offset) -> Option<Arc<Record>> {
+        self.0.window.get(offset).or_else(|| self.0.large.get(offset))
+    }
+
     /// The record at an offset, from memory if it is there.
     pub async fn record(&self, offset: Offset) -> Result<Option<Arc<Record>>, StorageError> {
-        if let Some(record) = self.0.window.get(offset).or_else(|| self.0.large.get(offset)) {
+        if let Some(record) = self.recent(offset) {
             return Ok(Some(record));
         }
         let record = self.0.storage.fetch(vec![offset]).await?.pop();

@@ -29,6 +29,8 @@ pub struct Subscription {
     position: Offset,
     /// Records to be sent before reading goes on after `position`.
     picked: VecDeque<Offset>,
+    /// Whether the last batch was of these.
+    was_picked: bool,
     /// What was read and not handed out.
     stash: Option<Batch>,
     told: u64,
@@ -87,7 +89,7 @@ impl Subscription {
     ) -> Result<Option<Subscription>, SubscribeError> {
         let filters = Arc::new(filters);
         // First of all, so that no wake-up is missed from here on.
-        let registration = shared.interest.register(Arc::clone(&filters), consumer);
+        let registration = shared.interest.register(Arc::clone(&filters), consumer, None);
         let mut beginning = Beginning::find(&shared, &filters, &start).await?;
         let deletions_known = beginning.deletions_known(shared.window.tail());
         let mut open = None;
@@ -101,6 +103,7 @@ impl Subscription {
         Ok(Some(Subscription {
             position: beginning.after,
             picked: beginning.picked,
+            was_picked: false,
             told: beginning.told,
             gap: beginning.gap.map(|reason| (reason, requested)),
             stash: None,
@@ -127,6 +130,11 @@ impl Subscription {
         self.registration.consumer()
     }
 
+    /// Whether all its topics have ended and the reader was handed that.
+    pub fn is_finished(&self) -> bool {
+        self.finished && self.stash.is_none()
+    }
+
     /// What it asks for.
     pub fn filters(&self) -> &Filters {
         &self.filters
@@ -142,13 +150,26 @@ impl Subscription {
     /// Finds out how the stream begins, before the first batch: with a position or with a gap. Asks
     /// the storage only of a reader that is behind the live window.
     pub async fn opening(&mut self) -> Result<Opening, StorageError> {
-        if self.gap.is_some() || (self.picked.is_empty() && !self.is_covered()) {
+        if self.begins_behind() {
             let batch = self.read_behind(Budget::default()).await?;
             self.stash = Some(batch);
         }
+        Ok(self.begin_reading())
+    }
+
+    /// The same, if it takes no look into the storage.
+    pub fn opening_in_memory(&mut self) -> Option<Opening> {
+        (!self.begins_behind()).then(|| self.begin_reading())
+    }
+
+    fn begins_behind(&self) -> bool {
+        self.gap.is_some() || (self.picked.is_empty() && !self.is_covered())
+    }
+
+    fn begin_reading(&mut self) -> Opening {
         match self.stash.as_mut().and_then(|batch| batch.gap.take()) {
-            Some(gap) => Ok(Opening::Gap(gap)),
-            None => Ok(Opening::At(self.cursor())),
+            Some(gap) => Opening::Gap(gap),
+            None => Opening::At(self.cursor()),
         }
     }
 
@@ -229,6 +250,81 @@ impl Subscription {
         })
     }
 
+    /// Gives back the last records of the last batch, which the reader could not take: they are read
+    /// again when it can.
+    pub fn give_back(&mut self, records: &[Arc<Record>]) {
+        let Some(first) = records.first() else { return };
+        if self.was_picked {
+            records.iter().rev().for_each(|record| self.picked.push_front(record.offset()));
+            return;
+        }
+        self.position = first.offset().previous();
+        self.reopen(records.iter().filter(|record| record.event().is_none()).map(|r| r.topic()));
+    }
+
+    /// A subscription of another reader that had the same and is at `position`, where it has yet to be
+    /// told the ends of these topics.
+    #[must_use]
+    pub fn fork<'a>(
+        &self,
+        position: Offset,
+        untold: impl IntoIterator<Item = &'a TopicName>,
+    ) -> Subscription {
+        let mut fork = Subscription {
+            shared: Arc::clone(&self.shared),
+            filters: Arc::clone(&self.filters),
+            registration: self.registration.moved_to(self.consumer().clone(), None),
+            position,
+            picked: VecDeque::new(),
+            was_picked: false,
+            stash: None,
+            told: self.told,
+            gap: None,
+            open: self.open.clone(),
+            deletions_known: self.deletions_known,
+            finished: self.finished,
+        };
+        fork.reopen(untold);
+        fork
+    }
+
+    /// Goes where a [`fork`](Subscription::fork) of this one went.
+    pub fn follow(&mut self, fork: Subscription) {
+        let own = std::mem::replace(self, fork);
+        self.registration = own.registration;
+    }
+
+    /// Has the consumer told by this mark when there is news: see [`Consumer::take_marks`]. From now on
+    /// the subscription may stand for several readers.
+    pub fn mark(&mut self, consumer: &Consumer, mark: usize) {
+        self.registration = self.registration.moved_to(consumer.clone(), Some(mark));
+    }
+
+    /// Has news marked again. To be called before reading, when the mark was taken.
+    pub fn unmark(&self) {
+        self.registration.unmark();
+    }
+
+    /// Says how many readers it stands for.
+    pub fn set_readers(&self, count: usize) {
+        self.registration.set_readers(count);
+    }
+
+    /// Whether a reader of each, both at the tail, is told the same from now on.
+    pub fn is_like(&self, other: &Subscription) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+            && self.filters == other.filters
+            && self.open == other.open
+            && self.finished == other.finished
+    }
+
+    /// These topics are read again, and with them perhaps their ends.
+    fn reopen<'a>(&mut self, topics: impl IntoIterator<Item = &'a TopicName>) {
+        let Some(open) = &mut self.open else { return };
+        open.extend(topics.into_iter().cloned());
+        self.finished = open.is_empty();
+    }
+
     fn is_covered(&self) -> bool {
         self.shared.window.covers(&self.filters, self.position)
     }
@@ -286,12 +382,14 @@ impl Subscription {
         let offsets: Vec<Offset> = self.picked.iter().take(count).copied().collect();
         let records = self.shared.storage.fetch(offsets).await?;
         self.picked.drain(..count);
+        self.was_picked = true;
         Ok(Batch { gap: None, records })
     }
 
     /// Moves the reader past a page and keeps what concerns it.
     fn accept(&mut self, page: Page) -> Batch {
         self.position = page.through;
+        self.was_picked = false;
         let mut records = page.records;
         records.retain(|record| {
             *record.body() != Body::Deleted || record.offset() > self.deletions_known

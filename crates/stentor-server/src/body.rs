@@ -9,6 +9,8 @@ use futures_core::Stream;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 
+use crate::stream::{self, Ticket};
+
 /// What went wrong underneath a body.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -20,6 +22,8 @@ pub struct Body(Kind);
 
 enum Kind {
     Full(Option<Bytes>),
+    /// A stream that nobody has asked for a piece yet.
+    Ticket(Ticket),
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StreamCut>> + Send>>),
 }
 
@@ -32,7 +36,7 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Kind::Full(_) => "Body::Full",
-            Kind::Stream(_) => "Body::Stream",
+            Kind::Ticket(_) | Kind::Stream(_) => "Body::Stream",
         })
     }
 }
@@ -48,10 +52,8 @@ impl Body {
         Body(Kind::Full(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
     }
 
-    pub(crate) fn stream(
-        pieces: impl Stream<Item = Result<Bytes, StreamCut>> + Send + 'static,
-    ) -> Body {
-        Body(Kind::Stream(Box::pin(pieces)))
+    pub(crate) fn stream(ticket: Ticket) -> Body {
+        Body(Kind::Ticket(ticket))
     }
 }
 
@@ -63,8 +65,15 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
+        if let Kind::Ticket(ticket) = &self.0 {
+            self.0 = match ticket.claim() {
+                Some(reader) => Kind::Stream(Box::pin(stream::pieces(reader))),
+                None => Kind::Full(None),
+            };
+        }
         match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Ticket(_) => Poll::Ready(None),
             Kind::Stream(pieces) => {
                 pieces.as_mut().poll_next(cx).map(|piece| piece.map(|bytes| bytes.map(Frame::data)))
             }
@@ -78,7 +87,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Ticket(_) | Kind::Stream(_) => SizeHint::default(),
         }
     }
 }

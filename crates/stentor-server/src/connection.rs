@@ -1,10 +1,13 @@
 //! One connection, from its first byte to its last.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::{Request, Response, Version};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -13,8 +16,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{Answer, AnswerError, App};
 use crate::io::Io;
+use crate::shard::Handle;
+use crate::takeover::Takeover;
 
 /// What a client that speaks HTTP/2 without TLS sends first (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -30,17 +35,27 @@ const PONG_WITHIN: Duration = Duration::from_secs(20);
 /// HTTP/2: streams of one connection.
 const STREAMS_MAX: u32 = 256;
 
-/// Serves a connection until its end. When `shutdown` is cancelled it finishes what it is answering.
-pub(crate) async fn serve(mut stream: TcpStream, app: impl App, shutdown: CancellationToken) {
+/// Serves a connection until its end, or until `shard` has taken it over. When `shutdown` is cancelled
+/// it finishes what it is answering.
+pub(crate) async fn serve(
+    mut stream: TcpStream,
+    app: impl App,
+    shutdown: CancellationToken,
+    shard: Option<Handle>,
+) {
     let begun = tokio::select! {
         begun = timeout(HEAD_TIME_MAX, preface(&mut stream)) => begun,
         () = shutdown.cancelled() => return,
     };
     // Silent or gone before it said anything: nothing is owed to it.
     let Ok(Ok((ahead, is_http2))) = begun else { return };
-    let io = Io::new(stream, ahead);
-    let result =
-        if is_http2 { http2(io, app, shutdown).await } else { http1(io, app, shutdown).await };
+    let takeover = Takeover::default();
+    let io = Io::new(stream, ahead, takeover.clone());
+    let result = if is_http2 {
+        http2(io, app, shutdown).await
+    } else {
+        http1(io, app, shutdown, takeover, shard).await
+    };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection broke");
     }
@@ -62,31 +77,76 @@ async fn preface(stream: &mut TcpStream) -> std::io::Result<(Bytes, bool)> {
     }
 }
 
-async fn http1(io: Io, app: impl App, shutdown: CancellationToken) -> hyper::Result<()> {
-    let service = service_fn(move |request| app.clone().answer(request));
+async fn http1(
+    io: Io,
+    app: impl App,
+    shutdown: CancellationToken,
+    takeover: Takeover,
+    shard: Option<Handle>,
+) -> hyper::Result<()> {
+    let (takes_over, departures) = (shard.is_some(), takeover.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let fits = takes_over && Takeover::fits(&request);
+        let version = request.version();
+        let takeover = fits.then(|| takeover.clone());
+        Answering { answer: app.clone().answer(request), version, takeover }
+    });
+    // Without `pipeline_flush`: see `takeover.rs`.
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(io), service);
-    let mut finished = poll_fn(|cx| connection.poll_without_shutdown(cx));
-    let stopped = tokio::select! {
-        result = &mut finished => Some(result),
-        () = shutdown.cancelled() => None,
-    };
-    let result = if let Some(result) = stopped {
-        result
-    } else {
-        Pin::new(&mut connection).graceful_shutdown();
-        poll_fn(|cx| connection.poll_without_shutdown(cx)).await
-    };
+    let mut stopping = pin!(shutdown.cancelled());
+    let mut is_stopping = false;
+    let result = poll_fn(|cx| {
+        if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
+            is_stopping = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        let polled = connection.poll_without_shutdown(cx);
+        if departures.is_due() { Poll::Ready(Ok(())) } else { polled }
+    })
+    .await;
+    if let Some(departure) = departures.take()
+        && let Some(shard) = shard
+    {
+        // What the client sent behind its request is dropped with hyper's buffer.
+        match connection.into_parts().io.into_inner().into_std() {
+            Ok(socket) => shard.adopt(departure.with(socket)),
+            Err(error) => tracing::debug!(%error, "a socket could not be taken over"),
+        }
+        return Ok(());
+    }
     // A head that is refused was not read to its end: closed at once, the connection would be reset
     // and the answer lost.
     if result.as_ref().err().is_none_or(hyper::Error::is_parse) {
         connection.into_parts().io.into_inner().linger().await;
     }
     result
+}
+
+/// An answer to come, unless the reader leaves with the socket.
+struct Answering<B> {
+    answer: Answer<B>,
+    version: Version,
+    takeover: Option<Takeover>,
+}
+
+impl<B> Future for Answering<B> {
+    type Output = Result<Response<B>, AnswerError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut response = ready!(self.answer.as_mut().poll(cx))?;
+        if let Some(takeover) = self.takeover.take()
+            && takeover.claim(&mut response, self.version)
+        {
+            // The connection is taken from hyper before this could be polled again.
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(response))
+    }
 }
 
 async fn http2(io: Io, app: impl App, shutdown: CancellationToken) -> hyper::Result<()> {

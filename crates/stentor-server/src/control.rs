@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 use stentor_hub::{CURSOR_EVENT, Cursor, Form, GAP_EVENT, Gap, Record};
-use stentor_sse::{Event, EventType, encode_comment, encode_id, encode_retry};
+use stentor_sse::{Event, EventType, Frame, encode_comment, encode_id, encode_retry};
 
 use crate::stream::StreamOptions;
 
 /// How one reader is spoken to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Control {
     form: Form,
     spelled: bool,
@@ -67,11 +67,16 @@ impl Control {
         self.say(out, gap.position, GAP_EVENT, Some(object));
     }
 
-    /// A record in this reader's form. Ends are events of the server's own, so they follow the same
-    /// rule as positions and gaps.
+    /// The frame of a record in this reader's form, shared by all who have it. Ends are events of the
+    /// server's own, so they follow the same rule as positions and gaps.
+    pub(crate) fn frame(self, record: &Record) -> Option<&Frame> {
+        (self.spelled || record.event().is_some()).then(|| record.frame(self.form))
+    }
+
+    /// The bytes of a record in this reader's form.
     pub(crate) fn record(self, record: &Record) -> Bytes {
-        if self.spelled || record.event().is_some() {
-            return record.frame(self.form).bytes();
+        if let Some(frame) = self.frame(record) {
+            return frame.bytes();
         }
         let mut out = BytesMut::new();
         self.say(&mut out, record.cursor(), "", None);

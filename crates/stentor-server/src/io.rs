@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use crate::takeover::Takeover;
+
 /// How long output may wait without a byte of progress before the connection is given up. The reader
 /// resumes by its last id.
 const STALL_MAX: Duration = Duration::from_secs(30);
@@ -26,11 +28,17 @@ pub(crate) struct Io {
     ahead: Bytes,
     /// Runs while output waits.
     stall: Option<Pin<Box<Sleep>>>,
+    takeover: Takeover,
 }
 
 impl Io {
-    pub(crate) fn new(stream: TcpStream, ahead: Bytes) -> Io {
-        Io { stream, ahead, stall: None }
+    pub(crate) fn new(stream: TcpStream, ahead: Bytes, takeover: Takeover) -> Io {
+        Io { stream, ahead, stall: None, takeover }
+    }
+
+    /// The bare socket, which does not block. What was read of it is lost.
+    pub(crate) fn into_std(self) -> io::Result<std::net::TcpStream> {
+        self.stream.into_std()
     }
 
     /// Ends the connection once all was written: our side is shut, and what the client still sends is
@@ -60,9 +68,12 @@ impl Io {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stall = None;
+            if self.stall.take().is_some() {
+                self.takeover.set_unflushed(false);
+            }
             return written;
         }
+        self.takeover.set_unflushed(true);
         let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(STALL_MAX)));
         ready!(stall.as_mut().poll(cx));
         // Asked again, it shall not claim to have been completed.
@@ -80,6 +91,10 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.takeover.is_pending() {
+            // In this very poll the socket is taken, so nobody waits for a wake-up.
+            return Poll::Pending;
+        }
         if self.ahead.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, into);
         }
@@ -134,7 +149,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let mut io = Io::new(stream, Bytes::new());
+        let mut io = Io::new(stream, Bytes::new(), Takeover::default());
         let piece = vec![0; 64 << 10];
         let error = loop {
             if let Err(error) = io.write_all(&piece).await {
@@ -153,7 +168,10 @@ mod tests {
         client.write_all(b" world").await.unwrap();
         drop(client);
         let mut text = String::new();
-        Io::new(stream, Bytes::from_static(b"hello")).read_to_string(&mut text).await.unwrap();
+        Io::new(stream, Bytes::from_static(b"hello"), Takeover::default())
+            .read_to_string(&mut text)
+            .await
+            .unwrap();
         assert_eq!(text, "hello world");
     }
 }

@@ -51,7 +51,9 @@ mod resume;
 mod routes;
 mod serve;
 mod service;
+pub mod shard;
 mod stream;
+mod takeover;
 
 pub use crate::app::{Answer, AnswerError, App};
 pub use crate::body::{Body, StreamCut};
@@ -60,6 +62,6 @@ pub use crate::guard::{Guard, Guarded, GuardedBody};
 pub use crate::metrics::Metrics;
 pub use crate::problem::Problem;
 pub use crate::resume::cursor_of;
-pub use crate::serve::{bind, serve, serve_on_all_cores};
+pub use crate::serve::{ServeOptions, bind, serve, serve_on_cores};
 pub use crate::service::Stentor;
 pub use crate::stream::StreamOptions;

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub(crate) connections_open: Gauge,
     /// Bytes of bodies in flight.
     pub(crate) body_bytes: Gauge,
+    /// Bytes held for readers.
+    pub(crate) reader_bytes: Gauge,
 }
 
 impl Metrics {
@@ -74,10 +76,11 @@ impl Metrics {
         for (name, help, count) in of_hub {
             registry.register(name, help, ConstCounter::new(count));
         }
-        let gauges: [(&str, &str, &Gauge); 3] = [
+        let gauges: [(&str, &str, &Gauge); 4] = [
             ("streams_open", "Streams that are open", &self.streams_open),
             ("connections_open", "Connections that are open", &self.connections_open),
             ("body_bytes", "Bytes of request bodies in flight", &self.body_bytes),
+            ("reader_bytes", "Bytes held for the readers of streams", &self.reader_bytes),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
@@ -96,6 +99,18 @@ pub(crate) struct Open(Gauge<i64, AtomicI64>);
 impl Open {
     pub(crate) fn count(gauge: &Gauge) -> Open {
         gauge.inc();
+        Open(gauge.clone())
+    }
+}
+
+impl Open {
+    /// Goes on counting when this is gone: until [`Open::kept`] takes it up, or the gauge is lowered.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+
+    /// Takes up what was kept.
+    pub(crate) fn kept(gauge: &Gauge) -> Open {
         Open(gauge.clone())
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::connection;
 use crate::metrics::{Metrics, Open};
+use crate::shard::Driver;
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -45,6 +46,24 @@ pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
+/// How a server uses its machine.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeOptions {
+    /// How many cores serve: each accepts, answers, and has a shard of the readers. One for each core
+    /// of the machine unless told otherwise.
+    pub shards: NonZero<usize>,
+    /// Whether the sockets of readers are taken from hyper, which is much cheaper. Otherwise each stream
+    /// is a body of hyper's, as over HTTP/2.
+    pub takeover: bool,
+}
+
+impl Default for ServeOptions {
+    fn default() -> ServeOptions {
+        let shards = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        ServeOptions { shards, takeover: true }
+    }
+}
+
 /// Serves connections on this runtime until `shutdown` is cancelled, then lets them finish for at most
 /// 5 s. The listener is one of [`bind`]'s.
 pub async fn serve(
@@ -53,13 +72,27 @@ pub async fn serve(
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    let driver = Driver::new(metrics.clone())?;
+    serve_beside(Some(driver), listener, app, metrics, shutdown).await
+}
+
+/// The same with this shard, or without one.
+async fn serve_beside(
+    driver: Option<Driver>,
+    listener: StdListener,
+    app: impl App,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
+    let shard = driver.as_ref().map(Driver::handle);
+    let driver = driver.map(Driver::start).transpose()?;
     let connections = TaskTracker::new();
     let abandon = CancellationToken::new();
     while let Some(stream) = accept(&listener, &shutdown).await {
         metrics.connections.inc();
         let open = Open::count(&metrics.connections_open);
-        let served = connection::serve(stream, app.clone(), shutdown.clone());
+        let served = connection::serve(stream, app.clone(), shutdown.clone(), shard.clone());
         connections.spawn(abandon.clone().run_until_cancelled_owned(async move {
             served.await;
             drop(open);
@@ -73,18 +106,28 @@ pub async fn serve(
         abandon.cancel();
         connections.wait().await;
     }
+    // Readers came from connections, so none comes any more.
+    if let Some(shard) = shard {
+        shard.close();
+    }
+    if let Some(driver) = driver
+        && timeout_at(deadline, driver.ended()).await.is_err()
+    {
+        tracing::warn!("readers did not finish in time");
+    }
     Ok(())
 }
 
-/// Serves on every core: one single-threaded runtime each, all accepting from the same listener.
+/// Serves on several cores: one single-threaded runtime each, all accepting from the same listener.
 /// Blocks until `shutdown` is cancelled and all connections are done.
-pub fn serve_on_all_cores(
+pub fn serve_on_cores(
+    options: ServeOptions,
     listener: &StdListener,
     app: &impl App,
     metrics: &Metrics,
     shutdown: &CancellationToken,
 ) -> io::Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let cores = options.shards.get();
     std::thread::scope(|scope| {
         let mut threads = Vec::with_capacity(cores);
         for core in 0..cores {
@@ -95,7 +138,11 @@ pub fn serve_on_all_cores(
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 // If one core fails, the others must not go on without it.
                 let stop = shutdown.clone().drop_guard();
-                let served = runtime.block_on(serve(listener, app, metrics, shutdown.clone()));
+                let served = runtime.block_on(async {
+                    let driver = options.takeover.then(|| Driver::new(metrics.clone()));
+                    let driver = driver.transpose()?;
+                    serve_beside(driver, listener, app, metrics, shutdown.clone()).await
+                });
                 drop(stop);
                 served
             })?);

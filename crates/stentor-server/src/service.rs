@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -143,6 +144,21 @@ impl Stentor {
             },
             (path, _) => Err(console::no_such_path(self, path)),
         }
+    }
+
+    /// Whether both are clones of one.
+    pub(crate) fn is(&self, other: &Stentor) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// What tells it from others.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    /// How long a stream may be silent this time.
+    pub(crate) fn silence(&self) -> Duration {
+        self.0.config.keep_alive.mul_f64(0.8 + 0.4 * fastrand::f64())
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode, Version};
@@ -50,6 +51,26 @@ const HURRIED_BYTES: usize = 16 << 10;
 /// does not fit has to be asked for again.
 const READ: Budget = Budget { records: 256, bytes: PIECE_BYTES / 4 * 3, rows: 10_000 };
 
+/// A reader that was let in and has not been told anything yet.
+pub(crate) struct Reader {
+    pub(crate) stentor: Stentor,
+    pub(crate) subscription: Box<Subscription>,
+    pub(crate) options: StreamOptions,
+    pub(crate) open: Open,
+}
+
+/// Stands for a reader in the answer to it: whoever claims it first writes the stream, be it the body
+/// of the answer or a shard that takes the socket over.
+#[derive(Clone)]
+pub(crate) struct Ticket(Arc<Mutex<Option<Reader>>>);
+
+impl Ticket {
+    /// Takes the reader; `None` if somebody has.
+    pub(crate) fn claim(&self) -> Option<Reader> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// The answer whose body is the stream of this subscription.
 pub(crate) fn respond(
     stentor: &Stentor,
@@ -58,30 +79,21 @@ pub(crate) fn respond(
 ) -> Response<Body> {
     let metrics = stentor.metrics();
     metrics.streams.inc();
-    let jitter = 0.8 + 0.4 * fastrand::f64();
-    let silence = stentor.config().keep_alive.mul_f64(jitter);
-    let writer = Writer {
-        sent: subscription.cursor().offset,
-        subscription,
-        control: Control::new(options),
-        phase: Phase::Greeting,
-        waiting: VecDeque::new(),
-        written: 0,
-        held: Weak::new(),
-        hurried: false,
-        silence,
-        timer: Box::pin(tokio::time::sleep(silence)),
-        buffer: BytesMut::new(),
-        _open: Open::count(&metrics.streams_open),
-        stentor: stentor.clone(),
-    };
-    let pieces = stream::unfold(writer, |mut writer| async move {
+    let open = Open::count(&metrics.streams_open);
+    let reader = Reader { stentor: stentor.clone(), subscription, options, open };
+    let ticket = Ticket(Arc::new(Mutex::new(Some(reader))));
+    let mut response = head(options);
+    *response.body_mut() = Body::stream(ticket.clone());
+    response.extensions_mut().insert(ticket);
+    response
+}
+
+/// The stream of a reader, piece by piece.
+pub(crate) fn pieces(reader: Reader) -> impl Stream<Item = Result<Bytes, StreamCut>> {
+    stream::unfold(Writer::new(reader), |mut writer| async move {
         let piece = writer.piece().await?;
         Some((piece, writer))
-    });
-    let mut response = head(options);
-    *response.body_mut() = Body::stream(pieces);
-    response
+    })
 }
 
 /// An answer that closes at once and asks to come back later: what overload and draining say, for an
@@ -156,6 +168,26 @@ struct Writer {
 }
 
 impl Writer {
+    fn new(reader: Reader) -> Writer {
+        let Reader { stentor, subscription, options, open } = reader;
+        let silence = stentor.silence();
+        Writer {
+            sent: subscription.cursor().offset,
+            subscription,
+            control: Control::new(options),
+            phase: Phase::Greeting,
+            waiting: VecDeque::new(),
+            written: 0,
+            held: Weak::new(),
+            hurried: false,
+            silence,
+            timer: Box::pin(tokio::time::sleep(silence)),
+            buffer: BytesMut::new(),
+            _open: open,
+            stentor,
+        }
+    }
+
     /// The next piece of the stream; `None` at its end.
     async fn piece(&mut self) -> Option<Result<Bytes, StreamCut>> {
         // A reader that catches up must not hold up the others of its core, however quick it is.

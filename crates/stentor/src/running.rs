@@ -1,11 +1,12 @@
 //! A server from its first to its last moment: listen, serve, drain, close.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use futures_util::FutureExt;
-use stentor_server::{App, Guard, Stentor, bind, serve_on_all_cores};
+use stentor_server::{App, Guard, ServeOptions, Stentor, bind, serve_on_cores};
 
 use crate::signals::Signals;
 
@@ -25,6 +26,22 @@ pub(crate) struct ListenArgs {
     /// Allow an address that other machines can reach. Whoever reaches it may read and publish.
     #[arg(long)]
     open: bool,
+
+    /// How many cores serve; each has a share of the readers. All of them unless told otherwise.
+    #[arg(long, value_name = "N")]
+    shards: Option<NonZero<usize>>,
+
+    /// Leave streams to the HTTP library, as over HTTP/2: to compare.
+    #[arg(long, hide = true)]
+    no_takeover: bool,
+}
+
+impl ListenArgs {
+    fn serve_options(&self) -> ServeOptions {
+        let default = ServeOptions::default();
+        let shards = self.shards.unwrap_or(default.shards);
+        ServeOptions { shards, takeover: !self.no_takeover }
+    }
 }
 
 /// Serves until a signal comes or the log fails. `background` runs beside it.
@@ -63,8 +80,8 @@ where
         anyhow::Ok(())
     })?;
     eprintln!("listening on http://{}", listener.local_addr()?);
-    let served =
-        serve_on_all_cores(&listener, &guard.wrap(app), stentor.metrics(), stentor.drain());
+    let (options, app) = (access.serve_options(), guard.wrap(app));
+    let served = serve_on_cores(options, &listener, &app, stentor.metrics(), stentor.drain());
     beside.block_on(stentor.hub().close());
     served?;
     let has_failed = stentor.hub().failed().now_or_never().is_some();
