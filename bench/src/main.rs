@@ -10,6 +10,7 @@
 )]
 
 mod bare;
+mod crowd;
 mod disk;
 mod durable;
 mod fill;
@@ -22,6 +23,7 @@ mod replay;
 mod resume;
 mod server;
 mod stopped;
+mod storm;
 mod trim;
 
 use std::path::PathBuf;
@@ -60,6 +62,8 @@ enum Question {
     Replay(replay::Args),
     /// What readers that stop cost, and whether they catch up.
     Stopped(stopped::Args),
+    /// How long it takes until all readers are live again that come back at once after a restart.
+    Storm(storm::Args),
     /// How much space is given back.
     Trim(trim::Args),
 }
@@ -97,6 +101,7 @@ fn main() -> anyhow::Result<()> {
             Question::Resume(args) => resume::run(&bench, &args).await,
             Question::Replay(args) => replay::run(&bench, &args).await,
             Question::Stopped(args) => stopped::run(&bench, &args).await,
+            Question::Storm(args) => storm::run(&bench, &args).await,
             Question::Trim(args) => trim::run(&bench, &args).await,
         }
     })

@@ -48,6 +48,11 @@ impl Server {
         Ok(Server { process, address })
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// A counter of its `/metrics`.
     pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let mut connection = Connection::open(self.address).await?;

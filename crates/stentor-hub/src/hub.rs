@@ -14,6 +14,7 @@ use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
 use crate::large::LargeRecords;
 use crate::lease::Leases;
 use crate::publish::{Publish, PublishError, Published};
+use crate::reads::{Closings, Reads};
 use crate::record::Record;
 use crate::retention::{self, Retention};
 use crate::start::{Start, SubscribeError};
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) window: Arc<LiveWindow>,
     pub(crate) interest: Arc<Interest>,
+    pub(crate) reads: Reads,
     pub(crate) large: LargeRecords,
     /// Ranges of offsets that an unclean stop took; they are settled when the log is opened.
     pub(crate) burned: Vec<(Offset, Offset)>,
@@ -78,21 +80,25 @@ impl Hub {
         let bounds = storage.bounds();
         let window = Arc::new(LiveWindow::new(bounds.tail, window_bytes));
         let interest = Arc::new(Interest::default());
+        let closings = Arc::new(Closings::default());
         let leases = Arc::new(Leases::default());
         storage.tail(Box::new({
             let (window, interest) = (Arc::clone(&window), Arc::clone(&interest));
-            let leases = Arc::clone(&leases);
+            let (closings, leases) = (Arc::clone(&closings), Arc::clone(&leases));
             move |records: Vec<Arc<Record>>| {
+                closings.see(&records);
                 window.push(records.clone());
                 leases.see(&records);
                 interest.wake(&records);
             }
         }));
+        let reads = Reads::new(Arc::clone(&storage), Arc::clone(&window), closings);
         let committer = Committer::new(Arc::clone(&storage));
         Hub(Arc::new(Shared {
             storage,
             window,
             interest,
+            reads,
             large: LargeRecords::default(),
             burned: bounds.burned,
             committer,
@@ -211,7 +217,7 @@ impl Hub {
         if let Some(record) = self.recent(offset) {
             return Ok(Some(record));
         }
-        let record = self.0.storage.fetch(vec![offset]).await?.pop();
+        let record = self.0.reads.record(offset).await?;
         if let Some(record) = &record {
             self.0.large.keep(record);
         }

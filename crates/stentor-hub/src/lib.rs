@@ -38,6 +38,8 @@ mod hub;
 mod large;
 mod lease;
 mod publish;
+mod questions;
+mod reads;
 mod record;
 mod retention;
 mod start;

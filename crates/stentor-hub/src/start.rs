@@ -103,7 +103,7 @@ impl Beginning {
             }
             Start::Last(count) => Seek::Newest { count: *count, before: Offset::MAX },
         };
-        let sought = shared.storage.seek(Arc::clone(filters), seek).await?;
+        let sought = shared.reads.seek(filters, seek).await?;
         Ok(Beginning { told: sought.removals, ..Beginning::at(sought.after) })
     }
 
@@ -141,7 +141,7 @@ impl Beginning {
             // Nothing is known of what the reader has, so it gets all there is. It is told a gap
             // already, and the removals before it are part of that.
             Place::Lost(reason) => {
-                let sought = shared.storage.seek(Arc::clone(filters), Seek::Earliest).await?;
+                let sought = shared.reads.seek(filters, Seek::Earliest).await?;
                 Beginning { told: sought.removals, gap: Some(reason), ..reader }
             }
             Place::Beyond(after) => Beginning { after, gap: Some(GapReason::Future), ..reader },
@@ -153,16 +153,16 @@ impl Beginning {
     pub(crate) async fn open_topics(
         &mut self,
         shared: &Shared,
-        names: &[TopicName],
+        filters: &Arc<Filters>,
     ) -> Result<Option<HashSet<TopicName>>, StorageError> {
         // Asked after the beginning was found: a topic that ends in between ends beyond it.
-        let states = shared.storage.states(names.to_vec()).await?;
+        let ends = shared.reads.ends(filters, self.after).await?;
         let mut open = HashSet::new();
         let mut last_end: Option<Arc<Record>> = None;
-        for (name, state) in names.iter().zip(states) {
-            match state.end.filter(|end| self.has_passed(end)) {
+        for (name, end) in filters.exact().iter().zip(ends.iter()) {
+            match end.as_ref().filter(|end| self.has_passed(end)) {
                 Some(end) if last_end.as_ref().is_none_or(|last| last.offset() < end.offset()) => {
-                    last_end = Some(end);
+                    last_end = Some(Arc::clone(end));
                 }
                 Some(_) => {}
                 None => drop(open.insert(name.clone())),
@@ -224,7 +224,7 @@ pub(crate) async fn place(shared: &Shared, cursor: Cursor) -> Result<Place, Stor
     }
     let record = match shared.window.get(cursor.offset) {
         Some(record) => Some(record),
-        None => shared.storage.fetch(vec![cursor.offset]).await?.pop(),
+        None => shared.reads.record(cursor.offset).await?,
     };
     match record {
         Some(record) if record.cursor() != cursor => Ok(Place::Lost(GapReason::Epoch)),

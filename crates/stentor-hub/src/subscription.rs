@@ -94,7 +94,7 @@ impl Subscription {
         let deletions_known = beginning.deletions_known(shared.window.tail());
         let mut open = None;
         if filters.globs().is_empty() {
-            open = beginning.open_topics(&shared, filters.exact()).await?;
+            open = beginning.open_topics(&shared, &filters).await?;
             if open.is_none() {
                 return Ok(None);
             }
@@ -337,7 +337,7 @@ impl Subscription {
             budget,
             told: self.told,
         };
-        let page = self.shared.storage.read(request).await?;
+        let page = self.shared.reads.page(request).await?;
         for record in &page.records {
             self.shared.large.keep(record);
         }

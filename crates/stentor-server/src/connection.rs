@@ -12,12 +12,12 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Answer, AnswerError, App};
 use crate::io::Io;
+use crate::lazy::LazyStream;
 use crate::shard::Handle;
 use crate::takeover::Takeover;
 
@@ -38,7 +38,7 @@ const STREAMS_MAX: u32 = 256;
 /// Serves a connection until its end, or until `shard` has taken it over. When `shutdown` is cancelled
 /// it finishes what it is answering.
 pub(crate) async fn serve(
-    mut stream: TcpStream,
+    mut stream: LazyStream,
     app: impl App,
     shutdown: CancellationToken,
     shard: Option<Handle>,
@@ -62,7 +62,7 @@ pub(crate) async fn serve(
 }
 
 /// Reads until it is clear which protocol the client speaks.
-async fn preface(stream: &mut TcpStream) -> std::io::Result<(Bytes, bool)> {
+async fn preface(stream: &mut LazyStream) -> std::io::Result<(Bytes, bool)> {
     let mut ahead = BytesMut::with_capacity(1024);
     loop {
         if stream.read_buf(&mut ahead).await? == 0 {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use crate::lazy::LazyStream;
 use crate::takeover::Takeover;
 
 /// How long output may wait without a byte of progress before the connection is given up. The reader
@@ -23,7 +23,7 @@ const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 /// A socket whose first bytes were read to see which protocol it speaks.
 #[derive(Debug)]
 pub(crate) struct Io {
-    stream: TcpStream,
+    stream: LazyStream,
     /// Bytes that hyper is still to see.
     ahead: Bytes,
     /// Runs while output waits.
@@ -32,7 +32,7 @@ pub(crate) struct Io {
 }
 
 impl Io {
-    pub(crate) fn new(stream: TcpStream, ahead: Bytes, takeover: Takeover) -> Io {
+    pub(crate) fn new(stream: LazyStream, ahead: Bytes, takeover: Takeover) -> Io {
         Io { stream, ahead, stall: None, takeover }
     }
 
@@ -140,7 +140,7 @@ impl AsyncWrite for Io {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -149,7 +149,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let mut io = Io::new(stream, Bytes::new(), Takeover::default());
+        let mut io = Io::new(stream.into(), Bytes::new(), Takeover::default());
         let piece = vec![0; 64 << 10];
         let error = loop {
             if let Err(error) = io.write_all(&piece).await {
@@ -168,7 +168,7 @@ mod tests {
         client.write_all(b" world").await.unwrap();
         drop(client);
         let mut text = String::new();
-        Io::new(stream, Bytes::from_static(b"hello"), Takeover::default())
+        Io::new(stream.into(), Bytes::from_static(b"hello"), Takeover::default())
             .read_to_string(&mut text)
             .await
             .unwrap();

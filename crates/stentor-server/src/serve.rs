@@ -5,19 +5,22 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::num::NonZero;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::connection;
+use crate::lazy::LazyStream;
+use crate::listener::Listener;
 use crate::metrics::{Metrics, Open};
 use crate::shard::Driver;
 
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 4096;
+/// Connections that the kernel holds until they are accepted: after a restart all readers come back at
+/// once. Linux cuts it to `net.core.somaxconn`, which is 4096 unless set; clients beyond that try again
+/// after a second.
+const BACKLOG: i32 = 32_768;
 /// Unsent bytes that the kernel holds for a connection, so that slow readers do not eat its memory.
 const NOT_SENT_BYTES_MAX: u32 = 128 << 10;
 /// How long sent bytes may stay unacknowledged before the peer is taken for gone.
@@ -84,12 +87,12 @@ async fn serve_beside(
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
+    let mut listener = Listener::new(listener)?;
     let shard = driver.as_ref().map(Driver::handle);
     let driver = driver.map(Driver::start).transpose()?;
     let connections = TaskTracker::new();
     let abandon = CancellationToken::new();
-    while let Some(stream) = accept(&listener, &shutdown).await {
+    while let Some(stream) = accept(&mut listener, &shutdown).await {
         metrics.connections.inc();
         let open = Open::count(&metrics.connections_open);
         let served = connection::serve(stream, app.clone(), shutdown.clone(), shard.clone());
@@ -155,7 +158,7 @@ pub fn serve_on_cores(
 }
 
 /// The next connection; `None` when the server stops.
-async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<TcpStream> {
+async fn accept(listener: &mut Listener, shutdown: &CancellationToken) -> Option<LazyStream> {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -163,11 +166,7 @@ async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                // Listeners that are not ours do not set it.
-                let _ = SockRef::from(&stream).set_tcp_nodelay(true);
-                return Some(stream);
-            }
+            Ok(stream) => return Some(LazyStream::new(stream)),
             // The client was gone before it was accepted: that is its own affair.
             Err(error) if is_of_client(&error) => {}
             Err(error) => {

@@ -158,6 +158,10 @@ impl Storage for MemoryStorage {
         now(Ok(()))
     }
 
+    fn removals(&self) -> u64 {
+        self.log().removals
+    }
+
     fn trimmed(&self) -> Trimmed {
         self.log().trimmed
     }

@@ -140,6 +140,12 @@ pub trait Storage: Send + Sync + 'static {
         keep: Keep,
     ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>>;
 
+    /// The count of removals so far, as [`Sought::removals`] tells it. Cheap: no disk is asked.
+    ///
+    /// It grows with each trim and with each deleted topic that begins anew, before anybody is told of
+    /// these: before a trim returns, and before the feed has the record that begins a topic anew.
+    fn removals(&self) -> u64;
+
     /// How much trimming has removed since the storage was opened. Cheap: no disk is asked.
     fn trimmed(&self) -> Trimmed;
 

@@ -7,7 +7,7 @@ use crate::filter::Filters;
 use crate::timestamp::Timestamp;
 
 /// What to read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReadRequest {
     /// Of which topics.
     pub filters: Arc<Filters>,
@@ -22,7 +22,7 @@ pub struct ReadRequest {
 }
 
 /// How much one read may return or touch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
     /// Records returned.
     pub records: usize,
@@ -39,7 +39,7 @@ impl Default for Budget {
 }
 
 /// Where a reader wants to begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Seek {
     /// Before everything.
     Earliest,

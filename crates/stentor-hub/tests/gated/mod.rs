@@ -1,4 +1,4 @@
-//! A log in memory whose appends wait at a gate, and that fails on command.
+//! A log in memory whose appends, and questions if told so, wait at a gate, and that fails on command.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::sync::{Arc, Mutex};
@@ -13,10 +13,10 @@ use stentor_hub::{
     Epoch, Filters, MemoryStorage, Offset, Publish, Record, StorageError, Timestamp, TopicInfo,
     TopicName, TopicsQuery,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 pub(crate) struct GatedStorage {
-    inner: MemoryStorage,
+    inner: Arc<MemoryStorage>,
     gate: Gate,
 }
 
@@ -29,6 +29,8 @@ struct State {
     arrived: Semaphore,
     batches: Mutex<Vec<usize>>,
     failure: Mutex<Option<StorageError>>,
+    questions: Mutex<Vec<&'static str>>,
+    holds_questions: watch::Sender<bool>,
 }
 
 impl GatedStorage {
@@ -38,8 +40,15 @@ impl GatedStorage {
             arrived: Semaphore::new(0),
             batches: Mutex::default(),
             failure: Mutex::default(),
+            questions: Mutex::default(),
+            holds_questions: watch::Sender::new(false),
         }));
-        (GatedStorage { inner: MemoryStorage::new(), gate: gate.clone() }, gate)
+        (GatedStorage { inner: Arc::default(), gate: gate.clone() }, gate)
+    }
+
+    /// The log itself, without the gate.
+    pub(crate) fn log(&self) -> Arc<MemoryStorage> {
+        Arc::clone(&self.inner)
     }
 }
 
@@ -59,7 +68,24 @@ impl Gate {
         self.0.batches.lock().unwrap().clone()
     }
 
-    /// Has appends and trims fail from now on.
+    /// The questions of readers that were asked so far.
+    pub(crate) fn questions(&self) -> Vec<&'static str> {
+        self.0.questions.lock().unwrap().clone()
+    }
+
+    /// Has the questions of readers wait from now on, or wait no more.
+    pub(crate) fn hold_questions(&self, holds: bool) {
+        self.0.holds_questions.send_replace(holds);
+    }
+
+    async fn question(&self, name: &'static str) -> Result<(), StorageError> {
+        self.0.questions.lock().unwrap().push(name);
+        let mut holds = self.0.holds_questions.subscribe();
+        holds.wait_for(|holds| !holds).await.unwrap();
+        self.fail_if_told()
+    }
+
+    /// Has everything fail from now on.
     pub(crate) fn fail_with(&self, error: StorageError) {
         *self.0.failure.lock().unwrap() = Some(error);
     }
@@ -100,15 +126,24 @@ impl Storage for GatedStorage {
     }
 
     fn read(&self, request: ReadRequest) -> Answer<'_, Page> {
-        self.inner.read(request)
+        Box::pin(async move {
+            self.gate.question("read").await?;
+            self.inner.read(request).await
+        })
     }
 
     fn fetch(&self, offsets: Vec<Offset>) -> Answer<'_, Vec<Arc<Record>>> {
-        self.inner.fetch(offsets)
+        Box::pin(async move {
+            self.gate.question("fetch").await?;
+            self.inner.fetch(offsets).await
+        })
     }
 
     fn seek(&self, filters: Arc<Filters>, seek: Seek) -> Answer<'_, Sought> {
-        self.inner.seek(filters, seek)
+        Box::pin(async move {
+            self.gate.question("seek").await?;
+            self.inner.seek(filters, seek).await
+        })
     }
 
     fn newest_each(
@@ -122,7 +157,10 @@ impl Storage for GatedStorage {
     }
 
     fn states(&self, topics: Vec<TopicName>) -> Answer<'_, Vec<TopicState>> {
-        self.inner.states(topics)
+        Box::pin(async move {
+            self.gate.question("states").await?;
+            self.inner.states(topics).await
+        })
     }
 
     fn topics(&self, query: TopicsQuery) -> Answer<'_, Vec<TopicInfo>> {
@@ -131,6 +169,10 @@ impl Storage for GatedStorage {
 
     fn excess(&self, topic: TopicName, keep: Keep) -> Answer<'_, Option<Offset>> {
         self.inner.excess(topic, keep)
+    }
+
+    fn removals(&self) -> u64 {
+        self.inner.removals()
     }
 
     fn trimmed(&self) -> Trimmed {

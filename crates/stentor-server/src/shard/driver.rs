@@ -143,8 +143,9 @@ impl Driver {
         for message in messages.drain(..) {
             match message {
                 Message::Newcomer(newcomer) => {
-                    self.watch(newcomer.stentor());
+                    let stentor = newcomer.stentor().clone();
                     self.shard.adopt(*newcomer);
+                    self.watch(&stentor);
                 }
                 Message::Findings(findings) => self.shard.settle(*findings, now),
                 Message::Drain(stentor) => self.shard.drain(&stentor),
@@ -154,10 +155,9 @@ impl Driver {
         closed
     }
 
-    /// Has the end of a service told.
+    /// Has the end of a service told, also to a reader who came in the middle of it.
     fn watch(&mut self, stentor: &Stentor) {
         if self.watched.iter().any(|known| known.is(stentor)) {
-            // It may be over already.
             if stentor.is_draining() {
                 self.shard.drain(stentor);
             }

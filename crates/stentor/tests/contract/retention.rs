@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::harness::{EventStream, PATIENCE, Server};
+use crate::harness::{EventStream, PATIENCE, Server, Streams};
 
 const TRIMMED: &str = "stentor_trimmed_events_total";
 
@@ -82,16 +82,23 @@ async fn a_live_reader_is_not_disturbed_by_what_goes_behind_it() {
 
 #[tokio::test]
 async fn a_reader_that_retention_passes_while_it_is_stopped_is_told_and_goes_on() {
+    for streams in Streams::BOTH {
+        let rule = ["--retain", "flood=count:5"];
+        is_passed_and_told(&streams.with(&rule).await, 5).await;
+        is_passed_and_told(&streams.with(&[&rule[..], &["--memory"]].concat()).await, 5).await;
+    }
+}
+
+/// Has a reader stopped while all but so many events go.
+async fn is_passed_and_told(server: &Server, kept: usize) {
     const EVENTS: usize = 40;
-    const KEPT: usize = 5;
-    let server = retaining("flood=count:5").await;
     let socket = server.get("/topics/flood").header("Accept", "text/event-stream").connect().await;
     server.until_metric("stentor_streams_open", 1).await;
     for number in 0..EVENTS {
-        let data = format!("{number:0>7}").repeat((1 << 20) / 7);
+        let data = format!("{number:0>7}").repeat((1 << 18) / 7);
         server.publish("/topics/flood", data).await;
     }
-    server.until_metric(TRIMMED, i64::try_from(EVENTS - KEPT).unwrap()).await;
+    server.until_metric(TRIMMED, i64::try_from(EVENTS - kept).unwrap()).await;
 
     let number_of = |data: &str| data[..7].parse::<usize>().unwrap();
     let mut stream = EventStream::begin(socket).await;
@@ -114,11 +121,11 @@ async fn a_reader_that_retention_passes_while_it_is_stopped_is_told_and_goes_on(
         }
     };
     assert_eq!((&gap["reason"], &gap["topics"]), (&json!("trimmed"), &json!(["flood"])));
-    assert!(next < EVENTS - KEPT);
-    for number in EVENTS - KEPT..EVENTS {
+    assert!(next < EVENTS - kept);
+    for number in EVENTS - kept..EVENTS {
         let event = stream.next().await.unwrap();
         assert_eq!(number_of(&event.data), number);
-        if number == EVENTS - KEPT {
+        if number == EVENTS - kept {
             assert_eq!(gap["earliest"], event.id);
         }
     }

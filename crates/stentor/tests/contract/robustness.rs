@@ -29,16 +29,6 @@ async fn allow_many_files(server: &Server) {
     }
 }
 
-/// Waits until the server has at most so many files open.
-async fn until_files(server: &Server, most: usize) {
-    let reached = timeout(PATIENCE, async {
-        while server.open_files() > most {
-            tokio::task::yield_now().await;
-        }
-    });
-    assert!(reached.await.is_ok(), "{} files are open and not {most}", server.open_files());
-}
-
 #[tokio::test]
 async fn a_request_head_that_stops_half_way_leaves_nothing_behind() {
     let server = Server::in_memory().await;
@@ -126,7 +116,7 @@ async fn ten_thousand_connections_that_are_dropped_leave_nothing_behind() {
     server.until_metric(OPEN, 1).await;
     server.until_metric("stentor_streams_open", 0).await;
     // Threads that were still starting may have opened a few of their own.
-    until_files(&server, before + 16).await;
+    server.until_files(before + 16).await;
     assert_eq!(server.history("/topics/t").await.len(), 0);
 }
 
@@ -146,7 +136,7 @@ async fn two_thousand_readers_that_vanish_are_freed() {
     drop(readers);
     server.until_metric("stentor_streams_open", 0).await;
     server.until_metric(OPEN, 1).await;
-    until_files(&server, before + 16).await;
+    server.until_files(before + 16).await;
 }
 
 /// The processor time that a process has used, in hundredths of a second.

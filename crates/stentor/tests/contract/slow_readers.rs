@@ -11,13 +11,6 @@ const MEMORY_MAX: usize = 200 << 20;
 const LARGE: usize = 64 << 10;
 const SMALL: usize = 4 << 10;
 
-/// The anonymous memory of a process, in bytes.
-fn memory(pid: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
-}
-
 /// Publishes so many events of this size, which begin with their number, and gives the memory that the
 /// server had at most meanwhile.
 async fn flood(server: &Server, count: usize, bytes: usize) -> usize {
@@ -26,7 +19,7 @@ async fn flood(server: &Server, count: usize, bytes: usize) -> usize {
     for first in (0..count).step_by(SLICE) {
         let lines = (first..count.min(first + SLICE)).map(|number| event(number, bytes));
         server.publish_each("/topics/flood", lines).await;
-        most = most.max(memory(server.pid()));
+        most = most.max(server.memory());
     }
     most
 }
@@ -80,6 +73,6 @@ async fn a_hundred_stopped_readers_catch_up_and_the_memory_stays_bounded() {
     for stream in stopped {
         catch_up(&server, stream, 2_047).await;
     }
-    let after = memory(server.pid());
+    let after = server.memory();
     assert!(after < MEMORY_MAX, "{after} bytes when all had caught up");
 }

@@ -5,7 +5,9 @@
 mod command;
 mod http;
 mod stream;
+mod streams;
 mod upload;
+mod wire;
 
 use std::fmt::{Display, Write};
 use std::path::Path;
@@ -21,7 +23,9 @@ use tokio::time::timeout;
 pub use self::command::{Call, Done, Running, stentor};
 pub use self::http::{Answer, Request, dechunk, raw};
 pub use self::stream::{Cut, EventStream, Received};
+pub use self::streams::Streams;
 pub use self::upload::{Upload, read_answer, read_head};
+pub use self::wire::{Wire, get, post};
 
 /// How long anything may take before a test gives up. Far longer than it ever takes.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -183,6 +187,23 @@ impl Server {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
+    /// Waits until it has at most so many file descriptors open.
+    pub async fn until_files(&self, most: usize) {
+        let reached = timeout(PATIENCE, async {
+            while self.open_files() > most {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(reached.await.is_ok(), "{} files are open and not {most}", self.open_files());
+    }
+
+    /// Its anonymous memory, in bytes.
+    pub fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+    }
+
     /// A number of its `/metrics`.
     pub async fn metric(&self, name: &str) -> i64 {
         let text = self.get("/metrics").send().await.text();
@@ -200,6 +221,17 @@ impl Server {
         });
         let reached = reached.await.is_ok();
         assert!(reached, "{name} is {} and not {wanted}", self.metric(name).await);
+    }
+
+    /// Waits until a number of its `/metrics` stands still, as it does when the server has come as far
+    /// as it can. A test may not rely on more than that it has had the time.
+    pub async fn until_still(&self, name: &str) {
+        let (mut last, mut same) = (self.metric(name).await, 0);
+        while same < 10 {
+            let now = self.metric(name).await;
+            same = if now == last { same + 1 } else { 0 };
+            last = now;
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 use stentor_sse::{Decoder, Item};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -39,8 +39,12 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    pub async fn begin(mut socket: TcpStream) -> EventStream {
-        let mut bytes = Vec::new();
+    pub async fn begin(socket: TcpStream) -> EventStream {
+        EventStream::begin_with(socket, Vec::new()).await
+    }
+
+    /// The same where these bytes have come already.
+    pub async fn begin_with(mut socket: TcpStream, mut bytes: Vec<u8>) -> EventStream {
         let end = loop {
             if let Some(end) = find(&bytes, b"\r\n\r\n") {
                 break end + 4;
@@ -143,13 +147,43 @@ impl EventStream {
         rest
     }
 
+    /// After the end of the stream: waits until the server has closed the connection, which must be no
+    /// reset, and insists that nothing came behind the end.
+    pub async fn closed(mut self) {
+        assert!(self.ended, "the stream goes on");
+        let read = timeout(PATIENCE, self.socket.read_to_end(&mut self.partial)).await;
+        read.expect("a close").expect("no reset");
+        let rest = String::from_utf8_lossy(&self.partial);
+        assert!(rest.is_empty(), "{rest:?} behind the end");
+    }
+
+    /// Sends something to the server, which expects nothing more.
+    pub async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.socket.write_all(bytes).await
+    }
+
+    /// Says that nothing more will be sent.
+    pub async fn shut(&mut self) {
+        self.socket.shutdown().await.unwrap();
+    }
+
+    /// Closes the connection with a reset.
+    pub fn reset(self) {
+        self.socket.set_zero_linger().unwrap();
+    }
+
     /// Reads until the bytes hold this text, and gives all of them.
     pub async fn until(&mut self, text: &str) -> String {
         while find(&self.text, text.as_bytes()).is_none() {
-            assert!(!self.ended, "the stream ended before {text:?}");
-            self.read().await.expect("no end but a clean one");
+            self.more().await;
         }
         String::from_utf8_lossy(&self.text).into_owned()
+    }
+
+    /// Waits for more bytes.
+    pub async fn more(&mut self) {
+        assert!(!self.ended, "the stream ended after {:?}", String::from_utf8_lossy(&self.text));
+        self.read().await.expect("no end but a clean one");
     }
 
     /// The id with which a browser would come back.
@@ -160,14 +194,24 @@ impl EventStream {
     async fn read(&mut self) -> Result<(), Cut> {
         let read = timeout(PATIENCE, self.socket.read_buf(&mut self.partial)).await;
         match read.expect("more of the stream") {
+            // Without chunks the close is the end.
+            Ok(0) if !self.is_chunked() => self.ended = true,
             Ok(0) | Err(_) => return Err(Cut),
             Ok(_) => self.take_chunks(),
         }
         Ok(())
     }
 
+    fn is_chunked(&self) -> bool {
+        self.head.header("transfer-encoding") == Some("chunked")
+    }
+
     fn take_chunks(&mut self) {
-        let (payload, used, ended) = dechunk(&self.partial);
+        let (payload, used, ended) = if self.is_chunked() {
+            dechunk(&self.partial)
+        } else {
+            (self.partial.clone(), self.partial.len(), false)
+        };
         self.partial.drain(..used);
         self.ended |= ended;
         let mut input = payload.as_slice();

@@ -153,7 +153,9 @@ impl Log {
 
     /// How many removals there were so far.
     pub(in crate::storage) async fn removals(&self) -> u64 {
-        self.storage.seek(filters("**"), Seek::Earliest).await.unwrap().removals
+        let sought = self.storage.seek(filters("**"), Seek::Earliest).await.unwrap();
+        assert_eq!(self.storage.removals(), sought.removals);
+        sought.removals
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Log {
     vanished: VecDeque<TopicName>,
     /// The removals of topics that are no longer known by name, folded into one.
     floor: Removal,
-    removals: u64,
+    pub(super) removals: u64,
     pub(super) trimmed: Trimmed,
     pub(super) keys: Keys,
     pub(super) leases: BTreeMap<TopicName, Duration>,

@@ -234,6 +234,10 @@ impl Storage for SqliteStorage {
         .boxed()
     }
 
+    fn removals(&self) -> u64 {
+        self.shared.removals()
+    }
+
     fn trimmed(&self) -> Trimmed {
         self.shared.trimmed()
     }

@@ -71,14 +71,14 @@ impl Shared {
         let _ = self.feed.set(feed);
     }
 
-    /// Makes a commit visible: first to the feed, then to readers of the tail.
+    /// Makes a commit visible: what it removed, then its records to the feed, then to readers of the tail.
     pub(super) fn publish(&self, records: Vec<Arc<Record>>, tail: Offset, removals: u64) {
+        self.removals.store(removals, Ordering::Release);
         if let Some(feed) = self.feed.get()
             && !records.is_empty()
         {
             feed(records);
         }
-        self.removals.store(removals, Ordering::Release);
         self.tail.store(tail.get(), Ordering::Release);
     }
 

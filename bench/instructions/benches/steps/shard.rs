@@ -1,0 +1,89 @@
+//! Events are published, and a shard writes each to all who read its topic.
+
+use std::hint::black_box;
+use std::io::{self, IoSlice};
+
+use futures_util::FutureExt;
+use gungraun::{library_benchmark, library_benchmark_group};
+use http::Version;
+use mio::{Interest, Registry, Token};
+use stentor_hub::{Filters, Hub, Publish, Start};
+use stentor_server::shard::{Newcomer, Shard, Socket};
+use stentor_server::{Stentor, StreamOptions};
+use tokio::time::Instant;
+
+use crate::hub::{events, full, send, topic};
+
+/// A socket that always has room.
+struct Sink;
+
+impl Socket for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(black_box(bytes).len())
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(black_box(pieces).iter().map(|piece| piece.len()).sum())
+    }
+
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn watch(&mut self, _: &Registry, _: Token, _: Interest, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct FanOut {
+    hub: Hub,
+    shard: Shard<Sink>,
+    now: Instant,
+    waiting: Vec<Publish>,
+}
+
+impl FanOut {
+    fn publish(&mut self) {
+        for event in self.waiting.drain(..) {
+            send(&self.hub, event);
+            self.shard.turn(self.now);
+            while self.shard.has_work() {
+                self.shard.turn(self.now);
+            }
+        }
+    }
+}
+
+/// A shard with so many readers, who have had the first events.
+fn shard_with(readers: usize) -> FanOut {
+    let (hub, now) = (full(), Instant::now());
+    let stentor = Stentor::new(hub.clone());
+    let mut shard = Shard::new(stentor.metrics().clone(), now).expect("a shard");
+    for _ in 0..readers {
+        let (filters, version) = (Filters::topic(topic()), Version::HTTP_11);
+        let stream = stentor.stream(filters, Start::Now, StreamOptions::new(version));
+        let Some(Ok(mut answer)) = stream.now_or_never() else { unreachable!("no stream") };
+        shard.adopt(Newcomer::of(&mut answer, version, Sink).expect("a reader"));
+    }
+    let mut fan_out = FanOut { hub, shard, now, waiting: events(10) };
+    fan_out.publish();
+    let delivered = format!("delivered_events_total {}\n", 10 * readers);
+    assert!(stentor.metrics().to_text(&fan_out.hub).contains(&delivered), "not {delivered}");
+    fan_out.waiting = events(10);
+    fan_out
+}
+
+#[library_benchmark(setup = shard_with)]
+#[bench::ten_events_to_1_reader(1)]
+#[bench::ten_events_to_100_readers(100)]
+#[bench::ten_events_to_10000_readers(10_000)]
+fn write_all(mut fan_out: FanOut) -> FanOut {
+    fan_out.publish();
+    fan_out
+}
+
+library_benchmark_group!(name = fan_out, benchmarks = write_all);

@@ -1,0 +1,200 @@
+//! Readers that come at any moment, while the log changes and is slow to answer.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use stentor_hub::storage::{Storage, TopicState};
+use stentor_hub::{
+    Body, Cursor, Filters, Hub, MemoryStorage, Offset, Publish, Record, Start, Subscribed,
+    TopicName,
+};
+
+use tokio::task::unconstrained;
+
+use crate::gated::{Gate, GatedStorage};
+
+const TOPICS: [&str; 2] = ["a", "b"];
+const STEPS: usize = 120;
+const HISTORIES: u64 = 100;
+
+/// A log with its readers.
+struct History {
+    chance: fastrand::Rng,
+    hub: Hub,
+    gate: Gate,
+    log: Arc<MemoryStorage>,
+    /// Every id that was given out, and events with their topics.
+    ids: Vec<Cursor>,
+    events: Vec<(&'static str, Offset)>,
+    readers: Vec<Reader>,
+}
+
+/// A reader of one topic, and what was so when it came.
+struct Reader {
+    topic: &'static str,
+    cursor: Option<Cursor>,
+    begun: TopicState,
+    tail: Offset,
+    seen: Rc<RefCell<Seen>>,
+    reading: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    events: Vec<Offset>,
+    /// Whether it was told a gap, or a deletion, which says that all before is gone.
+    is_told: bool,
+    /// It was told that there is nothing more, ever.
+    refused: bool,
+    is_over: bool,
+}
+
+#[tokio::test]
+async fn nobody_loses_or_doubles_anything_whatever_happens_meanwhile() {
+    for seed in 0..HISTORIES {
+        let mut history = History::new(seed);
+        for _ in 0..STEPS {
+            history.step().await;
+        }
+        history.gate.hold_questions(false);
+        history.settle();
+        for reader in &history.readers {
+            history.check(reader, seed).await;
+        }
+    }
+}
+
+impl History {
+    fn new(seed: u64) -> History {
+        let (storage, gate) = GatedStorage::new();
+        gate.open();
+        let log = storage.log();
+        // It holds the newest record and no other.
+        let hub = Hub::with_window(storage, 0);
+        let chance = fastrand::Rng::with_seed(seed);
+        let (ids, events, readers) = (Vec::new(), Vec::new(), Vec::new());
+        History { chance, hub, gate, log, ids, events, readers }
+    }
+
+    async fn step(&mut self) {
+        let topic = TOPICS[self.chance.usize(..TOPICS.len())];
+        let name: TopicName = topic.parse().unwrap();
+        match self.chance.u32(..20) {
+            0..6 => {
+                if let Ok(published) = self.hub.send(&name, "x").await {
+                    self.ids.push(published.first);
+                    self.events.push((topic, published.first.offset));
+                }
+            }
+            6 => {
+                if let Ok(published) = self.hub.publish(Publish::end(name, "done")).await {
+                    self.ids.push(published.last);
+                }
+            }
+            7 => drop(self.hub.delete(&name).await.unwrap()),
+            8 if !self.ids.is_empty() => {
+                let through = self.ids[self.chance.usize(..self.ids.len())].offset;
+                // Not the newest: that is in the window, which only the hub's own trimming tells.
+                let through = through.min(self.log.bounds().tail.previous());
+                self.log.trim(vec![(name, through)]).await.unwrap();
+            }
+            9..14 => self.begin(topic).await,
+            14 => self.gate.hold_questions(true),
+            15..17 => self.gate.hold_questions(false),
+            _ => self.settle(),
+        }
+    }
+
+    async fn begin(&mut self, topic: &'static str) {
+        let name: TopicName = topic.parse().unwrap();
+        let cursor = self.chance.choice(&self.ids).copied();
+        // A receipt is one of the topic that it is used for; of others, a position will do.
+        let cursor = cursor.filter(|_| self.chance.u32(..5) > 0).map(|cursor| {
+            let own = self.events.contains(&(topic, cursor.offset));
+            if own { cursor } else { Cursor::position(cursor.epoch, cursor.offset) }
+        });
+        let seen = Rc::<RefCell<Seen>>::default();
+        let start = cursor.map_or(Start::Now, |cursor| Start::Cursor(cursor.to_string()));
+        let hub = self.hub.clone();
+        let mut reader = Reader {
+            topic,
+            cursor,
+            begun: self.log.states(vec![name.clone()]).await.unwrap().remove(0),
+            tail: self.log.bounds().tail,
+            seen: Rc::clone(&seen),
+            // Polled by hand, so that nothing but the gate holds it up.
+            reading: Box::pin(unconstrained(read(hub, Filters::topic(name), start, seen))),
+        };
+        reader.poll();
+        self.readers.push(reader);
+    }
+
+    /// Lets all readers go on as far as they can.
+    fn settle(&mut self) {
+        const ROUNDS: usize = 12;
+        for _ in 0..ROUNDS {
+            self.readers.iter_mut().for_each(Reader::poll);
+        }
+    }
+
+    async fn check(&self, reader: &Reader, number: u64) {
+        let name: TopicName = reader.topic.parse().unwrap();
+        let now = self.log.states(vec![name]).await.unwrap().remove(0);
+        let seen = reader.seen.borrow();
+        let context =
+            format!("history {number}, {} from {:?}: {seen:?}", reader.topic, reader.cursor);
+        let after = reader.cursor.map_or(reader.tail, |cursor| cursor.offset);
+        let of_topic = |offset: &Offset| self.events.contains(&(reader.topic, *offset));
+
+        assert!(seen.events.is_sorted_by(|a, b| a < b), "doubled: {context}");
+        let in_place = |offset: &Offset| *offset > after && of_topic(offset);
+        assert!(seen.events.iter().all(in_place), "not asked for: {context}");
+        let removed = |offset: &Offset| *offset <= reader.begun.removed_through;
+        assert!(!seen.events.iter().any(removed), "had been removed: {context}");
+
+        let lost = reader.begun.removed_through > after && !is_deleted(&reader.begun);
+        assert!(!lost || reader.cursor.is_none() || seen.is_told, "a gap untold: {context}");
+        if seen.refused {
+            let end = reader.begun.end.as_ref().map(|end| end.offset());
+            assert!(end.is_some_and(|end| end <= after), "refused: {context}");
+            return;
+        }
+        if !seen.is_over {
+            assert!(now.end.is_none() || is_deleted(&now), "waits for ever: {context}");
+            let left = |offset: &Offset| *offset > now.removed_through;
+            let all = self.events.iter().map(|(_, offset)| *offset);
+            let expected: Vec<Offset> = all.filter(in_place).filter(left).collect();
+            let got: Vec<Offset> = seen.events.iter().copied().filter(left).collect();
+            assert_eq!(got, expected, "lost: {context}");
+        }
+    }
+}
+
+fn is_deleted(state: &TopicState) -> bool {
+    state.end.as_ref().is_some_and(|end| *end.body() == Body::Deleted)
+}
+
+impl Reader {
+    fn poll(&mut self) {
+        if !self.seen.borrow().is_over && (&mut self.reading).now_or_never().is_some() {
+            self.seen.borrow_mut().is_over = true;
+        }
+    }
+}
+
+async fn read(hub: Hub, filters: Filters, start: Start, seen: Rc<RefCell<Seen>>) {
+    let Subscribed::Open(mut subscription) = hub.subscribe(filters, start).await.unwrap() else {
+        seen.borrow_mut().refused = true;
+        return;
+    };
+    while let Some(batch) = subscription.next().await.unwrap() {
+        let mut seen = seen.borrow_mut();
+        let is_deletion = |record: &Arc<Record>| *record.body() == Body::Deleted;
+        seen.is_told |= batch.gap.is_some() || batch.records.iter().any(is_deletion);
+        let events = batch.records.iter().filter(|record| record.event().is_some());
+        seen.events.extend(events.map(|record| record.offset()));
+    }
+}
