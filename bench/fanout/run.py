@@ -21,14 +21,15 @@ class CannotRun(Exception):
 
 def programs_of(given):
     """What the runs need to know of the arguments."""
-    return {"stentor": os.path.abspath(given.stentor), "binaries": os.path.abspath(given.binaries),
-            "is_rough": given.rough}
+    return {"stentor": os.path.abspath(given.stentor), "load": os.path.abspath(given.load or given.stentor),
+            "binaries": os.path.abspath(given.binaries), "is_rough": given.rough}
 
 
 def add_arguments(parser, target):
     """Those that every measuring has."""
     parser.add_argument("--rough", action="store_true", help="neither wait for a quiet machine nor make noisy runs anew")
     parser.add_argument("--stentor", default=f"{target}/release/stentor")
+    parser.add_argument("--load", metavar="STENTOR", help="the stentor that makes the load, if it is another one")
     parser.add_argument("--binaries", default=f"{target}/release", help="where floor and broadcast are")
 
 
@@ -61,14 +62,14 @@ def once(programs, name, workload):
             time.sleep(1.5 if server.helpers else 0.3)
             if not programs["is_rough"]:
                 machine.wait_for_quiet()
-            return put_under_load(programs["stentor"], server, processes[-1].pid, workload)
+            return put_under_load(programs["load"], server, processes[-1].pid, workload)
         finally:
             for process in reversed(processes):
                 stop(process)
 
 
-def put_under_load(stentor, server, pid, workload):
-    words = [stentor, "bench", *server.urls, *workload.load, "--size", str(workload.size + server.beside),
+def put_under_load(program, server, pid, workload):
+    words = [program, "bench", *server.urls, *workload.load, "--size", str(workload.size + server.beside),
              "--pid", str(pid), "--json", "--limit", "100s"]
     used = lambda: resource.getrusage(resource.RUSAGE_CHILDREN)
     begun, ours, its, all_of_it = time.monotonic(), used(), machine.family(pid), machine.busy()[0]

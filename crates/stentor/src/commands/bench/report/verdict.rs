@@ -13,9 +13,11 @@ const WAITED: f64 = 0.1;
 const LATE: f64 = 10.0;
 
 pub(super) fn load(span: &Span, book: &Book, units: u64) -> LoadReport {
-    let seconds = span.load_cpu.map(|cpu| (cpu.total() - span.load_idle).max(0.0));
-    let cores = seconds.map(|used| used / span.seconds);
     let waited = span.load_wait.map(|wait| wait / span.seconds);
+    // While it looked in vain it was without a core as often as otherwise.
+    let idle = span.load_idle * (1.0 - waited.unwrap_or_default());
+    let seconds = span.load_cpu.map(|cpu| (cpu.total() - idle).max(0.0));
+    let cores = seconds.map(|used| used / span.seconds);
     let mut remarks = Vec::new();
     let is_busy = cores.filter(|cores| *cores > BUSY);
     if let Some(cores) = is_busy {
