@@ -22,7 +22,7 @@ async fn a_reader_that_closes_its_side_is_let_go() {
 async fn a_connection_whose_client_closes_its_side_right_behind_the_request_ends() {
     for streams in Streams::BOTH {
         let server = streams.in_memory().await;
-        let files = server.open_files();
+        let files = server.open_files_at_rest().await;
         for round in 0..100 {
             let mut wire = server.wire().await;
             wire.send(get("/topics/t")).await;
