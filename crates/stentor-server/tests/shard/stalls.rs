@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use stentor_hub::{Hub, Start};
 
-use crate::stage::Stage;
+use crate::stage::{Client, Stage};
 
 const ROOM: usize = 1 << 20;
 
@@ -70,7 +70,7 @@ fn what_is_held_for_readers_goes_with_them() {
         stage.hear(client, None);
     }
     stage.settle();
-    assert!(clients.iter().all(|client| client.has_left()));
+    assert!(clients.iter().all(Client::has_left));
     assert_eq!(stage.metric("streams_open"), 0);
     assert_eq!(stage.metric("connections_open"), 0);
     stage.pass(Duration::from_secs(40));
