@@ -34,9 +34,8 @@ type Outcomes = Result<Vec<Outcome>, StorageError>;
 
 /// Brings publishes to the storage, with one append in flight at a time.
 ///
-/// Whoever comes first appends; if the storage answers at once (memory), nobody is woken. If it
-/// does not, a task of the calling runtime sees the append through, so that a publisher who gives
-/// up hurts nobody.
+/// A storage that never waits (memory) appends at once. With others, whoever comes first appends, and a
+/// task of the calling runtime sees that through, so that a publisher who gives up hurts nobody.
 #[derive(Clone)]
 pub(crate) struct Committer(Arc<Inner>);
 
@@ -74,6 +73,21 @@ impl Committer {
             failure: watch::Sender::new(None),
             commits: AtomicU64::new(0),
         }))
+    }
+
+    /// Appends a publish here and now, or hands it back: if the storage may have to wait, or if an
+    /// append is in flight.
+    #[expect(clippy::result_large_err, reason = "what was handed in comes back")]
+    pub(crate) fn commit_now(&self, publish: Publish) -> Result<Outcome, Publish> {
+        // Held meanwhile, for one append is in flight at a time; this one takes no longer than to
+        // queue up and be woken.
+        let queue = self.0.queue();
+        if queue.in_flight {
+            return Err(publish);
+        }
+        let outcome = self.0.storage.append_now(publish, Timestamp::now())?;
+        self.0.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(outcome)
     }
 
     /// Appends publishes, in order, together with what others hand in at the same time.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future;
 use stentor_sse::Event;
+use tokio::task::coop::consume_budget;
 
 use crate::commit::Committer;
 use crate::consumer::{Consumer, Interest};
@@ -85,11 +86,11 @@ impl Hub {
         storage.tail(Box::new({
             let (window, interest) = (Arc::clone(&window), Arc::clone(&interest));
             let (closings, leases) = (Arc::clone(&closings), Arc::clone(&leases));
-            move |records: Vec<Arc<Record>>| {
-                closings.see(&records);
-                window.push(records.clone());
-                leases.see(&records);
-                interest.wake(&records);
+            move |records: &[Arc<Record>]| {
+                closings.see(records);
+                window.push(records);
+                leases.see(records);
+                interest.wake(records);
             }
         }));
         let reads = Reads::new(Arc::clone(&storage), Arc::clone(&window), closings);
@@ -121,9 +122,40 @@ impl Hub {
     /// # }
     /// ```
     pub async fn publish(&self, publish: Publish) -> Result<Published, PublishError> {
-        publish.validate()?;
+        let publish = match self.publish_now(publish) {
+            Ok(published) => {
+                // A task that publishes on and on, and never waits, is not to keep others out.
+                consume_budget().await;
+                return published;
+            }
+            Err(publish) => publish,
+        };
         let mut outcomes = self.0.committer.commit(vec![publish]).await?;
         outcomes.pop().map_or(Err(PublishError::Nothing), settle)
+    }
+
+    /// Publishes without waiting for anything, or hands the publish back if that cannot be: a log in
+    /// memory always can, but while another append is under way.
+    ///
+    /// ```
+    /// use stentor_hub::{Event, Hub, Publish, TopicName};
+    ///
+    /// let hub = Hub::memory();
+    /// let publish = Publish::event(TopicName::new("news")?, Event::new("hello"));
+    /// if let Ok(published) = hub.publish_now(publish) {
+    ///     println!("its id is {}", published?.first);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[expect(clippy::result_large_err, reason = "what was handed in comes back")]
+    pub fn publish_now(
+        &self,
+        publish: Publish,
+    ) -> Result<Result<Published, PublishError>, Publish> {
+        if let Err(error) = publish.validate() {
+            return Ok(Err(error));
+        }
+        self.0.committer.commit_now(publish).map(settle)
     }
 
     /// Publishes several at once, each on its own: a refused one does not fail its neighbours.

@@ -103,6 +103,10 @@ impl Record {
         }
     }
 
+    pub(crate) fn is_deletion(&self) -> bool {
+        matches!(self.body, Body::Deleted)
+    }
+
     /// Why the topic ended, if this is its end or its deletion.
     pub fn end_reason(&self) -> Option<&str> {
         match &self.body {

@@ -21,7 +21,9 @@ impl TopicName {
     pub fn new(name: impl Into<Arc<str>>) -> Result<TopicName, TopicError> {
         let name = name.into();
         check_text(&name)?;
-        if let Some(segment) = name.split('/').find(|s| matches!(*s, "*" | "**")) {
+        if name.contains('*')
+            && let Some(segment) = name.split('/').find(|s| matches!(*s, "*" | "**"))
+        {
             return Err(TopicError::Wildcard { segment: segment.to_owned() });
         }
         Ok(TopicName(name))
@@ -44,6 +46,9 @@ pub(crate) fn check_text(text: &str) -> Result<(), TopicError> {
         0 => return Err(TopicError::Empty),
         1..=TopicName::BYTES_MAX => {}
         bytes => return Err(TopicError::TooLong { bytes }),
+    }
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Ok(());
     }
     // `char::is_control` is exactly C0, DEL and C1.
     match text.char_indices().find(|(_, c)| c.is_control()) {

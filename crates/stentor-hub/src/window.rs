@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::cursor::Offset;
 use crate::filter::Filters;
-use crate::record::{Body, Record};
+use crate::record::Record;
 use crate::storage::{Budget, Page, Ring};
 use crate::topic::TopicName;
 
@@ -53,7 +53,7 @@ impl LiveWindow {
     }
 
     /// Takes in what the storage committed; the oldest records go when the window is full.
-    pub(crate) fn push(&self, records: Vec<Arc<Record>>) {
+    pub(crate) fn push(&self, records: &[Arc<Record>]) {
         let mut inner = self.write_lock();
         for record in records {
             inner.push(record);
@@ -97,18 +97,17 @@ impl LiveWindow {
 }
 
 impl Inner {
-    fn push(&mut self, record: Arc<Record>) {
-        let topic = record.topic();
-        if *record.body() == Body::Deleted {
-            // What was deleted is no longer to be read, also by those who are slightly behind.
-            self.ring.remove(topic, record.offset());
-            self.lost.remove(topic);
-        } else if let Some(deletion) = self.deletion_of(topic) {
-            self.ring.remove(topic, deletion);
-            self.lose(topic, deletion);
-        }
+    fn push(&mut self, record: &Arc<Record>) {
         self.tail = record.offset();
-        self.ring.push(record);
+        if record.is_deletion() {
+            // What was deleted is no longer to be read, also by those who are slightly behind.
+            self.ring.remove(record.topic(), record.offset());
+            self.lost.remove(record.topic());
+        }
+        if let Some(deletion) = self.ring.push(Arc::clone(record)) {
+            self.ring.remove(record.topic(), deletion);
+            self.lose(record.topic(), deletion);
+        }
     }
 
     /// Notes that a topic lost records up to an offset.
@@ -127,13 +126,9 @@ impl Inner {
     /// The window begins behind this record, which left it.
     fn begin_behind(&mut self, record: &Record) {
         self.floor = record.offset();
-        self.lost.remove(record.topic());
-    }
-
-    /// The deletion of a topic, if that is the last that the ring has of it.
-    fn deletion_of(&self, topic: &TopicName) -> Option<Offset> {
-        let last = self.ring.of_topic(topic).next_back()?;
-        (*last.body() == Body::Deleted).then(|| last.offset())
+        if !self.lost.is_empty() {
+            self.lost.remove(record.topic());
+        }
     }
 
     fn covers(&self, filters: &Filters, after: Offset) -> bool {

@@ -103,3 +103,55 @@ async fn a_log_that_failed_is_told_to_the_publisher_and_to_the_program() {
     assert_eq!(hub.publish(event("x")).await, Err(PublishError::Storage(failure.clone())));
     assert_eq!(hub.failed().await, failure);
 }
+
+#[tokio::test]
+async fn a_log_that_may_have_to_wait_hands_a_publish_back_that_cannot() {
+    let (storage, _gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    assert_eq!(hub.publish_now(event("x")), Err(event("x")));
+}
+
+#[tokio::test]
+async fn a_log_in_memory_publishes_without_waiting() {
+    let hub = Hub::memory();
+    let first = hub.publish_now(event("first")).unwrap().unwrap();
+    let second = hub.publish(event("second")).await.unwrap();
+    assert!(first.first.offset < second.first.offset);
+    assert_eq!(hub.tail().offset, second.last.offset);
+    let nothing = Publish { entries: Vec::new(), key: None };
+    assert_eq!(hub.publish_now(nothing), Ok(Err(PublishError::Nothing)));
+}
+
+#[test]
+fn publishers_of_many_threads_are_answered_in_log_order() {
+    const EACH: usize = 2_000;
+    let hub = Hub::memory();
+    let answered = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut offsets = Vec::new();
+                while offsets.len() < EACH {
+                    if let Ok(published) = hub.publish_now(event("x")) {
+                        offsets.push(published.unwrap().first.offset);
+                    }
+                }
+                assert!(offsets.is_sorted(), "a later publish is a later record");
+                answered.lock().unwrap().extend(offsets);
+            });
+        }
+    });
+    let mut answered = answered.into_inner().unwrap();
+    answered.sort_unstable();
+    answered.dedup();
+    assert_eq!(answered.len(), 4 * EACH, "each has a record of its own");
+}
+
+#[tokio::test]
+async fn a_task_that_publishes_on_and_on_lets_others_run() {
+    let hub = Hub::memory();
+    let other = tokio::spawn(async {});
+    while !other.is_finished() {
+        hub.publish(event("x")).await.unwrap();
+    }
+}

@@ -31,6 +31,12 @@ impl Budget {
         Arc::new(Budget { bytes_max, state: Mutex::default(), changed: Notify::new(), metrics })
     }
 
+    /// Whether there is room for a body that is here already and gone in a moment: it needs no share.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let used = usize::try_from(self.metrics.body_bytes.get()).unwrap_or_default();
+        used.saturating_add(bytes) <= self.bytes_max
+    }
+
     /// The share of a body that has just begun; it holds nothing yet.
     pub(crate) fn share(self: &Arc<Budget>) -> Share {
         let mut state = self.state();

@@ -15,7 +15,8 @@ use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Answer, AnswerError, App};
+use crate::app::{AnswerError, App};
+use crate::head_timer::HeadTimer;
 use crate::io::Io;
 use crate::lazy::LazyStream;
 use crate::shard::Handle;
@@ -94,7 +95,7 @@ async fn http1(
     // Without `pipeline_flush`: see `takeover.rs`. Whoever closes its side with its request, as `nc -N`
     // does, is answered all the same, unless streams stay here: they would not miss their reader.
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::default())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
@@ -130,17 +131,20 @@ async fn http1(
 }
 
 /// An answer to come, unless the reader leaves with the socket.
-struct Answering<B> {
-    answer: Answer<B>,
+struct Answering<F> {
+    answer: F,
     version: Version,
     takeover: Option<Takeover>,
 }
 
-impl<B> Future for Answering<B> {
-    type Output = Result<Response<B>, AnswerError>;
+impl<F, B> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, AnswerError>> + Unpin,
+{
+    type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut response = ready!(self.answer.as_mut().poll(cx))?;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut response = ready!(Pin::new(&mut self.answer).poll(cx))?;
         if let Some(takeover) = self.takeover.take()
             && takeover.claim(&mut response, self.version)
         {

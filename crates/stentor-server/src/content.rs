@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::problem::Problem;
 
@@ -69,6 +69,14 @@ impl Content {
             }
         }
         Ok(content)
+    }
+
+    /// Whether this `Content-Type` is plainly one of text. Others may be, too.
+    pub(crate) fn is_text(value: &HeaderValue) -> bool {
+        /// As browsers and curl spell it.
+        const PLAIN: [&str; 3] =
+            ["text/plain", "text/plain;charset=UTF-8", "text/plain; charset=utf-8"];
+        TEXT.iter().chain(&PLAIN).any(|text| text.as_bytes() == value.as_bytes())
     }
 
     fn of_essence(essence: String) -> Content {

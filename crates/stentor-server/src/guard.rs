@@ -1,9 +1,10 @@
 //! Who may ask: the `Host`, the `Origin`, and CORS. Safe from the first day.
 
+use std::mem;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -11,6 +12,8 @@ use http::header::{
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body_util::Either;
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::body::Body;
@@ -45,7 +48,7 @@ impl Guard {
     /// Pages of these origins too, such as `https://example.org`. `null` and `*` are possible.
     #[must_use]
     pub fn with_origins(self, origins: impl IntoIterator<Item = String>) -> Guard {
-        let origins = origins.into_iter().map(|origin| origin.to_ascii_lowercase()).collect();
+        let origins = origins.into_iter().collect();
         Guard(Arc::new(Rules { origins, hosts: self.0.hosts.clone() }))
     }
 
@@ -53,7 +56,7 @@ impl Guard {
     /// on a loopback address, which DNS rebinding could otherwise reach.
     #[must_use]
     pub fn with_local_hosts(self, hosts: impl IntoIterator<Item = String>) -> Guard {
-        let hosts = hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect();
+        let hosts = hosts.into_iter().collect();
         Guard(Arc::new(Rules { origins: self.0.origins.clone(), hosts: Some(hosts) }))
     }
 
@@ -65,14 +68,16 @@ impl Guard {
     /// Looks at a request: it passes, or it is answered here (refused, or a preflight).
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Result<Pass, Box<Response<Body>>> {
         let host = host(request);
-        if !self.is_our_host(host.as_deref(), request.version()) {
+        if !self.is_our_host(host, request.version()) {
             let detail = "this server answers on loopback names only; name others with --host NAME";
             let problem = Problem::new(StatusCode::FORBIDDEN, "host", detail);
             return Err(Box::new(problem.into_response()));
         }
         let Some(origin) = header(request.headers(), ORIGIN) else { return Ok(Pass::default()) };
         let ours = header(request.headers(), "sec-fetch-site") == Some("same-origin")
-            || host.as_deref().is_some_and(|host| authority(origin).is_some_and(|o| o == host));
+            || host.is_some_and(|host| {
+                authority(origin).is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+            });
         let allowed = self.allowed(origin);
         let pass = Pass { allow_origin: allowed };
         if request.method() == Method::OPTIONS
@@ -92,16 +97,19 @@ impl Guard {
         match host {
             None => version <= Version::HTTP_10,
             Some(host) => {
-                is_loopback(without_port(host))
-                    || names.iter().any(|name| name == host || name == without_port(host))
+                let name = without_port(host);
+                is_loopback(name)
+                    || names.iter().any(|known| {
+                        known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name)
+                    })
             }
         }
     }
 
     /// What `Access-Control-Allow-Origin` says to this origin.
     fn allowed(&self, origin: &str) -> Option<HeaderValue> {
-        let listed = self.0.origins.iter().any(|known| *known == origin.to_ascii_lowercase());
-        let local = authority(origin).is_some_and(|host| is_loopback(without_port(&host)));
+        let listed = self.0.origins.iter().any(|known| known.eq_ignore_ascii_case(origin));
+        let local = authority(origin).is_some_and(|host| is_loopback(without_port(host)));
         if listed || local {
             return HeaderValue::from_str(origin).ok();
         }
@@ -123,7 +131,7 @@ pub(crate) struct Pass {
 
 impl Pass {
     /// The answer with its CORS headers: every answer has them, errors too.
-    pub(crate) fn finish<B>(self, mut response: Response<B>) -> Response<B> {
+    fn finish<B>(self, mut response: Response<B>) -> Response<B> {
         let headers = response.headers_mut();
         if let Some(origin) = self.allow_origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -156,9 +164,9 @@ impl Pass {
 }
 
 /// The host that was asked for: `:authority` of HTTP/2, else the header.
-fn host<B>(request: &Request<B>) -> Option<String> {
+fn host<B>(request: &Request<B>) -> Option<&str> {
     let authority = request.uri().authority().map(Authority::as_str);
-    authority.or_else(|| header(request.headers(), HOST)).map(str::to_ascii_lowercase)
+    authority.or_else(|| header(request.headers(), HOST))
 }
 
 fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&str> {
@@ -166,8 +174,8 @@ fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<
 }
 
 /// The host and port of an origin, scheme aside; `None` for `null`.
-fn authority(origin: &str) -> Option<String> {
-    origin.split_once("://").map(|(_, authority)| authority.to_ascii_lowercase())
+fn authority(origin: &str) -> Option<&str> {
+    origin.split_once("://").map(|(_, authority)| authority)
 }
 
 fn without_port(host: &str) -> &str {
@@ -178,10 +186,14 @@ fn without_port(host: &str) -> &str {
 }
 
 fn is_loopback(name: &str) -> bool {
-    name == "localhost"
-        || name.ends_with(".localhost")
-        || name == "[::1]"
-        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+    const LOCALHOST: &str = "localhost";
+    if matches!(name, "127.0.0.1" | "[::1]") {
+        return true;
+    }
+    let before = name.len().checked_sub(LOCALHOST.len()).and_then(|at| name.split_at_checked(at));
+    before.is_some_and(|(before, end)| {
+        end.eq_ignore_ascii_case(LOCALHOST) && (before.is_empty() || before.ends_with('.'))
+    }) || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A service that answers only whom its [`Guard`] admits.
@@ -194,14 +206,11 @@ pub struct Guarded<S> {
 impl<S, B, R> Service<Request<B>> for Guarded<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    R: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    R::Error: Into<crate::body::BoxError>,
+    R: http_body::Body<Data = bytes::Bytes>,
 {
     type Response = Response<GuardedBody<R>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+    type Future = GuardedAnswer<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -210,20 +219,49 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.guard.admit(&request) {
             Ok(pass) => {
-                let answer = self.inner.call(request);
-                Box::pin(
-                    async move { Ok(pass.finish(answer.await?).map(http_body_util::Either::Left)) },
-                )
+                GuardedAnswer { answer: Some(self.inner.call(request)), pass, refusal: None }
             }
-            Err(answer) => {
-                Box::pin(std::future::ready(Ok(answer.map(http_body_util::Either::Right))))
+            Err(refusal) => {
+                GuardedAnswer { answer: None, pass: Pass::default(), refusal: Some(refusal) }
             }
         }
     }
 }
 
+pin_project! {
+    /// The answer to come of a guarded service.
+    #[derive(Debug)]
+    pub struct GuardedAnswer<F> {
+        // The service's own, of a request that passed.
+        #[pin]
+        answer: Option<F>,
+        pass: Pass,
+        // What the guard answers itself.
+        refusal: Option<Box<Response<Body>>>,
+    }
+}
+
+impl<F, R, E> Future for GuardedAnswer<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<GuardedBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let guarded = self.project();
+        if let Some(answer) = guarded.answer.as_pin_mut() {
+            let answer = ready!(answer.poll(cx))?;
+            return Poll::Ready(Ok(mem::take(guarded.pass).finish(answer).map(Either::Left)));
+        }
+        match guarded.refusal.take() {
+            Some(refusal) => Poll::Ready(Ok(refusal.map(Either::Right))),
+            None => Poll::Pending,
+        }
+    }
+}
+
 /// The body of a guarded service's answer, or of the guard's own.
-pub type GuardedBody<R> = http_body_util::Either<R, Body>;
+pub type GuardedBody<R> = Either<R, Body>;
 
 #[cfg(test)]
 mod tests {

@@ -1,18 +1,20 @@
 //! `Idempotency-Key`: what makes a repeated publish harmless.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use stentor_hub::storage::KeyHash;
 use stentor_hub::{Body, Entry};
 
 use crate::problem::Problem;
 
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 256;
 
 /// The key of a request: 1 to 256 visible ASCII characters. Empty is absent.
 pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let Some(key) = checked(value.as_bytes()) else {
         let detail = "an Idempotency-Key has at most 256 visible ASCII characters; use a UUID, say";
         return Err(Problem::bad_request("key", detail));

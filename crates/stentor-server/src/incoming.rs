@@ -29,8 +29,11 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    pub(crate) fn new(stentor: &Stentor, request: &Parts, body: RequestBody) -> Incoming {
-        let expects = request.headers.contains_key(EXPECT);
+    pub(crate) fn of(stentor: &Stentor, request: &Parts, body: RequestBody) -> Incoming {
+        Incoming::new(stentor, request.headers.contains_key(EXPECT), body)
+    }
+
+    pub(crate) fn new(stentor: &Stentor, expects: bool, body: RequestBody) -> Incoming {
         Incoming { share: stentor.budget().share(), expects, body: Some(body) }
     }
 

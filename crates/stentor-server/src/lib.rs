@@ -30,6 +30,8 @@
 //! [`Problem`] (`problem.rs`, the only place where errors become statuses) everything else.
 
 mod accept;
+mod ahead;
+mod answering;
 mod app;
 mod body;
 mod budget;
@@ -38,6 +40,7 @@ mod connection;
 mod content;
 mod control;
 mod guard;
+mod head_timer;
 mod idempotency;
 mod incoming;
 mod io;
@@ -57,10 +60,11 @@ pub mod shard;
 mod stream;
 mod takeover;
 
+pub use crate::answering::StentorAnswer;
 pub use crate::app::{Answer, AnswerError, App};
 pub use crate::body::{Body, StreamCut};
 pub use crate::config::Config;
-pub use crate::guard::{Guard, Guarded, GuardedBody};
+pub use crate::guard::{Guard, Guarded, GuardedAnswer, GuardedBody};
 pub use crate::metrics::Metrics;
 pub use crate::problem::Problem;
 pub use crate::resume::cursor_of;

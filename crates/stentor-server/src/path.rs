@@ -14,6 +14,9 @@ const QUERY: &AsciiSet =
 /// Each segment is decoded once, so `%2F` is a `/` of the name. An empty segment, `.` and `..` are
 /// refused, for proxies and browsers rewrite paths that hold them.
 pub(crate) fn topic(raw: &str) -> Result<TopicName, Problem> {
+    if is_plain(raw) {
+        return Ok(TopicName::new(raw)?);
+    }
     let mut name = String::new();
     for (at, segment) in raw.split('/').enumerate() {
         if matches!(segment, "" | "." | "..") {
@@ -39,6 +42,11 @@ pub(crate) fn topic(raw: &str) -> Result<TopicName, Problem> {
         }
         error => error.into(),
     })
+}
+
+/// Whether a part of a path is a name as it stands: one segment of letters and digits.
+fn is_plain(raw: &str) -> bool {
+    !raw.is_empty() && raw.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// A text as it stands in a query value or a fragment.

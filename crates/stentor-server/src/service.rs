@@ -1,7 +1,6 @@
 //! The service: the whole API on one screen.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use stentor_hub::{Filters, Hub, Start, SubscribeError, Subscribed};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
+use crate::answering::StentorAnswer;
 use crate::body::{Body, BoxError, RequestBody};
 use crate::budget::Budget;
 use crate::config::Config;
@@ -176,19 +176,18 @@ impl Stentor {
 
 impl<B> Service<Request<B>> for Stentor
 where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError> + Send + Unpin,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = StentorAnswer<B>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let stentor = self.clone();
-        Box::pin(async move { Ok(stentor.handle(request).await) })
+    fn call(&mut self, request: Request<B>) -> StentorAnswer<B> {
+        StentorAnswer::begin(self.clone(), request)
     }
 }

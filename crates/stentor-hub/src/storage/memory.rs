@@ -58,12 +58,12 @@ impl MemoryStorage {
     fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
         let mut log = self.log();
         let answer = change(&mut log);
-        let appended = std::mem::take(&mut log.appended);
         if let Some(feed) = self.feed.get()
-            && !appended.is_empty()
+            && !log.appended.is_empty()
         {
-            feed(appended);
+            feed(&log.appended);
         }
+        log.appended.clear();
         answer
     }
 }
@@ -100,6 +100,10 @@ impl Storage for MemoryStorage {
     ) -> BoxFuture<'_, Result<Vec<Outcome>, StorageError>> {
         now(Ok(self
             .change(|log| batch.into_iter().map(|publish| log.publish(publish, time)).collect())))
+    }
+
+    fn append_now(&self, publish: Publish, time: Timestamp) -> Result<Outcome, Publish> {
+        Ok(self.change(|log| log.publish(publish, time)))
     }
 
     fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Page, StorageError>> {

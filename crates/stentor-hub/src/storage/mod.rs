@@ -83,6 +83,13 @@ pub trait Storage: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Outcome>, StorageError>>;
 
+    /// Appends one publish here and now, with all that [`Storage::append`] promises, or hands it back
+    /// untouched: what a storage always does that may have to wait, or may fail.
+    #[expect(clippy::result_large_err, reason = "what was handed in comes back")]
+    fn append_now(&self, publish: Publish, _now: Timestamp) -> Result<Outcome, Publish> {
+        Err(publish)
+    }
+
     /// Reads matching records in log order, the ones appended by a moment within the call.
     ///
     /// Everything up to the answer's `through` has been considered, also when nothing matched, and
@@ -200,7 +207,7 @@ pub trait Storage: Send + Sync + 'static {
 }
 
 /// What a storage calls with what it just committed. It returns quickly and never blocks.
-pub type Feed = Box<dyn Fn(Vec<Arc<Record>>) + Send + Sync>;
+pub type Feed = Box<dyn Fn(&[Arc<Record>]) + Send + Sync>;
 
 /// A length as [`Storage::lease`] keeps it.
 fn whole_seconds(length: Duration) -> Duration {

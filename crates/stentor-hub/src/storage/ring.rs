@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::filling::Filling;
 use super::{Budget, Page};
 use crate::cursor::Offset;
@@ -17,7 +19,7 @@ pub(crate) struct Ring {
     places: VecDeque<Place>,
     /// How many of these places are empty: never more than half of them.
     empty: usize,
-    topics: HashMap<TopicName, VecDeque<Arc<Record>>>,
+    topics: HashMap<TopicName, VecDeque<Arc<Record>>, RandomState>,
     bytes: usize,
 }
 
@@ -31,12 +33,18 @@ struct Place {
 }
 
 impl Ring {
-    /// Adds a record behind all others.
-    pub(crate) fn push(&mut self, record: Arc<Record>) {
+    /// Adds a record behind all others. If its topic held a deletion last, that is the answer.
+    pub(crate) fn push(&mut self, record: Arc<Record>) -> Option<Offset> {
         self.bytes += record.memory_bytes();
-        self.topics.entry(record.topic().clone()).or_default().push_back(Arc::clone(&record));
         let (offset, time) = (record.offset(), record.time());
-        self.places.push_back(Place { offset, time, record: Some(record) });
+        self.places.push_back(Place { offset, time, record: Some(Arc::clone(&record)) });
+        let Some(of_topic) = self.topics.get_mut(record.topic()) else {
+            self.topics.insert(record.topic().clone(), VecDeque::from([record]));
+            return None;
+        };
+        let deletion = of_topic.back().filter(|last| last.is_deletion()).map(|last| last.offset());
+        of_topic.push_back(record);
+        deletion
     }
 
     /// Takes the oldest record out.

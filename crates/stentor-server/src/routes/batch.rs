@@ -50,7 +50,7 @@ async fn try_publish(
 ) -> Result<Response<Body>, Problem> {
     let checked = Query::parse(request.uri.query(), &[])
         .and_then(|_| Ok((Content::of(&request.headers)?, key_of(&request.headers)?)));
-    let mut incoming = Incoming::new(stentor, request, body);
+    let mut incoming = Incoming::of(stentor, request, body);
     let (content, key) = checked?;
     if stentor.is_draining() {
         return Err(Problem::draining());

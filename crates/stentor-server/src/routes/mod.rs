@@ -3,6 +3,7 @@
 pub(crate) mod batch;
 pub(crate) mod console;
 pub(crate) mod delete;
+pub(crate) mod event;
 pub(crate) mod health;
 pub(crate) mod publish;
 pub(crate) mod read;

@@ -1,12 +1,12 @@
 //! `POST /topics/{topic}`: one event, or a stream of them.
 
+use std::io::Write;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Response, StatusCode};
-use serde_json::json;
+use http::{HeaderMap, Response, StatusCode};
 use stentor_hub::{
-    Body as RecordBody, EVENT_BYTES_MAX, Entry, Event, EventType, Key, KeyContent, Publish,
+    Body as RecordBody, Cursor, EVENT_BYTES_MAX, Entry, Event, EventType, Key, KeyContent, Publish,
     PublishError, TopicName,
 };
 
@@ -14,7 +14,7 @@ use crate::body::{Body, RequestBody};
 use crate::content::Content;
 use crate::idempotency::{hash_of, key_of};
 use crate::incoming::Incoming;
-use crate::json::answer;
+use crate::json::answer_in;
 use crate::path;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -42,6 +42,21 @@ pub(crate) struct Options {
     pub(crate) dedupe: bool,
 }
 
+impl Options {
+    /// Nothing but the topic.
+    pub(crate) fn of(topic: TopicName) -> Options {
+        Options {
+            topic,
+            event_type: None,
+            retry: None,
+            end: None,
+            key: None,
+            lease: None,
+            dedupe: false,
+        }
+    }
+}
+
 /// Publishes the body.
 pub(crate) async fn publish(
     stentor: &Stentor,
@@ -51,7 +66,7 @@ pub(crate) async fn publish(
 ) -> Result<Response<Body>, Problem> {
     let answer = match begin(stentor, raw, request) {
         Ok((options, content)) => {
-            let incoming = Incoming::new(stentor, request, body);
+            let incoming = Incoming::of(stentor, request, body);
             match content {
                 Content::Ndjson => upload::lines(stentor, &options, incoming).await,
                 Content::EventStream => upload::events(stentor, &options, incoming).await,
@@ -59,7 +74,7 @@ pub(crate) async fn publish(
             }
         }
         Err(problem) => {
-            drop(Incoming::new(stentor, request, body));
+            drop(Incoming::of(stentor, request, body));
             Err(problem)
         }
     };
@@ -146,7 +161,8 @@ pub(crate) fn event(data: String, event_type: Option<EventType>, retry: Option<D
     event
 }
 
-async fn single(
+/// One event whose data is the body.
+pub(super) async fn single(
     stentor: &Stentor,
     options: Options,
     content: &Content,
@@ -190,19 +206,36 @@ pub(crate) async fn append(
                 grant(stentor, options).await?;
             }
             if published.repeat {
-                return Ok(done(StatusCode::OK, &options.topic, &published.first));
+                return Ok(done(StatusCode::OK, &options.topic, published.first));
             }
             stentor.metrics().published.inc_by(count as u64);
-            Ok(done(StatusCode::CREATED, &options.topic, &published.first))
+            Ok(done(StatusCode::CREATED, &options.topic, published.first))
         }
         // Ended is what it was to be.
         Err(PublishError::Ended { topic, end }) if only_end => {
-            Ok(done(StatusCode::OK, &topic, &end))
+            Ok(done(StatusCode::OK, &topic, end))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn done(status: StatusCode, topic: &TopicName, id: &stentor_hub::Cursor) -> Response<Body> {
-    answer(status, &json!({ "topic": topic.as_str(), "id": id.to_string() }))
+fn done(status: StatusCode, topic: &TopicName, id: Cursor) -> Response<Body> {
+    done_in(HeaderMap::new(), status, topic, id)
+}
+
+/// What a publisher is told, with the headers of the answer in this map.
+pub(super) fn done_in(
+    headers: HeaderMap,
+    status: StatusCode,
+    topic: &TopicName,
+    id: Cursor,
+) -> Response<Body> {
+    /// The longest id, and all that stands around the two values.
+    const REST: usize = 64;
+    let mut text = Vec::with_capacity(topic.as_str().len() + REST);
+    text.extend_from_slice(b"{\"topic\":");
+    // Neither can fail: texts have a spelling in JSON, and a vector takes all.
+    let _ = serde_json::to_writer(&mut text, topic.as_str());
+    let _ = write!(text, ",\"id\":\"{id}\"}}");
+    answer_in(headers, status, text)
 }

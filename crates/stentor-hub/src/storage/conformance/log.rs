@@ -25,7 +25,7 @@ impl Log {
         let fed: Arc<Mutex<Vec<Arc<Record>>>> = Arc::default();
         let sink = Arc::clone(&fed);
         storage.tail(Box::new(move |records| {
-            sink.lock().unwrap_or_else(PoisonError::into_inner).extend(records);
+            sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(records);
         }));
         Log { storage, fed }
     }

@@ -69,7 +69,7 @@ impl Log {
             return outcome;
         }
         // The hub lets through neither a deletion nor nothing at all.
-        if publish.entries.iter().any(|entry| entry.body == Body::Deleted) {
+        if publish.entries.iter().any(|entry| matches!(entry.body, Body::Deleted)) {
             return Outcome::Differs;
         }
         if let Some((topic, end)) = self.ended(&publish.entries) {
@@ -105,7 +105,6 @@ impl Log {
 
     fn append(&mut self, entry: Entry, time: Timestamp) -> Cursor {
         let Entry { topic: name, body, attributes } = entry;
-        self.begin_anew(&name);
         let record = self.record(name, body, attributes, time);
         let id = record.cursor();
         self.ring.push(Arc::clone(&record));
@@ -128,7 +127,21 @@ impl Log {
         self.time = self.time.max(time);
         let record =
             Arc::new(Record::new(self.epoch, self.tail, self.time, name, body, attributes));
-        let topic = self.topics.entry(record.topic().clone()).or_default();
+        let topic = match self.topics.get_mut(record.topic()) {
+            Some(topic) => topic,
+            // Nothing is known of the name, so it may be one that was folded into the floor.
+            None => self
+                .topics
+                .entry(record.topic().clone())
+                .or_insert(Topic { removed: self.floor, ..Topic::default() }),
+        };
+        // A deleted topic begins anew, and its deletion is now a removal like any other.
+        if let Some(deletion) = topic.end.take_if(|end| end.is_deletion()) {
+            self.removals += 1;
+            let through = deletion.offset();
+            topic.removed = Removal { through, by_delete: true, count: self.removals };
+            self.ring.remove(record.topic(), through);
+        }
         if record.event().is_some() {
             topic.events += 1;
             topic.bytes += record.body().bytes() as u64;
@@ -137,27 +150,6 @@ impl Log {
             self.leases.remove(record.topic());
         }
         record
-    }
-
-    /// A deleted topic that is written to again: its deletion is now a removal like any other.
-    fn begin_anew(&mut self, name: &TopicName) {
-        let Some(topic) = self.topics.get_mut(name) else {
-            // Nothing is known of the name, so it may be one that was folded into the floor.
-            if self.floor.through > Offset::ZERO {
-                let removed = self.floor;
-                self.topics.insert(name.clone(), Topic { removed, ..Topic::default() });
-            }
-            return;
-        };
-        if !topic.is_deleted() {
-            return;
-        }
-        if let Some(deletion) = topic.end.take() {
-            self.removals += 1;
-            let through = deletion.offset();
-            topic.removed = Removal { through, by_delete: true, count: self.removals };
-            self.ring.remove(name, through);
-        }
     }
 
     fn tail_is_not_first(&self) -> bool {
@@ -177,7 +169,7 @@ impl Log {
         let Some(topic) = self.topics.get_mut(record.topic()) else { return };
         topic.removed = Removal {
             through: record.offset(),
-            by_delete: *record.body() == Body::Deleted,
+            by_delete: record.is_deletion(),
             count: self.removals,
         };
         if record.event().is_some() {

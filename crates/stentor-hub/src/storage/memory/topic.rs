@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cursor::Offset;
-use crate::record::{Body, Record};
+use crate::record::Record;
 
 /// A topic that holds something, or did.
 #[derive(Default)]
@@ -32,6 +32,6 @@ impl Removal {
 
 impl Topic {
     pub(super) fn is_deleted(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| *end.body() == Body::Deleted)
+        self.end.as_ref().is_some_and(|end| end.is_deletion())
     }
 }

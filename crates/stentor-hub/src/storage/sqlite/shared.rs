@@ -72,7 +72,7 @@ impl Shared {
     }
 
     /// Makes a commit visible: what it removed, then its records to the feed, then to readers of the tail.
-    pub(super) fn publish(&self, records: Vec<Arc<Record>>, tail: Offset, removals: u64) {
+    pub(super) fn publish(&self, records: &[Arc<Record>], tail: Offset, removals: u64) {
         self.removals.store(removals, Ordering::Release);
         if let Some(feed) = self.feed.get()
             && !records.is_empty()

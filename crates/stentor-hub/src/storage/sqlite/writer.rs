@@ -189,7 +189,7 @@ impl Writer {
         self.chores.committed(unswept, rows, bytes);
         self.capacity.appended(bytes + rows * RECORD_BYTES);
         self.shared.count_trimmed(trimmed);
-        self.shared.publish(records, ledger.tail, ledger.removals);
+        self.shared.publish(&records, ledger.tail, ledger.removals);
         Ok(answer)
     }
 
