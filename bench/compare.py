@@ -1,143 +1,137 @@
 #!/usr/bin/env python3
-"""Stentor and nginx with nchan side by side, under `stentor bench`; prints tables in Markdown.
+"""Stentor and others under the same load, one server after the other; prints tables in Markdown.
 
-    cargo build --release -p stentor
-    apt-get install nginx-light libnginx-mod-nchan && systemctl disable --now nginx
-    python3 bench/compare.py [--repeats 3] [--seconds 10] [--server NAME] [--workload NAME]
+    cargo build --release -p stentor && cargo build --release -p stentor-peers
+    apt-get install nginx-light libnginx-mod-nchan pushpin zurl       # without them their columns stay out
+    bench/compare.py --repeats 5 --write docs/benchmarks.md
 
-Linux with `taskset` and two cores is needed: the server has core 0 for itself, the load core 1. Each run has a
-fresh server; servers take turns, and the figures are medians.
+Linux with two quiet cores is needed: the server has core 0 for itself and the load, `stentor bench`, core 1.
+Where that is allowed (as root, or with user namespaces) all of it has a network of its own. Every run has a
+fresh server, begins when the machine is quiet, and is made anew, twice at most, when others took part of it
+meanwhile. A repeat of everything takes about nine minutes.
 """
 import argparse
 import json
 import os
-import socket
-import statistics
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PORT = 9280
-URL = f"http://127.0.0.1:{PORT}"
-TOPICS = [f"--url={URL}/topics/t{{topic}}", f"--publish={URL}/topics/t{{topic}}"]
-NCHAN = [f"--url={URL}/sub/t{{topic}}", f"--publish={URL}/pub/t{{topic}}"]
+from fanout import machine, plot, report
+from fanout.figures import CPU, RATE, Rows, main_of
+from fanout.run import CannotRun, add_arguments, measure, programs_of
+from fanout.servers import SERVERS
+from fanout.workloads import WORKLOADS
 
-# What is started, and how it is addressed; @DIR@ is a fresh directory, @STENTOR@ the binary.
-SERVERS = {
-    "Stentor, in memory": (["@STENTOR@", "serve", "--listen", f"127.0.0.1:{PORT}", "--memory"], TOPICS),
-    "Stentor, on disk": (["@STENTOR@", "serve", "--listen", f"127.0.0.1:{PORT}", "--data", "@DIR@/data"], TOPICS),
-    "nginx with nchan": (["nginx", "-c", "@DIR@/nginx.conf"], NCHAN),
-}
-WORKLOADS = {
-    "1,000 readers, 50 events/s": ["-n", "1000", "--rate", "50"],
-    "1,000 readers, one event at a time": ["-n", "1000", "--window", "1"],
-    "1,000 readers, 16 events at a time": ["-n", "1000", "--window", "16"],
-    "5,000 readers, 16 events at a time": ["-n", "5000", "--window", "16"],
-}
-NGINX = """
-daemon off; pid @DIR@/nginx.pid; error_log @DIR@/error.log warn;
-worker_processes 1; worker_rlimit_nofile 20000;
-load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
-events { worker_connections 19000; use epoll; multi_accept on; }
-http {
-  access_log off; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 600s;
-  nchan_shared_memory_size 256M; client_body_temp_path @DIR@/body;
-  server {
-    listen 127.0.0.1:@PORT@ backlog=4096;
-    location ~ ^/pub/(\\w+)$ {
-      nchan_publisher; nchan_channel_id $1; nchan_message_buffer_length 100; nchan_message_timeout 300s;
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TARGET = os.path.abspath(os.environ.get("CARGO_TARGET_DIR", f"{ROOT}/target"))
+MARK = "bench/compare.py"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3, help="0 measures nothing, and tells what --results has")
+    parser.add_argument("--server", action="append", choices=SERVERS, help="only this one; repeatable")
+    parser.add_argument("--workload", action="append", choices=WORKLOADS, help="only this one; repeatable")
+    parser.add_argument("--results", help="append each run to this file, and tell all that it has")
+    parser.add_argument("--write", metavar="PAGE", help="write the tables between the marks of this page, "
+                        "and the plot beside it")
+    add_arguments(parser, TARGET)
+    return parser.parse_args()
+
+
+def absent_ones(servers, given):
+    """Servers that cannot be measured here, and why."""
+    absent = {server: "it needs " + " and ".join(SERVERS[server].missing())
+              for server in servers if SERVERS[server].missing()}
+    packages = sorted({package for server in absent for package in SERVERS[server].missing()})
+    if packages:
+        print(f"not here: apt-get install {' '.join(packages)}", file=sys.stderr)
+    for program, build in ((given.stentor, "stentor"), (f"{given.binaries}/floor", "stentor-peers")):
+        if not os.path.exists(program):
+            sys.exit(f"there is no {program}: cargo build --release -p {build}")
+    return absent
+
+
+def setting_of(given):
+    """Where the figures come from."""
+    with tempfile.TemporaryDirectory(prefix="stentor-bench-") as where:
+        times = machine.sync_times(where)
+        machine_is = machine.describe(where)
+    version = subprocess.run([given.stentor, "--version"], capture_output=True, text=True).stdout.strip()
+    needed = sorted({package for server in SERVERS.values() for package in server.needs.values()})
+    words = ["--repeats", str(given.repeats)]
+    words += [word for server in given.server or [] for word in ("--server", server)]
+    words += [word for workload in given.workload or [] for word in ("--workload", workload)]
+    return {
+        "command": shlex.join([MARK, *words]),
+        "at": time.strftime("%Y-%m-%d"),
+        "stentor": version,
+        "packages": machine.packages(needed),
+        "machine": machine_is,
+        "sync": f"{times[len(times) // 2]:.2f} / {times[len(times) * 99 // 100]:.2f}",
     }
-    location ~ ^/sub/(\\w+)$ {
-      nchan_subscriber eventsource; nchan_channel_id $1; nchan_subscriber_first_message newest;
-    }
-  }
-}
-"""
 
 
-def is_listening():
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", PORT)) == 0
+def run_all(given, servers, absent, keep):
+    """Runs everything, a repeat at a time; each run is kept as soon as it is over."""
+    programs = programs_of(given)
+    for repeat in range(given.repeats):
+        setting = setting_of(given)
+        for workload in given.workload or WORKLOADS:
+            for server in (server for server in servers if server not in absent):
+                try:
+                    row = measure(programs, server, WORKLOADS[workload])
+                except CannotRun as why:
+                    print(f"{repeat} {workload} {server}: {why}", file=sys.stderr)
+                    if not any(row["server"] == server for row in keep.rows):
+                        absent[server] = f"it did not run: {why}"
+                    continue
+                keep({"server": server, "workload": workload, "repeat": keep.first + repeat, "setting": setting, **row})
+                tell(row, repeat, workload, server)
 
 
-def run(stentor, server, workload, seconds):
-    """One run on a fresh server; its report."""
-    command, urls = SERVERS[server]
-    with tempfile.TemporaryDirectory(prefix="compare-") as where, open(f"{where}/log", "w") as log:
-        os.chmod(where, 0o755)
-        with open(f"{where}/nginx.conf", "w") as conf:
-            conf.write(NGINX.replace("@DIR@", where).replace("@PORT@", str(PORT)))
-        command = [word.replace("@DIR@", where).replace("@STENTOR@", stentor) for word in command]
-        process = subprocess.Popen(["taskset", "-c", "0"] + command, stdout=log, stderr=log)
-        try:
-            for _ in range(100):
-                if is_listening():
-                    break
-                time.sleep(0.05)
-            load = [stentor, "bench", *urls, *WORKLOADS[workload], "--for", f"{seconds}s"]
-            load += ["--pid", str(process.pid), "--json"]
-            done = subprocess.run(["taskset", "-c", "1"] + load, capture_output=True, text=True, timeout=seconds * 10 + 120)
-            if not done.stdout:
-                sys.exit(f"{server}, {workload}: {done.stderr}")
-            return json.loads(done.stdout)
-        finally:
-            process.terminate()
-            process.wait(20)
+def tell(row, repeat, workload, server):
+    figures = dict.fromkeys([main_of(workload), CPU, RATE])
+    said = ", ".join(f"{figure.title} {figure.text(figure.of(row['report']))}" for figure in figures)
+    print(repeat, workload, server, said, "(noisy)" if row["noisy"] else "", file=sys.stderr, flush=True)
 
 
-def time_of(milliseconds):
-    return f"{milliseconds:.2f} ms" if milliseconds < 10 else f"{milliseconds:,.0f} ms"
+class Keep:
+    """The rows, in memory and in a file."""
 
+    def __init__(self, path):
+        self.path, self.rows = path, []
+        if path and os.path.exists(path):
+            with open(path) as file:
+                self.rows = [json.loads(line) for line in file]
+        self.first = Rows(self.rows).repeats()
 
-def row(server, reports):
-    median = lambda *path: statistics.median(dig(report, path) for report in reports)
-    pair = lambda *path: f"{time_of(median(*path, 'p50'))} / {time_of(median(*path, 'p99'))}"
-    faults = sum(dig(r, ("delivery", name)) for r in reports for name in ("lost", "duplicated", "out_of_order"))
-    busy = sum(r["load"]["was_bottleneck"] for r in reports)
-    return " | ".join([
-        f"| {server}",
-        f"{median('delivery', 'per_second'):,.0f}",
-        f"{median('server', 'cpu_us_per_delivery'):.2f}",
-        f"{median('server', 'cores'):.0%}",
-        pair("delivery", "latency"),
-        pair("delivery", "latency_to_last"),
-        f"{median('server', 'memory_per_reader_bytes') / 1024:.1f}",
-        str(faults),
-        f"{median('load', 'cpu_us_per_delivery'):.2f}{'*' * busy} |",
-    ])
-
-
-def dig(report, path):
-    for name in path:
-        report = report[name]
-    return report
+    def __call__(self, row):
+        self.rows.append(row)
+        if self.path:
+            with open(self.path, "a") as file:
+                file.write(json.dumps(row) + "\n")
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--repeats", type=int, default=3)
-    arguments.add_argument("--seconds", type=int, default=10)
-    arguments.add_argument("--server", action="append", choices=SERVERS)
-    arguments.add_argument("--workload", action="append", choices=WORKLOADS)
-    arguments.add_argument("--stentor", default=f"{HERE}/../target/release/stentor")
-    given = arguments.parse_args()
-    if is_listening():
-        sys.exit(f"port {PORT} is in use")
+    given = arguments()
+    machine.step_inside()
     servers = given.server or list(SERVERS)
-    for workload in given.workload or WORKLOADS:
-        reports = {server: [] for server in servers}
-        for _ in range(given.repeats):
-            for server in servers:
-                reports[server].append(run(given.stentor, server, workload, given.seconds))
-        print(f"\n{workload}:\n")
-        print("| server | deliveries/s | server µs a delivery | server core | latency p50 / p99 "
-              "| to the last p50 / p99 | KiB a reader | faults | load µs a delivery |")
-        print("| --- |" + " ---: |" * 8)
-        for server in servers:
-            print(row(server, reports[server]), flush=True)
-    print("\n`*`: a run in which the load was the bottleneck, or had to wait for its core.")
+    absent = absent_ones(servers, given)
+    keep = Keep(given.results)
+    run_all(given, servers, absent, keep)
+    rows, name = Rows(keep.rows), "benchmarks.svg"
+    if not rows.all:
+        sys.exit("nothing was measured")
+    text = report.page(rows, absent, name)
+    if given.write:
+        report.write_between(given.write, MARK, text)
+        with open(os.path.join(os.path.dirname(os.path.abspath(given.write)), name), "w") as file:
+            file.write(plot.svg(rows))
+    print(text)
 
 
 main()

@@ -92,12 +92,14 @@ async fn http1(
         let takeover = fits.then(|| takeover.clone());
         Answering { answer: app.clone().answer(request), version, takeover }
     });
-    // Without `pipeline_flush`: see `takeover.rs`.
+    // Without `pipeline_flush`: see `takeover.rs`. Whoever closes its side with its request, as `nc -N`
+    // does, is answered all the same, unless streams stay here: they would not miss their reader.
     let mut connection = http1::Builder::new()
         .timer(HeadTimer::default())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
+        .half_close(takes_over)
         .serve_connection(TokioIo::new(io), service);
     let mut stopping = pin!(shutdown.cancelled());
     let mut is_stopping = false;

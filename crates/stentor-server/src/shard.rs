@@ -27,7 +27,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use mio::{Events, Poll};
+use mio::{Events, Poll, Token};
 use slab::Slab;
 use stentor_hub::Consumer;
 use tokio::time::Instant;
@@ -230,6 +230,13 @@ impl<S: Socket> Shard<S> {
             if all {
                 return Ok(());
             }
+        }
+    }
+
+    /// Takes note that a socket has something to say: for sockets of which the kernel knows nothing.
+    pub fn stir(&mut self, token: Token, now: Instant) {
+        if let Ok(slot) = u32::try_from(token.0) {
+            self.hear(slot, now);
         }
     }
 

@@ -100,7 +100,7 @@ async fn ten_thousand_connections_that_are_dropped_leave_nothing_behind() {
     ];
     let server = Server::in_memory().await;
     server.until_metric(OPEN, 1).await;
-    let before = server.open_files();
+    let before = server.open_files_at_rest().await;
     for _ in 0..40 {
         let mut slice = Vec::new();
         for (number, request) in REQUESTS.iter().cycle().take(250).enumerate() {
@@ -115,7 +115,6 @@ async fn ten_thousand_connections_that_are_dropped_leave_nothing_behind() {
     }
     server.until_metric(OPEN, 1).await;
     server.until_metric("stentor_streams_open", 0).await;
-    // Threads that were still starting may have opened a few of their own.
     server.until_files(before + 16).await;
     assert_eq!(server.history("/topics/t").await.len(), 0);
 }
@@ -124,7 +123,7 @@ async fn ten_thousand_connections_that_are_dropped_leave_nothing_behind() {
 async fn two_thousand_readers_that_vanish_are_freed() {
     let server = Server::in_memory().await;
     allow_many_files(&server).await;
-    let before = server.open_files();
+    let before = server.open_files_at_rest().await;
     let mut readers = Vec::new();
     for number in 0..2_000 {
         let path = if number % 2 == 0 { "/topics/t" } else { "/events?topic=**" };

@@ -187,6 +187,18 @@ impl Server {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
+    /// The same once all its threads have opened what they need.
+    pub async fn open_files_at_rest(&self) -> usize {
+        let (mut last, mut same) = (0, 0);
+        while same < 20 {
+            self.metric("stentor_connections_open").await;
+            let now = self.open_files();
+            same = if now == last { same + 1 } else { 0 };
+            last = now;
+        }
+        last
+    }
+
     /// Waits until it has at most so many file descriptors open.
     pub async fn until_files(&self, most: usize) {
         let reached = timeout(PATIENCE, async {

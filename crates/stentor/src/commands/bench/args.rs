@@ -29,9 +29,8 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) root_certificate: Option<PathBuf>,
 
-    /// How many readers.
+    /// How many readers; with 0 it only publishes.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 100, help_heading = READERS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) subscribers: u32,
 
     /// Over how many topics readers and events are spread.
@@ -62,6 +61,18 @@ pub(crate) struct BenchArgs {
     #[arg(value_parser = duration::argument, requires = "storm")]
     pub(super) storm_every: Duration,
 
+    /// Instead of publishing, make so many more connections beside the readers, each closed as soon as
+    /// its head has come; --connecting of them at once.
+    #[arg(long, value_name = "N", help_heading = READERS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(conflicts_with_all = ["events", "rate", "window", "storm"])]
+    pub(super) churn: Option<u32>,
+
+    /// Leave the readers alone for so long when all are connected, before memory is looked at.
+    #[arg(long, value_name = "TIME", default_value = "0s", help_heading = READERS)]
+    #[arg(value_parser = duration::argument)]
+    pub(super) settle: Duration,
+
     /// A header of the readers' requests only. Repeatable.
     #[arg(long, value_name = "NAME: VALUE", help_heading = READERS, value_parser = header)]
     pub(super) subscribe_header: Vec<String>,
@@ -79,12 +90,11 @@ pub(crate) struct BenchArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) window: Option<u32>,
 
-    /// Publish so many events, and stop.
+    /// Publish so many events, and stop. With 0 only connects and memory are measured.
     #[arg(long, value_name = "N", help_heading = EVENTS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) events: Option<u32>,
 
-    /// Publish, or listen, for so long. 10s, or 1m when the events are counted.
+    /// Publish, or listen, for so long. 10s, or 1m when the events or connections are counted.
     #[arg(long = "for", value_name = "TIME", help_heading = EVENTS, value_parser = duration::argument)]
     pub(super) span: Option<Duration>,
 
@@ -122,6 +132,11 @@ pub(crate) struct BenchArgs {
     /// unless told otherwise.
     #[arg(long, value_name = "TIME", value_parser = duration::argument)]
     pub(super) limit: Option<Duration>,
+
+    /// Look for what has come without ever sleeping. It takes a whole core, and spares the server the
+    /// work of waking it.
+    #[arg(long)]
+    pub(super) spin: bool,
 
     /// The server's process: its processor time and memory are told, with those of its descendants.
     #[arg(long)]

@@ -24,6 +24,9 @@ pub(super) struct Book {
     pub(super) lag: Times,
     /// From the beginning of a connect to the head of the answer.
     pub(super) head: Times,
+    /// The same of those who only come to go, and how many of them got none.
+    pub(super) churn: Times,
+    pub(super) churn_failed: u64,
     /// How many events and bytes came in this phase, marked or not, and when the last of them did.
     pub(super) events: u64,
     pub(super) event_bytes: u64,
@@ -76,6 +79,8 @@ impl Book {
             acknowledged: Times::new(),
             lag: Times::new(),
             head: Times::new(),
+            churn: Times::new(),
+            churn_failed: 0,
             events: 0,
             event_bytes: 0,
             bytes: 0,

@@ -42,10 +42,12 @@ pub(super) struct Load {
     pub(super) server: Option<Family>,
     /// The time as of the end of the last turn.
     pub(super) now: Nanos,
+    /// For how long it has looked in vain for what came, which only counts when it never sleeps.
+    idle: Nanos,
     ends: Nanos,
 }
 
-/// What a phase of publishing or listening took.
+/// What a phase took.
 #[derive(Debug)]
 pub(super) struct Span {
     /// Until the last arrival, or the last acknowledgement when nobody listens.
@@ -54,6 +56,8 @@ pub(super) struct Span {
     pub(super) publish_seconds: f64,
     pub(super) server_cpu: Option<Cpu>,
     pub(super) load_cpu: Option<Cpu>,
+    /// For how many seconds the load looked in vain, when it never sleeps.
+    pub(super) load_idle: f64,
     /// For how long the load was ready to run and had no core.
     pub(super) load_wait: Option<f64>,
     /// Events that were due, but could not be sent in time.
@@ -85,6 +89,7 @@ impl Load {
             progress: Progress::new(),
             server,
             now: 0,
+            idle: 0,
             ends: plan.limit.as_nanos() as Nanos,
             plan,
         })
@@ -102,15 +107,48 @@ impl Load {
         self.is_interrupted() || self.now >= self.ends
     }
 
-    /// Connects all readers; tells how many seconds it took.
-    pub(super) fn connect(&mut self) -> io::Result<f64> {
+    /// Connects all readers.
+    pub(super) fn connect(&mut self) -> io::Result<Span> {
+        let meters = Meters::read(self);
         let begun = self.book.clock.now();
         while self.readers.is_connecting() && !self.is_over() {
             self.turn()?;
             self.progress.connecting(&self.readers, self.plan.readers);
         }
         self.readers.have_begun();
-        Ok((self.book.clock.now() - begun) as f64 / SECOND as f64)
+        let now = self.book.clock.now();
+        Ok(meters.span(self, (begun, now, now), 0, 0))
+    }
+
+    /// Leaves the readers alone for a time.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        let until = self.book.clock.now() + self.plan.settle.as_nanos() as Nanos;
+        while self.now < until && !self.is_over() {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// Has so many more connections come and go.
+    pub(super) fn churn(&mut self, connections: u64, recorder: &mut Recorder) -> io::Result<Span> {
+        self.readers.expect_passing(self.plan.connecting);
+        self.book.begin();
+        let meters = Meters::read(self);
+        let begun = self.book.clock.now();
+        let until = begun + self.plan.span.as_nanos() as Nanos;
+        let mut started = 0;
+        while (started < connections || self.readers.is_connecting())
+            && self.now < until
+            && !self.is_over()
+        {
+            started += self.readers.pass(connections - started);
+            self.turn()?;
+            recorder.tick(self);
+            self.progress.running(&self.book, &self.readers, recorder);
+        }
+        let now = self.book.clock.now();
+        recorder.finish(self);
+        Ok(meters.span(self, (begun, now, now), 0, 0))
     }
 
     /// Only listens.
@@ -141,8 +179,8 @@ impl Load {
         let begun = self.book.clock.now();
         // It begins a little later, so that what it wakes for is due.
         let pacer = match self.plan.pace {
-            Pace::Rate(rate) => Some(Pacer::start(rate, self.waker.clone())),
-            Pace::Window(_) => None,
+            Pace::Rate(rate) if !self.plan.spins => Some(Pacer::start(rate, self.waker.clone())),
+            _ => None,
         };
         let until = begun + span.as_nanos() as Nanos;
         let mut feed = Feed { begun, until, events: events.into(), sent: 0, held_up: 0 };
@@ -238,7 +276,8 @@ impl Load {
     fn turn(&mut self) -> io::Result<()> {
         let Load { plan, book, readers, publishers, poll, events, buffer, .. } = self;
         readers.tend(plan, book, poll.registry(), self.now);
-        match poll.poll(events, Some(NAP)) {
+        let nap = if plan.spins { Duration::ZERO } else { NAP };
+        match poll.poll(events, Some(nap)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => result?,
         }
@@ -258,7 +297,11 @@ impl Load {
                 }
             }
         }
-        self.now = book.clock.now();
+        let now = book.clock.now();
+        if plan.spins && events.is_empty() {
+            self.idle += now - self.now;
+        }
+        self.now = now;
         Ok(())
     }
 }
@@ -295,6 +338,7 @@ struct Meters {
     server: Option<Cpu>,
     load: Option<Cpu>,
     wait: Option<f64>,
+    idle: Nanos,
 }
 
 impl Meters {
@@ -303,6 +347,7 @@ impl Meters {
             server: load.server.as_ref().map(Family::cpu),
             load: own_cpu(),
             wait: super::process::own_wait(),
+            idle: load.idle,
         }
     }
 
@@ -321,6 +366,7 @@ impl Meters {
             publish_seconds: seconds(published),
             server_cpu: since(now.server, self.server),
             load_cpu: since(now.load, self.load),
+            load_idle: (now.idle - self.idle) as f64 / SECOND as f64,
             load_wait: now.wait.zip(self.wait).map(|(now, before)| now - before),
             unsent,
             held_up,

@@ -36,16 +36,18 @@ mod template;
 mod tls;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 pub(crate) use self::args::BenchArgs;
 use self::clock::Nanos;
-use self::load::Load;
-use self::plan::Plan;
+use self::load::{Load, Span};
+use self::meter::Sample;
+use self::plan::{Plan, Task};
 use self::process::Family;
 use self::recorder::Recorder;
-use self::report::{Report, Setting};
+use self::report::{Connected, Report, Setting};
 use crate::output::{say, talk};
 
 /// Measured, and something was lost, doubled or out of order.
@@ -79,31 +81,41 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
 
 /// Connects, warms up, and measures.
 fn measure(load: &mut Load, setting: Setting) -> anyhow::Result<Report> {
-    let before = load.server.as_ref().map(Family::memory);
-    let connect_seconds = load.connect()?;
+    let look = |load: &Load| load.server.as_ref().map(Family::memory);
+    let (before, kernel_before) = (look(load), process::kernel_memory());
+    let connecting = load.connect()?;
     let connected = load.readers.connected();
-    if connected == 0 && !load.is_interrupted() {
+    if connected == 0 && load.plan.readers > 0 && !load.is_interrupted() {
         load.end_progress();
         let problems = std::mem::take(&mut load.book.problems).into_list();
         bail!("no reader could connect{}", report::in_words(&problems));
     }
-    let memory = before.zip(load.server.as_ref().map(Family::memory));
-    let length = |span: std::time::Duration| span.as_nanos() as Nanos;
-    let span = load.plan.span;
-    let (samples, span) = if load.plan.publish.is_some() {
-        let warm_up = load.plan.warm_up;
-        if !warm_up.is_zero() {
-            let mut recorder = Recorder::new(load, length(warm_up));
-            load.publish(warm_up, u32::MAX, &mut recorder)?;
-        }
-        let mut recorder = Recorder::new(load, length(span));
-        let span = load.publish(span, load.plan.events, &mut recorder)?;
-        (recorder.samples, span)
-    } else {
-        let mut recorder = Recorder::new(load, length(span));
-        let span = load.listen(&mut recorder)?;
-        (recorder.samples, span)
+    load.settle()?;
+    let connected = Connected {
+        readers: connected,
+        seconds: connecting.seconds,
+        memory: before.zip(look(load)),
+        kernel: kernel_before.zip(process::kernel_memory()),
     };
+    let (samples, span) = work(load, connecting)?;
     load.end_progress();
-    Ok(Report::new(load, setting, (connected, connect_seconds, memory), &span, samples))
+    Ok(Report::new(load, setting, &connected, &span, samples))
+}
+
+/// What is to be done with the readers that are connected; where that is nothing, connecting was all.
+fn work(load: &mut Load, connecting: Span) -> anyhow::Result<(Vec<Sample>, Span)> {
+    let length = |span: Duration| span.as_nanos() as Nanos;
+    let (span, warm_up) = (load.plan.span, load.plan.warm_up);
+    if load.plan.task == Task::Publish && !warm_up.is_zero() {
+        let mut recorder = Recorder::new(load, length(warm_up));
+        load.publish(warm_up, u32::MAX, &mut recorder)?;
+    }
+    let mut recorder = Recorder::new(load, length(span));
+    let span = match load.plan.task {
+        Task::Publish => load.publish(span, load.plan.events, &mut recorder)?,
+        Task::Listen => load.listen(&mut recorder)?,
+        Task::Churn(connections) => load.churn(connections, &mut recorder)?,
+        Task::Rest => connecting,
+    };
+    Ok((recorder.samples, span))
 }

@@ -24,7 +24,8 @@ const EVENTS_MAX: u32 = 20_000_000;
 pub(super) struct Plan {
     pub(super) subscribe: Endpoint,
     pub(super) subscribe_at: Target,
-    /// Without it the load only listens.
+    pub(super) task: Task,
+    /// Where events go, when that is the task.
     pub(super) publish: Option<Endpoint>,
     pub(super) publish_at: Target,
     pub(super) readers: usize,
@@ -32,6 +33,7 @@ pub(super) struct Plan {
     pub(super) topics: usize,
     pub(super) ramp: Option<f64>,
     pub(super) connecting: usize,
+    pub(super) settle: Duration,
     pub(super) storm: Option<Storm>,
     pub(super) pace: Pace,
     pub(super) events: u32,
@@ -41,7 +43,30 @@ pub(super) struct Plan {
     pub(super) publishers: usize,
     pub(super) patience: Duration,
     pub(super) limit: Duration,
+    pub(super) spins: bool,
     pub(super) pid: Option<u32>,
+}
+
+/// What is done once the readers are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Publish,
+    Listen,
+    /// So many more connections come and go.
+    Churn(u64),
+    /// Nothing: connecting was all.
+    Rest,
+}
+
+impl Task {
+    fn of(args: &BenchArgs, publishes: bool) -> Task {
+        match (args.churn, args.events) {
+            (Some(connections), _) => Task::Churn(connections.into()),
+            (_, Some(0)) => Task::Rest,
+            _ if publishes => Task::Publish,
+            _ => Task::Listen,
+        }
+    }
 }
 
 /// When events are published.
@@ -71,20 +96,27 @@ impl Plan {
         let headers = headers(args, is_ours)?;
         let subscribe_headers = headers.clone() + &args.subscribe_header.concat();
         let subscribe = Endpoint::new(url, subscribe_headers, args.subscribe_body.as_deref());
+        let task = Task::of(args, publish.is_some());
+        let publish = publish.filter(|_| task == Task::Publish);
         let publish = publish.map(|url| publish_endpoint(url, headers, args)).transpose()?;
         let is_told_apart =
             subscribe.has_topic() && publish.as_ref().is_none_or(Endpoint::has_topic);
         if args.topics > 1 && !is_told_apart {
             bail!("of several topics {{topic}} must stand in the URL of readers and publishers");
         }
-        if args.slow >= args.subscribers {
+        if args.subscribers == 0 && !matches!(task, Task::Publish | Task::Churn(_)) {
+            bail!("without readers nothing can be heard; have some, or publish");
+        }
+        if args.slow > 0 && args.slow >= args.subscribers {
             bail!(
                 "of {} readers {} cannot be slow; somebody must listen",
                 args.subscribers,
                 args.slow
             );
         }
-        check_files(u64::from(args.subscribers) + u64::from(args.publishers))?;
+        let beside =
+            if let Task::Churn(_) = task { args.connecting } else { args.publishers.into() };
+        check_files(u64::from(args.subscribers) + u64::from(beside))?;
         let urls = [Some(&subscribe), publish.as_ref()].map(|it| it.map(|it| &it.url));
         let tls = tls_config(args, urls.into_iter().flatten().any(|url| url.is_encrypted))?;
         let subscribe_at = Target::find(&subscribe.url, tls.as_ref())?;
@@ -92,8 +124,8 @@ impl Plan {
             None => subscribe_at.clone(),
             Some(publish) => Target::find(&publish.url, tls.as_ref())?,
         };
-        let span =
-            args.span.unwrap_or(Duration::from_secs(if args.events.is_some() { 60 } else { 10 }));
+        let is_counted = args.events.is_some() || args.churn.is_some();
+        let span = args.span.unwrap_or(Duration::from_secs(if is_counted { 60 } else { 10 }));
         let storm = args.storm.map(|share| Storm { share, every: args.storm_every });
         let pace = args.window.map_or_else(
             || Pace::Rate(args.rate.unwrap_or(100.0)),
@@ -102,6 +134,7 @@ impl Plan {
         Ok(Plan {
             subscribe,
             subscribe_at,
+            task,
             publish,
             publish_at,
             readers: args.subscribers as usize,
@@ -109,6 +142,7 @@ impl Plan {
             topics: args.topics as usize,
             ramp: args.ramp,
             connecting: args.connecting as usize,
+            settle: args.settle,
             storm,
             pace,
             events: args.events.unwrap_or(EVENTS_MAX).min(EVENTS_MAX),
@@ -118,6 +152,7 @@ impl Plan {
             publishers: args.publishers.into(),
             patience: args.patience,
             limit: args.limit.unwrap_or(span * 4 + Duration::from_mins(1)),
+            spins: args.spin,
             pid: args.pid,
         })
     }

@@ -5,6 +5,8 @@ use std::fs;
 /// The unit of the processor times in `/proc`: Linux tells them in hundredths of a second on every
 /// machine that this runs on, whatever the kernel counts in.
 const TICKS_PER_SECOND: f64 = 100.0;
+/// The kernel counts the buffers of TCP in pages; these are what most machines have.
+const PAGE_BYTES: u64 = 4096;
 /// The most processes of a family.
 const FAMILY_MAX: usize = 1024;
 
@@ -77,6 +79,16 @@ impl Family {
 /// What this program has used, all threads.
 pub(super) fn own_cpu() -> Option<Cpu> {
     cpu("self")
+}
+
+/// What the kernel of this machine takes for itself that grows with connections, in bytes: its slabs
+/// and the buffers of TCP.
+pub(super) fn kernel_memory() -> Option<u64> {
+    let slabs = kibibytes("/proc/meminfo", "Slab:")?;
+    let sockets = fs::read_to_string("/proc/net/sockstat").ok()?;
+    let tcp = sockets.lines().find(|line| line.starts_with("TCP:"))?;
+    let pages: u64 = tcp.rsplit_once("mem ")?.1.trim().parse().ok()?;
+    Some(slabs + pages * PAGE_BYTES)
 }
 
 /// For how many seconds the calling thread was ready to run but had no core.

@@ -123,6 +123,64 @@ async fn slow_readers_hold_nobody_up_and_are_not_judged() {
 }
 
 #[tokio::test]
+async fn without_readers_it_only_publishes() {
+    let server = Server::in_memory().await;
+    let pid = server.pid().to_string();
+    let args = [&QUICK[..], &["-n", "0", "--json", "--pid", &pid]].concat();
+    let done = bench(&server.url(""), &args).await;
+    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    let report = json(&done);
+    assert_eq!((&report["publish"]["acknowledged"], counts(&report)), (&200.into(), [0; 5]));
+    assert_eq!(report["unit"], "publish");
+    assert!(report["publish"]["acknowledgement"]["p50"].as_f64() > Some(0.0), "{report:#}");
+}
+
+#[tokio::test]
+async fn connections_come_and_go_beside_the_readers() {
+    let server = Server::in_memory().await;
+    let args = ["-n", "5", "--churn", "300", "--connecting", "8"];
+    let report = json(&bench(&server.url(""), &[&args[..], &["--json"]].concat()).await);
+    let churn = &report["churn"];
+    assert_eq!((&churn["connections"], &churn["failed"]), (&300.into(), &0.into()), "{report:#}");
+    assert_eq!(
+        (&churn["head"]["count"], &report["connect"]["connected"]),
+        (&300.into(), &5.into())
+    );
+    assert_eq!(report["unit"], "connect");
+    assert_eq!((&report["publish"], &report["delivery"], &report["arrivals"]), {
+        const NONE: Value = Value::Null;
+        (&NONE, &NONE, &NONE)
+    });
+    let done = bench(&server.url(""), &args).await;
+    assert!(done.out.contains("came and went    300 connections in"), "{done:?}");
+    assert_eq!(done.code, Some(0));
+}
+
+#[tokio::test]
+async fn with_no_events_only_connects_and_memory_are_measured() {
+    let server = Server::in_memory().await;
+    let pid = server.pid().to_string();
+    let args = ["-n", "50", "--events", "0", "--settle", "50ms", "--json", "--pid", &pid];
+    let done = bench(&server.url(""), &args).await;
+    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    let report = json(&done);
+    assert_eq!((&report["connect"]["connected"], &report["unit"]), (&50.into(), &"connect".into()));
+    assert!(report["server"]["memory_per_reader_bytes"].is_number(), "{report:#}");
+    assert_eq!((&report["publish"], &report["arrivals"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_load_that_never_sleeps_does_not_take_itself_for_busy() {
+    let server = Server::in_memory().await;
+    let args = ["-n", "1", "--rate", "20", "--for", "1s", "--warm-up", "0s", "--spin", "--json"];
+    let done = bench(&server.url(""), &args).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let report = json(&done);
+    assert_eq!(counts(&report), [20, 20, 0, 0, 0]);
+    assert!(report["load"]["cores"].as_f64() < Some(0.5), "{report:#}");
+}
+
+#[tokio::test]
 async fn without_publishing_it_tells_what_arrives() {
     let address = little(Fault::Ticks).await;
     let done =
@@ -198,6 +256,8 @@ async fn what_cannot_be_measured_is_told_in_words() {
         (&server.url(""), &["--pid", "4294967295"], "there is no process"),
         (&server.url(""), &["-n", "100000000"], "open files are needed"),
         (&server.url(""), &["-n", "2", "--slow", "2"], "somebody must listen"),
+        (&server.url("/topics/t"), &["-n", "0"], "without readers nothing can be heard"),
+        (&missing, &["-n", "0", "--churn", "3"], "no connection got its answer"),
     ] {
         let done = bench(url, args).await;
         assert_eq!(done.code, Some(1), "{url} {args:?}: {done:?}");

@@ -53,7 +53,7 @@ async fn a_live_reader_does_not_wait_for_those_who_catch_up() {
         let mut live = server.subscribe("/topics/live").await;
         live.position().await;
         let mut far = JoinSet::new();
-        for _ in 0..4 {
+        for _ in 0..2 {
             let mut stream = server.subscribe("/topics/t?from=earliest").await;
             far.spawn(async move { read(&mut stream, 0..EVENTS).await });
         }
@@ -70,7 +70,7 @@ async fn a_live_reader_does_not_wait_for_those_who_catch_up() {
 
 #[tokio::test]
 async fn readers_that_come_back_all_at_once_after_a_restart_miss_nothing() {
-    const READERS: usize = 400;
+    const READERS: usize = 200;
     for streams in Streams::ALL {
         let mut server = streams.on_disk().await;
         let seen = server.publish("/topics/t", "seen").await;

@@ -112,3 +112,34 @@ async fn what_is_delivered_is_counted_the_same_on_every_path() {
         assert!((bytes..bytes + bytes / 100).contains(&counted), "{counted} for {bytes} bytes");
     }
 }
+
+#[tokio::test]
+async fn what_is_held_for_readers_is_counted_and_little() {
+    const READERS: i64 = 500;
+    const HELD: &str = "stentor_reader_bytes";
+    let server = Streams::ByShards.in_memory().await;
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        let mut stream = server.subscribe("/topics/t").await;
+        stream.position().await;
+        readers.push(stream);
+    }
+    server.publish("/topics/t", "to all of them").await;
+    for reader in &mut readers {
+        reader.data(1).await;
+    }
+    let live = server.metric(HELD).await;
+    assert!(live > 0 && live < READERS * 512, "{live} bytes");
+    // Nobody reads any more, and what waits is in the log and not with each of them.
+    for _ in 0..10 {
+        server.publish("/topics/t", "x".repeat(1 << 20)).await;
+    }
+    server.until_still("stentor_delivered_bytes_total").await;
+    let stuck = server.metric(HELD).await;
+    assert!(stuck > live && stuck < READERS * 4_096, "{stuck} bytes");
+    drop(readers);
+    server.until_metric("stentor_streams_open", 0).await;
+    // The places of those who left are kept for those who come.
+    let left = server.metric(HELD).await;
+    assert!(left < READERS * 256, "{left} bytes");
+}

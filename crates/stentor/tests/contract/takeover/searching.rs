@@ -53,7 +53,7 @@ async fn what_a_client_sends_meanwhile_is_for_nobody() {
 async fn clients_that_leave_meanwhile_leave_nothing_behind() {
     for streams in Streams::BOTH {
         let server = with_much(streams).await;
-        let files = server.open_files();
+        let files = server.open_files_at_rest().await;
         for round in 0..CLIENTS {
             let mut wire = ask(&server).await;
             for _ in 0..round % 5 {

@@ -64,13 +64,12 @@ async fn thousands_that_vanish_in_the_act_leave_nothing_behind() {
     for streams in Streams::BOTH {
         let server = streams.in_memory().await;
         server.publish_each("/topics/t", 0..10).await;
-        let files = server.open_files();
+        let files = server.open_files_at_rest().await;
         for leaving in [Leaving::Close, Leaving::Reset, Leaving::HalfClose] {
             eprintln!("leaving: {leaving:?}");
             come_and_go(&server, 1_000, leaving, "/topics/t").await;
             server.until_metric("stentor_connections_open", 1).await;
             server.until_metric("stentor_streams_open", 0).await;
-            // Threads that were still starting may have opened a few of their own.
             server.until_files(files + 16).await;
         }
         server.publish("/topics/t", "for nobody").await;
@@ -83,7 +82,7 @@ async fn they_leave_nothing_behind_while_there_is_much_to_send_to_them() {
     for streams in Streams::BOTH {
         let server = streams.on_disk().await;
         server.publish_each("/topics/t", (0..50).map(|_| "x".repeat(10_000))).await;
-        let files = server.open_files();
+        let files = server.open_files_at_rest().await;
         for leaving in [Leaving::Close, Leaving::Reset, Leaving::HalfClose] {
             eprintln!("leaving: {leaving:?}");
             come_and_go(&server, 300, leaving, "/topics/t?from=earliest").await;

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use mio::Registry;
 
 use self::connects::Connects;
-use self::reader::{Link, Reader, is_stream, refusal};
+use self::reader::{Kind, Link, Reader, is_stream, refusal};
 use super::book::Book;
 use super::clock::{Nanos, SECOND};
 use super::plan::Plan;
@@ -30,19 +30,23 @@ pub(super) struct Readers {
     next_look: Nanos,
     /// Who drops its connection first when there is a storm.
     next_in_storm: usize,
+    /// Which of those who only come to go may come.
+    at_home: Vec<usize>,
     request: Vec<u8>,
 }
 
 impl Readers {
     pub(super) fn new(plan: &Plan, now: Nanos) -> Readers {
+        let kind = |slow| if slow { Kind::Slow } else { Kind::Steady };
         let all = (0..plan.readers)
-            .map(|number| Reader { is_slow: plan.is_slow(number), ..Reader::default() });
+            .map(|number| Reader { kind: kind(plan.is_slow(number)), ..Reader::default() });
         Readers {
             all: all.collect(),
             connects: Connects::new(plan.readers, now),
             connected: 0,
             next_look: 0,
             next_in_storm: 0,
+            at_home: Vec::new(),
             request: Vec::new(),
         }
     }
@@ -80,7 +84,7 @@ impl Readers {
                     let what = reader.missing();
                     self.fail(number, plan, book, what);
                 }
-                Link::Up if reader.is_slow => self.read_slowly(number, plan, book),
+                Link::Up if reader.kind == Kind::Slow => self.read_slowly(number, plan, book),
                 _ => {}
             }
         }
@@ -88,7 +92,7 @@ impl Readers {
 
     /// Has a share of the readers drop their connections; tells how many.
     pub(super) fn storm(&mut self, share: f64) -> usize {
-        let ready = |reader: &Reader| reader.link == Link::Up && !reader.is_slow;
+        let ready = |reader: &Reader| reader.link == Link::Up && reader.kind != Kind::Slow;
         let count = self.all.iter().filter(|reader| ready(reader)).count();
         let count = (count as f64 * share).ceil() as usize;
         let mut dropped = 0;
@@ -108,6 +112,26 @@ impl Readers {
             }
         }
         dropped
+    }
+
+    /// Makes room for so many at once who only come to go.
+    pub(super) fn expect_passing(&mut self, at_once: usize) {
+        let first = self.all.len();
+        self.at_home = (first..first + at_once).collect();
+        let passing = || Reader { kind: Kind::Passing, ..Reader::default() };
+        self.all.resize_with(first + at_once, passing);
+    }
+
+    /// Has as many of them come as there is room for, `most` at most; tells how many.
+    pub(super) fn pass(&mut self, most: u64) -> u64 {
+        let mut count = 0;
+        while count < most
+            && let Some(number) = self.at_home.pop()
+        {
+            self.connects.add(number);
+            count += 1;
+        }
+        count
     }
 
     /// Writes the request as far as it can be.
@@ -136,7 +160,7 @@ impl Readers {
         loop {
             let Some(reader) = self.all.get_mut(number) else { return };
             let Some(socket) = reader.socket.as_mut() else { return };
-            if reader.is_slow && reader.link == Link::Up {
+            if reader.kind == Kind::Slow && reader.link == Link::Up {
                 return;
             }
             let drains = socket.is_drained_by_a_short_read() && !is_closed;
@@ -186,7 +210,9 @@ impl Readers {
                         self.fail(number, plan, book, &refusal);
                         return false;
                     }
-                    self.is_up(number, plan, book, now);
+                    if !self.is_up(number, plan, book, now) {
+                        return false;
+                    }
                 }
                 Err(broken) => {
                     self.fail(number, plan, book, broken.0);
@@ -196,21 +222,28 @@ impl Readers {
         }
     }
 
-    /// The head came, and it is that of a stream.
-    fn is_up(&mut self, number: usize, plan: &Plan, book: &mut Book, now: Nanos) {
-        let Some(reader) = self.all.get_mut(number) else { return };
+    /// The head came, and it is that of a stream; whether the reader stays.
+    fn is_up(&mut self, number: usize, plan: &Plan, book: &mut Book, now: Nanos) -> bool {
+        let Some(reader) = self.all.get_mut(number) else { return false };
         self.connects.one_less();
         self.connected += 1;
         reader.link = Link::Up;
         let took = now - reader.began;
+        if reader.kind == Kind::Passing {
+            book.churn.add(took);
+            self.close(number);
+            self.at_home.push(number);
+            return false;
+        }
         if std::mem::take(&mut reader.is_in_storm) {
             book.is_back(took);
         } else if !reader.has_joined {
             book.head.add(took);
         }
-        if !std::mem::replace(&mut reader.has_joined, true) && !reader.is_slow {
+        if !std::mem::replace(&mut reader.has_joined, true) && reader.kind != Kind::Slow {
             book.ledger.join(plan.topic(number));
         }
+        true
     }
 
     /// The server has closed the connection, or ended the response.
@@ -228,11 +261,16 @@ impl Readers {
     fn fail(&mut self, number: usize, plan: &Plan, book: &mut Book, what: &str) {
         let was_up = self.close(number);
         let Some(reader) = self.all.get_mut(number) else { return };
-        if reader.is_slow && reader.has_joined {
+        if reader.kind == Kind::Slow && reader.has_joined {
             book.slow_cuts += u64::from(was_up);
             return;
         }
         book.problems.add(what);
+        if reader.kind == Kind::Passing {
+            book.churn_failed += 1;
+            self.at_home.push(number);
+            return;
+        }
         book.cuts += u64::from(was_up);
         if !reader.has_joined {
             return;

@@ -17,7 +17,7 @@ const REFUSAL_BYTES: usize = 200;
 pub(super) struct Reader {
     pub(super) socket: Option<Socket>,
     pub(super) link: Link,
-    pub(super) is_slow: bool,
+    pub(super) kind: Kind,
     /// It was connected once: events are to reach it.
     pub(super) has_joined: bool,
     /// It dropped its connection, and is on its way back.
@@ -28,6 +28,16 @@ pub(super) struct Reader {
     pub(super) last_arrival: Nanos,
     pub(super) response: Response,
     pub(super) scanner: Scanner,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    #[default]
+    Steady,
+    /// It hardly reads.
+    Slow,
+    /// It only comes to go, when its head is there.
+    Passing,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +66,7 @@ impl Reader {
         self.response = Response::default();
         self.scanner.restart();
         self.last_arrival = 0;
-        let mut socket = Socket::connect(&plan.subscribe_at, number, self.is_slow)?;
+        let mut socket = Socket::connect(&plan.subscribe_at, number, self.kind == Kind::Slow)?;
         socket.register(registry, Token(number))?;
         self.socket = Some(socket);
         Ok(())

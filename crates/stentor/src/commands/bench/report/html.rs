@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::super::figures::{count, milliseconds};
 use super::super::meter::{Sample, Summary};
-use super::Report;
 use super::plot::{Axis, Line, Plot, Scale, escaped};
 use super::table::{lines, times};
+use super::{Report, Unit};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -66,6 +66,8 @@ fn task(report: &Report) -> String {
             "{readers}, as many events as the server takes, {window} at a time, of {} bytes.",
             setting.size
         ),
+        _ if report.churn.is_some() => format!("{readers}, beside whom others came and went."),
+        _ if report.unit == Unit::Connect => format!("{readers}, who only connected."),
         _ => format!("{readers}, who only listened."),
     }
 }
@@ -79,8 +81,14 @@ fn verdict(report: &Report) -> String {
             count(delivery.out_of_order),
             count(delivery.expected)
         ),
+        Some(_) if report.unit == Unit::Publish => "Nobody was there to read.".to_owned(),
         Some(delivery) => {
             format!("Each of {} deliveries arrived, once and in order.", count(delivery.received))
+        }
+        None if report.unit == Unit::Connect => {
+            let churned = report.churn.as_ref().map_or(0, |churn| churn.connections);
+            let connects = report.connect.connected as u64 + churned;
+            format!("{} connections got their answer.", count(connects))
         }
         None => {
             format!("{} events arrived.", count(report.arrivals.as_ref().map_or(0, |it| it.events)))

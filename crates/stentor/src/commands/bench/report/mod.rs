@@ -1,188 +1,39 @@
 //! What was measured, as it is told.
 
+mod facts;
 mod html;
 mod plot;
 mod table;
 mod verdict;
 
-use serde::Serialize;
-
+use self::facts::{
+    Arrivals, Churn, Connect, Delivery, LoadReport, Publish, ServerReport, Slow, StormsReport, Unit,
+};
+pub(super) use self::facts::{Report, Setting};
 pub(super) use self::html::page;
 pub(super) use self::table::table;
-use super::args::BenchArgs;
+use super::book::Book;
 use super::load::{Load, Span};
-use super::meter::{Sample, Summary};
-use super::plan::Pace;
+use super::meter::Sample;
+use super::plan::{Pace, Task};
 use super::problems::Problem;
-use super::process::{Cpu, Memory};
+use super::process::Memory;
 
-/// Everything; as JSON it is what `--json` prints. Times are in milliseconds unless their name says
-/// otherwise.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) setting: Setting,
-    pub(super) connect: Connect,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) publish: Option<Publish>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) delivery: Option<Delivery>,
-    /// When the load only listened.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) arrivals: Option<Arrivals>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) storms: Option<StormsReport>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) slow: Option<Slow>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) server: Option<ServerReport>,
-    pub(super) load: LoadReport,
-    pub(super) problems: Vec<Problem>,
-    pub(super) was_interrupted: bool,
-    pub(super) samples: Vec<Sample>,
-}
-
-/// What was asked for.
-#[derive(Debug, Serialize)]
-pub(super) struct Setting {
-    /// When it was measured (RFC 3339).
-    pub(super) at: String,
-    pub(super) url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) publish_url: Option<String>,
-    pub(super) subscribers: u32,
-    pub(super) topics: u32,
-    /// Events per second, when that was given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) rate: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) window: Option<usize>,
-    pub(super) size: u32,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Connect {
-    pub(super) connected: usize,
-    pub(super) seconds: f64,
-    pub(super) per_second: f64,
-    /// From the beginning of a connect to the head of its answer.
-    pub(super) head: Option<Summary>,
-    /// Connections that broke or were ended by the server, and readers that gave up.
-    pub(super) cut: u64,
-    pub(super) gave_up: u64,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Publish {
-    pub(super) events: u64,
-    pub(super) acknowledged: u64,
-    pub(super) refused: u64,
-    /// Due, but not sent before the time was over.
-    pub(super) unsent: u64,
-    pub(super) seconds: f64,
-    pub(super) per_second: f64,
-    pub(super) acknowledgement: Option<Summary>,
-    /// From when an event was to be sent until it was.
-    pub(super) send_lag: Option<Summary>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Delivery {
-    pub(super) expected: u64,
-    pub(super) received: u64,
-    pub(super) lost: u64,
-    pub(super) duplicated: u64,
-    pub(super) out_of_order: u64,
-    pub(super) misrouted: u64,
-    /// Events that are not of this run, such as those of other publishers.
-    pub(super) foreign: u64,
-    pub(super) seconds: f64,
-    pub(super) per_second: f64,
-    pub(super) bytes_per_second: f64,
-    /// From when an event was to be sent until a reader had it.
-    pub(super) latency: Option<Summary>,
-    /// The same until the last of its readers had it.
-    pub(super) latency_to_last: Option<Summary>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Arrivals {
-    pub(super) events: u64,
-    pub(super) seconds: f64,
-    pub(super) per_second: f64,
-    pub(super) per_second_and_reader: f64,
-    pub(super) bytes_per_second: f64,
-    /// Of the data of an event.
-    pub(super) mean_bytes: f64,
-    /// At one reader, from one event to the next.
-    pub(super) gap: Option<Summary>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct StormsReport {
-    pub(super) count: u64,
-    pub(super) dropped: u64,
-    pub(super) returned: u64,
-    pub(super) head: Option<Summary>,
-    /// From a storm until all were back.
-    pub(super) all_back: Option<Summary>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Slow {
+/// How connecting went.
+pub(super) struct Connected {
     pub(super) readers: usize,
-    pub(super) closed_by_server: u64,
+    pub(super) seconds: f64,
+    /// The server's, before and after.
+    pub(super) memory: Option<(Memory, Memory)>,
+    /// The kernel's, before and after.
+    pub(super) kernel: Option<(u64, u64)>,
 }
-
-#[derive(Debug, Serialize)]
-pub(super) struct ServerReport {
-    pub(super) cpu_user_seconds: f64,
-    pub(super) cpu_system_seconds: f64,
-    /// Share of one core.
-    pub(super) cores: f64,
-    pub(super) cpu_us_per_delivery: Option<f64>,
-    pub(super) memory_before: Option<Memory>,
-    pub(super) memory_connected: Option<Memory>,
-    pub(super) memory_per_reader_bytes: Option<f64>,
-    pub(super) memory_end_bytes: u64,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct LoadReport {
-    pub(super) cpu_seconds: Option<f64>,
-    pub(super) cores: Option<f64>,
-    pub(super) cpu_us_per_delivery: Option<f64>,
-    /// How often it read from a reader's connection.
-    pub(super) reads: u64,
-    /// Share of the time in which it was ready to run and had no core.
-    pub(super) waited: Option<f64>,
-    pub(super) was_bottleneck: bool,
-    /// Why the figures are to be taken with care.
-    pub(super) remarks: Vec<String>,
-}
-
-impl Setting {
-    pub(super) fn new(args: &BenchArgs) -> Setting {
-        Setting {
-            at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            url: args.url.clone(),
-            publish_url: args.publish.clone(),
-            subscribers: args.subscribers,
-            topics: args.topics,
-            rate: None,
-            window: None,
-            size: args.size,
-        }
-    }
-}
-
-/// How many connected, in how many seconds, and the server's memory before and after.
-pub(super) type Connected = (usize, f64, Option<(Memory, Memory)>);
 
 impl Report {
     pub(super) fn new(
         load: &mut Load,
         mut setting: Setting,
-        (connected, seconds, memory): Connected,
+        connected: &Connected,
         span: &Span,
         samples: Vec<Sample>,
     ) -> Report {
@@ -194,25 +45,27 @@ impl Report {
             }
         }
         let book = &load.book;
-        let units = if publishes {
-            let received = book.ledger.counts().received;
-            if received > 0 { received } else { book.acknowledged.count() }
-        } else {
-            book.events
+        let (unit, units) = match load.plan.task {
+            Task::Churn(_) => (Unit::Connect, book.churn.count()),
+            Task::Publish if load.plan.readers == 0 => (Unit::Publish, book.acknowledged.count()),
+            Task::Publish => (Unit::Delivery, book.ledger.counts().received),
+            Task::Listen => (Unit::Delivery, book.events),
+            Task::Rest => (Unit::Connect, connected.readers as u64),
         };
         let mut report = Report {
             setting,
-            connect: Connect {
-                connected,
-                seconds,
-                per_second: connected as f64 / seconds,
-                head: book.head.summary(),
-                cut: book.cuts,
-                gave_up: book.gave_up,
-            },
+            connect: connect(book, connected),
             publish: publishes.then(|| publish(load, span)),
             delivery: publishes.then(|| delivery(load, span)),
-            arrivals: (!publishes).then(|| arrivals(load, span, connected)),
+            arrivals: (load.plan.task == Task::Listen)
+                .then(|| arrivals(load, span, connected.readers)),
+            churn: matches!(load.plan.task, Task::Churn(_)).then(|| Churn {
+                connections: book.churn.count(),
+                failed: book.churn_failed,
+                seconds: span.seconds,
+                per_second: book.churn.count() as f64 / span.seconds,
+                head: book.churn.summary(),
+            }),
             storms: load.plan.storm.map(|_| StormsReport {
                 count: book.storms.count,
                 dropped: book.storms.dropped,
@@ -222,8 +75,9 @@ impl Report {
             }),
             slow: (load.plan.slow > 0)
                 .then_some(Slow { readers: load.plan.slow, closed_by_server: book.slow_cuts }),
-            server: server(load, span, memory, connected, units),
+            server: server(load, span, connected, units),
             load: verdict::load(span, book, units),
+            unit,
             problems: Vec::new(),
             was_interrupted: load.is_interrupted(),
             samples,
@@ -244,6 +98,9 @@ impl Report {
         if self.arrivals.as_ref().is_some_and(|arrivals| arrivals.events == 0) {
             return Some("nothing was measured: no event came");
         }
+        if self.churn.as_ref().is_some_and(|churn| churn.connections == 0) {
+            return Some("nothing was measured: no connection got its answer");
+        }
         let acknowledged = self.publish.as_ref().is_some_and(|publish| publish.acknowledged == 0);
         acknowledged.then_some("nothing was measured: no event could be published")
     }
@@ -256,6 +113,21 @@ pub(super) fn in_words(problems: &[Problem]) -> String {
         .map(|problem| format!("{} × {}", super::figures::count(problem.count), problem.what))
         .collect();
     if list.is_empty() { String::new() } else { format!(": {}", list.join("; ")) }
+}
+
+fn connect(book: &Book, connected: &Connected) -> Connect {
+    let each = |grown: f64| (connected.readers > 0).then(|| grown / connected.readers as f64);
+    Connect {
+        connected: connected.readers,
+        seconds: connected.seconds,
+        per_second: connected.readers as f64 / connected.seconds,
+        head: book.head.summary(),
+        cut: book.cuts,
+        gave_up: book.gave_up,
+        kernel_memory_per_reader_bytes: connected
+            .kernel
+            .and_then(|(before, after)| each(after as f64 - before as f64)),
+    }
 }
 
 fn publish(load: &Load, span: &Span) -> Publish {
@@ -304,25 +176,20 @@ fn arrivals(load: &Load, span: &Span, connected: usize) -> Arrivals {
     }
 }
 
-fn server(
-    load: &Load,
-    span: &Span,
-    memory: Option<(Memory, Memory)>,
-    connected: usize,
-    units: u64,
-) -> Option<ServerReport> {
+fn server(load: &Load, span: &Span, connected: &Connected, units: u64) -> Option<ServerReport> {
     let cpu = span.server_cpu?;
     // What several processes share counts once where that is known.
     let of = |memory: Memory| memory.proportional.unwrap_or(memory.resident);
+    let memory = connected.memory;
     let grown = memory.map(|(before, after)| of(after) as f64 - of(before) as f64);
     Some(ServerReport {
         cpu_user_seconds: cpu.user,
         cpu_system_seconds: cpu.system,
         cores: cpu.total() / span.seconds,
-        cpu_us_per_delivery: per_unit(cpu, units),
+        cpu_us_per_unit: per_unit(cpu.total(), units),
         memory_before: memory.map(|(before, _)| before),
         memory_connected: memory.map(|(_, after)| after),
-        memory_per_reader_bytes: grown.map(|grown| grown / connected.max(1) as f64),
+        memory_per_reader_bytes: grown.map(|grown| grown / connected.readers.max(1) as f64),
         memory_end_bytes: load
             .server
             .as_ref()
@@ -331,7 +198,7 @@ fn server(
     })
 }
 
-/// Microseconds of processor time for each event that came to a reader.
-fn per_unit(cpu: Cpu, units: u64) -> Option<f64> {
-    (units > 0).then(|| cpu.total() * 1e6 / units as f64)
+/// Microseconds of processor time for each one.
+fn per_unit(seconds: f64, units: u64) -> Option<f64> {
+    (units > 0).then(|| seconds * 1e6 / units as f64)
 }

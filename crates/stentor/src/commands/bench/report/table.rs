@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::super::figures::{bytes, count, milliseconds, per_cent, three_digits};
 use super::super::meter::Summary;
-use super::Report;
+use super::{Report, Unit};
 use crate::output::escaped;
 
 /// Lines of a name and what is to be said of it.
@@ -41,7 +41,9 @@ pub(in super::super) fn table(report: &Report) -> String {
 /// What there is to say, but times.
 pub(super) fn lines(report: &Report) -> Vec<(&'static str, String)> {
     let mut lines = vec![("target", escaped(&report.setting.url))];
-    lines.push(("connected", connected(report)));
+    if report.setting.subscribers > 0 {
+        lines.push(("connected", connected(report)));
+    }
     if let Some(publish) = &report.publish {
         let mut line = format!(
             "{} events in {} s, {} a second, of {} bytes",
@@ -55,7 +57,19 @@ pub(super) fn lines(report: &Report) -> Vec<(&'static str, String)> {
         }
         lines.push(("published", line));
     }
-    if let Some(delivery) = &report.delivery {
+    if let Some(churn) = &report.churn {
+        let mut line = format!(
+            "{} connections in {} s, {} a second",
+            count(churn.connections),
+            three_digits(churn.seconds),
+            count(churn.per_second as u64)
+        );
+        if churn.failed > 0 {
+            let _ = write!(line, "; {} failed", count(churn.failed));
+        }
+        lines.push(("came and went", line));
+    }
+    if let Some(delivery) = report.delivery.as_ref().filter(|_| report.unit == Unit::Delivery) {
         lines.push((
             "delivered",
             format!(
@@ -150,8 +164,8 @@ fn beside(report: &Report) -> Vec<(&'static str, String)> {
     }
     if let Some(server) = &report.server {
         let each = server
-            .cpu_us_per_delivery
-            .map(|each| format!(", {} µs a delivery", three_digits(each)));
+            .cpu_us_per_unit
+            .map(|each| format!(", {} µs {}", three_digits(each), report.unit.word()));
         lines.push((
             "server CPU",
             format!(
@@ -174,8 +188,8 @@ fn beside(report: &Report) -> Vec<(&'static str, String)> {
         ));
     }
     if let Some(cores) = report.load.cores {
-        let each = report.load.cpu_us_per_delivery;
-        let each = each.map(|each| format!(", {} µs a delivery", three_digits(each)));
+        let each = report.load.cpu_us_per_unit;
+        let each = each.map(|each| format!(", {} µs {}", three_digits(each), report.unit.word()));
         lines.push((
             "load CPU",
             format!("{} of a core{}", per_cent(cores), each.unwrap_or_default()),
@@ -200,6 +214,9 @@ pub(super) fn times(report: &Report) -> Option<Vec<(&'static str, &Summary)>> {
         rows.push(("sent late by", lag));
     }
     rows.push(("connect to head", report.connect.head.as_ref()));
+    if let Some(churn) = &report.churn {
+        rows.push(("the same, coming and going", churn.head.as_ref()));
+    }
     if let Some(storms) = &report.storms {
         rows.push(("coming back to head", storms.head.as_ref()));
         rows.push(("storm until all were back", storms.all_back.as_ref()));

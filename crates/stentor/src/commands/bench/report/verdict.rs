@@ -3,7 +3,6 @@
 use super::super::book::Book;
 use super::super::figures::{count, milliseconds, per_cent};
 use super::super::load::Span;
-use super::super::process::Cpu;
 use super::{LoadReport, per_unit};
 
 /// Beyond this share of a core the one thread of the load is its limit.
@@ -14,8 +13,11 @@ const WAITED: f64 = 0.1;
 const LATE: f64 = 10.0;
 
 pub(super) fn load(span: &Span, book: &Book, units: u64) -> LoadReport {
-    let cores = span.load_cpu.map(|cpu| cpu.total() / span.seconds);
     let waited = span.load_wait.map(|wait| wait / span.seconds);
+    // While it looked in vain it was without a core as often as otherwise.
+    let idle = span.load_idle * (1.0 - waited.unwrap_or_default());
+    let seconds = span.load_cpu.map(|cpu| (cpu.total() - idle).max(0.0));
+    let cores = seconds.map(|used| used / span.seconds);
     let mut remarks = Vec::new();
     let is_busy = cores.filter(|cores| *cores > BUSY);
     if let Some(cores) = is_busy {
@@ -45,9 +47,9 @@ pub(super) fn load(span: &Span, book: &Book, units: u64) -> LoadReport {
         remarks.push(format!("{} events could not be sent in time", count(span.unsent)));
     }
     LoadReport {
-        cpu_seconds: span.load_cpu.map(Cpu::total),
+        cpu_seconds: seconds,
         cores,
-        cpu_us_per_delivery: span.load_cpu.and_then(|cpu| per_unit(cpu, units)),
+        cpu_us_per_unit: seconds.and_then(|used| per_unit(used, units)),
         reads: book.reads,
         waited,
         was_bottleneck: is_busy.is_some()

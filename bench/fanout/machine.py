@@ -1,0 +1,114 @@
+"""The machine: a network of our own, whether others use it, and what a reader of figures wants to know."""
+import os
+import re
+import resource
+import socket
+import subprocess
+import sys
+import time
+
+# Beyond this share of the machine it is not quiet.
+QUIET = 0.04
+INSIDE = "STENTOR_BENCH_NETWORK"
+
+
+def step_inside():
+    """Begins anew in a network namespace, where that is allowed: loopback only, ports to ourselves."""
+    if INSIDE in os.environ:
+        if os.environ[INSIDE] == "own":
+            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+            subprocess.run(["sysctl", "-qw", "net.ipv4.tcp_congestion_control=reno"], stderr=subprocess.DEVNULL)
+    else:
+        for unshare in (["unshare", "-n"], ["unshare", "-rn"]):
+            if subprocess.run(unshare + ["true"], stderr=subprocess.DEVNULL).returncode == 0:
+                os.environ[INSIDE] = "own"
+                os.execvp("unshare", unshare + [sys.executable] + sys.argv)
+        os.environ[INSIDE] = "shared"
+        print("no network namespace may be had: it goes on in the one of the machine", file=sys.stderr)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def busy():
+    """Seconds that the machine was busy, and all of its seconds, since it was started."""
+    with open("/proc/stat") as stat:
+        ticks = [int(word) for word in stat.readline().split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / 100, sum(ticks) / 100
+
+
+def wait_for_quiet(limit=60):
+    """Waits until others leave the machine alone, but not for ever."""
+    ends = time.monotonic() + limit
+    while time.monotonic() < ends:
+        before = busy()
+        time.sleep(0.6)
+        after = busy()
+        if after[0] - before[0] < QUIET * (after[1] - before[1]):
+            return
+
+
+def wait_for_port(port, process, seconds=5):
+    """Whether somebody listens there, before its process ends."""
+    for _ in range(int(seconds / 0.05)):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        if process.poll() is not None:
+            return False
+        time.sleep(0.05)
+    return False
+
+
+def family(pid):
+    """Processor seconds of a process and its descendants."""
+    parents, seconds = {}, {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(name)] = int(fields[1])
+        seconds[int(name)] = (int(fields[11]) + int(fields[12])) / 100
+    members = [pid]
+    for member in members:
+        members += [child for child, parent in parents.items() if parent == member]
+    return sum(seconds.get(member, 0) for member in members)
+
+
+def sync_times(directory, count=200):
+    """Milliseconds, in order, that this disk takes to sync an appended page."""
+    path = os.path.join(directory, "sync")
+    times = []
+    with open(path, "wb", buffering=0) as file:
+        for _ in range(count):
+            file.write(bytes(4096))
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - begun) * 1000)
+    os.remove(path)
+    return sorted(times)
+
+
+def field_of(path, name):
+    with open(path) as file:
+        return next((line.split(":", 1)[1].strip() for line in file if line.startswith(name)), "unknown")
+
+
+def describe(directory):
+    """The machine in a line."""
+    gibibytes = int(field_of("/proc/meminfo", "MemTotal").split()[0]) / 2**20
+    find = ["findmnt", "-n", "-o", "FSTYPE", "-T", directory]
+    kind = subprocess.run(find, capture_output=True, text=True).stdout.strip()
+    with open("/proc/sys/kernel/osrelease") as release:
+        kernel = re.match(r"[0-9.]*[0-9]", release.read())[0]
+    return f"{field_of('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores, {gibibytes:.0f} GiB, Linux {kernel}, {kind}"
+
+
+def packages(names):
+    """Versions of Debian packages, of those that are there."""
+    query = ["dpkg-query", "-W", "-f", "${Package} ${source:Upstream-Version}\n", *names]
+    try:
+        return subprocess.run(query, capture_output=True, text=True).stdout.split("\n")[:-1]
+    except OSError:
+        return []

@@ -1,0 +1,88 @@
+use std::time::Duration;
+
+use stentor_hub::{Hub, Start};
+
+use crate::stage::Stage;
+
+const ROOM: usize = 1 << 20;
+const LAST: &str = "0\r\n\r\n";
+
+#[test]
+fn the_end_of_a_topic_ends_its_streams_cleanly() {
+    let mut stage = Stage::new(Hub::memory());
+    let clients: Vec<_> = (0..500).map(|_| stage.join("job", Start::Now, ROOM)).collect();
+    let other = stage.join("other", Start::Now, ROOM);
+    stage.settle();
+    stage.publish("job", "done");
+    stage.end("job");
+    stage.settle();
+    for client in &clients {
+        assert_eq!(client.events(), ["done"]);
+        assert!(client.has().contains("event: stentor.end") && client.has().ends_with(LAST));
+        assert!(client.is_finished());
+        stage.hear(client, None);
+        assert!(client.has_left());
+    }
+    assert!(!other.is_finished());
+    assert_eq!(stage.metric("streams_open"), 1);
+}
+
+#[test]
+fn a_connection_that_its_client_does_not_close_is_closed_a_second_after_the_end() {
+    let mut stage = Stage::new(Hub::memory());
+    let client = stage.join("job", Start::Now, ROOM);
+    stage.end("job");
+    stage.pass(Duration::from_millis(250));
+    assert!(client.is_finished() && !client.has_left());
+    stage.pass(Duration::from_secs(2));
+    assert!(client.has_left());
+}
+
+#[test]
+fn a_stuck_reader_gets_all_and_then_the_end() {
+    let mut stage = Stage::new(Hub::memory());
+    for topic in ["a", "b"] {
+        stage.publish(topic, "before");
+    }
+    let stuck = stage.join("job", Start::Now, 2_000);
+    let other = stage.join("job", Start::Now, ROOM);
+    stage.settle();
+    for number in 0..50 {
+        stage.publish("job", &format!("{number} {}", "x".repeat(500)));
+    }
+    stage.end("job");
+    stage.settle();
+    assert!(other.is_finished() && !stuck.is_finished());
+    while !stuck.is_finished() {
+        stage.make_room(&stuck, 333);
+        stage.settle();
+    }
+    assert_eq!(stuck.events(), other.events());
+    assert!(stuck.has().ends_with(LAST));
+}
+
+#[test]
+fn a_server_that_stops_asks_each_reader_to_come_back_at_a_time_of_its_own() {
+    let mut stage = Stage::new(Hub::memory());
+    let clients: Vec<_> = (0..200).map(|_| stage.join("news", Start::Now, ROOM)).collect();
+    let stuck = stage.join("news", Start::Now, 700);
+    stage.settle();
+    stage.publish("news", &"x".repeat(2_000));
+    stage.settle();
+    let stentor = stage.stentor.clone();
+    stage.shard.drain(&stentor);
+    stage.settle();
+    let retries: std::collections::HashSet<_> = clients
+        .iter()
+        .map(|client| {
+            assert!(client.is_finished() && client.has().ends_with(LAST));
+            client.body().rsplit("retry: ").next().unwrap().to_owned()
+        })
+        .collect();
+    assert!(retries.len() > 20, "{retries:?}");
+    assert!(!stuck.is_finished(), "the event that was begun is finished first");
+    stage.make_room(&stuck, ROOM);
+    stage.settle();
+    assert_eq!(stuck.events(), ["x".repeat(2_000)]);
+    assert!(stuck.is_finished() && stuck.has().ends_with(LAST));
+}

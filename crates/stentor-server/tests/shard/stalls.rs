@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use stentor_hub::{Hub, Start};
+
+use crate::stage::{Client, Stage};
+
+const ROOM: usize = 1 << 20;
+
+#[test]
+fn a_reader_without_room_for_30_seconds_is_given_up() {
+    let mut stage = Stage::new(Hub::memory());
+    let stuck = stage.join("news", Start::Now, 2_000);
+    let other = stage.join("news", Start::Now, ROOM);
+    stage.settle();
+    stage.publish("news", &"x".repeat(10_000));
+    stage.pass(Duration::from_secs(29));
+    assert!(!stuck.has_left());
+    stage.pass(Duration::from_secs(2));
+    assert!(stuck.has_left());
+    assert!(!other.has_left());
+    assert_eq!(stage.metric("streams_open"), 1);
+}
+
+#[test]
+fn a_reader_that_takes_a_byte_now_and_then_is_kept() {
+    let mut stage = Stage::new(Hub::memory());
+    let slow = stage.join("news", Start::Now, 2_000);
+    stage.settle();
+    stage.publish("news", &"x".repeat(10_000));
+    for _ in 0..10 {
+        stage.pass(Duration::from_secs(20));
+        stage.make_room(&slow, 1);
+        stage.settle();
+    }
+    assert!(!slow.has_left());
+    stage.make_room(&slow, ROOM);
+    stage.settle();
+    assert_eq!(slow.events(), ["x".repeat(10_000)]);
+}
+
+#[test]
+fn a_reader_that_waits_holds_no_events() {
+    let mut stage = Stage::new(Hub::memory());
+    let stuck: Vec<_> = (0..20).map(|_| stage.join("news", Start::Now, 2_000)).collect();
+    let _others: Vec<_> = (0..20).map(|_| stage.join("news", Start::Now, 1 << 30)).collect();
+    stage.settle();
+    for _ in 0..100 {
+        stage.publish("news", &"x".repeat(100_000));
+        stage.settle();
+    }
+    let held = stage.metric("reader_bytes");
+    assert!(held > 0);
+    // What is gathered for a write, and some 2 KiB for each who is stuck.
+    assert!(held < (600 << 10) + 20 * 2_048, "{held} bytes are held");
+    for client in stuck {
+        stage.make_room(&client, 1 << 30);
+        stage.settle();
+        assert_eq!(client.events().len(), 100);
+    }
+}
+
+#[test]
+fn what_is_held_for_readers_goes_with_them() {
+    let mut stage = Stage::new(Hub::memory());
+    let clients: Vec<_> = (0..1_000).map(|_| stage.join("news", Start::Now, ROOM)).collect();
+    stage.settle();
+    let idle = stage.metric("reader_bytes") / 1_000;
+    assert!((1..512).contains(&idle), "{idle} bytes are held for each idle reader");
+    for client in &clients {
+        stage.hear(client, None);
+    }
+    stage.settle();
+    assert!(clients.iter().all(Client::has_left));
+    assert_eq!(stage.metric("streams_open"), 0);
+    assert_eq!(stage.metric("connections_open"), 0);
+    stage.pass(Duration::from_secs(40));
+    let left = stage.metric("reader_bytes");
+    drop(stage.shard);
+    assert!(left < 100_000, "{left} bytes are held for nobody");
+    let text = stage.metrics.to_text(stage.stentor.hub());
+    assert!(text.contains("stentor_reader_bytes 0\n"), "{text}");
+}
+
+#[test]
+fn who_goes_on_talking_to_a_stream_is_cut_off() {
+    let mut stage = Stage::new(Hub::memory());
+    let client = stage.join("news", Start::Now, ROOM);
+    stage.settle();
+    stage.hear(&client, Some(b"POST /topics/news HTTP/1.1\r\n\r\nhello"));
+    assert!(!client.has_left(), "a word or two are ignored");
+    for _ in 0..2_000 {
+        if !client.has_left() {
+            stage.hear(&client, Some(&[b'x'; 1_024]));
+        }
+    }
+    assert!(client.has_left());
+}
