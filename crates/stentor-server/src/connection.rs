@@ -13,13 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::app::{AnswerError, App};
 use crate::head_timer::HeadTimer;
 use crate::io::Io;
 use crate::lazy::LazyStream;
 use crate::shard::Handle;
+use crate::stop::{Stop, Stopping};
 use crate::takeover::Takeover;
 
 /// What a client that speaks HTTP/2 without TLS sends first (RFC 9113, 3.4).
@@ -36,26 +36,27 @@ const PONG_WITHIN: Duration = Duration::from_secs(20);
 /// HTTP/2: streams of one connection.
 const STREAMS_MAX: u32 = 256;
 
-/// Serves a connection until its end, or until `shard` has taken it over. When `shutdown` is cancelled
-/// it finishes what it is answering.
+/// Serves a connection until its end, or until `shard` has taken it over. When the server stops it
+/// finishes what it is answering.
 pub(crate) async fn serve(
     mut stream: LazyStream,
     app: impl App,
-    shutdown: CancellationToken,
+    stop: Stop,
     shard: Option<Handle>,
 ) {
     let begun = tokio::select! {
         begun = timeout(HEAD_TIME_MAX, preface(&mut stream)) => begun,
-        () = shutdown.cancelled() => return,
+        () = stop.begun.cancelled() => return,
     };
     // Silent or gone before it said anything: nothing is owed to it.
     let Ok(Ok((ahead, is_http2))) = begun else { return };
     let takeover = Takeover::default();
     let io = Io::new(stream, ahead, takeover.clone());
+    // In boxes, for these are large, and this future is moved a few times on its way to its task.
     let result = if is_http2 {
-        http2(io, app, shutdown).await
+        Box::pin(http2(io, app, stop)).await
     } else {
-        http1(io, app, shutdown, takeover, shard).await
+        Box::pin(http1(io, app, stop, takeover, shard)).await
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection broke");
@@ -81,7 +82,7 @@ async fn preface(stream: &mut LazyStream) -> std::io::Result<(Bytes, bool)> {
 async fn http1(
     io: Io,
     app: impl App,
-    shutdown: CancellationToken,
+    stop: Stop,
     takeover: Takeover,
     shard: Option<Handle>,
 ) -> hyper::Result<()> {
@@ -101,17 +102,18 @@ async fn http1(
         .max_buf_size(BUFFER_BYTES_MAX)
         .half_close(takes_over)
         .serve_connection(TokioIo::new(io), service);
-    let mut stopping = pin!(shutdown.cancelled());
-    let mut is_stopping = false;
+    let mut stopping = pin!(stop.watch());
     let result = poll_fn(|cx| {
-        if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
-            is_stopping = true;
-            Pin::new(&mut connection).graceful_shutdown();
+        match stopping.as_mut().poll_stop(cx) {
+            Stopping::No => {}
+            Stopping::Begun => Pin::new(&mut connection).graceful_shutdown(),
+            Stopping::Abandoned => return Poll::Ready(None),
         }
         let polled = connection.poll_without_shutdown(cx);
-        if departures.is_due() { Poll::Ready(Ok(())) } else { polled }
+        if departures.is_due() { Poll::Ready(Some(Ok(()))) } else { polled.map(Some) }
     })
     .await;
+    let Some(result) = result else { return Ok(()) };
     if let Some(departure) = departures.take()
         && let Some(shard) = shard
     {
@@ -155,7 +157,7 @@ where
     }
 }
 
-async fn http2(io: Io, app: impl App, shutdown: CancellationToken) -> hyper::Result<()> {
+async fn http2(io: Io, app: impl App, stop: Stop) -> hyper::Result<()> {
     let service = service_fn(move |request| app.clone().answer(request));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -168,8 +170,11 @@ async fn http2(io: Io, app: impl App, shutdown: CancellationToken) -> hyper::Res
     tokio::pin!(connection);
     tokio::select! {
         result = connection.as_mut() => return result,
-        () = shutdown.cancelled() => {}
+        () = stop.begun.cancelled() => {}
     }
     connection.as_mut().graceful_shutdown();
-    connection.await
+    tokio::select! {
+        result = connection => result,
+        () = stop.abandoned.cancelled() => Ok(()),
+    }
 }

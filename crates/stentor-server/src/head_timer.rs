@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use hyper::rt::{Sleep, Timer};
@@ -19,7 +19,14 @@ type StdInstant = std::time::Instant;
 #[derive(Debug, Default)]
 pub(crate) struct HeadTimer(Shared);
 
-type Shared = Arc<Mutex<Option<Pin<Box<time::Sleep>>>>>;
+type Shared = Arc<Mutex<Option<Clock>>>;
+
+#[derive(Debug)]
+struct Clock {
+    sleep: Pin<Box<time::Sleep>>,
+    /// Whom it wakes.
+    waker: Waker,
+}
 
 impl Timer for HeadTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
@@ -45,10 +52,17 @@ impl Future for HeadSleep {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let sleep = shared.get_or_insert_with(|| Box::pin(time::sleep_until(self.deadline)));
+        let Clock { sleep, waker } = shared.get_or_insert_with(|| Clock {
+            sleep: Box::pin(time::sleep_until(self.deadline)),
+            waker: Waker::noop().clone(),
+        });
         if sleep.deadline() > self.deadline {
             sleep.as_mut().reset(self.deadline);
+        } else if !sleep.is_elapsed() && waker.will_wake(cx.waker()) {
+            // It runs, for this very task.
+            return Poll::Pending;
         }
+        waker.clone_from(cx.waker());
         loop {
             ready!(sleep.as_mut().poll(cx));
             if sleep.deadline() >= self.deadline {

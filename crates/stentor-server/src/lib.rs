@@ -57,6 +57,7 @@ mod routes;
 mod serve;
 mod service;
 pub mod shard;
+mod stop;
 mod stream;
 mod takeover;
 

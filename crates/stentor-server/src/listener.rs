@@ -9,8 +9,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::yield_now;
 
 /// Connections that are accepted in a row. Then those that were get their turn, and other cores that
-/// listen too.
-const IN_A_ROW_MAX: usize = 64;
+/// listen too. Each takes some 20 KiB until its reader has left hyper, so in small rows a storm needs less
+/// memory.
+const IN_A_ROW_MAX: usize = 16;
 
 /// Accepts connections without telling tokio of them: that costs a system call, and one whose request
 /// comes at once may never need it. See [`LazyStream`](crate::lazy::LazyStream).

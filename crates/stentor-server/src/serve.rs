@@ -16,6 +16,7 @@ use crate::lazy::LazyStream;
 use crate::listener::Listener;
 use crate::metrics::{Metrics, Open};
 use crate::shard::Driver;
+use crate::stop::Stop;
 
 /// Connections that the kernel holds until they are accepted: after a restart all readers come back at
 /// once. Linux cuts it to `net.core.somaxconn`, which is 4096 unless set; clients beyond that try again
@@ -91,22 +92,23 @@ async fn serve_beside(
     let shard = driver.as_ref().map(Driver::handle);
     let driver = driver.map(Driver::start).transpose()?;
     let connections = TaskTracker::new();
-    let abandon = CancellationToken::new();
+    let abandoned = CancellationToken::new();
+    let stop = Stop { begun: shutdown.clone(), abandoned: abandoned.clone() };
     while let Some(stream) = accept(&mut listener, &shutdown).await {
         metrics.connections.inc();
         let open = Open::count(&metrics.connections_open);
-        let served = connection::serve(stream, app.clone(), shutdown.clone(), shard.clone());
-        connections.spawn(abandon.clone().run_until_cancelled_owned(async move {
+        let served = connection::serve(stream, app.clone(), stop.clone(), shard.clone());
+        connections.spawn(async move {
             served.await;
             drop(open);
-        }));
+        });
     }
     drop(listener);
     connections.close();
     let deadline = Instant::now() + DRAIN_TIME_MAX;
     if timeout_at(deadline, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "connections did not finish in time");
-        abandon.cancel();
+        abandoned.cancel();
         connections.wait().await;
     }
     // Readers came from connections, so none comes any more.

@@ -171,9 +171,7 @@ impl Ring {
             filters.exact().iter().filter_map(|name| self.topics.get(name)).collect();
         let mut places: Vec<_> = topics
             .iter_mut()
-            .map(|of_topic| {
-                of_topic.range(of_topic.partition_point(|r| r.offset() <= after)..).peekable()
-            })
+            .map(|of_topic| of_topic.range(first_after(of_topic, after)..).peekable())
             .collect();
         loop {
             let next = places
@@ -215,6 +213,17 @@ impl Ring {
                 return;
             }
         }
+    }
+}
+
+/// The place of the first record beyond an offset. Readers at the tail lack the last one or few, so it
+/// is looked for from there: each step elsewhere would be into memory that nobody has touched lately.
+fn first_after(records: &VecDeque<Arc<Record>>, offset: Offset) -> usize {
+    const LOOKED_AT: usize = 4;
+    let known = records.iter().rev().take(LOOKED_AT).position(|record| record.offset() <= offset);
+    match known {
+        Some(behind) => records.len() - behind,
+        None => records.partition_point(|record| record.offset() <= offset),
     }
 }
 
