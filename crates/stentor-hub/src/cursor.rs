@@ -140,12 +140,10 @@ impl Cursor {
     /// The cursor as the `id:` of an event.
     pub fn to_event_id(self) -> EventId {
         // Base 32 digits and `_` are legal in every id.
-        EventId::new(self.to_string()).unwrap_or_default()
+        EventId::new(self.to_text().as_str()).unwrap_or_default()
     }
-}
 
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn to_text(self) -> Text {
         let mut text = Text::new();
         text.push(VERSION);
         text.push_number(self.epoch.0, EPOCH_DIGITS);
@@ -157,7 +155,13 @@ impl fmt::Display for Cursor {
             text.push(b'_');
             text.push_number(u64::from(check.0), CHECK_DIGITS);
         }
-        f.write_str(text.as_str())
+        text
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_text().as_str())
     }
 }
 

@@ -19,10 +19,6 @@ pub enum Form {
     Ndjson,
 }
 
-impl Form {
-    pub(crate) const COUNT: usize = 3;
-}
-
 /// The event name under which the end of a topic is told.
 pub const END_EVENT: &str = "stentor.end";
 
@@ -78,15 +74,19 @@ struct EndObject<'a> {
     reason: &'a str,
 }
 
+/// Room for what is written beside the data of most events, so that a frame is allocated once.
+const AROUND_DATA_BYTES: usize = 128;
+
 pub(crate) fn encode(record: &Record, form: Form) -> Frame {
     match (record.body(), form) {
-        (Body::Event(event), Form::Plain) => {
-            Frame::build(|out| event.encode_as(&record.cursor().to_event_id(), out))
-        }
+        (Body::Event(event), Form::Plain) => Frame::build(|out| {
+            out.reserve(event.data().len() + AROUND_DATA_BYTES);
+            event.encode_as(&record.cursor().to_event_id(), out);
+        }),
         (Body::Event(event), Form::Envelope | Form::Ndjson) => {
             let object =
                 EventObject::new(record.cursor(), record.time(), record.topic().as_str(), event);
-            encode_object(record.cursor(), &object, None, form)
+            encode_object(record.cursor(), &object, event.data().len(), None, form)
         }
         (Body::End { .. } | Body::Deleted, form) => {
             let ndjson = form == Form::Ndjson;
@@ -96,14 +96,21 @@ pub(crate) fn encode(record: &Record, form: Form) -> Frame {
                 topic: record.topic().as_str(),
                 reason: record.end_reason().unwrap_or_default(),
             };
-            encode_object(record.cursor(), &object, Some(END_EVENT), form)
+            encode_object(record.cursor(), &object, 0, Some(END_EVENT), form)
         }
     }
 }
 
 /// Writes a JSON object as a line of NDJSON or as the data of an event of this name.
-fn encode_object(id: Cursor, object: &impl Serialize, name: Option<&str>, form: Form) -> Frame {
+fn encode_object(
+    id: Cursor,
+    object: &impl Serialize,
+    data_bytes: usize,
+    name: Option<&str>,
+    form: Form,
+) -> Frame {
     Frame::build(|out| {
+        out.reserve(data_bytes + 2 * AROUND_DATA_BYTES);
         if form != Form::Ndjson {
             // JSON has no line breaks of its own, so it is one line of data.
             out.extend_from_slice(b"id: ");

@@ -18,9 +18,18 @@ pub struct Record {
     time: Timestamp,
     topic: TopicName,
     body: Body,
-    attributes: Attributes,
+    /// `None` if there are none, as with most.
+    attributes: Option<Box<Attributes>>,
     check: Check,
-    frames: [OnceLock<Frame>; Form::COUNT],
+    plain: OnceLock<Frame>,
+    /// The other forms, which few records are asked for.
+    others: OnceLock<Box<Others>>,
+}
+
+#[derive(Debug, Default)]
+struct Others {
+    envelope: OnceLock<Frame>,
+    ndjson: OnceLock<Frame>,
 }
 
 /// What a record says.
@@ -62,7 +71,9 @@ impl Record {
         attributes: Attributes,
     ) -> Record {
         let check = check(offset, time, &topic, &body);
-        Record { epoch, offset, time, topic, body, attributes, check, frames: Default::default() }
+        let (plain, others) = (OnceLock::new(), OnceLock::new());
+        let attributes = (attributes != Attributes::NONE).then(|| Box::new(attributes));
+        Record { epoch, offset, time, topic, body, attributes, check, plain, others }
     }
 
     /// The record's id: the receipt of whoever received it.
@@ -92,7 +103,8 @@ impl Record {
 
     /// What protocol adapters keep with it.
     pub fn attributes(&self) -> &Attributes {
-        &self.attributes
+        static NONE: Attributes = Attributes::NONE;
+        self.attributes.as_deref().unwrap_or(&NONE)
     }
 
     /// The event, if it is one.
@@ -118,11 +130,11 @@ impl Record {
 
     /// The record's bytes in one form: encoded at first use, shared by all readers.
     pub fn frame(&self, form: Form) -> &Frame {
-        let [plain, envelope, ndjson] = &self.frames;
+        let others = || self.others.get_or_init(Box::default);
         let cell = match form {
-            Form::Plain => plain,
-            Form::Envelope => envelope,
-            Form::Ndjson => ndjson,
+            Form::Plain => &self.plain,
+            Form::Envelope => &others().envelope,
+            Form::Ndjson => &others().ndjson,
         };
         cell.get_or_init(|| form::encode(self, form))
     }
@@ -131,15 +143,15 @@ impl Record {
     pub fn memory_bytes(&self) -> usize {
         /// The structures around the text: record, shared counts, index entries.
         const OVERHEAD: usize = 400;
-        OVERHEAD + self.topic.as_str().len() + 2 * self.body.bytes() + self.attributes.bytes()
+        OVERHEAD + self.topic.as_str().len() + 2 * self.body.bytes() + self.attributes().bytes()
     }
 }
 
 /// Two records are the same if all but the frames made of them agrees.
 impl PartialEq for Record {
     fn eq(&self, other: &Record) -> bool {
-        (self.cursor(), self.time, &self.topic, &self.body, &self.attributes)
-            == (other.cursor(), other.time, &other.topic, &other.body, &other.attributes)
+        (self.cursor(), self.time, &self.topic, &self.body, self.attributes())
+            == (other.cursor(), other.time, &other.topic, &other.body, other.attributes())
     }
 }
 
@@ -159,6 +171,8 @@ impl Body {
 }
 
 impl Attributes {
+    const NONE: Attributes = Attributes { publisher_id: None, opaque: Bytes::new() };
+
     fn bytes(&self) -> usize {
         self.opaque.len() + self.publisher_id.as_ref().map_or(0, String::len)
     }

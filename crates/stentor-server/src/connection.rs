@@ -101,6 +101,7 @@ async fn http1(
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
         .half_close(takes_over)
+        .writev(false)
         .serve_connection(TokioIo::new(io), service);
     let mut stopping = pin!(stop.watch());
     let result = poll_fn(|cx| {

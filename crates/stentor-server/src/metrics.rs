@@ -55,7 +55,11 @@ impl Metrics {
             ("publishes_refused", "Publish requests that were refused", &self.refused),
             ("published_events", "Records that publishing added to the log", &self.published),
             ("delivered_events", "Records handed to streams", &self.delivered),
-            ("delivered_bytes", "Bytes handed to streams", &self.delivered_bytes),
+            (
+                "delivered_bytes",
+                "Bytes written to streams, with their framing",
+                &self.delivered_bytes,
+            ),
             ("gaps", "Gaps told to readers", &self.gaps),
             ("streams", "Streams begun", &self.streams),
             ("connections", "Connections accepted", &self.connections),

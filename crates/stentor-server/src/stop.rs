@@ -1,7 +1,9 @@
 //! The end of the server, as its connections see it.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
@@ -24,7 +26,8 @@ pub(crate) enum Stopping {
 
 impl Stop {
     pub(crate) fn watch(&self) -> Watch<'_> {
-        Watch { stop: self, begun: Box::pin(self.begun.cancelled()), abandoned: None, waker: None }
+        let begun = Box::pin(self.begun.cancelled());
+        Watch { stop: self, begun, abandoned: None, alarm: None }
     }
 }
 
@@ -34,8 +37,21 @@ pub(crate) struct Watch<'a> {
     stop: &'a Stop,
     begun: Pin<Box<WaitForCancellationFuture<'a>>>,
     abandoned: Option<Pin<Box<WaitForCancellationFuture<'a>>>>,
-    /// Who is woken by the beginning of the end.
-    waker: Option<Waker>,
+    /// What is told of the beginning of the end.
+    alarm: Option<Arc<Alarm>>,
+}
+
+/// Wakes a task, and tells it why.
+struct Alarm {
+    rung: AtomicBool,
+    task: Waker,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
 }
 
 impl Watch<'_> {
@@ -44,20 +60,22 @@ impl Watch<'_> {
             let is_over = abandoned.as_mut().poll(cx).is_ready();
             return if is_over { Stopping::Abandoned } else { Stopping::No };
         }
-        let is_known = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if is_known && !self.stop.begun.is_cancelled() {
+        let is_quiet = self.alarm.as_ref().is_some_and(|alarm| {
+            !alarm.rung.load(Ordering::Acquire) && alarm.task.will_wake(cx.waker())
+        });
+        if is_quiet {
             return Stopping::No;
         }
-        self.waker = Some(cx.waker().clone());
-        match self.begun.as_mut().poll(cx) {
-            Poll::Pending => Stopping::No,
-            Poll::Ready(()) => {
-                let mut abandoned = Box::pin(self.stop.abandoned.cancelled());
-                let is_over = abandoned.as_mut().poll(cx).is_ready();
-                self.abandoned = Some(abandoned);
-                if is_over { Stopping::Abandoned } else { Stopping::Begun }
-            }
+        let alarm = Arc::new(Alarm { rung: AtomicBool::new(false), task: cx.waker().clone() });
+        let waker = Waker::from(Arc::clone(&alarm));
+        self.alarm = Some(alarm);
+        if self.begun.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            return Stopping::No;
         }
+        let mut abandoned = Box::pin(self.stop.abandoned.cancelled());
+        let is_over = abandoned.as_mut().poll(cx).is_ready();
+        self.abandoned = Some(abandoned);
+        if is_over { Stopping::Abandoned } else { Stopping::Begun }
     }
 }
 
@@ -65,6 +83,7 @@ impl Watch<'_> {
 mod tests {
     use std::future::poll_fn;
     use std::pin::pin;
+    use std::task::Poll;
     use std::time::Duration;
 
     use tokio::time::timeout;

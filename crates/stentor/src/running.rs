@@ -10,7 +10,10 @@ use stentor_server::{App, Guard, ServeOptions, Stentor, bind, serve_on_cores};
 
 use crate::signals::Signals;
 
-/// Who may reach a server.
+/// The most shards: more than any machine has cores.
+const SHARDS_MAX: i64 = 1_024;
+
+/// Who may reach a server, and how it serves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListenArgs {
     /// Let pages of this origin read and publish, such as `https://example.org`; `null` and `*` are
@@ -28,8 +31,8 @@ pub(crate) struct ListenArgs {
     open: bool,
 
     /// How many cores serve; each has a share of the readers. All of them unless told otherwise.
-    #[arg(long, value_name = "N")]
-    shards: Option<NonZero<usize>>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=SHARDS_MAX))]
+    shards: Option<u16>,
 
     /// Leave streams to the HTTP library, as over HTTP/2: to compare.
     #[arg(long, hide = true)]
@@ -39,7 +42,8 @@ pub(crate) struct ListenArgs {
 impl ListenArgs {
     fn serve_options(&self) -> ServeOptions {
         let default = ServeOptions::default();
-        let shards = self.shards.unwrap_or(default.shards);
+        let shards = self.shards.and_then(|shards| NonZero::new(usize::from(shards)));
+        let shards = shards.unwrap_or(default.shards);
         ServeOptions { shards, takeover: !self.no_takeover }
     }
 }

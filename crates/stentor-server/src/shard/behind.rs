@@ -239,12 +239,18 @@ impl<S: Socket> Behind<S> {
                 self.phase = Phase::Over;
             }
         }
+        // Known at once, the position goes with the head; else the head goes ahead.
+        if self.phase == Phase::Opening
+            && let Some(opening) = self.subscription.as_mut().and_then(|s| s.opening_in_memory())
+        {
+            self.take_opening(&opening);
+        }
         if !self.text.is_empty() || !self.hand.is_empty() {
             return self.write(turn, now);
         }
         match self.phase {
             Phase::Over => return Some(Standing::Over),
-            Phase::Opening => return self.open(),
+            Phase::Opening => return Some(Standing::Asks(Question::Opening)),
             Phase::Reading | Phase::Draining => {}
         }
         let Some(subscription) = &mut self.subscription else { return Some(Standing::Gone) };
@@ -255,17 +261,6 @@ impl<S: Socket> Behind<S> {
             Progress::Finished => self.phase = Phase::Over,
         }
         None
-    }
-
-    fn open(&mut self) -> Option<Standing> {
-        let opening = self.subscription.as_mut().and_then(|s| s.opening_in_memory());
-        match opening {
-            Some(opening) => {
-                self.take_opening(&opening);
-                None
-            }
-            None => Some(Standing::Asks(Question::Opening)),
-        }
     }
 
     /// Writes text and records in hand. A record that was begun comes before the text.

@@ -185,6 +185,8 @@ impl<S: Socket> Shard<S> {
             if let Some(subscription) = behind.subscription.take() {
                 feed.revive(*subscription, told);
             }
+            // What came while the reader was on its way here was marked for nobody.
+            self.queue_feed(index);
         } else if feed.position() < position {
             // Until it is where the reader is, who has all before that.
             let read = feed.read(now);
@@ -213,6 +215,8 @@ impl<S: Socket> Shard<S> {
         self.wheel.add(feed.speaks_at, Timer::Silence(index));
         self.feeds.insert(feed);
         self.by_wish.entry(wish).or_default().push(index);
+        // What came before it was marked.
+        self.queue_feed(index);
         self.make_live(slot, index, position);
     }
 
@@ -233,8 +237,6 @@ impl<S: Socket> Shard<S> {
             other => *place = other,
         }
         self.account(index);
-        // What came while it was on its way here was told to nobody.
-        self.queue_feed(index);
     }
 
     fn behind(&mut self, slot: u32) -> Option<&mut Behind<S>> {

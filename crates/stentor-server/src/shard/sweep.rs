@@ -82,6 +82,9 @@ impl<S: Socket> Shard<S> {
         let mut tally = Tally::default();
         loop {
             let Some(feed) = self.feeds.get_mut(index) else { return };
+            if feed.frames.is_empty() {
+                feed.swept = feed.live.len();
+            }
             let Some(live) = feed.live.get_mut(feed.swept) else { break };
             if turn.writes == 0 || turn.bytes == 0 {
                 break;
