@@ -106,7 +106,7 @@ mod tests {
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
             begun.cancel();
-            tokio::time::sleep(Duration::from_secs(20)).await;
+            tokio::time::sleep(Duration::from_secs(15)).await;
             abandoned.cancel();
         });
         assert_eq!(step().await, Ok(Stopping::Begun));
