@@ -1,4 +1,10 @@
-//! One connection, from its first byte to its last.
+//! One connection, from its first byte to its last, or to the takeover of its socket.
+
+mod head_timer;
+mod io;
+pub(crate) mod lazy;
+pub(crate) mod stop;
+pub(crate) mod takeover;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -14,13 +20,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
+use self::head_timer::HeadTimer;
+use self::io::Io;
+use self::lazy::LazyStream;
+use self::stop::{Stop, Stopping};
+use self::takeover::Takeover;
 use crate::app::{AnswerError, App};
-use crate::head_timer::HeadTimer;
-use crate::io::Io;
-use crate::lazy::LazyStream;
-use crate::shard::Handle;
-use crate::stop::{Stop, Stopping};
-use crate::takeover::Takeover;
+use crate::serve::driver::Handle;
 
 /// What a client that speaks HTTP/2 without TLS sends first (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

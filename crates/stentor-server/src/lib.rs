@@ -22,12 +22,14 @@
 //! The program publishes with `hub.send(&topic, "data")`, others with `POST /topics/NAME`. For
 //! routes of one's own [`Stentor::stream`] turns filters and a start into the answer to a reader.
 //!
-//! A map of the crate. A connection: [`bind`] and [`serve`] (`serve.rs`) -> `connection.rs` (HTTP/1.1
-//! or HTTP/2) over `io.rs` -> [`Guard`] (`guard.rs`) -> [`Stentor`] (`service.rs`: the API on one
-//! screen) -> one file for each route in `routes/`. What routes share: `query.rs`, `path.rs`,
-//! `accept.rs`, `resume.rs` read a request; `content.rs`, `incoming.rs`, `budget.rs`, `lines.rs`,
-//! `idempotency.rs` take in a body; `stream.rs` and `control.rs` write a stream, `json.rs` and
-//! [`Problem`] (`problem.rs`, the only place where errors become statuses) everything else.
+//! A map of the crate. A connection: [`bind`] and [`serve`] (`serve.rs`: listening, and the driver of
+//! the shard) -> `connection.rs` (HTTP/1.1 or HTTP/2 by hyper, and the takeover of a reader's socket) ->
+//! [`Guard`] (`guard.rs`) -> [`Stentor`] (`service.rs`: the API on one screen) -> one file for each
+//! route in `routes/`. What routes share: `query.rs`, `path.rs`, `accept.rs`, `resume.rs` read a
+//! request; `content.rs`, `ahead.rs`, `incoming.rs`, `budget.rs`, `lines.rs`, `idempotency.rs` take in
+//! a body; `json.rs` and [`Problem`] (`problem.rs`, the only place where errors become statuses) write
+//! answers. A stream is written by a [`shard`] of the core, or as a body by `stream.rs`; `control.rs`
+//! is what both say.
 
 mod accept;
 mod ahead;
@@ -40,14 +42,10 @@ mod connection;
 mod content;
 mod control;
 mod guard;
-mod head_timer;
 mod idempotency;
 mod incoming;
-mod io;
 mod json;
-mod lazy;
 mod lines;
-mod listener;
 mod metrics;
 mod path;
 mod problem;
@@ -57,9 +55,7 @@ mod routes;
 mod serve;
 mod service;
 pub mod shard;
-mod stop;
 mod stream;
-mod takeover;
 
 pub use crate::answering::StentorAnswer;
 pub use crate::app::{Answer, AnswerError, App};

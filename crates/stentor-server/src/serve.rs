@@ -1,5 +1,8 @@
 //! Listening: accept loops, one per core, and the way they stop.
 
+pub(crate) mod driver;
+mod listener;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::num::NonZero;
@@ -10,13 +13,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::driver::Driver;
+use self::listener::Listener;
 use crate::app::App;
 use crate::connection;
-use crate::lazy::LazyStream;
-use crate::listener::Listener;
+use crate::connection::lazy::LazyStream;
+use crate::connection::stop::Stop;
 use crate::metrics::{Metrics, Open};
-use crate::shard::Driver;
-use crate::stop::Stop;
 
 /// Connections that the kernel holds until they are accepted: after a restart all readers come back at
 /// once. Linux cuts it to `net.core.somaxconn`, which is 4096 unless set; clients beyond that try again

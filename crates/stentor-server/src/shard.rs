@@ -1,7 +1,8 @@
 //! The fan-out: the readers of one core, from the moment hyper let go of their sockets.
 //!
 //! A [`Shard`] is free of async and asks no disk. Whoever drives it hands in newcomers, the time, and
-//! the findings of the errands it wants run; `driver.rs` does that as a task of a runtime.
+//! the findings of the errands it wants run: [`serve`](crate::serve) does that as a task of its
+//! runtime (`driver.rs`), and a program with hyper connections of its own may do it in a thread.
 //!
 //! A reader is in one of three places. **Behind** (`behind.rs`): it has a cursor of its own, for it is
 //! new, catches up, or its socket has no room. **Live** (`feed.rs`): at the tail, a socket and a number
@@ -9,7 +10,6 @@
 //! Each [`Shard::turn`] does a bounded piece of work, so that publishing goes on in between.
 
 mod behind;
-mod driver;
 mod errand;
 mod feed;
 mod frames;
@@ -33,7 +33,6 @@ use stentor_hub::Consumer;
 use tokio::time::Instant;
 
 use self::behind::{Behind, Watched};
-pub(crate) use self::driver::{Driver, Handle};
 use self::errand::Asker;
 pub use self::errand::{Errand, Findings};
 use self::feed::{Feed, Parting};

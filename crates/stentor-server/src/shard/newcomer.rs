@@ -5,10 +5,10 @@ use http::{Response, Version};
 use super::behind::Behind;
 use super::framing::Framing;
 use super::socket::Socket;
+use crate::connection::takeover::Departure;
 use crate::control::Control;
 use crate::service::Stentor;
 use crate::stream::Reader;
-use crate::takeover::Departure;
 
 /// A reader and its socket, over which nothing of the answer was written yet.
 pub struct Newcomer<S> {

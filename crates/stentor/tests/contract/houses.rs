@@ -67,6 +67,15 @@ fn reconnecting_is_decided_without_a_clock_and_a_socket() {
 }
 
 #[test]
+fn a_shard_does_not_wait_and_asks_no_clock_and_no_disk() {
+    must_not_hold(
+        "stentor-server/src/shard",
+        &["async ", ".await", "Instant::now", "SystemTime", "std::fs", "tokio::spawn"],
+        "errand.rs",
+    );
+}
+
+#[test]
 fn the_hub_knows_no_http() {
     must_not_hold("stentor-hub/src", &["http::", "hyper", "StatusCode", "HeaderMap"], "");
 }

@@ -14,7 +14,7 @@ use tokio::task::yield_now;
 const IN_A_ROW_MAX: usize = 16;
 
 /// Accepts connections without telling tokio of them: that costs a system call, and one whose request
-/// comes at once may never need it. See [`LazyStream`](crate::lazy::LazyStream).
+/// comes at once may never need it. See [`LazyStream`](crate::connection::lazy::LazyStream).
 #[derive(Debug)]
 pub(crate) struct Listener {
     listener: AsyncFd<mio::net::TcpListener>,

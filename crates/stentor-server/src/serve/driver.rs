@@ -15,9 +15,9 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Findings, Newcomer, Shard};
 use crate::metrics::Metrics;
 use crate::service::Stentor;
+use crate::shard::{Findings, Newcomer, Shard};
 
 /// The way to a shard, from any thread. Cheap to clone.
 #[derive(Clone)]

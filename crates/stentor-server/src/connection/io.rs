@@ -9,8 +9,8 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use crate::lazy::LazyStream;
-use crate::takeover::Takeover;
+use crate::connection::lazy::LazyStream;
+use crate::connection::takeover::Takeover;
 
 /// How long output may wait without a byte of progress before the connection is given up. The reader
 /// resumes by its last id.
