@@ -6,7 +6,7 @@
 //!
 //! A reader is in one of three places. **Behind** (`behind.rs`): it has a cursor of its own, for it is
 //! new, catches up, or its socket has no room. **Live** (`feed.rs`): at the tail, a socket and a number
-//! within the [`Feed`] of all who asked for the same. **Leaving** (`leaving.rs`): its stream has ended.
+//! within the feed of all who asked for the same. **Leaving** (`leaving.rs`): its stream has ended.
 //! Each [`Shard::turn`] does a bounded piece of work, so that publishing goes on in between.
 
 mod behind;
