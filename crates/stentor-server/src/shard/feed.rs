@@ -116,7 +116,9 @@ impl<S> Feed<S> {
     }
 
     /// Nobody is left, so it begins anew with the reader who comes.
-    pub(super) fn revive(&mut self, subscription: Subscription, told: Offset) {
+    pub(super) fn revive(&mut self, subscription: Subscription, told: Offset, now: Instant) {
+        // The reader was just greeted.
+        self.spoken = now;
         self.subscription.follow(subscription);
         self.frames.forget(u64::MAX);
         self.told = told;

@@ -183,7 +183,7 @@ impl<S: Socket> Shard<S> {
         if feed.live.is_empty() {
             let told = behind.told();
             if let Some(subscription) = behind.subscription.take() {
-                feed.revive(*subscription, told);
+                feed.revive(*subscription, told, now);
             }
             // What came while the reader was on its way here was marked for nobody.
             self.queue_feed(index);

@@ -53,6 +53,21 @@ fn readers_who_are_told_something_need_no_sign_of_life() {
 }
 
 #[test]
+fn a_reader_who_takes_the_place_of_one_that_left_gets_its_first_sign_of_life_no_earlier() {
+    let mut stage = Stage::new(Hub::memory());
+    let first = stage.join("news", Start::Now, ROOM);
+    stage.pass(Duration::from_secs(11));
+    stage.hear(&first, None);
+    let second = stage.join("news", Start::Now, ROOM);
+    stage.settle();
+    let before = second.body();
+    stage.pass(Duration::from_secs(11));
+    assert_eq!(second.body(), before);
+    stage.pass(Duration::from_secs(8));
+    assert_eq!(second.body().strip_prefix(&before), Some(": stentor\n\n"));
+}
+
+#[test]
 fn a_reader_of_a_quiet_topic_loses_nothing_while_others_fill_the_window_many_times() {
     let mut stage = Stage::new(Hub::with_window(stentor_hub::MemoryStorage::new(), 64 << 10));
     let clients: Vec<_> = (0..10).map(|_| stage.join("quiet", Start::Now, ROOM)).collect();

@@ -95,3 +95,23 @@ fn who_goes_on_talking_to_a_stream_is_cut_off() {
     }
     assert!(client.has_left());
 }
+
+#[test]
+fn a_stuck_reader_of_the_newest_of_each_topic_gets_each_once_and_then_what_follows() {
+    let mut stage = Stage::new(Hub::memory());
+    for number in 0..5 {
+        for topic in ["t/a", "t/b", "t/c"] {
+            stage.publish(topic, &format!("{topic} {number} {}", "x".repeat(300)));
+        }
+    }
+    let slow = stage.join("t/*", Start::LastEach(2), 100);
+    stage.settle();
+    stage.publish("t/b", "new");
+    for _ in 0..100 {
+        stage.make_room(&slow, 77);
+        stage.settle();
+    }
+    let events = slow.events();
+    let short: Vec<_> = events.iter().map(|event| event.trim_end_matches('x').trim()).collect();
+    assert_eq!(short, ["t/a 3", "t/b 3", "t/c 3", "t/a 4", "t/b 4", "t/c 4", "new"]);
+}
