@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::errand::Question;
 use super::framing::Framing;
 use super::socket::{Socket, Written};
-use crate::control::retry_of_readers;
+use crate::control::{Control, retry_of_readers};
 use crate::metrics::Open;
 use crate::service::Stentor;
 
@@ -35,6 +35,8 @@ pub(super) struct Behind<S> {
     phase: Phase,
     /// What the server says, on its way.
     text: Bytes,
+    /// Whether it is still to be greeted.
+    greets: bool,
     /// The record whose first bytes are written, and how many.
     partial: Option<(Offset, usize)>,
     /// Records that an errand brought.
@@ -98,13 +100,11 @@ impl<S: Socket> Behind<S> {
         head: Vec<u8>,
         open: Open,
     ) -> Behind<S> {
-        let greeting = framing.text(|control, out| control.greeting(out, retry_of_readers()));
-        let mut text = head;
-        text.extend_from_slice(&greeting);
         let told = subscription.cursor().offset;
         Behind {
             phase: Phase::Opening,
-            text: Bytes::from(text),
+            text: Bytes::from(head),
+            greets: true,
             ..Behind::fallen(id, socket, stentor, framing, subscription, told, open)
         }
     }
@@ -127,6 +127,7 @@ impl<S: Socket> Behind<S> {
             subscription: Some(subscription),
             phase: Phase::Reading,
             text: Bytes::new(),
+            greets: false,
             partial: None,
             hand: VecDeque::new(),
             told,
@@ -166,14 +167,27 @@ impl<S: Socket> Behind<S> {
 
     /// Takes what an errand found out.
     pub(super) fn take_opening(&mut self, opening: &Opening) {
+        // In one piece, where it is known at once.
+        let greets = std::mem::take(&mut self.greets);
+        let greeting = |control: Control, out: &mut BytesMut| {
+            if greets {
+                control.greeting(out, retry_of_readers());
+            }
+        };
         let position = match opening {
             Opening::At(cursor) => {
-                self.say(|control, out| control.cursor(out, *cursor));
+                self.say(|control, out| {
+                    greeting(control, out);
+                    control.cursor(out, *cursor);
+                });
                 *cursor
             }
             Opening::Gap(gap) => {
                 self.stentor.metrics().gaps.inc();
-                self.say(|control, out| control.gap(out, gap));
+                self.say(|control, out| {
+                    greeting(control, out);
+                    control.gap(out, gap);
+                });
                 gap.position
             }
         };
@@ -198,7 +212,7 @@ impl<S: Socket> Behind<S> {
         self.hand.push_front(record);
     }
 
-    fn say(&mut self, say: impl FnOnce(crate::control::Control, &mut BytesMut)) {
+    fn say(&mut self, say: impl FnOnce(Control, &mut BytesMut)) {
         let more = self.framing.text(say);
         if self.text.is_empty() {
             self.text = more;
@@ -240,10 +254,13 @@ impl<S: Socket> Behind<S> {
             }
         }
         // Known at once, the position goes with the head; else the head goes ahead.
-        if self.phase == Phase::Opening
-            && let Some(opening) = self.subscription.as_mut().and_then(|s| s.opening_in_memory())
-        {
-            self.take_opening(&opening);
+        if self.phase == Phase::Opening {
+            let opening = self.subscription.as_mut().and_then(|s| s.opening_in_memory());
+            if let Some(opening) = opening {
+                self.take_opening(&opening);
+            } else if std::mem::take(&mut self.greets) {
+                self.say(|control, out| control.greeting(out, retry_of_readers()));
+            }
         }
         if !self.text.is_empty() || !self.hand.is_empty() {
             return self.write(turn, now);
