@@ -14,7 +14,7 @@ use crate::filter::Filters;
 use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
 use crate::large::LargeRecords;
 use crate::lease::Leases;
-use crate::publish::{Publish, PublishError, Published};
+use crate::publish::{Key, Publish, PublishError, Published};
 use crate::reads::{Closings, Reads};
 use crate::record::Record;
 use crate::retention::{self, Retention};
@@ -169,6 +169,14 @@ impl Hub {
         }
         let outcomes = self.0.committer.commit(publishes).await?;
         Ok(outcomes.into_iter().map(settle).collect())
+    }
+
+    /// Restarts the window of an upload's key, as a repeat of the part in it would, and says whether that
+    /// part is remembered. For an upload that is open and silent, so that its key is not forgotten.
+    pub async fn renew(&self, key: Key) -> Result<bool, StorageError> {
+        let nothing = Publish { entries: Vec::new(), key: Some(key) };
+        let outcomes = self.0.committer.commit(vec![nothing]).await?;
+        Ok(matches!(outcomes.first(), Some(Outcome::Repeat { .. })))
     }
 
     /// Publishes an unnamed event: what [`Hub::publish`] does, for the most frequent case.
