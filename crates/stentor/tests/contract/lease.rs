@@ -67,7 +67,11 @@ async fn an_end_that_was_asked_for_stays_the_only_one() {
 #[tokio::test]
 async fn a_lease_that_is_none_is_refused_and_nothing_is_published() {
     let server = Server::in_memory().await;
-    for lease in ["86401", "soon", "-1", "1.5"] {
+    for lease in ["86401", "99999999999999999999"] {
+        let answer = server.post(&format!("/topics/job?lease={lease}"), "x").send().await;
+        assert!(answer.problem(400, "lease").contains("at most 86400 s"), "{lease}: {answer:?}");
+    }
+    for lease in ["soon", "-1", "1.5"] {
         let answer = server.post(&format!("/topics/job?lease={lease}"), "x").send().await;
         assert_eq!(answer.status, 400, "{lease}: {answer:?}");
         assert!(answer.text().contains("lease"), "{answer:?}");
