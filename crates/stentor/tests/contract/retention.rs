@@ -184,6 +184,7 @@ async fn limits_that_are_none_are_refused_with_advice() {
         (["--retain", "news=bytes:many"], "1GiB"),
         (["--retain", "a/**/b=count:1"], "no pattern"),
         (["--retain-bytes", "lots"], "1GiB"),
+        (["--retain-bytes", "0"], "none"),
     ] {
         let (code, said) = refused(&args).await;
         assert_eq!(code, Some(2), "{said}");
