@@ -34,11 +34,11 @@ async fn a_port_in_use_is_an_error_that_names_the_remedy() {
 
 #[tokio::test]
 async fn what_is_logged_has_no_colours_where_there_is_no_terminal() {
-    let server = Server::in_memory().await;
-    let serve = stentor(&["serve", "--memory", "--listen", &server.address]);
-    let done = serve.env("RUST_LOG", "trace").run().await;
-    assert!(done.talk.contains("TRACE"), "{done:?}");
-    assert!(!done.talk.contains('\x1b'), "{done:?}");
+    let serve = stentor(&["serve", "--memory", "--listen", "127.0.0.1:0"]);
+    let mut serve = serve.env("RUST_LOG", "trace").start().await;
+    let said = serve.until_said("TRACE").await;
+    assert!(!said.contains('\x1b'), "{said:?}");
+    serve.kill().await;
 }
 
 #[tokio::test]
