@@ -33,7 +33,7 @@ impl SqliteStorage {
         dir: &Path,
         limits: Limits,
     ) -> Result<SqliteStorage, SqliteOpenError> {
-        create_dir(dir).map_err(|error| SqliteOpenError::Io { path: dir.to_owned(), error })?;
+        create_dir(dir).map_err(|error| SqliteOpenError::directory(dir, error))?;
         let lock = Lock::take(dir)?;
         let mut ballast = Ballast::find(dir, limits.ballast);
         let (connection, opened) = match open_log(dir, limits, &ballast) {
@@ -44,7 +44,9 @@ impl SqliteStorage {
             }
             opened => opened,
         }?;
-        if let Err(error) = ballast.hold(growth(&connection)?) {
+        if limits.ballast != Some(0)
+            && let Err(error) = ballast.hold(growth(&connection)?)
+        {
             tracing::warn!(%error, "there is no space to put aside for the case that the disk is full");
         }
         let shared = Arc::new(Shared::new(&opened));
