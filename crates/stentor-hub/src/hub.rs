@@ -130,6 +130,7 @@ impl Hub {
             }
             Err(publish) => publish,
         };
+        self.0.leases.hear_of(&publish);
         let mut outcomes = self.0.committer.commit(vec![publish]).await?;
         outcomes.pop().map_or(Err(PublishError::Nothing), settle)
     }
@@ -166,6 +167,7 @@ impl Hub {
     ) -> Result<Vec<Result<Published, PublishError>>, PublishError> {
         for publish in &publishes {
             publish.validate()?;
+            self.0.leases.hear_of(publish);
         }
         let outcomes = self.0.committer.commit(publishes).await?;
         Ok(outcomes.into_iter().map(settle).collect())

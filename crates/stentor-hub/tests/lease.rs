@@ -178,8 +178,26 @@ async fn an_end_that_the_log_refuses_is_tried_again() {
     sleep(LEASE + BEYOND).await;
     assert!(!log.has_ended(&job()).await);
     gate.recover();
-    sleep(LEASE).await;
+    sleep(Duration::from_secs(2)).await;
     assert!(log.has_ended(&job()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_whose_events_the_log_cannot_take_is_not_lost() {
+    let (storage, gate) = GatedStorage::new();
+    gate.open();
+    let log = watched(storage);
+    log.lease(&job(), LEASE).await;
+    gate.fail_with(StorageError::Full);
+    for _ in 0..3 {
+        sleep(NEARLY).await;
+        log.publish(&job()).await.unwrap_err();
+    }
+    gate.recover();
+    sleep(NEARLY).await;
+    log.publish(&job()).await.unwrap();
+    sleep(LEASE + BEYOND).await;
+    assert_eq!(log.end(&job()).await, PRODUCER_LOST);
 }
 
 #[tokio::test]
