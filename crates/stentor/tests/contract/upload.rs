@@ -152,6 +152,19 @@ async fn ids_of_an_upload_are_keys_if_asked_for() {
     whole(&server, "/topics/t?dedupe=id", NDJSON, "x\n").await.problem(400, "query");
 }
 
+#[tokio::test]
+async fn an_upload_whose_ids_are_keys_can_be_repeated_with_its_end() {
+    let server = Server::start().await;
+    let path = "/topics/t?dedupe=id&end=done";
+    let body = "id: a\ndata: 1\n\nid: b\ndata: 2\n\n";
+    let first = whole(&server, path, EVENTS, body).await;
+    assert_eq!(first.status, 201);
+    let again = whole(&server, path, EVENTS, body).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    let longer = whole(&server, path, EVENTS, format!("{body}id: c\ndata: 3\n\n")).await;
+    longer.problem(409, "topic-ended");
+}
+
 /// Sends these pieces and asserts that the answer comes although the body is still open, that two
 /// events are published, and that it says so.
 async fn assert_fails_behind_two(kind: &str, pieces: &[&[u8]], status: u16, code: &str) {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use http::Response;
+use http::{Response, StatusCode};
 use stentor_hub::storage::KeyHash;
 use stentor_hub::{Body as RecordBody, Entry, Key, KeyContent, Publish, PublishError, Published};
 use tokio::time::{Instant, timeout_at};
@@ -207,10 +207,22 @@ impl<'a> Gathering<'a> {
         self.publish().await?;
         let events = self.progress;
         if let Some(reason) = self.options.end.clone() {
-            self.gather(RecordBody::End { reason }, None).await?;
-            self.publish().await?;
+            self.end(reason).await?;
         }
         Ok(events.answer(self.progress.status(), &self.options.topic))
+    }
+
+    /// Ends the topic behind the events. If they were all there before, it may have ended too.
+    async fn end(&mut self, reason: String) -> Result<(), Problem> {
+        let ended = match self.gather(RecordBody::End { reason }, None).await {
+            Ok(()) => self.publish().await,
+            refused => refused,
+        };
+        let is_repeat = self.progress.status() == StatusCode::OK;
+        ended.or_else(|problem| match problem.is("topic-ended") && is_repeat {
+            true => Ok(()),
+            false => Err(problem),
+        })
     }
 
     /// A fault of the upload itself: what came before it is published first.
