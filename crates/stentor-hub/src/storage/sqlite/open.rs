@@ -49,6 +49,7 @@ impl SqliteStorage {
         {
             tracing::warn!(%error, "there is no space to put aside for the case that the disk is full");
         }
+        tell_excess(dir, limits);
         let shared = Arc::new(Shared::new(&opened));
         let (readers, questions) = Queue::new(READS_MAX);
         let reading = spawn_readers(dir, &shared, questions)?;
@@ -75,6 +76,18 @@ pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
         let _ = File::open(parent).and_then(|parent| parent.sync_all());
     }
     Ok(())
+}
+
+/// Says that much is about to go, to whoever opens a log with a smaller bound than it had, such as one that
+/// was imported.
+fn tell_excess(dir: &Path, limits: Limits) {
+    /// Room beyond the bound that is no news: a quarter of it, and so many bytes.
+    const SLACK: u64 = 1 << 20;
+    let Some(most) = limits.bytes_max else { return };
+    let bytes = fs::metadata(dir.join(schema::FILE)).map_or(0, |file| file.len());
+    if bytes > most.saturating_add(most / 4).saturating_add(SLACK) {
+        tracing::warn!(bytes, most, "the log takes more than it may: its oldest events go now");
+    }
 }
 
 fn open_log(
