@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use stentor_hub::storage::{SqliteStorage, Storage};
 use stentor_hub::{
-    Body, Filters, HistoryRequest, Hub, MemoryStorage, PRODUCER_LOST, Publish, PublishError, Start,
-    StorageError, Subscribed, TopicName, TopicsQuery,
+    Body, Filters, HistoryRequest, Hub, LEASES_MAX, MemoryStorage, PRODUCER_LOST, Publish,
+    PublishError, Start, StorageError, Subscribed, TopicName, TopicsQuery,
 };
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -214,6 +214,21 @@ async fn a_lease_survives_a_restart_and_starts_afresh() {
     assert!(matches!(batch.records[0].body(), Body::End { reason } if reason == PRODUCER_LOST));
     assert_eq!(log.hub.lease(&job(), None).await, Ok(()), "there is none left to lift");
     log.hub.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_topics_than_the_limit_have_a_lease() {
+    let log = watched(MemoryStorage::new());
+    let topic = |number: usize| format!("job/{number}").parse::<TopicName>().unwrap();
+    for number in 0..LEASES_MAX {
+        log.lease(&topic(number), LEASE).await;
+    }
+    let refused = log.hub.lease(&job(), Some(LEASE)).await;
+    assert_eq!(refused, Err(PublishError::TooManyLeases));
+    assert_eq!(log.hub.has_room_for_lease(&job()), Err(PublishError::TooManyLeases));
+    log.lease(&topic(7), LEASE * 2).await;
+    log.hub.lease(&topic(8), None).await.unwrap();
+    log.lease(&job(), LEASE).await;
 }
 
 #[tokio::test]
