@@ -219,10 +219,10 @@ impl<'a> Gathering<'a> {
             refused => refused,
         };
         let is_repeat = self.progress.status() == StatusCode::OK;
-        ended.or_else(|problem| match problem.is("topic-ended") && is_repeat {
-            true => Ok(()),
-            false => Err(problem),
-        })
+        match ended {
+            Err(problem) if problem.is("topic-ended") && is_repeat => Ok(()),
+            ended => ended,
+        }
     }
 
     /// A fault of the upload itself: what came before it is published first.
