@@ -66,12 +66,14 @@ impl SqliteStorage {
     }
 }
 
-/// Creates the directory so that it survives a power failure as its files do.
+/// Creates the directory, and those above it, so that they survive a power failure as its files do.
 pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
-    if !dir.is_dir() {
-        fs::create_dir_all(dir)?;
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.is_dir();
+    let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(dir)?;
+    for made in missing {
         let parent =
-            dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // Not every system opens directories; those that do not keep them in order by themselves.
         let _ = File::open(parent).and_then(|parent| parent.sync_all());
     }

@@ -16,6 +16,7 @@ mod failing;
 mod journal;
 mod ledger;
 mod machine;
+mod new_log;
 mod publisher;
 mod reader;
 mod shim;
