@@ -120,7 +120,8 @@ impl<'a> Judge<'a> {
                 None => there.is_some(),
             };
             if is_due && !is_there && !ledger.may_be_removed(topic, write.sent) {
-                self.find(Fault::Lost, format!("the end of {topic} by {reason:?}"));
+                let id = write.end_id.as_deref().unwrap_or("no id of its own");
+                self.find(Fault::Lost, format!("the end of {topic} by {reason:?} ({id})"));
             }
         }
     }
