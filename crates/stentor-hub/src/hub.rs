@@ -158,8 +158,9 @@ impl Hub {
         self.0.committer.commit_now(publish).map(settle)
     }
 
-    /// Publishes several at once, each on its own: a refused one does not fail its neighbours.
-    /// Their order is kept. The outer error means that none was published.
+    /// Publishes several at once, each on its own: a refused one does not fail its neighbours, but for
+    /// those that [follow](Publish::follows) it. Their order is kept. The outer error means that none
+    /// was published.
     pub async fn publish_all(
         &self,
         publishes: Vec<Publish>,
@@ -300,5 +301,6 @@ fn settle(outcome: Outcome) -> Result<Published, PublishError> {
         Outcome::Repeat { first, last } => Ok(Published { first, last, repeat: true }),
         Outcome::Ended { topic, end } => Err(PublishError::Ended { topic, end }),
         Outcome::Differs => Err(PublishError::KeyReused),
+        Outcome::Withheld => Err(PublishError::Withheld),
     }
 }

@@ -38,6 +38,50 @@ async fn publishes_that_come_during_an_append_share_the_next_one() {
     assert_eq!(gate.batches(), [1, 100]);
 }
 
+#[tokio::test]
+async fn what_is_handed_in_together_is_never_split() {
+    let (storage, gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    let first = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.publish(event("first")).await }
+    });
+    gate.wait_for_append().await;
+    let large = "x".repeat(3 << 20);
+    let groups = [vec![event("x"); 3_000], vec![event("x"); 5_000], vec![event(&large); 6]];
+    let mut rest = Box::pin(join_all(groups.map(|group| hub.publish_all(group))));
+    assert!((&mut rest).now_or_never().is_none(), "they wait for the log");
+    gate.open();
+    first.await.unwrap().unwrap();
+    assert!(rest.await.into_iter().flat_map(Result::unwrap).all(|published| published.is_ok()));
+    assert_eq!(gate.batches(), [1, 3_000, 5_000, 6]);
+}
+
+#[tokio::test]
+async fn nothing_follows_what_another_publisher_handed_in() {
+    let (storage, gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    let first = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.publish(Publish::end(news(), "done")).await }
+    });
+    gate.wait_for_append().await;
+    let late = || event("too late").following();
+    let other = || Publish::event("other".parse().unwrap(), Event::new("x")).following();
+    let mut refused = Box::pin(hub.publish_all(vec![late(), other()]));
+    let mut others = Box::pin(hub.publish_all(vec![other(), other()]));
+    let mut alone = Box::pin(hub.publish(other()));
+    assert!((&mut refused).now_or_never().is_none() && (&mut others).now_or_never().is_none());
+    assert!((&mut alone).now_or_never().is_none());
+    gate.open();
+    first.await.unwrap().unwrap();
+    let refused = refused.await.unwrap();
+    assert!(matches!(refused[..], [Err(PublishError::Ended { .. }), Err(PublishError::Withheld)]));
+    assert!(others.await.unwrap().iter().all(Result::is_ok));
+    alone.await.unwrap();
+    assert_eq!(gate.batches(), [1, 5]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn on_a_slow_disk_those_who_were_just_answered_share_the_next_append() {
     let (storage, gate) = GatedStorage::new();
@@ -118,7 +162,7 @@ async fn a_log_in_memory_publishes_without_waiting() {
     let second = hub.publish(event("second")).await.unwrap();
     assert!(first.first.offset < second.first.offset);
     assert_eq!(hub.tail().offset, second.last.offset);
-    let nothing = Publish { entries: Vec::new(), key: None };
+    let nothing = Publish { entries: Vec::new(), key: None, follows: false };
     assert_eq!(hub.publish_now(nothing), Ok(Err(PublishError::Nothing)));
 }
 

@@ -143,7 +143,7 @@ impl<'a> Gathering<'a> {
             (None, Some(name)) => Some(self.key(&name, KeyContent::Whole(hash_of(&entries)))),
             (None, None) => None,
         };
-        let publish = Publish { entries, key };
+        let publish = Publish { entries, key, follows: false };
         if let Err(error) = publish.validate() {
             return Err(self.fail(error.into()).await);
         }
