@@ -39,4 +39,5 @@ mod subscribe;
 mod takeover;
 mod topics_list;
 mod upload;
+mod upload_ids;
 mod upload_keys;

@@ -143,7 +143,8 @@ impl<'a> Gathering<'a> {
             (None, Some(name)) => Some(self.key(&name, KeyContent::Whole(hash_of(&entries)))),
             (None, None) => None,
         };
-        let publish = Publish { entries, key, follows: false };
+        // Nothing is published behind an event that is refused.
+        let publish = Publish { entries, key, follows: true };
         if let Err(error) = publish.validate() {
             return Err(self.fail(error.into()).await);
         }
@@ -154,10 +155,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn is_full(&self) -> bool {
-        // A key of its own may be refused for one event and not for the next, which must not be
-        // published before the upload has failed.
-        let events_max = if self.options.dedupe { 1 } else { GROUP_EVENTS_MAX };
-        self.gathered.publishes.len() >= events_max || self.gathered.bytes >= GROUP_BYTES_MAX
+        self.gathered.publishes.len() >= GROUP_EVENTS_MAX || self.gathered.bytes >= GROUP_BYTES_MAX
     }
 
     /// Passes over an event of another server's own.
@@ -221,8 +219,8 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Notes what became of a group. At the first event that was refused the upload fails; what was
-    /// behind it is refused for the same reason.
+    /// Notes what became of a group. At the event that was refused the upload fails; the log withheld
+    /// what was behind it.
     fn land(&mut self, outcomes: Outcomes) -> Result<(), Problem> {
         self.flight = None;
         let outcomes = outcomes.map_err(|error| self.progress.tell(error.into()))?;
