@@ -123,14 +123,20 @@ async fn a_group_goes_into_the_log_without_waiting_for_the_next_piece() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_than_one_group_is_gathered_while_the_log_is_busy() {
-    let (many, large) = ("x\n".repeat(1_000), format!("{}\n", "x".repeat(1 << 20)));
-    for group in [many, large] {
-        let upload = Upload::begin("", NDJSON);
-        assert!(upload.send("1\n").await);
+    let large = "x".repeat(1 << 20);
+    let keyed = format!("id: {}\ndata\n\n", "x".repeat(256)).repeat(1_000);
+    for (query, kind, first, group) in [
+        ("", NDJSON, "1\n", "x\n".repeat(1_000)),
+        ("", NDJSON, "1\n", format!("{large}\n")),
+        ("?dedupe=id", EVENTS, "data: 1\n\n", keyed),
+        ("", EVENTS, "data: 1\n\n", format!("event: {large}\ndata\n\n")),
+    ] {
+        let upload = Upload::begin(query, kind);
+        assert!(upload.send(first).await);
         upload.gate.wait_for_append().await;
         assert!(upload.send(group).await);
-        assert!(upload.send("waits\n").await, "there is room for one that is not read");
-        assert!(!upload.send("too much\n").await);
+        assert!(upload.send(first).await, "there is room for one that is not read");
+        assert!(!upload.send(first).await);
         upload.gate.open();
         let (status, _) = upload.finish().await;
         assert_eq!(status, 201);

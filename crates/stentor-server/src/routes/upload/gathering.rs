@@ -21,7 +21,7 @@ use crate::service::Stentor;
 /// Events handed to the log at once, so that a large piece of many small events does not wait for
 /// the disk once for each, nor hold more than it must.
 const GROUP_EVENTS_MAX: usize = 1_000;
-/// Bytes of data handed to the log at once, but for an event that is larger.
+/// Bytes of events handed to the log at once, but for an event that is larger.
 const GROUP_BYTES_MAX: usize = 1 << 20;
 
 type Outcomes = Result<Vec<Result<Published, PublishError>>, PublishError>;
@@ -43,7 +43,8 @@ pub(super) struct Gathering<'a> {
 #[derive(Default)]
 struct Group {
     publishes: Vec<Publish>,
-    /// Of data, which is never more than the bytes of the body that it came from.
+    /// Of data, types and keys: no more than the bytes of the body that they came from, but for a type
+    /// that the query names.
     bytes: usize,
 }
 
@@ -128,10 +129,7 @@ impl<'a> Gathering<'a> {
         body: RecordBody,
         own_key: Option<String>,
     ) -> Result<(), Problem> {
-        let bytes = match &body {
-            RecordBody::Event(event) => event.data().len(),
-            RecordBody::End { .. } | RecordBody::Deleted => 0,
-        };
+        let bytes = body.bytes() + own_key.as_ref().map_or(0, String::len);
         let entries = vec![Entry::new(self.options.topic.clone(), body)];
         let key = match (&self.options.key, own_key) {
             (Some(name), _) => {
