@@ -65,8 +65,8 @@ pub trait Storage: Send + Sync + 'static {
     /// - The entries of a publish are appended all or not at all, at offsets that rise in the order
     ///   of the batch. A refused publish does not fail its neighbours, and later publishes of the
     ///   batch see what earlier ones did.
-    /// - A publish that follows the one right before it in the batch is withheld if that was refused or
-    ///   withheld, and not if it was a repeat: [`Publish::is_withheld`] is the rule.
+    /// - A publish that [follows](Publish::follows) the one right before it in the batch is withheld if that
+    ///   one was refused or withheld, which a repeat is not: [`Publish::is_withheld`] is the rule.
     /// - When it returns `Ok`, what was appended is durable and has been handed to the feed.
     /// - When it returns `Err`, nothing was appended, as far as the storage can know.
     /// - The time of a record is `now`, or the time of the record before it if that is later.
