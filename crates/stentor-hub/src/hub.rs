@@ -159,8 +159,9 @@ impl Hub {
         self.0.committer.commit_now(publish).map(settle)
     }
 
-    /// Publishes several at once, each on its own: a refused one does not fail its neighbours.
-    /// Their order is kept. The outer error means that none was published.
+    /// Publishes several at once, each on its own: a refused one does not fail its neighbours, but for
+    /// those that [follow](Publish::follows) it. Their order is kept. The outer error means that none
+    /// was published.
     pub async fn publish_all(
         &self,
         publishes: Vec<Publish>,
@@ -176,7 +177,7 @@ impl Hub {
     /// Restarts the window of an upload's key, as a repeat of the part in it would, and says whether that
     /// part is remembered. For an upload that is open and silent, so that its key is not forgotten.
     pub async fn renew(&self, key: Key) -> Result<bool, StorageError> {
-        let nothing = Publish { entries: Vec::new(), key: Some(key) };
+        let nothing = Publish { entries: Vec::new(), key: Some(key), follows: false };
         let outcomes = self.0.committer.commit(vec![nothing]).await?;
         Ok(matches!(outcomes.first(), Some(Outcome::Repeat { .. })))
     }
@@ -310,5 +311,6 @@ fn settle(outcome: Outcome) -> Result<Published, PublishError> {
         Outcome::Repeat { first, last } => Ok(Published { first, last, repeat: true }),
         Outcome::Ended { topic, end } => Err(PublishError::Ended { topic, end }),
         Outcome::Differs => Err(PublishError::KeyReused),
+        Outcome::Withheld => Err(PublishError::Withheld),
     }
 }

@@ -175,6 +175,9 @@ impl From<PublishError> for Problem {
             PublishError::KeyReused => {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail)
             }
+            PublishError::Withheld => {
+                Problem::new(StatusCode::FAILED_DEPENDENCY, "withheld", detail)
+            }
             PublishError::EventTooLarge { limit, .. }
             | PublishError::FrameTooLarge { limit, .. } => {
                 Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)

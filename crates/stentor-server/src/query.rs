@@ -61,6 +61,20 @@ impl Query {
         Err(Problem::bad_request("query", detail))
     }
 
+    /// How much a page holds: 1 to `most`.
+    pub(crate) fn limit(&self, usual: usize, most: usize) -> Result<usize, Problem> {
+        let limit = self.number("limit")?.unwrap_or(usual);
+        if (1..=most).contains(&limit) {
+            return Ok(limit);
+        }
+        // A page that is silently another one would be taken for all there is.
+        let detail = format!(
+            "`limit={limit}` is no size of a page; ask for 1 to {most}, and with `after=` and the \
+             page's `next` for more"
+        );
+        Err(Problem::bad_request("query", detail))
+    }
+
     /// One of a few words.
     pub(crate) fn word<T: Copy>(
         &self,

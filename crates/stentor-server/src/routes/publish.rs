@@ -199,7 +199,7 @@ pub(crate) async fn append(
     if options.lease.is_some() {
         stentor.hub().has_room_for_lease(&options.topic)?;
     }
-    match stentor.hub().publish(Publish { entries, key }).await {
+    match stentor.hub().publish(Publish { entries, key, follows: false }).await {
         Ok(published) => {
             // Before the answer, so that whoever has it knows that the lease runs. An end lifts it.
             if options.end.is_none() && (!published.repeat || goes_on(stentor, options).await?) {

@@ -117,9 +117,9 @@ pub async fn parts_that_came_one_by_one_are_compared_alike(log: &Log) {
 
 pub async fn parts_of_two_uploads_are_kept_apart(log: &Log) {
     let other = |content, index| {
-        let Publish { entries, key } = part(content, index);
-        let key = key.map(|key| Key { name: "other".to_owned(), ..key });
-        Publish { entries, key }
+        let publish = part(content, index);
+        let key = publish.key.clone().map(|key| Key { name: "other".to_owned(), ..key });
+        Publish { key, ..publish }
     };
     for index in 0..3 {
         log.append(vec![part(1, index), other(2, index)]).await;

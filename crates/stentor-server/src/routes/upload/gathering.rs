@@ -23,7 +23,7 @@ use crate::service::Stentor;
 /// Events handed to the log at once, so that a large piece of many small events does not wait for
 /// the disk once for each, nor hold more than it must.
 const GROUP_EVENTS_MAX: usize = 1_000;
-/// Bytes of data handed to the log at once, but for an event that is larger.
+/// Bytes of events handed to the log at once, but for an event that is larger.
 const GROUP_BYTES_MAX: usize = 1 << 20;
 /// An upload that is silent restarts the window of its key so many times within it, so that one renewal
 /// may fail, but no more often than that.
@@ -52,7 +52,8 @@ pub(super) struct Gathering<'a> {
 #[derive(Default)]
 struct Group {
     publishes: Vec<Publish>,
-    /// Of data, which is never more than the bytes of the body that it came from.
+    /// Of data, types and keys: no more than the bytes of the body that they came from, but for a type
+    /// that the query names.
     bytes: usize,
 }
 
@@ -160,10 +161,7 @@ impl<'a> Gathering<'a> {
         body: RecordBody,
         own_key: Option<String>,
     ) -> Result<(), Problem> {
-        let bytes = match &body {
-            RecordBody::Event(event) => event.data().len(),
-            RecordBody::End { .. } | RecordBody::Deleted => 0,
-        };
+        let bytes = body.bytes() + own_key.as_ref().map_or(0, String::len);
         let entries = vec![Entry::new(self.options.topic.clone(), body)];
         let key = match (&self.options.key, own_key) {
             (Some(name), _) => {
@@ -176,7 +174,8 @@ impl<'a> Gathering<'a> {
             (None, Some(name)) => Some(self.key(&name, KeyContent::Whole(hash_of(&entries)))),
             (None, None) => None,
         };
-        let publish = Publish { entries, key };
+        // Nothing is published behind an event that is refused.
+        let publish = Publish { entries, key, follows: true };
         if let Err(error) = publish.validate() {
             return Err(self.fail(error.into()).await);
         }
@@ -187,10 +186,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn is_full(&self) -> bool {
-        // A key of its own may be refused for one event and not for the next, which must not be
-        // published before the upload has failed.
-        let events_max = if self.options.dedupe { 1 } else { GROUP_EVENTS_MAX };
-        self.gathered.publishes.len() >= events_max || self.gathered.bytes >= GROUP_BYTES_MAX
+        self.gathered.publishes.len() >= GROUP_EVENTS_MAX || self.gathered.bytes >= GROUP_BYTES_MAX
     }
 
     /// Passes over an event of another server's own.
@@ -266,8 +262,8 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Notes what became of a group. At the first event that was refused the upload fails; what was
-    /// behind it is refused for the same reason.
+    /// Notes what became of a group. At the event that was refused the upload fails; the log withheld
+    /// what was behind it.
     fn land(&mut self, outcomes: Outcomes) -> Result<(), Problem> {
         self.flight = None;
         self.put_off_renewal();

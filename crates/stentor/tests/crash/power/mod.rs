@@ -13,6 +13,7 @@ mod cuts;
 mod disk;
 mod examine;
 mod failing;
+mod full;
 mod journal;
 mod ledger;
 mod machine;

@@ -148,7 +148,7 @@ impl Import {
                     let reason = format!("the topic {:?} has ended before it", topic.as_str());
                     return Err(wrong(line, reason));
                 }
-                Outcome::Repeat { .. } | Outcome::Differs => {
+                Outcome::Repeat { .. } | Outcome::Differs | Outcome::Withheld => {
                     return Err(wrong(line, "it was refused".to_owned()));
                 }
             }
@@ -167,9 +167,6 @@ impl Writer {
         &mut self,
         batch: Vec<(Publish, Timestamp)>,
     ) -> Result<Vec<Outcome>, StorageError> {
-        let appended = self.transact(|change| {
-            batch.into_iter().map(|(publish, time)| change.publish(publish, time)).collect()
-        });
-        appended.map_err(|fault| self.judge(fault))
+        self.transact(|change| change.publish_all(batch)).map_err(|fault| self.judge(fault))
     }
 }

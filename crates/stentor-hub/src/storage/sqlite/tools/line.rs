@@ -62,7 +62,8 @@ impl Line {
         let topic = object.topic.ok_or("an event needs its `topic`")?;
         let topic = TopicName::new(topic).map_err(|error| error.to_string())?;
         let attributes = Attributes { publisher_id: object.id, ..Attributes::default() };
-        let publish = Publish { entries: vec![Entry { topic, body, attributes }], key: None };
+        let entries = vec![Entry { topic, body, attributes }];
+        let publish = Publish { entries, key: None, follows: false };
         publish.validate().map_err(|error| error.to_string())?;
         Ok(Line::Record { publish, time })
     }
