@@ -68,6 +68,11 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail)
     }
 
+    /// Whether it is the one with this code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.0.code == code
+    }
+
     /// What went wrong, for logs and tests.
     pub fn detail(&self) -> &str {
         &self.0.detail

@@ -28,6 +28,8 @@ use self::gated::{Gate, GatedStorage};
 
 const NDJSON: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
+/// How long a key is remembered.
+const WINDOW: Duration = Duration::from_mins(10);
 
 /// An upload to the topic `t` of a server whose log waits at a gate.
 struct Upload {
@@ -39,6 +41,11 @@ struct Upload {
 
 impl Upload {
     fn begin(query: &str, kind: &str) -> Upload {
+        let request = Request::post(format!("/topics/t{query}"));
+        Upload::of(request.header("Content-Type", kind))
+    }
+
+    fn of(request: http::request::Builder) -> Upload {
         let (storage, gate) = GatedStorage::new();
         let stentor = Stentor::new(Hub::new(storage));
         let (pieces, incoming) = mpsc::channel::<Bytes>(1);
@@ -46,7 +53,6 @@ impl Upload {
             let piece = incoming.recv().await?;
             Some((Ok::<_, Infallible>(Frame::data(piece)), incoming))
         });
-        let request = Request::post(format!("/topics/t{query}")).header("Content-Type", kind);
         let request = request.body(StreamBody::new(body)).unwrap();
         let server = stentor.clone();
         let answer = tokio::spawn(async move { parts(server.handle(request).await).await });
@@ -236,4 +242,32 @@ async fn blank_lines_and_comments_keep_a_topic_with_a_lease_alive_and_silence_do
         assert_eq!((status, &answer["code"]), (409, &json!("topic-ended")), "{kind}");
         watch.abort();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_of_an_upload_is_kept_while_it_is_open_however_silent_it_is() {
+    let request = Request::post("/topics/t").header("Content-Type", NDJSON);
+    let upload = Upload::of(request.header("Idempotency-Key", "k"));
+    upload.gate.open();
+    sleep(WINDOW).await;
+    assert!(upload.gate.batches().is_empty(), "nothing is under the key yet");
+    assert!(upload.send("1\n2\n").await);
+    upload.gate.wait_for_append().await;
+    let minute = Duration::from_mins(1);
+    for _ in 0..9 {
+        sleep(minute).await;
+        assert!(upload.send("\n").await, "a blank line is no event");
+    }
+    assert_eq!(upload.gate.batches(), [2, 1, 1, 1], "at 2.5, 5 and 7.5 min");
+    upload.gate.fail_with(StorageError::Full);
+    sleep(minute * 2).await;
+    upload.gate.recover();
+    sleep(minute * 2).await;
+    assert_eq!(upload.gate.batches(), [2, 1, 1, 1, 1, 1]);
+    assert!(upload.send("3\n").await);
+    let (stentor, gate) = (upload.stentor.clone(), upload.gate.clone());
+    let (status, answer) = upload.finish().await;
+    assert_eq!((status, &answer["count"]), (201, &json!(3)));
+    assert_eq!(gate.batches().len(), 7);
+    assert_eq!(history(&stentor).await, ["1", "2", "3"]);
 }

@@ -75,6 +75,7 @@ pub trait Storage: Send + Sync + 'static {
     /// - Each part of a streamed upload that is there already is compared by itself: [`Key::check`] is
     ///   the rule. Its repeat restarts the key's window as [`Key::restart`] says. The parts are forgotten
     ///   with their key.
+    /// - A publish without entries appends nothing: it is a repeat if its key says so, and else differs.
     /// - A publish to a deleted topic begins the topic anew.
     ///
     /// [`Key::check`]: crate::Key::check

@@ -130,6 +130,7 @@ macro_rules! conformance_tests {
                 a_part_for_an_ended_topic_is_refused_and_not_counted
                 the_window_of_an_upload_restarts_with_each_part
                 the_window_of_an_upload_restarts_with_each_repeat
+                a_publish_without_entries_restarts_the_window_of_an_upload_and_no_more
                 the_window_of_an_upload_does_not_restart_with_a_part_that_differs
                 an_upload_that_began_again_is_compared_with_itself_alone
                 a_forgotten_upload_begins_again_with_its_first_part

@@ -179,6 +179,18 @@ pub async fn the_window_of_an_upload_restarts_with_each_repeat(log: &Log) {
     assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3"]);
 }
 
+pub async fn a_publish_without_entries_restarts_the_window_of_an_upload_and_no_more(log: &Log) {
+    let bare = |index| Publish { entries: Vec::new(), ..part(1, index) };
+    assert_eq!(log.publish_at(bare(0), at(0)).await, Outcome::Differs, "nothing has begun");
+    assert_eq!(log.upload().await, None);
+    let (first, _) = appended(&log.publish_at(part(1, 0), at(0)).await);
+    let outcome = log.publish_at(bare(0), at(WINDOW - 1)).await;
+    assert_eq!(outcome, Outcome::Repeat { first, last: first });
+    assert_eq!(log.publish_at(bare(1), at(WINDOW - 1)).await, Outcome::Differs, "it is missing");
+    appended(&log.publish_at(part(1, 1), at(2 * WINDOW - 2)).await);
+    assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1"]);
+}
+
 pub async fn the_window_of_an_upload_does_not_restart_with_a_part_that_differs(log: &Log) {
     log.append_at((0..2).map(|index| part(1, index)).collect(), at(0)).await;
     assert_eq!(log.publish_at(part(2, 0), at(WINDOW - 1)).await, Outcome::Differs);

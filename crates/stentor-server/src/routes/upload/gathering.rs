@@ -1,14 +1,16 @@
 //! The events of an upload on their way into the log: one group in flight, and the next one gathered.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use http::Response;
+use http::{Response, StatusCode};
 use stentor_hub::storage::KeyHash;
 use stentor_hub::{Body as RecordBody, Entry, Key, KeyContent, Publish, PublishError, Published};
+use tokio::time::{Instant, timeout_at};
 
 use super::progress::Progress;
 use crate::body::Body;
@@ -23,6 +25,10 @@ use crate::service::Stentor;
 const GROUP_EVENTS_MAX: usize = 1_000;
 /// Bytes of events handed to the log at once, but for an event that is larger.
 const GROUP_BYTES_MAX: usize = 1 << 20;
+/// An upload that is silent restarts the window of its key so many times within it, so that one renewal
+/// may fail, but no more often than that.
+const RENEWALS: u32 = 4;
+const RENEWAL_MIN: Duration = Duration::from_secs(1);
 
 type Outcomes = Result<Vec<Result<Published, PublishError>>, PublishError>;
 
@@ -38,6 +44,9 @@ pub(super) struct Gathering<'a> {
     /// How many events were taken up and their running hash, for an idempotency key.
     index: u64,
     hash: KeyHash,
+    /// The newest of these under that key, and when its window is restarted if nothing comes.
+    newest: Option<KeyContent>,
+    renewal: Instant,
 }
 
 #[derive(Default)]
@@ -71,6 +80,8 @@ impl<'a> Gathering<'a> {
             progress: Progress::default(),
             index: 0,
             hash: KeyHash::default(),
+            newest: None,
+            renewal: Instant::now(),
         })
     }
 
@@ -100,8 +111,8 @@ impl<'a> Gathering<'a> {
             // What has landed is given back.
             let _ = self.incoming.hold(partial + self.bytes()).now_or_never();
             let outcomes = {
+                let Some(flight) = &mut self.flight else { return Ok(self.quiet_piece().await) };
                 let piece = pin!(self.incoming.piece());
-                let Some(flight) = &mut self.flight else { return Ok(piece.await) };
                 match select(&mut flight.landing, piece).await {
                     Either::Left((outcomes, _)) => outcomes,
                     Either::Right((piece, _)) => return Ok(piece),
@@ -109,6 +120,27 @@ impl<'a> Gathering<'a> {
             };
             self.land(outcomes)?;
         }
+    }
+
+    /// The next piece when all that was taken up is in the log. The key is not forgotten while the
+    /// upload is open, however long it is silent.
+    async fn quiet_piece(&mut self) -> Result<Option<Bytes>, Problem> {
+        while let (Some(name), Some(newest)) = (&self.options.key, self.newest.clone()) {
+            if let Ok(piece) = timeout_at(self.renewal, self.incoming.piece()).await {
+                return piece;
+            }
+            let key = self.key(name, newest);
+            if let Err(error) = self.stentor.hub().renew(key).await {
+                tracing::debug!(%error, "the key of an upload is renewed later");
+            }
+            self.put_off_renewal();
+        }
+        self.incoming.piece().await
+    }
+
+    fn put_off_renewal(&mut self) {
+        let window = self.stentor.config().key_window;
+        self.renewal = Instant::now() + (window / RENEWALS).max(RENEWAL_MIN);
     }
 
     /// Holds memory for a piece. If there is none left, what the upload itself has on its way goes
@@ -136,6 +168,7 @@ impl<'a> Gathering<'a> {
                 let before = self.hash;
                 self.hash = chain(before, &entries);
                 let part = KeyContent::Part { index: self.index, before, after: self.hash };
+                self.newest = Some(part.clone());
                 Some(self.key(name, part))
             }
             (None, Some(name)) => Some(self.key(&name, KeyContent::Whole(hash_of(&entries)))),
@@ -170,10 +203,22 @@ impl<'a> Gathering<'a> {
         self.publish().await?;
         let events = self.progress;
         if let Some(reason) = self.options.end.clone() {
-            self.gather(RecordBody::End { reason }, None).await?;
-            self.publish().await?;
+            self.end(reason).await?;
         }
         Ok(events.answer(self.progress.status(), &self.options.topic))
+    }
+
+    /// Ends the topic behind the events. If they were all there before, it may have ended too.
+    async fn end(&mut self, reason: String) -> Result<(), Problem> {
+        let ended = match self.gather(RecordBody::End { reason }, None).await {
+            Ok(()) => self.publish().await,
+            refused => refused,
+        };
+        let is_repeat = self.progress.status() == StatusCode::OK;
+        match ended {
+            Err(problem) if problem.is("topic-ended") && is_repeat => Ok(()),
+            ended => ended,
+        }
     }
 
     /// A fault of the upload itself: what came before it is published first.
@@ -221,6 +266,7 @@ impl<'a> Gathering<'a> {
     /// what was behind it.
     fn land(&mut self, outcomes: Outcomes) -> Result<(), Problem> {
         self.flight = None;
+        self.put_off_renewal();
         let outcomes = outcomes.map_err(|error| self.progress.tell(error.into()))?;
         for outcome in outcomes {
             let published = outcome.map_err(|error| self.progress.tell(error.into()))?;
