@@ -60,6 +60,17 @@ async fn a_repeated_upload_publishes_only_what_is_missing() {
 }
 
 #[tokio::test]
+async fn an_upload_can_be_repeated_with_its_end() {
+    let server = Server::start().await;
+    let path = "/topics/t?dedupe=id&end=done";
+    let first = send_to(&server, path, events(["a", "b"])).await;
+    assert_eq!(first.status, 201);
+    let again = send_to(&server, path, events(["a", "b"])).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    send_to(&server, path, events(["a", "b", "c"])).await.problem(409, "topic-ended");
+}
+
+#[tokio::test]
 async fn an_upload_that_a_kill_cut_goes_on_where_it_was() {
     let mut server = Server::start().await;
     let mut stream = server.subscribe("/topics/t").await;
