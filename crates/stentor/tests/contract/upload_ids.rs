@@ -177,14 +177,3 @@ async fn it_is_for_event_streams_without_a_key_for_the_whole() {
     let both = server.post("/topics/t?dedupe=id", events(["a"])).header("Content-Type", EVENTS);
     both.header("Idempotency-Key", "k").send().await.problem(400, "query");
 }
-
-#[tokio::test]
-async fn an_upload_can_be_repeated_with_its_end() {
-    let server = Server::start().await;
-    let path = "/topics/t?dedupe=id&end=done";
-    let first = send_to(&server, path, events(["a", "b"])).await;
-    assert_eq!(first.status, 201);
-    let again = send_to(&server, path, events(["a", "b"])).await;
-    assert_eq!((again.status, again.json()), (200, first.json()));
-    send_to(&server, path, events(["a", "b", "c"])).await.problem(409, "topic-ended");
-}
