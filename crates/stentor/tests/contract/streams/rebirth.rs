@@ -57,13 +57,11 @@ async fn behind_the_old(server: &Server, path: &str, stream: &mut EventStream) -
     let mut id = stream.position().await;
     let mut next = 0;
     loop {
-        let event = match stream.next_or_cut().await {
-            Ok(event) => event.expect("no end before the end"),
-            Err(_) => {
-                *stream = server.resume(path, &id).await;
-                continue;
-            }
+        let Ok(event) = stream.next_or_cut().await else {
+            *stream = server.resume(path, &id).await;
+            continue;
         };
+        let event = event.expect("no end before the end");
         match event.name.as_str() {
             "stentor.cursor" => {}
             "message" => {
