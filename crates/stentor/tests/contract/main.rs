@@ -32,6 +32,7 @@ mod subscribe;
 mod takeover;
 mod topics_list;
 mod upload;
+mod upload_ids;
 mod upload_keys;
 
 #[path = "streams/mod.rs"]
