@@ -116,7 +116,7 @@ impl Writer {
         self.see(now);
         self.shared.refuse_if_failed()?;
         self.refuse_if_full(now)?;
-        self.write(|change| batch.into_iter().map(|publish| change.publish(publish, now)).collect())
+        self.write(|change| change.publish_all(batch.into_iter().map(|publish| (publish, now))))
     }
 
     /// See [`Storage::delete`](crate::storage::Storage::delete).

@@ -35,6 +35,8 @@ pub struct Write {
     pub lines: Vec<Line>,
     /// The topic that it ends after these, and the reason.
     pub end: Option<(String, String)>,
+    /// The id of that end, if the answer named it. A topic that had ended by then was answered its own.
+    pub end_id: Option<String>,
     /// Before the first byte of it was sent.
     pub sent: Instant,
     pub outcome: Outcome,

@@ -24,6 +24,8 @@ pub struct Log {
     pub is_final: bool,
     /// If it is a part only: it has everything that was sent at or after this moment.
     pub since: Option<Instant>,
+    /// And nothing up to this offset.
+    pub after: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +51,7 @@ impl Log {
     /// # Panics
     /// If it cannot be read, a gap is told, or the record is not there.
     pub async fn read(address: &str, after: Option<&str>, until: &str, is_bounded: bool) -> Log {
-        let mut log = Log { is_bounded, ..Log::default() };
+        let mut log = Log { after: after.map_or(0, offset), is_bounded, ..Log::default() };
         let mut cursor = after.unwrap_or_default().to_owned();
         // A stream is cut where an event is deleted while it is sent; reading goes on behind it.
         for _ in 0..CUTS_MAX {

@@ -17,6 +17,7 @@ mod full;
 mod journal;
 mod ledger;
 mod machine;
+mod new_log;
 mod publisher;
 mod reader;
 mod shim;

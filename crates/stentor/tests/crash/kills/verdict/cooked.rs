@@ -61,7 +61,7 @@ impl Cook {
             id: offset.map(id),
         };
         let lines = lines.iter().map(line).collect();
-        self.ledger.push(Write { way, lines, end: None, sent, outcome })
+        self.ledger.push(Write { way, lines, end: None, end_id: None, sent, outcome })
     }
 
     fn delete(&mut self, topic: &str) {
@@ -189,13 +189,31 @@ fn an_event_without_the_end_that_came_with_it_is_found() {
     let lines = vec![Line { topic: "a".to_owned(), token: token(4), id: None }];
     let end = Some(("a".to_owned(), "done".to_owned()));
     let outcome = Outcome::Unknown;
-    cook.ledger.push(Write { way: Way::Whole, lines, end, sent, outcome });
+    cook.ledger.push(Write { way: Way::Whole, lines, end, end_id: None, sent, outcome });
     cook.log(40, "a", What::Event(token(4)));
     cook.log_is(&[Fault::Torn]);
     cook.log(41, "a", What::End("done".to_owned()));
     cook.log_is(&[]);
     cook.log(42, "a", What::End("done".to_owned()));
     cook.log_is(&[Fault::Doubled]);
+}
+
+#[test]
+fn an_end_that_was_acknowledged_and_is_not_there_is_found() {
+    let mut cook = Cook::three();
+    let (sent, outcome) = (cook.tick(), Outcome::Acknowledged(cook.tick()));
+    let (end, end_id) = (Some(("a".to_owned(), "done".to_owned())), Some(id(40)));
+    cook.ledger.push(Write { way: Way::Whole, lines: Vec::new(), end, end_id, sent, outcome });
+    cook.log_is(&[Fault::Lost]);
+    cook.log(41, "a", What::End("done".to_owned()));
+    cook.log_is(&[Fault::Lost]);
+    cook.log.records.pop();
+    cook.log(40, "a", What::End("done".to_owned()));
+    cook.log_is(&[]);
+    // In a part of the log that begins behind it, it is not looked for.
+    cook.log.records.clear();
+    (cook.log.since, cook.log.after) = (Some(sent), 40);
+    cook.log_is(&[]);
 }
 
 #[test]

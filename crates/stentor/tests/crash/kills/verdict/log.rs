@@ -8,7 +8,7 @@ use super::oldest::Oldest;
 use super::trim::judge_trim;
 use super::{Fault, Finding};
 use crate::kills::ledger::{Ledger, Line, Outcome, Token, Way, Write};
-use crate::kills::log::{Log, Logged, What};
+use crate::kills::log::{Log, Logged, What, offset};
 
 /// What is wrong with a log, by what publishers knew when it was read. Of what they sent later anything
 /// may be there.
@@ -119,11 +119,18 @@ impl<'a> Judge<'a> {
         let ledger = self.ledger;
         for write in &ledger.writes {
             let Some((topic, reason)) = &write.end else { continue };
-            let is_due = write.acknowledged().is_some() && self.is_in_part(write);
-            let is_there = ended.contains_key(topic.as_str());
+            // A request that its publisher had given up may have ended the topic long before.
+            let is_before = write.end_id.as_ref().is_some_and(|id| offset(id) <= self.log.after);
+            let is_due = write.acknowledged().is_some() && self.is_in_part(write) && !is_before;
+            let there = ended.get(topic.as_str());
+            let is_there = match &write.end_id {
+                Some(id) => there == Some(&id.as_str()),
+                None => there.is_some(),
+            };
             let may_be_removed = ledger.may_be_removed(topic, write.sent);
             if is_due && !is_there && !may_be_removed && !self.may_have_gone(write, None) {
-                self.find(Fault::Lost, format!("the end of {topic} by {reason:?}"));
+                let id = write.end_id.as_deref().unwrap_or("no id of its own");
+                self.find(Fault::Lost, format!("the end of {topic} by {reason:?} ({id})"));
             }
         }
     }
