@@ -1,5 +1,6 @@
 //! Taking off the disk what nobody can read any more, in slices.
 
+use super::capacity::RECORD_BYTES;
 use super::change::{Change, OLDEST_OF_TOPIC};
 use super::column::{self, Columns};
 use super::fault::Fault;
@@ -22,6 +23,7 @@ impl Change<'_> {
                 topic.sweep_through = None;
                 topic.store(self.connection)?;
             }
+            self.swept += slice.bytes + slice.offsets.len() as u64 * RECORD_BYTES;
             // A topic counts as a row too.
             rows = rows.saturating_sub(slice.offsets.len() as u64 + 1);
             bytes = bytes.saturating_sub(slice.bytes);
