@@ -51,7 +51,7 @@ impl Limits {
             slice_rows: 500,
             slice_bytes: 4 << 20,
             pack_rows: 500,
-            pack_gain: 2,
+            pack_gain: 1,
             pack_bytes: 1 << 20,
             // 128 MiB.
             wal_pages: 32_000,

@@ -15,7 +15,7 @@ use super::writer::Writer;
 use crate::cursor::Offset;
 
 /// The part of what is left that must have been swept before a pass is worth it. Holes are never larger
-/// than what was swept, so without a pass the log is at most that much larger than it need be.
+/// than what was swept, so until then the log is at most that much larger than it need be.
 const PART: u64 = 3;
 /// In how many places, about, a dense log is tried.
 const PLACES: u64 = 16;
@@ -23,9 +23,8 @@ const PLACES: u64 = 16;
 const RUN_BYTES: u64 = 64 << 10;
 /// About what a row takes beside what counts as its bytes here.
 const ROW_BYTES: u64 = 30;
-/// Records that are larger than this in the mean gain nothing: a page is half of one, or they have pages
-/// of their own.
-const LARGE: u64 = 2 << 10;
+/// Records that are larger than a page in the mean have pages of their own, and gain next to nothing.
+const LARGE: u64 = 4 << 10;
 
 pub(super) const RUN: &str = "SELECT offset, octet_length(data) + ifnull(octet_length(type), 0) \
     + ifnull(octet_length(event_id), 0) + ifnull(octet_length(publisher_id), 0) \
@@ -78,7 +77,7 @@ impl Writer {
     pub(super) fn begin_pass(&mut self) -> Result<(), Fault> {
         let used = self.used_bytes()?;
         let due = (used / PART).max(self.limits.pack_bytes);
-        if self.packing.pass.is_none() && self.packing.swept >= due {
+        if self.packing.pass.is_none() && self.packing.swept > due {
             let stride_max = (used / RUN_BYTES / PLACES).max(1);
             let through = self.ledger.tail;
             let pass = Pass { after: Offset::ZERO, through, stride: 0, stride_max };

@@ -18,6 +18,7 @@ mod damage;
 mod durable;
 mod pack;
 mod space;
+mod sweep;
 mod tools;
 mod uploads;
 

@@ -12,16 +12,18 @@ use crate::publish::Publish;
 use crate::record::{Attributes, Record};
 use crate::storage::Storage;
 use crate::storage::conformance::log::{at, event, name, said};
+use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::pack::Packing;
+use crate::storage::sqlite::writer::Writer;
 
 /// A small event, of ten topics in turn.
 fn small(n: usize) -> Publish {
     event(&format!("t{}", n % 10), &format!("{n:0>100}"))
 }
 
-/// Events of many kinds, every hundredth of them large.
+/// Events of many kinds, some of them large.
 fn mixed(n: usize) -> Publish {
-    let data = "x".repeat(if n.is_multiple_of(100) { 20_000 } else { n * 7 % 400 });
+    let data = "x".repeat(if n.is_multiple_of(1_000) { 9_000 } else { n * 7 % 400 });
     let mut own = Event::new(data);
     if n.is_multiple_of(3) {
         own = own.with_type(EventType::new("tick").unwrap()).with_id(EventId::new("7").unwrap());
@@ -42,13 +44,28 @@ impl Kept {
     }
 }
 
-impl Open {
-    /// Trims all of the ten topics but one, the records of which lie between theirs.
-    async fn trim_nine(&self) {
-        let topics = (1..10).map(|n| (name(&format!("t{n}")), Offset::MAX));
-        self.storage.trim(topics.collect()).await.unwrap();
+/// A log that was filled with events of ten topics in turn, nine of which were trimmed, one after the other.
+/// Nothing was put together, nor is it before the limits say so.
+async fn sparse(events: usize, make: impl Fn(usize) -> Publish) -> Kept {
+    let kept = Kept::with(Limits { pack_bytes: u64::MAX, ..Limits::default() });
+    let open = kept.open();
+    open.fill(events, make).await;
+    for topic in 1..10 {
+        open.storage.trim(vec![(name(&format!("t{topic}")), Offset::MAX)]).await.unwrap();
+        open.settle().await;
     }
+    kept
+}
 
+/// Begins a pass, as a log does that was just opened.
+fn begin(writer: &mut Writer) {
+    writer.limits = Limits::default();
+    writer.packing = Packing::default();
+    writer.begin_pass().unwrap();
+    assert!(writer.packs());
+}
+
+impl Open {
     /// Has the log be looked through from end to end. Tells in how many places that was, and at how many of
     /// them something was written.
     async fn pass(&self, kept: &Kept) -> (usize, usize) {
@@ -57,8 +74,7 @@ impl Open {
             outside.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap()
         };
         let passed = self.storage.writer.ask(move |writer| {
-            writer.packing = Packing::default();
-            writer.begin_pass().unwrap();
+            begin(writer);
             let (mut places, mut written) = (0, 0);
             let mut before = version();
             while writer.pack().unwrap() {
@@ -76,28 +92,39 @@ impl Open {
 #[tokio::test]
 async fn what_lay_between_trimmed_records_takes_no_more_than_a_log_of_its_own() {
     for make in [small, mixed] {
-        let (kept, fresh) = (Kept::new(), Kept::new());
-        let open = kept.open();
-        open.fill(20_000, make).await;
-        open.trim_nine().await;
-        open.settle().await;
+        let (mut kept, fresh) = (sparse(20_000, make).await, Kept::new());
         let alone = fresh.open();
         alone.fill(2_000, |n| make(n * 10)).await;
-        alone.settle().await;
-        let (used, needed) = (kept.used_pages(), fresh.used_pages());
+        let needed = fresh.used_pages();
+        let sparse = kept.used_pages();
+        assert!(sparse > 1.3 * needed, "{sparse} pages before for what takes {needed}");
+        kept.limits = Limits::default();
+        kept.open().settle().await;
+        let used = kept.used_pages();
         assert!(used <= 1.2 * needed, "{used} pages for what takes {needed}");
     }
 }
 
 #[tokio::test]
-async fn what_is_put_together_reads_as_before() {
-    let kept = Kept::new();
+async fn topics_that_are_trimmed_together_leave_no_room_between_what_is_left() {
+    let (kept, fresh) = (Kept::new(), Kept::new());
     let open = kept.open();
-    open.fill(3_000, mixed).await;
-    open.log.end("t0").await;
-    let before = open.log.all("t0").await;
-    open.trim_nine().await;
+    open.fill(20_000, small).await;
+    let topics = (1..10).map(|n| (name(&format!("t{n}")), Offset::MAX));
+    open.storage.trim(topics.collect()).await.unwrap();
     open.settle().await;
+    fresh.open().fill(2_000, |n| small(n * 10)).await;
+    let (used, needed) = (kept.used_pages(), fresh.used_pages());
+    assert!(used <= 1.3 * needed, "{used} pages for what takes {needed}");
+}
+
+#[tokio::test]
+async fn what_is_put_together_reads_as_before() {
+    let kept = sparse(3_000, mixed).await;
+    let open = kept.open();
+    let before = open.log.all("**").await;
+    assert_eq!(before.len(), 300);
+    assert!(open.pass(&kept).await.1 > 0, "something was put together");
     let all = |records: &[Arc<Record>]| format!("{records:?}");
     assert_eq!(all(&open.log.all("**").await), all(&before));
     let found = open.storage.by_publisher_id(name("t0"), "own-1230".to_owned()).await.unwrap();
@@ -123,98 +150,89 @@ async fn a_log_that_loses_its_oldest_is_tried_in_a_few_places_and_not_written_an
 
 #[tokio::test]
 async fn what_was_put_together_once_is_not_written_anew() {
-    let kept = Kept::new();
+    let kept = sparse(20_000, small).await;
     let open = kept.open();
-    open.fill(20_000, small).await;
-    open.trim_nine().await;
-    open.settle().await;
+    let first = open.pass(&kept).await;
+    assert!(first.1 >= 3, "{first:?}");
     assert_eq!(open.pass(&kept).await.1, 0);
 }
 
 #[tokio::test]
 async fn large_records_are_left_where_they_are() {
-    let kept = Kept::new();
+    let kept = sparse(1_000, |n| event(&format!("t{}", n % 10), &"x".repeat(10_000))).await;
     let open = kept.open();
-    open.fill(1_000, |n| event(&format!("t{}", n % 10), &"x".repeat(10_000))).await;
-    open.trim_nine().await;
-    open.settle().await;
     assert_eq!(open.pass(&kept).await.1, 0);
 }
 
 #[tokio::test]
-async fn a_little_that_is_swept_begins_no_pass() {
+async fn a_pass_begins_when_much_was_swept() {
     let kept = Kept::new();
     let open = kept.open();
     open.fill(20_000, small).await;
     open.settle().await;
-    open.storage.trim(vec![(name("t1"), Offset::MAX)]).await.unwrap();
-    let begun = open.storage.writer.ask(|writer| {
-        while writer.has_chores() && !writer.packs() {
-            writer.chore();
-        }
-        Ok(writer.packs())
-    });
-    assert_eq!(begun.await, Ok(false), "a tenth is gone");
-    open.trim_nine().await;
-    let begun = open.storage.writer.ask(|writer| {
-        while writer.has_chores() && !writer.packs() {
-            writer.chore();
-        }
-        Ok(writer.packs())
-    });
-    assert_eq!(begun.await, Ok(true), "nine tenths are gone");
+    let mut begun = Vec::new();
+    for topic in 1..10 {
+        open.storage.trim(vec![(name(&format!("t{topic}")), Offset::MAX)]).await.unwrap();
+        let begins = open.storage.writer.ask(|writer| {
+            while writer.has_chores() && !writer.packs() {
+                writer.chore();
+            }
+            Ok(writer.packs())
+        });
+        begun.push(begins.await.unwrap());
+    }
+    assert_eq!(begun.first(), Some(&false), "a tenth is little");
+    assert_eq!(begun.last(), Some(&true));
 }
 
 #[tokio::test]
 async fn events_come_and_are_read_while_a_log_is_put_together() {
-    let kept = Kept::new();
+    let kept = sparse(20_000, small).await;
     let open = kept.open();
-    open.fill(10_000, small).await;
-    open.trim_nine().await;
     let before = said(&open.log.all("t0").await);
+    let sparse = kept.used_pages();
+    let begun = open.storage.writer.ask(|writer| {
+        begin(writer);
+        Ok(())
+    });
+    begun.await.unwrap();
     for n in 0..60 {
         open.log.event("new", &n.to_string()).await;
         assert_eq!(said(&open.log.all("t0").await), before);
     }
     open.settle().await;
     assert_eq!(open.log.all("new").await.len(), 60);
-    assert!(kept.used_pages() < 60.0, "{}", kept.used_pages());
+    let dense = kept.used_pages();
+    assert!(dense < 0.8 * sparse, "{sparse} pages became {dense}");
 }
 
 #[tokio::test]
 async fn a_log_that_was_killed_in_the_middle_of_a_pass_is_whole_and_put_together_later() {
-    let kept = Kept::new();
+    let kept = sparse(20_000, small).await;
     let open = kept.open();
-    open.fill(20_000, small).await;
-    open.trim_nine().await;
-    let stopped = open.storage.writer.ask(|writer| {
-        while !writer.packs() {
-            writer.chore();
-        }
-        assert!(writer.pack().unwrap(), "there is more to do");
-        Ok(())
+    let before = said(&open.log.all("**").await);
+    let killed = open.storage.writer.ask(move |writer| {
+        begin(writer);
+        assert!(writer.pack().unwrap() && writer.packs(), "there is more to do");
+        Ok(kept.copy())
     });
-    stopped.await.unwrap();
-    let (before, killed) = (said(&open.log.all("**").await), kept.copy());
-    drop(open);
+    let mut killed = killed.await.unwrap();
     assert_eq!(findings(killed.path()), Vec::<String>::new());
+    let sparse = killed.used_pages();
+    killed.limits = Limits::default();
     let open = killed.open();
     assert_eq!(said(&open.log.all("**").await), before);
     open.settle().await;
-    kept.open().settle().await;
-    assert!(killed.used_pages() <= kept.used_pages() + 5.0);
+    let dense = killed.used_pages();
+    assert!(dense < 0.9 * sparse, "{sparse} pages became {dense}");
 }
 
 #[tokio::test]
 async fn a_full_disk_is_not_written_to_for_it() {
-    let kept = Kept::new();
+    let kept = sparse(20_000, small).await;
     let open = kept.open();
-    open.fill(20_000, small).await;
-    open.trim_nine().await;
     let chores = open.storage.writer.ask(|writer| {
-        while !writer.packs() {
-            writer.chore();
-        }
+        begin(writer);
         writer.ballast.release();
         while writer.has_chores() {
             assert!(!writer.packs());
