@@ -57,7 +57,7 @@ struct Queue {
     waiting: std::collections::VecDeque<Group>,
 }
 
-/// What one publisher hands in at once.
+/// What one publisher hands in at once. It goes as a whole into one append.
 struct Group {
     publishes: Vec<Publish>,
     reply: oneshot::Sender<Outcomes>,
@@ -91,7 +91,11 @@ impl Committer {
     }
 
     /// Appends publishes, in order, together with what others hand in at the same time.
-    pub(crate) async fn commit(&self, publishes: Vec<Publish>) -> Outcomes {
+    pub(crate) async fn commit(&self, mut publishes: Vec<Publish>) -> Outcomes {
+        if let Some(first) = publishes.first_mut() {
+            // The one before it in the batch may be somebody else's.
+            first.follows = false;
+        }
         let permits = u32::try_from(publishes.len()).unwrap_or(u32::MAX).min(WAITING_MAX);
         let _room = self.0.room.acquire_many(permits).await.map_err(|_| closed())?;
         let (reply, outcomes) = oneshot::channel();

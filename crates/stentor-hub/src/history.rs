@@ -102,7 +102,7 @@ pub(crate) async fn read(
     Ok(HistoryPage {
         earliest: reading.earliest().await?,
         gap: reading.gap(removed, &events),
-        ended: reading.ended(newcomer).await?,
+        ended: reading.ended(newcomer, tail).await?,
         tail: shared.position(tail),
         next,
         events,
@@ -278,15 +278,21 @@ impl Reading<'_> {
     }
 
     /// The last end, if every topic is exact and has one. A deletion is an end for readers who come
-    /// with a cursor; to others the topic is as good as new.
-    async fn ended(&self, newcomer: bool) -> Result<Option<Arc<Record>>, StorageError> {
+    /// with a cursor; to others the topic is as good as new. An end beyond the page's tail is none yet:
+    /// before it there may be events that are on no page.
+    async fn ended(
+        &self,
+        newcomer: bool,
+        tail: Offset,
+    ) -> Result<Option<Arc<Record>>, StorageError> {
         if !self.filters.globs().is_empty() {
             return Ok(None);
         }
         let states = self.shared.storage.states(self.filters.exact().to_vec()).await?;
         let mut last: Option<Arc<Record>> = None;
         for state in states {
-            let end = state.end.filter(|end| !newcomer || *end.body() != Body::Deleted);
+            let end = state.end.filter(|end| end.offset() <= tail);
+            let end = end.filter(|end| !newcomer || *end.body() != Body::Deleted);
             let Some(end) = end else { return Ok(None) };
             if last.as_ref().is_none_or(|last| last.offset() < end.offset()) {
                 last = Some(end);

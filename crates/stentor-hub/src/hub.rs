@@ -14,7 +14,7 @@ use crate::filter::Filters;
 use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
 use crate::large::LargeRecords;
 use crate::lease::Leases;
-use crate::publish::{Publish, PublishError, Published};
+use crate::publish::{Key, Publish, PublishError, Published};
 use crate::reads::{Closings, Reads};
 use crate::record::Record;
 use crate::retention::{self, Retention};
@@ -130,6 +130,7 @@ impl Hub {
             }
             Err(publish) => publish,
         };
+        self.0.leases.hear_of(&publish);
         let mut outcomes = self.0.committer.commit(vec![publish]).await?;
         outcomes.pop().map_or(Err(PublishError::Nothing), settle)
     }
@@ -158,17 +159,27 @@ impl Hub {
         self.0.committer.commit_now(publish).map(settle)
     }
 
-    /// Publishes several at once, each on its own: a refused one does not fail its neighbours.
-    /// Their order is kept. The outer error means that none was published.
+    /// Publishes several at once, each on its own: a refused one does not fail its neighbours, but for
+    /// those that [follow](Publish::follows) it. Their order is kept. The outer error means that none
+    /// was published.
     pub async fn publish_all(
         &self,
         publishes: Vec<Publish>,
     ) -> Result<Vec<Result<Published, PublishError>>, PublishError> {
         for publish in &publishes {
             publish.validate()?;
+            self.0.leases.hear_of(publish);
         }
         let outcomes = self.0.committer.commit(publishes).await?;
         Ok(outcomes.into_iter().map(settle).collect())
+    }
+
+    /// Restarts the window of an upload's key, as a repeat of the part in it would, and says whether that
+    /// part is remembered. For an upload that is open and silent, so that its key is not forgotten.
+    pub async fn renew(&self, key: Key) -> Result<bool, StorageError> {
+        let nothing = Publish { entries: Vec::new(), key: Some(key), follows: false };
+        let outcomes = self.0.committer.commit(vec![nothing]).await?;
+        Ok(matches!(outcomes.first(), Some(Outcome::Repeat { .. })))
     }
 
     /// Publishes an unnamed event: what [`Hub::publish`] does, for the most frequent case.
@@ -300,5 +311,6 @@ fn settle(outcome: Outcome) -> Result<Published, PublishError> {
         Outcome::Repeat { first, last } => Ok(Published { first, last, repeat: true }),
         Outcome::Ended { topic, end } => Err(PublishError::Ended { topic, end }),
         Outcome::Differs => Err(PublishError::KeyReused),
+        Outcome::Withheld => Err(PublishError::Withheld),
     }
 }

@@ -78,6 +78,15 @@ impl Leases {
         self.count(&held);
     }
 
+    /// An event is a sign of life as soon as it comes, for the log may be slow, or refuse it for a while.
+    pub(crate) fn hear_of(&self, publish: &Publish) {
+        for entry in &publish.entries {
+            if matches!(entry.body, Body::Event(_)) {
+                self.heartbeat(&entry.topic);
+            }
+        }
+    }
+
     /// A sign of life.
     pub(crate) fn heartbeat(&self, topic: &TopicName) {
         if self.count.load(Ordering::Acquire) > 0 {
@@ -160,8 +169,8 @@ fn renew(held: &mut Held, topic: &TopicName) {
 
 impl Hub {
     /// Gives a topic a lease, or with `None` lifts it: if nobody publishes to it for so long, it is ended
-    /// with the reason [`PRODUCER_LOST`], so that no reader waits for ever. Each event renews the lease, and
-    /// so does [`Hub::heartbeat`]. An end or a deletion lifts it.
+    /// with the reason [`PRODUCER_LOST`], so that no reader waits for ever. Each event renews the lease,
+    /// also one that the log cannot take now, and so does [`Hub::heartbeat`]. An end or a deletion lifts it.
     ///
     /// Durable when it returns; after a restart it starts afresh. Somebody has to run
     /// [`Hub::watch_leases`].

@@ -66,6 +66,6 @@ pub use crate::record::{Attributes, Body, END_REASON_BYTES_MAX, Record};
 pub use crate::retention::{Retention, RetentionError, TopicLimits};
 pub use crate::start::{Start, SubscribeError};
 pub use crate::storage::{MemoryStorage, StorageError, TopicInfo, TopicsQuery};
-pub use crate::subscription::{Batch, Opening, Progress, Subscription};
+pub use crate::subscription::{Batch, Opening, Progress, Subscription, Told};
 pub use crate::timestamp::{Timestamp, TimestampError};
 pub use crate::topic::{TopicError, TopicName};

@@ -17,6 +17,9 @@ pub struct Publish {
     pub entries: Vec<Entry>,
     /// What makes a repeat of it harmless.
     pub key: Option<Key>,
+    /// Whether it is appended only if the publish right before it, of those handed in together, is in
+    /// the log. The first of them follows none.
+    pub follows: bool,
 }
 
 /// One record to be.
@@ -63,13 +66,41 @@ impl Publish {
         self
     }
 
+    /// The same publish, for the case only that the one right before it is in the log.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stentor_hub::{Event, Hub, Publish, TopicName};
+    ///
+    /// let hub = Hub::memory();
+    /// let job = TopicName::new("job")?;
+    /// let step = |text| Publish::event(job.clone(), Event::new(text)).following();
+    /// for published in hub.publish_all(vec![step("begun"), step("half"), step("whole")]).await? {
+    ///     println!("its id is {}", published?.first);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn following(mut self) -> Publish {
+        self.follows = true;
+        self
+    }
+
+    /// Whether it is withheld, given what became of the publish before it in its batch. The same rule
+    /// for every storage.
+    pub fn is_withheld(&self, before: Option<&Outcome>) -> bool {
+        self.follows && before.is_some_and(|before| !before.is_taken())
+    }
+
     /// The bytes of its text.
     pub(crate) fn bytes(&self) -> usize {
         self.entries.iter().map(|entry| entry.body.bytes()).sum()
     }
 
     fn of(topic: TopicName, body: Body) -> Publish {
-        Publish { entries: vec![Entry::new(topic, body)], key: None }
+        Publish { entries: vec![Entry::new(topic, body)], key: None, follows: false }
     }
 }
 
@@ -193,6 +224,11 @@ pub enum PublishError {
     /// The key was used for something else.
     #[error("this idempotency key was used for another event; use a new key for each event")]
     KeyReused,
+    /// It follows a publish that was refused.
+    #[error(
+        "the event before it was refused, so this one was left out; mend that, and publish both"
+    )]
+    Withheld,
     /// More data than an event may have.
     #[error("the event has {bytes} bytes of data; at most {limit} are allowed")]
     EventTooLarge {

@@ -170,5 +170,6 @@ mod tests {
         for patterns in [["a/*", "b/*"], ["*", "*/*"], ["a/*", "*/b/*"], ["a/**", "b/**"]] {
             assert!(rules(&patterns).is_ok(), "{patterns:?}");
         }
+        assert!(rules(&["$SYS/*", "*/a"]).is_ok(), "no wildcard in first place matches `$`");
     }
 }

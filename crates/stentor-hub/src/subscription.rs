@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures_core::Stream;
 use futures_util::stream;
 
+pub use self::sharing::Told;
 use crate::consumer::{Consumer, Registration};
 use crate::cursor::{Cursor, Offset};
 use crate::filter::Filters;

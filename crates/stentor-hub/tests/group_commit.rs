@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use stentor_hub::{Event, Hub, Publish, PublishError, StorageError, TopicName};
+use stentor_hub::{Event, Hub, Publish, PublishError, Published, StorageError, TopicName};
+use tokio::task::JoinHandle;
 
-use crate::gated::GatedStorage;
+use crate::gated::{Gate, GatedStorage};
 
 fn news() -> TopicName {
     "news".parse().unwrap()
@@ -19,15 +20,23 @@ fn event(data: &(impl ToString + ?Sized)) -> Publish {
     Publish::event(news(), Event::new(data.to_string()))
 }
 
+/// A publish whose append stands at the gate.
+async fn at_gate(
+    hub: &Hub,
+    gate: &Gate,
+    publish: Publish,
+) -> JoinHandle<Result<Published, PublishError>> {
+    let hub = hub.clone();
+    let publishing = tokio::spawn(async move { hub.publish(publish).await });
+    gate.wait_for_append().await;
+    publishing
+}
+
 #[tokio::test]
 async fn publishes_that_come_during_an_append_share_the_next_one() {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
-    let first = tokio::spawn({
-        let hub = hub.clone();
-        async move { hub.publish(event("first")).await }
-    });
-    gate.wait_for_append().await;
+    let first = at_gate(&hub, &gate, event("first")).await;
     let mut rest = Box::pin(join_all((0..100).map(|number| hub.publish(event(&number)))));
     assert!((&mut rest).now_or_never().is_none(), "they wait for the log");
     gate.open();
@@ -36,6 +45,42 @@ async fn publishes_that_come_during_an_append_share_the_next_one() {
         rest.await.into_iter().map(|published| published.unwrap().first).collect();
     assert!(published.is_sorted_by_key(|cursor| cursor.offset), "in the order in which they came");
     assert_eq!(gate.batches(), [1, 100]);
+}
+
+#[tokio::test]
+async fn what_is_handed_in_together_is_never_split() {
+    let (storage, gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    let first = at_gate(&hub, &gate, event("first")).await;
+    let large = "x".repeat(3 << 20);
+    let groups = [vec![event("x"); 3_000], vec![event("x"); 5_000], vec![event(&large); 6]];
+    let mut rest = Box::pin(join_all(groups.map(|group| hub.publish_all(group))));
+    assert!((&mut rest).now_or_never().is_none(), "they wait for the log");
+    gate.open();
+    first.await.unwrap().unwrap();
+    assert!(rest.await.into_iter().flat_map(Result::unwrap).all(|published| published.is_ok()));
+    assert_eq!(gate.batches(), [1, 3_000, 5_000, 6]);
+}
+
+#[tokio::test]
+async fn nothing_follows_what_another_publisher_handed_in() {
+    let (storage, gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    let first = at_gate(&hub, &gate, Publish::end(news(), "done")).await;
+    let late = || event("too late").following();
+    let other = || Publish::event("other".parse().unwrap(), Event::new("x")).following();
+    let mut refused = Box::pin(hub.publish_all(vec![late(), other()]));
+    let mut others = Box::pin(hub.publish_all(vec![other(), other()]));
+    let mut alone = Box::pin(hub.publish(other()));
+    assert!((&mut refused).now_or_never().is_none() && (&mut others).now_or_never().is_none());
+    assert!((&mut alone).now_or_never().is_none());
+    gate.open();
+    first.await.unwrap().unwrap();
+    let refused = refused.await.unwrap();
+    assert!(matches!(refused[..], [Err(PublishError::Ended { .. }), Err(PublishError::Withheld)]));
+    assert!(others.await.unwrap().iter().all(Result::is_ok));
+    alone.await.unwrap();
+    assert_eq!(gate.batches(), [1, 5]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,11 +122,7 @@ async fn who_publishes_alone_waits_for_nobody() {
 async fn a_publisher_that_gives_up_holds_nobody_up() {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
-    let gives_up = tokio::spawn({
-        let hub = hub.clone();
-        async move { hub.publish(event("given up")).await }
-    });
-    gate.wait_for_append().await;
+    let gives_up = at_gate(&hub, &gate, event("given up")).await;
     gives_up.abort();
     let _ = gives_up.await;
     let second = tokio::spawn({
@@ -118,7 +159,7 @@ async fn a_log_in_memory_publishes_without_waiting() {
     let second = hub.publish(event("second")).await.unwrap();
     assert!(first.first.offset < second.first.offset);
     assert_eq!(hub.tail().offset, second.last.offset);
-    let nothing = Publish { entries: Vec::new(), key: None };
+    let nothing = Publish { entries: Vec::new(), key: None, follows: false };
     assert_eq!(hub.publish_now(nothing), Ok(Err(PublishError::Nothing)));
 }
 

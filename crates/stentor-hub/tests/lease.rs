@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use stentor_hub::storage::{SqliteStorage, Storage};
 use stentor_hub::{
-    Body, Filters, HistoryRequest, Hub, MemoryStorage, PRODUCER_LOST, Publish, PublishError, Start,
-    StorageError, Subscribed, TopicName, TopicsQuery,
+    Body, Filters, HistoryRequest, Hub, LEASES_MAX, MemoryStorage, PRODUCER_LOST, Publish,
+    PublishError, Start, StorageError, Subscribed, TopicName, TopicsQuery,
 };
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -178,8 +178,26 @@ async fn an_end_that_the_log_refuses_is_tried_again() {
     sleep(LEASE + BEYOND).await;
     assert!(!log.has_ended(&job()).await);
     gate.recover();
-    sleep(LEASE).await;
+    sleep(Duration::from_secs(2)).await;
     assert!(log.has_ended(&job()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_whose_events_the_log_cannot_take_is_not_lost() {
+    let (storage, gate) = GatedStorage::new();
+    gate.open();
+    let log = watched(storage);
+    log.lease(&job(), LEASE).await;
+    gate.fail_with(StorageError::Full);
+    for _ in 0..3 {
+        sleep(NEARLY).await;
+        log.publish(&job()).await.unwrap_err();
+    }
+    gate.recover();
+    sleep(NEARLY).await;
+    log.publish(&job()).await.unwrap();
+    sleep(LEASE + BEYOND).await;
+    assert_eq!(log.end(&job()).await, PRODUCER_LOST);
 }
 
 #[tokio::test]
@@ -196,6 +214,21 @@ async fn a_lease_survives_a_restart_and_starts_afresh() {
     assert!(matches!(batch.records[0].body(), Body::End { reason } if reason == PRODUCER_LOST));
     assert_eq!(log.hub.lease(&job(), None).await, Ok(()), "there is none left to lift");
     log.hub.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_topics_than_the_limit_have_a_lease() {
+    let log = watched(MemoryStorage::new());
+    let topic = |number: usize| format!("job/{number}").parse::<TopicName>().unwrap();
+    for number in 0..LEASES_MAX {
+        log.lease(&topic(number), LEASE).await;
+    }
+    let refused = log.hub.lease(&job(), Some(LEASE)).await;
+    assert_eq!(refused, Err(PublishError::TooManyLeases));
+    assert_eq!(log.hub.has_room_for_lease(&job()), Err(PublishError::TooManyLeases));
+    log.lease(&topic(7), LEASE * 2).await;
+    log.hub.lease(&topic(8), None).await.unwrap();
+    log.lease(&job(), LEASE).await;
 }
 
 #[tokio::test]

@@ -281,6 +281,24 @@ async fn a_log_that_fails_for_a_while_is_held_to_its_limits_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_small_rest_is_left_to_the_next_round_and_goes_then() {
+    let (storage, gate) = GatedStorage::new();
+    gate.open();
+    gate.answer_excess_in_parts(30);
+    let hub = Hub::new(storage);
+    send(&hub, "news", 0..75).await;
+    send(&hub, "other", 0..20).await;
+    retain(&hub, [("*", count(10))]);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    for first in [30, 60, 65] {
+        assert_eq!(kept(&hub, "news").await, numbers(first..75));
+        assert_eq!(kept(&hub, "other").await, numbers(10..20), "nobody waits for it");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(hub.trimmed().events, 75);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_limits_nothing_goes() {
     let hub = Hub::memory();
     send(&hub, "news", 0..10).await;

@@ -68,6 +68,11 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail)
     }
 
+    /// Whether it is the one with this code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.0.code == code
+    }
+
     /// What went wrong, for logs and tests.
     pub fn detail(&self) -> &str {
         &self.0.detail
@@ -169,6 +174,9 @@ impl From<PublishError> for Problem {
             }
             PublishError::KeyReused => {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail)
+            }
+            PublishError::Withheld => {
+                Problem::new(StatusCode::FAILED_DEPENDENCY, "withheld", detail)
             }
             PublishError::EventTooLarge { limit, .. }
             | PublishError::FrameTooLarge { limit, .. } => {

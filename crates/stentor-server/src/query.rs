@@ -53,12 +53,25 @@ impl Query {
     /// A number.
     pub(crate) fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
         let Some(text) = self.value(name)? else { return Ok(None) };
-        // `parse` would take a sign.
-        let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok());
-        if let Some(number) = number.flatten() {
-            return Ok(Some(number));
+        // `parse` would take a sign. A number that is too large for it is too large for all options.
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(Some(text.parse().unwrap_or(usize::MAX)));
         }
-        let detail = format!("`{name}={text}` is not a number; write digits only");
+        let detail = format!("`{name}={text}` is not a whole number; write digits only");
+        Err(Problem::bad_request("query", detail))
+    }
+
+    /// How much a page holds: 1 to `most`.
+    pub(crate) fn limit(&self, usual: usize, most: usize) -> Result<usize, Problem> {
+        let limit = self.number("limit")?.unwrap_or(usual);
+        if (1..=most).contains(&limit) {
+            return Ok(limit);
+        }
+        // A page that is silently another one would be taken for all there is.
+        let detail = format!(
+            "`limit={limit}` is no size of a page; ask for 1 to {most}, and with `after=` and the \
+             page's `next` for more"
+        );
         Err(Problem::bad_request("query", detail))
     }
 

@@ -28,6 +28,8 @@ use self::gated::{Gate, GatedStorage};
 
 const NDJSON: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
+/// How long a key is remembered.
+const WINDOW: Duration = Duration::from_mins(10);
 
 /// An upload to the topic `t` of a server whose log waits at a gate.
 struct Upload {
@@ -39,6 +41,11 @@ struct Upload {
 
 impl Upload {
     fn begin(query: &str, kind: &str) -> Upload {
+        let request = Request::post(format!("/topics/t{query}"));
+        Upload::of(request.header("Content-Type", kind))
+    }
+
+    fn of(request: http::request::Builder) -> Upload {
         let (storage, gate) = GatedStorage::new();
         let stentor = Stentor::new(Hub::new(storage));
         let (pieces, incoming) = mpsc::channel::<Bytes>(1);
@@ -46,7 +53,6 @@ impl Upload {
             let piece = incoming.recv().await?;
             Some((Ok::<_, Infallible>(Frame::data(piece)), incoming))
         });
-        let request = Request::post(format!("/topics/t{query}")).header("Content-Type", kind);
         let request = request.body(StreamBody::new(body)).unwrap();
         let server = stentor.clone();
         let answer = tokio::spawn(async move { parts(server.handle(request).await).await });
@@ -89,11 +95,13 @@ async fn history(stentor: &Stentor) -> Vec<Value> {
 
 #[tokio::test(start_paused = true)]
 async fn the_next_events_are_gathered_while_the_log_commits_those_before() {
-    for (kind, pieces) in [
-        (NDJSON, ["1\n", "2\n3\n", "4\n"]),
-        (EVENTS, ["data: 1\n\n", "data: 2\n\ndata: 3\n\n", "data: 4\n\n"]),
+    let events = ["id: a\ndata: 1\n\n", "id: b\ndata: 2\n\ndata: 3\n\n", "id: d\ndata: 4\n\n"];
+    for (query, kind, pieces) in [
+        ("", NDJSON, ["1\n", "2\n3\n", "4\n"]),
+        ("", EVENTS, events),
+        ("?dedupe=id", EVENTS, events),
     ] {
-        let upload = Upload::begin("", kind);
+        let upload = Upload::begin(query, kind);
         assert!(upload.send(pieces[0]).await);
         upload.gate.wait_for_append().await;
         upload.send_and_be_read(&pieces[1..]).await;
@@ -121,14 +129,20 @@ async fn a_group_goes_into_the_log_without_waiting_for_the_next_piece() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_than_one_group_is_gathered_while_the_log_is_busy() {
-    let (many, large) = ("x\n".repeat(1_000), format!("{}\n", "x".repeat(1 << 20)));
-    for group in [many, large] {
-        let upload = Upload::begin("", NDJSON);
-        assert!(upload.send("1\n").await);
+    let large = "x".repeat(1 << 20);
+    let keyed = format!("id: {}\ndata\n\n", "x".repeat(256)).repeat(1_000);
+    for (query, kind, first, group) in [
+        ("", NDJSON, "1\n", "x\n".repeat(1_000)),
+        ("", NDJSON, "1\n", format!("{large}\n")),
+        ("?dedupe=id", EVENTS, "data: 1\n\n", keyed),
+        ("", EVENTS, "data: 1\n\n", format!("event: {large}\ndata\n\n")),
+    ] {
+        let upload = Upload::begin(query, kind);
+        assert!(upload.send(first).await);
         upload.gate.wait_for_append().await;
         assert!(upload.send(group).await);
-        assert!(upload.send("waits\n").await, "there is room for one that is not read");
-        assert!(!upload.send("too much\n").await);
+        assert!(upload.send(first).await, "there is room for one that is not read");
+        assert!(!upload.send(first).await);
         upload.gate.open();
         let (status, _) = upload.finish().await;
         assert_eq!(status, 201);
@@ -165,16 +179,32 @@ async fn a_fault_in_the_body_is_told_when_all_before_it_is_in_the_log() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_with_keys_of_their_own_go_one_by_one() {
+async fn nothing_is_published_behind_an_event_whose_id_was_used_for_another() {
     let upload = Upload::begin("?dedupe=id", EVENTS);
-    let body = "id: a\ndata: 1\n\nid: a\ndata: other\n\nid: b\ndata: 3\n\n";
+    let body = "id: a\ndata: 1\n\ndata: 2\n\nid: a\ndata: other\n\nid: b\ndata: 4\n\ndata: 5\n\n";
     assert!(upload.send(body).await);
     upload.gate.wait_for_append().await;
+    upload.send_and_be_read(&["id: c\ndata: 6\n\n"]).await;
     upload.gate.open();
+    // The body is still open.
     let (status, answer) = upload.answer.await.unwrap();
-    assert_eq!((status, &answer["published"]), (422, &json!(1)));
-    assert_eq!(upload.gate.batches(), [1, 1]);
-    assert_eq!(history(&upload.stentor).await, ["1"]);
+    assert_eq!((status, &answer["code"]), (422, &json!("key-reused")));
+    assert_eq!(answer["published"], 2);
+    assert_eq!(upload.gate.batches(), [5], "what was gathered meanwhile is not handed in");
+    assert_eq!(history(&upload.stentor).await, ["1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_comes_twice_in_a_group_with_the_same_event_is_a_repeat() {
+    let upload = Upload::begin("?dedupe=id", EVENTS);
+    upload.gate.open();
+    let body = "id: a\ndata: 1\n\nid: a\ndata: 1\n\nid: b\ndata: 2\n\n";
+    assert!(upload.send(body).await);
+    let (stentor, gate) = (upload.stentor.clone(), upload.gate.clone());
+    let (status, answer) = upload.finish().await;
+    assert_eq!((status, &answer["count"]), (201, &json!(3)));
+    assert_eq!(gate.batches(), [3]);
+    assert_eq!(history(&stentor).await, ["1", "2"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,4 +242,32 @@ async fn blank_lines_and_comments_keep_a_topic_with_a_lease_alive_and_silence_do
         assert_eq!((status, &answer["code"]), (409, &json!("topic-ended")), "{kind}");
         watch.abort();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_of_an_upload_is_kept_while_it_is_open_however_silent_it_is() {
+    let request = Request::post("/topics/t").header("Content-Type", NDJSON);
+    let upload = Upload::of(request.header("Idempotency-Key", "k"));
+    upload.gate.open();
+    sleep(WINDOW).await;
+    assert!(upload.gate.batches().is_empty(), "nothing is under the key yet");
+    assert!(upload.send("1\n2\n").await);
+    upload.gate.wait_for_append().await;
+    let minute = Duration::from_mins(1);
+    for _ in 0..9 {
+        sleep(minute).await;
+        assert!(upload.send("\n").await, "a blank line is no event");
+    }
+    assert_eq!(upload.gate.batches(), [2, 1, 1, 1], "at 2.5, 5 and 7.5 min");
+    upload.gate.fail_with(StorageError::Full);
+    sleep(minute * 2).await;
+    upload.gate.recover();
+    sleep(minute * 2).await;
+    assert_eq!(upload.gate.batches(), [2, 1, 1, 1, 1, 1]);
+    assert!(upload.send("3\n").await);
+    let (stentor, gate) = (upload.stentor.clone(), upload.gate.clone());
+    let (status, answer) = upload.finish().await;
+    assert_eq!((status, &answer["count"]), (201, &json!(3)));
+    assert_eq!(gate.batches().len(), 7);
+    assert_eq!(history(&stentor).await, ["1", "2", "3"]);
 }

@@ -19,6 +19,7 @@ use crate::commands::{
     bench, check, completions, demo as demo_command, log as log_command, man, publish, serve,
     subscribe,
 };
+use crate::output::paints;
 
 /// Events are allocated by the core that reads them and freed by the thread that stores them, which the
 /// system's allocator is slow at.
@@ -60,5 +61,9 @@ fn log(verbose: bool) {
     // A certificate that is not trusted is told by the command, once and in its own words.
     let default = format!("{level},rustls_platform_verifier=off");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(paints(&std::io::stderr()))
+        .init();
 }

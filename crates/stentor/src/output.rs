@@ -25,6 +25,12 @@ impl Format {
     }
 }
 
+/// Whether what goes there has colours: on a terminal, unless `NO_COLOR` says otherwise.
+pub(crate) fn paints(to: &impl IsTerminal) -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    to.is_terminal() && !no_color
+}
+
 /// Writes events to stdout, each at once.
 #[derive(Debug)]
 pub(crate) struct Printer {
@@ -36,8 +42,7 @@ pub(crate) struct Printer {
 
 impl Printer {
     pub(crate) fn new(format: Format, is_mixed: bool) -> Printer {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Printer { format, is_mixed, is_painted: io::stdout().is_terminal() && !no_color }
+        Printer { format, is_mixed, is_painted: paints(&io::stdout()) }
     }
 
     /// Writes an event that came from this source, in any format but raw.

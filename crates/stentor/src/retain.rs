@@ -99,14 +99,20 @@ impl FromStr for Size {
         if text == "none" {
             return Ok(Size(None));
         }
-        bytes(text).map(|bytes| Size(Some(bytes)))
+        match bytes(text)? {
+            0 => bail!("0 would keep nothing; write `none` for no limit"),
+            bytes => Ok(Size(Some(bytes))),
+        }
     }
 }
 
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
-            Some(bytes) => write!(f, "{:.0}", ByteSize(bytes).display().iec()),
+            Some(bytes) => {
+                let text = format!("{:.1}", ByteSize(bytes).display().iec());
+                f.write_str(&text.replace(".0 ", " "))
+            }
             None => f.write_str("none"),
         }
     }
@@ -168,6 +174,9 @@ mod tests {
         assert_eq!("1GiB".parse::<Size>().unwrap(), Size(Some(1 << 30)));
         assert_eq!(Size(Some(1 << 30)).to_string(), "1 GiB");
         assert_eq!("none".parse::<Size>().unwrap(), Size(None));
+        assert_eq!("1.5MB".parse::<Size>().unwrap().to_string(), "1.4 MiB");
+        assert_eq!(Size(Some(500)).to_string(), "500 B");
         assert!("lots".parse::<Size>().is_err());
+        assert!("0".parse::<Size>().unwrap_err().to_string().contains("`none`"));
     }
 }

@@ -76,19 +76,22 @@ where
 
     let beside =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    beside.block_on(async {
+    let failure = beside.block_on(async {
         tokio::spawn(background);
         let signals = Signals::listen(stentor.drain().clone())?;
         tokio::spawn(signals.watch());
-        tokio::spawn(fail_with_log(stentor.clone()));
-        anyhow::Ok(())
+        anyhow::Ok(tokio::spawn(fail_with_log(stentor.clone())))
     })?;
     eprintln!("listening on http://{}", listener.local_addr()?);
     let (options, app) = (access.serve_options(), guard.wrap(app));
     let served = serve_on_cores(options, &listener, &app, stentor.metrics(), stentor.drain());
     beside.block_on(stentor.hub().close());
     served?;
+    // It may have failed while it was closed.
     let has_failed = stentor.hub().failed().now_or_never().is_some();
+    if has_failed {
+        beside.block_on(failure)?;
+    }
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -23,6 +23,11 @@ fn has_rest(pattern: &TopicFilter) -> bool {
 
 /// Whether any name is matched by both.
 pub(super) fn overlap(a: &TopicFilter, b: &TopicFilter) -> bool {
+    let is_open = |pattern: &TopicFilter| pattern.as_str().starts_with('*');
+    let is_reserved = |pattern: &TopicFilter| pattern.as_str().starts_with('$');
+    if is_reserved(a) && is_open(b) || is_open(a) && is_reserved(b) {
+        return false;
+    }
     let (mut a, mut b) = (a.as_str().split('/'), b.as_str().split('/'));
     loop {
         match (a.next(), b.next()) {

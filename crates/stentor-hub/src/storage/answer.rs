@@ -41,6 +41,15 @@ pub enum Outcome {
     },
     /// Its key was used before for other content; nothing was appended.
     Differs,
+    /// It follows one that was refused or withheld; nothing was appended.
+    Withheld,
+}
+
+impl Outcome {
+    /// Whether the publish is in the log, be it by now or from before.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Outcome::Appended { .. } | Outcome::Repeat { .. })
+    }
 }
 
 /// What was read.

@@ -98,8 +98,7 @@ impl Storage for MemoryStorage {
         batch: Vec<Publish>,
         time: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Outcome>, StorageError>> {
-        now(Ok(self
-            .change(|log| batch.into_iter().map(|publish| log.publish(publish, time)).collect())))
+        now(Ok(self.change(|log| log.publish_all(batch, time))))
     }
 
     fn append_now(&self, publish: Publish, time: Timestamp) -> Result<Outcome, Publish> {

@@ -65,14 +65,17 @@ pub trait Storage: Send + Sync + 'static {
     /// - The entries of a publish are appended all or not at all, at offsets that rise in the order
     ///   of the batch. A refused publish does not fail its neighbours, and later publishes of the
     ///   batch see what earlier ones did.
+    /// - A publish that [follows](Publish::follows) the one right before it in the batch is withheld if that
+    ///   one was refused or withheld, which a repeat is not: [`Publish::is_withheld`] is the rule.
     /// - When it returns `Ok`, what was appended is durable and has been handed to the feed.
     /// - When it returns `Err`, nothing was appended, as far as the storage can know.
     /// - The time of a record is `now`, or the time of the record before it if that is later.
-    /// - A key is looked up before anything else, so a repeat is a repeat also after an end.
+    /// - Unless it is withheld, a key is looked up before anything else, so a repeat is a repeat also after an end.
     ///   A key and its records are stored in one transaction.
     /// - Each part of a streamed upload that is there already is compared by itself: [`Key::check`] is
     ///   the rule. Its repeat restarts the key's window as [`Key::restart`] says. The parts are forgotten
     ///   with their key.
+    /// - A publish without entries appends nothing: it is a repeat if its key says so, and else differs.
     /// - A publish to a deleted topic begins the topic anew.
     ///
     /// [`Key::check`]: crate::Key::check

@@ -9,6 +9,10 @@ use crate::cursor::Offset;
 use crate::record::Record;
 use crate::topic::TopicName;
 
+/// Losses that a reader was told of: all up to a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told(u64);
+
 impl Subscription {
     /// Gives back the last records of the last batch, which the reader could not take: they are read
     /// again when it can.
@@ -22,12 +26,18 @@ impl Subscription {
         self.reopen(records.iter().filter(|record| record.event().is_none()).map(|r| r.topic()));
     }
 
-    /// A subscription of another reader that had the same and is at `position`, where it has yet to be
-    /// told the ends of these topics.
+    /// Which losses its readers have been told of.
+    pub fn told(&self) -> Told {
+        Told(self.told)
+    }
+
+    /// A subscription of another reader that had the same and is at `position`, who was told of these
+    /// losses and not yet of the ends of these topics.
     #[must_use]
     pub fn fork<'a>(
         &self,
         position: Offset,
+        told: Told,
         untold: impl IntoIterator<Item = &'a TopicName>,
     ) -> Subscription {
         let mut fork = Subscription {
@@ -38,7 +48,7 @@ impl Subscription {
             picked: VecDeque::new(),
             was_picked: false,
             stash: None,
-            told: self.told,
+            told: told.0,
             gap: None,
             open: self.open.clone(),
             deletions_known: self.deletions_known,

@@ -31,6 +31,8 @@ struct State {
     failure: Mutex<Option<StorageError>>,
     questions: Mutex<Vec<&'static str>>,
     holds_questions: watch::Sender<bool>,
+    /// How many events an answer of what is too much covers at most.
+    excess_max: Mutex<u64>,
 }
 
 impl GatedStorage {
@@ -42,6 +44,7 @@ impl GatedStorage {
             failure: Mutex::default(),
             questions: Mutex::default(),
             holds_questions: watch::Sender::new(false),
+            excess_max: Mutex::new(u64::MAX),
         }));
         (GatedStorage { inner: Arc::default(), gate: gate.clone() }, gate)
     }
@@ -88,6 +91,11 @@ impl Gate {
     /// Has everything fail from now on.
     pub(crate) fn fail_with(&self, error: StorageError) {
         *self.0.failure.lock().unwrap() = Some(error);
+    }
+
+    /// Has each answer of what is too much cover no more events than this.
+    pub(crate) fn answer_excess_in_parts(&self, events: u64) {
+        *self.0.excess_max.lock().unwrap() = events;
     }
 
     /// Has nothing fail any more.
@@ -167,8 +175,13 @@ impl Storage for GatedStorage {
         self.inner.topics(query)
     }
 
-    fn excess(&self, topic: TopicName, keep: Keep) -> Answer<'_, Option<Offset>> {
-        self.inner.excess(topic, keep)
+    fn excess(&self, topic: TopicName, mut keep: Keep) -> Answer<'_, Option<Offset>> {
+        Box::pin(async move {
+            let part = *self.gate.0.excess_max.lock().unwrap();
+            let events = self.inner.states(vec![topic.clone()]).await?.remove(0).events;
+            keep.events = keep.events.map(|most| most.max(events.saturating_sub(part)));
+            self.inner.excess(topic, keep).await
+        })
     }
 
     fn removals(&self) -> u64 {

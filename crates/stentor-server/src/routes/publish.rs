@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use stentor_hub::{
     Body as RecordBody, Cursor, EVENT_BYTES_MAX, Entry, Event, EventType, Key, KeyContent, Publish,
-    PublishError, TopicName,
+    PublishError, TopicName, TopicsQuery,
 };
 
 use crate::body::{Body, RequestBody};
@@ -199,10 +199,10 @@ pub(crate) async fn append(
     if options.lease.is_some() {
         stentor.hub().has_room_for_lease(&options.topic)?;
     }
-    match stentor.hub().publish(Publish { entries, key }).await {
+    match stentor.hub().publish(Publish { entries, key, follows: false }).await {
         Ok(published) => {
             // Before the answer, so that whoever has it knows that the lease runs. An end lifts it.
-            if options.end.is_none() {
+            if options.end.is_none() && (!published.repeat || goes_on(stentor, options).await?) {
                 grant(stentor, options).await?;
             }
             if published.repeat {
@@ -217,6 +217,18 @@ pub(crate) async fn append(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether the topic of a repeated publish is still there and has not ended, if it is to have a lease.
+async fn goes_on(stentor: &Stentor, options: &Options) -> Result<bool, Problem> {
+    if options.lease.is_none() {
+        return Ok(true);
+    }
+    let prefix = options.topic.as_str().to_owned();
+    // Of the names that begin with this one, it comes first itself.
+    let first = TopicsQuery { prefix, limit: 1, ..TopicsQuery::default() };
+    let topics = stentor.hub().topics(first).await?;
+    Ok(topics.iter().any(|info| info.topic == options.topic && !info.ended))
 }
 
 fn done(status: StatusCode, topic: &TopicName, id: Cursor) -> Response<Body> {

@@ -155,7 +155,7 @@ async fn history(
             filters,
             start: after.map_or(start, Start::Cursor),
             before: query.value("before")?.map(str::to_owned),
-            limit: query.number("limit")?.unwrap_or(LIMIT).clamp(1, HistoryRequest::LIMIT_MAX),
+            limit: query.limit(LIMIT, HistoryRequest::LIMIT_MAX)?,
         })
         .await?;
     let subscribers: usize = exact.iter().map(|name| stentor.hub().subscribers(name)).sum();

@@ -18,7 +18,7 @@ const LIMIT_MAX: usize = 1_000;
 /// Lists topics by name, in byte order; `next` is the next `after`.
 pub(crate) async fn list(stentor: &Stentor, request: &Parts) -> Result<Response<Body>, Problem> {
     let query = Query::parse(request.uri.query(), &["prefix", "limit", "after"])?;
-    let limit = query.number("limit")?.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
+    let limit = query.limit(LIMIT, LIMIT_MAX)?;
     let hub = stentor.hub();
     let mut topics = hub
         .topics(TopicsQuery {

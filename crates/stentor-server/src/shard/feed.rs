@@ -156,13 +156,19 @@ impl<S> Feed<S> {
         Read::Enough
     }
 
-    /// Takes what was read.
-    pub(super) fn take(&mut self, batch: Batch, now: Instant) {
-        if let Some(gap) = batch.gap {
+    /// Takes what a fork of the subscription found behind the window.
+    pub(super) fn take_findings(&mut self, fork: Subscription, batch: Batch, now: Instant) {
+        if let Some(gap) = &batch.gap {
             self.stentor.metrics().gaps.inc_by(self.live.len() as u64);
-            let text = self.framing.text(|control, out| control.gap(out, &gap));
-            self.say(text, gap.position.offset);
+            let text = self.framing.text(|control, out| control.gap(out, gap));
+            self.say(text, gap.position.offset, Kind::Gap(self.subscription.told()));
         }
+        self.subscription.follow(fork);
+        self.take(batch, now);
+    }
+
+    /// Takes records that were read.
+    fn take(&mut self, batch: Batch, now: Instant) {
         for record in batch.records {
             self.told = record.offset();
             let bytes = self.framing.record(&record);
@@ -185,7 +191,7 @@ impl<S> Feed<S> {
             self.framing.control.comment(&mut text);
         }
         let text = self.framing.wrap(&text);
-        self.say(text, cursor.offset);
+        self.say(text, cursor.offset, Kind::Text);
         self.spoken = now;
         self.silence = self.stentor.silence();
     }
@@ -203,10 +209,10 @@ impl<S> Feed<S> {
         self.speaks_at
     }
 
-    fn say(&mut self, text: Bytes, offset: Offset) {
+    fn say(&mut self, text: Bytes, offset: Offset, kind: Kind) {
         self.told = self.told.max(offset);
         if !text.is_empty() {
-            self.frames.push(Entry { offset, bytes: text, kind: Kind::Text });
+            self.frames.push(Entry { offset, bytes: text, kind });
         }
     }
 
@@ -239,15 +245,18 @@ impl<S> Feed<S> {
     /// What becomes of a reader at a number, of whose next frames so many bytes were written.
     pub(super) fn fork(&self, at: u64, written: usize) -> Fallen {
         let Some(stop) = self.frames.stop(at, written) else {
-            let subscription = self.subscription.fork(self.position(), []);
+            let subscription =
+                self.subscription.fork(self.position(), self.subscription.told(), []);
             return Fallen { subscription, text: Bytes::new(), partial: None };
         };
         let (offset, begun) = (stop.entry.offset, stop.written > 0);
-        let is_text = matches!(stop.entry.kind, Kind::Text);
-        let position = if begun || is_text { offset } else { offset.previous() };
-        let ends = self.frames.ends_from(stop.number + u64::from(begun));
+        let is_text = matches!(stop.entry.kind, Kind::Text | Kind::Gap(_));
+        let has_it = begun || is_text;
+        let position = if has_it { offset } else { offset.previous() };
+        let next = stop.number + u64::from(has_it);
+        let told = self.frames.told_before(next).unwrap_or(self.subscription.told());
         Fallen {
-            subscription: self.subscription.fork(position, ends),
+            subscription: self.subscription.fork(position, told, self.frames.ends_from(next)),
             text: if is_text { stop.entry.bytes.slice(stop.written..) } else { Bytes::new() },
             partial: (begun && !is_text).then_some((offset, stop.written)),
         }

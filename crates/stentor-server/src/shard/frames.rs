@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use stentor_hub::{Offset, TopicName};
+use stentor_hub::{Offset, Told, TopicName};
 
 /// Bytes on their way to the live readers of a feed, in order. Each has a number, by which a reader
 /// knows how far it is.
@@ -34,7 +34,9 @@ pub(super) enum Kind {
     Event,
     /// The end of a topic.
     End(TopicName),
-    /// A gap, a position or a sign of life.
+    /// A gap, and what the readers had been told of before.
+    Gap(Told),
+    /// A position or a sign of life.
     Text,
 }
 
@@ -126,7 +128,15 @@ impl Frames {
     pub(super) fn ends_from(&self, number: u64) -> impl Iterator<Item = &TopicName> {
         self.queue.range(self.index(number)..).filter_map(|entry| match &entry.kind {
             Kind::End(topic) => Some(topic),
-            Kind::Event | Kind::Text => None,
+            Kind::Event | Kind::Gap(_) | Kind::Text => None,
+        })
+    }
+
+    /// What a reader was told of who gets the frames from this number on; `None` if no gap is among them.
+    pub(super) fn told_before(&self, number: u64) -> Option<Told> {
+        self.queue.range(self.index(number)..).find_map(|entry| match entry.kind {
+            Kind::Gap(before) => Some(before),
+            Kind::Event | Kind::End(_) | Kind::Text => None,
         })
     }
 
@@ -156,7 +166,7 @@ impl Kind {
     fn records(&self) -> u64 {
         match self {
             Kind::Event | Kind::End(_) => 1,
-            Kind::Text => 0,
+            Kind::Gap(_) | Kind::Text => 0,
         }
     }
 }

@@ -145,7 +145,8 @@ impl<S: Socket> Shard<S> {
         if std::mem::replace(&mut feed.away, true) {
             return;
         }
-        let subscription = Box::new(feed.subscription.fork(feed.position(), []));
+        let told = feed.subscription.told();
+        let subscription = Box::new(feed.subscription.fork(feed.position(), told, []));
         let hub = feed.stentor.hub().clone();
         let question = Question::Next;
         self.errands.push_back(Errand {
@@ -162,8 +163,7 @@ impl<S: Socket> Shard<S> {
         feed.away = false;
         match findings.answer {
             Ok(Answer::Batch(batch)) if feed.parting.is_none() => {
-                feed.subscription.follow(*findings.subscription);
-                feed.take(batch, now);
+                feed.take_findings(*findings.subscription, batch, now);
             }
             Ok(_) => {}
             Err(error) => {

@@ -8,6 +8,7 @@
 mod chance;
 mod endings;
 mod fairness;
+mod gaps;
 mod silence;
 mod stage;
 mod stalls;

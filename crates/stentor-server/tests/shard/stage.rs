@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token};
 use stentor_hub::{Filters, Hub, Publish, Start, TopicFilter};
 use stentor_server::shard::{Newcomer, Shard, Socket};
 use stentor_server::{Metrics, Stentor, StreamOptions};
-use stentor_sse::{Decoder, Item};
+use stentor_sse::{Decoder, Event, Item};
 use tokio::time::Instant;
 
 /// One end of a connection that takes as many bytes as it is told to.
@@ -84,15 +84,40 @@ impl Client {
 
     /// The data of all events of the publishers.
     pub(crate) fn events(&self) -> Vec<String> {
+        let told = |event: &Event| {
+            event.event_type().is_none_or(|name| !name.as_str().starts_with("stentor."))
+        };
+        let events = self.items().into_iter().filter(told);
+        events.map(|event| event.data().to_owned()).collect()
+    }
+
+    /// The same with `gap` and `end` where the reader was told one.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let named = self.items().into_iter().filter_map(|event| {
+            let name = event.event_type().map_or("", |name| name.as_str());
+            match name.strip_prefix("stentor.") {
+                None => Some(event.data().to_owned()),
+                Some("cursor") => None,
+                Some(name) => Some(name.to_owned()),
+            }
+        });
+        named.collect()
+    }
+
+    /// The id that it would come back with.
+    pub(crate) fn last_id(&self) -> String {
+        let ids = self.items().into_iter().filter_map(|event| event.id().map(ToString::to_string));
+        ids.last().unwrap_or_default()
+    }
+
+    fn items(&self) -> Vec<Event> {
         let mut decoder = Decoder::new();
         let mut events = Vec::new();
         let body = body_of(&self.0.borrow().written);
         let mut rest = &body[..];
         while let Some(item) = decoder.decode(&mut rest) {
-            if let Ok(Item::Event(event)) = item
-                && event.event_type().is_none_or(|name| !name.as_str().starts_with("stentor."))
-            {
-                events.push(event.data().to_owned());
+            if let Ok(Item::Event(event)) = item {
+                events.push(event);
             }
         }
         events

@@ -251,6 +251,8 @@ async fn what_is_no_page_is_refused_with_advice() {
         ("after=nonsense", "cursor"),
         ("before=nonsense", "cursor"),
         ("limit=many", "query"),
+        ("limit=0", "query"),
+        ("limit=1001", "query"),
         ("limits=2", "query"),
         ("since=yesterday", "time"),
     ] {

@@ -65,9 +65,31 @@ async fn an_end_that_was_asked_for_stays_the_only_one() {
 }
 
 #[tokio::test]
+async fn a_repeat_gives_no_lease_to_a_topic_that_was_deleted_since() {
+    let server = Server::start().await;
+    let publish = |topic: &str| {
+        let publish = server.post(&format!("/topics/{topic}?lease=1"), "x");
+        publish.header("Idempotency-Key", "k").send()
+    };
+    assert_eq!(publish("job").await.status, 201);
+    assert_eq!(server.delete("/topics/job").send().await.status, 204);
+    assert_eq!(publish("job").await.status, 200);
+    // A repeat of one that is still there does: its first answer may have been lost before it had a lease.
+    assert_eq!(publish("other").await.status, 201);
+    server.publish("/topics/other?lease=0", "x").await;
+    assert_eq!(publish("other").await.status, 200);
+    lost(server.subscribe("/topics/other?from=earliest").await).await;
+    server.publish("/topics/job", "it began anew and has not ended").await;
+}
+
+#[tokio::test]
 async fn a_lease_that_is_none_is_refused_and_nothing_is_published() {
     let server = Server::in_memory().await;
-    for lease in ["86401", "soon", "-1", "1.5"] {
+    for lease in ["86401", "99999999999999999999"] {
+        let answer = server.post(&format!("/topics/job?lease={lease}"), "x").send().await;
+        assert!(answer.problem(400, "lease").contains("at most 86400 s"), "{lease}: {answer:?}");
+    }
+    for lease in ["soon", "-1", "1.5"] {
         let answer = server.post(&format!("/topics/job?lease={lease}"), "x").send().await;
         assert_eq!(answer.status, 400, "{lease}: {answer:?}");
         assert!(answer.text().contains("lease"), "{answer:?}");

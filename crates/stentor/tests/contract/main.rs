@@ -12,14 +12,9 @@ mod harness;
 
 mod bad_input;
 mod batch;
-mod delete;
 mod early_answer;
-mod end;
-mod end_races;
-mod envelope;
 mod exactness;
 mod fan_out;
-mod gap;
 mod guard;
 mod history;
 mod houses;
@@ -29,14 +24,19 @@ mod lease;
 mod many_topics;
 mod publish;
 mod publisher;
-mod resume;
 mod retention;
 mod robustness;
 mod running;
 mod slow_readers;
-mod start;
 mod subscribe;
 mod takeover;
 mod topics_list;
 mod upload;
+mod upload_ids;
 mod upload_keys;
+
+#[path = "streams/mod.rs"]
+#[allow(clippy::duplicate_mod, reason = "the same promises, kept on another way")]
+mod as_bodies;
+#[path = "streams/mod.rs"]
+mod by_shards;

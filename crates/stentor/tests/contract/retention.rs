@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::harness::{EventStream, PATIENCE, Server, Streams};
+use crate::harness::{EventStream, PATIENCE, Server, Streams, stentor};
 
 const TRIMMED: &str = "stentor_trimmed_events_total";
 
@@ -184,6 +184,7 @@ async fn limits_that_are_none_are_refused_with_advice() {
         (["--retain", "news=bytes:many"], "1GiB"),
         (["--retain", "a/**/b=count:1"], "no pattern"),
         (["--retain-bytes", "lots"], "1GiB"),
+        (["--retain-bytes", "0"], "none"),
     ] {
         let (code, said) = refused(&args).await;
         assert_eq!(code, Some(2), "{said}");
@@ -206,6 +207,23 @@ async fn who_begins_a_log_is_told_once_how_much_it_keeps() {
     }
     let server = Server::in_memory().await;
     assert!(!server.said.contains("keeps"), "{}", server.said);
+}
+
+#[tokio::test]
+async fn who_opens_a_log_that_is_to_become_much_smaller_is_told_so() {
+    let mut server = Server::with(&["serve", "--retain-bytes", "none"]).await;
+    server.publish_each("/topics/t", (0..20).map(|_| "x".repeat(100_000))).await;
+    server.stop().await;
+    let data = server.directory().join("stentor-data");
+    let data = data.to_str().unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--retain-bytes"];
+    for (bytes, is_told) in [("2MB", false), ("500kB", true)] {
+        let mut serve = stentor(&[&serve[..], &[bytes]].concat()).start().await;
+        serve.until_said("listening").await;
+        serve.signal("TERM").await;
+        let said = serve.end().await.talk;
+        assert_eq!(said.contains("its oldest events go"), is_told, "{bytes}: {said}");
+    }
 }
 
 /// Copies the log of a server that was stopped to another one, which was stopped too.

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, Server};
+use crate::harness::{PATIENCE, Server, stentor};
 
 /// Runs the binary, which must refuse to start, and gives what it said.
 async fn refused(directory: &Path, args: &[&str]) -> String {
@@ -30,6 +30,15 @@ async fn a_port_in_use_is_an_error_that_names_the_remedy() {
     let said = refused(elsewhere.path(), &["serve", "--memory", "--listen", &server.address]).await;
     assert!(said.contains(&server.address) && said.contains("--listen"), "{said}");
     server.publish("/topics/t", "the first one goes on").await;
+}
+
+#[tokio::test]
+async fn what_is_logged_has_no_colours_where_there_is_no_terminal() {
+    let serve = stentor(&["serve", "--memory", "--listen", "127.0.0.1:0"]);
+    let mut serve = serve.env("RUST_LOG", "trace").start().await;
+    let said = serve.until_said("TRACE").await;
+    assert!(!said.contains('\x1b'), "{said:?}");
+    serve.kill().await;
 }
 
 #[tokio::test]

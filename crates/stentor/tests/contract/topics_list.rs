@@ -58,6 +58,10 @@ async fn the_list_comes_in_pages_in_byte_order() {
     }
     assert_eq!(all, wanted);
     assert_eq!(server.page("/topics?limit=8").await["next"], Value::Null);
+    for limit in ["0", "1001"] {
+        let answer = server.get(&format!("/topics?limit={limit}")).send().await;
+        assert!(answer.problem(400, "query").contains("1 to 1000"), "{answer:?}");
+    }
 }
 
 #[tokio::test]

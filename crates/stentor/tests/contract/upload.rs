@@ -129,29 +129,6 @@ async fn the_stream_of_another_server_can_be_piped_in() {
     target.publish("/topics/copy", "the topic goes on").await;
 }
 
-#[tokio::test]
-async fn ids_of_an_upload_are_keys_if_asked_for() {
-    let mut server = Server::start().await;
-    let body = "id: a\ndata: 1\n\nid: b\ndata: 2\n\n";
-    let first = whole(&server, "/topics/t?dedupe=id", EVENTS, body).await;
-    assert_eq!(first.status, 201);
-    server.kill_and_restart().await;
-    let again = whole(&server, "/topics/t?dedupe=id", EVENTS, body).await;
-    assert_eq!((again.status, again.json()), (200, first.json()));
-    let more =
-        whole(&server, "/topics/t?dedupe=id", EVENTS, format!("{body}id: c\ndata: 3\n\n")).await;
-    assert_eq!((more.status, &more.json()["first_id"]), (201, &first.json()["first_id"]));
-    assert_eq!(server.history_data("/topics/t").await, ["1", "2", "3"]);
-    let other = "id: d\ndata: 4\n\nid: a\ndata: another\n\nid: e\ndata: 5\n\n";
-    let answer = whole(&server, "/topics/t?dedupe=id", EVENTS, other).await;
-    answer.problem(422, "key-reused");
-    assert_eq!(answer.json()["published"], 1);
-    assert_eq!(server.history_data("/topics/t").await, ["1", "2", "3", "4"]);
-    let bad = whole(&server, "/topics/t?dedupe=id", EVENTS, "id: a b\ndata: x\n\n").await;
-    bad.problem(400, "key");
-    whole(&server, "/topics/t?dedupe=id", NDJSON, "x\n").await.problem(400, "query");
-}
-
 /// Sends these pieces and asserts that the answer comes although the body is still open, that two
 /// events are published, and that it says so.
 async fn assert_fails_behind_two(kind: &str, pieces: &[&[u8]], status: u16, code: &str) {

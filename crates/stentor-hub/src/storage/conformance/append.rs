@@ -149,6 +149,39 @@ pub async fn later_publishes_of_a_batch_see_the_end_that_an_earlier_one_appended
     assert_eq!(said(&log.all("**").await), ["a: 1", "a ends: done", "b: 5"]);
 }
 
+pub async fn a_publish_that_follows_one_that_was_taken_is_appended(log: &Log) {
+    let batch = vec![event("a", "1"), event("b", "2").following(), end("a", "done").following()];
+    for outcome in log.append(batch).await {
+        appended(&outcome);
+    }
+    assert_eq!(said(&log.all("**").await), ["a: 1", "b: 2", "a ends: done"]);
+}
+
+pub async fn a_publish_that_follows_a_refused_one_is_withheld(log: &Log) {
+    let last = log.end("a").await;
+    let outcomes = log.append(vec![event("a", "no"), event("b", "no").following()]).await;
+    assert_eq!(outcomes, [ended("a", last), Outcome::Withheld]);
+    assert_eq!(said(&log.all("**").await), ["a ends: done"]);
+    assert_eq!(log.fed().len(), 1);
+}
+
+pub async fn what_follows_a_withheld_publish_is_withheld_up_to_one_that_follows_none(log: &Log) {
+    log.end("a").await;
+    let more = || event("b", "no").and(entry("c", "no")).following();
+    let batch =
+        vec![event("a", "no"), more(), more(), event("b", "1"), event("b", "2").following()];
+    let outcomes = log.append(batch).await;
+    assert_eq!(outcomes[1..3], [Outcome::Withheld, Outcome::Withheld]);
+    assert_eq!(said(&log.all("b c").await), ["b: 1", "b: 2"]);
+}
+
+pub async fn the_first_of_a_batch_follows_none(log: &Log) {
+    log.end("a").await;
+    log.append(vec![event("b", "1"), event("a", "no")]).await;
+    appended(&log.publish(event("b", "2").following()).await);
+    assert_eq!(said(&log.all("b").await), ["b: 1", "b: 2"]);
+}
+
 pub async fn a_deletion_cannot_be_published(log: &Log) {
     log.event("a", "1").await;
     let deletion = Entry::new(name("a"), Body::Deleted);

@@ -35,7 +35,11 @@ const TEXTS: [&str; 17] = [
 
 async fn assert_kept(log: &Log, bodies: Vec<Body>) {
     let topics = bodies.iter().enumerate().map(|(at, _)| name(&format!("t{at:04}")));
-    let publish = |(topic, body)| Publish { entries: vec![Entry::new(topic, body)], key: None };
+    let publish = |(topic, body)| Publish {
+        entries: vec![Entry::new(topic, body)],
+        key: None,
+        follows: false,
+    };
     let batch = topics.zip(bodies.clone()).map(publish).collect();
     log.append(batch).await;
     let records = log.all("*").await;
@@ -89,7 +93,7 @@ pub async fn attributes_are_kept_to_the_byte(log: &Log) {
     let end = Entry { body: Body::End { reason: String::new() }, ..entry(&all[2]) };
     let mut entries: Vec<Entry> = all.iter().map(entry).collect();
     entries.push(end);
-    log.publish(Publish { entries, key: None }).await;
+    log.publish(Publish { entries, key: None, follows: false }).await;
     let records = log.all("a").await;
     let read: Vec<&Attributes> = records.iter().map(|record| record.attributes()).collect();
     assert_eq!(read, [&all[0], &all[1], &all[2], &all[3], &all[2]]);

@@ -141,3 +141,30 @@ pub async fn a_refused_publish_leaves_no_key_behind(log: &Log) {
     appended(&log.publish(publish).await);
     assert_eq!(said(&log.all("a").await), ["a: 1"]);
 }
+
+pub async fn a_publish_that_follows_a_repeat_is_appended(log: &Log) {
+    let publish = event("a", "1").with_key(key("k", 1));
+    let ids = appended(&log.publish(publish.clone()).await);
+    let outcomes = log.append(vec![publish, event("a", "2").following()]).await;
+    assert_eq!(outcomes[0], repeat(ids));
+    appended(&outcomes[1]);
+    assert_eq!(said(&log.all("a").await), ["a: 1", "a: 2"]);
+}
+
+pub async fn a_publish_that_follows_one_that_differs_is_withheld(log: &Log) {
+    log.publish(event("a", "1").with_key(key("k", 1))).await;
+    let differs = event("a", "2").with_key(key("k", 2));
+    let follows = event("a", "3").with_key(key("l", 3)).following();
+    let outcomes = log.append(vec![differs, follows.clone()]).await;
+    assert_eq!(outcomes, [Outcome::Differs, Outcome::Withheld]);
+    appended(&log.publish(follows).await);
+    assert_eq!(said(&log.all("a").await), ["a: 1", "a: 3"]);
+}
+
+pub async fn a_repeat_is_withheld_too(log: &Log) {
+    let publish = event("a", "1").with_key(key("k", 1));
+    log.publish(publish.clone()).await;
+    let differs = event("a", "2").with_key(key("k", 2));
+    let outcomes = log.append(vec![differs, publish.following(), event("a", "3").following()]);
+    assert_eq!(outcomes.await, [Outcome::Differs, Outcome::Withheld, Outcome::Withheld]);
+}

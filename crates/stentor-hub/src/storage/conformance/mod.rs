@@ -91,6 +91,10 @@ macro_rules! conformance_tests {
                 an_entry_after_an_end_in_the_same_publish_refuses_all_of_it
                 a_refused_publish_does_not_fail_its_neighbours
                 later_publishes_of_a_batch_see_the_end_that_an_earlier_one_appended
+                a_publish_that_follows_one_that_was_taken_is_appended
+                a_publish_that_follows_a_refused_one_is_withheld
+                what_follows_a_withheld_publish_is_withheld_up_to_one_that_follows_none
+                the_first_of_a_batch_follows_none
                 a_deletion_cannot_be_published
                 the_time_of_a_record_is_now_to_the_microsecond
                 the_time_of_a_record_never_goes_back
@@ -108,6 +112,9 @@ macro_rules! conformance_tests {
                 a_key_is_forgotten_when_its_window_is_over
                 a_forgotten_key_may_be_used_for_other_content
                 a_refused_publish_leaves_no_key_behind
+                a_publish_that_follows_a_repeat_is_appended
+                a_publish_that_follows_one_that_differs_is_withheld
+                a_repeat_is_withheld_too
             }
             uploads {
                 an_upload_that_nobody_began_is_unknown
@@ -123,6 +130,7 @@ macro_rules! conformance_tests {
                 a_part_for_an_ended_topic_is_refused_and_not_counted
                 the_window_of_an_upload_restarts_with_each_part
                 the_window_of_an_upload_restarts_with_each_repeat
+                a_publish_without_entries_restarts_the_window_of_an_upload_and_no_more
                 the_window_of_an_upload_does_not_restart_with_a_part_that_differs
                 an_upload_that_began_again_is_compared_with_itself_alone
                 a_forgotten_upload_begins_again_with_its_first_part

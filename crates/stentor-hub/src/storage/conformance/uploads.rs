@@ -117,9 +117,9 @@ pub async fn parts_that_came_one_by_one_are_compared_alike(log: &Log) {
 
 pub async fn parts_of_two_uploads_are_kept_apart(log: &Log) {
     let other = |content, index| {
-        let Publish { entries, key } = part(content, index);
-        let key = key.map(|key| Key { name: "other".to_owned(), ..key });
-        Publish { entries, key }
+        let publish = part(content, index);
+        let key = publish.key.clone().map(|key| Key { name: "other".to_owned(), ..key });
+        Publish { key, ..publish }
     };
     for index in 0..3 {
         log.append(vec![part(1, index), other(2, index)]).await;
@@ -177,6 +177,18 @@ pub async fn the_window_of_an_upload_restarts_with_each_repeat(log: &Log) {
     let later = at(3 * WINDOW / 2 + WINDOW - 1);
     appended(&log.publish_at(part(1, 3), later).await);
     assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3"]);
+}
+
+pub async fn a_publish_without_entries_restarts_the_window_of_an_upload_and_no_more(log: &Log) {
+    let bare = |index| Publish { entries: Vec::new(), ..part(1, index) };
+    assert_eq!(log.publish_at(bare(0), at(0)).await, Outcome::Differs, "nothing has begun");
+    assert_eq!(log.upload().await, None);
+    let (first, _) = appended(&log.publish_at(part(1, 0), at(0)).await);
+    let outcome = log.publish_at(bare(0), at(WINDOW - 1)).await;
+    assert_eq!(outcome, Outcome::Repeat { first, last: first });
+    assert_eq!(log.publish_at(bare(1), at(WINDOW - 1)).await, Outcome::Differs, "it is missing");
+    appended(&log.publish_at(part(1, 1), at(2 * WINDOW - 2)).await);
+    assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1"]);
 }
 
 pub async fn the_window_of_an_upload_does_not_restart_with_a_part_that_differs(log: &Log) {

@@ -62,6 +62,19 @@ impl Log {
         }
     }
 
+    /// Publishes a batch, each after those before it.
+    pub(super) fn publish_all(&mut self, batch: Vec<Publish>, time: Timestamp) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for publish in batch {
+            outcomes.push(if publish.is_withheld(outcomes.last()) {
+                Outcome::Withheld
+            } else {
+                self.publish(publish, time)
+            });
+        }
+        outcomes
+    }
+
     pub(super) fn publish(&mut self, publish: Publish, time: Timestamp) -> Outcome {
         if let Some(key) = &publish.key
             && let Some(outcome) = self.keys.check(key, time)

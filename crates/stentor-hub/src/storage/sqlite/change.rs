@@ -76,8 +76,24 @@ impl<'a> Change<'a> {
         }
     }
 
+    /// Appends publishes, each at its time and after those before it.
+    pub(super) fn publish_all(
+        &mut self,
+        batch: impl IntoIterator<Item = (Publish, Timestamp)>,
+    ) -> Result<Vec<Outcome>, Fault> {
+        let mut outcomes = Vec::new();
+        for (publish, time) in batch {
+            outcomes.push(if publish.is_withheld(outcomes.last()) {
+                Outcome::Withheld
+            } else {
+                self.publish(publish, time)?
+            });
+        }
+        Ok(outcomes)
+    }
+
     /// Appends a publish, or tells why not; then nothing of it is left behind.
-    pub(super) fn publish(&mut self, publish: Publish, now: Timestamp) -> Result<Outcome, Fault> {
+    fn publish(&mut self, publish: Publish, now: Timestamp) -> Result<Outcome, Fault> {
         let remembered = match &publish.key {
             Some(key) => Remembered::find(self.connection, self.epoch, &key.to_name())?,
             None => None,

@@ -1,7 +1,7 @@
 //! Why a log is not opened.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
@@ -38,6 +38,12 @@ pub enum SqliteOpenError {
         /// The file.
         path: PathBuf,
     },
+    /// There is a file where the directory should be.
+    #[error("{} is a file; name a directory, which is made if there is none", .path.display())]
+    NotADirectory {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file system refused.
     #[error("{} cannot be used ({error}); look at its permissions and at the disk", .path.display())]
     Io {
@@ -69,6 +75,17 @@ pub enum SqliteOpenError {
         /// What is wrong, and where.
         reason: String,
     },
+}
+
+impl SqliteOpenError {
+    /// Why a directory cannot be used.
+    pub(super) fn directory(dir: &Path, error: io::Error) -> SqliteOpenError {
+        let path = dir.to_owned();
+        if dir.is_file() {
+            return SqliteOpenError::NotADirectory { path };
+        }
+        SqliteOpenError::Io { path, error }
+    }
 }
 
 impl From<Fault> for SqliteOpenError {

@@ -33,7 +33,7 @@ impl SqliteStorage {
         dir: &Path,
         limits: Limits,
     ) -> Result<SqliteStorage, SqliteOpenError> {
-        create_dir(dir).map_err(|error| SqliteOpenError::Io { path: dir.to_owned(), error })?;
+        create_dir(dir).map_err(|error| SqliteOpenError::directory(dir, error))?;
         let lock = Lock::take(dir)?;
         let mut ballast = Ballast::find(dir, limits.ballast);
         let (connection, opened) = match open_log(dir, limits, &ballast) {
@@ -44,9 +44,12 @@ impl SqliteStorage {
             }
             opened => opened,
         }?;
-        if let Err(error) = ballast.hold(growth(&connection)?) {
+        if limits.ballast != Some(0)
+            && let Err(error) = ballast.hold(growth(&connection)?)
+        {
             tracing::warn!(%error, "there is no space to put aside for the case that the disk is full");
         }
+        tell_excess(dir, limits);
         let shared = Arc::new(Shared::new(&opened));
         let (readers, questions) = Queue::new(READS_MAX);
         let reading = spawn_readers(dir, &shared, questions)?;
@@ -63,16 +66,30 @@ impl SqliteStorage {
     }
 }
 
-/// Creates the directory so that it survives a power failure as its files do.
+/// Creates the directory, and those above it, so that they survive a power failure as its files do.
 pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
-    if !dir.is_dir() {
-        fs::create_dir_all(dir)?;
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.is_dir();
+    let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(dir)?;
+    for made in missing {
         let parent =
-            dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // Not every system opens directories; those that do not keep them in order by themselves.
         let _ = File::open(parent).and_then(|parent| parent.sync_all());
     }
     Ok(())
+}
+
+/// Says that much is about to go, to whoever opens a log with a smaller bound than it had, such as one that
+/// was imported.
+fn tell_excess(dir: &Path, limits: Limits) {
+    /// Room beyond the bound that is no news: a quarter of it, and so many bytes.
+    const SLACK: u64 = 1 << 20;
+    let Some(most) = limits.bytes_max else { return };
+    let bytes = fs::metadata(dir.join(schema::FILE)).map_or(0, |file| file.len());
+    if bytes > most.saturating_add(most / 4).saturating_add(SLACK) {
+        tracing::warn!(bytes, most, "the log takes more than it may: its oldest events go now");
+    }
 }
 
 fn open_log(

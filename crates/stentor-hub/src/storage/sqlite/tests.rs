@@ -16,6 +16,7 @@ mod capacity;
 mod cost;
 mod damage;
 mod durable;
+mod full;
 mod pack;
 mod space;
 mod sweep;
@@ -174,4 +175,10 @@ impl Open {
 
 pub(super) fn filler(n: usize) -> Publish {
     event(&format!("loud/{}", n % 50), &format!("event {n}"))
+}
+
+/// One of ten is in `small`, the others are in `big`.
+fn large(n: usize) -> Publish {
+    const BYTES: usize = 10_000;
+    event(if n.is_multiple_of(10) { "small" } else { "big" }, &"x".repeat(BYTES))
 }

@@ -119,7 +119,7 @@ impl Writer {
         self.see(now);
         self.shared.refuse_if_failed()?;
         self.refuse_if_full(now)?;
-        self.write(|change| batch.into_iter().map(|publish| change.publish(publish, now)).collect())
+        self.write(|change| change.publish_all(batch.into_iter().map(|publish| (publish, now))))
     }
 
     /// See [`Storage::delete`](crate::storage::Storage::delete).
@@ -275,10 +275,13 @@ impl Writer {
             self.make_room();
             settled = self.settle();
         }
-        let closed =
-            settled.and_then(|()| self.connection.close().map_err(|(_, error)| error.into()));
-        if let Err(fault) = closed {
-            let error = StorageError::from(fault);
+        let left = settled.map_err(|fault| self.shared.judge(fault));
+        if let Err(StorageError::Failed { .. }) = left {
+            self.leave_alone();
+            return;
+        }
+        let close = || self.connection.close().map_err(|(_, error)| Fault::from(error).into());
+        if let Err(error) = left.and_then(|()| close()) {
             tracing::warn!(%error, "the log could not be closed in good order; nothing that was stored is lost");
         }
     }

@@ -1,14 +1,16 @@
 //! The events of an upload on their way into the log: one group in flight, and the next one gathered.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use http::Response;
+use http::{Response, StatusCode};
 use stentor_hub::storage::KeyHash;
 use stentor_hub::{Body as RecordBody, Entry, Key, KeyContent, Publish, PublishError, Published};
+use tokio::time::{Instant, timeout_at};
 
 use super::progress::Progress;
 use crate::body::Body;
@@ -21,8 +23,12 @@ use crate::service::Stentor;
 /// Events handed to the log at once, so that a large piece of many small events does not wait for
 /// the disk once for each, nor hold more than it must.
 const GROUP_EVENTS_MAX: usize = 1_000;
-/// Bytes of data handed to the log at once, but for an event that is larger.
+/// Bytes of events handed to the log at once, but for an event that is larger.
 const GROUP_BYTES_MAX: usize = 1 << 20;
+/// An upload that is silent restarts the window of its key so many times within it, so that one renewal
+/// may fail, but no more often than that.
+const RENEWALS: u32 = 4;
+const RENEWAL_MIN: Duration = Duration::from_secs(1);
 
 type Outcomes = Result<Vec<Result<Published, PublishError>>, PublishError>;
 
@@ -38,12 +44,16 @@ pub(super) struct Gathering<'a> {
     /// How many events were taken up and their running hash, for an idempotency key.
     index: u64,
     hash: KeyHash,
+    /// The newest of these under that key, and when its window is restarted if nothing comes.
+    newest: Option<KeyContent>,
+    renewal: Instant,
 }
 
 #[derive(Default)]
 struct Group {
     publishes: Vec<Publish>,
-    /// Of data, which is never more than the bytes of the body that it came from.
+    /// Of data, types and keys: no more than the bytes of the body that they came from, but for a type
+    /// that the query names.
     bytes: usize,
 }
 
@@ -70,6 +80,8 @@ impl<'a> Gathering<'a> {
             progress: Progress::default(),
             index: 0,
             hash: KeyHash::default(),
+            newest: None,
+            renewal: Instant::now(),
         })
     }
 
@@ -99,8 +111,8 @@ impl<'a> Gathering<'a> {
             // What has landed is given back.
             let _ = self.incoming.hold(partial + self.bytes()).now_or_never();
             let outcomes = {
+                let Some(flight) = &mut self.flight else { return Ok(self.quiet_piece().await) };
                 let piece = pin!(self.incoming.piece());
-                let Some(flight) = &mut self.flight else { return Ok(piece.await) };
                 match select(&mut flight.landing, piece).await {
                     Either::Left((outcomes, _)) => outcomes,
                     Either::Right((piece, _)) => return Ok(piece),
@@ -108,6 +120,27 @@ impl<'a> Gathering<'a> {
             };
             self.land(outcomes)?;
         }
+    }
+
+    /// The next piece when all that was taken up is in the log. The key is not forgotten while the
+    /// upload is open, however long it is silent.
+    async fn quiet_piece(&mut self) -> Result<Option<Bytes>, Problem> {
+        while let (Some(name), Some(newest)) = (&self.options.key, self.newest.clone()) {
+            if let Ok(piece) = timeout_at(self.renewal, self.incoming.piece()).await {
+                return piece;
+            }
+            let key = self.key(name, newest);
+            if let Err(error) = self.stentor.hub().renew(key).await {
+                tracing::debug!(%error, "the key of an upload is renewed later");
+            }
+            self.put_off_renewal();
+        }
+        self.incoming.piece().await
+    }
+
+    fn put_off_renewal(&mut self) {
+        let window = self.stentor.config().key_window;
+        self.renewal = Instant::now() + (window / RENEWALS).max(RENEWAL_MIN);
     }
 
     /// Holds memory for a piece. If there is none left, what the upload itself has on its way goes
@@ -128,22 +161,21 @@ impl<'a> Gathering<'a> {
         body: RecordBody,
         own_key: Option<String>,
     ) -> Result<(), Problem> {
-        let bytes = match &body {
-            RecordBody::Event(event) => event.data().len(),
-            RecordBody::End { .. } | RecordBody::Deleted => 0,
-        };
+        let bytes = body.bytes() + own_key.as_ref().map_or(0, String::len);
         let entries = vec![Entry::new(self.options.topic.clone(), body)];
         let key = match (&self.options.key, own_key) {
             (Some(name), _) => {
                 let before = self.hash;
                 self.hash = chain(before, &entries);
                 let part = KeyContent::Part { index: self.index, before, after: self.hash };
+                self.newest = Some(part.clone());
                 Some(self.key(name, part))
             }
             (None, Some(name)) => Some(self.key(&name, KeyContent::Whole(hash_of(&entries)))),
             (None, None) => None,
         };
-        let publish = Publish { entries, key };
+        // Nothing is published behind an event that is refused.
+        let publish = Publish { entries, key, follows: true };
         if let Err(error) = publish.validate() {
             return Err(self.fail(error.into()).await);
         }
@@ -154,10 +186,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn is_full(&self) -> bool {
-        // A key of its own may be refused for one event and not for the next, which must not be
-        // published before the upload has failed.
-        let events_max = if self.options.dedupe { 1 } else { GROUP_EVENTS_MAX };
-        self.gathered.publishes.len() >= events_max || self.gathered.bytes >= GROUP_BYTES_MAX
+        self.gathered.publishes.len() >= GROUP_EVENTS_MAX || self.gathered.bytes >= GROUP_BYTES_MAX
     }
 
     /// Passes over an event of another server's own.
@@ -174,10 +203,22 @@ impl<'a> Gathering<'a> {
         self.publish().await?;
         let events = self.progress;
         if let Some(reason) = self.options.end.clone() {
-            self.gather(RecordBody::End { reason }, None).await?;
-            self.publish().await?;
+            self.end(reason).await?;
         }
         Ok(events.answer(self.progress.status(), &self.options.topic))
+    }
+
+    /// Ends the topic behind the events. If they were all there before, it may have ended too.
+    async fn end(&mut self, reason: String) -> Result<(), Problem> {
+        let ended = match self.gather(RecordBody::End { reason }, None).await {
+            Ok(()) => self.publish().await,
+            refused => refused,
+        };
+        let is_repeat = self.progress.status() == StatusCode::OK;
+        match ended {
+            Err(problem) if problem.is("topic-ended") && is_repeat => Ok(()),
+            ended => ended,
+        }
     }
 
     /// A fault of the upload itself: what came before it is published first.
@@ -221,10 +262,11 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Notes what became of a group. At the first event that was refused the upload fails; what was
-    /// behind it is refused for the same reason.
+    /// Notes what became of a group. At the event that was refused the upload fails; the log withheld
+    /// what was behind it.
     fn land(&mut self, outcomes: Outcomes) -> Result<(), Problem> {
         self.flight = None;
+        self.put_off_renewal();
         let outcomes = outcomes.map_err(|error| self.progress.tell(error.into()))?;
         for outcome in outcomes {
             let published = outcome.map_err(|error| self.progress.tell(error.into()))?;

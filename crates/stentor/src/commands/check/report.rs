@@ -1,12 +1,10 @@
 //! What is said in the end.
 
-use std::io::IsTerminal;
-
 use serde_json::{Value, json};
 
 use super::finding::{Check, Finding, Outcome};
 use super::{answer, cors, end, flow, format, http2, publishing, resume, timing};
-use crate::output::escaped;
+use crate::output::{escaped, paints};
 
 /// All checks, in the order of a report.
 const THEMES: [(&str, &[&[&Check]]); 5] = [
@@ -132,8 +130,7 @@ pub(super) struct Paint {
 impl Paint {
     /// On a terminal whose owner does not object.
     pub(super) fn of_stdout() -> Paint {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Paint { is_on: std::io::stdout().is_terminal() && !no_color }
+        Paint { is_on: paints(&std::io::stdout()) }
     }
 
     fn mark(self, outcome: Outcome) -> String {

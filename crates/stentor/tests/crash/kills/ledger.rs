@@ -15,6 +15,8 @@ pub struct Ledger {
     pub ends: HashMap<String, Vec<usize>>,
     /// The topics that lose their oldest events to retention.
     pub trimmed: Option<Trimmed>,
+    /// Whether the log as a whole has a bound, so that its oldest records go, whatever their topics.
+    pub is_bounded: bool,
 }
 
 /// A retention by count.
@@ -33,6 +35,8 @@ pub struct Write {
     pub lines: Vec<Line>,
     /// The topic that it ends after these, and the reason.
     pub end: Option<(String, String)>,
+    /// The id of that end, if the answer named it. A topic that had ended by then was answered its own.
+    pub end_id: Option<String>,
     /// Before the first byte of it was sent.
     pub sent: Instant,
     pub outcome: Outcome,
@@ -119,7 +123,8 @@ impl Ledger {
         self.writes.iter().flat_map(lines).collect()
     }
 
-    /// Whether an event sent at this moment may have been taken from the log by now.
+    /// Whether an event sent at this moment may have been taken from the log by now, other than by the
+    /// bound of the log.
     pub fn may_be_removed(&self, topic: &str, sent: Instant) -> bool {
         self.is_trimmed(topic)
             || self.deletes_of(topic).any(|delete| delete.acknowledged.is_none_or(|at| sent < at))
@@ -131,8 +136,14 @@ impl Ledger {
         deletes.any(|delete| delete.acknowledged.is_some() && acknowledged < delete.sent)
     }
 
+    /// Whether retention holds a topic to limits of its own.
     pub fn is_trimmed(&self, topic: &str) -> bool {
         self.trimmed.is_some_and(|trimmed| topic.starts_with(trimmed.prefix))
+    }
+
+    /// Whether readers of a topic may be told that it was trimmed.
+    pub fn may_be_trimmed(&self, topic: &str) -> bool {
+        self.is_bounded || self.is_trimmed(topic)
     }
 
     pub fn deletes_of(&self, topic: &str) -> impl Iterator<Item = &Delete> {

@@ -10,7 +10,8 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::kills::diary::{Diary, Seen, Told};
-use crate::kills::log::{Log, What, offset};
+use crate::kills::log::{What, offset};
+use crate::kills::verdict::{Facts, judge_diary};
 
 /// What it listens to: topics that never end, for ends are not printed.
 const FILTER: &str = "news/**";
@@ -28,7 +29,7 @@ impl Listener {
             .arg(format!("http://{address}"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
@@ -51,7 +52,19 @@ impl Listener {
                 let what = Told::Record(What::of(&text("data")), Some(text("topic")));
                 let id = text("id");
                 let seen = Seen { offset: offset(&id), id, at: Instant::now(), what };
-                notes.lock().unwrap().seen.push(seen);
+                let mut diary = notes.lock().unwrap();
+                if diary.seen.is_empty() {
+                    // It took its time to start, and what was trimmed before is no loss.
+                    diary.began = seen.at;
+                }
+                diary.seen.push(seen);
+            }
+        });
+        let mut said = BufReader::new(process.stderr.take().unwrap()).lines();
+        let notes = Arc::clone(&diary);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = said.next_line().await {
+                notes.lock().unwrap().seen.extend(gap(&line));
             }
         });
         Listener { process, diary, is_stopped: false }
@@ -66,15 +79,13 @@ impl Listener {
         self.is_stopped = !self.is_stopped;
     }
 
-    /// Gives it the time to read all of the log, and takes its diary.
-    pub async fn finish(mut self, log: &Log, patience: Duration) -> Diary {
+    /// Gives it the time to read all of the log, and to be told what it lost, and takes its diary.
+    pub async fn finish(mut self, facts: &Facts<'_>, patience: Duration) -> Diary {
         if self.is_stopped {
             self.stop_or_go_on().await;
         }
-        let due = log.records.iter().rev().find(|logged| logged.topic.starts_with("news/"));
-        let last = due.map_or(0, |logged| logged.offset);
         let caught_up = timeout(patience, async {
-            while self.diary.lock().unwrap().seen.last().is_none_or(|seen| seen.offset < last) {
+            while !judge_diary(facts, &self.diary.lock().unwrap()).is_empty() {
                 sleep(Duration::from_millis(10)).await;
             }
         });
@@ -82,4 +93,17 @@ impl Listener {
         let _ = caught_up.await;
         self.diary.lock().unwrap().clone()
     }
+}
+
+/// The gap that a line on stderr tells of, if it does. It does not say behind what, nor stand in a known order
+/// with the events.
+fn gap(line: &str) -> Option<Seen> {
+    let (_, lost) = line.split_once("events were lost (")?;
+    let (reason, topics) = lost.split_once("): ")?;
+    let what = Told::Gap {
+        reason: reason.to_owned(),
+        requested: None,
+        topics: topics.split(", ").map(str::to_owned).collect(),
+    };
+    Some(Seen { id: String::new(), offset: 0, at: Instant::now(), what })
 }

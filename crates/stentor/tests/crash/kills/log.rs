@@ -5,7 +5,7 @@ use stentor_hub::Cursor;
 use tokio::time::Instant;
 
 use crate::kills::ledger::Token;
-use crate::kills::stream::{Opened, Stream};
+use crate::kills::stream::{Opened, Stream, Wire};
 
 /// All that there is.
 const PATH: &str = "/events?topic=**&from=earliest";
@@ -18,10 +18,14 @@ pub struct Log {
     pub records: Vec<Logged>,
     /// Topics of which something was trimmed while they were read.
     pub trimmed: Vec<String>,
+    /// Whether the oldest of all may go while it is read.
+    pub is_bounded: bool,
     /// Nobody wrote any more when it was read.
     pub is_final: bool,
     /// If it is a part only: it has everything that was sent at or after this moment.
     pub since: Option<Instant>,
+    /// And nothing up to this offset.
+    pub after: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -46,8 +50,8 @@ impl Log {
     ///
     /// # Panics
     /// If it cannot be read, a gap is told, or the record is not there.
-    pub async fn read(address: &str, after: Option<&str>, until: &str) -> Log {
-        let mut log = Log::default();
+    pub async fn read(address: &str, after: Option<&str>, until: &str, is_bounded: bool) -> Log {
+        let mut log = Log { after: after.map_or(0, offset), is_bounded, ..Log::default() };
         let mut cursor = after.unwrap_or_default().to_owned();
         // A stream is cut where an event is deleted while it is sent; reading goes on behind it.
         for _ in 0..CUTS_MAX {
@@ -59,9 +63,11 @@ impl Log {
         panic!("the log cannot be read to {until}");
     }
 
-    /// Reads until the record with this id, which is true, or until the stream is cut.
+    /// Reads until the record with this id, or the place where it was, which is true, or until the stream is
+    /// cut.
     async fn read_on(&mut self, address: &str, cursor: &str, until: &str) -> bool {
-        let opened = Stream::open(address, PATH, "application/x-ndjson", cursor).await;
+        let opened =
+            Stream::open(address, PATH, "application/x-ndjson", cursor, Wire::Socket).await;
         let Ok(Opened::Stream(mut stream)) = opened else { return false };
         let (mut text, last) = (Vec::new(), offset(until));
         while let Ok(Some(piece)) = stream.piece().await {
@@ -72,10 +78,16 @@ impl Log {
                 let object: Value = serde_json::from_slice(line).unwrap();
                 if object["type"] == "stentor.gap" {
                     self.gap(&object);
+                    if offset(object["id"].as_str().unwrap()) >= last {
+                        return true;
+                    }
                     continue;
                 }
                 let Some(logged) = Logged::of(&object) else { continue };
-                assert!(logged.offset <= last, "the log goes on without {until}");
+                if logged.offset > last {
+                    assert!(self.is_bounded, "the log goes on without {until}");
+                    return true;
+                }
                 self.records.push(logged);
                 if self.records.last().is_some_and(|logged| logged.offset == last) {
                     return true;
@@ -90,12 +102,19 @@ impl Log {
     fn gap(&mut self, object: &Value) {
         let topics = object["topics"].as_array().unwrap().iter();
         let topics: Vec<String> = topics.map(|topic| topic.as_str().unwrap().to_owned()).collect();
-        self.records.retain(|logged| !topics.contains(&logged.topic));
+        // Where the bound took something, all that came before it is gone.
+        self.records.retain(|logged| !self.is_bounded && !topics.contains(&logged.topic));
         match object["reason"].as_str() {
-            Some("deleted") => {}
-            Some("trimmed") => self.trimmed.extend(topics),
+            Some("deleted") if !self.is_bounded => {}
+            // One gap tells of several topics, with one reason.
+            Some("deleted" | "trimmed") => self.trimmed.extend(topics),
             _ => panic!("a gap in the log: {object}"),
         }
+    }
+
+    /// Whether the bound may have taken a beginning of it: one that is read behind a cursor is told so.
+    pub fn may_lack_the_oldest(&self) -> bool {
+        self.is_bounded && (self.since.is_none() || !self.trimmed.is_empty())
     }
 
     pub fn events(&self) -> impl Iterator<Item = (&Logged, Token)> {

@@ -13,6 +13,7 @@ use self::trial::Summary;
 mod connection;
 mod diary;
 mod full_disk;
+mod habit;
 mod ledger;
 mod listener;
 mod log;
@@ -26,7 +27,9 @@ mod victim;
 mod workload;
 
 /// Kills in one trial, which is all of the short form.
-const KILLS: usize = 40;
+const KILLS: usize = 25;
+/// The same of a log with a bound.
+const BOUNDED_KILLS: usize = 15;
 
 /// The seed of a schedule that is to be replayed.
 const SEED: &str = "STENTOR_CRASH_SEED";
@@ -42,14 +45,28 @@ fn number(variable: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_doubled_or_reordered_by_kills() {
-    let kills = number(ROUNDS).map_or(KILLS, |kills| usize::try_from(kills).unwrap());
+    trials(KILLS, false).await;
+    if number(SECONDS).is_some() {
+        full_disk::fill_and_empty().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_at_its_bound_loses_its_oldest_events_and_nothing_else_by_kills() {
+    trials(BOUNDED_KILLS, true).await;
+}
+
+/// One trial, or as many as there is time for.
+async fn trials(kills: usize, is_bounded: bool) {
+    let kills = number(ROUNDS).map_or(kills, |kills| usize::try_from(kills).unwrap());
     let until = Instant::now() + Duration::from_secs(number(SECONDS).unwrap_or_default());
     let mut seed = number(SEED).unwrap_or_else(|| fastrand::u64(..));
     let mut total = Summary::default();
     loop {
-        println!("{SEED}={seed} {ROUNDS}={kills}");
-        let summary = trial::trial(seed, kills).await;
-        println!("{summary}");
+        let log = if is_bounded { "a log at its bound" } else { "a log" };
+        println!("{SEED}={seed} {ROUNDS}={kills}, {log}");
+        let summary = trial::trial(seed, kills, is_bounded).await;
+        println!("{log}: {summary}");
         total += summary;
         if Instant::now() >= until {
             break;
@@ -57,7 +74,4 @@ async fn nothing_acknowledged_is_lost_doubled_or_reordered_by_kills() {
         seed = fastrand::u64(..);
     }
     println!("in all: {total}");
-    if number(SECONDS).is_some() {
-        full_disk::fill_and_empty().await;
-    }
 }

@@ -27,6 +27,8 @@ const LARGE_KEPT: u32 = 60;
 const PAUSE_MAX: u64 = 14;
 /// How long to wait before a broken connection is tried again.
 const RETRY: Duration = Duration::from_millis(15);
+/// Says that the ids of an uploaded stream are the keys of its events.
+const DEDUPE: &str = "?dedupe=id";
 
 pub struct Publisher {
     number: u32,
@@ -108,19 +110,28 @@ impl Publisher {
         self.publish(write, request).await;
     }
 
-    /// An upload of several events. Under a key it may be cut by us, and is repeated.
+    /// An upload of several events. Under a key, or with one in each event, it may be cut by us, and is
+    /// repeated.
     async fn upload(&mut self, keyed: bool) {
         let topic = self.news();
         let key = format!("upload-{}-{}", self.number, self.written);
+        let by_id = keyed && self.rng.bool();
         let (mut lines, mut body) = (Vec::new(), String::new());
         for _ in 0..self.rng.usize(2..12) {
             let token = self.token();
             lines.push((topic.clone(), token));
-            let _ = writeln!(body, "{}", token.data(self.rng.usize(0..40)));
+            let data = token.data(self.rng.usize(0..40));
+            let _ = if by_id {
+                write!(body, "id: {token}\ndata: {data}\n\n")
+            } else {
+                writeln!(body, "{data}")
+            };
         }
-        let target = format!("/topics/{topic}");
-        let key = keyed.then_some(key);
-        let request = Request { target, content_type: "application/x-ndjson", key, body };
+        let (content_type, query) =
+            if by_id { ("text/event-stream", DEDUPE) } else { ("application/x-ndjson", "") };
+        let target = format!("/topics/{topic}{query}");
+        let key = Some(key).filter(|_| keyed && !by_id);
+        let request = Request { target, content_type, key, body };
         let write = self.desk.begin(Way::Upload, &lines, None);
         self.publish(write, request).await;
     }
@@ -258,8 +269,8 @@ impl Publisher {
         loop {
             let answer = self.attempt(&bytes).await;
             let is_final = match &answer {
-                Some(answer) => answer.status != 503 || request.key.is_none(),
-                None => request.key.is_none(),
+                Some(answer) => answer.status != 503 || !request.has_key(),
+                None => !request.has_key(),
             };
             if let (true, Some(answer)) = (is_final, &answer) {
                 self.desk.answered(write, answer);
@@ -297,6 +308,11 @@ impl Publisher {
 }
 
 impl Request {
+    /// Whether a repeat of it is harmless.
+    fn has_key(&self) -> bool {
+        self.key.is_some() || self.target.ends_with(DEDUPE)
+    }
+
     fn bytes(&self, address: &str) -> Vec<u8> {
         let Request { target, content_type, key, body } = self;
         let mut head = format!(

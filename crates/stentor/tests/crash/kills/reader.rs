@@ -12,33 +12,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::kills::diary::{Diary, Seen, Told};
-use crate::kills::log::{Log, What, offset};
+use crate::kills::habit::{Form, Habit};
+use crate::kills::log::{What, offset};
 use crate::kills::stream::{Opened, Stream};
+use crate::kills::verdict::{Facts, judge_diary};
 
 /// The longest wait before it comes back, in milliseconds; a browser would wait for seconds.
 const COMES_BACK_MAX: u64 = 120;
 /// The longest time for which it leaves its socket unread, in milliseconds.
 const STALL_MAX: u64 = 1_500;
-
-/// What a reader asks for, and how it behaves.
-#[derive(Clone, Debug)]
-pub struct Habit {
-    pub filters: Vec<String>,
-    pub form: Form,
-    /// Whether it begins with the oldest event.
-    pub from_earliest: bool,
-    /// Whether it stops reading for a while, now and then.
-    pub stalls: bool,
-    /// Whether it cuts its connection, now and then.
-    pub cuts: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Plain,
-    Envelope,
-    Ndjson,
-}
 
 pub struct Reader {
     diary: Arc<Mutex<Diary>>,
@@ -74,15 +56,15 @@ impl Reader {
         self.calm.store(true, Ordering::Relaxed);
     }
 
-    /// Gives it the time to read all of the log, and takes its diary.
-    pub async fn finish(self, log: &Log, patience: Duration) -> Diary {
+    /// Gives it the time to read all of the log, and to be told what it lost, and takes its diary.
+    pub async fn finish(self, facts: &Facts<'_>, patience: Duration) -> Diary {
         let last = {
             let diary = self.diary.lock().unwrap();
-            let due = log.records.iter().rev().find(|logged| diary.asks_for(&logged.topic));
-            due.map_or(0, |logged| logged.offset)
+            let due = facts.log.records.iter().rev();
+            due.clone().find(|logged| diary.asks_for(&logged.topic)).map_or(0, |due| due.offset)
         };
         let caught_up = timeout(patience, async {
-            while !self.task.is_finished() && !self.is_at(last) {
+            while !(self.task.is_finished() || self.is_at(last) && self.lacks_nothing(facts)) {
                 sleep(Duration::from_millis(10)).await;
             }
         });
@@ -94,6 +76,10 @@ impl Reader {
             self.task.abort();
         }
         self.diary.lock().unwrap().clone()
+    }
+
+    fn lacks_nothing(&self, facts: &Facts<'_>) -> bool {
+        judge_diary(facts, &self.diary.lock().unwrap()).is_empty()
     }
 
     fn is_at(&self, offset: u64) -> bool {
@@ -117,7 +103,8 @@ impl Reading {
     async fn run(mut self) {
         let (path, accept) = (self.habit.path(), self.habit.accept());
         loop {
-            match Stream::open(&self.address, &path, accept, &self.last_id).await {
+            let wire = self.habit.wire;
+            match Stream::open(&self.address, &path, accept, &self.last_id, wire).await {
                 Ok(Opened::Finished) => {
                     self.diary.lock().unwrap().is_finished = true;
                     return;
@@ -150,7 +137,8 @@ impl Reading {
                 return stream.reset();
             }
             if self.habit.stalls && self.rng.u8(0..60) == 0 {
-                sleep(Duration::from_millis(self.rng.u64(1..=STALL_MAX))).await;
+                let pause = Duration::from_millis(self.rng.u64(1..=STALL_MAX));
+                stream.stall(pause).await;
             }
         }
     }
@@ -158,7 +146,15 @@ impl Reading {
     fn events(&mut self, decoder: &mut Decoder, piece: &[u8]) {
         let mut input = piece;
         while let Some(item) = decoder.decode(&mut input) {
-            let Item::Event(event) = item.unwrap() else { continue };
+            let event = match item.unwrap() {
+                Item::Event(event) => event,
+                // So a silent stream says where it is.
+                Item::Id(id) => {
+                    self.position(id.as_str());
+                    continue;
+                }
+                Item::Comment(_) | Item::Retry(_) => continue,
+            };
             let name = event.event_type().map_or("message", |name| name.as_str());
             let id = decoder.last_event_id();
             match name {
@@ -229,26 +225,5 @@ impl Reading {
             self.diary.lock().unwrap().began = Instant::now();
         }
         id.clone_into(&mut self.last_id);
-    }
-}
-
-impl Habit {
-    fn path(&self) -> String {
-        let from = if self.from_earliest { "from=earliest" } else { "from=now" };
-        let envelope = if self.form == Form::Envelope { "&envelope=json" } else { "" };
-        if let Some(topic) = self.only_topic() {
-            return format!("/topics/{topic}?{from}{envelope}");
-        }
-        let filters = self.filters.iter().map(|filter| format!("&topic={filter}"));
-        format!("/events?{from}{envelope}{}", filters.collect::<String>())
-    }
-
-    /// The topic, if it is a single one.
-    fn only_topic(&self) -> Option<String> {
-        self.filters.first().filter(|one| self.filters.len() == 1 && !one.contains('*')).cloned()
-    }
-
-    fn accept(&self) -> &'static str {
-        if self.form == Form::Ndjson { "application/x-ndjson" } else { "text/event-stream" }
     }
 }

@@ -12,6 +12,16 @@ const OCCASION_MAX: Duration = Duration::from_millis(700);
 /// When a log that nobody writes to is tidied, and a little more.
 const IDLE: u64 = 1_000;
 
+/// How streams are written in a life: by one shard, by as many as there are cores, by more, or all of them
+/// as bodies of the HTTP library.
+const STREAMS: [&[&str]; 5] = [
+    &["--shards", "1"],
+    &[],
+    &["--shards", "5"],
+    &["--no-takeover"],
+    &["--no-takeover", "--shards", "5"],
+];
+
 /// One life of a server: what is done meanwhile, when it is killed, and what it meets when it is started
 /// again.
 #[derive(Clone, Debug)]
@@ -22,6 +32,8 @@ pub struct Round {
     pub delay: Duration,
     /// Starts that are cut short.
     pub false_starts: Vec<FalseStart>,
+    /// How streams are written in the next life.
+    pub streams: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +80,8 @@ impl Round {
             _ => FalseStart::After(millis(rng, 25)),
         };
         let false_starts = (0..count).map(|_| false_start(rng)).collect();
-        Round { load, strike, delay, false_starts }
+        let streams = STREAMS[rng.usize(0..STREAMS.len())];
+        Round { load, strike, delay, false_starts, streams }
     }
 
     /// Waits for the moment at which the server is to be killed.

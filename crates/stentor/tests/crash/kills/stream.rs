@@ -1,10 +1,12 @@
 //! The body of an answer that goes on, piece by piece, until it ends or breaks.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
 
 use crate::kills::connection::{Broken, head_end};
 
@@ -13,14 +15,34 @@ const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// What is read at once.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// How a stream comes over the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// By a socket that the server may take over.
+    Socket,
+    /// The same after a request with a body, which the server leaves to its HTTP library.
+    Body,
+    /// By `curl`, a process of its own that can be stopped.
+    Curl,
+    /// The same over HTTP/2.
+    Http2,
+}
+
 /// An open stream. Dropping it closes the connection.
 pub struct Stream {
-    socket: TcpStream,
+    source: Source,
     buffer: Vec<u8>,
     /// Bytes of the chunk under way that are still to come, its line break included.
     rest: usize,
     /// Whether the last chunk was there.
     is_over: bool,
+}
+
+enum Source {
+    /// With the chunks of HTTP/1.1.
+    Socket(TcpStream),
+    /// Without.
+    Curl(Box<Child>),
 }
 
 pub enum Opened {
@@ -36,14 +58,27 @@ impl Stream {
         path: &str,
         accept: &str,
         cursor: &str,
+        wire: Wire,
     ) -> Result<Opened, Broken> {
-        let mut socket = TcpStream::connect(address).await?;
-        let cursor =
-            if cursor.is_empty() { String::new() } else { format!("Last-Event-ID: {cursor}\r\n") };
-        let head =
-            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\n{cursor}\r\n");
-        socket.write_all(head.as_bytes()).await?;
-        let mut stream = Stream { socket, buffer: Vec::new(), rest: 0, is_over: false };
+        let mut headers = vec![format!("Accept: {accept}")];
+        if !cursor.is_empty() {
+            headers.push(format!("Last-Event-ID: {cursor}"));
+        }
+        let source = match wire {
+            Wire::Socket | Wire::Body => {
+                let body = if wire == Wire::Body { "Content-Length: 2\r\n\r\n{}" } else { "\r\n" };
+                let headers = headers.join("\r\n");
+                let request =
+                    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n{body}");
+                let mut socket = TcpStream::connect(address).await?;
+                socket.write_all(request.as_bytes()).await?;
+                Source::Socket(socket)
+            }
+            Wire::Curl | Wire::Http2 => {
+                Source::curl(&format!("http://{address}{path}"), &headers, wire == Wire::Http2)
+            }
+        };
+        let mut stream = Stream { source, buffer: Vec::new(), rest: 0, is_over: false };
         let end = loop {
             match head_end(&stream.buffer) {
                 Some(end) => break end,
@@ -63,7 +98,10 @@ impl Stream {
     pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, Broken> {
         loop {
             let mut piece = Vec::new();
-            self.unchunk(&mut piece);
+            match self.source {
+                Source::Socket(_) => self.unchunk(&mut piece),
+                Source::Curl(_) => piece.append(&mut self.buffer),
+            }
             if !piece.is_empty() {
                 return Ok(Some(piece));
             }
@@ -76,12 +114,28 @@ impl Stream {
 
     /// Closes the connection with a reset.
     pub fn reset(self) {
-        let _ = self.socket.set_zero_linger();
+        if let Source::Socket(socket) = self.source {
+            let _ = socket.set_zero_linger();
+        }
+    }
+
+    /// Takes nothing for a while. A process is stopped (SIGSTOP) meanwhile.
+    pub async fn stall(&self, pause: Duration) {
+        self.source.signal("STOP").await;
+        sleep(pause).await;
+        self.source.signal("CONT").await;
     }
 
     async fn more(&mut self) -> Result<(), Broken> {
         self.buffer.reserve(PIECE_BYTES);
-        let read = timeout(SILENCE_MAX, self.socket.read_buf(&mut self.buffer)).await;
+        let buffer = &mut self.buffer;
+        let read = timeout(SILENCE_MAX, async {
+            match &mut self.source {
+                Source::Socket(socket) => socket.read_buf(buffer).await,
+                Source::Curl(curl) => curl.stdout.as_mut().unwrap().read_buf(buffer).await,
+            }
+        });
+        let read = read.await;
         match read.unwrap_or_else(|_| panic!("a stream is silent for {SILENCE_MAX:?}"))? {
             0 => Err(Broken),
             _ => Ok(()),
@@ -112,5 +166,26 @@ impl Stream {
             }
         }
         self.buffer.drain(..at);
+    }
+}
+
+impl Source {
+    fn curl(url: &str, headers: &[String], is_http2: bool) -> Source {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--no-buffer", "--include", "--noproxy", "*"]);
+        curl.args(headers.iter().flat_map(|header| ["--header", header]));
+        if is_http2 {
+            curl.arg("--http2-prior-knowledge");
+        }
+        curl.arg(url).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        Source::Curl(Box::new(curl.spawn().expect("curl")))
+    }
+
+    /// Sends a signal to a process of its own, if it has one.
+    async fn signal(&self, name: &str) {
+        let Source::Curl(curl) = self else { return };
+        let Some(pid) = curl.id() else { return };
+        let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().await;
+        assert!(sent.unwrap().success());
     }
 }

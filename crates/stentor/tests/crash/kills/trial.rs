@@ -12,10 +12,11 @@ use tokio::time::Instant;
 
 use crate::kills::connection::{Answer, Connection};
 use crate::kills::diary::Diary;
+use crate::kills::habit::{self, Habit};
 use crate::kills::ledger::{Ledger, Token, Trimmed, Way};
 use crate::kills::listener::Listener;
 use crate::kills::log::Log;
-use crate::kills::reader::{Form, Habit, Reader};
+use crate::kills::reader::Reader;
 use crate::kills::schedule::{FalseStart, Load, Round};
 use crate::kills::verdict::{Facts, assert_kept, judge_diary, judge_log};
 use crate::kills::victim::Victim;
@@ -23,6 +24,9 @@ use crate::kills::workload::{Desk, Workload};
 
 /// A retention under which trimming is always under way.
 const RETENTION: &[&str] = &["--retain", "trim/**=count:50"];
+/// The bound of a log that is to trim its oldest events all the time: so many bytes, and so many for each
+/// kill, which is about what is remembered of keys.
+const BOUND: (usize, usize) = (256 << 10, 10 << 10);
 /// The topics that it trims, and how many events of each it leaves.
 const TRIMMED: Trimmed = Trimmed { prefix: "trim/", kept: 50 };
 /// So many kills between two readings of the whole log.
@@ -49,13 +53,15 @@ pub struct Summary {
     pub gaps: usize,
 }
 
-/// Kills a server so many times, by the schedule of a seed.
+/// Kills a server so many times, by the schedule of a seed. If its log is bounded, that trims the oldest
+/// events all the time.
 ///
 /// # Panics
 /// If a promise is broken.
-pub async fn trial(seed: u64, kills: usize) -> Summary {
+pub async fn trial(seed: u64, kills: usize, is_bounded: bool) -> Summary {
     let directory = tempfile::tempdir().unwrap();
-    let mut trial = Trial::start(directory.path(), seed).await;
+    let bound = is_bounded.then_some(BOUND.0 + BOUND.1 * kills);
+    let mut trial = Trial::start(directory.path(), seed, bound).await;
     // The last one is struck when all is done.
     while trial.victim.kills + 1 < kills {
         trial.round().await;
@@ -65,6 +71,8 @@ pub async fn trial(seed: u64, kills: usize) -> Summary {
 
 struct Trial {
     seed: u64,
+    /// How many bytes the log may have, if that is bounded.
+    bound: Option<usize>,
     rng: Rng,
     victim: Victim,
     workload: Workload,
@@ -78,17 +86,22 @@ struct Trial {
 }
 
 impl Trial {
-    async fn start(data: &Path, seed: u64) -> Trial {
+    async fn start(data: &Path, seed: u64, bound: Option<usize>) -> Trial {
         let mut rng = Rng::with_seed(seed);
-        let mut victim = Victim::new(data, RETENTION, &mut rng);
+        let is_bounded = bound.is_some();
+        let bytes = bound.map(|bytes| ["--retain-bytes".to_owned(), bytes.to_string()]);
+        let args = RETENTION.iter().map(ToString::to_string);
+        let args = args.chain(bytes.into_iter().flatten()).collect();
+        let mut victim = Victim::new(data, args, &mut rng);
         victim.start().await;
-        let ledger = Ledger { trimmed: Some(TRIMMED), ..Ledger::default() };
+        let ledger = Ledger { trimmed: Some(TRIMMED), is_bounded, ..Ledger::default() };
         let workload = Workload::start(&victim.address, rng.u64(..), ledger);
-        let habits = first_readers();
+        let habits = habit::first(is_bounded);
         let start = |habit| Reader::start(&victim.address, habit, rng.fork());
         let readers = habits.into_iter().map(start).collect();
         Trial {
             seed,
+            bound,
             readers,
             listener: Listener::start(&victim.address),
             connection: Connection::new(&victim.address),
@@ -117,6 +130,7 @@ impl Trial {
         round.moment(self.desk()).await;
         self.victim.kill().await;
         let killed = Instant::now();
+        self.victim.streams = round.streams;
         for start in &round.false_starts {
             match start {
                 FalseStart::After(after) => self.victim.start_and_kill(*after).await,
@@ -134,7 +148,7 @@ impl Trial {
         let (before, moment) = self.fence.take().unzip();
         let before = before.filter(|_| !self.rounds.is_multiple_of(WHOLE_EVERY));
         let fence = self.publish_fence().await;
-        let mut log = Log::read(&self.victim.address, before.as_deref(), &fence).await;
+        let mut log = self.read_log(before.as_deref(), &fence).await;
         log.since = moment.filter(|_| before.is_some());
         self.fence = Some((fence, Instant::now()));
         // What was sent meanwhile is in the ledger too, but not as known.
@@ -143,11 +157,15 @@ impl Trial {
         assert_kept(&findings, format_args!("{}, after {round:?}", self.context()));
     }
 
-    /// An event up to which the log is to be read.
+    async fn read_log(&self, after: Option<&str>, until: &str) -> Log {
+        Log::read(&self.victim.address, after, until, self.bound.is_some()).await
+    }
+
+    /// An event up to which the log is to be read. A log with a bound comes to it by these alone.
     async fn publish_fence(&mut self) -> String {
         self.fences += 1;
         let token = Token { publisher: FENCE, number: self.fences };
-        let body = token.data(0);
+        let body = token.data(self.bound.unwrap_or_default() / 8);
         let request = format!(
             "POST /topics/fence HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\n\
              Content-Length: {}\r\n\r\n{body}",
@@ -193,14 +211,7 @@ impl Trial {
         if filters.is_empty() {
             return;
         }
-        let forms = [Form::Plain, Form::Envelope, Form::Ndjson];
-        let habit = Habit {
-            filters,
-            form: forms[self.rng.usize(0..forms.len())],
-            from_earliest: self.rng.bool(),
-            stalls: self.rng.bool(),
-            cuts: self.rng.bool(),
-        };
+        let habit = Habit::late(filters, &mut self.rng);
         self.readers.push(Reader::start(&self.victim.address, habit, self.rng.fork()));
     }
 
@@ -212,14 +223,14 @@ impl Trial {
         self.victim.kill().await;
         self.victim.start().await;
         let fence = self.publish_fence().await;
-        let mut log = Log::read(&self.victim.address, None, &fence).await;
+        let mut log = self.read_log(None, &fence).await;
         log.is_final = true;
         let (context, ledger) = (self.context(), self.workload.ledger());
         assert_kept(&judge_log(&ledger, &log), &context);
         let facts = Facts::new(&ledger, &log);
-        let mut diaries = vec![self.listener.finish(&log, CATCH_UP).await];
+        let mut diaries = vec![self.listener.finish(&facts, CATCH_UP).await];
         for reader in self.readers {
-            diaries.push(reader.finish(&log, CATCH_UP).await);
+            diaries.push(reader.finish(&facts, CATCH_UP).await);
         }
         for diary in &diaries {
             assert_kept(&judge_diary(&facts, diary), &context);
@@ -271,32 +282,10 @@ impl fmt::Display for Summary {
 fn trimmed(ledger: &Ledger, log: &Log) -> usize {
     let there: HashSet<Token> = log.events().map(|(_, token)| token).collect();
     let known = ledger.writes.iter().filter(|write| write.acknowledged().is_some());
-    let lines = known.flat_map(|write| &write.lines);
-    lines.filter(|line| ledger.is_trimmed(&line.topic) && !there.contains(&line.token)).count()
-}
-
-/// The readers that are there from the beginning.
-fn first_readers() -> Vec<Habit> {
-    let habit = |filters: &[&str], form, from_earliest, stalls, cuts| Habit {
-        filters: filters.iter().map(ToString::to_string).collect(),
-        form,
-        from_earliest,
-        stalls,
-        cuts,
-    };
-    vec![
-        habit(&["news/0"], Form::Plain, false, false, false),
-        habit(&["news/1"], Form::Plain, false, true, true),
-        habit(&["news/2"], Form::Ndjson, true, false, true),
-        habit(&["news/0", "news/1", "news/3", "job/0/0"], Form::Plain, true, false, true),
-        habit(&["news/*"], Form::Plain, false, true, false),
-        habit(&["news/*", "job/**"], Form::Envelope, true, false, true),
-        habit(&["job/*/1", "gone/1"], Form::Envelope, false, false, true),
-        habit(&["gone/0"], Form::Plain, false, false, true),
-        habit(&["gone/*"], Form::Ndjson, true, true, false),
-        habit(&["large/**"], Form::Plain, true, true, true),
-        habit(&["trim/0"], Form::Plain, false, true, true),
-        habit(&["trim/*"], Form::Ndjson, true, true, true),
-        habit(&["**"], Form::Envelope, false, false, true),
-    ]
+    let lines = known.flat_map(|write| write.lines.iter().map(move |line| (write.sent, line)));
+    let by_trimming = lines.filter(|(sent, line)| {
+        ledger.is_trimmed(&line.topic)
+            || ledger.is_bounded && !ledger.may_be_removed(&line.topic, *sent)
+    });
+    by_trimming.filter(|(_, line)| !there.contains(&line.token)).count()
 }

@@ -24,21 +24,24 @@ pub struct Victim {
     pub address: String,
     pub kills: usize,
     data: PathBuf,
-    args: Vec<&'static str>,
+    args: Vec<String>,
+    /// How it writes streams from the next start on.
+    pub streams: &'static [&'static str],
     process: Option<Child>,
     said: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl Victim {
     /// A server that is not started yet, with its log in this directory.
-    pub fn new(data: &Path, args: &[&'static str], rng: &mut Rng) -> Victim {
+    pub fn new(data: &Path, args: Vec<String>, rng: &mut Rng) -> Victim {
         let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
         let port = std::iter::repeat_with(|| rng.u16(PORTS)).take(100).find(free).expect("a port");
         Victim {
             address: format!("127.0.0.1:{port}"),
             kills: 0,
             data: data.to_owned(),
-            args: args.to_vec(),
+            args,
+            streams: &[],
             process: None,
             said: Arc::default(),
         }
@@ -95,6 +98,7 @@ impl Victim {
             .args(["serve", "--listen", &self.address, "--data"])
             .arg(&self.data)
             .args(&self.args)
+            .args(self.streams)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

@@ -100,6 +100,7 @@ impl Desk {
             way,
             lines: lines.collect(),
             end,
+            end_id: None,
             sent: Instant::now(),
             outcome: Outcome::Unknown,
         })
@@ -117,8 +118,9 @@ impl Desk {
         write.outcome = Outcome::Acknowledged(now);
         let first = answer.text("id").or_else(|| answer.text("first_id"));
         let last = answer.text("last_id");
-        if let Some(line) = write.lines.first_mut() {
-            line.id = first;
+        match write.lines.first_mut() {
+            Some(line) => line.id = first,
+            None => write.end_id = first,
         }
         if let (Some(line), Some(id)) = (write.lines.last_mut(), last) {
             line.id = Some(id);

@@ -1,12 +1,10 @@
-//! Disks that fail, and disks that are full.
+//! Disks that fail.
 
 use std::fs;
 
-use tokio::time::timeout;
-
 use super::machine::Machine;
 use super::shim::{Rule, Shim};
-use crate::harness::{EventStream, PATIENCE};
+use crate::harness::EventStream;
 
 /// Asserts that the server has ended by itself because of this, and said what to do.
 async fn failed(machine: Machine, reason: &str) {
@@ -146,47 +144,6 @@ async fn a_damaged_page_that_is_read_stops_the_server() {
     failed(machine, "malformed").await;
 }
 
-#[tokio::test]
-async fn a_full_disk_refuses_events_while_reads_and_deletes_go_on_and_takes_them_again_once_there_is_space()
- {
-    let shim = Shim::new();
-    let machine = Machine::under(&shim, &[]).await;
-    let mut stream = machine.subscribe("/topics/small?from=earliest").await;
-    for number in 0..20 {
-        assert_eq!(
-            machine.post("/topics/large", "x".repeat(200_000)).await.status,
-            201,
-            "{number}"
-        );
-    }
-    assert_eq!(machine.post("/topics/small", "before").await.status, 201);
-    shim.leave_space(100_000);
-    let full = loop {
-        let answer = machine.post("/topics/large", "x".repeat(50_000)).await;
-        if answer.status != 201 {
-            break answer;
-        }
-    };
-    let detail = full.problem(503, "disk-full");
-    assert!(detail.contains("free some space"), "{detail}");
-    assert!(full.header("retry-after").is_some());
-    assert_eq!(machine.history("small").await, ["before"]);
-    assert_eq!(machine.subscribe("/topics/large?from=earliest").await.data(20).await.len(), 20);
-
-    assert_eq!(machine.request("DELETE", "/topics/large").send().await.status, 204);
-    assert_eq!(machine.history("large").await, [""; 0]);
-    shim.leave_space(-1);
-    // A refusal holds for a second, so it is asked again.
-    let taken = timeout(PATIENCE, async {
-        while machine.post("/topics/small", "after").await.status != 201 {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-    });
-    taken.await.expect("it takes events again");
-    assert_eq!(stream.data(2).await, ["before", "after"]);
-    assert_eq!(machine.stop().await, Some(0));
-}
-
 /// The system forgets what it could not sync but still shows it to whoever reads the file. What is told to
 /// be durable after a restart must not stand on that.
 #[tokio::test]
@@ -205,4 +162,45 @@ async fn after_a_failed_sync_and_a_restart_the_log_survives_a_loss_of_power() {
     machine.kill().await;
     let machine = Machine::on(root.path(), &[]).await.unwrap();
     assert_eq!(machine.history("a").await, [&visible[..], &["after".to_owned()]].concat());
+}
+
+/// The log is put in order while the server stops, as it was asked to, and meets this fault. Who asks for a stop
+/// is told; what was acknowledged is there, after a loss of power too.
+async fn a_stop_meets(rule: Rule, reason: &str) {
+    let shim = Shim::new();
+    let machine = Machine::under(&shim, &[]).await;
+    for data in ["one", "two"] {
+        assert_eq!(machine.post("/topics/a", data).await.status, 201);
+    }
+    shim.breaks(rule);
+    machine.ask_to_stop().await;
+    failed(machine, reason).await;
+    assert!(shim.fired() > 0);
+
+    let root = shim.after_a_power_failure();
+    let machine = Machine::on(root.path(), &[]).await.unwrap();
+    assert_eq!(machine.history("a").await, ["one", "two"]);
+    machine.kill().await;
+    shim.mend();
+    let machine = Machine::under(&shim, &[]).await;
+    assert_eq!(machine.history("a").await, ["one", "two"]);
+    assert_eq!(machine.post("/topics/a", "three").await.status, 201);
+    assert_eq!(machine.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_stop_during_which_a_sync_fails_says_so_and_loses_nothing() {
+    a_stop_meets(Rule::fail_sync("-wal"), "in a sync").await;
+    a_stop_meets(Rule::fail_sync("log.db"), "in a sync").await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_try_a_failed_sync_again() {
+    a_stop_meets(Rule::fail_sync("-wal").once().forgetting(), "in a sync").await;
+    a_stop_meets(Rule::fail_sync("log.db").once().forgetting(), "in a sync").await;
+}
+
+#[tokio::test]
+async fn a_stop_during_which_a_write_fails_says_so_and_loses_nothing() {
+    a_stop_meets(Rule::fail_write("log.db"), "in a write").await;
 }

@@ -78,9 +78,14 @@ impl Machine {
 
     /// Asks it to stop (SIGTERM), and tells its exit code.
     pub async fn stop(self) -> Option<i32> {
+        self.ask_to_stop().await;
+        self.end().await.0
+    }
+
+    /// SIGTERM.
+    pub async fn ask_to_stop(&self) {
         let pid = self.process.id().expect("it runs").to_string();
         assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().await.unwrap().success());
-        self.end().await.0
     }
 
     /// Kills it.

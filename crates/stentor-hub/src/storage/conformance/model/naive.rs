@@ -74,6 +74,7 @@ pub(super) enum Said {
     /// With the place of the end, unless that is in the refused publish itself.
     Ended(TopicName, Option<usize>),
     Differs,
+    Withheld,
 }
 
 impl Said {
@@ -81,7 +82,7 @@ impl Said {
     pub(super) fn records(&self) -> usize {
         match self {
             Said::Appended(first, last) => last - first + 1,
-            Said::Repeat(..) | Said::Ended(..) | Said::Differs => 0,
+            Said::Repeat(..) | Said::Ended(..) | Said::Differs | Said::Withheld => 0,
         }
     }
 }
@@ -104,7 +105,16 @@ impl Naive {
     }
 
     pub(super) fn append(&mut self, batch: &[Publish], now: Timestamp) -> Vec<Said> {
-        batch.iter().map(|publish| self.publish(publish, now)).collect()
+        let mut is_in_log = true;
+        let each = batch.iter().map(|publish| {
+            if publish.follows && !is_in_log {
+                return Said::Withheld;
+            }
+            let said = self.publish(publish, now);
+            is_in_log = matches!(said, Said::Appended(..) | Said::Repeat(..));
+            said
+        });
+        each.collect()
     }
 
     /// Checks records against the newest lines, which they are.

@@ -110,11 +110,12 @@ fn publish() -> impl Strategy<Value = Publish> {
         4 => prop::collection::vec(entry(), 1),
         1 => prop::collection::vec(entry(), 2..4),
     ];
-    prop_oneof![
-        3 => entries.prop_map(|entries| Publish { entries, key: None }),
+    let publish = prop_oneof![
+        3 => entries.prop_map(|entries| Publish { entries, key: None, follows: false }),
         1 => whole(),
         2 => part(),
-    ]
+    ];
+    (publish, any::<bool>()).prop_map(|(publish, follows)| Publish { follows, ..publish })
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
@@ -157,7 +158,8 @@ fn whole() -> impl Strategy<Value = Publish> {
             entries.push(Entry::new(name("b"), body));
         }
         let hash = KeyContent::Whole([content; 16]);
-        Publish { entries, key: Some(key((!batch).then_some(topic), number, hash)) }
+        let key = key((!batch).then_some(topic), number, hash);
+        Publish { entries, key: Some(key), follows: false }
     })
 }
 
@@ -179,6 +181,7 @@ fn part() -> impl Strategy<Value = Publish> {
         let (before, after) = (hash(content, index), hash(content, index + 1));
         let content = KeyContent::Part { index, before, after };
         let entries = vec![Entry::new(topic.clone(), body)];
-        Publish { entries, key: Some(key(Some(topic), 0, content)) }
+        let key = key(Some(topic), 0, content);
+        Publish { entries, key: Some(key), follows: false }
     })
 }

@@ -268,7 +268,7 @@ fn a_directory_that_is_a_file_is_refused() {
     let file = kept.path().join("file");
     std::fs::write(&file, "").unwrap();
     let Err(error) = SqliteStorage::open(&file) else { panic!("it was opened") };
-    assert!(matches!(error, SqliteOpenError::Io { .. }), "{error}");
+    assert!(matches!(error, SqliteOpenError::NotADirectory { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -1,20 +1,17 @@
-//! What is given back, forgotten, and done without space.
+//! What is given back and forgotten.
 
 use std::time::Duration;
 
-use super::{Kept, filler};
+use super::{Kept, filler, large};
 use crate::cursor::Offset;
-use crate::publish::{Key, KeyContent, Publish};
-use crate::storage::conformance::log::{appended, at, event, name, request, said, topic_names};
-use crate::storage::sqlite::ballast::{Ballast, growth};
+use crate::publish::{Key, KeyContent};
+use crate::storage::conformance::log::{at, event, name, said, topic_names};
 use crate::storage::sqlite::limits::Limits;
-use crate::storage::{Keep, Outcome, Storage, StorageError, TopicsQuery};
+use crate::storage::sqlite::schema;
+use crate::storage::{Keep, Outcome, Storage};
 
-const LARGE: usize = 10_000;
-
-fn large(n: usize) -> Publish {
-    event(if n.is_multiple_of(10) { "small" } else { "big" }, &"x".repeat(LARGE))
-}
+/// Far longer than anything takes.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn deleting_a_topic_makes_the_file_smaller() {
@@ -77,8 +74,6 @@ async fn the_log_itself_tidies_up_in_time() {
 
 #[tokio::test]
 async fn who_looks_into_the_file_for_long_keeps_no_publisher_waiting() {
-    /// Far longer than it takes, and far shorter than if each of the events waited.
-    const PATIENCE: Duration = Duration::from_mins(1);
     let mut kept = Kept::new();
     kept.limits.wal_pages = 10;
     let open = kept.open();
@@ -225,6 +220,30 @@ async fn a_deleted_topic_that_is_forgotten_becomes_a_gap() {
     assert_eq!(open.storage.delete(name("a"), at(0)).await.unwrap(), None);
 }
 
+#[tokio::test]
+async fn a_chore_that_could_not_be_done_is_done_later_although_nothing_is_asked() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(100, large).await;
+    open.settle().await;
+    let outside = kept.database();
+    let stalled = open.storage.writer.ask(move |writer| {
+        writer.trim(vec![(name("big"), Offset::MAX)])?;
+        writer.connection.busy_timeout(Duration::ZERO).unwrap();
+        outside.execute_batch("BEGIN IMMEDIATE").unwrap();
+        writer.chore();
+        writer.connection.busy_timeout(schema::BUSY).unwrap();
+        Ok(!writer.has_chores() && !writer.is_settled())
+    });
+    assert_eq!(stalled.await, Ok(true), "it is not tried again at once");
+    let is_done = async {
+        while kept.count("records") > 10 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_done).await.expect("it is done in time");
+}
+
 fn key(n: u64) -> Key {
     Key {
         scope: None,
@@ -262,148 +281,4 @@ async fn no_more_keys_are_kept_than_the_limit() {
     assert_eq!(kept.count("keys"), 3);
     let outcome = open.log.publish(event("a", "1").with_key(key(8))).await;
     assert!(matches!(outcome, Outcome::Repeat { .. }), "those that last longest stay");
-}
-
-/// A log whose file cannot become larger than 4 MB.
-async fn full() -> (Kept, super::Open) {
-    let kept = Kept::with(Limits { pages: Some(1_000), ..Limits::default() });
-    let open = kept.open();
-    open.log.append(vec![event("other", "1")]).await;
-    for _ in 0..1_000 {
-        match open.storage.append(vec![large(1)], at(0)).await {
-            Ok(_) => {}
-            Err(StorageError::Full) => return (kept, open),
-            Err(other) => panic!("{other}"),
-        }
-    }
-    panic!("it is never full");
-}
-
-#[tokio::test]
-async fn a_full_disk_refuses_events_and_nothing_else() {
-    let (kept, open) = full().await;
-    let (held, tail) = (open.log.state("big").await.events, open.tail());
-    assert!(!kept.holds_ballast(), "the ballast was let go");
-    let again = open.storage.append(vec![large(1)], at(0)).await;
-    assert_eq!(again, Err(StorageError::Full));
-    assert_eq!((open.log.state("big").await.events, open.tail()), (held, tail), "all or nothing");
-    assert_eq!(open.log.all("big").await.len() as u64, held, "reading goes on");
-    let query = TopicsQuery { limit: 10, ..TopicsQuery::default() };
-    assert_eq!(open.storage.topics(query).await.unwrap().len(), 2);
-}
-
-#[tokio::test]
-async fn deleting_on_a_full_disk_makes_room_for_events() {
-    let (kept, open) = full().await;
-    open.log.delete("big").await;
-    open.settle().await;
-    appended(&open.log.publish(event("other", "2")).await);
-    assert!(kept.holds_ballast(), "and the next time is provided for");
-    assert_eq!(said(&open.log.all("**").await), ["other: 1", "big deleted", "other: 2"]);
-}
-
-#[tokio::test]
-async fn trimming_on_a_full_disk_makes_room_for_events() {
-    let (kept, open) = full().await;
-    open.storage.trim(vec![(name("big"), open.tail())]).await.unwrap();
-    open.settle().await;
-    appended(&open.log.publish(event("other", "2")).await);
-    assert!(kept.holds_ballast());
-    assert_eq!(said(&open.log.all("**").await), ["other: 1", "other: 2"]);
-}
-
-#[tokio::test]
-async fn events_go_on_after_a_pause_when_there_is_space_again() {
-    let (kept, open) = full().await;
-    assert_eq!(open.storage.append(vec![event("a", "")], at(0)).await, Err(StorageError::Full));
-    assert!(!kept.holds_ballast(), "within a second nothing is tried");
-    appended(&open.log.publish_at(event("other", "2"), at(2)).await);
-    assert!(kept.holds_ballast());
-}
-
-#[tokio::test]
-async fn a_log_that_was_left_full_can_be_opened_and_cleared() {
-    let (kept, open) = full().await;
-    drop(open);
-    let open = kept.open();
-    let page = open.storage.read(request("big", Offset::ZERO)).await.unwrap();
-    assert!(!page.records.is_empty());
-    open.log.delete("big").await;
-    open.settle().await;
-    appended(&open.log.publish(event("other", "2")).await);
-}
-
-#[tokio::test]
-async fn a_log_that_was_killed_on_a_full_disk_can_be_opened_and_cleared() {
-    let (kept, open) = full().await;
-    let kept = kept.copy();
-    drop(open);
-    let open = kept.open();
-    open.storage.trim(vec![(name("big"), open.tail())]).await.unwrap();
-    open.settle().await;
-    appended(&open.log.publish(event("other", "2")).await);
-    assert_eq!(said(&open.log.all("**").await), ["other: 1", "other: 2"]);
-}
-
-#[tokio::test]
-async fn what_the_file_has_yet_to_grow_is_put_aside() {
-    let kept = Kept::new();
-    let open = kept.open();
-    let batch = (0..1_000).map(large).collect();
-    // In one job, so that nothing is copied in between.
-    let put_aside = open.storage.writer.ask(|writer| {
-        writer.append(batch, at(0))?;
-        Ok((growth(&writer.connection)?, writer.ballast.bytes()))
-    });
-    let (growth, ballast) = put_aside.await.unwrap();
-    assert!(growth > 10_000_000, "{growth}");
-    assert!(ballast >= growth + Ballast::BYTES, "{ballast}");
-    open.log.delete("big").await;
-    open.settle().await;
-    assert_eq!(kept.ballast_bytes(), Ballast::BYTES, "what is needed no more is given back");
-}
-
-#[tokio::test]
-async fn what_there_is_no_space_to_copy_is_refused() {
-    let kept = Kept::with(Limits { ballast: Some(12 << 20), ..Limits::default() });
-    let open = kept.open();
-    let refused = open.storage.append((0..1_000).map(large).collect(), at(0)).await;
-    assert_eq!(refused, Err(StorageError::Full));
-    assert_eq!(open.tail(), Offset::ZERO, "all or nothing");
-    appended(&open.log.publish_at(large(1), at(2)).await);
-}
-
-#[tokio::test]
-async fn where_no_more_can_be_put_aside_the_write_ahead_log_is_copied() {
-    let kept = Kept::with(Limits { ballast: Some(12 << 20), ..Limits::default() });
-    let open = kept.open();
-    let half = || (0..500).map(large).collect();
-    let appended = open.storage.writer.ask(move |writer| {
-        writer.append(half(), at(0))?;
-        // Together they are too much.
-        Ok([writer.append(half(), at(0)).is_ok(), writer.append(half(), at(2)).is_ok()])
-    });
-    assert_eq!(appended.await, Ok([false, true]));
-    assert_eq!(open.log.all("big").await.len(), 2 * 450);
-}
-
-#[tokio::test]
-async fn nothing_is_copied_where_somebody_else_has_taken_the_space() {
-    let before = Kept::new();
-    let open = before.open();
-    let batch = (0..1_000).map(large).collect();
-    let killed = open.storage.writer.ask(move |writer| {
-        writer.append(batch, at(0))?;
-        Ok(before.copy())
-    });
-    let mut kept = killed.await.unwrap();
-    std::fs::remove_file(kept.path().join("ballast")).unwrap();
-    kept.limits.ballast = Some(3 << 20);
-    let open = kept.open();
-    open.storage.trim(vec![(name("none"), Offset::MAX)]).await.unwrap();
-    assert!(kept.file_bytes() < 1 << 20, "it would not fit");
-    assert_eq!(open.storage.append(vec![large(1)], at(0)).await, Err(StorageError::Full));
-    open.log.delete("big").await;
-    open.settle().await;
-    assert!(kept.file_bytes() > 1 << 20, "what is left fits");
 }

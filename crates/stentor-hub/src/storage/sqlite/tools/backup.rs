@@ -31,8 +31,8 @@ impl SqliteLog {
         // Not page by page: a server that writes would have such a copy begin anew each time, or carry the
         // free pages and the damage of the original along. This reads each row once, in one snapshot,
         // which the write-ahead log has to keep meanwhile: for as long as the disk takes to copy the log.
-        self.connection.execute("VACUUM INTO ?1", [path])?;
-        leave_unclean(&copy)?;
+        let copied = self.connection.execute("VACUUM INTO ?1", [path]).map_err(ToolError::from);
+        copied.and_then(|_| leave_unclean(&copy)).map_err(|error| draft.judge(error))?;
         draft.finish()?;
         let bytes = std::fs::metadata(error::file(to)).map_or(0, |file| file.len());
         Ok(BackedUp { bytes })

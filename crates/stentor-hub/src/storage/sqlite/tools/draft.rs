@@ -8,6 +8,7 @@ use super::super::ballast::Ballast;
 use super::super::lock::Lock;
 use super::super::{SqliteOpenError, open};
 use super::{ToolError, error};
+use crate::storage::StorageError;
 
 /// A log in the making. It grows in a folder within the directory that is to have it, where nothing takes
 /// it for a log, and moves out of there by one rename when it is done. Until then the directory is
@@ -45,6 +46,16 @@ impl Draft {
         &self.folder
     }
 
+    /// What an error means that hit the log in the making.
+    pub(super) fn judge(&self, error: ToolError) -> ToolError {
+        match error {
+            ToolError::Storage(StorageError::Full) | ToolError::Open(SqliteOpenError::Full) => {
+                ToolError::Full { dir: self.target.clone() }
+            }
+            other => other,
+        }
+    }
+
     /// Makes it the log of the directory. Its file is complete: nothing of it is in another one.
     pub(super) fn finish(mut self) -> Result<(), ToolError> {
         let (from, to) = (error::file(&self.folder), error::file(&self.target));
@@ -80,7 +91,7 @@ impl Drop for Draft {
 /// Fails if a directory holds anything but what a draft, a lock, or the file system left there.
 fn refuse_occupied(dir: &Path) -> Result<(), ToolError> {
     const OURS: [&str; 4] = [Draft::FOLDER, Lock::FILE, Ballast::FILE, "lost+found"];
-    let io = |error| ToolError::Open(SqliteOpenError::Io { path: dir.to_owned(), error });
+    let io = |error| ToolError::Open(SqliteOpenError::directory(dir, error));
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -44,6 +44,18 @@ pub enum ToolError {
         /// The id.
         id: String,
     },
+    /// That log ends before it.
+    #[error("this log ends before {id}; begin with `earliest`, a time, or an id of it")]
+    Beyond {
+        /// The id.
+        id: String,
+    },
+    /// The disk of the new log is full.
+    #[error("the disk of {} is full; free some space there and try again", .dir.display())]
+    Full {
+        /// Where it was to be.
+        dir: PathBuf,
+    },
     /// The file system refused.
     #[error("{} cannot be written ({error}); look at its permissions and at the disk", .path.display())]
     Write {

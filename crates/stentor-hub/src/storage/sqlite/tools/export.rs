@@ -66,6 +66,9 @@ impl SqliteLog {
                 if cursor.epoch != whole.epoch || !fits {
                     return Err(ToolError::ForeignId { id: cursor.to_string() });
                 }
+                if cursor.offset > whole.tail() {
+                    return Err(ToolError::Beyond { id: cursor.to_string() });
+                }
                 (cursor.offset, 0)
             }
         };

@@ -42,24 +42,10 @@ impl SqliteLog {
         tell: &mut dyn FnMut(Imported),
     ) -> Result<Imported, ToolError> {
         let draft = Draft::begin(dir)?;
-        // A sync at the end is enough: before that there is no log. Nothing is trimmed either.
-        let options = SqliteOptions { durability: Durability::Os, bytes_max: None };
-        let storage = SqliteStorage::open_within(draft.dir(), Limits::new(options))?;
-        let mut import =
-            Import { storage, batch: Batch::default(), time: None, done: Imported::default() };
-        while import.fill(input)? {
-            import.flush().await?;
-            tell(import.done);
-        }
-        import.flush().await?;
-        import.storage.close().await;
-        let written = SqliteLog::open(draft.dir())?.info()?;
-        if !written.clean || written.wal_bytes > 0 {
-            let reason = "the new log could not be closed in good order".to_owned();
-            return Err(StorageError::Failed { reason }.into());
-        }
+        let made = Import::make(draft.dir(), input, tell).await;
+        let done = made.map_err(|error| draft.judge(error))?;
         draft.finish()?;
-        Ok(import.done)
+        Ok(done)
     }
 }
 
@@ -81,6 +67,33 @@ struct Batch {
 }
 
 impl Import {
+    /// Makes a log that is closed and in one file.
+    async fn make(
+        dir: &Path,
+        input: &mut dyn BufRead,
+        tell: &mut dyn FnMut(Imported),
+    ) -> Result<Imported, ToolError> {
+        // A sync at the end is enough: before that there is no log. Nothing is trimmed either, and no
+        // space put aside for a full disk.
+        let options = SqliteOptions { durability: Durability::Os, bytes_max: None };
+        let limits = Limits { ballast: Some(0), ..Limits::new(options) };
+        let storage = SqliteStorage::open_within(dir, limits)?;
+        let mut import =
+            Import { storage, batch: Batch::default(), time: None, done: Imported::default() };
+        while import.fill(input)? {
+            import.flush().await?;
+            tell(import.done);
+        }
+        import.flush().await?;
+        import.storage.close().await;
+        let written = SqliteLog::open(dir)?.info()?;
+        if !written.clean || written.wal_bytes > 0 {
+            let reason = "the new log could not be closed in good order".to_owned();
+            return Err(StorageError::Failed { reason }.into());
+        }
+        Ok(import.done)
+    }
+
     /// Reads lines for one append. Says whether there may be more.
     fn fill(&mut self, input: &mut dyn BufRead) -> Result<bool, ToolError> {
         let mut line = Vec::new();
@@ -101,6 +114,11 @@ impl Import {
         if line.len() == LINE_BYTES_MAX && !line.ends_with(b"\n") {
             return Err(format!("it has more than {LINE_BYTES_MAX} bytes"));
         }
+        let line = match self.done.lines {
+            // Some editors and shells begin a text so.
+            1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
+            _ => line,
+        };
         if let Line::Record { publish, time } = Line::parse(line)? {
             self.batch.publishes.push((publish, time));
             self.batch.lines.push(self.done.lines);
@@ -130,7 +148,7 @@ impl Import {
                     let reason = format!("the topic {:?} has ended before it", topic.as_str());
                     return Err(wrong(line, reason));
                 }
-                Outcome::Repeat { .. } | Outcome::Differs => {
+                Outcome::Repeat { .. } | Outcome::Differs | Outcome::Withheld => {
                     return Err(wrong(line, "it was refused".to_owned()));
                 }
             }
@@ -149,9 +167,6 @@ impl Writer {
         &mut self,
         batch: Vec<(Publish, Timestamp)>,
     ) -> Result<Vec<Outcome>, StorageError> {
-        let appended = self.transact(|change| {
-            batch.into_iter().map(|(publish, time)| change.publish(publish, time)).collect()
-        });
-        appended.map_err(|fault| self.judge(fault))
+        self.transact(|change| change.publish_all(batch)).map_err(|fault| self.judge(fault))
     }
 }

@@ -41,6 +41,11 @@ impl Line {
         if line.trim_ascii().is_empty() {
             return Ok(Line::Talk);
         }
+        if !line.trim_ascii_start().starts_with(b"{") {
+            return Err(
+                "this is no event object, such as {\"topic\":\"a\",\"data\":\"x\"}".to_owned()
+            );
+        }
         let object: Object = serde_json::from_slice(line).map_err(|error| not_an_object(&error))?;
         let time = object.time.as_deref().map(str::parse).transpose();
         let time = time.map_err(|error| format!("`time`: {error}"))?;
@@ -57,7 +62,8 @@ impl Line {
         let topic = object.topic.ok_or("an event needs its `topic`")?;
         let topic = TopicName::new(topic).map_err(|error| error.to_string())?;
         let attributes = Attributes { publisher_id: object.id, ..Attributes::default() };
-        let publish = Publish { entries: vec![Entry { topic, body, attributes }], key: None };
+        let entries = vec![Entry { topic, body, attributes }];
+        let publish = Publish { entries, key: None, follows: false };
         publish.validate().map_err(|error| error.to_string())?;
         Ok(Line::Record { publish, time })
     }

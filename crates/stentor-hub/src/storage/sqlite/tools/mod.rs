@@ -24,7 +24,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 pub use self::backup::BackedUp;
 pub use self::error::ToolError;
@@ -32,6 +32,7 @@ pub use self::export::{Export, ExportFrom, Exported};
 pub use self::import::Imported;
 pub use self::info::LogInfo;
 pub use self::verify::{Finding, VerifyNote};
+use super::lock::{Held, Lock};
 use super::{SqliteOpenError, schema};
 
 /// A log on the disk, looked at from outside: beside a program that serves it, or at rest.
@@ -54,6 +55,8 @@ pub struct SqliteLog {
     dir: PathBuf,
     connection: Connection,
     version: i64,
+    // Dropped behind the connection.
+    _tidy: Tidy,
 }
 
 impl SqliteLog {
@@ -66,10 +69,37 @@ impl SqliteLog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(ToolError::Missing { dir });
             }
+            Err(error) if dir.is_file() => {
+                return Err(SqliteOpenError::directory(&dir, error).into());
+            }
             Err(error) => return Err(SqliteOpenError::Io { path, error }.into()),
             Ok(_) => {}
         }
         let (connection, version) = schema::open_beside(&dir)?;
-        Ok(SqliteLog { dir, connection, version })
+        let tidy = Tidy { dir: dir.clone() };
+        Ok(SqliteLog { dir, connection, version, _tidy: tidy })
+    }
+}
+
+/// Whoever reads a log at rest makes an empty write-ahead log beside it, and one who only reads cannot
+/// remove it. So when it is done, SQLite is asked to, which it does if nobody else has the log open.
+#[derive(Debug)]
+struct Tidy {
+    dir: PathBuf,
+}
+
+impl Drop for Tidy {
+    fn drop(&mut self) {
+        let is_empty = |file: std::fs::Metadata| file.len() == 0;
+        if self.dir.join(schema::WAL_FILE).metadata().is_ok_and(is_empty)
+            && matches!(Lock::look(&self.dir), Ok(Held::No))
+            && let Ok(connection) = Connection::open_with_flags(
+                error::file(&self.dir),
+                OpenFlags::SQLITE_OPEN_READ_WRITE,
+            )
+        {
+            // It looks for the write-ahead log when it is first asked something, and tidies up at its end.
+            let _ = connection.query_row("PRAGMA schema_version", [], |_| Ok(()));
+        }
     }
 }

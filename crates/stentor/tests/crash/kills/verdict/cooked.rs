@@ -1,5 +1,7 @@
 //! Histories made up to be wrong, so that it is known that each fault is found.
 
+mod trimmed;
+
 use std::time::Duration;
 
 use stentor_hub::{Check, Cursor, Epoch, Offset};
@@ -7,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Facts, Fault, judge_diary, judge_log};
 use crate::kills::diary::{Diary, Seen, Told};
-use crate::kills::ledger::{Delete, Ledger, Line, Outcome, Token, Trimmed, Way, Write};
+use crate::kills::ledger::{Delete, Ledger, Line, Outcome, Token, Way, Write};
 use crate::kills::log::{Log, Logged, What};
 
 /// A receipt as the server would spell it.
@@ -59,7 +61,7 @@ impl Cook {
             id: offset.map(id),
         };
         let lines = lines.iter().map(line).collect();
-        self.ledger.push(Write { way, lines, end: None, sent, outcome })
+        self.ledger.push(Write { way, lines, end: None, end_id: None, sent, outcome })
     }
 
     fn delete(&mut self, topic: &str) {
@@ -187,13 +189,31 @@ fn an_event_without_the_end_that_came_with_it_is_found() {
     let lines = vec![Line { topic: "a".to_owned(), token: token(4), id: None }];
     let end = Some(("a".to_owned(), "done".to_owned()));
     let outcome = Outcome::Unknown;
-    cook.ledger.push(Write { way: Way::Whole, lines, end, sent, outcome });
+    cook.ledger.push(Write { way: Way::Whole, lines, end, end_id: None, sent, outcome });
     cook.log(40, "a", What::Event(token(4)));
     cook.log_is(&[Fault::Torn]);
     cook.log(41, "a", What::End("done".to_owned()));
     cook.log_is(&[]);
     cook.log(42, "a", What::End("done".to_owned()));
     cook.log_is(&[Fault::Doubled]);
+}
+
+#[test]
+fn an_end_that_was_acknowledged_and_is_not_there_is_found() {
+    let mut cook = Cook::three();
+    let (sent, outcome) = (cook.tick(), Outcome::Acknowledged(cook.tick()));
+    let (end, end_id) = (Some(("a".to_owned(), "done".to_owned())), Some(id(40)));
+    cook.ledger.push(Write { way: Way::Whole, lines: Vec::new(), end, end_id, sent, outcome });
+    cook.log_is(&[Fault::Lost]);
+    cook.log(41, "a", What::End("done".to_owned()));
+    cook.log_is(&[Fault::Lost]);
+    cook.log.records.pop();
+    cook.log(40, "a", What::End("done".to_owned()));
+    cook.log_is(&[]);
+    // In a part of the log that begins behind it, it is not looked for.
+    cook.log.records.clear();
+    (cook.log.since, cook.log.after) = (Some(sent), 40);
+    cook.log_is(&[]);
 }
 
 #[test]
@@ -318,55 +338,4 @@ fn a_false_end_is_found() {
     cook.log(40, "a", What::End("done".to_owned()));
     cook.log_is(&[Fault::FalseEnd]);
     cook.reader_is(true, &[Fault::FalseEnd]);
-}
-
-/// Events 1 to 5 of `a` at offsets 10 to 50, of which retention leaves 2 at least.
-fn five_trimmed() -> Cook {
-    let mut cook = Cook::three();
-    cook.ledger = Ledger { trimmed: Some(Trimmed { prefix: "a", kept: 2 }), ..Ledger::default() };
-    (cook.log, cook.seen) = (Log::default(), Vec::new());
-    for number in 1..=5 {
-        cook.write(&[("a", number, Some(number * 10))], Way::Whole, true);
-        cook.log(number * 10, "a", What::Event(token(number)));
-        cook.see(number * 10, What::Event(token(number)));
-    }
-    cook
-}
-
-#[test]
-fn the_oldest_of_a_trimmed_topic_may_be_gone_and_nothing_else() {
-    let mut cook = five_trimmed();
-    cook.log.records.drain(..3);
-    cook.log_is(&[]);
-    cook.log.records.remove(0);
-    cook.log_is(&[]);
-    cook.log.is_final = true;
-    cook.log_is(&[Fault::Lost; 4]);
-    let mut cook = five_trimmed();
-    cook.log.records.remove(2);
-    cook.log_is(&[Fault::Lost]);
-    cook.ledger.writes[2].lines[0].id = None;
-    cook.log_is(&[Fault::Lost]);
-    cook.log.records.drain(..2);
-    cook.log_is(&[]);
-    cook.log.trimmed.push("b".to_owned());
-    cook.log_is(&[Fault::FalseGap]);
-}
-
-#[test]
-fn what_was_trimmed_before_it_came_is_told() {
-    let mut cook = five_trimmed();
-    cook.log.records.drain(..3);
-    cook.reader_is(false, &[]);
-    cook.seen.remove(1);
-    cook.reader_is(false, &[Fault::Lost]);
-    cook.gap("trimmed", 30, &["a"]);
-    cook.reader_is(false, &[Fault::Lost]);
-    cook.gap("trimmed", 10, &["a"]);
-    cook.reader_is(false, &[]);
-    cook.gap("trimmed", 10, &["b"]);
-    cook.reader_is(false, &[Fault::FalseGap]);
-    cook.seen.pop();
-    cook.gap("deleted", 10, &["a"]);
-    cook.reader_is(false, &[Fault::FalseGap]);
 }

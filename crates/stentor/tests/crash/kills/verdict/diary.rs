@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 
+use tokio::time::Instant;
+
 use super::{Facts, Fault, Finding};
 use crate::kills::diary::{Diary, Seen, Told};
 use crate::kills::ledger::{Delete, Token, Write};
@@ -15,10 +17,17 @@ const GAP_TOPICS_MAX: usize = 32;
 /// nobody writes to any more.
 pub fn judge_diary(facts: &Facts<'_>, diary: &Diary) -> Vec<Finding> {
     let gaps = diary.seen.iter().filter_map(|seen| match &seen.what {
-        Told::Gap { requested, topics, .. } => Some((requested.unwrap_or_default(), &topics[..])),
+        Told::Gap { requested, topics, .. } => {
+            Some(Gap { at: seen.at, requested: requested.unwrap_or_default(), topics })
+        }
         Told::Record(..) => None,
     });
-    let mut judge = Judge { facts, diary, gaps: gaps.collect(), findings: Vec::new() };
+    let events = diary.seen.iter().filter_map(|seen| match seen.what {
+        Told::Record(What::Event(token), _) => Some(token),
+        Told::Record(..) | Told::Gap { .. } => None,
+    });
+    let (gaps, events) = (gaps.collect(), events.collect());
+    let mut judge = Judge { facts, diary, gaps, events, findings: Vec::new() };
     judge.order();
     judge.records();
     judge.gaps();
@@ -31,9 +40,16 @@ pub fn judge_diary(facts: &Facts<'_>, diary: &Diary) -> Vec<Finding> {
 struct Judge<'a> {
     facts: &'a Facts<'a>,
     diary: &'a Diary,
-    /// Behind which offset a gap was told, and of which topics.
-    gaps: Vec<(u64, &'a [String])>,
+    gaps: Vec<Gap<'a>>,
+    events: HashSet<Token>,
     findings: Vec<Finding>,
+}
+
+/// When a gap was told, behind which offset, and of which topics.
+struct Gap<'a> {
+    at: Instant,
+    requested: u64,
+    topics: &'a [String],
 }
 
 impl Judge<'_> {
@@ -75,7 +91,8 @@ impl Judge<'_> {
                                 format!("{token} of {} as {told:?}", line.topic),
                             );
                         }
-                        let removable = self.facts.ledger.may_be_removed(&line.topic, write.sent);
+                        let removable =
+                            self.facts.may_be_gone(&line.topic, write.sent, seen.offset);
                         self.same_in_log(seen, what, removable);
                     }
                     None => self.find(Fault::Phantom, format!("{token}: never sent")),
@@ -108,7 +125,7 @@ impl Judge<'_> {
         let end = ends.find(|(write, why)| *why == reason && !write.is_refused());
         match end {
             Some((write, _)) => {
-                let removable = self.facts.ledger.may_be_removed(topic, write.sent);
+                let removable = self.facts.may_be_gone(topic, write.sent, seen.offset);
                 self.same_in_log(seen, &What::End(reason.to_owned()), removable);
             }
             None if reason == "deleted" && self.facts.ledger.deletes_of(topic).next().is_some() => {
@@ -127,12 +144,15 @@ impl Judge<'_> {
                 let mut deletes = ledger.deletes_of(topic);
                 deletes.any(|delete| self.facts.offset_max(delete) > requested)
             };
+            let is_trimmed = |topic: &String| {
+                self.facts.may_be_trimmed_behind(topic, requested, seen.at, &self.events)
+            };
             let is_lost = |topic: &String| {
-                self.diary.asks_for(topic) && (ledger.is_trimmed(topic) || is_deleted(topic))
+                self.diary.asks_for(topic) && (is_trimmed(topic) || is_deleted(topic))
             };
             // One gap tells of several topics, with the worst of their reasons.
             let has_reason = match reason.as_str() {
-                "trimmed" => topics.iter().all(|topic| ledger.is_trimmed(topic)),
+                "trimmed" => topics.iter().all(|topic| ledger.may_be_trimmed(topic)),
                 "deleted" => topics.iter().any(is_deleted),
                 _ => false,
             };
@@ -151,7 +171,11 @@ impl Judge<'_> {
         let until = if self.diary.is_finished { last } else { u64::MAX };
         for logged in &self.facts.log.records {
             let due = logged.offset > start && logged.offset <= until;
-            let is_told = || self.is_told_trimmed(&logged.topic, logged.offset);
+            let place = || self.facts.places.get(&logged.token()?);
+            let is_told = || {
+                let sent = place().map(|(write, _)| write.sent);
+                self.is_told_trimmed(&logged.topic, logged.offset, sent)
+            };
             if due
                 && self.diary.asks_for(&logged.topic)
                 && !seen.contains(&logged.offset)
@@ -174,13 +198,6 @@ impl Judge<'_> {
     /// What was removed before it came was told as a gap or as the end of its topic.
     fn nothing_removed_in_silence(&mut self) {
         let Some(start) = self.diary.start else { return };
-        let tokens: HashSet<Token> = self
-            .records_seen()
-            .filter_map(
-                |(_, what, _)| if let What::Event(token) = what { Some(*token) } else { None },
-            )
-            .chain(self.facts.log.events().map(|(_, token)| token))
-            .collect();
         let last = self.diary.seen.last().map_or(start, |seen| seen.offset);
         for (write, line, offset) in &self.facts.acknowledged {
             let offset = *offset;
@@ -190,10 +207,13 @@ impl Judge<'_> {
                     && delete.acknowledged.is_none_or(|at| write.sent < at)
             });
             let trimmed_before =
-                self.facts.ledger.is_trimmed(&line.topic) && write.sent < self.diary.began;
+                self.facts.ledger.may_be_trimmed(&line.topic) && write.sent < self.diary.began;
+            let is_known = [&self.events, &self.facts.events]
+                .iter()
+                .any(|events| events.contains(&line.token));
             if due
                 && self.diary.asks_for(&line.topic)
-                && !tokens.contains(&line.token)
+                && !is_known
                 && !(before || trimmed_before)
                 && !self.was_told(write, &line.topic, offset)
             {
@@ -226,7 +246,7 @@ impl Judge<'_> {
         let facts = self.facts;
         let taken = |delete: &&Delete| delete.acknowledged.is_none_or(|at| write.sent < at);
         let deletes: Vec<&Delete> = facts.ledger.deletes_of(topic).filter(taken).collect();
-        let is_trimmed = self.is_told_trimmed(topic, offset);
+        let is_trimmed = self.is_told_trimmed(topic, offset, Some(write.sent));
         is_trimmed
             || self.diary.seen.iter().any(|seen| match &seen.what {
                 Told::Record(What::End(reason), Some(ended)) => {
@@ -245,12 +265,14 @@ impl Judge<'_> {
             })
     }
 
-    /// Whether the reader was told, before it went past this offset, that a topic was trimmed.
-    fn is_told_trimmed(&self, topic: &str, offset: u64) -> bool {
-        self.facts.ledger.is_trimmed(topic)
-            && self.gaps.iter().any(|(requested, topics)| {
+    /// Whether the reader was told, before it went past this offset and after this was sent, that a topic
+    /// was trimmed.
+    fn is_told_trimmed(&self, topic: &str, offset: u64, sent: Option<Instant>) -> bool {
+        self.facts.ledger.may_be_trimmed(topic)
+            && self.gaps.iter().any(|Gap { at, requested, topics }| {
                 let names_it = topics.iter().any(|lost| lost == topic);
-                *requested < offset && (names_it || topics.len() >= GAP_TOPICS_MAX)
+                let is_later = sent.is_none_or(|sent| sent < *at);
+                *requested < offset && is_later && (names_it || topics.len() >= GAP_TOPICS_MAX)
             })
     }
 

@@ -4,15 +4,22 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio::time::Instant;
 
+use super::oldest::Oldest;
 use super::trim::judge_trim;
 use super::{Fault, Finding};
 use crate::kills::ledger::{Ledger, Line, Outcome, Token, Way, Write};
-use crate::kills::log::{Log, Logged, What};
+use crate::kills::log::{Log, Logged, What, offset};
 
 /// What is wrong with a log, by what publishers knew when it was read. Of what they sent later anything
 /// may be there.
 pub fn judge_log(ledger: &Ledger, log: &Log) -> Vec<Finding> {
-    let mut judge = Judge { ledger, log, there: HashMap::new(), findings: Vec::new() };
+    let places = ledger.places();
+    let oldest = log.records.first().map(|logged| {
+        let place = logged.token().and_then(|token| places.get(&token));
+        Oldest::of(logged, place.map(|(write, _)| *write))
+    });
+    let there = HashMap::new();
+    let mut judge = Judge { ledger, log, places, oldest, there, findings: Vec::new() };
     judge.records();
     judge.ends();
     for write in &ledger.writes {
@@ -26,6 +33,8 @@ pub fn judge_log(ledger: &Ledger, log: &Log) -> Vec<Finding> {
 struct Judge<'a> {
     ledger: &'a Ledger,
     log: &'a Log,
+    places: HashMap<Token, (&'a Write, &'a Line)>,
+    oldest: Option<Oldest>,
     there: HashMap<Token, &'a Logged>,
     findings: Vec<Finding>,
 }
@@ -37,7 +46,6 @@ impl<'a> Judge<'a> {
 
     /// Each record by itself: somebody sent it, once, and it has the id that was acknowledged.
     fn records(&mut self) {
-        let places = self.ledger.places();
         let mut before = 0;
         for logged in &self.log.records {
             if logged.offset <= before {
@@ -60,7 +68,7 @@ impl<'a> Judge<'a> {
                     format!("{token} of {} is {} and {}", logged.topic, other.id, logged.id);
                 self.find(Fault::Doubled, detail);
             }
-            match places.get(&token) {
+            match self.places.get(&token).copied() {
                 Some((write, line)) => self.place(logged, write, line),
                 None => {
                     self.find(Fault::Phantom, format!("{token} of {}: never sent", logged.topic));
@@ -111,10 +119,18 @@ impl<'a> Judge<'a> {
         let ledger = self.ledger;
         for write in &ledger.writes {
             let Some((topic, reason)) = &write.end else { continue };
-            let is_due = write.acknowledged().is_some() && self.is_in_part(write);
-            let is_there = ended.contains_key(topic.as_str());
-            if is_due && !is_there && !ledger.may_be_removed(topic, write.sent) {
-                self.find(Fault::Lost, format!("the end of {topic} by {reason:?}"));
+            // A request that its publisher had given up may have ended the topic long before.
+            let is_before = write.end_id.as_ref().is_some_and(|id| offset(id) <= self.log.after);
+            let is_due = write.acknowledged().is_some() && self.is_in_part(write) && !is_before;
+            let there = ended.get(topic.as_str());
+            let is_there = match &write.end_id {
+                Some(id) => there == Some(&id.as_str()),
+                None => there.is_some(),
+            };
+            let may_be_removed = ledger.may_be_removed(topic, write.sent);
+            if is_due && !is_there && !may_be_removed && !self.may_have_gone(write, None) {
+                let id = write.end_id.as_deref().unwrap_or("no id of its own");
+                self.find(Fault::Lost, format!("the end of {topic} by {reason:?} ({id})"));
             }
         }
     }
@@ -137,6 +153,7 @@ impl<'a> Judge<'a> {
         }
         let removable = |line: &&Line| self.ledger.may_be_removed(&line.topic, write.sent);
         let lines: Vec<&Line> = write.lines.iter().filter(|line| !removable(line)).collect();
+        let lines = self.without_the_oldest(write, lines);
         let missing: Vec<&Line> =
             lines.iter().filter(|line| !self.there.contains_key(&line.token)).copied().collect();
         if write.acknowledged().is_some() {
@@ -169,6 +186,44 @@ impl<'a> Judge<'a> {
         self.order_within(write);
     }
 
+    /// Whether the bound of the log may have taken a line of a write, or its end: nothing is left that came
+    /// before it.
+    fn may_have_gone(&self, write: &Write, line: Option<&Line>) -> bool {
+        self.log.may_lack_the_oldest()
+            && self.oldest.is_none_or(|oldest| !oldest.is_before(write, line))
+    }
+
+    /// The lines of a write but for those that the bound of the log took: a beginning of them.
+    fn without_the_oldest(&mut self, write: &Write, mut lines: Vec<&'a Line>) -> Vec<&'a Line> {
+        if !self.ledger.is_bounded {
+            return lines;
+        }
+        let there = |line: &Line| self.there.get(&line.token).copied();
+        let kept = lines.split_off(lines.iter().take_while(|line| there(line).is_none()).count());
+        let first = write.lines.iter().find_map(|line| Some((line, there(line)?)));
+        let is_hole = |gone: &Line| {
+            let Some((first, logged)) = first else { return false };
+            let is_behind = write.lines.iter().take_while(|line| line.token != gone.token);
+            // What is all or nothing stands together, so what is left of it is the oldest of all.
+            let stands_alone = self.oldest.is_none_or(|oldest| oldest.offset >= logged.offset);
+            is_behind.clone().any(|line| line.token == first.token)
+                || write.way == Way::Whole && !stands_alone
+        };
+        let mut findings = Vec::new();
+        for line in lines {
+            let is_lost = write.acknowledged().is_some() && !self.may_have_gone(write, Some(line));
+            if is_lost || is_hole(line) {
+                let fault = if write.acknowledged().is_some() { Fault::Lost } else { Fault::Torn };
+                let oldest = self.oldest.map_or(0, |oldest| oldest.offset);
+                let detail =
+                    format!("{} of {}, where offset {oldest} is there", line.token, line.topic);
+                findings.push(Finding::new(fault, detail));
+            }
+        }
+        self.findings.append(&mut findings);
+        kept
+    }
+
     fn has_end(&self, topic: &str, reason: &str) -> bool {
         let mut there = self.log.records.iter().filter(|logged| logged.topic == topic);
         there.any(|logged| logged.what == What::End(reason.to_owned()))
@@ -187,10 +242,9 @@ impl<'a> Judge<'a> {
 
     /// Per topic: what was acknowledged before another was sent comes before it.
     fn order(&mut self) {
-        let places = self.ledger.places();
         let mut latest: HashMap<&str, (Instant, Token)> = HashMap::new();
         for (logged, token) in self.log.events() {
-            let Some((write, line)) = places.get(&token) else { continue };
+            let Some((write, line)) = self.places.get(&token).copied() else { continue };
             if let (Some(at), Some((sent, other))) =
                 (write.acknowledged(), latest.get(line.topic.as_str()))
                 && at < *sent

@@ -4,6 +4,7 @@ mod cooked;
 mod diary;
 mod facts;
 mod log;
+mod oldest;
 mod trim;
 
 use std::fmt;

@@ -115,6 +115,9 @@ async fn an_export_begins_where_it_is_told() {
     let mut log = SqliteLog::open(kept.path()).unwrap();
     let refused = log.export((*filters("**")).clone(), ExportFrom::After(foreign));
     assert!(matches!(refused, Err(ToolError::ForeignId { .. })));
+    let beyond = Cursor { offset: open.tail().next(), ..after };
+    let refused = log.export((*filters("**")).clone(), ExportFrom::After(beyond));
+    assert!(matches!(refused, Err(ToolError::Beyond { .. })));
 }
 
 #[tokio::test]
@@ -165,12 +168,21 @@ async fn what_a_live_stream_says_of_itself_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_before_the_first_line_is_no_part_of_it() {
+    let kept = Kept::new();
+    import(kept.path(), "\u{feff}{\"topic\":\"a\",\"data\":\"1\"}\n").await.unwrap();
+    assert_eq!(said(&kept.open().log.all("**").await), ["a: 1"]);
+}
+
+#[tokio::test]
 async fn a_bad_line_is_told_by_its_number_and_nothing_is_left_behind() {
     let good = "{\"topic\":\"a\",\"data\":\"1\"}\n".repeat(1_200);
     for (line, words) in [
         ("nonsense", "no event object"),
         ("{\"topic\":\"a\",\"data\":", "no event object"),
         ("[]", "no event object"),
+        ("[null,\"a\",null,null,\"x\",null,null]", "no event object"),
+        ("\u{feff}{\"topic\":\"a\",\"data\":\"x\"}", "no event object"),
         ("{\"topic\":\"a\"}", "needs its `data`"),
         ("{\"topic\":\"a\",\"data\":5}", "invalid type"),
         ("{\"data\":\"x\"}", "needs its `topic`"),

@@ -61,6 +61,37 @@ async fn looking_changes_nothing_in_the_file() {
 }
 
 #[tokio::test]
+async fn a_log_at_rest_is_at_rest_again_when_the_last_who_looked_is_gone() {
+    let kept = Kept::new();
+    drop(kept.open());
+    let files = || [schema::WAL_FILE, "log.db-shm"].map(|file| kept.path().join(file).exists());
+    let (mut one, mut other) =
+        (SqliteLog::open(kept.path()).unwrap(), SqliteLog::open(kept.path()).unwrap());
+    one.info().unwrap();
+    drop(one);
+    assert_eq!(files(), [true, true], "the other one needs them");
+    other.info().unwrap();
+    drop(other);
+    assert_eq!(files(), [false, false]);
+}
+
+#[tokio::test]
+async fn a_log_that_was_not_closed_is_left_as_it_is() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.log.event("a", "1").await;
+    let copy = Kept::new();
+    for file in [schema::FILE, schema::WAL_FILE] {
+        std::fs::copy(kept.path().join(file), copy.path().join(file)).unwrap();
+    }
+    let both =
+        || [schema::FILE, schema::WAL_FILE].map(|file| std::fs::read(copy.path().join(file)));
+    let before = both().map(Result::unwrap);
+    assert_eq!(info(&copy).records, 1);
+    assert!(both().map(Result::unwrap) == before);
+}
+
+#[tokio::test]
 async fn a_log_at_rest_is_read_without_a_write_ahead_log() {
     let parent = Kept::new();
     let dir = parent.path().join("50 % of #1?");
@@ -91,6 +122,8 @@ async fn where_there_is_no_log_that_is_said() {
     assert!(!kept.path().join(schema::FILE).exists(), "and none is made");
     std::fs::write(kept.path().join(schema::FILE), vec![7; 8192]).unwrap();
     assert!(matches!(refused(&kept), ToolError::Open(SqliteOpenError::NotALog { .. })));
+    let file = SqliteLog::open(kept.path().join(schema::FILE)).unwrap_err();
+    assert!(matches!(file, ToolError::Open(SqliteOpenError::NotADirectory { .. })));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use stentor_hub::{Check, Cursor, Offset};
 
+use super::way;
 use crate::harness::{EventStream, Received, Server};
 
 const MIB: usize = 1 << 20;
@@ -46,7 +47,7 @@ async fn told_once(server: &Server, path: &str, position: &str, data: &[&str]) {
 
 #[tokio::test]
 async fn a_cursor_that_cannot_be_read_is_a_gap_and_everything_follows() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let first = server.publish("/topics/news", "one").await;
     server.publish("/topics/news", "two").await;
     for cursor in ["42", "latest", "%00", &first[1..], &format!("{first}0"), &first.to_uppercase()]
@@ -67,7 +68,7 @@ async fn a_cursor_that_cannot_be_read_is_a_gap_and_everything_follows() {
 
 #[tokio::test]
 async fn a_gap_with_nothing_behind_it_has_no_earliest_event() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let mut stream = server.resume("/events?topic=a&topic=b/*", "nonsense").await;
     let (position, gap) = stream.gap().await;
     assert_eq!((&gap["earliest"], &gap["reason"]), (&Value::Null, &json!("unreadable")));
@@ -78,7 +79,7 @@ async fn a_gap_with_nothing_behind_it_has_no_earliest_event() {
 
 #[tokio::test]
 async fn a_gap_names_at_most_32_topics() {
-    let server = Server::in_memory().await;
+    let server = way().in_memory().await;
     let topics: Vec<String> = (0..40).map(|number| format!("topic=t{number}")).collect();
     let mut stream = server.resume(&format!("/events?{}", topics.join("&")), "nonsense").await;
     assert_eq!(stream.gap().await.1["topics"].as_array().unwrap().len(), 32);
@@ -86,7 +87,7 @@ async fn a_gap_names_at_most_32_topics() {
 
 #[tokio::test]
 async fn a_cursor_of_another_history_is_a_gap_and_everything_follows() {
-    let mut server = Server::in_memory().await;
+    let mut server = way().in_memory().await;
     let old = server.publish("/topics/news", "old").await;
     let position = server.subscribe("/topics/news").await.position().await;
     server.kill_and_restart().await;
@@ -104,7 +105,7 @@ async fn a_cursor_of_another_history_is_a_gap_and_everything_follows() {
 
 #[tokio::test]
 async fn an_id_that_does_not_fit_the_event_at_its_place_is_of_another_history() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let first = server.publish("/topics/news", "one").await;
     server.publish("/topics/news", "two").await;
     let cursor: Cursor = first.parse().unwrap();
@@ -121,7 +122,7 @@ async fn an_id_that_does_not_fit_the_event_at_its_place_is_of_another_history() 
 
 #[tokio::test]
 async fn a_cursor_beyond_the_tail_is_a_gap() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let cursor = beyond(&server.publish("/topics/news", "one").await, 7);
     let mut stream = server.resume("/topics/news", &cursor).await;
     let gap =
@@ -134,7 +135,7 @@ async fn a_cursor_beyond_the_tail_is_a_gap() {
 
 #[tokio::test]
 async fn a_cursor_in_the_range_that_a_kill_burned_is_a_gap_for_ever() {
-    let mut server = Server::start().await;
+    let mut server = way().on_disk().await;
     let newest = server.publish("/topics/news", "one").await;
     let in_burned = beyond(&newest, 3);
     server.kill_and_restart().await;
@@ -153,7 +154,7 @@ async fn a_cursor_in_the_range_that_a_kill_burned_is_a_gap_for_ever() {
 
 #[tokio::test]
 async fn who_was_before_or_behind_a_burned_range_has_lost_nothing() {
-    let mut server = Server::start().await;
+    let mut server = way().on_disk().await;
     let last = server.publish("/topics/news", "one").await;
     server.kill_and_restart().await;
     let behind = server.subscribe("/topics/news").await.position().await;
@@ -173,7 +174,7 @@ async fn who_was_before_or_behind_a_burned_range_has_lost_nothing() {
 
 #[tokio::test]
 async fn a_reader_that_retention_has_passed_is_told_and_only_that_one() {
-    let server = Server::in_memory().await;
+    let server = way().in_memory().await;
     let seen = server.publish("/topics/quiet", "seen").await;
     let ids = flood(&server, "flood", 80).await;
     server.publish("/topics/quiet", "new").await;
@@ -214,7 +215,7 @@ async fn a_reader_that_retention_has_passed_is_told_and_only_that_one() {
 
 #[tokio::test]
 async fn a_glob_is_told_of_the_topics_that_lost_what_it_had_not_read() {
-    let server = Server::in_memory().await;
+    let server = way().in_memory().await;
     let start = server.subscribe("/topics/x").await.position().await;
     let read = server.publish("/topics/x/a", "a").await;
     server.publish("/topics/x/b", "b").await;
@@ -231,7 +232,7 @@ async fn a_glob_is_told_of_the_topics_that_lost_what_it_had_not_read() {
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_is_cut_or_told_and_never_skipped_in_silence() {
-    let server = Server::in_memory().await;
+    let server = way().in_memory().await;
     let socket = server.get("/topics/flood").header("Accept", "text/event-stream").connect().await;
     server.until_metric("stentor_streams_open", 1).await;
     let ids = flood(&server, "flood", 130).await;
@@ -269,7 +270,7 @@ async fn a_reader_that_does_not_read_is_cut_or_told_and_never_skipped_in_silence
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_loses_nothing_where_the_log_keeps_it() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let socket = server.get("/topics/flood").header("Accept", "text/event-stream").connect().await;
     server.until_metric("stentor_streams_open", 1).await;
     // More than the sockets and the live window hold.
@@ -282,7 +283,7 @@ async fn a_reader_that_does_not_read_loses_nothing_where_the_log_keeps_it() {
 
 #[tokio::test]
 async fn a_topic_that_was_deleted_and_began_anew_is_a_gap_and_a_new_beginning() {
-    let mut server = Server::start().await;
+    let mut server = way().on_disk().await;
     let old = server.publish("/topics/news", "old").await;
     server.publish("/topics/news", "older readers never get this").await;
     server.delete("/topics/news").send().await;
@@ -301,7 +302,7 @@ async fn a_topic_that_was_deleted_and_began_anew_is_a_gap_and_a_new_beginning() 
 
 #[tokio::test]
 async fn in_json_a_gap_is_an_object_and_an_unreadable_cursor_is_refused() {
-    let mut server = Server::in_memory().await;
+    let mut server = way().in_memory().await;
     let old = server.publish("/topics/news", "old").await;
     assert_eq!(server.page("/topics/news").await["gap"], Value::Null);
     server
@@ -334,7 +335,7 @@ async fn in_json_a_gap_is_an_object_and_an_unreadable_cursor_is_refused() {
 
 #[tokio::test]
 async fn a_gap_of_a_topic_that_has_ended_is_followed_by_what_is_left_and_the_end() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     server.publish("/topics/news", "one").await;
     server.publish("/topics/news?end=done", "two").await;
     let mut stream = server.resume("/topics/news", "nonsense").await;
@@ -345,7 +346,7 @@ async fn a_gap_of_a_topic_that_has_ended_is_followed_by_what_is_left_and_the_end
 
 #[tokio::test]
 async fn a_reader_that_came_between_two_kills_has_lost_nothing() {
-    let mut server = Server::start().await;
+    let mut server = way().on_disk().await;
     server.publish("/topics/news", "one").await;
     server.kill_and_restart().await;
     let behind = server.subscribe("/topics/news").await.position().await;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::way;
 use crate::harness::{EventStream, Server};
 
 async fn delete(server: &Server, topic: &str) {
@@ -20,7 +21,7 @@ async fn deleted(stream: &mut EventStream, topic: &str) -> String {
 
 #[tokio::test]
 async fn a_deleted_topic_is_gone_with_all_it_held() {
-    let mut server = Server::start().await;
+    let mut server = way().on_disk().await;
     server.publish("/topics/news", "secret").await;
     server.publish("/topics/other", "stays").await;
     delete(&server, "news").await;
@@ -41,7 +42,7 @@ async fn a_deleted_topic_is_gone_with_all_it_held() {
 
 #[tokio::test]
 async fn deleting_a_topic_that_nobody_knows_is_no_error() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     delete(&server, "never").await;
     server.publish("/topics/news", "x").await;
     delete(&server, "news").await;
@@ -52,7 +53,7 @@ async fn deleting_a_topic_that_nobody_knows_is_no_error() {
 
 #[tokio::test]
 async fn live_readers_are_told_an_end_and_a_clean_close() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let mut one = server.subscribe("/topics/news?from=earliest").await;
     let mut glob = server.subscribe("/events?topic=n*/**&topic=news&topic=*").await;
     one.position().await;
@@ -72,7 +73,7 @@ async fn live_readers_are_told_an_end_and_a_clean_close() {
 
 #[tokio::test]
 async fn older_readers_are_told_the_end_and_no_gap() {
-    let mut server = Server::start().await;
+    let mut server = way().on_disk().await;
     let position = server.subscribe("/topics/news").await.position().await;
     let one = server.publish("/topics/news", "one").await;
     let two = server.publish("/topics/news", "two").await;
@@ -95,7 +96,7 @@ async fn older_readers_are_told_the_end_and_no_gap() {
 
 #[tokio::test]
 async fn in_json_older_readers_are_told_that_it_has_ended() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let one = server.publish("/topics/news", "one").await;
     delete(&server, "news").await;
     let page = server.page(&format!("/topics/news?after={one}")).await;
@@ -105,7 +106,7 @@ async fn in_json_older_readers_are_told_that_it_has_ended() {
 
 #[tokio::test]
 async fn newcomers_know_nothing_of_a_deletion_and_wait() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     server.publish("/topics/news", "old").await;
     delete(&server, "news").await;
     for options in ["", "?from=earliest", "?last=5", "?last_each=5", "?since=2020-01-01T00:00:00Z"]
@@ -122,7 +123,7 @@ async fn newcomers_know_nothing_of_a_deletion_and_wait() {
 
 #[tokio::test]
 async fn who_was_told_the_deletion_gets_the_new_topic_without_a_gap() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let one = server.publish("/topics/news", "one").await;
     delete(&server, "news").await;
     let mut stream = server.resume("/topics/news", &one).await;
@@ -135,7 +136,7 @@ async fn who_was_told_the_deletion_gets_the_new_topic_without_a_gap() {
 
 #[tokio::test]
 async fn an_ended_topic_that_was_deleted_begins_anew() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let end = server.publish("/topics/job?end=done", "").await;
     delete(&server, "job").await;
     let mut stream = server.resume("/topics/job", &end).await;
@@ -150,7 +151,7 @@ async fn an_ended_topic_that_was_deleted_begins_anew() {
 
 #[tokio::test]
 async fn a_deleted_topic_does_not_close_a_stream_whose_other_topic_goes_on() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let path = "/events?topic=a&topic=b";
     let start = server.publish("/topics/a", "a1").await;
     let mut live = server.resume(path, &start).await;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::way;
 use crate::harness::{EventStream, Request, Server};
 
 const NDJSON: &str = "application/x-ndjson";
@@ -20,7 +21,7 @@ async fn gap_of(server: &Server, options: &str) -> EventStream {
 
 #[tokio::test]
 async fn an_envelope_holds_the_event_object_under_the_name_message() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let id = server.publish("/topics/a?type=sport&retry=4000", "1:0").await;
     let unnamed = server.publish("/topics/b", "hello").await;
     let mut stream = server.subscribe("/events?topic=*&envelope=json&from=earliest").await;
@@ -40,7 +41,7 @@ async fn an_envelope_holds_the_event_object_under_the_name_message() {
 
 #[tokio::test]
 async fn an_event_object_is_the_same_in_envelope_lines_and_history() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     server.publish("/topics/news?type=a", "one\r\ntwo\rthree\nfour\r\n\u{1}\"").await;
     server.publish("/topics/news", "").await;
     let page = server.history("/topics/news").await;
@@ -58,7 +59,7 @@ async fn an_event_object_is_the_same_in_envelope_lines_and_history() {
 
 #[tokio::test]
 async fn in_an_envelope_gap_and_end_keep_their_names() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     server.publish("/topics/news?end=done", "last").await;
     let mut stream = gap_of(&server, "envelope=json").await;
     assert_eq!(stream.gap().await.1["reason"], "unreadable");
@@ -73,7 +74,7 @@ async fn in_an_envelope_gap_and_end_keep_their_names() {
 
 #[tokio::test]
 async fn without_control_positions_are_ids_and_nothing_is_spelled_out() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let mut stream = server.subscribe("/topics/news?control=off").await;
     let text = stream.until("\nid: ").await;
     let id = server.publish("/topics/news?end=done", "last").await;
@@ -95,7 +96,7 @@ async fn without_control_positions_are_ids_and_nothing_is_spelled_out() {
 
 #[tokio::test]
 async fn without_control_a_reader_resumes_from_the_id_that_it_began_with() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let mut stream = server.subscribe("/topics/news?control=off").await;
     while stream.last_event_id().is_empty() {
         stream.until("\nid: ").await;
@@ -110,7 +111,7 @@ async fn without_control_a_reader_resumes_from_the_id_that_it_began_with() {
 
 #[tokio::test]
 async fn without_control_a_gap_is_not_spelled_out_and_reading_goes_on() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     server.publish("/topics/news", "one").await;
     let mut stream = gap_of(&server, "control=off").await;
     let event = stream.next_any().await.unwrap();
@@ -121,7 +122,7 @@ async fn without_control_a_gap_is_not_spelled_out_and_reading_goes_on() {
 
 #[tokio::test]
 async fn control_and_envelope_go_together() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     server.publish("/topics/a?end", "last").await;
     let mut stream = server.subscribe("/topics/a?control=off&envelope=json&from=earliest").await;
     assert_eq!(object(&stream.next_any().await.unwrap().data)["data"], "last");
@@ -132,7 +133,7 @@ async fn control_and_envelope_go_together() {
 
 #[tokio::test]
 async fn lines_begin_with_the_position_and_go_on_with_events_live() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let mut stream = lines(&server, "/topics/news").open().await;
     assert_eq!(stream.head.header("content-type"), Some(NDJSON));
     assert_eq!(stream.head.header("cache-control"), Some("no-cache, no-store, no-transform"));
@@ -154,7 +155,7 @@ async fn lines_begin_with_the_position_and_go_on_with_events_live() {
 
 #[tokio::test]
 async fn in_lines_gap_and_end_are_objects_of_that_type() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let id = server.publish("/topics/news?end=done", "last").await;
     let mut stream =
         lines(&server, "/topics/news").header("Last-Event-ID", "nonsense").open().await;
@@ -180,7 +181,7 @@ async fn in_lines_gap_and_end_are_objects_of_that_type() {
 
 #[tokio::test]
 async fn in_lines_without_control_there_are_events_only() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     server.publish("/topics/news?end=done", "last").await;
     let path = "/topics/news?control=off";
     let mut stream = lines(&server, path).header("Last-Event-ID", "nonsense").open().await;
@@ -190,7 +191,7 @@ async fn in_lines_without_control_there_are_events_only() {
 
 #[tokio::test]
 async fn an_unknown_form_is_refused() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     for (options, advice) in [("envelope=xml", "`envelope=json`"), ("control=no", "`control=off`")]
     {
         let answer = server.get(&format!("/topics/news?{options}")).send().await;

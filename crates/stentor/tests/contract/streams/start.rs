@@ -1,5 +1,6 @@
 //! Where a stream begins.
 
+use super::way;
 use crate::harness::{EventStream, Server};
 
 const NOTHING: [&str; 0] = [];
@@ -34,7 +35,7 @@ async fn past(server: &Server, options: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn without_an_option_a_stream_begins_with_what_comes_from_now_on() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     numbers(&server, "a", 3).await;
     for options in ["", "from=now", "from=", "last=", "since=&last_each=", "last_event_id="] {
         assert_eq!(past(&server, options).await, NOTHING, "{options}");
@@ -43,21 +44,21 @@ async fn without_an_option_a_stream_begins_with_what_comes_from_now_on() {
 
 #[tokio::test]
 async fn from_earliest_begins_with_the_oldest_event() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     numbers(&server, "a", 3).await;
     assert_eq!(past(&server, "from=earliest").await, ["a1", "a2", "a3"]);
 }
 
 #[tokio::test]
 async fn last_begins_with_the_newest_so_many_events() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     numbers(&server, "a", 5).await;
     assert_eq!(past(&server, "last=2").await, ["a4", "a5"]);
 }
 
 #[tokio::test]
 async fn last_counts_over_the_whole_subscription_and_ends_do_not_count() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     numbers(&server, "a", 3).await;
     numbers(&server, "b", 1).await;
     numbers(&server, "other", 4).await;
@@ -69,14 +70,14 @@ async fn last_counts_over_the_whole_subscription_and_ends_do_not_count() {
 
 #[tokio::test]
 async fn last_zero_is_the_tail() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     numbers(&server, "a", 3).await;
     assert_eq!(past(&server, "last=0").await, NOTHING);
 }
 
 #[tokio::test]
 async fn last_asks_for_at_most_100_000_events() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     numbers(&server, "a", 2).await;
     assert_eq!(past(&server, "last=100000").await, ["a1", "a2"]);
     let answer = server.get("/topics/a?last=100001").send().await;
@@ -85,7 +86,7 @@ async fn last_asks_for_at_most_100_000_events() {
 
 #[tokio::test]
 async fn last_each_begins_with_the_newest_events_of_each_matching_topic_in_log_order() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     numbers(&server, "x/a", 3).await;
     numbers(&server, "other", 2).await;
     numbers(&server, "x/b", 1).await;
@@ -97,7 +98,7 @@ async fn last_each_begins_with_the_newest_events_of_each_matching_topic_in_log_o
 
 #[tokio::test]
 async fn last_each_comes_to_at_most_10_000_events() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     server.publish_each("/topics/x/a", 0..6_000).await;
     server.publish_each("/topics/x/b", 0..6_000).await;
     let mut stream = server.subscribe("/events?topic=x/*&last_each=5000").await;
@@ -111,7 +112,7 @@ async fn last_each_comes_to_at_most_10_000_events() {
 
 #[tokio::test]
 async fn since_begins_with_the_first_event_of_that_time_or_later() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     numbers(&server, "a", 4).await;
     let events = server.history("/topics/a").await;
     for (at, event) in events.iter().enumerate() {
@@ -127,7 +128,7 @@ async fn since_begins_with_the_first_event_of_that_time_or_later() {
 
 #[tokio::test]
 async fn since_takes_a_plus_that_nobody_escaped() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     numbers(&server, "a", 2).await;
     for since in
         ["2020-01-01T01:00:00+01:00", "2020-01-01T01:00:00%2B01:00", "2020-01-01T00:00:00-05:00"]
@@ -139,14 +140,14 @@ async fn since_takes_a_plus_that_nobody_escaped() {
 
 #[tokio::test]
 async fn a_time_in_the_future_is_the_tail() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     numbers(&server, "a", 2).await;
     assert_eq!(past(&server, "since=2999-01-01T00:00:00Z").await, NOTHING);
 }
 
 #[tokio::test]
 async fn what_is_no_start_is_refused_with_advice() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     for (options, code, advice) in [
         ("from=start", "query", "from=earliest"),
         ("last=-1", "query", "digits"),
@@ -163,7 +164,7 @@ async fn what_is_no_start_is_refused_with_advice() {
 
 #[tokio::test]
 async fn two_starts_at_once_are_refused() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let starts = ["from=earliest", "last=1", "last_each=1", "since=2020-01-01T00:00:00Z"];
     for (at, one) in starts.iter().enumerate() {
         for other in &starts[at + 1..] {
@@ -175,7 +176,7 @@ async fn two_starts_at_once_are_refused() {
 
 #[tokio::test]
 async fn a_cursor_overrides_every_other_start() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let ids = numbers(&server, "a", 4).await;
     for start in
         ["from=earliest", "from=now", "last=4", "last_each=1", "since=2020-01-01T00:00:00Z"]
@@ -187,7 +188,7 @@ async fn a_cursor_overrides_every_other_start() {
 
 #[tokio::test]
 async fn the_header_of_a_cursor_beats_the_parameter() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let ids = numbers(&server, "a", 3).await;
     let path = format!("/topics/a?last_event_id={}", ids[0]);
     let mut stream = server.subscribe(&path).await;
@@ -198,7 +199,7 @@ async fn the_header_of_a_cursor_beats_the_parameter() {
 
 #[tokio::test]
 async fn an_empty_cursor_counts_as_absent() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let ids = numbers(&server, "a", 3).await;
     let mut stream = server.resume("/topics/a?from=earliest", "").await;
     assert_eq!(stream.data(3).await, ["a1", "a2", "a3"]);

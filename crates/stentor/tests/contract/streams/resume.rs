@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::way;
 use crate::harness::{EventStream, Server};
 
 /// Publishes numbers from 0 on, as fast as they are acknowledged, until it is told to stop, and gives
@@ -37,7 +38,7 @@ async fn read_run(stream: &mut EventStream, count: usize, before: Option<Place>)
 
 #[tokio::test]
 async fn a_reader_gets_exactly_what_came_after_its_last_event() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let mut ids = Vec::new();
     for number in 0..6 {
         ids.push(server.publish("/topics/news", number.to_string()).await);
@@ -54,7 +55,7 @@ async fn a_reader_gets_exactly_what_came_after_its_last_event() {
 
 #[tokio::test]
 async fn a_reader_of_many_topics_gets_exactly_what_came_after_its_last_event() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     for number in 0..12 {
         server
             .publish(
@@ -76,7 +77,7 @@ async fn a_reader_of_many_topics_gets_exactly_what_came_after_its_last_event() {
 
 #[tokio::test]
 async fn acknowledged_events_and_the_places_of_readers_survive_a_kill() {
-    let mut server = Server::start().await;
+    let mut server = way().on_disk().await;
     let path = "/events?topic=a&topic=b";
     for round in 0..3 {
         let first = server.publish("/topics/a", format!("{round}a")).await;
@@ -100,7 +101,7 @@ async fn acknowledged_events_and_the_places_of_readers_survive_a_kill() {
 
 #[tokio::test]
 async fn a_reader_that_got_nothing_resumes_from_where_it_began() {
-    let mut server = Server::start().await;
+    let mut server = way().on_disk().await;
     server.publish("/topics/news", "before").await;
     let position = server.subscribe("/topics/news").await.position().await;
     server.publish("/topics/news", "meanwhile").await;
@@ -115,7 +116,7 @@ async fn a_reader_that_got_nothing_resumes_from_where_it_began() {
 
 #[tokio::test]
 async fn a_reader_that_breaks_off_amid_thousands_of_events_goes_on_at_the_next() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     server.publish_each("/topics/news", 0..6_000).await;
     let mut stream = server.subscribe("/topics/news?from=earliest").await;
     let mut last = read_run(&mut stream, 1_234, None).await;
@@ -132,7 +133,7 @@ async fn a_reader_that_breaks_off_amid_thousands_of_events_goes_on_at_the_next()
 
 #[tokio::test]
 async fn readers_that_come_and_go_while_a_topic_is_written_at_full_speed_miss_nothing() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let stop = AtomicBool::new(false);
     let reading = async {
         let mut stream = server.subscribe("/topics/news?from=earliest").await;
@@ -155,7 +156,7 @@ async fn readers_that_come_and_go_while_a_topic_is_written_at_full_speed_miss_no
 
 #[tokio::test]
 async fn a_thousand_readers_come_and_go_and_each_sees_a_run_without_a_hole() {
-    let server = Arc::new(Server::in_memory().await);
+    let server = Arc::new(way().in_memory().await);
     let stop = AtomicBool::new(false);
     server.publish("/topics/news", "0").await;
     server.delete("/topics/news").send().await;
@@ -186,7 +187,7 @@ async fn a_thousand_readers_come_and_go_and_each_sees_a_run_without_a_hole() {
 
 #[tokio::test]
 async fn a_stream_cut_amid_the_last_of_each_goes_on_with_all_behind_its_cursor() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     for (topic, data) in [("x/a", "a1"), ("x/a", "a2"), ("x/b", "b1"), ("x/b", "b2"), ("x/b", "b3")]
     {
         server.publish(&format!("/topics/{topic}"), data).await;
@@ -202,10 +203,35 @@ async fn a_stream_cut_amid_the_last_of_each_goes_on_with_all_behind_its_cursor()
 
 #[tokio::test]
 async fn a_reader_with_the_newest_id_waits_for_what_comes() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let id = server.publish("/topics/news", "old").await;
     let mut stream = server.resume("/topics/news", &id).await;
     stream.position().await;
     server.publish("/topics/news", "new").await;
     assert_eq!(stream.data(1).await, ["new"]);
+}
+
+#[tokio::test]
+async fn an_id_of_another_stream_is_a_place_in_the_same_log() {
+    let mut server = way().on_disk().await;
+    server.publish("/topics/a", "a1").await;
+    let of_b = server.publish("/topics/b", "b1").await;
+    server.publish("/topics/a", "a2").await;
+    let of_glob = server.subscribe("/events?topic=**").await.position().await;
+    server.publish("/topics/b", "b2").await;
+    server.publish("/topics/a?end", "").await;
+    for _ in 0..2 {
+        let mut stream = server.resume("/topics/a", &of_b).await;
+        assert_eq!(stream.data(1).await, ["a2"]);
+        assert_eq!(stream.next().await.unwrap().name, "stentor.end");
+        let rest = server.resume("/topics/a", &of_glob).await.rest().await;
+        assert_eq!(rest.len(), 1, "only the end is left");
+        let mut stream = server.resume("/events?topic=*", &of_b).await;
+        assert_eq!(stream.data(2).await, ["a2", "b2"]);
+        server.kill_and_restart().await;
+    }
+    // The receipt of an event of another topic, behind the end: nothing of this one is left for it.
+    let behind = server.publish("/topics/b", "b3").await;
+    let answer = server.get("/topics/a").header("Last-Event-ID", &behind).send().await;
+    assert_eq!(answer.status, 204);
 }

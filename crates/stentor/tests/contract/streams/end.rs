@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::way;
 use crate::harness::{Received, Server};
 
 /// Asserts that this is the end, and gives its id.
@@ -26,7 +27,7 @@ fn data(events: &[Received]) -> Vec<&str> {
 
 #[tokio::test]
 async fn live_readers_get_the_last_event_then_the_end_then_a_clean_close() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let mut stream = server.subscribe("/topics/job").await;
     stream.position().await;
     server.publish("/topics/job", "half").await;
@@ -40,7 +41,7 @@ async fn live_readers_get_the_last_event_then_the_end_then_a_clean_close() {
 
 #[tokio::test]
 async fn an_end_needs_neither_an_event_nor_a_reason() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let mut stream = server.subscribe("/topics/job").await;
     stream.position().await;
     let id = server.publish("/topics/job?end", "").await;
@@ -51,7 +52,7 @@ async fn an_end_needs_neither_an_event_nor_a_reason() {
 
 #[tokio::test]
 async fn only_the_receipt_of_the_end_is_told_that_there_is_nothing_more() {
-    let mut server = Server::start().await;
+    let mut server = way().on_disk().await;
     let early = server.subscribe("/topics/job").await.position().await;
     let one = server.publish("/topics/job", "one").await;
     let two = server.publish("/topics/job?end=done", "two").await;
@@ -92,7 +93,7 @@ async fn only_the_receipt_of_the_end_is_told_that_there_is_nothing_more() {
 
 #[tokio::test]
 async fn a_stream_of_several_topics_closes_after_the_last_of_them_has_ended() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let path = "/events?topic=a&topic=b";
     let mut stream = server.subscribe(path).await;
     stream.position().await;
@@ -115,7 +116,7 @@ async fn a_stream_of_several_topics_closes_after_the_last_of_them_has_ended() {
 
 #[tokio::test]
 async fn a_stream_with_one_topic_that_goes_on_goes_on() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let mut stream = server.subscribe("/events?topic=a&topic=b").await;
     stream.position().await;
     let end = server.publish("/topics/a?end=done", "").await;
@@ -131,7 +132,7 @@ async fn a_stream_with_one_topic_that_goes_on_goes_on() {
 
 #[tokio::test]
 async fn a_stream_with_a_glob_never_ends() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     for path in ["/events?topic=x/*", "/events?topic=x/a&topic=x/*"] {
         server.delete("/topics/x/a").send().await;
         let mut stream = server.subscribe(path).await;
@@ -147,7 +148,7 @@ async fn a_stream_with_a_glob_never_ends() {
 
 #[tokio::test]
 async fn nothing_comes_after_an_end() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let end = server.publish("/topics/job?end=done", "").await;
     let refused = server.post("/topics/job", "more").send().await;
     refused.problem(409, "topic-ended");
@@ -160,7 +161,7 @@ async fn nothing_comes_after_an_end() {
 
 #[tokio::test]
 async fn the_last_event_precedes_the_end_for_each_of_two_hundred_racing_readers() {
-    let server = Arc::new(Server::start().await);
+    let server = Arc::new(way().on_disk().await);
     for round in 0..3 {
         let topic = format!("job/{round}");
         let mut readers = JoinSet::new();
@@ -193,7 +194,7 @@ async fn the_last_event_precedes_the_end_for_each_of_two_hundred_racing_readers(
 
 #[tokio::test]
 async fn the_answer_204_may_be_neither_kept_nor_shared() {
-    let server = Server::start().await;
+    let server = way().on_disk().await;
     let end = server.publish("/topics/job?end", "").await;
     let answer = server.get("/topics/job").header("Last-Event-ID", &end).send().await;
     assert_eq!(answer.status, 204);

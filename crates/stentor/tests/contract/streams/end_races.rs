@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use tokio::task::JoinSet;
 
+use super::way;
 use crate::harness::{Received, Server};
 
 /// How many topics are ended.
@@ -16,7 +17,7 @@ const READERS: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_thousand_races_the_last_event_precedes_the_end_for_every_reader() {
-    let server = Arc::new(Server::start().await);
+    let server = Arc::new(way().on_disk().await);
     let mut races = JoinSet::new();
     for number in 0..RACES {
         if races.len() == AT_ONCE {

@@ -1,0 +1,152 @@
+//! What is done without space.
+
+use super::{Kept, large};
+use crate::cursor::Offset;
+use crate::storage::conformance::log::{appended, at, event, name, request, said};
+use crate::storage::sqlite::ballast::{Ballast, growth};
+use crate::storage::sqlite::limits::Limits;
+use crate::storage::{Storage, StorageError, TopicsQuery};
+
+/// A log whose file cannot become larger than 4 MB.
+async fn full() -> (Kept, super::Open) {
+    let kept = Kept::with(Limits { pages: Some(1_000), ..Limits::default() });
+    let open = kept.open();
+    open.log.append(vec![event("other", "1")]).await;
+    for _ in 0..1_000 {
+        match open.storage.append(vec![large(1)], at(0)).await {
+            Ok(_) => {}
+            Err(StorageError::Full) => return (kept, open),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    panic!("it is never full");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_events_and_nothing_else() {
+    let (kept, open) = full().await;
+    let (held, tail) = (open.log.state("big").await.events, open.tail());
+    assert!(!kept.holds_ballast(), "the ballast was let go");
+    let again = open.storage.append(vec![large(1)], at(0)).await;
+    assert_eq!(again, Err(StorageError::Full));
+    assert_eq!((open.log.state("big").await.events, open.tail()), (held, tail), "all or nothing");
+    assert_eq!(open.log.all("big").await.len() as u64, held, "reading goes on");
+    let query = TopicsQuery { limit: 10, ..TopicsQuery::default() };
+    assert_eq!(open.storage.topics(query).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn deleting_on_a_full_disk_makes_room_for_events() {
+    let (kept, open) = full().await;
+    open.log.delete("big").await;
+    open.settle().await;
+    appended(&open.log.publish(event("other", "2")).await);
+    assert!(kept.holds_ballast(), "and the next time is provided for");
+    assert_eq!(said(&open.log.all("**").await), ["other: 1", "big deleted", "other: 2"]);
+}
+
+#[tokio::test]
+async fn trimming_on_a_full_disk_makes_room_for_events() {
+    let (kept, open) = full().await;
+    open.storage.trim(vec![(name("big"), open.tail())]).await.unwrap();
+    open.settle().await;
+    appended(&open.log.publish(event("other", "2")).await);
+    assert!(kept.holds_ballast());
+    assert_eq!(said(&open.log.all("**").await), ["other: 1", "other: 2"]);
+}
+
+#[tokio::test]
+async fn events_go_on_after_a_pause_when_there_is_space_again() {
+    let (kept, open) = full().await;
+    assert_eq!(open.storage.append(vec![event("a", "")], at(0)).await, Err(StorageError::Full));
+    assert!(!kept.holds_ballast(), "within a second nothing is tried");
+    appended(&open.log.publish_at(event("other", "2"), at(2)).await);
+    assert!(kept.holds_ballast());
+}
+
+#[tokio::test]
+async fn a_log_that_was_left_full_can_be_opened_and_cleared() {
+    let (kept, open) = full().await;
+    drop(open);
+    let open = kept.open();
+    let page = open.storage.read(request("big", Offset::ZERO)).await.unwrap();
+    assert!(!page.records.is_empty());
+    open.log.delete("big").await;
+    open.settle().await;
+    appended(&open.log.publish(event("other", "2")).await);
+}
+
+#[tokio::test]
+async fn a_log_that_was_killed_on_a_full_disk_can_be_opened_and_cleared() {
+    let (kept, open) = full().await;
+    let kept = kept.copy();
+    drop(open);
+    let open = kept.open();
+    open.storage.trim(vec![(name("big"), open.tail())]).await.unwrap();
+    open.settle().await;
+    appended(&open.log.publish(event("other", "2")).await);
+    assert_eq!(said(&open.log.all("**").await), ["other: 1", "other: 2"]);
+}
+
+#[tokio::test]
+async fn what_the_file_has_yet_to_grow_is_put_aside() {
+    let kept = Kept::new();
+    let open = kept.open();
+    let batch = (0..1_000).map(large).collect();
+    // In one job, so that nothing is copied in between.
+    let put_aside = open.storage.writer.ask(|writer| {
+        writer.append(batch, at(0))?;
+        Ok((growth(&writer.connection)?, writer.ballast.bytes()))
+    });
+    let (growth, ballast) = put_aside.await.unwrap();
+    assert!(growth > 10_000_000, "{growth}");
+    assert!(ballast >= growth + Ballast::BYTES, "{ballast}");
+    open.log.delete("big").await;
+    open.settle().await;
+    assert_eq!(kept.ballast_bytes(), Ballast::BYTES, "what is needed no more is given back");
+}
+
+#[tokio::test]
+async fn what_there_is_no_space_to_copy_is_refused() {
+    let kept = Kept::with(Limits { ballast: Some(12 << 20), ..Limits::default() });
+    let open = kept.open();
+    let refused = open.storage.append((0..1_000).map(large).collect(), at(0)).await;
+    assert_eq!(refused, Err(StorageError::Full));
+    assert_eq!(open.tail(), Offset::ZERO, "all or nothing");
+    appended(&open.log.publish_at(large(1), at(2)).await);
+}
+
+#[tokio::test]
+async fn where_no_more_can_be_put_aside_the_write_ahead_log_is_copied() {
+    let kept = Kept::with(Limits { ballast: Some(12 << 20), ..Limits::default() });
+    let open = kept.open();
+    let half = || (0..500).map(large).collect();
+    let appended = open.storage.writer.ask(move |writer| {
+        writer.append(half(), at(0))?;
+        // Together they are too much.
+        Ok([writer.append(half(), at(0)).is_ok(), writer.append(half(), at(2)).is_ok()])
+    });
+    assert_eq!(appended.await, Ok([false, true]));
+    assert_eq!(open.log.all("big").await.len(), 2 * 450);
+}
+
+#[tokio::test]
+async fn nothing_is_copied_where_somebody_else_has_taken_the_space() {
+    let before = Kept::new();
+    let open = before.open();
+    let batch = (0..1_000).map(large).collect();
+    let killed = open.storage.writer.ask(move |writer| {
+        writer.append(batch, at(0))?;
+        Ok(before.copy())
+    });
+    let mut kept = killed.await.unwrap();
+    std::fs::remove_file(kept.path().join("ballast")).unwrap();
+    kept.limits.ballast = Some(3 << 20);
+    let open = kept.open();
+    open.storage.trim(vec![(name("none"), Offset::MAX)]).await.unwrap();
+    assert!(kept.file_bytes() < 1 << 20, "it would not fit");
+    assert_eq!(open.storage.append(vec![large(1)], at(0)).await, Err(StorageError::Full));
+    open.log.delete("big").await;
+    open.settle().await;
+    assert!(kept.file_bytes() > 1 << 20, "what is left fits");
+}

@@ -1,0 +1,40 @@
+//! Pages of the past that are read while something happens.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod gated;
+
+use futures_util::FutureExt;
+use stentor_hub::storage::Storage;
+use stentor_hub::{Event, Filters, HistoryRequest, Hub, Publish, Start, Timestamp, TopicName};
+
+use crate::gated::GatedStorage;
+
+#[tokio::test]
+async fn a_topic_that_ends_while_its_page_is_read_has_not_ended_on_that_page() {
+    let (storage, gate) = GatedStorage::new();
+    let log = storage.log();
+    gate.open();
+    let hub = Hub::new(storage);
+    let job: TopicName = "job".parse().unwrap();
+    hub.send(&job, "first").await.unwrap();
+
+    gate.hold_questions(true);
+    let request = |start| HistoryRequest {
+        filters: Filters::topic(job.clone()),
+        start,
+        before: None,
+        limit: 10,
+    };
+    let mut reading = hub.history(request(Start::Earliest)).boxed();
+    assert!((&mut reading).now_or_never().is_none());
+    let last = Publish::event(job.clone(), Event::new("last"));
+    log.append(vec![last, Publish::end(job.clone(), "done")], Timestamp::now()).await.unwrap();
+    gate.hold_questions(false);
+    let page = reading.await.unwrap();
+    assert_eq!((page.events.len(), page.next), (1, None));
+    assert!(page.ended.is_none(), "the last event is on no page yet");
+
+    let page = hub.history(request(Start::Cursor(page.tail.to_string()))).await.unwrap();
+    assert_eq!(page.events.len(), 1);
+    assert_eq!(page.ended.unwrap().end_reason(), Some("done"));
+}

@@ -1,0 +1,18 @@
+//! What is promised of streams, on each of the ways to their sockets: this file is a module twice.
+
+mod delete;
+mod end;
+mod end_races;
+mod envelope;
+mod gap;
+mod rebirth;
+mod replay;
+mod resume;
+mod start;
+
+use crate::harness::Streams;
+
+/// The way of streams in this module.
+fn way() -> Streams {
+    if module_path!().ends_with("as_bodies") { Streams::AsBodies } else { Streams::ByShards }
+}

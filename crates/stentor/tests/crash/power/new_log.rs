@@ -1,0 +1,45 @@
+//! A log that begins, on a disk that takes notes or is full.
+
+use super::journal::Change;
+use super::machine::Machine;
+use super::shim::Shim;
+use crate::harness::{Call, stentor};
+
+/// A command whose work is seen by the shim.
+fn under(shim: &Shim, args: &[&str]) -> Call {
+    let environment = shim.environment();
+    environment
+        .iter()
+        .fold(stentor(args), |call, (name, value)| call.env(name, value.to_str().unwrap()))
+}
+
+#[tokio::test]
+async fn each_directory_that_is_made_for_a_log_is_synced() {
+    let shim = Shim::new();
+    Machine::under(&shim, &["--data", "a/b/c"]).await.kill().await;
+    let synced = |dir: &str| {
+        let is_it = |change: &Change| matches!(change, Change::SyncDir { name } if name == dir);
+        shim.entries(0).iter().any(|entry| is_it(&entry.change))
+    };
+    for dir in ["", "a", "a/b"] {
+        assert!(synced(dir), "{dir:?} in {:?}", shim.entries(0));
+    }
+}
+
+#[tokio::test]
+async fn a_new_log_for_which_there_is_no_space_is_none_and_its_disk_is_named() {
+    let shim = Shim::new();
+    let [old, new] = ["old", "new"].map(|name| shim.root().join(name));
+    let (old, new) = (old.to_str().unwrap(), new.to_str().unwrap());
+    let lines = format!("{{\"topic\":\"a\",\"data\":\"{}\"}}\n", "x".repeat(5_000)).repeat(100);
+    let made = under(&shim, &["log", "import", "--data", old]).input(&*lines).run().await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    shim.leave_space(100_000);
+    let import = under(&shim, &["log", "import", "--data", new]).input(&*lines).run().await;
+    let backup = under(&shim, &["log", "backup", "--data", old, new]).run().await;
+    for done in [import, backup] {
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert!(done.talk.contains(&format!("the disk of {new} is full")), "{done:?}");
+    }
+    assert!(!std::path::Path::new(new).exists());
+}
