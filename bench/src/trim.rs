@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
 use stentor_hub::storage::{Seek, SqliteStorage, Storage};
@@ -49,9 +49,8 @@ pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
         let topics: Vec<String> = (0..TOPICS).map(|number| format!("bench/{number}")).collect();
         fill::fill(&log, &topics, args.events).await?;
         let before = size(&log)?.0;
-        let begun = Instant::now();
-        let after = trim(&log, cut).await?;
-        let took = begun.elapsed().as_secs_f64();
+        let (after, took) = trim(&log, cut).await?;
+        let took = took.as_secs_f64();
         let survivors =
             if matches!(cut, Cut::Oldest) { topics } else { vec!["bench/0".to_owned()] };
         fill::fill(&fresh, &survivors, args.events / 10).await?;
@@ -70,9 +69,10 @@ pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Trims, waits until the log has settled, and tells its size.
-async fn trim(dir: &Path, cut: Cut) -> anyhow::Result<(u64, u64)> {
+/// Trims, waits until the log has settled, and tells its size and how long that took.
+async fn trim(dir: &Path, cut: Cut) -> anyhow::Result<((u64, u64), Duration)> {
     let storage = SqliteStorage::open_with(dir, fill::options())?;
+    let begun = Instant::now();
     for number in 0..TOPICS {
         let topic: TopicName = format!("bench/{number}").parse()?;
         match cut {
@@ -85,9 +85,10 @@ async fn trim(dir: &Path, cut: Cut) -> anyhow::Result<(u64, u64)> {
         }
     }
     let settled = settle(dir).await?;
+    let size = size(dir)?;
     // A log that was only opened would not have been tidied yet.
     Hub::new(storage).close().await;
-    Ok(settled)
+    Ok((size, settled - begun))
 }
 
 /// Where the newest tenth of a topic begins.
@@ -99,23 +100,29 @@ async fn tenth_newest(storage: &SqliteStorage, topic: &TopicName) -> anyhow::Res
     Ok(storage.seek(filters, seek).await?.after)
 }
 
-/// Waits until the files have kept their size for a while.
-async fn settle(dir: &Path) -> anyhow::Result<(u64, u64)> {
-    const STILL: Duration = Duration::from_secs(8);
+/// Waits until nothing was written for a while, and tells since when.
+async fn settle(dir: &Path) -> anyhow::Result<Instant> {
+    const STILL: Duration = Duration::from_secs(5);
     const PATIENCE: Duration = Duration::from_mins(3);
     let begun = Instant::now();
-    let (mut last, mut since) = (size(dir)?, Instant::now());
+    let (mut last, mut since) = (written(dir)?, Instant::now());
     while since.elapsed() < STILL {
         if begun.elapsed() > PATIENCE {
             bail!("the log does not settle");
         }
-        sleep(Duration::from_millis(100)).await;
-        let now = size(dir)?;
+        sleep(Duration::from_millis(50)).await;
+        let now = written(dir)?;
         if now != last {
             (last, since) = (now, Instant::now());
         }
     }
-    Ok(last)
+    Ok(since)
+}
+
+/// When the files were written last: one that is written in its place keeps its size.
+fn written(dir: &Path) -> anyhow::Result<[Option<SystemTime>; 2]> {
+    let written = |name| fs::metadata(dir.join(name)).and_then(|file| file.modified());
+    Ok([Some(written("log.db")?), written("log.db-wal").ok()])
 }
 
 /// The bytes of the database and of its write-ahead log.

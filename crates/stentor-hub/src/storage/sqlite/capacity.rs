@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::Connection;
+
 use super::change::Change;
 use super::column::{self, Columns};
 use super::fault::Fault;
@@ -71,10 +73,18 @@ impl Writer {
     }
 
     /// What is in the file, without the pages that are free.
-    fn used_bytes(&self) -> Result<u64, Fault> {
-        let pages = self.pragma("page_count")?.saturating_sub(self.pragma("freelist_count")?);
-        Ok(pages * self.pragma("page_size")?)
+    pub(super) fn used_bytes(&self) -> Result<u64, Fault> {
+        Ok(used_pages(&self.connection)? * self.pragma("page_size")?)
     }
+}
+
+/// The pages that are not free, as the transaction under way sees it.
+pub(super) fn used_pages(connection: &Connection) -> Result<u64, Fault> {
+    let pages = |sql| {
+        let mut statement = connection.prepare_cached(sql)?;
+        statement.query_row([], |row| row.number(0))
+    };
+    Ok(pages("PRAGMA page_count")?.saturating_sub(pages("PRAGMA freelist_count")?))
 }
 
 impl Change<'_> {

@@ -32,6 +32,8 @@ pub(super) struct Change<'a> {
     topics: HashMap<TopicName, Slot>,
     records: Vec<Arc<Record>>,
     trimmed: Trimmed,
+    /// About how many bytes it took off the disk.
+    pub(super) swept: u64,
 }
 
 /// A topic within a change.
@@ -48,6 +50,7 @@ pub(super) struct Changed {
     pub(super) ledger: Ledger,
     pub(super) records: Vec<Arc<Record>>,
     pub(super) trimmed: Trimmed,
+    pub(super) swept: u64,
     /// Whether it left records to be taken off the disk.
     pub(super) unswept: bool,
 }
@@ -69,6 +72,7 @@ impl<'a> Change<'a> {
             topics: HashMap::new(),
             records: Vec::new(),
             trimmed: Trimmed::default(),
+            swept: 0,
         }
     }
 
@@ -249,8 +253,8 @@ impl<'a> Change<'a> {
         }
         self.ledger.reserve(self.limits.reserve);
         self.ledger.store(&self.before, self.connection)?;
-        let Change { ledger, records, trimmed, .. } = self;
-        Ok(Changed { ledger, records, trimmed, unswept })
+        let Change { ledger, records, trimmed, swept, .. } = self;
+        Ok(Changed { ledger, records, trimmed, swept, unswept })
     }
 
     /// A topic as this change sees it; one that nobody knows is empty.

@@ -100,6 +100,7 @@ impl Writer {
                 || chores.sweep
                 || chores.keys
                 || chores.vacuum_to.is_some()
+                || self.packs()
                 || self.may_be_over()
                 || self.folds())
     }
@@ -148,8 +149,8 @@ impl Writer {
         if self.chores.sweep {
             self.chores.sweep = self.transact(|change| change.sweep(rows, bytes))?;
             if !self.chores.sweep {
-                // Some room in the file is soon used again; what is beyond that is not.
-                self.chores.vacuum_to = Some(self.pragma("page_count")? / 8);
+                self.give_back()?;
+                self.begin_pass()?;
             }
         } else if self.may_be_over() {
             self.shrink(rows)?;
@@ -159,11 +160,19 @@ impl Writer {
             let now = self.now;
             self.chores.keys = self.transact(|change| change.forget_keys(now, rows))?;
             self.chores.keys_seen = now;
-        } else if let Some(spare) = self.chores.vacuum_to
-            && !self.vacuum(spare)?
-        {
-            self.chores.vacuum_to = None;
+        } else if let Some(spare) = self.chores.vacuum_to {
+            if !self.vacuum(spare)? {
+                self.chores.vacuum_to = None;
+            }
+        } else if self.packs() && !self.pack()? {
+            self.give_back()?;
         }
+        Ok(())
+    }
+
+    /// Has free pages given back: some room in the file is soon used again; what is beyond that is not.
+    fn give_back(&mut self) -> Result<(), Fault> {
+        self.chores.vacuum_to = Some(self.pragma("page_count")? / 8);
         Ok(())
     }
 

@@ -15,6 +15,11 @@ pub(super) struct Limits {
     /// How many rows, or bytes of them, are taken off the disk at a time.
     pub(super) slice_rows: u64,
     pub(super) slice_bytes: u64,
+    /// How many rows are written anew at a time, and how many pages have to come free by it.
+    pub(super) pack_rows: u64,
+    pub(super) pack_gain: u64,
+    /// Bytes that must have been swept before the log is looked through for such rows, however small it is.
+    pub(super) pack_bytes: u64,
     /// Pages at which the write-ahead log must begin anew, although readers have to be waited for.
     pub(super) wal_pages: u64,
     /// How many topics that hold nothing any more are known by name.
@@ -45,6 +50,9 @@ impl Limits {
             trim_rows: 20_000,
             slice_rows: 500,
             slice_bytes: 4 << 20,
+            pack_rows: 500,
+            pack_gain: 1,
+            pack_bytes: 1 << 20,
             // 128 MiB.
             wal_pages: 32_000,
             empty_topics: 100_000,

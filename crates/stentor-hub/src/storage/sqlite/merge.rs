@@ -27,6 +27,7 @@ pub(super) enum Order {
 /// A place of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
+    pub(super) topic: i64,
     pub(super) offset: Offset,
     pub(super) bytes: u64,
 }
@@ -62,9 +63,19 @@ impl<'a> Merge<'a> {
 
     /// Merges in what a topic shows after one offset and up to another.
     pub(super) fn add(&mut self, topic: &Topic, after: Offset, until: Offset) -> Result<(), Fault> {
+        self.add_all(topic.id, after.max(topic.removed_through), until)
+    }
+
+    /// Merges in what a topic has there, shown or not.
+    pub(super) fn add_all(
+        &mut self,
+        topic: i64,
+        after: Offset,
+        until: Offset,
+    ) -> Result<(), Fault> {
         let mut source = Source {
-            topic: topic.id,
-            after: after.max(topic.removed_through),
+            topic,
+            after,
             until,
             chunk: VecDeque::new(),
             chunk_rows: Self::CHUNK_MIN,
@@ -80,6 +91,16 @@ impl<'a> Merge<'a> {
 
     /// The next place in the order; one that several topics share comes once.
     pub(super) fn next(&mut self) -> Result<Option<Place>, Fault> {
+        while let Some(place) = self.next_of_any()? {
+            if self.last.replace(place.offset) != Some(place.offset) {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next place in the order; one that several topics share comes for each of them.
+    pub(super) fn next_of_any(&mut self) -> Result<Option<Place>, Fault> {
         while let Some((_, at)) = self.heads.pop() {
             let Some(source) = self.sources.get_mut(at) else { continue };
             let Some(place) = source.chunk.pop_front() else { continue };
@@ -87,11 +108,15 @@ impl<'a> Merge<'a> {
                 source.chunk.push_front(next);
                 self.heads.push((self.rank(next), at));
             }
-            if self.last.replace(place.offset) != Some(place.offset) {
-                return Ok(Some(place));
-            }
+            return Ok(Some(place));
         }
         Ok(None)
+    }
+
+    /// Whether there is more of a topic.
+    pub(super) fn has_more(&self, topic: i64) -> bool {
+        let of_it = |at: usize| self.sources.get(at).is_some_and(|source| source.topic == topic);
+        self.heads.iter().any(|(_, at)| of_it(*at))
     }
 
     /// What comes first in the order has the highest rank.
@@ -121,7 +146,8 @@ impl Source {
         let mut rows =
             statement.query([self.topic, after, until, column::number(self.chunk_rows)])?;
         while let Some(row) = rows.next()? {
-            let read = || Ok(Place { offset: row.offset(0)?, bytes: row.number(1)? });
+            let topic = self.topic;
+            let read = || Ok(Place { topic, offset: row.offset(0)?, bytes: row.number(1)? });
             let place = read().map_err(|error| {
                 Fault::at(format_args!("the index of the topic in row {}", self.topic), error)
             })?;

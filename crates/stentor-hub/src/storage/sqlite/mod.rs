@@ -7,6 +7,7 @@
 //!                             |    -> sweep     removed rows leave the disk, in slices
 //!                             |    -> keys      what is a repeat, and what of that is forgotten
 //!                             |    -> capacity  the oldest records go when the log is full
+//!                             |    -> pack      what is left of the log is put together
 //!                             |    -> chores    what is done between jobs: expired keys, space given back
 //!                             |    -> wal       checkpoints
 //!                             |    -> ballast   what to do when the disk is full
@@ -42,6 +43,7 @@ mod merge;
 mod names;
 mod open;
 mod options;
+mod pack;
 mod part;
 mod queue;
 mod read;

@@ -1,68 +1,76 @@
 //! Taking off the disk what nobody can read any more, in slices.
 
-use super::change::{Change, OLDEST_OF_TOPIC};
-use super::column::{self, Columns};
+use std::ops::ControlFlow;
+
+use super::capacity::RECORD_BYTES;
+use super::change::Change;
+use super::column;
 use super::fault::Fault;
+use super::merge::{Merge, Order};
 use super::topic::{Topic, sql};
 use crate::cursor::Offset;
 
+/// How many topics are swept together. Their records lie in the same pages, which are then written once
+/// and not for each topic anew.
+const TOPICS: u32 = 64;
+
 impl Change<'_> {
-    /// Takes a slice of removed records off the disk. Says whether there may be more.
+    /// Takes a slice of removed records off the disk, the oldest first. Says whether there may be more.
     pub(super) fn sweep(&mut self, rows_max: u64, bytes_max: u64) -> Result<bool, Fault> {
         let (mut rows, mut bytes) = (rows_max, bytes_max);
         while rows > 0 && bytes > 0 {
-            let Some(mut topic) = Topic::first(self.connection, sql::UNSWEPT)? else {
+            let topics = self.unswept()?;
+            if topics.is_empty() {
                 return Ok(false);
-            };
-            let slice = self.slice(&topic, rows, bytes)?;
-            for offset in &slice.offsets {
-                self.remove(&topic, *offset)?;
             }
-            if slice.is_last {
-                topic.sweep_through = None;
-                topic.store(self.connection)?;
+            let mut merge = Merge::new(self.connection, Order::Oldest);
+            for topic in &topics {
+                merge.add_all(topic.id, Offset::ZERO, topic.sweep_through.unwrap_or_default())?;
             }
-            // A topic counts as a row too.
-            rows = rows.saturating_sub(slice.offsets.len() as u64 + 1);
-            bytes = bytes.saturating_sub(slice.bytes);
+            while rows > 0
+                && bytes > 0
+                && let Some(place) = merge.next_of_any()?
+            {
+                self.remove(place.topic, place.offset)?;
+                self.swept += place.bytes + RECORD_BYTES;
+                rows -= 1;
+                bytes = bytes.saturating_sub(place.bytes);
+            }
+            for mut topic in topics {
+                if !merge.has_more(topic.id) {
+                    topic.sweep_through = None;
+                    topic.store(self.connection)?;
+                    // A topic counts as a row too.
+                    rows = rows.saturating_sub(1);
+                }
+            }
         }
         Ok(true)
     }
 
-    /// The oldest of a topic's removed records, bounded in number and in bytes.
-    fn slice(&self, topic: &Topic, rows_max: u64, bytes_max: u64) -> Result<Slice, Fault> {
-        let through = column::offset(topic.sweep_through.unwrap_or_default());
-        let mut statement = self.connection.prepare_cached(OLDEST_OF_TOPIC)?;
-        let mut rows = statement.query([topic.id, 0, through, column::number(rows_max)])?;
-        let mut slice = Slice { offsets: Vec::new(), bytes: 0, is_last: false };
-        while let Some(row) = rows.next()? {
-            let read = || Ok((row.offset(0)?, row.number(2)?));
-            let (offset, length) = read().map_err(|error| {
-                Fault::at(format_args!("the index of the topic {:?}", topic.name.as_str()), error)
-            })?;
-            slice.offsets.push(offset);
-            slice.bytes += length;
-            if slice.bytes >= bytes_max {
-                return Ok(slice);
-            }
-        }
-        slice.is_last = (slice.offsets.len() as u64) < rows_max;
-        Ok(slice)
+    /// The first topics of which there is something left to sweep.
+    fn unswept(&self) -> Result<Vec<Topic>, Fault> {
+        let mut topics = Vec::new();
+        Topic::each(self.connection, sql::UNSWEPT, TOPICS, |topic| {
+            topics.push(topic);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(topics)
     }
 
-    fn remove(&self, topic: &Topic, offset: Offset) -> Result<(), Fault> {
-        let offset = column::offset(offset);
+    fn remove(&self, topic: i64, offset: Offset) -> Result<(), Fault> {
+        let place = column::offset(offset);
         self.connection
             .prepare_cached("DELETE FROM records WHERE offset = ?1")?
-            .execute([offset])?;
+            .execute([place])?;
         let mut statement = self
             .connection
             .prepare_cached("DELETE FROM topic_records WHERE topic = ?1 AND offset = ?2")?;
-        match statement.execute([topic.id, offset])? {
+        match statement.execute([topic, place])? {
             // Going on would mean to find the same place again for ever.
             0 => Err(Fault::Damaged(format!(
                 "the index of the topic {:?} names offset {offset} in one order only",
-                topic.name.as_str()
+                Topic::by_id(self.connection, topic)?.name.as_str()
             ))),
             _ => Ok(()),
         }
@@ -81,7 +89,7 @@ impl Change<'_> {
             let (mut through, mut removals) = (topic.removed_through, topic.removals);
             if let Some((deletion, _)) = topic.end {
                 // Until now its readers were told an end; from now on a gap.
-                self.remove(&topic, deletion)?;
+                self.remove(topic.id, deletion)?;
                 self.ledger.removals += 1;
                 (through, removals) = (deletion, self.ledger.removals);
             }
@@ -94,11 +102,4 @@ impl Change<'_> {
         }
         Ok(())
     }
-}
-
-struct Slice {
-    offsets: Vec<Offset>,
-    bytes: u64,
-    /// Whether nothing is left behind it.
-    is_last: bool,
 }

@@ -17,7 +17,9 @@ mod cost;
 mod damage;
 mod durable;
 mod full;
+mod pack;
 mod space;
+mod sweep;
 mod tools;
 mod uploads;
 
@@ -31,7 +33,15 @@ mod in_small_steps {
     use super::{Fresh, Limits, Sound, SqliteStorage};
 
     crate::conformance_tests!(|| async {
-        let limits = Limits { reserve: 2, trim_rows: 1, slice_rows: 1, ..Limits::default() };
+        let limits = Limits {
+            reserve: 2,
+            trim_rows: 1,
+            slice_rows: 1,
+            pack_rows: 3,
+            pack_gain: 0,
+            pack_bytes: 0,
+            ..Limits::default()
+        };
         Fresh::on(Sound::default(), move |ground| {
             SqliteStorage::open_within(ground.0.path(), limits).unwrap()
         })

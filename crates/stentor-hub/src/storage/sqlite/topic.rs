@@ -51,7 +51,7 @@ pub(super) mod sql {
     pub(in super::super) const REMOVED_AFTER: &str =
         select!("WHERE removed_through > ?1 AND removed_through > 0 AND deleted = 0");
     pub(in super::super) const UNSWEPT: &str =
-        select!("WHERE sweep_through IS NOT NULL ORDER BY id LIMIT 1");
+        select!("WHERE sweep_through IS NOT NULL ORDER BY id LIMIT ?1");
     pub(in super::super) const LONGEST_EMPTY: &str = select!(
         "WHERE events = 0 AND (end_offset IS NULL OR deleted = 1) AND sweep_through IS NULL \
          ORDER BY removed_through LIMIT 1"

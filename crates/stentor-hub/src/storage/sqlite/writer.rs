@@ -20,6 +20,7 @@ use super::lease;
 use super::ledger::Ledger;
 use super::limits::Limits;
 use super::options::Durability;
+use super::pack::Packing;
 use super::queue::Job;
 use super::schema;
 use super::shared::Shared;
@@ -39,6 +40,7 @@ pub(super) struct Writer {
     pub(super) ballast: Ballast,
     pub(super) chores: Chores,
     pub(super) capacity: Capacity,
+    pub(super) packing: Packing,
     /// The newest time that the hub told.
     pub(super) now: Timestamp,
     /// While the disk is full, appends are refused until this time without a try.
@@ -62,6 +64,7 @@ impl Writer {
             ballast,
             chores: Chores::default(),
             capacity: Capacity::default(),
+            packing: Packing::default(),
             now: Timestamp::default(),
             full_until: Timestamp::default(),
             clock: Clock::default(),
@@ -175,7 +178,7 @@ impl Writer {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut change = Change::new(&transaction, self.shared.epoch, self.ledger, &self.limits);
         let answer = work(&mut change)?;
-        let Changed { ledger, records, trimmed, unswept } = change.finish()?;
+        let Changed { ledger, records, trimmed, swept, unswept } = change.finish()?;
         if self.ballast.is_held() {
             self.ballast.hold(growth(&transaction)?).map_err(|error| Fault::no_ballast(&error))?;
         }
@@ -188,6 +191,7 @@ impl Writer {
         let rows = records.len() as u64;
         self.chores.committed(unswept, rows, bytes);
         self.capacity.appended(bytes + rows * RECORD_BYTES);
+        self.packing.swept(swept);
         self.shared.count_trimmed(trimmed);
         self.shared.publish(&records, ledger.tail, ledger.removals);
         Ok(answer)

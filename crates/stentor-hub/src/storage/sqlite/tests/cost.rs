@@ -6,7 +6,7 @@ use crate::storage::conformance::log::{at, event, filters, request, said};
 use crate::storage::sqlite::fault::Fault;
 use crate::storage::sqlite::view::View;
 use crate::storage::sqlite::{
-    capacity, change, excess, key, keys, merge, part, read, row, seek, topic,
+    capacity, change, excess, key, keys, merge, pack, part, read, row, seek, topic,
 };
 use crate::storage::{Budget, ReadRequest, Seek};
 
@@ -135,6 +135,8 @@ async fn every_question_goes_along_an_index() {
         capacity::OLDEST_OF_ALL,
         change::OLDEST_OF_TOPIC,
         excess::OLDEST_WITH_TIME,
+        pack::RUN,
+        pack::RECORDS,
         read::SCAN,
         seek::SCAN_BACK,
         seek::FIRST_FROM,

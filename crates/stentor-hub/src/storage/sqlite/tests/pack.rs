@@ -1,0 +1,249 @@
+//! What is left of a log takes no more space than it needs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stentor_sse::{Event, EventId, EventType};
+
+use super::tools::findings;
+use super::{Kept, Open};
+use crate::cursor::Offset;
+use crate::publish::Publish;
+use crate::record::{Attributes, Record};
+use crate::storage::Storage;
+use crate::storage::conformance::log::{at, event, name, said};
+use crate::storage::sqlite::limits::Limits;
+use crate::storage::sqlite::pack::Packing;
+use crate::storage::sqlite::writer::Writer;
+
+/// A small event, of ten topics in turn.
+fn small(n: usize) -> Publish {
+    event(&format!("t{}", n % 10), &format!("{n:0>100}"))
+}
+
+/// Events of many kinds, some of them large.
+fn mixed(n: usize) -> Publish {
+    let data = "x".repeat(if n.is_multiple_of(1_000) { 9_000 } else { n * 7 % 400 });
+    let mut own = Event::new(data);
+    if n.is_multiple_of(3) {
+        own = own.with_type(EventType::new("tick").unwrap()).with_id(EventId::new("7").unwrap());
+    }
+    let mut publish = Publish::event(name(&format!("t{}", n % 10)), own);
+    publish.entries[0].attributes = Attributes {
+        publisher_id: n.is_multiple_of(2).then(|| format!("own-{n}")),
+        opaque: if n.is_multiple_of(5) { Bytes::from_static(&[0, 255]) } else { Bytes::new() },
+    };
+    publish
+}
+
+impl Kept {
+    /// The pages that hold something.
+    fn used_pages(&self) -> f64 {
+        let number = |sql| self.database().query_row(sql, [], |row| row.get::<_, f64>(0)).unwrap();
+        number("PRAGMA page_count") - number("PRAGMA freelist_count")
+    }
+}
+
+/// A log that was filled with events of ten topics in turn, nine of which were trimmed, one after the other.
+/// Nothing was put together, nor is it before the limits say so.
+async fn sparse(events: usize, make: impl Fn(usize) -> Publish) -> Kept {
+    let kept = Kept::with(Limits { pack_bytes: u64::MAX, ..Limits::default() });
+    let open = kept.open();
+    open.fill(events, make).await;
+    for topic in 1..10 {
+        open.storage.trim(vec![(name(&format!("t{topic}")), Offset::MAX)]).await.unwrap();
+        open.settle().await;
+    }
+    kept
+}
+
+/// Begins a pass, as a log does that was just opened.
+fn begin(writer: &mut Writer) {
+    writer.limits = Limits::default();
+    writer.packing = Packing::default();
+    writer.begin_pass().unwrap();
+    assert!(writer.packs());
+}
+
+impl Open {
+    /// Has the log be looked through from end to end. Tells in how many places that was, and at how many of
+    /// them something was written.
+    async fn pass(&self, kept: &Kept) -> (usize, usize) {
+        let outside = kept.database();
+        let version = move || {
+            outside.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        let passed = self.storage.writer.ask(move |writer| {
+            begin(writer);
+            let (mut places, mut written) = (0, 0);
+            let mut before = version();
+            while writer.pack().unwrap() {
+                let after = version();
+                places += 1;
+                written += usize::from(before != after);
+                before = after;
+            }
+            Ok((places, written))
+        });
+        passed.await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_lay_between_trimmed_records_takes_no_more_than_a_log_of_its_own() {
+    for make in [small, mixed] {
+        let (mut kept, fresh) = (sparse(20_000, make).await, Kept::new());
+        let alone = fresh.open();
+        alone.fill(2_000, |n| make(n * 10)).await;
+        let needed = fresh.used_pages();
+        let sparse = kept.used_pages();
+        assert!(sparse > 1.3 * needed, "{sparse} pages before for what takes {needed}");
+        kept.limits = Limits::default();
+        kept.open().settle().await;
+        let used = kept.used_pages();
+        assert!(used <= 1.2 * needed, "{used} pages for what takes {needed}");
+    }
+}
+
+#[tokio::test]
+async fn topics_that_are_trimmed_together_leave_no_room_between_what_is_left() {
+    let (kept, fresh) = (Kept::new(), Kept::new());
+    let open = kept.open();
+    open.fill(20_000, small).await;
+    let topics = (1..10).map(|n| (name(&format!("t{n}")), Offset::MAX));
+    open.storage.trim(topics.collect()).await.unwrap();
+    open.settle().await;
+    fresh.open().fill(2_000, |n| small(n * 10)).await;
+    let (used, needed) = (kept.used_pages(), fresh.used_pages());
+    assert!(used <= 1.3 * needed, "{used} pages for what takes {needed}");
+}
+
+#[tokio::test]
+async fn what_is_put_together_reads_as_before() {
+    let kept = sparse(3_000, mixed).await;
+    let open = kept.open();
+    let before = open.log.all("**").await;
+    assert_eq!(before.len(), 300);
+    assert!(open.pass(&kept).await.1 > 0, "something was put together");
+    let all = |records: &[Arc<Record>]| format!("{records:?}");
+    assert_eq!(all(&open.log.all("**").await), all(&before));
+    let found = open.storage.by_publisher_id(name("t0"), "own-1230".to_owned()).await.unwrap();
+    assert_eq!(found.map(|record| record.cursor()), Some(before[123].cursor()));
+    drop(open);
+    assert_eq!(findings(kept.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_log_that_loses_its_oldest_is_tried_in_a_few_places_and_not_written_anew() {
+    let kept = Kept::new();
+    let open = kept.open();
+    for round in 1..=3 {
+        open.fill(20_000, |n| event("t", &format!("{n:0>200}"))).await;
+        let through = Offset::new(open.tail().get() - 20_000);
+        open.storage.trim(vec![(name("t"), through)]).await.unwrap();
+        open.settle().await;
+        let (places, written) = open.pass(&kept).await;
+        assert!(places < 40, "{places} of 80 runs in round {round}");
+        assert_eq!(written, 0, "in round {round}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_put_together_once_is_not_written_anew() {
+    let kept = sparse(20_000, small).await;
+    let open = kept.open();
+    let first = open.pass(&kept).await;
+    assert!(first.1 >= 3, "{first:?}");
+    assert_eq!(open.pass(&kept).await.1, 0);
+}
+
+#[tokio::test]
+async fn large_records_are_left_where_they_are() {
+    let kept = sparse(1_000, |n| event(&format!("t{}", n % 10), &"x".repeat(10_000))).await;
+    let open = kept.open();
+    assert_eq!(open.pass(&kept).await.1, 0);
+}
+
+#[tokio::test]
+async fn a_pass_begins_when_much_was_swept() {
+    let kept = Kept::new();
+    let open = kept.open();
+    open.fill(20_000, small).await;
+    open.settle().await;
+    let mut begun = Vec::new();
+    for topic in 1..10 {
+        open.storage.trim(vec![(name(&format!("t{topic}")), Offset::MAX)]).await.unwrap();
+        let begins = open.storage.writer.ask(|writer| {
+            while writer.has_chores() && !writer.packs() {
+                writer.chore();
+            }
+            Ok(writer.packs())
+        });
+        begun.push(begins.await.unwrap());
+    }
+    assert_eq!(begun.first(), Some(&false), "a tenth is little");
+    assert_eq!(begun.last(), Some(&true));
+}
+
+#[tokio::test]
+async fn events_come_and_are_read_while_a_log_is_put_together() {
+    let kept = sparse(20_000, small).await;
+    let open = kept.open();
+    let before = said(&open.log.all("t0").await);
+    let sparse = kept.used_pages();
+    let begun = open.storage.writer.ask(|writer| {
+        begin(writer);
+        Ok(())
+    });
+    begun.await.unwrap();
+    for n in 0..60 {
+        open.log.event("new", &n.to_string()).await;
+        assert_eq!(said(&open.log.all("t0").await), before);
+    }
+    open.settle().await;
+    assert_eq!(open.log.all("new").await.len(), 60);
+    let dense = kept.used_pages();
+    assert!(dense < 0.8 * sparse, "{sparse} pages became {dense}");
+}
+
+#[tokio::test]
+async fn a_log_that_was_killed_in_the_middle_of_a_pass_is_whole_and_put_together_later() {
+    let kept = sparse(20_000, small).await;
+    let open = kept.open();
+    let before = said(&open.log.all("**").await);
+    let killed = open.storage.writer.ask(move |writer| {
+        begin(writer);
+        assert!(writer.pack().unwrap() && writer.packs(), "there is more to do");
+        Ok(kept.copy())
+    });
+    let mut killed = killed.await.unwrap();
+    assert_eq!(findings(killed.path()), Vec::<String>::new());
+    let sparse = killed.used_pages();
+    killed.limits = Limits::default();
+    let open = killed.open();
+    assert_eq!(said(&open.log.all("**").await), before);
+    open.settle().await;
+    let dense = killed.used_pages();
+    assert!(dense < 0.9 * sparse, "{sparse} pages became {dense}");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_not_written_to_for_it() {
+    let kept = sparse(20_000, small).await;
+    let open = kept.open();
+    let chores = open.storage.writer.ask(|writer| {
+        begin(writer);
+        writer.ballast.release();
+        while writer.has_chores() {
+            assert!(!writer.packs());
+            writer.chore();
+        }
+        Ok(())
+    });
+    chores.await.unwrap();
+    let sparse = kept.used_pages();
+    open.log.publish_at(event("new", "1"), at(2)).await;
+    open.settle().await;
+    let dense = kept.used_pages();
+    assert!(dense < 0.8 * sparse, "{sparse} pages became {dense} when there was space again");
+}
