@@ -14,7 +14,12 @@ const KEY_BYTES_MAX: usize = 256;
 
 /// The key of a request: 1 to 256 visible ASCII characters. Empty is absent.
 pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        let detail = "a request has one Idempotency-Key; send each event with its own";
+        return Err(Problem::bad_request("key", detail));
+    }
     let Some(key) = checked(value.as_bytes()) else {
         let detail = "an Idempotency-Key has at most 256 visible ASCII characters; use a UUID, say";
         return Err(Problem::bad_request("key", detail));

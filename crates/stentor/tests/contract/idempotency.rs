@@ -107,6 +107,14 @@ async fn a_key_is_at_most_256_visible_characters() {
 }
 
 #[tokio::test]
+async fn two_keys_in_one_request_are_refused() {
+    let server = Server::start().await;
+    let publish = server.post("/topics/t", "x").header("Idempotency-Key", "a");
+    publish.header("Idempotency-Key", "b").send().await.problem(400, "key");
+    assert!(server.history_data("/topics/t").await.is_empty());
+}
+
+#[tokio::test]
 async fn an_empty_key_is_none() {
     let server = Server::in_memory().await;
     for _ in 0..2 {
