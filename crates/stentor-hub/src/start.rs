@@ -23,8 +23,9 @@ pub enum Start {
     /// With the newest so many matching events of the whole subscription (ends not counted), at
     /// most [`Start::LAST_MAX`].
     Last(usize),
-    /// With the newest so many events of each matching topic; at most [`Start::LAST_EACH_MAX`]
-    /// events in all.
+    /// With the newest so many events of each matching topic, and the end of each of these topics that
+    /// has ended. That must be at most [`Start::LAST_EACH_MAX`] events in all: those that there are
+    /// count, not those that were asked for.
     LastEach(usize),
     /// With the first event of this time or later; a future time is the tail.
     Since(Timestamp),

@@ -303,15 +303,36 @@ impl Subscription {
         Ok(Batch { gap: Some(gap), records: batch.records })
     }
 
-    /// Records of a `last_each` start. They are few and chosen, so what retention took since is
-    /// simply not there.
+    /// Records of a `last_each` start, each topic's followed by its end if it has one. They are few and
+    /// chosen, so what retention took since is simply not there.
     async fn read_picked(&mut self, budget: Budget) -> Result<Batch, StorageError> {
         let count = self.picked.len().min(budget.records.max(1));
         let offsets: Vec<Offset> = self.picked.iter().take(count).copied().collect();
-        let records = self.shared.storage.fetch(offsets).await?;
+        let mut records = self.shared.storage.fetch(offsets).await?;
+        let ends = self.ends_behind(&records).await?;
+        // Only now, for whoever waits for this may give up.
         self.picked.drain(..count);
         self.was_picked = true;
+        let next = self.picked.front().copied().unwrap_or(Offset::MAX);
+        for end in ends {
+            if end.offset() < next {
+                records.push(end);
+            } else if let Err(at) = self.picked.binary_search(&end.offset()) {
+                self.picked.insert(at, end.offset());
+            }
+        }
+        records.sort_unstable_by_key(|record| record.offset());
+        records.dedup_by_key(|record| record.offset());
         Ok(Batch { gap: None, records })
+    }
+
+    /// The ends of these events' topics, but for those that come when reading goes on.
+    async fn ends_behind(&self, records: &[Arc<Record>]) -> Result<Vec<Arc<Record>>, StorageError> {
+        let events = records.iter().filter(|record| record.event().is_some());
+        let topics: HashSet<TopicName> = events.map(|record| record.topic().clone()).collect();
+        let states = self.shared.storage.states(topics.into_iter().collect()).await?;
+        let ends = states.into_iter().filter_map(|state| state.end);
+        Ok(ends.filter(|end| !end.is_deletion() && end.offset() <= self.position).collect())
     }
 
     /// Moves the reader past a page and keeps what concerns it.

@@ -7,6 +7,7 @@
 )]
 
 use futures_util::FutureExt;
+use stentor_hub::storage::Budget;
 use stentor_hub::{
     Batch, Cursor, Filters, Gap, GapReason, Hub, MemoryStorage, Opening, Publish, Start,
     Subscribed, Subscription, TopicFilter, TopicName,
@@ -144,6 +145,31 @@ async fn the_newest_of_each_topic_come_first_and_then_what_is_new() {
     let mut reader = open(&hub, &["*"], Start::LastEach(1)).await;
     hub.send(&topic("a"), "new").await.unwrap();
     assert_eq!(read(&mut reader, 3).await.0, ["a2", "b2", "new"]);
+}
+
+#[tokio::test]
+async fn the_newest_of_a_topic_are_followed_by_its_end_in_log_order_however_they_are_read() {
+    let hub = Hub::with_window(MemoryStorage::new(), 0);
+    for number in 0..6 {
+        let name = if number % 2 == 0 { "t/even" } else { "t/odd" };
+        hub.send(&topic(name), number.to_string()).await.unwrap();
+    }
+    hub.publish(Publish::end(topic("t/even"), "done")).await.unwrap();
+    hub.send(&topic("t/odd"), "7").await.unwrap();
+    for records in 1..8 {
+        let budget = Budget { records, ..Budget::default() };
+        let mut reader = open(&hub, &["t/*"], Start::LastEach(2)).await;
+        let mut data = Vec::new();
+        while data.len() < 5 {
+            let batch = reader.read_behind(budget).await.unwrap();
+            // Of each batch the reader takes the first record only.
+            reader.give_back(&batch.records[1..]);
+            let first = Batch { gap: None, records: batch.records[..1].to_vec() };
+            take(first, &mut data, &mut Vec::new());
+        }
+        assert_eq!(data, ["2", "4", "5", "end: done", "7"]);
+        assert!(reader.next().now_or_never().is_none(), "nothing comes twice");
+    }
 }
 
 #[tokio::test]

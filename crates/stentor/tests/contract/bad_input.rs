@@ -29,9 +29,12 @@ async fn a_type_cannot_hold_what_would_break_a_line() {
 #[tokio::test]
 async fn a_retry_is_a_number_of_at_most_an_hour() {
     let server = Server::in_memory().await;
-    let detail = server.post("/topics/t?retry=3600001", "x").send().await.problem(400, "retry");
-    assert!(detail.contains("3600000"), "{detail}");
-    for bad in ["soon", "-1", "%2B5", "1.5", "99999999999999999999"] {
+    for long in ["3600001", "99999999999999999999"] {
+        let answer = server.post(&format!("/topics/t?retry={long}"), "x").send().await;
+        let detail = answer.problem(400, "retry");
+        assert!(detail.contains("3600000"), "{detail}");
+    }
+    for bad in ["soon", "-1", "%2B5", "1.5"] {
         server.post(&format!("/topics/t?retry={bad}"), "x").send().await.problem(400, "query");
     }
 }

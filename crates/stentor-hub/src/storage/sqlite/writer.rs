@@ -273,10 +273,12 @@ impl Writer {
         let mut settled = self.settle();
         if settled.as_ref().is_err_and(Fault::is_full) {
             self.make_room();
-            settled = self.settle();
+            if self.shared.refuse_if_failed().is_ok() {
+                settled = self.settle();
+            }
         }
         let left = settled.map_err(|fault| self.shared.judge(fault));
-        if let Err(StorageError::Failed { .. }) = left {
+        if self.shared.refuse_if_failed().is_err() {
             self.leave_alone();
             return;
         }

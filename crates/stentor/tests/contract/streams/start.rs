@@ -97,6 +97,32 @@ async fn last_each_begins_with_the_newest_events_of_each_matching_topic_in_log_o
 }
 
 #[tokio::test]
+async fn last_each_tells_the_ends_of_the_topics_whose_newest_events_it_gives() {
+    let server = way().on_disk().await;
+    for topic in ["x/a", "x/b", "x/c"] {
+        numbers(&server, topic, 2).await;
+    }
+    server.publish("/topics/x/b?end=done", "").await;
+    server.publish("/topics/x/a?end=failed", "a3").await;
+    numbers(&server, "x/d", 1).await;
+    for path in ["/events?topic=x/*", "/events?topic=x/a&topic=x/b&topic=x/c&topic=x/d"] {
+        let mut stream = server.subscribe(&format!("{path}&last_each=1")).await;
+        for (at, wanted) in ["x/b2", "x/c2", "done", "a3", "failed", "x/d1"].iter().enumerate() {
+            let event = stream.next().await.unwrap();
+            assert!(event.data.contains(wanted), "{at} of {path}: {event:?}, not {wanted}");
+        }
+    }
+    // Where all is over, each end is told once.
+    let stream = server.subscribe("/events?topic=x/a&topic=x/b&last_each=5").await.rest().await;
+    let ends = stream.iter().filter(|event| event.name == "stentor.end").count();
+    assert_eq!((stream.len(), ends), (7, 2));
+    assert_eq!(
+        server.history_data("/events?topic=x/a&topic=x/b&last_each=1").await,
+        ["x/b2", "a3"]
+    );
+}
+
+#[tokio::test]
 async fn last_each_comes_to_at_most_10_000_events() {
     let server = way().on_disk().await;
     server.publish_each("/topics/x/a", 0..6_000).await;

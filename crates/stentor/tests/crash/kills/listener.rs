@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::kills::diary::{Diary, Seen, Told};
 use crate::kills::log::{What, offset};
@@ -79,12 +79,12 @@ impl Listener {
         self.is_stopped = !self.is_stopped;
     }
 
-    /// Gives it the time to read all of the log, and to be told what it lost, and takes its diary.
-    pub async fn finish(mut self, facts: &Facts<'_>, patience: Duration) -> Diary {
+    /// Gives it the time until then to read all of the log, and to be told what it lost, and takes its diary.
+    pub async fn finish(mut self, facts: &Facts<'_>, until: Instant) -> Diary {
         if self.is_stopped {
             self.stop_or_go_on().await;
         }
-        let caught_up = timeout(patience, async {
+        let caught_up = timeout_at(until, async {
             while !judge_diary(facts, &self.diary.lock().unwrap()).is_empty() {
                 sleep(Duration::from_millis(10)).await;
             }

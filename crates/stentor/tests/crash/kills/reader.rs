@@ -9,7 +9,7 @@ use serde_json::Value;
 use stentor_hub::Cursor;
 use stentor_sse::{Decoder, Item};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::kills::diary::{Diary, Seen, Told};
 use crate::kills::habit::{Form, Habit};
@@ -56,14 +56,14 @@ impl Reader {
         self.calm.store(true, Ordering::Relaxed);
     }
 
-    /// Gives it the time to read all of the log, and to be told what it lost, and takes its diary.
-    pub async fn finish(self, facts: &Facts<'_>, patience: Duration) -> Diary {
+    /// Gives it the time until then to read all of the log, and to be told what it lost, and takes its diary.
+    pub async fn finish(self, facts: &Facts<'_>, until: Instant) -> Diary {
         let last = {
             let diary = self.diary.lock().unwrap();
             let due = facts.log.records.iter().rev();
             due.clone().find(|logged| diary.asks_for(&logged.topic)).map_or(0, |due| due.offset)
         };
-        let caught_up = timeout(patience, async {
+        let caught_up = timeout_at(until, async {
             while !(self.task.is_finished() || self.is_at(last) && self.lacks_nothing(facts)) {
                 sleep(Duration::from_millis(10)).await;
             }

@@ -33,7 +33,7 @@ const TRIMMED: Trimmed = Trimmed { prefix: "trim/", kept: 50 };
 const WHOLE_EVERY: usize = 10;
 /// Readers beyond these are not begun.
 const READERS_MAX: usize = 40;
-/// How long readers may take to catch up when all is quiet.
+/// How long all readers may take to catch up when all is quiet.
 const CATCH_UP: Duration = Duration::from_mins(1);
 /// The number of a publisher that only marks how far a reading of the log is to go.
 const FENCE: u32 = u32::MAX;
@@ -228,9 +228,10 @@ impl Trial {
         let (context, ledger) = (self.context(), self.workload.ledger());
         assert_kept(&judge_log(&ledger, &log), &context);
         let facts = Facts::new(&ledger, &log);
-        let mut diaries = vec![self.listener.finish(&facts, CATCH_UP).await];
+        let until = Instant::now() + CATCH_UP;
+        let mut diaries = vec![self.listener.finish(&facts, until).await];
         for reader in self.readers {
-            diaries.push(reader.finish(&facts, CATCH_UP).await);
+            diaries.push(reader.finish(&facts, until).await);
         }
         for diary in &diaries {
             assert_kept(&judge_diary(&facts, diary), &context);
