@@ -18,7 +18,10 @@ pub(super) struct Limits {
     /// How many rows are written anew at a time, and how many pages have to come free by it.
     pub(super) pack_rows: u64,
     pub(super) pack_gain: u64,
-    /// Bytes that must have been swept before the log is looked through for such rows, however small it is.
+    /// The part of what is left, and how many bytes at least, that must have been swept before the log is
+    /// looked through for such rows. Holes are never larger than what was swept, so until then the log is at
+    /// most that much larger than it need be.
+    pub(super) pack_part: u64,
     pub(super) pack_bytes: u64,
     /// Pages at which the write-ahead log must begin anew, although readers have to be waited for.
     pub(super) wal_pages: u64,
@@ -52,6 +55,7 @@ impl Limits {
             slice_bytes: 4 << 20,
             pack_rows: 500,
             pack_gain: 1,
+            pack_part: 3,
             pack_bytes: 1 << 20,
             // 128 MiB.
             wal_pages: 32_000,

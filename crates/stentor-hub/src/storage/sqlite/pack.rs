@@ -14,9 +14,6 @@ use super::fault::Fault;
 use super::writer::Writer;
 use crate::cursor::Offset;
 
-/// The part of what is left that must have been swept before a pass is worth it. Holes are never larger
-/// than what was swept, so until then the log is at most that much larger than it need be.
-const PART: u64 = 3;
 /// In how many places, about, a dense log is tried.
 const PLACES: u64 = 16;
 /// The most that is written anew at a time: what about 16 pages hold.
@@ -76,7 +73,7 @@ impl Writer {
     /// Begins a pass, if so much was swept that there may be something to gain.
     pub(super) fn begin_pass(&mut self) -> Result<(), Fault> {
         let used = self.used_bytes()?;
-        let due = (used / PART).max(self.limits.pack_bytes);
+        let due = (used / self.limits.pack_part).max(self.limits.pack_bytes);
         if self.packing.pass.is_none() && self.packing.swept > due {
             let stride_max = (used / RUN_BYTES / PLACES).max(1);
             let through = self.ledger.tail;

@@ -39,6 +39,7 @@ mod in_small_steps {
             slice_rows: 1,
             pack_rows: 3,
             pack_gain: 0,
+            pack_part: u64::MAX,
             pack_bytes: 0,
             ..Limits::default()
         };
