@@ -5,19 +5,15 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use stentor_hub::storage::Budget;
 use stentor_hub::{Batch, Offset, Opening, Progress, Record, Subscription};
 use tokio::time::Instant;
 
-use super::errand::Question;
+use super::errand::{PAGE, Question};
 use super::framing::Framing;
 use super::socket::{Socket, Written};
 use crate::control::{Control, retry_of_readers};
 use crate::metrics::Open;
 use crate::service::Stentor;
-
-/// What is read for a reader at once, and all that is in memory for it while it is served.
-const READ: Budget = Budget { records: 256, bytes: 64 << 10, rows: 10_000 };
 
 /// What a reader gets before others have their turn.
 const TURN_BYTES: usize = 256 << 10;
@@ -271,7 +267,7 @@ impl<S: Socket> Behind<S> {
             Phase::Reading | Phase::Draining => {}
         }
         let Some(subscription) = &mut self.subscription else { return Some(Standing::Gone) };
-        match subscription.try_read(READ) {
+        match subscription.try_read(PAGE) {
             Progress::Batch(batch) => self.take_batch(batch),
             Progress::AtTail => return Some(Standing::AtTail),
             Progress::Behind => return Some(Standing::Asks(Question::Next)),

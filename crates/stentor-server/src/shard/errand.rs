@@ -5,8 +5,9 @@ use std::sync::Arc;
 use stentor_hub::storage::Budget;
 use stentor_hub::{Batch, Hub, Offset, Opening, Record, StorageError, Subscription};
 
-/// What one answer may bring: it is in memory for as long as it is on its way to a reader.
-const PAGE: Budget = Budget { records: 256, bytes: 64 << 10, rows: 10_000 };
+/// What is read for a reader at once, and all that is in memory for it while it is served. Larger pages
+/// make a replay quicker, and publishers and other readers of the same core wait longer meanwhile.
+pub(super) const PAGE: Budget = Budget { records: 64, bytes: 64 << 10, rows: 10_000 };
 
 /// What is to be found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
