@@ -66,6 +66,8 @@ struct Diary {
     /// The places of the events in the log, which sort as text.
     places: Vec<String>,
     lines: BufReader<File>,
+    /// The beginning of a line: one that lies on two pages of the file comes in two parts.
+    line: String,
     /// How often the command ran.
     runs: usize,
     /// How many events, from the first on without a hole, it ran for.
@@ -81,7 +83,7 @@ impl Diary {
         let path = directory.path().join("diary");
         std::fs::write(&path, "").unwrap();
         let lines = BufReader::new(File::open(path).unwrap());
-        Diary { directory, places, lines, runs: 0, reached: 0 }
+        Diary { directory, places, lines, line: String::new(), runs: 0, reached: 0 }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -110,13 +112,16 @@ impl Diary {
 
     /// Reads what is new. The command may still run when who started it is dead.
     fn read(&mut self) {
-        let mut line = String::new();
-        while self.lines.read_line(&mut line).unwrap() > 0 {
-            let event = self.up_to(&line) - 1;
+        while self.lines.read_line(&mut self.line).unwrap() > 0 {
+            if !self.line.ends_with('\n') {
+                continue;
+            }
+            let line = std::mem::take(&mut self.line);
+            let event = self.up_to(&line).checked_sub(1);
+            let event = event.unwrap_or_else(|| panic!("{line:?} is the id of no event"));
             assert!(event <= self.reached, "event {} was skipped", self.reached);
             self.reached = self.reached.max(event + 1);
             self.runs += 1;
-            line.clear();
         }
     }
 
