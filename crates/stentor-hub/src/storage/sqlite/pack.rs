@@ -31,8 +31,9 @@ pub(super) const RUN: &str = "SELECT offset, octet_length(data) + ifnull(octet_l
 pub(super) const RECORDS: &str =
     "SELECT * FROM records WHERE offset BETWEEN ?1 AND ?2 ORDER BY offset";
 
-/// What is known of how dense the log is.
-#[derive(Debug)]
+/// What is known of how dense the log is. Of a log that was just opened that is nothing: to look through it
+/// would be the first thing to come upon damage in what nobody asks for, and keep it from serving at all.
+#[derive(Debug, Default)]
 pub(super) struct Packing {
     /// About how much was swept since the last pass began.
     swept: u64,
@@ -49,13 +50,6 @@ struct Pass {
     /// How many runs it leaves out after one that was dense, and at most.
     stride: u64,
     stride_max: u64,
-}
-
-impl Default for Packing {
-    /// A log that was just opened: the last run may have been stopped in the middle of a pass.
-    fn default() -> Packing {
-        Packing { swept: u64::MAX, pass: None }
-    }
 }
 
 impl Packing {
