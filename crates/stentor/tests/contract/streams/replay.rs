@@ -21,7 +21,11 @@ async fn readers_who_replay_while_a_topic_is_written_and_trimmed_are_told_of_eve
     let published = Arc::new(AtomicUsize::new(0));
     let mut readers = JoinSet::new();
     for seed in 0..4 {
-        readers.spawn(replay(Arc::clone(&server), Arc::clone(&published), Rng::with_seed(seed)));
+        let mut rng = Rng::with_seed(seed);
+        let path = if rng.bool() { "/topics/t" } else { "/events?topic=t&topic=none/*" };
+        // The position before all events, so that all it misses is a loss.
+        let place = server.subscribe(path).await.position().await;
+        readers.spawn(replay(Arc::clone(&server), Arc::clone(&published), rng, path, place));
     }
     while published.load(Ordering::Acquire) < EVENTS {
         let from = published.load(Ordering::Acquire);
@@ -34,11 +38,14 @@ async fn readers_who_replay_while_a_topic_is_written_and_trimmed_are_told_of_eve
 }
 
 /// Reads some, leaves until there is more, comes back; tells how many gaps it was told.
-async fn replay(server: Arc<Server>, published: Arc<AtomicUsize>, mut rng: Rng) -> usize {
-    let path = if rng.bool() { "/topics/t" } else { "/events?topic=t&topic=none/*" };
+async fn replay(
+    server: Arc<Server>,
+    published: Arc<AtomicUsize>,
+    mut rng: Rng,
+    path: &str,
+    mut place: String,
+) -> usize {
     let mut gaps = 0;
-    // The position at which it begins, so that all it misses is a loss.
-    let mut place = server.subscribe(path).await.position().await;
     let mut next = 0;
     while next < EVENTS {
         let mut stream = server.resume(path, &place).await;
