@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
 use crate::error::{EventSourceError, cause};
-use crate::head::Head;
+use crate::head::ResponseHead;
 use crate::problem::{Problem, is_essence};
 use crate::reconnect::Outcome;
 use crate::redirect::RedirectError;
@@ -29,7 +29,7 @@ pub(crate) enum Attempt {
 
 /// What the server answered.
 pub(crate) struct Answer {
-    head: Arc<Head>,
+    head: Arc<ResponseHead>,
     /// How long the server asks to be left alone.
     retry_after: Option<Duration>,
     /// Whether new credentials can make a difference.
@@ -45,7 +45,7 @@ enum Content {
 
 impl Answer {
     pub(crate) async fn read(response: Response, can_renew: bool) -> Answer {
-        let head = Arc::new(Head::of(&response));
+        let head = Arc::new(ResponseHead::of(&response));
         let header = |name: HeaderName| {
             head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
         };
@@ -69,7 +69,7 @@ impl Answer {
     fn outcome(&self) -> Outcome {
         match self.head.status {
             StatusCode::UNAUTHORIZED if self.can_renew => Outcome::Unauthorized,
-            status => Outcome::Answer {
+            status => Outcome::Response {
                 status,
                 is_event_stream: matches!(self.content, Content::Events(_)),
                 retry_after: self.retry_after,
@@ -77,7 +77,7 @@ impl Answer {
         }
     }
 
-    fn into_stream(self) -> Result<(Arc<Head>, Body), EventSourceError> {
+    fn into_stream(self) -> Result<(Arc<ResponseHead>, Body), EventSourceError> {
         match self.content {
             Content::Events(body) => Ok((self.head, body)),
             Content::Encoded { encoding } => Err(EventSourceError::ContentEncoding { encoding }),
@@ -96,13 +96,13 @@ impl Attempt {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Attempt::Answer(answer) => answer.outcome(),
-            Attempt::NoAnswer(_) => Outcome::NoAnswer,
+            Attempt::NoAnswer(_) => Outcome::NoResponse,
             Attempt::Astray(_) => Outcome::Unusable,
         }
     }
 
     /// The open stream, or why there is none.
-    pub(crate) fn into_stream(self) -> Result<(Arc<Head>, Body), EventSourceError> {
+    pub(crate) fn into_stream(self) -> Result<(Arc<ResponseHead>, Body), EventSourceError> {
         match self {
             Attempt::Answer(answer) => answer.into_stream(),
             Attempt::NoAnswer(cause) => Err(EventSourceError::Unreachable { cause }),

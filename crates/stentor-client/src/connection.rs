@@ -15,7 +15,7 @@ use crate::attempt::Attempt;
 use crate::cursor::{Committer, CursorError};
 use crate::error::EventSourceError;
 use crate::idle::Idle;
-use crate::reading::{Piece, Read, Reading};
+use crate::reading::{Chunk, Read, Reading};
 use crate::reconnect::{GiveUp, Outcome, Reconnect, Step};
 use crate::state::State;
 use crate::transport::Transport;
@@ -96,17 +96,17 @@ impl Connection {
     }
 
     /// Connects anew, unless it is on the way there for the first time, or closed.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn reconnect(&mut self) {
         match self.phase {
             Phase::Loading(_) | Phase::Renewing(_) | Phase::Closed => {}
             Phase::Connecting(_) | Phase::Open(_) | Phase::Waiting(_) => self.connect(),
         }
     }
 
-    pub(crate) fn poll_piece(
+    pub(crate) fn poll_chunk(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Piece, EventSourceError>>> {
+    ) -> Poll<Option<Result<Chunk, EventSourceError>>> {
         loop {
             let moved = match &mut self.phase {
                 Phase::Loading(load) => {
@@ -115,15 +115,15 @@ impl Connection {
                 }
                 Phase::Connecting(attempt) => match attempt.poll_unpin(cx) {
                     Poll::Ready(attempt) => self.take_attempt(attempt),
-                    Poll::Pending => ready!(self.poll_silence(Outcome::NoAnswer, cx)),
+                    Poll::Pending => ready!(self.poll_silence(Outcome::NoResponse, cx)),
                 },
                 Phase::Renewing(renewal) => {
                     let renewed = ready!(renewal.poll_unpin(cx));
                     self.take_authorization(renewed)
                 }
                 Phase::Open(reading) => match reading.poll(cx) {
-                    Poll::Ready(Read::Piece(piece)) => {
-                        self.take_piece(&piece);
+                    Poll::Ready(Read::Chunk(piece)) => {
+                        self.take_chunk(&piece);
                         return Poll::Ready(Some(Ok(piece)));
                     }
                     Poll::Ready(Read::End(reason)) => self.lose(Outcome::Ended, reason),
@@ -156,7 +156,7 @@ impl Connection {
         let outcome = attempt.outcome();
         match attempt.into_stream() {
             Ok((head, body)) => {
-                self.reconnect.after(outcome, self.now());
+                self.reconnect.next_step(outcome, self.now());
                 let reading = Reading::new(body, &self.last_event_id, self.event_bytes_max);
                 self.enter(Phase::Open(Box::new(reading)), State::Open(head));
                 Ok(())
@@ -172,11 +172,11 @@ impl Connection {
                 self.connect();
                 Ok(())
             }
-            Err(cause) => self.lose(Outcome::NoAnswer, EventSourceError::Renewal { cause }),
+            Err(cause) => self.lose(Outcome::NoResponse, EventSourceError::Renewal { cause }),
         }
     }
 
-    fn take_piece(&mut self, piece: &Piece) {
+    fn take_chunk(&mut self, piece: &Chunk) {
         self.idle.stop();
         self.has_read = true;
         if let Some(Item::Retry(time)) = piece.item {
@@ -196,16 +196,16 @@ impl Connection {
     fn poll_silence(&mut self, outcome: Outcome, cx: &mut Context<'_>) -> Poll<Moved> {
         self.idle
             .poll_elapsed(cx)
-            .map(|after| self.lose(outcome, EventSourceError::Silent { after }))
+            .map(|after| self.lose(outcome, EventSourceError::IdleTimeout { after }))
     }
 
     /// There is no stream, for this reason.
     fn lose(&mut self, outcome: Outcome, reason: EventSourceError) -> Moved {
         let last_sign_of_life = match reason {
-            EventSourceError::Silent { after } => self.now().saturating_sub(after),
+            EventSourceError::IdleTimeout { after } => self.now().saturating_sub(after),
             _ => self.now(),
         };
-        match self.reconnect.after(outcome, last_sign_of_life) {
+        match self.reconnect.next_step(outcome, last_sign_of_life) {
             Step::Wait(wait) => {
                 let until = Instant::now() + wait;
                 let attempt = self.reconnect.attempt();

@@ -53,7 +53,7 @@ pub enum EventSourceError {
         /// What the server said about it, if it did as `application/problem+json`.
         problem: Option<Problem>,
     },
-    /// New credentials cannot be had. Tried again.
+    /// New credentials cannot be had. Attempts again.
     #[error("the authorization cannot be renewed: {cause}")]
     Renewal {
         /// What the callback said.
@@ -76,24 +76,24 @@ pub enum EventSourceError {
     /// An event is over the bound of the decoder. Fatal, for it would come again.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The server cannot be reached, or broke off before its answer. Tried again.
+    /// The server cannot be reached, or broke off before its answer. Attempts again.
     #[error("cannot reach the server: {cause}")]
     Unreachable {
         /// The innermost cause.
         cause: String,
     },
-    /// The server ended the stream. Tried again: a stream has no end but a 204.
+    /// The server ended the stream. Attempts again: a stream has no end but a 204.
     #[error("the server ended the stream")]
     Ended,
-    /// The connection broke. Tried again.
+    /// The connection broke. Attempts again.
     #[error("the connection broke: {cause}")]
     Broken {
         /// The innermost cause.
         cause: String,
     },
-    /// Nothing came for longer than the idle timeout. Tried again.
+    /// Nothing came for longer than the idle timeout. Attempts again.
     #[error("nothing came for {} s", .after.as_secs_f32())]
-    Silent {
+    IdleTimeout {
         /// The idle timeout.
         after: Duration,
     },
@@ -165,36 +165,36 @@ pub enum PublishError {
         key: String,
     },
     /// The server cannot be reached: nothing was sent, at least by the last attempt.
-    #[error("cannot reach the server: {cause}{tried}")]
+    #[error("cannot reach the server: {cause}{attempts}")]
     Unreachable {
         /// The innermost cause.
         cause: String,
         /// What came before.
-        tried: Tried,
+        attempts: Attempts,
     },
     /// The server broke off before its answer, or took too long for it.
-    #[error("the server did not answer: {cause}{tried}")]
-    Unanswered {
+    #[error("the server did not answer: {cause}{attempts}")]
+    NoResponse {
         /// The innermost cause.
         cause: String,
         /// What came before, and how to go on.
-        tried: Tried,
+        attempts: Attempts,
     },
     /// The server refused.
-    #[error("the server answered {status}{}{tried}", detail(.problem.as_deref()))]
+    #[error("the server answered {status}{}{attempts}", detail(.problem.as_deref()))]
     Refused {
         /// The status.
         status: StatusCode,
         /// What the server said about it, if it did as `application/problem+json`.
         problem: Option<Box<Problem>>,
         /// What came before.
-        tried: Tried,
+        attempts: Attempts,
     },
     /// The server is elsewhere. What is published is not sent after it, for it may be a secret.
     #[error(
         "the server answered {status} and points to {location}; give the address that it is at"
     )]
-    Moved {
+    Redirected {
         /// The status.
         status: StatusCode,
         /// Where it points to.
@@ -208,18 +208,18 @@ pub enum PublishError {
     },
     /// The feed was dropped, or its runtime shut down.
     #[error("the feed was dropped before it knew whether this is published; finish it")]
-    Abandoned,
+    QueueDropped,
     /// The server answered with something else than the ids: it is no Stentor, or of another version.
     #[error("the answer of the server is not the one to a publish; is this a Stentor server?")]
-    Answer,
+    UnexpectedResponse,
 }
 
 /// What was done about a publish before it failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Tried {
+pub struct Attempts {
     /// How many attempts were made.
-    pub attempts: u32,
+    pub count: u32,
     /// Whether one of them may have published.
     pub in_doubt: bool,
     /// The idempotency key under which they were made.
@@ -230,10 +230,12 @@ impl PublishError {
     /// Whether it may be published nonetheless, for an answer was lost.
     pub fn may_be_published(&self) -> bool {
         match self {
-            PublishError::Unreachable { tried, .. }
-            | PublishError::Unanswered { tried, .. }
-            | PublishError::Refused { tried, .. } => tried.in_doubt,
-            PublishError::Stream { .. } | PublishError::Abandoned | PublishError::Answer => true,
+            PublishError::Unreachable { attempts, .. }
+            | PublishError::NoResponse { attempts, .. }
+            | PublishError::Refused { attempts, .. } => attempts.in_doubt,
+            PublishError::Stream { .. }
+            | PublishError::QueueDropped
+            | PublishError::UnexpectedResponse => true,
             _ => false,
         }
     }
@@ -248,25 +250,28 @@ impl PublishError {
 
     /// No answer within the request timeout.
     pub(crate) fn too_slow() -> PublishError {
-        PublishError::Unanswered { cause: "it took too long".to_owned(), tried: Tried::default() }
+        PublishError::NoResponse {
+            cause: "it took too long".to_owned(),
+            attempts: Attempts::default(),
+        }
     }
 
     /// The error with what came before.
-    pub(crate) fn tried(mut self, all: Tried) -> PublishError {
-        if let PublishError::Unreachable { tried, .. }
-        | PublishError::Unanswered { tried, .. }
-        | PublishError::Refused { tried, .. } = &mut self
+    pub(crate) fn with_attempts(mut self, all: Attempts) -> PublishError {
+        if let PublishError::Unreachable { attempts, .. }
+        | PublishError::NoResponse { attempts, .. }
+        | PublishError::Refused { attempts, .. } = &mut self
         {
-            *tried = all;
+            *attempts = all;
         }
         self
     }
 }
 
-impl fmt::Display for Tried {
+impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.attempts > 1 {
-            write!(f, " ({} attempts)", self.attempts)?;
+        if self.count > 1 {
+            write!(f, " ({} attempts)", self.count)?;
         }
         match &self.key {
             Some(key) if self.in_doubt => write!(

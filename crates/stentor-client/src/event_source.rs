@@ -15,7 +15,7 @@ use crate::connection::Connection;
 use crate::cursor::{Committer, CursorError};
 use crate::error::{BuildError, EventSourceError};
 use crate::json::JsonEvents;
-use crate::reading::Piece;
+use crate::reading::Chunk;
 use crate::server_url::shown;
 use crate::state::State;
 
@@ -78,8 +78,8 @@ impl EventSource {
     /// # Errors
     ///
     /// As with [`next`](Self::next).
-    pub async fn next_piece(&mut self) -> Option<Result<Piece, EventSourceError>> {
-        std::future::poll_fn(|cx| self.connection.poll_piece(cx)).await
+    pub async fn next_chunk(&mut self) -> Option<Result<Chunk, EventSourceError>> {
+        std::future::poll_fn(|cx| self.connection.poll_chunk(cx)).await
     }
 
     /// The events as values of a type, from JSON.
@@ -149,8 +149,8 @@ impl EventSource {
 
     /// Leaves the stream, or cuts the wait short, and connects at once, to go on behind the last
     /// event id. A closed source stays closed.
-    pub fn restart(&mut self) {
-        self.connection.restart();
+    pub fn reconnect(&mut self) {
+        self.connection.reconnect();
     }
 
     /// Leaves for good, also while it waits.
@@ -163,8 +163,8 @@ impl EventSource {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Event, EventSourceError>>> {
         loop {
-            match ready!(self.connection.poll_piece(cx)) {
-                Some(Ok(Piece { item: Some(Item::Event(event)), .. })) => {
+            match ready!(self.connection.poll_chunk(cx)) {
+                Some(Ok(Chunk { item: Some(Item::Event(event)), .. })) => {
                     return Poll::Ready(Some(Ok(event)));
                 }
                 Some(Ok(_)) => {}

@@ -20,14 +20,14 @@ use crate::published::Published;
 use crate::publisher::Publisher;
 
 /// A queue of events for one topic, which are sent in the background, in order: from
-/// [`Publisher::feed`].
+/// [`Publisher::queue`].
 ///
 /// ```no_run
 /// use stentor_client::{Event, Publisher};
 ///
 /// # async fn publish() -> Result<(), Box<dyn std::error::Error>> {
 /// let publisher = Publisher::new("http://localhost:8080")?;
-/// let feed = publisher.feed("sensors/kitchen")?;
+/// let feed = publisher.queue("sensors/kitchen")?;
 /// for celsius in [21.5, 21.6, 21.4] {
 ///     feed.send(celsius.to_string()).await?;
 /// }
@@ -45,12 +45,12 @@ use crate::publisher::Publisher;
 ///
 /// Each request is tried again as [`Publisher::publish`] is, under one key, before anything behind it
 /// is sent; so each event is published once and in order, also if the server is killed and comes back
-/// meanwhile. The first request that fails for good stops the feed: see [`FeedError`].
+/// meanwhile. The first request that fails for good stops the feed: see [`PublishQueueError`].
 ///
 /// **Dropping a feed abandons what is queued**, and leaves open what is under way:
 /// [`finish`](Self::finish) it. It can be shared by reference, or in an `Arc`.
 #[derive(Debug)]
-pub struct Feed {
+pub struct PublishQueue {
     queue: mpsc::Sender<Item>,
     room: Arc<Semaphore>,
     /// Why it stopped.
@@ -58,16 +58,16 @@ pub struct Feed {
     task: Task,
 }
 
-/// Why a [`Feed`] stopped, and what it did not publish.
+/// Why a [`PublishQueue`] stopped, and what it did not publish.
 #[derive(Clone, Debug, Error)]
 #[error("{cause} ({} not published)", counted(.unpublished.len()))]
 #[non_exhaustive]
-pub struct FeedError {
+pub struct PublishQueueError {
     /// Why the request failed that stopped it.
     #[source]
     pub cause: PublishError,
-    /// What is not published, in order: from [`Feed::finish`] all that was queued, from
-    /// [`Feed::send`] what was to be sent.
+    /// What is not published, in order: from [`PublishQueue::finish`] all that was queued, from
+    /// [`PublishQueue::send`] what was to be sent.
     pub unpublished: Vec<Publish>,
     /// How many of them, the first ones, may be published nonetheless, for their answer was lost.
     pub in_doubt: usize,
@@ -75,13 +75,13 @@ pub struct FeedError {
 
 /// A sent event on its way. Await it to know that it is published; or drop it.
 #[derive(Debug)]
-pub struct Receipt(oneshot::Receiver<Result<Published, PublishError>>);
+pub struct PublishAck(oneshot::Receiver<Result<Published, PublishError>>);
 
 /// The task that sends, as long as anybody wants it to.
 #[derive(Debug)]
-struct Task(JoinHandle<Result<Published, FeedError>>);
+struct Task(JoinHandle<Result<Published, PublishQueueError>>);
 
-impl Feed {
+impl PublishQueue {
     /// How many events wait at most; then [`send`](Self::send) waits.
     pub const QUEUE_EVENTS_MAX: usize = 10_000;
 
@@ -95,12 +95,12 @@ impl Feed {
     /// How many bytes of events go in a request at most, but for an event that is larger.
     pub const REQUEST_BYTES_MAX: usize = 1 << 20;
 
-    pub(crate) fn begin(publisher: Publisher, topic: &str) -> Feed {
+    pub(crate) fn begin(publisher: Publisher, topic: &str) -> PublishQueue {
         let (queue, queued) = mpsc::channel(Self::QUEUE_EVENTS_MAX);
         let room = Arc::new(Semaphore::new(Self::QUEUE_BYTES_MAX));
         let stopped = Arc::default();
         let sender = Sender::new(publisher, topic, queued, Arc::clone(&stopped));
-        Feed { queue, room, stopped, task: Task(tokio::spawn(sender.run())) }
+        PublishQueue { queue, room, stopped, task: Task(tokio::spawn(sender.run())) }
     }
 
     /// Queues an event, and waits for that while the queue is full. The receipt tells when it is
@@ -111,7 +111,7 @@ impl Feed {
     /// # Errors
     ///
     /// If the feed has stopped, with the event.
-    pub async fn send(&self, publish: impl Into<Publish>) -> Result<Receipt, FeedError> {
+    pub async fn send(&self, publish: impl Into<Publish>) -> Result<PublishAck, PublishQueueError> {
         let publish = publish.into();
         let bytes = publish.bytes().min(Self::QUEUE_BYTES_MAX);
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -136,13 +136,13 @@ impl Feed {
     /// # Errors
     ///
     /// Why the feed stopped, with all that is not published.
-    pub async fn finish(self) -> Result<Published, FeedError> {
-        let Feed { queue, mut task, .. } = self;
+    pub async fn finish(self) -> Result<Published, PublishQueueError> {
+        let PublishQueue { queue, mut task, .. } = self;
         drop(queue);
         (&mut task.0).await.unwrap_or_else(|_| {
             // Only a runtime that shuts down ends it.
-            let cause = PublishError::Abandoned;
-            Err(FeedError { cause, unpublished: Vec::new(), in_doubt: 0 })
+            let cause = PublishError::QueueDropped;
+            Err(PublishQueueError { cause, unpublished: Vec::new(), in_doubt: 0 })
         })
     }
 
@@ -151,18 +151,18 @@ impl Feed {
         &self,
         publish: Option<Publish>,
         room: Option<OwnedSemaphorePermit>,
-    ) -> Result<Receipt, FeedError> {
+    ) -> Result<PublishAck, PublishQueueError> {
         let (done, receipt) = oneshot::channel();
         match self.queue.send(Item { publish, done, room }).await {
-            Ok(()) => Ok(Receipt(receipt)),
+            Ok(()) => Ok(PublishAck(receipt)),
             Err(mpsc::error::SendError(item)) => Err(self.error(item.publish)),
         }
     }
 
     /// Why it stopped, when this was to be sent.
-    fn error(&self, publish: Option<Publish>) -> FeedError {
-        let cause = self.stopped.get().cloned().unwrap_or(PublishError::Abandoned);
-        FeedError { cause, unpublished: publish.into_iter().collect(), in_doubt: 0 }
+    fn error(&self, publish: Option<Publish>) -> PublishQueueError {
+        let cause = self.stopped.get().cloned().unwrap_or(PublishError::QueueDropped);
+        PublishQueueError { cause, unpublished: publish.into_iter().collect(), in_doubt: 0 }
     }
 }
 
@@ -174,11 +174,11 @@ impl Drop for Task {
 
 /// What came of the request in which the event went; its ids are those of the first and the last
 /// event of that request.
-impl Future for Receipt {
+impl Future for PublishAck {
     type Output = Result<Published, PublishError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|done| done.unwrap_or(Err(PublishError::Abandoned)))
+        Pin::new(&mut self.0).poll(cx).map(|done| done.unwrap_or(Err(PublishError::QueueDropped)))
     }
 }
 

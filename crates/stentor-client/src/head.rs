@@ -6,7 +6,7 @@ use reqwest::{Response, StatusCode, Url, Version};
 /// What the server said before the events.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Head {
+pub struct ResponseHead {
     /// The status: 200 for an open stream.
     pub status: StatusCode,
     /// The version of HTTP.
@@ -17,9 +17,9 @@ pub struct Head {
     pub headers: HeaderMap,
 }
 
-impl Head {
-    pub(crate) fn of(response: &Response) -> Head {
-        Head {
+impl ResponseHead {
+    pub(crate) fn of(response: &Response) -> ResponseHead {
+        ResponseHead {
             status: response.status(),
             version: response.version(),
             url: response.url().clone(),

@@ -37,7 +37,7 @@ pub enum JsonError {
     },
     /// A Stentor server tells that events were lost. Not fatal: the next one that there is follows.
     #[error("events were lost ({})", .0.reason)]
-    Lost(Gap),
+    Gap(Gap),
     /// Fatal, and the last item.
     #[error(transparent)]
     Source(#[from] EventSourceError),
@@ -87,7 +87,7 @@ impl<T: DeserializeOwned> Stream for JsonEvents<T> {
             };
             match Control::of(&event) {
                 None => return Poll::Ready(Some(read(event))),
-                Some(Control::Gap(gap)) => return Poll::Ready(Some(Err(JsonError::Lost(gap)))),
+                Some(Control::Gap(gap)) => return Poll::Ready(Some(Err(JsonError::Gap(gap)))),
                 Some(_) => {}
             }
         }

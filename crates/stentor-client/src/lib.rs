@@ -27,10 +27,10 @@
 //! | go on where the last run of the program stopped | a [`cursor`], with [`EventSource::commit`] |
 //! | do as browsers do, to the letter | [`Mode::Spec`](reconnect::Mode::Spec) |
 //! | see how the connection fares | [`State`], from [`EventSource::state`] or [`EventSource::states`] |
-//! | see comments, or the bytes themselves | [`EventSource::next_piece`] |
+//! | see comments, or the bytes themselves | [`EventSource::next_chunk`] |
 //! | publish | [`Publisher`] with a [`Publish`]; [`PublisherBuilder`] for tokens, times and attempts |
 //! | publish several events or none | [`Publisher::batch`] with a [`Batch`] |
-//! | publish many events in order | [`Feed`] |
+//! | publish many events in order | [`PublishQueue`] |
 //! | publish bytes as they come | [`Publisher::upload`] |
 //! | find the address of a topic | [`ServerUrl`] |
 //! | tell Stentor's own events from data | [`Control`] |
@@ -76,17 +76,17 @@ pub use stentor_sse::{DecodeError, Decoder, Event, EventId, EventType, Item};
 pub use crate::batch::Batch;
 pub use crate::builder::EventSourceBuilder;
 pub use crate::control::{Control, End, Gap};
-pub use crate::error::{BuildError, EventSourceError, PublishError, Tried};
+pub use crate::error::{Attempts, BuildError, EventSourceError, PublishError};
 pub use crate::event_object::EventObject;
 pub use crate::event_source::EventSource;
-pub use crate::feed::{Feed, FeedError, Receipt};
-pub use crate::head::Head;
+pub use crate::feed::{PublishAck, PublishQueue, PublishQueueError};
+pub use crate::head::ResponseHead;
 pub use crate::json::{JsonError, JsonEvents};
 pub use crate::problem::Problem;
 pub use crate::publish::Publish;
 pub use crate::published::Published;
 pub use crate::publisher::{Publisher, PublisherBuilder};
-pub use crate::reading::Piece;
+pub use crate::reading::Chunk;
 pub use crate::redirect::RedirectError;
 pub use crate::server_url::{ServerUrl, UrlError};
 pub use crate::state::State;

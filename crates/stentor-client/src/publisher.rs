@@ -21,7 +21,7 @@ use self::retry::{Limits, Retry};
 use crate::batch::Batch;
 use crate::error::{BuildError, PublishError};
 use crate::event_source::EventSource;
-use crate::feed::Feed;
+use crate::feed::PublishQueue;
 use crate::publish::Publish;
 use crate::published::Published;
 use crate::server_url::ServerUrl;
@@ -46,7 +46,7 @@ use crate::server_url::ServerUrl;
 /// | --- | --- |
 /// | an event, a picture, the end of a topic | [`publish`](Self::publish), [`end`](Self::end) |
 /// | several events, all or none | [`batch`](Self::batch) |
-/// | many events, one after the other | [`feed`](Self::feed) |
+/// | many events, one after the other | [`queue`](Self::queue) |
 /// | bytes as they come | [`upload`](Self::upload) |
 /// | a file of any size | [`upload_repeatable`](Self::upload_repeatable) |
 ///
@@ -150,9 +150,9 @@ impl Publisher {
     /// # Panics
     ///
     /// Outside of a Tokio runtime.
-    pub fn feed(&self, topic: &str) -> Result<Feed, PublishError> {
+    pub fn queue(&self, topic: &str) -> Result<PublishQueue, PublishError> {
         self.server.topic(topic)?;
-        Ok(Feed::begin(self.clone(), topic))
+        Ok(PublishQueue::begin(self.clone(), topic))
     }
 
     /// Publishes this batch, all or none of it.

@@ -11,7 +11,7 @@ use crate::error::EventSourceError;
 
 /// What an [`EventSource`](crate::EventSource) reads in one step: bytes, and what they mean.
 #[derive(Clone, Debug)]
-pub struct Piece {
+pub struct Chunk {
     /// The bytes as they came, up to the end of the item, or as far as the next one has come.
     pub bytes: Bytes,
     /// The item that ends with them.
@@ -28,7 +28,7 @@ pub(crate) struct Reading {
 
 /// What comes of reading.
 pub(crate) enum Read {
-    Piece(Piece),
+    Chunk(Chunk),
     /// The body ended, for this reason. What it began and did not finish is void.
     End(EventSourceError),
     Failed(DecodeError),
@@ -38,7 +38,7 @@ impl Reading {
     /// Begins a stream where the last one ended.
     pub(crate) fn new(body: Body, last_event_id: &str, event_bytes_max: usize) -> Self {
         let mut decoder = Decoder::with_event_bytes_max(event_bytes_max);
-        decoder.seed(last_event_id);
+        decoder.set_last_event_id(last_event_id);
         Self { body, chunk: Bytes::new(), decoder }
     }
 
@@ -61,6 +61,6 @@ impl Reading {
         let item = self.decoder.decode(&mut rest).transpose();
         let taken = self.chunk.len() - rest.len();
         let bytes = self.chunk.split_to(taken);
-        Poll::Ready(item.map_or_else(Read::Failed, |item| Read::Piece(Piece { bytes, item })))
+        Poll::Ready(item.map_or_else(Read::Failed, |item| Read::Chunk(Chunk { bytes, item })))
     }
 }

@@ -28,7 +28,7 @@ pub struct ServerUrl(Url);
 pub enum UrlError {
     /// The text cannot be read as a URL.
     #[error("{url:?} is no address ({cause}); write one such as http://localhost:8080")]
-    Unreadable {
+    Invalid {
         /// The text.
         url: String,
         /// What is wrong with it.
@@ -145,7 +145,7 @@ pub(crate) fn parse(url: &str) -> Result<Url, UrlError> {
     match Url::parse(url) {
         Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Ok(parsed),
         Ok(_) => Err(UrlError::Scheme { url: url.to_owned() }),
-        Err(error) => Err(UrlError::Unreadable { url: url.to_owned(), cause: error.to_string() }),
+        Err(error) => Err(UrlError::Invalid { url: url.to_owned(), cause: error.to_string() }),
     }
 }
 
@@ -203,6 +203,6 @@ mod tests {
     fn other_schemes_and_nonsense_are_refused() {
         assert!(matches!(ServerUrl::new("ftp://h"), Err(UrlError::Scheme { .. })));
         assert!(matches!(ServerUrl::new("localhost:8080"), Err(UrlError::Scheme { .. })));
-        assert!(matches!(ServerUrl::new("news"), Err(UrlError::Unreadable { .. })));
+        assert!(matches!(ServerUrl::new("news"), Err(UrlError::Invalid { .. })));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::error::EventSourceError;
-use crate::head::Head;
+use crate::head::ResponseHead;
 
 /// The state of an [`EventSource`](crate::EventSource): the `readyState` of browsers, with the wait
 /// told apart from the attempt.
@@ -33,7 +33,7 @@ pub enum State {
     /// A request is under way, or will be as soon as the source is polled.
     Connecting,
     /// The stream is open, and this is the head of its answer.
-    Open(Arc<Head>),
+    Open(Arc<ResponseHead>),
     /// The source lost its stream, or did not get one, and tries again.
     Waiting {
         /// When it does.

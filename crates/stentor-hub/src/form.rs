@@ -81,7 +81,7 @@ pub(crate) fn encode(record: &Record, form: Form) -> Frame {
     match (record.body(), form) {
         (Body::Event(event), Form::Plain) => Frame::build(|out| {
             out.reserve(event.data().len() + AROUND_DATA_BYTES);
-            event.encode_as(&record.cursor().to_event_id(), out);
+            event.encode_with_id(&record.cursor().to_event_id(), out);
         }),
         (Body::Event(event), Form::Envelope | Form::Ndjson) => {
             let object =

@@ -99,7 +99,7 @@ impl Decoder {
 
     /// Sets the last event id of a new connection to that of the previous one, for it outlives
     /// connections: without this, a first event that has no id would erase it.
-    pub fn seed(&mut self, last_event_id: &str) {
+    pub fn set_last_event_id(&mut self, last_event_id: &str) {
         last_event_id.clone_into(&mut self.block.last_event_id);
     }
 
@@ -130,7 +130,8 @@ impl Decoder {
     }
 
     /// The last event id: of the last finished block that had one, with or without data, else as
-    /// [`seed`](Self::seed)ed. Empty means none, and then a reconnect sends no `Last-Event-ID`.
+    /// set by [`set_last_event_id`](Self::set_last_event_id). Empty means none, and then a reconnect
+    /// sends no `Last-Event-ID`.
     pub fn last_event_id(&self) -> &str {
         &self.block.last_event_id
     }

@@ -86,7 +86,7 @@ impl Event {
 
     /// Appends the event as [`encode`](Self::encode) does, under another id than its own. For a log,
     /// where the id is the place of the record and not a part of the event.
-    pub fn encode_as(&self, id: &EventId, out: &mut Vec<u8>) {
+    pub fn encode_with_id(&self, id: &EventId, out: &mut Vec<u8>) {
         self.encode_block(Some(id), out);
     }
 

@@ -56,9 +56,9 @@ fn an_empty_id_is_written() {
 #[test]
 fn a_record_writes_its_own_id_in_place_of_the_event_s() {
     let id = EventId::new("c7").unwrap();
-    let other = written(|out| full_event().encode_as(&id, out));
+    let other = written(|out| full_event().encode_with_id(&id, out));
     assert_eq!(other, "id: c7\nevent: note\nretry: 1500\ndata: a\n\n");
-    assert_eq!(written(|out| Event::new("a").encode_as(&id, out)), "id: c7\ndata: a\n\n");
+    assert_eq!(written(|out| Event::new("a").encode_with_id(&id, out)), "id: c7\ndata: a\n\n");
 }
 
 #[test]

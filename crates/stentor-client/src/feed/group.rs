@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Feed;
+use super::PublishQueue;
 use crate::batch::{BatchItem, json};
 use crate::error::PublishError;
 use crate::publish::Publish;
@@ -37,7 +37,7 @@ impl Group {
         self.events == 0
             || (!self.is_full
                 && publish.plain_data().is_some()
-                && self.bytes + publish.bytes() <= Feed::REQUEST_BYTES_MAX)
+                && self.bytes + publish.bytes() <= PublishQueue::REQUEST_BYTES_MAX)
     }
 
     pub(super) fn push(&mut self, item: Item) {
@@ -45,7 +45,7 @@ impl Group {
             self.events += 1;
             self.bytes += publish.bytes();
             self.is_full =
-                publish.plain_data().is_none() || self.events >= Feed::REQUEST_EVENTS_MAX;
+                publish.plain_data().is_none() || self.events >= PublishQueue::REQUEST_EVENTS_MAX;
         }
         self.items.push(item);
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
 
-use super::FeedError;
+use super::PublishQueueError;
 use super::group::{Group, Item};
 use crate::error::PublishError;
 use crate::published::Published;
@@ -30,7 +30,7 @@ impl Sender {
     }
 
     /// Publishes group by group until nobody can send any more, or one fails.
-    pub(super) async fn run(mut self) -> Result<Published, FeedError> {
+    pub(super) async fn run(mut self) -> Result<Published, PublishQueueError> {
         let mut all = Published::default();
         while let Some(group) = self.gather().await {
             match self.publish(&group).await {
@@ -77,7 +77,7 @@ impl Sender {
     }
 
     /// Tells everybody, and gives back what is not published.
-    async fn stop(mut self, cause: PublishError, group: Group) -> FeedError {
+    async fn stop(mut self, cause: PublishError, group: Group) -> PublishQueueError {
         // First the cause, for whoever finds the queue closed looks for it.
         let _ = self.stopped.set(cause.clone());
         self.queue.close();
@@ -92,6 +92,6 @@ impl Sender {
             unpublished.extend(publish);
             let _ = done.send(Err(cause.clone()));
         }
-        FeedError { cause, unpublished, in_doubt }
+        PublishQueueError { cause, unpublished, in_doubt }
     }
 }

@@ -6,7 +6,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION
 use reqwest::{Client, RequestBuilder, Response, Url};
 
 use crate::attempt::parse_retry_after;
-use crate::error::{PublishError, Tried, cause};
+use crate::error::{Attempts, PublishError, cause};
 use crate::problem::Problem;
 use crate::publish::Publish;
 use crate::published::Published;
@@ -87,7 +87,7 @@ impl Call {
         if status.is_success() {
             let repeat = status == reqwest::StatusCode::OK;
             let answer = Published::read(&read(response).await?, repeat);
-            return Ok(answer.ok_or(PublishError::Answer)?);
+            return Ok(answer.ok_or(PublishError::UnexpectedResponse)?);
         }
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         if status.is_redirection()
@@ -95,11 +95,11 @@ impl Call {
         {
             let location =
                 self.url.join(location).map_or_else(|_| location.to_owned(), String::from);
-            return Err(PublishError::Moved { status, location }.into());
+            return Err(PublishError::Redirected { status, location }.into());
         }
         let asked = header(RETRY_AFTER).and_then(|text| parse_retry_after(text, SystemTime::now()));
         let problem = Problem::read(response).await.map(Box::new);
-        let error = PublishError::Refused { status, problem, tried: Tried::default() };
+        let error = PublishError::Refused { status, problem, attempts: Attempts::default() };
         Err(Failure { error, asked })
     }
 }
@@ -119,7 +119,7 @@ async fn read(mut response: Response) -> Result<Vec<u8>, PublishError> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(|error| no_answer(&error))? {
         if body.len() + piece.len() > ANSWER_BYTES_MAX {
-            return Err(PublishError::Answer);
+            return Err(PublishError::UnexpectedResponse);
         }
         body.extend_from_slice(&piece);
     }
@@ -128,10 +128,10 @@ async fn read(mut response: Response) -> Result<Vec<u8>, PublishError> {
 
 fn no_answer(error: &reqwest::Error) -> PublishError {
     if error.is_connect() {
-        PublishError::Unreachable { cause: cause(error), tried: Tried::default() }
+        PublishError::Unreachable { cause: cause(error), attempts: Attempts::default() }
     } else if error.is_timeout() {
         PublishError::too_slow()
     } else {
-        PublishError::Unanswered { cause: cause(error), tried: Tried::default() }
+        PublishError::NoResponse { cause: cause(error), attempts: Attempts::default() }
     }
 }

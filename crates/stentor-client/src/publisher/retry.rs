@@ -6,7 +6,7 @@ use fastrand::Rng;
 use reqwest::StatusCode;
 use tokio::time::Instant;
 
-use crate::error::{PublishError, Tried};
+use crate::error::{Attempts, PublishError};
 
 /// How often and how long a publish is tried.
 #[derive(Clone, Copy, Debug)]
@@ -87,8 +87,8 @@ impl Retry {
         {
             return Ok(wait);
         }
-        Err(error.tried(Tried {
-            attempts: self.attempts,
+        Err(error.with_attempts(Attempts {
+            count: self.attempts,
             in_doubt: self.in_doubt_since.is_some() && verdict != Verdict::Refused,
             key: self.key.take(),
         }))
@@ -104,7 +104,7 @@ impl Retry {
     /// The error of an attempt that was the only one.
     pub(crate) fn only(error: PublishError, key: Option<String>) -> PublishError {
         let in_doubt = Verdict::of(&error) == Verdict::InDoubt;
-        error.tried(Tried { attempts: 1, in_doubt, key })
+        error.with_attempts(Attempts { count: 1, in_doubt, key })
     }
 
     /// Anything from nothing to a bound that doubles (full jitter), so that publishers that were cut
@@ -119,7 +119,7 @@ impl Verdict {
     fn of(error: &PublishError) -> Verdict {
         match error {
             PublishError::Unreachable { .. } => Verdict::Missed,
-            PublishError::Unanswered { .. } => Verdict::InDoubt,
+            PublishError::NoResponse { .. } => Verdict::InDoubt,
             PublishError::Refused { status, problem, .. } => {
                 // The server's own word, which says how much of an upload is published.
                 let published = problem.as_ref().map(|problem| problem.published.unwrap_or(0));
@@ -150,24 +150,28 @@ mod tests {
     use crate::problem::Problem;
 
     fn unreachable() -> PublishError {
-        PublishError::Unreachable { cause: "refused".to_owned(), tried: Tried::default() }
+        PublishError::Unreachable { cause: "refused".to_owned(), attempts: Attempts::default() }
     }
 
     fn unanswered() -> PublishError {
-        PublishError::Unanswered { cause: "reset".to_owned(), tried: Tried::default() }
+        PublishError::NoResponse { cause: "reset".to_owned(), attempts: Attempts::default() }
     }
 
     /// As a proxy refuses.
     fn refused(status: u16) -> PublishError {
         let status = StatusCode::from_u16(status).unwrap();
-        PublishError::Refused { status, problem: None, tried: Tried::default() }
+        PublishError::Refused { status, problem: None, attempts: Attempts::default() }
     }
 
     /// As the server itself refuses, with so many events of an upload published.
     fn said(status: u16, published: Option<u64>) -> PublishError {
         let status = StatusCode::from_u16(status).unwrap();
         let problem = Problem { published, ..Problem::default() };
-        PublishError::Refused { status, problem: Some(Box::new(problem)), tried: Tried::default() }
+        PublishError::Refused {
+            status,
+            problem: Some(Box::new(problem)),
+            attempts: Attempts::default(),
+        }
     }
 
     fn retry(key: Option<&str>, seed: u64) -> Retry {

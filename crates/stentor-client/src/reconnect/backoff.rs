@@ -38,7 +38,7 @@ impl Backoff {
     pub const EXTRA_MAX: Duration = Duration::from_secs(30);
 
     /// The bound of what a server can ask for: 1 h.
-    pub const ASKED_MAX: Duration = Duration::from_hours(1);
+    pub const SERVER_WAIT_MAX: Duration = Duration::from_hours(1);
 
     /// The shortest wait, whatever is asked for: 50 ms. It keeps a server that asks for none, and
     /// has a new id each time, from making its reader run in circles.
@@ -49,7 +49,7 @@ impl Backoff {
 
     /// Waits from this reconnection time on, with a seed of its own.
     pub fn new(base: Duration) -> Self {
-        let base = base.min(Self::ASKED_MAX);
+        let base = base.min(Self::SERVER_WAIT_MAX);
         Self { base, extra_max: Self::EXTRA_MAX, waits: 0, rng: Rng::new() }
     }
 
@@ -67,9 +67,9 @@ impl Backoff {
         self
     }
 
-    /// From now on the reconnection time is another, at most [`ASKED_MAX`](Self::ASKED_MAX).
+    /// From now on the reconnection time is another, at most [`SERVER_WAIT_MAX`](Self::SERVER_WAIT_MAX).
     pub fn set_base(&mut self, base: Duration) {
-        self.base = base.min(Self::ASKED_MAX);
+        self.base = base.min(Self::SERVER_WAIT_MAX);
     }
 
     /// The stream got further: the next wait is the first.
@@ -78,9 +78,9 @@ impl Backoff {
     }
 
     /// The next wait, and never less than `floor`, which the server asked for in its answer; of that
-    /// at most [`ASKED_MAX`](Self::ASKED_MAX) counts.
+    /// at most [`SERVER_WAIT_MAX`](Self::SERVER_WAIT_MAX) counts.
     pub fn next(&mut self, floor: Duration) -> Duration {
-        let wait = self.base.max(floor.min(Self::ASKED_MAX)).max(Self::WAIT_MIN);
+        let wait = self.base.max(floor.min(Self::SERVER_WAIT_MAX)).max(Self::WAIT_MIN);
         let grown = match self.waits {
             0 => Duration::ZERO,
             waits => self.base.max(Self::STEP_MIN).saturating_mul(2_u32.saturating_pow(waits)),
@@ -146,11 +146,11 @@ mod tests {
 
     #[test]
     fn what_the_server_asks_for_is_bounded() {
-        let most = Backoff::ASKED_MAX + Backoff::EXTRA_MAX;
+        let most = Backoff::SERVER_WAIT_MAX + Backoff::EXTRA_MAX;
         let mut backoff = backoff(7);
         assert!(backoff.next(Duration::from_mins(2)) >= Duration::from_mins(2));
         assert!(backoff.next(Duration::MAX) <= most);
         backoff.set_base(Duration::MAX);
-        assert!((Backoff::ASKED_MAX..=most).contains(&backoff.next(Duration::ZERO)));
+        assert!((Backoff::SERVER_WAIT_MAX..=most).contains(&backoff.next(Duration::ZERO)));
     }
 }

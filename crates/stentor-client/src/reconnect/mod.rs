@@ -13,19 +13,19 @@
 //! // Any origin will do, such as the start of the program.
 //! let now = Duration::from_secs(100);
 //!
-//! let open = Outcome::Answer { status: StatusCode::OK, is_event_stream: true, retry_after: None };
-//! assert_eq!(reconnect.after(open, now), Step::Read);
+//! let open = Outcome::Response { status: StatusCode::OK, is_event_stream: true, retry_after: None };
+//! assert_eq!(reconnect.next_step(open, now), Step::Read);
 //! reconnect.set_reconnection_time(Duration::from_millis(500)); // `retry: 500`
 //! reconnect.progressed(); // an event with a new id
 //!
-//! let Step::Wait(wait) = reconnect.after(Outcome::Ended, now + Duration::from_secs(1)) else {
+//! let Step::Wait(wait) = reconnect.next_step(Outcome::Ended, now + Duration::from_secs(1)) else {
 //!     panic!("an ended stream is not the end");
 //! };
 //! assert!(wait >= Duration::from_millis(500));
 //!
 //! let now = now + Duration::from_secs(2);
-//! assert!(matches!(reconnect.after(Outcome::NoAnswer, now), Step::Wait(_)));
-//! let step = reconnect.after(Outcome::NoAnswer, now + Duration::from_secs(2));
+//! assert!(matches!(reconnect.next_step(Outcome::NoResponse, now), Step::Wait(_)));
+//! let step = reconnect.next_step(Outcome::NoResponse, now + Duration::from_secs(2));
 //! assert_eq!(step, Step::GiveUp(GiveUp::Attempts(2)));
 //! ```
 
@@ -52,7 +52,7 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The server answered.
-    Answer {
+    Response {
         /// The status.
         status: StatusCode,
         /// Whether the body is a stream of events, by its content type, and can be read.
@@ -63,7 +63,7 @@ pub enum Outcome {
     /// The server answered 401, and the client knows how to come by new credentials.
     Unauthorized,
     /// It did not answer: it cannot be reached, or broke off before its answer.
-    NoAnswer,
+    NoResponse,
     /// The open stream ended, cleanly or not. If it fell silent, its time is that of its last sign of
     /// life, for silence is no health.
     Ended,
@@ -80,7 +80,7 @@ pub enum Step {
     /// Connect again after this time.
     Wait(Duration),
     /// Get new credentials and connect again at once. If they cannot be had, that is an
-    /// [`Outcome::NoAnswer`].
+    /// [`Outcome::NoResponse`].
     Renew,
     /// The server has said that there is nothing more to come.
     Finish,
@@ -152,15 +152,15 @@ impl Reconnect {
 
     /// The step after this outcome. `now` is the time since an origin of the caller's choosing,
     /// always the same one.
-    pub fn after(&mut self, outcome: Outcome, now: Duration) -> Step {
+    pub fn next_step(&mut self, outcome: Outcome, now: Duration) -> Step {
         let has_renewed = std::mem::take(&mut self.has_renewed);
         match outcome {
-            Outcome::Answer { status: StatusCode::OK, is_event_stream: true, .. } => {
+            Outcome::Response { status: StatusCode::OK, is_event_stream: true, .. } => {
                 self.opened = Some(now);
                 Step::Read
             }
-            Outcome::Answer { status: StatusCode::NO_CONTENT, .. } => Step::Finish,
-            Outcome::Answer { status, retry_after, .. } if self.is_passing(status) => {
+            Outcome::Response { status: StatusCode::NO_CONTENT, .. } => Step::Finish,
+            Outcome::Response { status, retry_after, .. } if self.is_passing(status) => {
                 self.lose(retry_after.unwrap_or_default())
             }
             Outcome::Unauthorized if self.mode == Mode::Resilient && !has_renewed => {
@@ -168,10 +168,10 @@ impl Reconnect {
                 Step::Renew
             }
             Outcome::Unauthorized if has_renewed => Step::GiveUp(GiveUp::Unauthorized),
-            Outcome::Answer { .. } | Outcome::Unauthorized | Outcome::Unusable => {
+            Outcome::Response { .. } | Outcome::Unauthorized | Outcome::Unusable => {
                 Step::GiveUp(GiveUp::Fatal)
             }
-            Outcome::NoAnswer => self.lose(Duration::ZERO),
+            Outcome::NoResponse => self.lose(Duration::ZERO),
             Outcome::Ended => {
                 let open_for = self.opened.take().map(|opened| now.saturating_sub(opened));
                 self.has_progressed |= open_for.is_some_and(|time| time >= self.healthy_after);

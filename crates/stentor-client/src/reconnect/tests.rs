@@ -8,7 +8,7 @@ fn reconnect(mode: Mode) -> Reconnect {
 }
 
 fn answer(status: u16, is_event_stream: bool, retry_after: Option<u64>) -> Outcome {
-    Outcome::Answer {
+    Outcome::Response {
         status: StatusCode::from_u16(status).unwrap(),
         is_event_stream,
         retry_after: retry_after.map(Duration::from_secs),
@@ -26,11 +26,11 @@ fn wait(step: Step) -> Duration {
 #[test]
 fn only_200_with_the_right_type_opens() {
     for mode in [Mode::Spec, Mode::Resilient] {
-        assert_eq!(reconnect(mode).after(answer(200, true, None), NOW), Step::Read);
+        assert_eq!(reconnect(mode).next_step(answer(200, true, None), NOW), Step::Read);
         for (status, is_event_stream) in
             [(200, false), (205, true), (210, true), (302, true), (401, true), (404, true)]
         {
-            let step = reconnect(mode).after(answer(status, is_event_stream, None), NOW);
+            let step = reconnect(mode).next_step(answer(status, is_event_stream, None), NOW);
             assert_eq!(step, Step::GiveUp(GiveUp::Fatal), "{status}");
         }
     }
@@ -39,15 +39,15 @@ fn only_200_with_the_right_type_opens() {
 #[test]
 fn a_204_is_the_end() {
     for mode in [Mode::Spec, Mode::Resilient] {
-        assert_eq!(reconnect(mode).after(answer(204, false, None), NOW), Step::Finish);
+        assert_eq!(reconnect(mode).next_step(answer(204, false, None), NOW), Step::Finish);
     }
 }
 
 #[test]
 fn an_ended_stream_and_a_missing_answer_wait_for_the_reconnection_time() {
     for mode in [Mode::Spec, Mode::Resilient] {
-        for outcome in [Outcome::Ended, Outcome::NoAnswer] {
-            let wait = wait(reconnect(mode).after(outcome, NOW));
+        for outcome in [Outcome::Ended, Outcome::NoResponse] {
+            let wait = wait(reconnect(mode).next_step(outcome, NOW));
             assert!((TIME..=TIME * 3 / 2).contains(&wait), "{wait:?}");
         }
     }
@@ -57,16 +57,17 @@ fn an_ended_stream_and_a_missing_answer_wait_for_the_reconnection_time() {
 fn the_stream_sets_the_reconnection_time() {
     let mut reconnect = reconnect(Mode::Spec);
     reconnect.set_reconnection_time(Duration::from_millis(70));
-    let wait = wait(reconnect.after(Outcome::Ended, NOW));
+    let wait = wait(reconnect.next_step(Outcome::Ended, NOW));
     assert!((70..=105).contains(&wait.as_millis()), "{wait:?}");
 }
 
 #[test]
 fn passing_trouble_is_waited_out_as_long_as_the_server_asks() {
     for status in [429, 500, 502, 503, 504, 599] {
-        let asked = wait(reconnect(Mode::Resilient).after(answer(status, false, Some(90)), NOW));
+        let asked =
+            wait(reconnect(Mode::Resilient).next_step(answer(status, false, Some(90)), NOW));
         assert!((90..=120).contains(&asked.as_secs()), "{status}: {asked:?}");
-        let plain = wait(reconnect(Mode::Resilient).after(answer(status, false, None), NOW));
+        let plain = wait(reconnect(Mode::Resilient).next_step(answer(status, false, None), NOW));
         assert!((TIME..=TIME * 3 / 2).contains(&plain), "{status}: {plain:?}");
     }
 }
@@ -74,38 +75,38 @@ fn passing_trouble_is_waited_out_as_long_as_the_server_asks() {
 #[test]
 fn by_the_letter_no_trouble_passes() {
     for status in [429, 500, 503] {
-        let step = reconnect(Mode::Spec).after(answer(status, false, Some(1)), NOW);
+        let step = reconnect(Mode::Spec).next_step(answer(status, false, Some(1)), NOW);
         assert_eq!(step, Step::GiveUp(GiveUp::Fatal), "{status}");
     }
-    let step = reconnect(Mode::Spec).after(Outcome::Unauthorized, NOW);
+    let step = reconnect(Mode::Spec).next_step(Outcome::Unauthorized, NOW);
     assert_eq!(step, Step::GiveUp(GiveUp::Fatal));
 }
 
 #[test]
 fn credentials_are_renewed_once_in_a_row() {
     let mut reconnect = reconnect(Mode::Resilient);
-    assert_eq!(reconnect.after(Outcome::Unauthorized, NOW), Step::Renew);
-    assert_eq!(reconnect.after(Outcome::Unauthorized, NOW), Step::GiveUp(GiveUp::Unauthorized));
+    assert_eq!(reconnect.next_step(Outcome::Unauthorized, NOW), Step::Renew);
+    assert_eq!(reconnect.next_step(Outcome::Unauthorized, NOW), Step::GiveUp(GiveUp::Unauthorized));
 }
 
 #[test]
 fn credentials_that_served_for_a_while_are_renewed_again() {
     let mut reconnect = reconnect(Mode::Resilient);
     for between in [answer(200, true, None), answer(503, false, None)] {
-        assert_eq!(reconnect.after(Outcome::Unauthorized, NOW), Step::Renew);
-        reconnect.after(between, NOW);
+        assert_eq!(reconnect.next_step(Outcome::Unauthorized, NOW), Step::Renew);
+        reconnect.next_step(between, NOW);
     }
-    assert_eq!(reconnect.after(Outcome::Unauthorized, NOW), Step::Renew);
+    assert_eq!(reconnect.next_step(Outcome::Unauthorized, NOW), Step::Renew);
 }
 
 /// What the second loss in a row waits at most, over many seeds.
 fn longest_second_wait(between: impl Fn(&mut Reconnect), ended: Duration) -> Duration {
     let waits = (0..50).map(|seed| {
         let mut reconnect = Reconnect::new(Mode::Resilient, Backoff::new(TIME).with_seed(seed));
-        reconnect.after(Outcome::NoAnswer, NOW);
-        reconnect.after(answer(200, true, None), NOW);
+        reconnect.next_step(Outcome::NoResponse, NOW);
+        reconnect.next_step(answer(200, true, None), NOW);
         between(&mut reconnect);
-        wait(reconnect.after(Outcome::Ended, ended))
+        wait(reconnect.next_step(Outcome::Ended, ended))
     });
     waits.max().unwrap()
 }
@@ -128,25 +129,25 @@ fn the_limit_counts_attempts_in_a_row_without_progress() {
     let mut reconnect = reconnect(Mode::Resilient).with_attempts_max(3);
     for _ in 0..3 {
         assert_eq!(reconnect.attempt(), 1);
-        wait(reconnect.after(Outcome::NoAnswer, NOW));
+        wait(reconnect.next_step(Outcome::NoResponse, NOW));
         assert_eq!(reconnect.attempt(), 2);
-        wait(reconnect.after(answer(503, false, None), NOW));
+        wait(reconnect.next_step(answer(503, false, None), NOW));
         assert_eq!(reconnect.attempt(), 3);
-        reconnect.after(answer(200, true, None), NOW);
+        reconnect.next_step(answer(200, true, None), NOW);
         reconnect.progressed();
-        wait(reconnect.after(Outcome::Ended, NOW));
+        wait(reconnect.next_step(Outcome::Ended, NOW));
     }
-    wait(reconnect.after(Outcome::NoAnswer, NOW));
-    reconnect.after(answer(200, true, None), NOW);
-    wait(reconnect.after(Outcome::Ended, NOW));
-    assert_eq!(reconnect.after(Outcome::NoAnswer, NOW), Step::GiveUp(GiveUp::Attempts(3)));
+    wait(reconnect.next_step(Outcome::NoResponse, NOW));
+    reconnect.next_step(answer(200, true, None), NOW);
+    wait(reconnect.next_step(Outcome::Ended, NOW));
+    assert_eq!(reconnect.next_step(Outcome::NoResponse, NOW), Step::GiveUp(GiveUp::Attempts(3)));
 }
 
 #[test]
 fn one_attempt_is_made_at_least() {
     for attempts_max in [0, 1] {
         let mut reconnect = reconnect(Mode::Resilient).with_attempts_max(attempts_max);
-        let step = reconnect.after(Outcome::NoAnswer, NOW);
+        let step = reconnect.next_step(Outcome::NoResponse, NOW);
         assert_eq!(step, Step::GiveUp(GiveUp::Attempts(1)));
     }
 }

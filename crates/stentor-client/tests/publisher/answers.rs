@@ -93,7 +93,9 @@ async fn a_server_that_has_moved_is_not_followed() {
     let moved = answer("308 Permanent Redirect", "location: //elsewhere/topics/t\r\n", "");
     let (_, result) = publish(&moved, "t", "secret").await;
     match result.unwrap_err() {
-        PublishError::Moved { location, .. } => assert_eq!(location, "http://elsewhere/topics/t"),
+        PublishError::Redirected { location, .. } => {
+            assert_eq!(location, "http://elsewhere/topics/t")
+        }
         error => panic!("{error}"),
     }
 }
@@ -101,7 +103,7 @@ async fn a_server_that_has_moved_is_not_followed() {
 #[tokio::test]
 async fn another_kind_of_server_is_noticed() {
     let (_, result) = publish(&answer("200 OK", "", "hello"), "t", "x").await;
-    assert!(matches!(result, Err(PublishError::Answer)));
+    assert!(matches!(result, Err(PublishError::UnexpectedResponse)));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod support;
 
 mod answers;
 mod batch;
-mod feed;
+mod queue;
 mod repeats;
 mod settings;
 mod upload;

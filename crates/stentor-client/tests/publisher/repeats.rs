@@ -105,8 +105,8 @@ async fn a_refusal_for_good_is_not_repeated() {
     let (requests, result) = publish(&[&ended()], as_it_is, "x").await;
     assert_same(&requests, 1);
     match result.unwrap_err() {
-        PublishError::Refused { status, tried, .. } => {
-            assert_eq!((status.as_u16(), tried.attempts, tried.in_doubt), (409, 1, false));
+        PublishError::Refused { status, attempts, .. } => {
+            assert_eq!((status.as_u16(), attempts.count, attempts.in_doubt), (409, 1, false));
         }
         error => panic!("{error}"),
     }

@@ -107,7 +107,7 @@ async fn nothing_is_repeated_and_the_error_says_how_to() {
     let (request, result) = tokio::join!(answers, publisher.upload("t", upload));
     assert_eq!(request.header("idempotency-key"), Some("file-1"));
     let error = result.unwrap_err();
-    assert!(matches!(error, PublishError::Unanswered { .. }), "{error}");
+    assert!(matches!(error, PublishError::NoResponse { .. }), "{error}");
     assert!(error.may_be_published() && error.to_string().contains("file-1"), "{error}");
 }
 

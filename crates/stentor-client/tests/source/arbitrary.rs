@@ -62,7 +62,7 @@ async fn follow(answer: Vec<u8>) -> Vec<Item> {
     };
     let mut items = Vec::new();
     let read = async {
-        while let Some(Ok(piece)) = source.next_piece().await {
+        while let Some(Ok(piece)) = source.next_chunk().await {
             items.extend(piece.item);
         }
     };

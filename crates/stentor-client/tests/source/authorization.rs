@@ -116,7 +116,7 @@ async fn a_restart_does_not_disturb_a_renewal() {
         item = source.next() => panic!("{item:?}"),
         () = script => {}
     }
-    source.restart();
+    source.reconnect();
     give.send_replace(true);
     let (requests, _) = tokio::join!(server.answer([NOTHING_MORE]), data_of(&mut source));
     assert_eq!(authorizations(&requests), ["new"]);

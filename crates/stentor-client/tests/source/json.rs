@@ -32,7 +32,7 @@ async fn a_value_that_cannot_be_read_is_an_error_and_not_the_end() {
     assert_eq!(seen.len(), 4, "{seen:?}");
     assert_eq!(seen[0].as_ref().unwrap(), &Reading { celsius: 1.5 });
     assert!(matches!(&seen[1], Err(JsonError::Data { event, .. }) if event.data() == "warm"));
-    assert!(matches!(&seen[2], Err(JsonError::Lost(gap)) if gap.reason == "trimmed"));
+    assert!(matches!(&seen[2], Err(JsonError::Gap(gap)) if gap.reason == "trimmed"));
     assert_eq!(seen[3].as_ref().unwrap(), &Reading { celsius: 2.0 });
     assert_eq!(readings.source().last_event_id(), "c0");
 }

@@ -47,7 +47,7 @@ async fn a_restart_goes_on_behind_the_last_id() {
     };
     let (mut connection, event) = tokio::join!(script, source.next());
     assert_eq!(event.unwrap().unwrap().data(), "a");
-    source.restart();
+    source.reconnect();
     assert!(matches!(source.state(), State::Connecting));
     connection.left().await;
     let (requests, _) = tokio::join!(server.answer([NOTHING_MORE]), source.next());
@@ -60,7 +60,7 @@ async fn a_restart_cuts_a_wait_short() {
     let mut source = EventSource::new(server.url("/")).unwrap();
     let busy = answer("503 Service Unavailable", "retry-after: 3600\r\n", "");
     tokio::join!(server.answer([busy]), until_waiting(&mut source));
-    source.restart();
+    source.reconnect();
     let answers = [stream("retry: 0\ndata: a\n\n"), NOTHING_MORE.to_owned()];
     let (_, data) = tokio::join!(server.answer(answers), data_of(&mut source));
     assert_eq!(data, ["a"]);
@@ -73,7 +73,7 @@ async fn a_source_closed_while_it_waits_stays_closed() {
     let answers = [answer("503 Service Unavailable", "retry-after: 60\r\n", "")];
     tokio::join!(server.answer(answers), until_waiting(&mut source));
     source.close();
-    source.restart();
+    source.reconnect();
     assert!(source.next().await.is_none());
     assert!(matches!(source.state(), State::Closed));
 }

@@ -228,7 +228,7 @@ async fn c8_a_source_connects_opens_and_closes_for_good() {
     assert!(matches!(source.state(), State::Open(_)));
     source.close();
     assert!(matches!(source.state(), State::Closed));
-    source.restart();
+    source.reconnect();
     assert!(source.next().await.is_none());
 }
 

@@ -31,7 +31,7 @@ async fn dropping_the_future_of_half_an_event_loses_nothing() {
         connection.write(&stream(": hi\n\ndata: ha")).await;
         connection
     };
-    let (mut connection, piece) = tokio::join!(script, source.next_piece());
+    let (mut connection, piece) = tokio::join!(script, source.next_chunk());
     assert_eq!(piece.unwrap().unwrap().bytes, ": hi\n");
     tokio::select! {
         biased;
@@ -49,7 +49,7 @@ async fn pieces_are_the_stream_byte_by_byte() {
     let mut source = source(&server.url("/"));
     let read = async {
         let (mut bytes, mut items) = (Vec::new(), 0);
-        while let Some(piece) = source.next_piece().await {
+        while let Some(piece) = source.next_chunk().await {
             let piece = piece.unwrap();
             bytes.extend_from_slice(&piece.bytes);
             items += usize::from(piece.item.is_some());

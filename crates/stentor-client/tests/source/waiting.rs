@@ -89,7 +89,7 @@ async fn silence_is_a_lost_connection_if_asked_for() {
             connection
         };
         let connection = if state == "in a stream" {
-            tokio::join!(script, source.next_piece()).0
+            tokio::join!(script, source.next_chunk()).0
         } else {
             tokio::select! {
                 connection = script => connection,
@@ -100,7 +100,10 @@ async fn silence_is_a_lost_connection_if_asked_for() {
         tokio::time::pause();
         let (_, reason) = until_waiting(&mut source).await;
         tokio::time::resume();
-        assert!(matches!(reason, EventSourceError::Silent { after } if after == quiet), "{state}");
+        assert!(
+            matches!(reason, EventSourceError::IdleTimeout { after } if after == quiet),
+            "{state}"
+        );
         drop(connection);
     }
 }
@@ -118,7 +121,7 @@ async fn silence_is_no_progress_however_long_it_was() {
         connection.write(&stream(": hi\n")).await;
         connection
     };
-    let (_connection, _) = tokio::join!(script, source.next_piece());
+    let (_connection, _) = tokio::join!(script, source.next_chunk());
     tokio::time::pause();
     until_waiting(&mut source).await;
     assert!(matches!(source.state(), State::Waiting { attempt: 2, .. }), "{:?}", source.state());

@@ -49,7 +49,7 @@ fn p16_the_id_persists_over_events_and_connections() {
 
     let seeded = || {
         let mut decoder = Decoder::new();
-        decoder.seed("7");
+        decoder.set_last_event_id("7");
         decoder
     };
     let whole = outcome("connections", seeded, b"data: a\n\n");

@@ -30,20 +30,20 @@ fn numbers(count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_feed_publishes_each_event_once_and_in_order_while_the_server_is_killed() {
+async fn a_queue_publishes_each_event_once_and_in_order_while_the_server_is_killed() {
     let mut server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
-    let feed = publisher.feed("t").unwrap();
+    let queue = publisher.queue("t").unwrap();
     let numbers = numbers(4_000);
     for part in numbers.chunks(1_000) {
         for number in part {
-            feed.send(number.as_str()).await.unwrap();
+            queue.send(number.as_str()).await.unwrap();
             // So that requests are under way.
             tokio::task::yield_now().await;
         }
         server.kill_and_restart().await;
     }
-    let all = feed.finish().await.unwrap();
+    let all = queue.finish().await.unwrap();
     assert_eq!(all.count, 4_000);
     assert_eq!(all_of(&server, "t", 4_000).await, numbers);
 }
@@ -89,11 +89,11 @@ async fn an_answer_that_was_lost_in_a_kill_doubles_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let publisher = Publisher::new(format!("http://{}", listener.local_addr().unwrap())).unwrap();
     let publish = async {
-        let feed = publisher.feed("t").unwrap();
+        let queue = publisher.queue("t").unwrap();
         for number in numbers(50) {
-            feed.send(number).await.unwrap();
+            queue.send(number).await.unwrap();
         }
-        feed.finish().await.unwrap();
+        queue.finish().await.unwrap();
         publisher.publish("t", "50").await.unwrap()
     };
     let answer = tokio::select! {
@@ -150,10 +150,10 @@ async fn a_batch_is_published_all_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_feed_keeps_what_is_more_than_an_event_in_its_turn() {
+async fn a_queue_keeps_what_is_more_than_an_event_in_its_turn() {
     let server = Server::in_memory().await;
     let publisher = Publisher::new(server.url("")).unwrap();
-    let feed = publisher.feed("t").unwrap();
+    let queue = publisher.queue("t").unwrap();
     for publish in [
         Publish::from("a"),
         "b\r\n".into(),
@@ -164,9 +164,9 @@ async fn a_feed_keeps_what_is_more_than_an_event_in_its_turn() {
         "d".into(),
         Publish::end("done"),
     ] {
-        feed.send(publish).await.unwrap();
+        queue.send(publish).await.unwrap();
     }
-    assert_eq!(feed.finish().await.unwrap().count, 9);
+    assert_eq!(queue.finish().await.unwrap().count, 9);
     let page = server.page("/topics/t").await;
     let data: Vec<&Value> =
         page["events"].as_array().unwrap().iter().map(|event| &event["data"]).collect();
@@ -182,17 +182,17 @@ async fn an_upload_is_published_as_it_comes() {
     let server = Server::in_memory().await;
     let mut readers = server.subscribe("/topics/t").await;
     let publisher = Publisher::new(server.url("")).unwrap();
-    let (pieces, mut queue) = mpsc::channel(1);
-    let body = stream::poll_fn(move |cx| queue.poll_recv(cx)).map(Ok::<_, Infallible>);
+    let (pieces, mut received) = mpsc::channel(1);
+    let body = stream::poll_fn(move |cx| received.poll_recv(cx)).map(Ok::<_, Infallible>);
     let upload = Publish::stream(NDJSON, body).with_type("line").and_end("done");
-    let feed = async {
+    let send = async {
         for number in numbers(3) {
             pieces.send(format!("{number}\n").into()).await.unwrap();
             assert_eq!(readers.data(1).await, [number]);
         }
         drop(pieces);
     };
-    let (answer, ()) = tokio::join!(publisher.upload("t", upload), feed);
+    let (answer, ()) = tokio::join!(publisher.upload("t", upload), send);
     assert_eq!(answer.unwrap().count, 3);
 }
 

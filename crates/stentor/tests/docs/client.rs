@@ -174,11 +174,11 @@ async fn publish() -> Tried {
 
     assert_eq!(server.history_data("/topics/news").await, ["hello"]);
 
-    let feed = publisher.feed("sensors/kitchen")?;
+    let queue = publisher.queue("sensors/kitchen")?;
     for celsius in [21.5, 21.6, 21.4] {
-        feed.send(celsius.to_string()).await?;
+        queue.send(celsius.to_string()).await?;
     }
-    let published = feed.finish().await?;
+    let published = queue.finish().await?;
     println!("{} events up to {:?}", published.count, published.last_id);
 
     assert_eq!(server.history_data("/topics/sensors/kitchen").await, ["21.5", "21.6", "21.4"]);

@@ -64,7 +64,7 @@ async fn answers_that_go_before_the_answer_do_not_outlast_the_idle_timeout() {
         pending::<()>().await;
     };
     let reason = wait_out(&server, script).await;
-    assert!(matches!(reason, EventSourceError::Silent { .. }), "{reason}");
+    assert!(matches!(reason, EventSourceError::IdleTimeout { .. }), "{reason}");
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_head_that_drips_does_not_outlast_the_idle_timeout() {
         }
     };
     let reason = wait_out(&server, script).await;
-    assert!(matches!(reason, EventSourceError::Silent { .. }), "{reason}");
+    assert!(matches!(reason, EventSourceError::IdleTimeout { .. }), "{reason}");
 }
 
 #[tokio::test]

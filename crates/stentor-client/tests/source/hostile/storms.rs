@@ -21,7 +21,7 @@ async fn waits(
         let (_, (until, _)) = tokio::join!(server.answer([answer]), until_waiting(source));
         let State::Waiting { attempt, .. } = source.state() else { panic!("it waits") };
         waits.push((until - before, attempt));
-        source.restart();
+        source.reconnect();
     }
     waits
 }
@@ -52,7 +52,7 @@ async fn a_server_that_asks_for_no_wait_at_all_gets_one_even_with_new_ids() {
         let (_, (until, _)) = tokio::join!(server.answer([answer]), until_waiting(&mut source));
         assert!(until - before >= Backoff::WAIT_MIN);
         assert!(matches!(source.state(), State::Waiting { attempt: 1, .. }), "an id is progress");
-        source.restart();
+        source.reconnect();
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use futures_util::{Stream, StreamExt};
-use stentor_client::{Publish, PublishError, Published, Receipt};
+use stentor_client::{Publish, PublishAck, PublishError, Published};
 use tokio::time::{Instant, timeout_at};
 
 use crate::commands::server::ServerArgs;
@@ -28,7 +28,7 @@ pub(crate) async fn publish_all(
     events: impl Stream<Item = anyhow::Result<Publish>>,
 ) -> anyhow::Result<u64> {
     let publisher = server.publisher().attempts_max(u32::MAX).retry_time(Duration::MAX).build()?;
-    let feed = publisher.feed(topic)?;
+    let feed = publisher.queue(topic)?;
     let mut events = pin!(events.fuse());
     let mut answers = Answers::begin();
     let mut end = None;
@@ -57,7 +57,7 @@ pub(crate) async fn publish_all(
 
 /// What was sent and is not answered yet.
 struct Answers {
-    waiting: VecDeque<(Instant, Receipt)>,
+    waiting: VecDeque<(Instant, PublishAck)>,
     /// When the last answer came.
     answered: Instant,
     /// Whether it was said that the server takes long.

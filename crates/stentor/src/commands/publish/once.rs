@@ -57,7 +57,7 @@ impl Pauses {
         if self.0.is_zero() {
             match error {
                 // It has its advice for those who do not try on.
-                PublishError::Unanswered { cause, .. } => {
+                PublishError::NoResponse { cause, .. } => {
                     talk(format_args!("the server did not answer: {cause}; trying on"));
                 }
                 error => talk(format_args!("{error}; trying on")),
@@ -78,7 +78,7 @@ impl Pauses {
 /// Whether the server may take later what it did not take now.
 pub(super) fn is_passing(error: &PublishError) -> bool {
     match error {
-        PublishError::Unreachable { .. } | PublishError::Unanswered { .. } => true,
+        PublishError::Unreachable { .. } | PublishError::NoResponse { .. } => true,
         PublishError::Refused { status, .. } => match status.as_u16() {
             408 | 429 => true,
             501 | 505 => false,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use http::header::SET_COOKIE;
 use serde::{Deserialize, Serialize};
-use stentor_client::{Event, EventId, EventObject, EventType, Head as Answer, Item};
+use stentor_client::{Event, EventId, EventObject, EventType, Item, ResponseHead as Answer};
 
 /// The version of the format that is written, and the newest that is read.
 const VERSION: u32 = 1;

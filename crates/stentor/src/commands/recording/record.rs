@@ -103,7 +103,7 @@ async fn record(
     loop {
         let last_event_id = source.last_event_id().to_owned();
         let piece = tokio::select! {
-            piece = source.next_piece() => Some(piece),
+            piece = source.next_chunk() => Some(piece),
             _ = states.changed() => None,
         };
         // That the stream is open, and its first piece, can come at once.

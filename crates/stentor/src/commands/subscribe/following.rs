@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 use stentor_client::cursor::Committer;
 use stentor_client::{
-    Control, Event, EventObject, EventSource, EventSourceBuilder, EventSourceError, Item, Piece,
+    Chunk, Control, Event, EventObject, EventSource, EventSourceBuilder, EventSourceError, Item,
     State,
 };
 use tokio::sync::watch;
@@ -121,7 +121,7 @@ impl Following {
         loop {
             tokio::select! {
                 biased;
-                piece = self.source.next_piece() => {
+                piece = self.source.next_chunk() => {
                     return match piece? {
                         Ok(piece) => Some(self.receive(piece)),
                         Err(error) if self.is_over(&error) => None,
@@ -158,7 +158,7 @@ impl Following {
         }
     }
 
-    fn receive(&mut self, piece: Piece) -> Result<Received, Failure> {
+    fn receive(&mut self, piece: Chunk) -> Result<Received, Failure> {
         let content = match piece.item {
             Some(Item::Event(event)) => self.read(event)?,
             _ => Content::Other,

@@ -66,7 +66,7 @@ impl Group {
         for Relayed { key, event, .. } in &self.events {
             // Keys are visible ASCII.
             if let Ok(id) = EventId::new(key.as_str()) {
-                event.encode_as(&id, &mut stream);
+                event.encode_with_id(&id, &mut stream);
             }
         }
         stream

@@ -97,7 +97,7 @@ impl Relay {
             }
             tokio::select! {
                 sent = answer(&mut under_way) => self.take_answer(sent?).await?,
-                piece = self.source.next_piece(), if !is_over && self.waiting.has_room() => {
+                piece = self.source.next_chunk(), if !is_over && self.waiting.has_room() => {
                     match piece.transpose().context("the source is lost")? {
                         Some(piece) => self.take(piece.item),
                         None => is_over = true,

@@ -2,25 +2,25 @@
 
 use futures_util::FutureExt;
 use serde_json::Value;
-use stentor_client::{Event, EventType, Feed, Publish, PublishError, Publisher};
+use stentor_client::{Event, EventType, Publish, PublishError, PublishQueue, Publisher};
 use tokio::task::unconstrained;
 
 use crate::support::{Connection, Request, Server};
 use crate::{created, created_many, ended, unavailable};
 
-/// A feed whose first event is under way.
-async fn begun() -> (Server, Feed, Connection) {
+/// A queue whose first event is under way.
+async fn begun() -> (Server, PublishQueue, Connection) {
     begun_with(20).await
 }
 
-async fn begun_with(attempts: u32) -> (Server, Feed, Connection) {
+async fn begun_with(attempts: u32) -> (Server, PublishQueue, Connection) {
     let server = Server::start().await;
     let publisher = Publisher::builder(server.url("")).attempts_max(attempts).build().unwrap();
-    let feed = publisher.feed("t").unwrap();
-    feed.send("0").await.unwrap();
+    let queue = publisher.queue("t").unwrap();
+    queue.send("0").await.unwrap();
     let first = server.accept().await;
     assert_eq!((first.request.line(), first.request.body.as_str()), ("POST /topics/t", "0"));
-    (server, feed, first)
+    (server, queue, first)
 }
 
 async fn answer(mut connection: Connection, answer: &str) -> Request {
@@ -41,52 +41,52 @@ fn batch(request: &Request) -> Vec<String> {
 
 #[tokio::test]
 async fn what_waits_goes_together_in_order() {
-    let (server, feed, first) = begun().await;
+    let (server, queue, first) = begun().await;
     for data in ["1", "2\r\n", ""] {
-        feed.send(data).await.unwrap();
+        queue.send(data).await.unwrap();
     }
     let typed = Event::new("4").with_type(EventType::new("tick").unwrap());
-    let last = feed.send(typed).await.unwrap();
+    let last = queue.send(typed).await.unwrap();
     answer(first, &created()).await;
     let rest = answer(server.accept().await, &created_many(4, 5)).await;
     assert_eq!(batch(&rest), ["1", "2\r\n", "", "4"]);
     assert!(rest.body.contains(r#""type":"tick""#) && rest.header("idempotency-key").is_some());
     assert_eq!(last.await.unwrap().last_id.as_deref(), Some("c5"));
-    let all = feed.finish().await.unwrap();
+    let all = queue.finish().await.unwrap();
     assert_eq!(all.count, 5);
     assert_eq!((all.first_id.as_deref(), all.last_id.as_deref()), (Some("c1"), Some("c5")));
 }
 
 #[tokio::test]
 async fn a_request_is_repeated_under_its_key_before_what_is_behind_it() {
-    let (server, feed, first) = begun().await;
+    let (server, queue, first) = begun().await;
     let key = answer(first, "").await.header("idempotency-key").unwrap().to_owned();
-    feed.send("1").await.unwrap();
+    queue.send("1").await.unwrap();
     for attempt in [unavailable(), created()] {
         let again = answer(server.accept().await, &attempt).await;
         assert_eq!((again.body.as_str(), again.header("idempotency-key")), ("0", Some(&*key)));
     }
     let next = answer(server.accept().await, &created()).await;
     assert_eq!(next.body, "1");
-    assert_eq!(feed.finish().await.unwrap().count, 2);
+    assert_eq!(queue.finish().await.unwrap().count, 2);
 }
 
 #[tokio::test]
 async fn a_full_queue_holds_the_producer_up() {
-    let (server, feed, first) = begun().await;
+    let (server, queue, first) = begun().await;
     let mut sent = 1;
-    while unconstrained(feed.send(sent.to_string())).now_or_never().is_some() {
+    while unconstrained(queue.send(sent.to_string())).now_or_never().is_some() {
         sent += 1;
-        assert!(sent <= Feed::QUEUE_EVENTS_MAX + 1, "it is never full");
+        assert!(sent <= PublishQueue::QUEUE_EVENTS_MAX + 1, "it is never full");
     }
-    assert_eq!(sent, Feed::QUEUE_EVENTS_MAX + 1);
+    assert_eq!(sent, PublishQueue::QUEUE_EVENTS_MAX + 1);
     let answers = async {
         answer(first, &created()).await;
         let mut next = 1;
         while next < sent {
             let mut connection = server.accept().await;
             let data = batch(&connection.request);
-            assert!(data.len() <= Feed::REQUEST_EVENTS_MAX, "{}", data.len());
+            assert!(data.len() <= PublishQueue::REQUEST_EVENTS_MAX, "{}", data.len());
             for data in &data {
                 assert_eq!(data, &next.to_string());
                 next += 1;
@@ -94,16 +94,16 @@ async fn a_full_queue_holds_the_producer_up() {
             connection.write(&created_many(data.len(), next)).await;
         }
     };
-    let ((), all) = tokio::join!(answers, feed.finish());
+    let ((), all) = tokio::join!(answers, queue.finish());
     assert_eq!(all.unwrap().count, sent as u64);
 }
 
 #[tokio::test]
 async fn large_events_hold_the_producer_up_and_go_alone() {
-    let (server, feed, first) = begun().await;
-    let large = "x".repeat(Feed::REQUEST_BYTES_MAX * 2 / 3);
+    let (server, queue, first) = begun().await;
+    let large = "x".repeat(PublishQueue::REQUEST_BYTES_MAX * 2 / 3);
     let mut sent = 0;
-    while unconstrained(feed.send(large.as_str())).now_or_never().is_some() {
+    while unconstrained(queue.send(large.as_str())).now_or_never().is_some() {
         sent += 1;
         assert!(sent <= 24, "it is never full");
     }
@@ -115,18 +115,18 @@ async fn large_events_hold_the_producer_up_and_go_alone() {
             assert_eq!((request.line(), request.body.len()), ("POST /topics/t", large.len()));
         }
     };
-    let ((), all) = tokio::join!(answers, feed.finish());
+    let ((), all) = tokio::join!(answers, queue.finish());
     assert_eq!(all.unwrap().count, 25);
 }
 
 #[tokio::test]
 async fn what_is_more_than_an_event_goes_alone_in_its_turn() {
-    let (server, feed, first) = begun().await;
+    let (server, queue, first) = begun().await;
     let lines = Publish::body("application/x-ndjson", "3\n4\n");
     let keyed = Publish::from("5").with_idempotency_key("five");
     for publish in ["1".into(), "2".into(), lines, keyed, "6".into(), "7".into(), Publish::end("")]
     {
-        feed.send(publish).await.unwrap();
+        queue.send(publish).await.unwrap();
     }
     answer(first, &created()).await;
     let requests = server
@@ -137,23 +137,23 @@ async fn what_is_more_than_an_event_goes_alone_in_its_turn() {
     assert_eq!(requests[2].header("idempotency-key"), Some("five"));
     assert_eq!(batch(&requests[3]), ["6", "7"]);
     assert_eq!(requests[4].line(), "POST /topics/t?end=");
-    feed.finish().await.unwrap();
+    queue.finish().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_refusal_stops_it_and_gives_back_what_is_not_published() {
-    let (server, feed, first) = begun().await;
-    let second = feed.send("1").await.unwrap();
+    let (server, queue, first) = begun().await;
+    let second = queue.send("1").await.unwrap();
     answer(first, &created()).await;
     let under_way = server.accept().await;
-    feed.send("2").await.unwrap();
+    queue.send("2").await.unwrap();
     answer(under_way, &ended()).await;
     let error = second.await.unwrap_err();
     assert!(matches!(error, PublishError::Refused { .. }), "{error}");
-    let error = feed.send("3").await.unwrap_err();
+    let error = queue.send("3").await.unwrap_err();
     assert_eq!(error.unpublished, [Publish::from("3")]);
-    assert!(feed.flush().await.unwrap_err().to_string().contains("the topic has ended"));
-    let error = feed.finish().await.unwrap_err();
+    assert!(queue.flush().await.unwrap_err().to_string().contains("the topic has ended"));
+    let error = queue.finish().await.unwrap_err();
     assert_eq!(error.unpublished, [Publish::from("1"), Publish::from("2")]);
     assert_eq!(error.in_doubt, 0);
     assert!(error.to_string().ends_with("the topic has ended (2 events not published)"), "{error}");
@@ -161,56 +161,56 @@ async fn a_refusal_stops_it_and_gives_back_what_is_not_published() {
 
 #[tokio::test]
 async fn a_producer_that_is_held_up_is_told_that_it_stopped() {
-    let (_server, feed, first) = begun().await;
-    let large = "x".repeat(Feed::QUEUE_BYTES_MAX);
+    let (_server, queue, first) = begun().await;
+    let large = "x".repeat(PublishQueue::QUEUE_BYTES_MAX);
     let ((), result) =
-        tokio::join!(async { drop(answer(first, &ended()).await) }, feed.send(large.as_str()));
+        tokio::join!(async { drop(answer(first, &ended()).await) }, queue.send(large.as_str()));
     assert_eq!(result.unwrap_err().unpublished, [Publish::from(large)]);
 }
 
 #[tokio::test]
 async fn what_may_be_published_is_told_apart() {
-    let (server, feed, first) = begun_with(1).await;
+    let (server, queue, first) = begun_with(1).await;
     for data in ["1", "2"] {
-        feed.send(data).await.unwrap();
+        queue.send(data).await.unwrap();
     }
     answer(first, &created()).await;
     let under_way = server.accept().await;
-    feed.send("3").await.unwrap();
+    queue.send("3").await.unwrap();
     answer(under_way, "").await;
-    let error = feed.finish().await.unwrap_err();
+    let error = queue.finish().await.unwrap_err();
     assert_eq!((error.in_doubt, error.unpublished.len()), (2, 3));
 }
 
 #[tokio::test]
 async fn a_flush_waits_for_what_was_sent_before() {
-    let (server, feed, first) = begun().await;
-    feed.send("1").await.unwrap();
-    let mut flush = Box::pin(feed.flush());
+    let (server, queue, first) = begun().await;
+    queue.send("1").await.unwrap();
+    let mut flush = Box::pin(queue.flush());
     assert!((&mut flush).now_or_never().is_none());
     answer(first, &created()).await;
     let second = server.accept().await;
     assert!((&mut flush).now_or_never().is_none());
     answer(second, &created()).await;
     flush.await.unwrap();
-    feed.flush().await.unwrap();
+    queue.flush().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_dropped_feed_abandons_what_is_queued() {
-    let (server, feed, mut first) = begun().await;
-    let receipt = feed.send("1").await.unwrap();
-    drop(feed);
-    assert!(matches!(receipt.await, Err(PublishError::Abandoned)));
+async fn a_dropped_queue_abandons_what_is_queued() {
+    let (server, queue, mut first) = begun().await;
+    let ack = queue.send("1").await.unwrap();
+    drop(queue);
+    assert!(matches!(ack.await, Err(PublishError::QueueDropped)));
     first.read_to_end().await;
     drop(server);
 }
 
 #[tokio::test]
-async fn a_feed_of_nothing_publishes_nothing() {
+async fn an_empty_queue_publishes_nothing() {
     let publisher = Publisher::new("http://127.0.0.1:9").unwrap();
-    let feed = publisher.feed("t").unwrap();
-    feed.flush().await.unwrap();
-    assert_eq!(feed.finish().await.unwrap().count, 0);
-    assert!(publisher.feed("..").is_err());
+    let queue = publisher.queue("t").unwrap();
+    queue.flush().await.unwrap();
+    assert_eq!(queue.finish().await.unwrap().count, 0);
+    assert!(publisher.queue("..").is_err());
 }
