@@ -6,7 +6,7 @@ use anyhow::Context;
 use jiff::SpanRelativeTo;
 
 /// A length of time, with days of 24 hours.
-pub(crate) fn duration(text: &str) -> anyhow::Result<Duration> {
+pub(crate) fn parse(text: &str) -> anyhow::Result<Duration> {
     let advice =
         || format!("{text:?} is no length of time; write it as 500ms, 45s, 30m, 12h or 7d");
     let span: jiff::Span = text.parse().with_context(advice)?;
@@ -15,6 +15,6 @@ pub(crate) fn duration(text: &str) -> anyhow::Result<Duration> {
 }
 
 /// The same as a value of an option; an error says all of it, the advice too.
-pub(crate) fn argument(text: &str) -> Result<Duration, String> {
-    duration(text).map_err(|error| format!("{error:#}"))
+pub(crate) fn parse_arg(text: &str) -> Result<Duration, String> {
+    parse(text).map_err(|error| format!("{error:#}"))
 }

@@ -6,8 +6,9 @@ mod demo;
 mod duration;
 mod output;
 mod retain;
-mod running;
+mod server;
 mod signals;
+mod stdout_watch;
 
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ use crate::commands::{
     bench, check, completions, demo as demo_command, log as log_command, man, publish, serve,
     subscribe,
 };
-use crate::output::paints;
+use crate::output::use_color;
 
 /// Events are allocated by the core that reads them and freed by the thread that stores them, which the
 /// system's allocator is slow at.
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         Some(Command::Man(args)) => man::run(&args),
     };
     result.unwrap_or_else(|error| {
-        output::talk(format_args!("{error:#}"));
+        output::print_message(format_args!("{error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -64,6 +65,6 @@ fn log(verbose: bool) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(paints(&std::io::stderr()))
+        .with_ansi(use_color(&std::io::stderr()))
         .init();
 }

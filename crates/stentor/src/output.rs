@@ -26,7 +26,7 @@ impl Format {
 }
 
 /// Whether what goes there has colours: on a terminal, unless `NO_COLOR` says otherwise.
-pub(crate) fn paints(to: &impl IsTerminal) -> bool {
+pub(crate) fn use_color(to: &impl IsTerminal) -> bool {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     to.is_terminal() && !no_color
 }
@@ -42,7 +42,7 @@ pub(crate) struct Printer {
 
 impl Printer {
     pub(crate) fn new(format: Format, is_mixed: bool) -> Printer {
-        Printer { format, is_mixed, is_painted: paints(&io::stdout()) }
+        Printer { format, is_mixed, is_painted: use_color(&io::stdout()) }
     }
 
     /// Writes an event that came from this source, in any format but raw.
@@ -114,7 +114,7 @@ fn write(bytes: &[u8]) -> io::Result<()> {
 }
 
 /// A line to stdout that is the result of a command. That nobody reads it is no error.
-pub(crate) fn say(line: &str) -> io::Result<()> {
+pub(crate) fn print_line(line: &str) -> io::Result<()> {
     match write(format!("{line}\n").as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
@@ -122,13 +122,13 @@ pub(crate) fn say(line: &str) -> io::Result<()> {
 }
 
 /// Whether a command fails only because nobody reads its output.
-pub(crate) fn is_unread(error: &anyhow::Error) -> bool {
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A line to stderr, beside the data. That nobody reads it is no error.
-pub(crate) fn talk(line: fmt::Arguments<'_>) {
+pub(crate) fn print_message(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "stentor: {}", escaped(&line.to_string()));
 }
 

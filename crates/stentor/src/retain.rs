@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use bytesize::ByteSize;
 use stentor_hub::{Retention, TopicFilter, TopicLimits};
 
-use crate::duration::duration;
+use crate::duration;
 
 /// How much of the log is kept.
 #[derive(Debug, clap::Args)]
@@ -65,10 +65,10 @@ fn set(limits: &mut TopicLimits, limit: &str) -> anyhow::Result<()> {
     let known = "write age:7d, count:1000, bytes:1GiB or ended:1h";
     let (name, value) = limit.trim().split_once(':').context(known)?;
     match name {
-        "age" => once(&mut limits.age, duration(value)?),
+        "age" => once(&mut limits.age, duration::parse(value)?),
         "count" => once(&mut limits.events, value.parse().context("count is a whole number")?),
         "bytes" => once(&mut limits.bytes, bytes(value)?),
-        "ended" => once(&mut limits.ended, duration(value)?),
+        "ended" => once(&mut limits.ended, duration::parse(value)?),
         _ => bail!("{known}"),
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap_complete::Shell;
 
 use crate::cli;
-use crate::output::say;
+use crate::output::print_line;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsArgs {
@@ -17,6 +17,6 @@ pub(crate) struct CompletionsArgs {
 pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut cli::command(), "stentor", &mut script);
-    say(String::from_utf8(script)?.trim_end())?;
+    print_line(String::from_utf8(script)?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use stentor_hub::storage::SqliteStorage;
 use stentor_server::{Config, Stentor};
 
 use crate::demo::{Program, gallery};
-use crate::running::{ListenArgs, run as run_server};
+use crate::server::{ListenArgs, run as run_server};
 
 /// Where the logs of the programs are, each in a directory of its own.
 const DATA: &str = "./stentor-demo-data";

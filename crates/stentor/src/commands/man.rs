@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap_mangen::Man;
 
 use crate::cli;
-use crate::output::say;
+use crate::output::print_line;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManArgs {
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &ManArgs) -> anyhow::Result<ExitCode> {
         let written = std::fs::create_dir_all(directory).and_then(|()| write(&command, directory));
         written.with_context(|| format!("{} cannot be written", directory.display()))?;
     } else {
-        say(page(&Man::new(command))?.trim_end())?;
+        print_line(page(&Man::new(command))?.trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use stentor_hub::{Hub, MemoryStorage, Offset};
 use stentor_server::Stentor;
 
 use crate::retain::{RetainArgs, Size};
-use crate::running::{ListenArgs, run as run_server};
+use crate::server::{ListenArgs, run as run_server};
 
 /// Where the log is unless told otherwise.
 pub(crate) const DATA: &str = "./stentor-data";

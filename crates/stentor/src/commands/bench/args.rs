@@ -58,7 +58,7 @@ pub(crate) struct BenchArgs {
 
     /// How long after a storm the next one comes.
     #[arg(long, value_name = "TIME", default_value = "2s", help_heading = READERS)]
-    #[arg(value_parser = duration::argument, requires = "storm")]
+    #[arg(value_parser = duration::parse_arg, requires = "storm")]
     pub(super) storm_every: Duration,
 
     /// Instead of publishing, make so many more connections beside the readers, each closed as soon as
@@ -70,7 +70,7 @@ pub(crate) struct BenchArgs {
 
     /// Leave the readers alone for so long when all are connected, before memory is looked at.
     #[arg(long, value_name = "TIME", default_value = "0s", help_heading = READERS)]
-    #[arg(value_parser = duration::argument)]
+    #[arg(value_parser = duration::parse_arg)]
     pub(super) settle: Duration,
 
     /// A header of the readers' requests only. Repeatable.
@@ -95,12 +95,12 @@ pub(crate) struct BenchArgs {
     pub(super) events: Option<u32>,
 
     /// Publish, or listen, for so long. 10s, or 1m when the events or connections are counted.
-    #[arg(long = "for", value_name = "TIME", help_heading = EVENTS, value_parser = duration::argument)]
+    #[arg(long = "for", value_name = "TIME", help_heading = EVENTS, value_parser = duration::parse_arg)]
     pub(super) span: Option<Duration>,
 
     /// Publish before, for so long, without measuring.
     #[arg(long, value_name = "TIME", default_value = "1s", help_heading = EVENTS)]
-    #[arg(value_parser = duration::argument)]
+    #[arg(value_parser = duration::parse_arg)]
     pub(super) warm_up: Duration,
 
     /// Bytes of an event's body.
@@ -125,12 +125,12 @@ pub(crate) struct BenchArgs {
     pub(super) publishers: u16,
 
     /// An event that has not come after so long without any other is lost.
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::argument)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse_arg)]
     pub(super) patience: Duration,
 
     /// All of it ends after so long, connecting and waiting included. Four times --for and a minute,
     /// unless told otherwise.
-    #[arg(long, value_name = "TIME", value_parser = duration::argument)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_arg)]
     pub(super) limit: Option<Duration>,
 
     /// Look for what has come without ever sleeping. It takes a whole core, and spares the server the

@@ -48,7 +48,7 @@ use self::plan::{Plan, Task};
 use self::process::Family;
 use self::recorder::Recorder;
 use self::report::{Connected, Report, Setting};
-use crate::output::{say, talk};
+use crate::output::{print_line, print_message};
 
 /// Measured, and something was lost, doubled or out of order.
 const FAULTY: u8 = 3;
@@ -68,12 +68,12 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     if args.json {
-        say(&serde_json::to_string_pretty(&report)?)?;
+        print_line(&serde_json::to_string_pretty(&report)?)?;
     } else {
-        say(report::table(&report).trim_end())?;
+        print_line(report::table(&report).trim_end())?;
     }
     if let Some(why) = report.why_not_measured() {
-        talk(format_args!("{why}"));
+        print_message(format_args!("{why}"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(if report.is_faulty() { FAULTY.into() } else { ExitCode::SUCCESS })

@@ -32,7 +32,7 @@ impl Progress {
     pub(super) fn connecting(&mut self, readers: &Readers, of: usize) {
         if self.is_due() {
             let connected = count(readers.connected() as u64);
-            self.say(format!("{connected} of {} readers connected", count(of as u64)));
+            self.print_line(format!("{connected} of {} readers connected", count(of as u64)));
         }
     }
 
@@ -57,7 +57,7 @@ impl Progress {
             let (doubled, disordered) = (count(duplicated), count(out_of_order));
             let _ = write!(text, ", {doubled} doubled, {disordered} out of order");
         }
-        self.say(text);
+        self.print_line(text);
     }
 
     pub(super) fn end(&self) {
@@ -68,7 +68,7 @@ impl Progress {
         self.is_seen && Instant::now() >= self.next
     }
 
-    fn say(&mut self, text: String) {
+    fn print_line(&mut self, text: String) {
         self.next = Instant::now() + EVERY;
         self.line.set_message(text);
         self.line.tick();

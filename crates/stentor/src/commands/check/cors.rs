@@ -7,9 +7,9 @@ use reqwest::header::{
     CACHE_CONTROL, HeaderMap, ORIGIN, VARY,
 };
 
-use super::answer::value;
 use super::endpoint::Endpoint;
 use super::finding::{Check, Finding, Outcome};
+use super::response::value;
 
 pub(super) const CHECKS: &[&Check] = &[&CORS, &PREFLIGHT];
 

@@ -2,9 +2,9 @@
 
 use reqwest::StatusCode;
 
+use super::capture::{Capture, Over};
 use super::endpoint::Endpoint;
 use super::finding::{Check, Finding};
-use super::recording::{Over, Recording};
 use super::watch::Watch;
 
 pub(super) const CHECKS: &[&Check] = &[&END];
@@ -23,8 +23,8 @@ const RECONNECTS_MAX: usize = 2;
 
 /// Waits for the end of the watch, and comes back as a browser would.
 pub(super) async fn end(endpoint: &Endpoint, watch: &Watch) -> Vec<Finding> {
-    watch.wait(Recording::is_over).await;
-    let finding = match watch.look(|recording| recording.over.clone()) {
+    watch.wait(Capture::is_over).await;
+    let finding = match watch.look(|capture| capture.over.clone()) {
         Some(Over::Ended) => come_back(endpoint, watch).await,
         Some(Over::Broken(cause)) => END.fail(format!("the stream broke off: {cause}")),
         _ => END.not_observable("the stream did not end as long as it was watched"),
@@ -33,7 +33,7 @@ pub(super) async fn end(endpoint: &Endpoint, watch: &Watch) -> Vec<Finding> {
 }
 
 async fn come_back(endpoint: &Endpoint, watch: &Watch) -> Finding {
-    let mut id = watch.look(|recording| recording.last_event_id.clone());
+    let mut id = watch.look(|capture| capture.last_event_id.clone());
     let mut is_new = false;
     for _ in 0..RECONNECTS_MAX {
         let answer = match endpoint.send(endpoint.resumed(&id)).await {
@@ -67,7 +67,7 @@ async fn come_back(endpoint: &Endpoint, watch: &Watch) -> Finding {
 }
 
 /// How many events came in both, if any did.
-fn repeated(first: &Recording, again: &Recording) -> Option<usize> {
+fn repeated(first: &Capture, again: &Capture) -> Option<usize> {
     let count =
         again.published().filter(|event| first.published().any(|old| old == *event)).count();
     (count > 0).then_some(count)

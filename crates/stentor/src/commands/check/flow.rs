@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 
-use super::answer::value;
+use super::capture::{Capture, Over};
 use super::endpoint::Endpoint;
 use super::finding::{Check, Finding};
-use super::recording::{Over, Recording};
+use super::response::value;
 use super::timing::seconds;
 use super::watch::Watch;
 
@@ -66,10 +66,8 @@ pub(super) async fn compression(endpoint: &Endpoint, watch: &Watch) -> Vec<Findi
             COMPRESSION.pass("none, also for readers that take gzip, deflate, br and zstd"),
         ];
     };
-    let recording =
-        Watch::read(answer, endpoint.patience, |recording| !recording.bytes.is_empty()).await;
-    let finding = if recording.bytes.is_empty() && watch.look(|plain| plain.first_byte().is_some())
-    {
+    let capture = Watch::read(answer, endpoint.patience, |capture| !capture.bytes.is_empty()).await;
+    let finding = if capture.bytes.is_empty() && watch.look(|plain| plain.first_byte().is_some()) {
         COMPRESSION.fail(format!("{coding} when it is asked for, and then nothing comes"))
     } else {
         COMPRESSION.warn(format!("{coding} when it is asked for; each event must be flushed"))
@@ -84,8 +82,8 @@ const STANDSTILL: Duration = Duration::from_secs(1);
 /// What buffers are multiples of.
 const BLOCK: usize = 4096;
 
-pub(super) fn buffering(recording: &Recording, delivery: Delivery) -> Vec<Finding> {
-    let finding = match (delivery, blocks(recording)) {
+pub(super) fn buffering(capture: &Capture, delivery: Delivery) -> Vec<Finding> {
+    let finding = match (delivery, blocks(capture)) {
         (Delivery::HeldBack, _) => {
             BUFFERING.fail("a published event came only when more had been published behind it")
         }
@@ -93,7 +91,7 @@ pub(super) fn buffering(recording: &Recording, delivery: Delivery) -> Vec<Findin
         (Delivery::Prompt(took), None) => {
             BUFFERING.pass(format!("a published event was there after {}", seconds(took)))
         }
-        (Delivery::Unknown, None) if pauses(recording).any(|(_, is_mid_block)| !is_mid_block) => {
+        (Delivery::Unknown, None) if pauses(capture).any(|(_, is_mid_block)| !is_mid_block) => {
             BUFFERING.pass("what came was whole events each time")
         }
         (Delivery::Unknown, None) => BUFFERING.not_observable(
@@ -104,8 +102,8 @@ pub(super) fn buffering(recording: &Recording, delivery: Delivery) -> Vec<Findin
 }
 
 /// How the pauses show a buffer: they fall where its blocks end, and not where events do.
-fn blocks(recording: &Recording) -> Option<String> {
-    let pauses: Vec<_> = pauses(recording).collect();
+fn blocks(capture: &Capture) -> Option<String> {
+    let pauses: Vec<_> = pauses(capture).collect();
     let sizes: Vec<usize> = pauses
         .windows(2)
         .filter_map(|pair| match pair {
@@ -120,17 +118,17 @@ fn blocks(recording: &Recording) -> Option<String> {
     if pauses.len() >= 3 && pauses.iter().all(|(_, is_mid_block)| *is_mid_block) {
         return Some(format!("all {} pauses fell into the middle of an event", pauses.len()));
     }
-    let (last, closed) = (recording.arrivals.last()?, recording.closed?);
+    let (last, closed) = (capture.arrivals.last()?, capture.closed?);
     let standstill = closed.duration_since(last.at);
-    let is_mid_line = !matches!(recording.bytes.last(), Some(b'\n' | b'\r'));
-    let is_left = recording.over == Some(Over::Left);
+    let is_mid_line = !matches!(capture.bytes.last(), Some(b'\n' | b'\r'));
+    let is_left = capture.over == Some(Over::Left);
     (is_left && is_mid_line && standstill >= STANDSTILL)
         .then(|| format!("it has stood in the middle of a line for {}", seconds(standstill)))
 }
 
 /// Where nothing came for a while: after how many bytes, and whether within an event.
-fn pauses(recording: &Recording) -> impl Iterator<Item = (usize, bool)> {
-    recording.arrivals.windows(2).filter_map(|pair| match pair {
+fn pauses(capture: &Capture) -> impl Iterator<Item = (usize, bool)> {
+    capture.arrivals.windows(2).filter_map(|pair| match pair {
         [before, after] if after.at.duration_since(before.at) >= PAUSE => {
             Some((before.total, before.is_mid_block))
         }
@@ -147,13 +145,13 @@ mod tests {
 
     /// What is found of a stream of these pieces, a pause between them.
     async fn of(pieces: &[&str]) -> Outcome {
-        let mut recording = Recording::new();
+        let mut capture = Capture::new();
         for piece in pieces {
-            recording.take(piece.as_bytes());
+            capture.take(piece.as_bytes());
             advance(Duration::from_secs(1)).await;
         }
-        recording.finish(Over::Left);
-        buffering(&recording, Delivery::Unknown).first().unwrap().outcome
+        capture.finish(Over::Left);
+        buffering(&capture, Delivery::Unknown).first().unwrap().outcome
     }
 
     #[tokio::test(start_paused = true)]

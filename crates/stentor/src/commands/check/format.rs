@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::capture::{Capture, Over};
 use super::finding::{Check, Finding};
 use super::lines::{Line, LineEnd, lines};
-use super::recording::{Over, Recording};
 use super::timing::seconds;
 
 pub(super) const CHECKS: &[&Check] = &[&UTF_8, &FIELDS, &BLOCK_ENDS, &LINE_ENDS, &RETRY];
@@ -47,27 +47,27 @@ const RETRY: Check = Check {
 };
 
 /// Lines with this text in them are what `publishing` tries out, and are judged there.
-pub(super) fn judge(recording: &Recording, probe: &str) -> Vec<Finding> {
-    if recording.bytes.is_empty() {
+pub(super) fn judge(capture: &Capture, probe: &str) -> Vec<Finding> {
+    if capture.bytes.is_empty() {
         let reason = "the stream sent nothing";
         return CHECKS.iter().map(|check| check.not_observable(reason)).collect();
     }
     let is_probe = |line: &Line<'_>| memchr::memmem::find(line.bytes, probe.as_bytes()).is_some();
-    let lines: Vec<_> = lines(&recording.bytes).filter(|line| !is_probe(line)).collect();
-    vec![utf_8(recording), fields(&lines), block_ends(recording), line_ends(&lines), retry(&lines)]
+    let lines: Vec<_> = lines(&capture.bytes).filter(|line| !is_probe(line)).collect();
+    vec![utf_8(capture), fields(&lines), block_ends(capture), line_ends(&lines), retry(&lines)]
 }
 
-fn utf_8(recording: &Recording) -> Finding {
+fn utf_8(capture: &Capture) -> Finding {
     const MARK: &[u8] = "\u{FEFF}".as_bytes();
-    if let Err(error) = std::str::from_utf8(&recording.bytes)
+    if let Err(error) = std::str::from_utf8(&capture.bytes)
         && error.error_len().is_some()
     {
         let at = error.valid_up_to();
-        let byte = recording.bytes.get(at).copied().unwrap_or_default();
+        let byte = capture.bytes.get(at).copied().unwrap_or_default();
         return UTF_8.fail(format!("byte {at} of the stream ({byte:#04x}) is no UTF-8"));
     }
     // The one at the very start is taken away by readers.
-    let marked = lines(&recording.bytes).skip(1).find(|line| line.bytes.starts_with(MARK));
+    let marked = lines(&capture.bytes).skip(1).find(|line| line.bytes.starts_with(MARK));
     match marked {
         Some(line) => {
             UTF_8.fail(format!("a line begins with a byte order mark: {}", line.excerpt()))
@@ -97,24 +97,24 @@ fn fields(lines: &[Line<'_>]) -> Finding {
     FIELDS.pass(format!("all of {} lines", whole().count()))
 }
 
-fn block_ends(recording: &Recording) -> Finding {
+fn block_ends(capture: &Capture) -> Finding {
     /// So long nobody stops within an event whose lines are all written.
     const STANDSTILL: Duration = Duration::from_millis(500);
-    let is_line_whole = matches!(recording.bytes.last(), Some(b'\n' | b'\r'));
-    let last = recording.arrivals.last().map(|arrival| arrival.at);
-    let stands = recording.closed.zip(last).map(|(closed, last)| closed.duration_since(last));
+    let is_line_whole = matches!(capture.bytes.last(), Some(b'\n' | b'\r'));
+    let last = capture.arrivals.last().map(|arrival| arrival.at);
+    let stands = capture.closed.zip(last).map(|(closed, last)| closed.duration_since(last));
     let stands = stands.unwrap_or_default();
-    match recording.over {
-        Some(Over::Ended) if recording.is_mid_block => {
+    match capture.over {
+        Some(Over::Ended) if capture.is_mid_block => {
             BLOCK_ENDS.fail("the stream ended within an event, which readers throw away")
         }
-        Some(Over::Left) if recording.is_mid_block && is_line_whole && stands >= STANDSTILL => {
+        Some(Over::Left) if capture.is_mid_block && is_line_whole && stands >= STANDSTILL => {
             BLOCK_ENDS.fail(format!("no blank line follows the last field for {}", seconds(stands)))
         }
-        _ if !recording.is_readable() => {
+        _ if !capture.is_readable() => {
             BLOCK_ENDS.not_observable("no event came; publish with --publish-url, or watch longer")
         }
-        _ => BLOCK_ENDS.pass(format!("{} events were whole", recording.events.len())),
+        _ => BLOCK_ENDS.pass(format!("{} events were whole", capture.events.len())),
     }
 }
 
@@ -166,10 +166,10 @@ mod tests {
 
     /// What does not pass in a stream that ended with these bytes.
     fn faults(bytes: &[u8]) -> Vec<&'static str> {
-        let mut recording = Recording::new();
-        recording.take(bytes);
-        recording.finish(Over::Ended);
-        let findings = judge(&recording, "probe");
+        let mut capture = Capture::new();
+        capture.take(bytes);
+        capture.finish(Over::Ended);
+        let findings = judge(&capture, "probe");
         let faults = findings.iter().filter(|finding| finding.outcome != Outcome::Pass);
         faults.map(|finding| finding.check.name).collect()
     }

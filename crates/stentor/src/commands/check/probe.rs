@@ -1,6 +1,6 @@
 //! Events whose way through the endpoint is tried out.
 
-use super::recording::{Heard, Recording};
+use super::capture::{Capture, ReceivedEvent};
 
 /// An event to publish, and what must come of it.
 #[derive(Debug)]
@@ -73,11 +73,11 @@ pub(super) fn plain(run: &str, name: &str) -> Probe {
 
 impl Probe {
     /// The event that came of it.
-    pub(super) fn arrived<'r>(&self, recording: &'r Recording) -> Option<&'r Heard> {
-        recording.published().find(|event| self.is(event))
+    pub(super) fn arrived<'r>(&self, capture: &'r Capture) -> Option<&'r ReceivedEvent> {
+        capture.published().find(|event| self.is(event))
     }
 
-    pub(super) fn is(&self, event: &Heard) -> bool {
+    pub(super) fn is(&self, event: &ReceivedEvent) -> bool {
         event.data.contains(&self.mark)
     }
 

@@ -4,11 +4,11 @@ use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
+use super::capture::Capture;
 use super::endpoint::Endpoint;
 use super::finding::{Check, Finding, complete};
 use super::flow::Delivery;
 use super::probe::{Kind, Probe, plain, probes};
-use super::recording::Recording;
 use super::watch::Watch;
 
 pub(super) const CHECKS: &[&Check] =
@@ -76,8 +76,8 @@ impl Publishing {
         watch: &Watch,
     ) -> (Vec<Finding>, Delivery) {
         // What is published before the stream has begun may be before its start.
-        watch.until(endpoint.patience, |recording| !recording.bytes.is_empty()).await;
-        if watch.look(Recording::is_over) {
+        watch.until(endpoint.patience, |capture| !capture.bytes.is_empty()).await;
+        if watch.look(Capture::is_over) {
             let reason = "the stream was over before anything was published";
             return (complete(Vec::new(), CHECKS, reason), Delivery::Unknown);
         }
@@ -93,9 +93,9 @@ impl Publishing {
     /// Whether plain text arrives.
     async fn first(&self, endpoint: &Endpoint, watch: &Watch) -> (Finding, Delivery) {
         let first = plain(&self.run, "first");
-        let has_come = |recording: &Recording| first.arrived(recording).is_some();
+        let has_come = |capture: &Capture| first.arrived(capture).is_some();
         if let Err(why) = self.publish(endpoint, first.body.clone()).await {
-            let is_over = watch.until(endpoint.patience, Recording::is_over).await;
+            let is_over = watch.until(endpoint.patience, Capture::is_over).await;
             let finding = if is_over {
                 DELIVERY.not_observable(format!("the stream is over; publishing answered {why}"))
             } else {
@@ -124,14 +124,14 @@ impl Publishing {
             trials.push(Trial { probe, refusal });
         }
         if let Some(last) = trials.iter().rfind(|trial| trial.refusal.is_none()) {
-            let has_come = |recording: &Recording| last.probe.arrived(recording).is_some();
+            let has_come = |capture: &Capture| last.probe.arrived(capture).is_some();
             watch.until(endpoint.patience, has_come).await;
         }
         let first = plain(&self.run, "first");
-        watch.look(|recording| {
+        watch.look(|capture| {
             let is_verbatim =
-                first.arrived(recording).is_some_and(|event| event.data == first.expected);
-            judge(&trials, recording, is_verbatim)
+                first.arrived(capture).is_some_and(|event| event.data == first.expected);
+            judge(&trials, capture, is_verbatim)
         })
     }
 
@@ -152,20 +152,20 @@ struct Trial {
     refusal: Option<String>,
 }
 
-fn judge(trials: &[Trial], recording: &Recording, is_verbatim: bool) -> Vec<Finding> {
+fn judge(trials: &[Trial], capture: &Capture, is_verbatim: bool) -> Vec<Finding> {
     let injection =
-        summary(&INJECTION, trials, Kind::Injection, |trial| forgery(&trial.probe, recording));
+        summary(&INJECTION, trials, Kind::Injection, |trial| forgery(&trial.probe, capture));
     if !is_verbatim {
         let reason = "the endpoint wraps what is published into something else";
         let texts = [&LINE_BREAKS, &SPACES, &EMPTY_DATA, &CHARACTERS];
         return complete(vec![injection], &texts, reason);
     }
-    let altered = |trial: &Trial| alteration(&trial.probe, recording);
+    let altered = |trial: &Trial| alteration(&trial.probe, capture);
     vec![
         summary(&LINE_BREAKS, trials, Kind::LineBreaks, altered),
         injection,
         summary(&SPACES, trials, Kind::Spaces, altered),
-        summary(&EMPTY_DATA, trials, Kind::Empty, |_| lost_empty(trials, recording)),
+        summary(&EMPTY_DATA, trials, Kind::Empty, |_| lost_empty(trials, capture)),
         summary(&CHARACTERS, trials, Kind::Characters, altered),
     ]
 }
@@ -197,8 +197,8 @@ fn summary(
 }
 
 /// How the data differs from what was published.
-fn alteration(probe: &Probe, recording: &Recording) -> Option<String> {
-    match probe.arrived(recording) {
+fn alteration(probe: &Probe, capture: &Capture) -> Option<String> {
+    match probe.arrived(capture) {
         None => Some("never arrived".to_owned()),
         Some(event) if event.data == probe.expected => None,
         Some(event) => Some(format!("arrived as `{}`", event.data)),
@@ -206,9 +206,9 @@ fn alteration(probe: &Probe, recording: &Recording) -> Option<String> {
 }
 
 /// What of the probe's data became a field.
-fn forgery(probe: &Probe, recording: &Recording) -> Option<String> {
+fn forgery(probe: &Probe, capture: &Capture) -> Option<String> {
     let forged = probe.forged();
-    recording.published().find_map(|event| {
+    capture.published().find_map(|event| {
         if event.id.as_ref() == Some(&forged) {
             Some("forged an id".to_owned())
         } else if event.event_type == forged {
@@ -222,10 +222,10 @@ fn forgery(probe: &Probe, recording: &Recording) -> Option<String> {
 }
 
 /// Whether no event without data lies where it must be, between its neighbours.
-fn lost_empty(trials: &[Trial], recording: &Recording) -> Option<String> {
+fn lost_empty(trials: &[Trial], capture: &Capture) -> Option<String> {
     let place = trials.iter().position(|trial| trial.probe.kind == Kind::Empty)?;
     let (before, after) = trials.split_at(place);
-    let mut events = recording.published();
+    let mut events = capture.published();
     events.find(|event| before.iter().any(|trial| trial.probe.is(event)))?;
     let mut between = events
         .skip_while(|event| before.iter().any(|trial| trial.probe.is(event)))

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::finding::{Check, Finding, Outcome};
-use super::{answer, cors, end, flow, format, http2, publishing, resume, timing};
-use crate::output::{escaped, paints};
+use super::{cors, end, flow, format, http2, publishing, response, resume, timing};
+use crate::output::{escaped, use_color};
 
 /// All checks, in the order of a report.
 const THEMES: [(&str, &[&[&Check]]); 5] = [
-    ("The answer", &[answer::CHECKS]),
+    ("The answer", &[response::CHECKS]),
     ("On the way", &[timing::CHECKS, flow::CHECKS]),
     ("The stream", &[format::CHECKS, publishing::CHECKS]),
     ("Coming back", &[resume::CHECKS, end::CHECKS]),
@@ -130,7 +130,7 @@ pub(super) struct Paint {
 impl Paint {
     /// On a terminal whose owner does not object.
     pub(super) fn of_stdout() -> Paint {
-        Paint { is_on: paints(&std::io::stdout()) }
+        Paint { is_on: use_color(&std::io::stdout()) }
     }
 
     fn mark(self, outcome: Outcome) -> String {

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use reqwest::StatusCode;
 
+use super::capture::{Capture, ReceivedEvent};
 use super::endpoint::Endpoint;
 use super::finding::{Check, Finding, Outcome};
-use super::recording::{Heard, Recording};
 use super::watch::Watch;
 
 pub(super) const CHECKS: &[&Check] = &[&IDS, &UNIQUE_IDS, &RESUME, &RESUME_BY_QUERY, &UNKNOWN_ID];
@@ -52,8 +52,8 @@ const UNKNOWN_ID: Check = Check {
 const RESUMED_MAX: usize = 10;
 
 /// What the ids themselves show.
-pub(super) fn ids(recording: &Recording, probe: &str) -> Vec<Finding> {
-    let events: Vec<&Heard> = recording.published().collect();
+pub(super) fn ids(capture: &Capture, probe: &str) -> Vec<Finding> {
+    let events: Vec<&ReceivedEvent> = capture.published().collect();
     let with_id = events.iter().filter(|event| has_id(event)).count();
     if events.is_empty() {
         let reason = "no event came; publish with --publish-url, or watch longer";
@@ -66,7 +66,7 @@ pub(super) fn ids(recording: &Recording, probe: &str) -> Vec<Finding> {
     };
     let mut seen = HashSet::new();
     // What was forged by a probe is not the server's doing.
-    let mut own = numbered(recording, probe).filter_map(|event| event.id.as_deref());
+    let mut own = numbered(capture, probe).filter_map(|event| event.id.as_deref());
     let unique = match own.find(|id| !seen.insert(*id)) {
         Some(id) => UNIQUE_IDS.fail(format!("two events have the id `{id}`")),
         None if seen.is_empty() => UNIQUE_IDS.not_observable("no event has an id"),
@@ -75,25 +75,25 @@ pub(super) fn ids(recording: &Recording, probe: &str) -> Vec<Finding> {
     vec![ids, unique]
 }
 
-fn has_id(event: &Heard) -> bool {
+fn has_id(event: &ReceivedEvent) -> bool {
     event.id.as_ref().is_some_and(|id| !id.is_empty())
 }
 
 /// Events with ids, but not with those that a probe forged.
 fn numbered<'r>(
-    recording: &'r Recording,
+    capture: &'r Capture,
     probe: &'r str,
-) -> impl DoubleEndedIterator<Item = &'r Heard> {
-    recording.published().filter(move |event| {
+) -> impl DoubleEndedIterator<Item = &'r ReceivedEvent> {
+    capture.published().filter(move |event| {
         has_id(event) && !event.id.as_ref().is_some_and(|id| id.contains(probe))
     })
 }
 
 /// Comes back once with an id of the middle, when there is one.
 pub(super) async fn resume(endpoint: &Endpoint, watch: &Watch, probe: &str) -> Vec<Finding> {
-    let is_enough = |recording: &Recording| numbered(recording, probe).nth(1).is_some();
+    let is_enough = |capture: &Capture| numbered(capture, probe).nth(1).is_some();
     watch.wait(is_enough).await;
-    let Some(place) = watch.look(|recording| Place::choose(recording, probe)) else {
+    let Some(place) = watch.look(|capture| Place::choose(capture, probe)) else {
         let reason =
             "fewer than two events with ids came; publish with --publish-url, or watch longer";
         return vec![RESUME.not_observable(reason), RESUME_BY_QUERY.not_observable(reason)];
@@ -135,8 +135,8 @@ struct Place {
 }
 
 impl Place {
-    fn choose(recording: &Recording, probe: &str) -> Option<Place> {
-        let ids = numbered(recording, probe).filter_map(|event| event.id.clone());
+    fn choose(capture: &Capture, probe: &str) -> Option<Place> {
+        let ids = numbered(capture, probe).filter_map(|event| event.id.clone());
         let mut ids: Vec<String> = ids.collect();
         let at = ids.len().checked_sub(2)?.saturating_sub(RESUMED_MAX - 1);
         let follows = ids.split_off(at + 1);
@@ -154,13 +154,13 @@ impl Place {
         if answer.response.status() != StatusCode::OK {
             return Err(format!("the answer is {}", answer.response.status()));
         }
-        let is_seen = |recording: &Recording| {
-            let came = numbered(recording, probe).count();
-            came >= self.follows.len() || self.compare(recording, probe).is_err()
+        let is_seen = |capture: &Capture| {
+            let came = numbered(capture, probe).count();
+            came >= self.follows.len() || self.compare(capture, probe).is_err()
         };
-        let recording = Watch::read(answer, endpoint.patience, is_seen).await;
-        self.compare(&recording, probe)?;
-        let came = numbered(&recording, probe).count();
+        let capture = Watch::read(answer, endpoint.patience, is_seen).await;
+        self.compare(&capture, probe)?;
+        let came = numbered(&capture, probe).count();
         if came < self.follows.len() {
             let (came, all) = (came.to_string(), self.follows.len());
             return Err(format!("only {came} of the {all} events that follow came"));
@@ -169,8 +169,8 @@ impl Place {
     }
 
     /// Whether what came so far is what follows.
-    fn compare(&self, recording: &Recording, probe: &str) -> Result<(), String> {
-        let came = numbered(recording, probe).filter_map(|event| event.id.as_ref());
+    fn compare(&self, capture: &Capture, probe: &str) -> Result<(), String> {
+        let came = numbered(capture, probe).filter_map(|event| event.id.as_ref());
         for (id, wanted) in came.zip(&self.follows) {
             if id == wanted {
                 continue;

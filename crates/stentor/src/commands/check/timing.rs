@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::capture::{Capture, Over};
 use super::finding::{Check, Finding};
-use super::recording::{Over, Recording};
 
 pub(super) const CHECKS: &[&Check] = &[&FIRST_BYTE, &KEEP_ALIVE];
 
@@ -24,15 +24,11 @@ const KEEP_ALIVE: Check = Check {
 };
 
 /// `took` is how long the head took.
-pub(super) fn first_byte(
-    took: Duration,
-    recording: &Recording,
-    patience: Duration,
-) -> Vec<Finding> {
+pub(super) fn first_byte(took: Duration, capture: &Capture, patience: Duration) -> Vec<Finding> {
     let head = format!("the head after {}", seconds(took));
-    let finding = match recording.first_byte() {
+    let finding = match capture.first_byte() {
         _ if took > patience => FIRST_BYTE.fail(head),
-        None if recording.over == Some(Over::Ended) => {
+        None if capture.over == Some(Over::Ended) => {
             FIRST_BYTE.pass(format!("{head}, and nothing more"))
         }
         None => FIRST_BYTE.warn(format!("{head}, and then no byte")),
@@ -52,10 +48,10 @@ pub(super) fn no_head(wait: Duration) -> Vec<Finding> {
 }
 
 /// `idle_timeout` is the shortest one on the path.
-pub(super) fn keep_alive(recording: &Recording, idle_timeout: Duration) -> Vec<Finding> {
-    let longest = longest_silence(recording);
+pub(super) fn keep_alive(capture: &Capture, idle_timeout: Duration) -> Vec<Finding> {
+    let longest = longest_silence(capture);
     // What comes with the head is the opening.
-    let mut later = recording.arrivals.iter().skip(1);
+    let mut later = capture.arrivals.iter().skip(1);
     let has_sign = later.any(|arrival| arrival.is_sign_of_life);
     let silence = format!("the longest silence was {}", seconds(longest));
     let finding = if longest >= idle_timeout {
@@ -64,7 +60,7 @@ pub(super) fn keep_alive(recording: &Recording, idle_timeout: Duration) -> Vec<F
         KEEP_ALIVE.warn(format!("{silence}, over half of {}", seconds(idle_timeout)))
     } else if has_sign {
         KEEP_ALIVE.pass(silence)
-    } else if recording.over == Some(Over::Ended) {
+    } else if capture.over == Some(Over::Ended) {
         KEEP_ALIVE.not_observable("the stream ended before it was silent for long")
     } else {
         let longer = idle_timeout + idle_timeout / 10;
@@ -77,10 +73,10 @@ pub(super) fn keep_alive(recording: &Recording, idle_timeout: Duration) -> Vec<F
 }
 
 /// Between bytes, before the first and behind the last.
-fn longest_silence(recording: &Recording) -> Duration {
-    let mut last = recording.opened;
+fn longest_silence(capture: &Capture) -> Duration {
+    let mut last = capture.opened;
     let mut longest = Duration::ZERO;
-    let ends = recording.arrivals.iter().map(|arrival| arrival.at).chain(recording.closed);
+    let ends = capture.arrivals.iter().map(|arrival| arrival.at).chain(capture.closed);
     for at in ends {
         longest = longest.max(at.duration_since(last));
         last = at;
@@ -106,16 +102,16 @@ mod tests {
 
     /// What is found of a stream that sends these pieces, each after so many seconds.
     async fn of(pieces: &[(u64, &str)], watched: u64) -> Outcome {
-        let mut recording = Recording::new();
+        let mut capture = Capture::new();
         let mut passed = 0;
         for (wait, piece) in pieces {
             advance(Duration::from_secs(*wait)).await;
-            recording.take(piece.as_bytes());
+            capture.take(piece.as_bytes());
             passed += wait;
         }
         advance(Duration::from_secs(watched - passed)).await;
-        recording.finish(Over::Left);
-        keep_alive(&recording, Duration::from_mins(1)).first().unwrap().outcome
+        capture.finish(Over::Left);
+        keep_alive(&capture, Duration::from_mins(1)).first().unwrap().outcome
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::{DataArgs, bytes};
-use crate::output::talk;
+use crate::output::print_message;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BackupArgs {
@@ -22,6 +22,9 @@ pub(super) fn run(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     let cannot = || format!("the log in {} cannot be backed up", args.log.data.display());
     let copy = args.log.open()?.backup(&args.to).with_context(cannot)?;
     let to = args.to.display();
-    talk(format_args!("backed up to {to}, {}; serve it with --data {to}", bytes(copy.bytes)));
+    print_message(format_args!(
+        "backed up to {to}, {}; serve it with --data {to}",
+        bytes(copy.bytes)
+    ));
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use stentor_hub::storage::{Export, ExportFrom, Removed};
 use stentor_hub::{Cursor, Filters, Form, Timestamp, TopicFilter};
 
 use super::DataArgs;
-use crate::output::talk;
+use crate::output::print_message;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportArgs {
@@ -82,5 +82,8 @@ fn write(export: &mut Export<'_>) -> Result<(), Stop> {
 
 fn tell_removed(removed: &Removed) {
     let topics: Vec<&str> = removed.topics.iter().map(stentor_hub::TopicName::as_str).collect();
-    talk(format_args!("events were removed before they could be exported: {}", topics.join(", ")));
+    print_message(format_args!(
+        "events were removed before they could be exported: {}",
+        topics.join(", ")
+    ));
 }

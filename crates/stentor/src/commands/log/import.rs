@@ -10,7 +10,7 @@ use stentor_hub::storage::SqliteLog;
 
 use super::DataArgs;
 use super::progress::Progress;
-use crate::output::talk;
+use crate::output::print_message;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
@@ -32,7 +32,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let imported = tokio::runtime::Builder::new_current_thread().build()?.block_on(import);
     progress.clear();
     let imported = imported.with_context(|| format!("nothing was imported into {dir}"))?;
-    talk(format_args!("imported {} events and ends into {dir}", imported.records));
+    print_message(format_args!("imported {} events and ends into {dir}", imported.records));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use stentor_hub::storage::LogInfo;
 
 use super::{DataArgs, bytes};
-use crate::output::{escaped, say};
+use crate::output::{escaped, print_line};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InfoArgs {
@@ -24,9 +24,9 @@ pub(super) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
     let cannot = || format!("the log in {} cannot be read", args.log.data.display());
     let info = args.log.open()?.info().with_context(cannot)?;
     if args.json {
-        say(&object(&info).to_string())?;
+        print_line(&object(&info).to_string())?;
     } else {
-        say(table(&info).trim_end())?;
+        print_line(table(&info).trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,7 @@ use stentor_hub::storage::{Finding, VerifyNote};
 
 use super::DataArgs;
 use super::progress::Progress;
-use crate::output::{say, talk};
+use crate::output::{print_line, print_message};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
@@ -23,7 +23,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let findings = log.verify(&mut |note| match note {
         VerifyNote::Finding(finding) => {
             progress.clear();
-            talk(format_args!("{finding}"));
+            print_message(format_args!("{finding}"));
         }
         VerifyNote::Progress { records, of } => {
             progress.show(format_args!("{records} of about {of} records"));
@@ -32,13 +32,13 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     progress.clear();
     let findings = findings.with_context(|| format!("the log in {dir} cannot be verified"))?;
     if findings == 0 {
-        say(&format!("the log in {dir} is sound"))?;
+        print_line(&format!("the log in {dir} is sound"))?;
         return Ok(ExitCode::SUCCESS);
     }
     if findings > Finding::MAX {
-        talk(format_args!("{} more findings are not shown", findings - Finding::MAX));
+        print_message(format_args!("{} more findings are not shown", findings - Finding::MAX));
     }
-    talk(format_args!(
+    print_message(format_args!(
         "the log in {dir} is damaged; restore it from a backup, or export what can be read of it"
     ));
     Ok(ExitCode::FAILURE)

@@ -26,7 +26,7 @@ pub(super) struct RepeatArgs {
 }
 
 fn positive(text: &str) -> Result<Duration, String> {
-    let time = duration::argument(text)?;
+    let time = duration::parse_arg(text)?;
     if time.is_zero() { Err("use --repeat alone for no wait at all".to_owned()) } else { Ok(time) }
 }
 

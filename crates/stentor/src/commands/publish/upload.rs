@@ -10,7 +10,7 @@ use stentor_client::{Publish, PublishError, Published, Publisher};
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
-use super::{Extras, once};
+use super::{Extras, retry};
 
 /// From how many bytes on an upload is worth a progress bar.
 const LONG_BYTES: u64 = 1 << 20;
@@ -28,7 +28,7 @@ pub(super) async fn upload(
     extras: &Extras<'_>,
 ) -> Result<Published, PublishError> {
     let bar = bar(std::fs::metadata(path).map_or(0, |file| file.len()));
-    let uploading = once::until_done(async || {
+    let uploading = retry::until_done(async || {
         bar.reset();
         let pieces = pieces(path.to_owned(), bar.clone());
         publisher.upload(topic, extras.apply(Publish::stream(content_type, pieces))).await

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::line::{Head, Line};
-use crate::output::talk;
+use crate::output::print_message;
 
 /// The bound of a line: an event of the greatest length, with every character escaped.
 const LINE_BYTES_MAX: u64 = 128 << 20;
@@ -46,7 +46,7 @@ impl<R: BufRead> Recording<R> {
                 Ok(Some(read))
             }
             Err(_) if !line.ends_with(b"\n") => {
-                talk(format_args!("line {} is cut off, and left out", self.line));
+                print_message(format_args!("line {} is cut off, and left out", self.line));
                 Ok(None)
             }
             Err(error) => Err(error.context(format!("line {} cannot be read", self.line))),

@@ -12,10 +12,10 @@ use tokio::time::sleep;
 
 use super::file::Writer;
 use super::recorder::Recorder;
-use crate::commands::server::{ServerArgs, without_password};
-use crate::commands::telling::Telling;
+use crate::commands::connection::{ConnectionArgs, without_password};
+use crate::commands::status::StatusReporter;
 use crate::duration;
-use crate::output::{is_unread, talk};
+use crate::output::{is_broken_pipe, print_message};
 use crate::signals;
 
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub(crate) struct RecordArgs {
     count: Option<u64>,
 
     /// Stop after so long, such as `30s`.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::argument)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse_arg)]
     length: Option<Duration>,
 
     /// Begin behind the event with this id.
@@ -44,7 +44,7 @@ pub(crate) struct RecordArgs {
     last_event_id: Option<String>,
 
     #[command(flatten)]
-    server: ServerArgs,
+    server: ConnectionArgs,
 }
 
 pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
@@ -69,11 +69,11 @@ pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
         stopped = signals::asked() => Ok(stopped?),
     };
     match done {
-        Err(error) if is_unread(&error) => return Ok(ExitCode::SUCCESS),
+        Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::SUCCESS),
         done => done.with_context(|| format!("cannot record {}", args.what))?,
     }
     let (events, seconds) = (recorder.events(), recorder.length().as_secs_f32());
-    talk(format_args!("recorded {events} events in {seconds:.1} s"));
+    print_message(format_args!("recorded {events} events in {seconds:.1} s"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -99,7 +99,7 @@ async fn record(
     args: &RecordArgs,
 ) -> anyhow::Result<()> {
     let mut states = source.states();
-    let mut telling = Telling::of(&args.what);
+    let mut status = StatusReporter::new(&args.what);
     loop {
         let last_event_id = source.last_event_id().to_owned();
         let piece = tokio::select! {
@@ -109,13 +109,13 @@ async fn record(
         // That the stream is open, and its first piece, can come at once.
         if piece.is_none() || states.has_changed().unwrap_or_default() {
             let state = states.borrow_and_update().clone();
-            telling.tell(&state);
+            status.report(&state);
             recorder.take_state(&state, last_event_id)?;
         }
         let Some(piece) = piece else { continue };
         let Some(piece) = piece.transpose()? else { return Ok(()) };
         if let Some(Item::Event(event)) = &piece.item {
-            telling.note(event);
+            status.observe(event);
         }
         recorder.take(piece.item)?;
         if args.count.is_some_and(|count| recorder.events() >= count) {

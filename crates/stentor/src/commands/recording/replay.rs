@@ -12,13 +12,13 @@ use stentor_server::Stentor;
 
 use super::file::{self, Recording};
 use super::pace::{Pace, Speed};
-use super::replayed::{Replayed, encoded, id_of};
 use super::serve::router;
+use super::stream::{ReplayStream, encoded, id_of};
+use crate::commands::connection::ConnectionArgs;
 use crate::commands::publish::publish_all;
-use crate::commands::server::ServerArgs;
 use crate::on_one_thread;
-use crate::output::{Format, Printer, is_unread, talk};
-use crate::running::{ListenArgs, run as run_server};
+use crate::output::{Format, Printer, is_broken_pipe, print_message};
+use crate::server::{ListenArgs, run as run_server};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayArgs {
@@ -49,7 +49,7 @@ pub(crate) struct ReplayArgs {
     access: ListenArgs,
 
     #[command(flatten)]
-    server: ServerArgs,
+    server: ConnectionArgs,
 }
 
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
@@ -61,13 +61,13 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         None => serve(recording, args),
     };
     match replayed {
-        Err(error) if is_unread(&error) => Ok(ExitCode::SUCCESS),
+        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
         replayed => replayed.with_context(|| format!("{name} cannot be replayed")),
     }
 }
 
 fn serve(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let stream = Replayed::read(recording)?;
+    let stream = ReplayStream::read(recording)?;
     let stentor = Stentor::new(Hub::memory());
     let router = router(stream, args.speed, stentor.drain().clone());
     run_server(&args.listen, &args.access, &stentor, router, std::future::ready(()))
@@ -104,7 +104,7 @@ async fn publish(
         anyhow::Ok(event.map(|event| (Publish::event(event), player)))
     });
     let count = publish_all(&args.server, topic, publishes).await?;
-    talk(format_args!("published {count} events"));
+    print_message(format_args!("published {count} events"));
     Ok(ExitCode::SUCCESS)
 }
 

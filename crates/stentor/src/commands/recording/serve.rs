@@ -17,17 +17,17 @@ use http::{HeaderMap, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 use super::pace::{Pace, Speed};
-use super::replayed::Replayed;
+use super::stream::ReplayStream;
 
 #[derive(Clone)]
 struct App {
-    stream: Arc<Replayed>,
+    stream: Arc<ReplayStream>,
     speed: Speed,
     drain: CancellationToken,
 }
 
 /// Answers at every path with the recording, from its start or behind the `Last-Event-ID`.
-pub(super) fn router(stream: Replayed, speed: Speed, drain: CancellationToken) -> Router {
+pub(super) fn router(stream: ReplayStream, speed: Speed, drain: CancellationToken) -> Router {
     let app = App { stream: Arc::new(stream), speed, drain };
     Router::new().fallback(get(answer)).with_state(app)
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::anyhow;
 use tokio::time::{Instant, sleep_until};
 
-use super::ending::{Code, Failure};
+use super::failure::{Code, Failure};
 use crate::duration;
-use crate::output::talk;
+use crate::output::print_message;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "When to stop")]
@@ -18,7 +18,7 @@ pub(super) struct LimitArgs {
     count: Option<u64>,
 
     /// Stop after this time, such as 30s or 5m.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::argument)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse_arg)]
     time: Option<Duration>,
 
     /// Stop at the end also where there is none for sure: of a pattern, when every topic seen has
@@ -67,7 +67,7 @@ impl Limits {
         if self.fail_on_gap {
             return Err(Failure::new(Code::Gap, anyhow!("{words}")));
         }
-        talk(format_args!("{words}"));
+        print_message(format_args!("{words}"));
         Ok(())
     }
 

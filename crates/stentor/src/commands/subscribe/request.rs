@@ -9,7 +9,7 @@ use stentor_client::EventSourceBuilder;
 use stentor_client::reconnect::Mode;
 
 use super::target::{Kind, Target};
-use crate::commands::server::{ServerArgs, origin};
+use crate::commands::connection::{ConnectionArgs, origin};
 
 /// The bound of what is read for --data: 64 MiB.
 const BODY_BYTES_MAX: u64 = 64 << 20;
@@ -18,7 +18,7 @@ const BODY_BYTES_MAX: u64 = 64 << 20;
 #[command(next_help_heading = "The request")]
 pub(super) struct RequestArgs {
     #[command(flatten)]
-    pub(super) server: ServerArgs,
+    pub(super) server: ConnectionArgs,
 
     /// Ask an address with this method, such as QUERY; GET unless told otherwise, and POST with
     /// --data.

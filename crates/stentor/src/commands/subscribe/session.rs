@@ -13,13 +13,13 @@ use stentor_client::cursor::Committer;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::ending::{Code, Failure, OrFail};
-use super::following::{Content, Following, Received};
+use super::failure::{Code, Failure, OrFail};
 use super::limits::Limits;
-use super::outlet::{Outlet, Taken};
-use super::unread::Unread;
-use crate::output::talk;
+use super::sink::{Sink, Taken};
+use super::stream::{Content, Received, TargetStream};
+use crate::output::print_message;
 use crate::signals::Signals;
+use crate::stdout_watch::StdoutWatch;
 
 /// How far the cursor may stay behind the events that are printed, when they come without a pause.
 /// Storing it waits for the disk, so not each event is worth it.
@@ -28,7 +28,7 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// Streams, and what is done with them.
 pub(super) struct Session {
     streams: SelectAll<BoxStream<'static, Result<Received, Failure>>>,
-    outlet: Outlet,
+    outlet: Sink,
     limits: Limits,
     /// Of the one stream, if there is a cursor.
     committer: Option<Committer>,
@@ -38,12 +38,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(followings: Vec<Following>, outlet: Outlet, limits: Limits) -> Session {
+    pub(super) fn new(followings: Vec<TargetStream>, outlet: Sink, limits: Limits) -> Session {
         let committer = match &*followings {
             [following] => Some(following.committer()),
             _ => None,
         };
-        let streams = select_all(followings.into_iter().map(Following::pieces));
+        let streams = select_all(followings.into_iter().map(TargetStream::pieces));
         let (uncommitted, committed_at) = (None, Instant::now());
         Session { streams, outlet, limits, committer, uncommitted, committed_at }
     }
@@ -60,12 +60,12 @@ impl Session {
     async fn go_on(&mut self, stop: &CancellationToken) -> Result<(), Failure> {
         // A command of --exec may have nothing to say: then it does not matter.
         let prints = self.outlet.prints();
-        let unread = if prints { Unread::watch_stdout() } else { Unread::watch_nothing() };
+        let unread = if prints { StdoutWatch::new() } else { StdoutWatch::disabled() };
         loop {
             let received = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                () = unread.is_so() => return Ok(()),
+                () = unread.closed() => return Ok(()),
                 over = self.limits.time_over() => return over,
                 received = self.streams.next() => received,
                 () = ready(()), if self.uncommitted.is_some() => {
@@ -91,7 +91,7 @@ impl Session {
         }
         let id = take(&mut received.last_event_id);
         let taken = self.finish(received, stop).await?;
-        if taken == Taken::Unread {
+        if taken == Taken::StdoutClosed {
             return Ok(true);
         }
         self.uncommitted = Some(id);
@@ -115,7 +115,7 @@ impl Session {
             taken = &mut taking => return taken,
             () = stop.cancelled() => {}
         }
-        talk(format_args!("finishing the event at hand; a second signal does not wait"));
+        print_message(format_args!("finishing the event at hand; a second signal does not wait"));
         taking.await
     }
 

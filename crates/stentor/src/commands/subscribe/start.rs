@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::duration::duration;
+use crate::duration;
 
 /// Of these options in the help.
 pub(super) const HEADING: &str = "Where to begin";
@@ -60,7 +60,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(moment) = text.parse() {
         return Ok(moment);
     }
-    let ago = duration(text.strip_suffix(" ago").unwrap_or(text));
+    let ago = duration::parse(text.strip_suffix(" ago").unwrap_or(text));
     ago.ok().and_then(|ago| Timestamp::now().checked_sub(ago).ok()).ok_or_else(|| {
         "write it as 2026-01-31T12:00:00Z, or as so long ago: 10m, 2h, 1d".to_owned()
     })

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use stentor_client::{ServerUrl, Url};
 
 use super::start::StartArgs;
-use crate::commands::server::without_password;
+use crate::commands::connection::without_password;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct TargetArgs {

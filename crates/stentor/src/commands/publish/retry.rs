@@ -5,7 +5,7 @@ use std::time::Duration;
 use stentor_client::{PublishError, Published};
 use tokio::time::{Instant, sleep};
 
-use crate::output::talk;
+use crate::output::print_message;
 
 /// How long the server is waited for once it was there: as long as it surely knows the key, with a
 /// minute in reserve.
@@ -58,9 +58,9 @@ impl Pauses {
             match error {
                 // It has its advice for those who do not try on.
                 PublishError::NoResponse { cause, .. } => {
-                    talk(format_args!("the server did not answer: {cause}; trying on"));
+                    print_message(format_args!("the server did not answer: {cause}; trying on"));
                 }
-                error => talk(format_args!("{error}; trying on")),
+                error => print_message(format_args!("{error}; trying on")),
             }
         }
         self.0 = (self.0 * 2).clamp(PAUSE, PAUSE_MAX);
@@ -70,7 +70,7 @@ impl Pauses {
     /// Says that they are over, if there were any.
     pub(super) fn end(self) {
         if !self.0.is_zero() {
-            talk(format_args!("the server answers again"));
+            print_message(format_args!("the server answers again"));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use stentor_client::{Event, EventId, EventType};
 
 use super::key::{key_of, key_of_both};
-use crate::commands::publish::once::new_key;
+use crate::commands::publish::retry::new_key;
 
 /// How many events wait at most, and go together; then the source waits.
 const EVENTS_MAX: usize = 1_000;
@@ -15,7 +15,7 @@ const BYTES_MAX: usize = 1 << 20;
 
 /// Events that go together.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(super) struct Batch {
     events: VecDeque<Relayed>,
     bytes: usize,
 }
@@ -29,7 +29,7 @@ struct Relayed {
     id: Option<String>,
 }
 
-impl Group {
+impl Batch {
     pub(super) fn has_room(&self) -> bool {
         self.events.len() < EVENTS_MAX && self.bytes < BYTES_MAX
     }
@@ -94,24 +94,24 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_in_events_and_in_bytes() {
-        let mut group = Group::default();
+        let mut batch = Batch::default();
         for _ in 0..EVENTS_MAX {
-            assert!(group.has_room());
-            group.push(event(""));
+            assert!(batch.has_room());
+            batch.push(event(""));
         }
-        assert!(!group.has_room());
-        let mut group = Group::default();
-        group.push(event(&"x".repeat(BYTES_MAX)));
-        assert!(!group.has_room());
+        assert!(!batch.has_room());
+        let mut batch = Batch::default();
+        batch.push(event(&"x".repeat(BYTES_MAX)));
+        assert!(!batch.has_room());
     }
 
     #[test]
     fn type_and_data_go_on_under_a_key_and_nothing_else() {
-        let mut group = Group::default();
+        let mut batch = Batch::default();
         let full = event("a\nb").with_type(EventType::new("tick").unwrap());
-        group.push(full.with_retry(std::time::Duration::from_secs(1)));
-        group.push(Event::new("c"));
-        let stream = String::from_utf8(group.encode()).unwrap();
+        batch.push(full.with_retry(std::time::Duration::from_secs(1)));
+        batch.push(Event::new("c"));
+        let stream = String::from_utf8(batch.encode()).unwrap();
         let (first, second) = stream.split_once("\n\n").unwrap();
         assert_eq!(first, "id: 1\nevent: tick\ndata: a\ndata: b");
         assert!(second.starts_with("id: ") && second.ends_with("\ndata: c\n\n"), "{second}");
@@ -119,12 +119,12 @@ mod tests {
 
     #[test]
     fn an_event_gets_another_key_only_once() {
-        let mut group = Group::default();
-        group.push(event("a"));
-        assert!(group.rekey_first());
-        assert!(group.encode().starts_with(b"id: sha256:"));
-        assert!(!group.rekey_first());
-        group.drop_first(5);
-        assert!(group.is_empty() && !group.rekey_first());
+        let mut batch = Batch::default();
+        batch.push(event("a"));
+        assert!(batch.rekey_first());
+        assert!(batch.encode().starts_with(b"id: sha256:"));
+        assert!(!batch.rekey_first());
+        batch.drop_first(5);
+        assert!(batch.is_empty() && !batch.rekey_first());
     }
 }

@@ -7,19 +7,19 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 use stentor_client::EventObject;
 
-use super::ending::{Code, Failure, OrFail};
-use super::following::{Content, Received};
-use super::handler::Handler;
+use super::exec::ExecCommand;
+use super::failure::{Code, Failure, OrFail};
 use super::images::Images;
-use super::unread::Unread;
-use crate::output::{Format, Printer, talk};
+use super::stream::{Content, Received};
+use crate::output::{Format, Printer, print_message};
+use crate::stdout_watch::StdoutWatch;
 
 /// The signal of a write that nobody reads, which a shell tells as an exit code 128 higher.
 const SIGPIPE: i32 = 13;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "What to do with each event")]
-pub(super) struct OutletArgs {
+pub(super) struct SinkArgs {
     /// How to print an event: `pretty` on a terminal, else `data`, unless told otherwise.
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -41,7 +41,7 @@ pub(super) struct OutletArgs {
 }
 
 /// The way that events take out of here.
-pub(super) struct Outlet {
+pub(super) struct Sink {
     types: Vec<String>,
     images: Option<Images>,
     action: Action,
@@ -49,7 +49,7 @@ pub(super) struct Outlet {
 
 enum Action {
     Print(Printer),
-    Run(Handler),
+    Run(ExecCommand),
 }
 
 /// What became of a piece of a stream.
@@ -60,10 +60,10 @@ pub(super) enum Taken {
     /// There was nothing to do.
     Nothing,
     /// Nobody reads any more.
-    Unread,
+    StdoutClosed,
 }
 
-impl OutletArgs {
+impl SinkArgs {
     /// Whether topic and time of the events are wanted.
     pub(super) fn wants_objects(&self) -> bool {
         let is_told = matches!(self.format(), Format::Json | Format::Pretty);
@@ -71,7 +71,7 @@ impl OutletArgs {
     }
 
     /// `is_mixed`: whether events of several topics or addresses are to be told apart.
-    pub(super) fn outlet(&self, is_mixed: bool) -> Result<Outlet, Failure> {
+    pub(super) fn outlet(&self, is_mixed: bool) -> Result<Sink, Failure> {
         let format = self.format();
         if format == Format::Raw && !(self.types.is_empty() && self.save_images.is_none()) {
             let error =
@@ -80,10 +80,10 @@ impl OutletArgs {
         }
         let images = self.save_images.as_deref().map(Images::new).transpose();
         let action = match &self.exec {
-            Some(line) => Action::Run(Handler::new(line.clone())),
+            Some(line) => Action::Run(ExecCommand::new(line.clone())),
             None => Action::Print(Printer::new(format, is_mixed)),
         };
-        Ok(Outlet { types: self.types.clone(), images: images.or_fail(Code::Failed)?, action })
+        Ok(Sink { types: self.types.clone(), images: images.or_fail(Code::Failed)?, action })
     }
 
     fn format(&self) -> Format {
@@ -91,13 +91,13 @@ impl OutletArgs {
     }
 }
 
-impl Outlet {
+impl Sink {
     /// Deals with a piece of a stream; when this returns it is done with.
     pub(super) async fn take(&mut self, received: Received) -> Result<Taken, Failure> {
         if let Action::Print(printer) = &self.action
             && has_gone(printer.bytes(&received.bytes))?
         {
-            return Ok(Taken::Unread);
+            return Ok(Taken::StdoutClosed);
         }
         let Content::Event(mut event) = received.content else { return Ok(Taken::Nothing) };
         if !self.types.is_empty() && !self.types.contains(&event.event_type) {
@@ -109,7 +109,7 @@ impl Outlet {
         match &self.action {
             Action::Print(printer) => {
                 let has_gone = has_gone(printer.event(&event, &received.name))?;
-                Ok(if has_gone { Taken::Unread } else { Taken::Event })
+                Ok(if has_gone { Taken::StdoutClosed } else { Taken::Event })
             }
             Action::Run(handler) => run(handler, &event).await,
         }
@@ -125,21 +125,21 @@ fn save(images: &mut Images, event: &mut EventObject) -> Result<(), Failure> {
     match images.save(event).or_fail(Code::Failed)? {
         Some(path) => event.data = path.to_string_lossy().into_owned(),
         None if event.data.starts_with("data:image/") => {
-            talk(format_args!("an image cannot be read as one, and stays as it is"));
+            print_message(format_args!("an image cannot be read as one, and stays as it is"));
         }
         None => {}
     }
     Ok(())
 }
 
-async fn run(handler: &Handler, event: &EventObject) -> Result<Taken, Failure> {
+async fn run(handler: &ExecCommand, event: &EventObject) -> Result<Taken, Failure> {
     let status = handler.run(event).await.or_fail(Code::Command)?;
     if status.success() {
         return Ok(Taken::Event);
     }
     let was_cut_off = status.signal() == Some(SIGPIPE) || status.code() == Some(128 + SIGPIPE);
-    if was_cut_off && Unread::watch_stdout().is_so_now().await {
-        return Ok(Taken::Unread);
+    if was_cut_off && StdoutWatch::new().is_closed().await {
+        return Ok(Taken::StdoutClosed);
     }
     let id = event.id.as_deref().unwrap_or_default();
     let error = anyhow!("the command of --exec failed ({status}) at the event with the id {id:?}");

@@ -1,17 +1,16 @@
 //! `stentor sub`.
 
-mod ending;
-mod following;
-mod handler;
+mod exec;
+mod failure;
 mod images;
 mod limits;
 mod open_topics;
-mod outlet;
 mod request;
 mod session;
+mod sink;
 mod start;
+mod stream;
 mod target;
-mod unread;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,13 +18,13 @@ use std::process::ExitCode;
 use anyhow::bail;
 use stentor_client::cursor::FileCursor;
 
-use self::ending::{Code, EXIT_CODES, Failure, OrFail};
-use self::following::Following;
+use self::failure::{Code, EXIT_CODES, Failure, OrFail};
 use self::limits::LimitArgs;
-use self::outlet::OutletArgs;
 use self::request::RequestArgs;
 use self::session::Session;
+use self::sink::SinkArgs;
 use self::start::StartArgs;
+use self::stream::TargetStream;
 use self::target::{Target, TargetArgs};
 
 #[derive(Debug, clap::Args)]
@@ -43,7 +42,7 @@ pub(crate) struct SubArgs {
     cursor: Option<PathBuf>,
 
     #[command(flatten)]
-    outlet: OutletArgs,
+    outlet: SinkArgs,
 
     #[command(flatten)]
     limits: LimitArgs,
@@ -76,7 +75,7 @@ async fn subscribe(args: &SubArgs) -> Result<(), Failure> {
         if let Some(path) = &args.cursor {
             request = request.cursor(FileCursor::new(path));
         }
-        followings.push(Following::begin(target, request, args.limits.until_end)?);
+        followings.push(TargetStream::begin(target, request, args.limits.until_end)?);
     }
     Session::new(followings, outlet, args.limits.begin()).run().await
 }

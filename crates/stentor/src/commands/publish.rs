@@ -1,12 +1,12 @@
 //! `stentor pub`.
 
 mod content_type;
-mod feeding;
 mod input;
 mod lines;
-mod once;
+mod pipeline;
 mod relay;
 mod repeat;
+mod retry;
 mod upload;
 
 use std::process::ExitCode;
@@ -15,13 +15,13 @@ use std::time::Duration;
 use futures_util::{Stream, TryStreamExt};
 use stentor_client::{Publish, PublishError};
 
-pub(crate) use self::feeding::publish_all;
 use self::input::{Input, InputArgs};
+pub(crate) use self::pipeline::publish_all;
 use self::relay::RelayArgs;
 use self::repeat::RepeatArgs;
-use super::server::ServerArgs;
+use super::connection::ConnectionArgs;
 use crate::duration;
-use crate::output::{say, talk};
+use crate::output::{print_line, print_message};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PubArgs {
@@ -41,7 +41,7 @@ pub(crate) struct PubArgs {
     relay: RelayArgs,
 
     #[command(flatten)]
-    server: ServerArgs,
+    server: ConnectionArgs,
 }
 
 /// What is published with each event.
@@ -52,7 +52,7 @@ struct Options {
     event_type: Option<String>,
 
     /// How long readers are to wait before they reconnect, such as `3s`; at most an hour.
-    #[arg(long, value_name = "TIME", value_parser = duration::argument)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_arg)]
     retry: Option<Duration>,
 
     /// After this the topic has ended, for this reason. Without any data it only ends.
@@ -67,7 +67,7 @@ struct Options {
 
     /// End the topic, for the reason `producer lost`, when nothing is published to it for so long,
     /// such as `30s`; at most a day.
-    #[arg(long, value_name = "TIME", value_parser = duration::argument, conflicts_with = "from")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_arg, conflicts_with = "from")]
     lease: Option<Duration>,
 
     /// Publish once in ten minutes under this key, however often the command is run. Of several
@@ -90,7 +90,7 @@ pub(crate) async fn run(args: PubArgs) -> anyhow::Result<ExitCode> {
         args.publish_inputs().await?
     };
     if count != 1 {
-        talk(format_args!("published {count} events"));
+        print_message(format_args!("published {count} events"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -116,7 +116,7 @@ impl PubArgs {
     async fn end(&self) -> anyhow::Result<()> {
         if let Some(reason) = &self.options.end {
             let answer = self.server.publisher().build()?.end(&self.topic, reason).await?;
-            say(&answer.last_id.unwrap_or_default())?;
+            print_line(&answer.last_id.unwrap_or_default())?;
         }
         Ok(())
     }
@@ -130,15 +130,17 @@ impl PubArgs {
         for index in 0..count {
             let number = (count > 1).then_some(index as u64 + 1);
             let extras = Extras {
-                key: self.options.key(number).or_else(|| Some(once::new_key())),
+                key: self.options.key(number).or_else(|| Some(retry::new_key())),
                 end: self.options.end.clone().filter(|_| index + 1 == count),
                 ..self.options.extras(index == 0)
             };
             let answer = match self.input.input(index, extras.end.is_some())? {
                 Input::Whole(body) => {
                     let publish = extras.apply(body.publish());
-                    once::until_done(async || publisher.publish(&self.topic, publish.clone()).await)
-                        .await
+                    retry::until_done(async || {
+                        publisher.publish(&self.topic, publish.clone()).await
+                    })
+                    .await
                 }
                 Input::Upload { path, content_type } => {
                     upload::upload(&publisher, &self.topic, &path, &content_type, &extras).await
@@ -146,7 +148,7 @@ impl PubArgs {
             };
             let answer = answer.map_err(with_published)?;
             if let Some(id) = &answer.last_id {
-                say(id)?;
+                print_line(id)?;
             }
             events += answer.count;
         }

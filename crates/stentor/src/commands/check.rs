@@ -1,14 +1,14 @@
 //! `stentor check`: a doctor for any endpoint of Server-Sent Events.
 //!
-//! One connection watches the stream (`watch.rs`, `recording.rs`) while others try out the rest; each
+//! One connection watches the stream (`watch.rs`, `capture.rs`) while others try out the rest; each
 //! theme has its checks and their judge in a file of its own, and `report.rs` lists them all. Nothing is
 //! asked of the endpoint that a few readers would not ask.
 
-mod answer;
+mod capture;
 mod cors;
+mod diagnosis;
 mod end;
 mod endpoint;
-mod examination;
 mod finding;
 mod flow;
 mod format;
@@ -16,8 +16,8 @@ mod http2;
 mod lines;
 mod probe;
 mod publishing;
-mod recording;
 mod report;
+mod response;
 mod resume;
 mod timing;
 mod watch;
@@ -31,13 +31,13 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use self::cors::Origin;
+use self::diagnosis::Diagnosis;
 use self::endpoint::Endpoint;
-use self::examination::Examination;
 use self::publishing::Publishing;
 use self::report::Paint;
-use crate::commands::server::{Header, token_of_environment, without_password};
+use crate::commands::connection::{Header, token_of_environment, without_password};
 use crate::duration;
-use crate::output::{say, talk};
+use crate::output::{print_line, print_message};
 
 /// The page's origin, unless another is named.
 const ORIGIN: &str = "https://example.com";
@@ -57,7 +57,7 @@ pub(crate) struct CheckArgs {
     url: Url,
 
     /// How long to watch the stream. Over 66s shows whether a silent one stays open.
-    #[arg(long = "for", value_name = "TIME", default_value = "20s", value_parser = duration::argument)]
+    #[arg(long = "for", value_name = "TIME", default_value = "20s", value_parser = duration::parse_arg)]
     length: Duration,
 
     /// Publish sixteen small events by POST to this address, and look how they arrive.
@@ -93,11 +93,11 @@ pub(crate) struct CheckArgs {
     origin: Option<String>,
 
     /// How long what should come at once may take.
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration::argument)]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration::parse_arg)]
     patience: Duration,
 
     /// The shortest time after which something on the path closes a silent connection.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::argument)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse_arg)]
     idle_timeout: Duration,
 
     /// Print a JSON object.
@@ -110,12 +110,12 @@ pub(crate) struct CheckArgs {
 }
 
 pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let examination = args.examination()?;
-    let report = match examination.run().await {
+    let diagnosis = args.diagnosis()?;
+    let report = match diagnosis.run().await {
         Ok(report) => report,
         Err(error) => {
             let url = without_password(&args.url);
-            talk(format_args!("{url} cannot be reached: {error}"));
+            print_message(format_args!("{url} cannot be reached: {error}"));
             return Ok(ExitCode::from(UNREACHABLE));
         }
     };
@@ -124,12 +124,12 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     } else {
         report.lines(args.explain, Paint::of_stdout()).join("\n")
     };
-    say(&text).context("stdout cannot be written")?;
+    print_line(&text).context("stdout cannot be written")?;
     Ok(if report.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 impl CheckArgs {
-    fn examination(&self) -> anyhow::Result<Examination> {
+    fn diagnosis(&self) -> anyhow::Result<Diagnosis> {
         let headers = self.header.iter().cloned().collect();
         let token = self.token.clone().or_else(|| token_of_environment().filter(|_| self.is_own()));
         let endpoint = Endpoint::new(
@@ -151,7 +151,7 @@ impl CheckArgs {
             text: self.origin.clone().unwrap_or_else(|| ORIGIN.to_owned()),
             is_required: self.origin.is_some(),
         };
-        Ok(Examination {
+        Ok(Diagnosis {
             endpoint,
             publishing,
             origin,

@@ -11,13 +11,13 @@ use tokio::process::{ChildStdin, Command};
 
 /// A shell command, run for one event after the other.
 #[derive(Debug)]
-pub(super) struct Handler {
+pub(super) struct ExecCommand {
     line: String,
 }
 
-impl Handler {
-    pub(super) fn new(line: String) -> Handler {
-        Handler { line }
+impl ExecCommand {
+    pub(super) fn new(line: String) -> ExecCommand {
+        ExecCommand { line }
     }
 
     /// Runs the command with the event's data on its stdin, and waits for its end.

@@ -13,11 +13,11 @@ use stentor_client::{
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::ending::{Code, Failure, OrFail};
+use super::failure::{Code, Failure, OrFail};
 use super::open_topics::{EndOfAll, OpenTopics};
 use super::target::{Kind, Target};
-use crate::commands::telling::Telling;
-use crate::output::talk;
+use crate::commands::status::StatusReporter;
+use crate::output::print_message;
 
 /// When a silent connection to our own server is dead: it sends something every 18 s at the latest.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -26,13 +26,13 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const QUIET: Duration = Duration::from_secs(1);
 
 /// A target's stream, and what is known of its end.
-pub(super) struct Following {
+pub(super) struct TargetStream {
     name: Arc<str>,
     source: EventSource,
     states: watch::Receiver<State>,
     is_enveloped: bool,
     end: End,
-    telling: Telling,
+    status: StatusReporter,
 }
 
 /// When a stream is over, beside a 204.
@@ -64,32 +64,32 @@ pub(super) enum Content {
     Other,
 }
 
-impl Following {
+impl TargetStream {
     /// Begins to follow a target by this request. `until_end` is for those that have no end of
     /// their own.
     pub(super) fn begin(
         target: Target,
         request: EventSourceBuilder,
         until_end: bool,
-    ) -> Result<Following, Failure> {
+    ) -> Result<TargetStream, Failure> {
         let is_address = target.kind == Kind::Address;
         let request = if is_address { request } else { request.idle_timeout(IDLE_TIMEOUT) };
         let source = request.build().or_fail(Code::Usage)?;
         let states = source.states();
-        let telling = Telling::of(&target.name);
+        let status = StatusReporter::new(&target.name);
         let end = match target.kind {
             Kind::Topics { names, has_globs: false } => End::OfTopics(OpenTopics::named(names)),
             Kind::Topics { names, .. } if until_end => End::OfTopics(OpenTopics::seen(names)),
             Kind::Address if until_end => End::OfConnection,
             Kind::Topics { .. } | Kind::Address => End::None,
         };
-        Ok(Following {
+        Ok(TargetStream {
             name: target.name.into(),
             source,
             states,
             is_enveloped: target.is_enveloped,
             end,
-            telling,
+            status,
         })
     }
 
@@ -100,7 +100,7 @@ impl Following {
 
     /// All that comes, to the end; a failure is the last item.
     pub(super) fn pieces(self) -> BoxStream<'static, Result<Received, Failure>> {
-        let next = |mut following: Following| async move {
+        let next = |mut following: TargetStream| async move {
             let received = following.next().await?;
             Some((received, following))
         };
@@ -133,7 +133,7 @@ impl Following {
                     if let State::Waiting { reason, .. } = &state && self.is_over(reason) {
                         return None;
                     }
-                    self.telling.tell(&state);
+                    self.status.report(&state);
                 }
             }
         }
@@ -172,7 +172,7 @@ impl Following {
     }
 
     fn read(&mut self, event: Event) -> Result<Content, Failure> {
-        self.telling.note(&event);
+        self.status.observe(&event);
         match Control::of(&event) {
             None => {
                 let object = self.object(event);
@@ -187,9 +187,9 @@ impl Following {
             }
             Some(Control::End(end)) => {
                 if end.reason.is_empty() {
-                    talk(format_args!("{} has ended", end.topic));
+                    print_message(format_args!("{} has ended", end.topic));
                 } else {
-                    talk(format_args!("{} has ended: {}", end.topic, end.reason));
+                    print_message(format_args!("{} has ended: {}", end.topic, end.reason));
                 }
                 if let End::OfTopics(open) = &mut self.end {
                     open.end(&end.topic);

@@ -11,12 +11,12 @@ pub(super) const BYTES_MAX: usize = 4 << 20;
 
 /// A stream as it came, byte by byte and event by event.
 #[derive(Debug)]
-pub(super) struct Recording {
+pub(super) struct Capture {
     /// When the head of the answer was there.
     pub(super) opened: Instant,
     pub(super) bytes: Vec<u8>,
     pub(super) arrivals: Vec<Arrival>,
-    pub(super) events: Vec<Heard>,
+    pub(super) events: Vec<ReceivedEvent>,
     /// The last event id, as a browser knows it.
     pub(super) last_event_id: String,
     /// Whether it stands in the middle of an event.
@@ -41,7 +41,7 @@ pub(super) struct Arrival {
 
 /// An event that readers get.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Heard {
+pub(super) struct ReceivedEvent {
     /// The id of its own block.
     pub(super) id: Option<String>,
     pub(super) event_type: String,
@@ -62,9 +62,9 @@ pub(super) enum Over {
     TooLong,
 }
 
-impl Recording {
-    pub(super) fn new() -> Recording {
-        Recording {
+impl Capture {
+    pub(super) fn new() -> Capture {
+        Capture {
             opened: Instant::now(),
             bytes: Vec::new(),
             arrivals: Vec::new(),
@@ -85,7 +85,7 @@ impl Recording {
             match item {
                 Ok(Item::Event(event)) => {
                     has_content |= !event.data().is_empty() || event.event_type().is_none();
-                    self.events.push(Heard::new(&event));
+                    self.events.push(ReceivedEvent::new(&event));
                 }
                 Ok(_) => {}
                 Err(DecodeError::TooLong { .. }) => self.finish(Over::TooLong),
@@ -113,7 +113,7 @@ impl Recording {
     }
 
     /// The events that somebody published.
-    pub(super) fn published(&self) -> impl DoubleEndedIterator<Item = &Heard> {
+    pub(super) fn published(&self) -> impl DoubleEndedIterator<Item = &ReceivedEvent> {
         self.events.iter().filter(|event| !event.is_control)
     }
 
@@ -132,9 +132,9 @@ impl Recording {
     }
 }
 
-impl Heard {
-    fn new(event: &Event) -> Heard {
-        Heard {
+impl ReceivedEvent {
+    fn new(event: &Event) -> ReceivedEvent {
+        ReceivedEvent {
             id: event.id().map(|id| id.as_str().to_owned()),
             event_type: event.event_type().map_or("message", |name| name.as_str()).to_owned(),
             data: event.data().to_owned(),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::output::talk;
+use crate::output::print_message;
 
 /// The exit codes, for the help.
 pub(super) const EXIT_CODES: &str = "\
@@ -42,7 +42,7 @@ impl Failure {
 
     /// Says it, and gives the exit code.
     pub(super) fn tell(&self) -> ExitCode {
-        talk(format_args!("{:#}", self.error));
+        print_message(format_args!("{:#}", self.error));
         ExitCode::from(self.code as u8)
     }
 }

@@ -11,7 +11,7 @@ const TOKEN_VARIABLE: &str = "STENTOR_TOKEN";
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "The server")]
-pub(crate) struct ServerArgs {
+pub(crate) struct ConnectionArgs {
     /// The address of the server.
     #[arg(long, env = "STENTOR_URL", default_value = "http://localhost:8080")]
     pub(crate) url: String,
@@ -30,7 +30,7 @@ pub(crate) struct ServerArgs {
     unix_socket: Option<PathBuf>,
 }
 
-impl ServerArgs {
+impl ConnectionArgs {
     /// A publisher to the server.
     pub(crate) fn publisher(&self) -> PublisherBuilder {
         let mut builder = Publisher::builder(&self.url);

@@ -18,7 +18,7 @@ const END_ID: &str = "end-of-recording";
 
 /// The stream, from its first to its last byte.
 #[derive(Debug, Default)]
-pub(super) struct Replayed {
+pub(super) struct ReplayStream {
     pieces: Vec<Piece>,
 }
 
@@ -33,9 +33,9 @@ pub(super) struct Piece {
     is_event: bool,
 }
 
-impl Replayed {
-    pub(super) fn read(mut recording: Recording<impl BufRead>) -> anyhow::Result<Replayed> {
-        let mut stream = Replayed::default();
+impl ReplayStream {
+    pub(super) fn read(mut recording: Recording<impl BufRead>) -> anyhow::Result<ReplayStream> {
+        let mut stream = ReplayStream::default();
         let mut left = STREAM_BYTES_MAX;
         while let Some(line) = recording.next()? {
             let Some(item) = line.what.item()? else { continue };
@@ -122,10 +122,10 @@ pub(super) fn encoded(item: &Item) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn stream(lines: &[&str]) -> Replayed {
+    fn stream(lines: &[&str]) -> ReplayStream {
         let head = r#"{"recording":1,"url":"http://h/s","started":"2026-01-02T03:04:05Z"}"#;
         let text = format!("{head}\n{}", lines.join("\n"));
-        Replayed::read(Recording::new(text.as_bytes()).unwrap()).unwrap()
+        ReplayStream::read(Recording::new(text.as_bytes()).unwrap()).unwrap()
     }
 
     fn event(at: u64, id: &str) -> String {

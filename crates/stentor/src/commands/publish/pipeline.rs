@@ -11,8 +11,8 @@ use futures_util::{Stream, StreamExt};
 use stentor_client::{Publish, PublishAck, PublishError, Published};
 use tokio::time::{Instant, timeout_at};
 
-use crate::commands::server::ServerArgs;
-use crate::output::{say, talk};
+use crate::commands::connection::ConnectionArgs;
+use crate::output::{print_line, print_message};
 
 /// How long the server may take until it is worth a word.
 const LATE: Duration = Duration::from_secs(3);
@@ -23,7 +23,7 @@ const LATE: Duration = Duration::from_secs(3);
 /// While the server is away they wait. An error among them ends it, after those before it are
 /// published.
 pub(crate) async fn publish_all(
-    server: &ServerArgs,
+    server: &ConnectionArgs,
     topic: &str,
     events: impl Stream<Item = anyhow::Result<Publish>>,
 ) -> anyhow::Result<u64> {
@@ -82,14 +82,16 @@ impl Answers {
             if !self.is_late {
                 self.is_late = true;
                 let seconds = LATE.as_secs();
-                talk(format_args!("the server has not answered for {seconds} s; trying on"));
+                print_message(format_args!(
+                    "the server has not answered for {seconds} s; trying on"
+                ));
             }
             receipt.await
         };
         self.waiting.pop_front();
         self.answered = Instant::now();
         if std::mem::take(&mut self.is_late) && answer.is_ok() {
-            talk(format_args!("the server answers again"));
+            print_message(format_args!("the server answers again"));
         }
         answer
     }
@@ -98,7 +100,7 @@ impl Answers {
         if let Some(id) = answer.last_id
             && self.printed.as_ref() != Some(&id)
         {
-            say(&id)?;
+            print_line(&id)?;
             self.printed = Some(id);
         }
         Ok(())

@@ -14,12 +14,12 @@ use super::flow::Delivery;
 use super::publishing::Publishing;
 use super::report::Report;
 use super::watch::Watch;
-use super::{answer, end, flow, format, http2, publishing, resume, timing};
-use crate::commands::server::without_password;
+use super::{end, flow, format, http2, publishing, response, resume, timing};
+use crate::commands::connection::without_password;
 
 /// What is to be looked at, and how.
 #[derive(Debug)]
-pub(super) struct Examination {
+pub(super) struct Diagnosis {
     pub(super) endpoint: Endpoint,
     pub(super) publishing: Option<Publishing>,
     pub(super) origin: Origin,
@@ -30,7 +30,7 @@ pub(super) struct Examination {
     pub(super) idle_timeout: Duration,
 }
 
-impl Examination {
+impl Diagnosis {
     /// An error says why the endpoint cannot be reached.
     pub(super) async fn run(mut self) -> Result<Report, NoAnswer> {
         let url = without_password(&self.endpoint.url);
@@ -44,7 +44,7 @@ impl Examination {
             }
             Err(error) => return Err(error),
         };
-        let mut findings = answer::judge(&visit);
+        let mut findings = response::judge(&visit);
         let status = visit.response.status();
         if status != StatusCode::OK || visit.astray.is_some() {
             return Ok(Report::new(&url, &findings, &format!("there is no stream, but {status}")));
@@ -57,7 +57,7 @@ impl Examination {
         let endpoint = &self.endpoint;
         let beside = async {
             let (head, cors, http2) = tokio::join!(
-                answer::head(endpoint),
+                response::head(endpoint),
                 cors::judge(endpoint, &self.origin),
                 http2::http2(endpoint),
             );
@@ -97,12 +97,12 @@ impl Examination {
             end::end(endpoint, watch),
         );
         let mut findings = [published, resume, compression, end].concat();
-        watch.look(|recording| {
-            findings.extend(timing::first_byte(took, recording, endpoint.patience));
-            findings.extend(timing::keep_alive(recording, self.idle_timeout));
-            findings.extend(flow::buffering(recording, delivery));
-            findings.extend(format::judge(recording, &self.run));
-            findings.extend(resume::ids(recording, &self.run));
+        watch.look(|capture| {
+            findings.extend(timing::first_byte(took, capture, endpoint.patience));
+            findings.extend(timing::keep_alive(capture, self.idle_timeout));
+            findings.extend(flow::buffering(capture, delivery));
+            findings.extend(format::judge(capture, &self.run));
+            findings.extend(resume::ids(capture, &self.run));
         });
         findings
     }

@@ -21,5 +21,5 @@ mod pace;
 pub(crate) mod record;
 mod recorder;
 pub(crate) mod replay;
-mod replayed;
 mod serve;
+mod stream;

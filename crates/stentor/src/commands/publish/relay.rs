@@ -4,11 +4,11 @@
 //! source -> waiting -> under way (its answer) -> cursor
 //! ```
 //!
-//! One group of events is under way at a time, and what comes meanwhile waits for the next one. The
+//! One batch of events is under way at a time, and what comes meanwhile waits for the next one. The
 //! cursor moves behind what is answered, so that whatever is killed, and whenever, events only come
 //! again under the key that they had.
 
-mod group;
+mod batch;
 mod key;
 mod sender;
 
@@ -21,12 +21,12 @@ use stentor_client::cursor::FileCursor;
 use stentor_client::{Control, Event, EventSource, Item, State};
 use tokio::sync::watch;
 
-use self::group::Group;
+use self::batch::Batch;
 use self::sender::{Sender, Sent};
 use super::PubArgs;
-use crate::commands::server::{Header, with_headers};
-use crate::commands::telling::Telling;
-use crate::output::{say, talk};
+use crate::commands::connection::{Header, with_headers};
+use crate::commands::status::StatusReporter;
+use crate::output::{print_line, print_message};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Another source")]
@@ -71,19 +71,19 @@ pub(super) async fn run(url: &str, args: &PubArgs) -> anyhow::Result<u64> {
 struct Relay {
     source: EventSource,
     states: watch::Receiver<State>,
-    telling: Telling,
+    status: StatusReporter,
     /// Whether it was said that events have no ids.
     told_no_ids: bool,
     /// What goes next.
-    waiting: Group,
+    waiting: Batch,
     count: u64,
 }
 
 impl Relay {
     fn new(source: EventSource, name: &str) -> Relay {
         let states = source.states();
-        let telling = Telling::of(name);
-        Relay { source, states, telling, told_no_ids: false, waiting: Group::default(), count: 0 }
+        let status = StatusReporter::new(name);
+        Relay { source, states, status, told_no_ids: false, waiting: Batch::default(), count: 0 }
     }
 
     async fn run(&mut self, sender: &Sender<'_>) -> anyhow::Result<()> {
@@ -91,9 +91,9 @@ impl Relay {
         let mut is_over = false;
         while !is_over || under_way.is_some() || !self.waiting.is_empty() {
             if under_way.is_none() && !self.waiting.is_empty() {
-                let group = std::mem::take(&mut self.waiting);
+                let batch = std::mem::take(&mut self.waiting);
                 let position = self.source.last_event_id().to_owned();
-                under_way = Some(sender.send(group, position).boxed());
+                under_way = Some(sender.send(batch, position).boxed());
             }
             tokio::select! {
                 sent = answer(&mut under_way) => self.take_answer(sent?).await?,
@@ -105,7 +105,7 @@ impl Relay {
                 }
                 Ok(()) = self.states.changed() => {
                     let state = self.states.borrow_and_update().clone();
-                    self.telling.tell(&state);
+                    self.status.report(&state);
                     continue;
                 }
             }
@@ -119,14 +119,14 @@ impl Relay {
 
     fn take(&mut self, item: Option<Item>) {
         let Some(Item::Event(event)) = item else { return };
-        self.telling.note(&event);
+        self.status.observe(&event);
         match Control::of(&event) {
             None => {
                 self.tell_no_id(&event);
                 self.waiting.push(event);
             }
             Some(Control::Gap(gap)) => {
-                talk(format_args!("the source has lost events ({})", gap.reason));
+                print_message(format_args!("the source has lost events ({})", gap.reason));
             }
             Some(_) => {}
         }
@@ -135,7 +135,7 @@ impl Relay {
     async fn take_answer(&mut self, sent: Sent) -> anyhow::Result<()> {
         self.count += sent.count;
         if let Some(id) = sent.last_id {
-            say(&id)?;
+            print_line(&id)?;
         }
         Ok(self.source.committer().commit_id(&sent.position).await?)
     }
@@ -143,7 +143,7 @@ impl Relay {
     fn tell_no_id(&mut self, event: &Event) {
         if event.id().is_none() && !self.told_no_ids {
             self.told_no_ids = true;
-            talk(format_args!(
+            print_message(format_args!(
                 "the source gives events without ids: whenever it is lost, such events may be lost or \
                  come twice"
             ));

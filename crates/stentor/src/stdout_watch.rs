@@ -14,25 +14,25 @@ const NEWS_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// Learns that the reader of stdout has left without having to write to it, so that
 /// `stentor sub … | head -1` does not wait for one event more.
-pub(super) struct Unread {
+pub(crate) struct StdoutWatch {
     /// If it can be watched: a file has no reader.
     stdout: Option<Sender>,
 }
 
-impl Unread {
-    pub(super) fn watch_stdout() -> Unread {
+impl StdoutWatch {
+    pub(crate) fn new() -> StdoutWatch {
         let stdout = io::stdout().as_fd().try_clone_to_owned();
         // Unchecked leaves it blocking, for it is only watched here and written to elsewhere.
-        Unread { stdout: stdout.and_then(Sender::from_owned_fd_unchecked).ok() }
+        StdoutWatch { stdout: stdout.and_then(Sender::from_owned_fd_unchecked).ok() }
     }
 
     /// Watches nothing: whether anybody reads does not matter.
-    pub(super) fn watch_nothing() -> Unread {
-        Unread { stdout: None }
+    pub(crate) fn disabled() -> StdoutWatch {
+        StdoutWatch { stdout: None }
     }
 
     /// Waits until the reader has left.
-    pub(super) async fn is_so(&self) {
+    pub(crate) async fn closed(&self) {
         match &self.stdout {
             Some(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
             _ => pending().await,
@@ -40,7 +40,7 @@ impl Unread {
     }
 
     /// Whether the reader has left.
-    pub(super) async fn is_so_now(&self) -> bool {
-        timeout(NEWS_TIME_MAX, self.is_so()).await.is_ok()
+    pub(crate) async fn is_closed(&self) -> bool {
+        timeout(NEWS_TIME_MAX, self.closed()).await.is_ok()
     }
 }
