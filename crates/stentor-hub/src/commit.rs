@@ -42,7 +42,7 @@ pub(crate) struct Committer(Arc<Inner>);
 struct Inner {
     storage: Arc<dyn Storage>,
     queue: Mutex<Queue>,
-    /// Told when as many wait as were expected.
+    /// LossesReported when as many wait as were expected.
     gathered: Notify,
     room: Semaphore,
     failure: watch::Sender<Option<StorageError>>,
@@ -94,7 +94,7 @@ impl Committer {
     pub(crate) async fn commit(&self, mut publishes: Vec<Publish>) -> Outcomes {
         if let Some(first) = publishes.first_mut() {
             // The one before it in the batch may be somebody else's.
-            first.follows = false;
+            first.requires_previous = false;
         }
         let permits = u32::try_from(publishes.len()).unwrap_or(u32::MAX).min(WAITING_MAX);
         let _room = self.0.room.acquire_many(permits).await.map_err(|_| closed())?;

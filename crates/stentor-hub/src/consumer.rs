@@ -53,8 +53,8 @@ impl Consumer {
     }
 
     /// Takes the marks of the subscriptions that have had news since the last call: those which were
-    /// given one by [`Subscription::mark`](crate::Subscription::mark).
-    pub fn take_marks(&self, into: &mut Vec<usize>) {
+    /// given one by [`Subscription::notify`](crate::Subscription::notify).
+    pub fn take_ready(&self, into: &mut Vec<usize>) {
         into.append(&mut self.0.marks.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -66,7 +66,7 @@ pub(crate) struct Interest(RwLock<Maps>);
 #[derive(Debug, Default)]
 struct Maps {
     exact: HashMap<TopicName, Seats>,
-    globs: HashMap<TopicFilter, Seats>,
+    patterns: HashMap<TopicFilter, Seats>,
 }
 
 /// Those who asked for one filter, by address.
@@ -111,8 +111,8 @@ impl Interest {
         for name in filters.exact() {
             maps.exact.entry(name.clone()).or_default().insert(address, Arc::clone(&seat));
         }
-        for glob in filters.globs() {
-            maps.globs.entry(glob.clone()).or_default().insert(address, Arc::clone(&seat));
+        for pattern in filters.patterns() {
+            maps.patterns.entry(pattern.clone()).or_default().insert(address, Arc::clone(&seat));
         }
         drop(maps);
         Registration { interest: Arc::clone(self), filters, seat }
@@ -121,7 +121,7 @@ impl Interest {
     /// Wakes whoever reads the topics of these records.
     pub(crate) fn wake(&self, records: &[Arc<Record>]) {
         let maps = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if maps.exact.is_empty() && maps.globs.is_empty() {
+        if maps.exact.is_empty() && maps.patterns.is_empty() {
             return;
         }
         let mut before = None;
@@ -142,8 +142,8 @@ impl Interest {
 
 impl Maps {
     fn seats(&self, topic: &TopicName) -> impl Iterator<Item = &Seat> {
-        let globs = self.globs.iter().filter(|(glob, _)| glob.matches(topic));
-        let seats = self.exact.get(topic).into_iter().chain(globs.map(|(_, seats)| seats));
+        let patterns = self.patterns.iter().filter(|(pattern, _)| pattern.matches(topic));
+        let seats = self.exact.get(topic).into_iter().chain(patterns.map(|(_, seats)| seats));
         seats.flat_map(|seats| seats.values().map(|seat| &**seat))
     }
 }
@@ -166,7 +166,7 @@ impl Registration {
     }
 
     /// From here on news is marked again. Called before the news is read.
-    pub(crate) fn unmark(&self) {
+    pub(crate) fn rearm(&self) {
         self.seat.marked.store(false, Ordering::Release);
     }
 
@@ -190,9 +190,9 @@ impl Drop for Registration {
                 maps.exact.remove(name);
             }
         }
-        for glob in self.filters.globs() {
-            if maps.globs.get_mut(glob).is_some_and(|seats| remove(seats, address)) {
-                maps.globs.remove(glob);
+        for pattern in self.filters.patterns() {
+            if maps.patterns.get_mut(pattern).is_some_and(|seats| remove(seats, address)) {
+                maps.patterns.remove(pattern);
             }
         }
     }

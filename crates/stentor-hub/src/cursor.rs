@@ -128,12 +128,12 @@ impl Cursor {
     }
 
     /// The id of an event that was sent.
-    pub const fn receipt(epoch: Epoch, offset: Offset, check: Check) -> Cursor {
+    pub const fn event_id(epoch: Epoch, offset: Offset, check: Check) -> Cursor {
         Cursor { epoch, offset, check: Some(check) }
     }
 
     /// Whether this is the id of an event, and not a place between events.
-    pub const fn is_receipt(&self) -> bool {
+    pub const fn is_event_id(&self) -> bool {
         self.check.is_some()
     }
 
@@ -303,7 +303,7 @@ mod tests {
             for end in 0..text.len() {
                 if let Ok(other) = text[..end].parse::<Cursor>() {
                     prop_assert_eq!(other.offset, cursor.offset);
-                    prop_assert!(!other.is_receipt());
+                    prop_assert!(!other.is_event_id());
                 }
             }
         }

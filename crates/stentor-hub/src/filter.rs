@@ -14,12 +14,12 @@ pub enum TopicFilter {
     /// The topic of this name.
     Exact(TopicName),
     /// The topics that the pattern matches.
-    Glob(Glob),
+    Pattern(Pattern),
 }
 
 /// A pattern with at least one wildcard.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Glob {
+pub struct Pattern {
     text: Box<str>,
 }
 
@@ -28,7 +28,7 @@ impl TopicFilter {
     pub fn matches(&self, topic: &TopicName) -> bool {
         match self {
             TopicFilter::Exact(name) => name == topic,
-            TopicFilter::Glob(glob) => glob.matches(topic.as_str()),
+            TopicFilter::Pattern(pattern) => pattern.matches(topic.as_str()),
         }
     }
 
@@ -36,12 +36,12 @@ impl TopicFilter {
     pub fn as_str(&self) -> &str {
         match self {
             TopicFilter::Exact(name) => name.as_str(),
-            TopicFilter::Glob(glob) => &glob.text,
+            TopicFilter::Pattern(pattern) => &pattern.text,
         }
     }
 }
 
-impl Glob {
+impl Pattern {
     fn matches(&self, name: &str) -> bool {
         if self.text.starts_with('*') && name.starts_with('$') {
             return false;
@@ -76,17 +76,17 @@ impl FromStr for TopicFilter {
 
     fn from_str(text: &str) -> Result<TopicFilter, TopicError> {
         check_text(text)?;
-        let mut glob = false;
+        let mut pattern = false;
         let mut rest = false;
         for segment in text.split('/') {
             if rest {
                 return Err(TopicError::RestNotLast);
             }
-            glob |= matches!(segment, "*" | "**");
+            pattern |= matches!(segment, "*" | "**");
             rest = segment == "**";
         }
-        if glob {
-            Ok(TopicFilter::Glob(Glob { text: text.into() }))
+        if pattern {
+            Ok(TopicFilter::Pattern(Pattern { text: text.into() }))
         } else {
             TopicName::new(text).map(TopicFilter::Exact)
         }
@@ -103,7 +103,7 @@ impl fmt::Display for TopicFilter {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Filters {
     exact: Vec<TopicName>,
-    globs: Vec<TopicFilter>,
+    patterns: Vec<TopicFilter>,
 }
 
 impl Filters {
@@ -112,13 +112,13 @@ impl Filters {
 
     /// The filters of a subscription; repeated ones count once.
     pub fn new(filters: impl IntoIterator<Item = TopicFilter>) -> Result<Filters, FiltersError> {
-        let mut all = Filters { exact: Vec::new(), globs: Vec::new() };
+        let mut all = Filters { exact: Vec::new(), patterns: Vec::new() };
         for filter in filters {
             match filter {
                 TopicFilter::Exact(name) if all.exact.contains(&name) => {}
                 TopicFilter::Exact(name) => all.exact.push(name),
-                TopicFilter::Glob(_) if all.globs.contains(&filter) => {}
-                TopicFilter::Glob(_) => all.globs.push(filter),
+                TopicFilter::Pattern(_) if all.patterns.contains(&filter) => {}
+                TopicFilter::Pattern(_) => all.patterns.push(filter),
             }
             if all.len() > Self::MAX {
                 return Err(FiltersError::TooMany);
@@ -129,12 +129,12 @@ impl Filters {
 
     /// The filter of one exact topic.
     pub fn topic(name: TopicName) -> Filters {
-        Filters { exact: vec![name], globs: Vec::new() }
+        Filters { exact: vec![name], patterns: Vec::new() }
     }
 
     /// Whether any filter asks for this topic.
     pub fn matches(&self, topic: &TopicName) -> bool {
-        self.exact.contains(topic) || self.globs.iter().any(|glob| glob.matches(topic))
+        self.exact.contains(topic) || self.patterns.iter().any(|pattern| pattern.matches(topic))
     }
 
     /// The exact names among the filters.
@@ -143,18 +143,18 @@ impl Filters {
     }
 
     /// The patterns among the filters.
-    pub fn globs(&self) -> &[TopicFilter] {
-        &self.globs
+    pub fn patterns(&self) -> &[TopicFilter] {
+        &self.patterns
     }
 
     /// All filters as they were written, exact names first.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let exact = self.exact.iter().map(TopicName::as_str);
-        exact.chain(self.globs.iter().map(TopicFilter::as_str))
+        exact.chain(self.patterns.iter().map(TopicFilter::as_str))
     }
 
     fn len(&self) -> usize {
-        self.exact.len() + self.globs.len()
+        self.exact.len() + self.patterns.len()
     }
 }
 
@@ -216,8 +216,8 @@ mod tests {
     #[test]
     fn the_literal_prefix_ends_before_the_first_wildcard() {
         for (filter, prefix) in [("a/b/*", "a/b/"), ("*", ""), ("a/*/b", "a/"), ("x/**", "x/")] {
-            let Ok(TopicFilter::Glob(glob)) = filter.parse() else { panic!("{filter}") };
-            assert_eq!(glob.literal_prefix(), prefix);
+            let Ok(TopicFilter::Pattern(pattern)) = filter.parse() else { panic!("{filter}") };
+            assert_eq!(pattern.literal_prefix(), prefix);
         }
     }
 

@@ -72,7 +72,7 @@ struct Reading<'a> {
     filters: Arc<Filters>,
     after: Offset,
     until: Offset,
-    told: u64,
+    losses_reported: u64,
     gap: Option<(GapReason, String)>,
 }
 
@@ -91,7 +91,8 @@ pub(crate) async fn read(
         }
         until = tail.min(cursor.offset.previous());
     }
-    let mut reading = Reading { shared, filters, after: Offset::ZERO, until, told: 0, gap: None };
+    let mut reading =
+        Reading { shared, filters, after: Offset::ZERO, until, losses_reported: 0, gap: None };
     let newcomer = !matches!(request.start, Start::Cursor(_));
     let picked = reading.begin(request.start, request.before.is_some().then_some(limit)).await?;
     let (events, removed) = match picked {
@@ -143,7 +144,7 @@ impl Reading<'_> {
         };
         let sought = self.shared.storage.seek(Arc::clone(&self.filters), seek).await?;
         self.after = sought.after.min(self.until);
-        self.told = sought.removals;
+        self.losses_reported = sought.removals;
         Ok(None)
     }
 
@@ -179,7 +180,7 @@ impl Reading<'_> {
             let budget = Budget { records: limit - events.len(), bytes, ..Budget::default() };
             let page = self.page(budget).await?;
             if let Some(lost) = page.removed {
-                self.told = lost.removals;
+                self.losses_reported = lost.removals;
                 removed.get_or_insert((lost, self.after));
             }
             for record in page.records {
@@ -204,7 +205,7 @@ impl Reading<'_> {
             after: self.after,
             until: self.until,
             budget,
-            told: self.told,
+            losses_reported: self.losses_reported,
         };
         self.shared.storage.read(request).await
     }
@@ -247,7 +248,7 @@ impl Reading<'_> {
             filters: Arc::clone(&self.filters),
             after: Offset::ZERO,
             until: Offset::MAX.min(self.shared.window.tail()),
-            told: u64::MAX,
+            losses_reported: u64::MAX,
             gap: None,
         };
         let (events, _) = from_start.events(1).await?;
@@ -285,7 +286,7 @@ impl Reading<'_> {
         newcomer: bool,
         tail: Offset,
     ) -> Result<Option<Arc<Record>>, StorageError> {
-        if !self.filters.globs().is_empty() {
+        if !self.filters.patterns().is_empty() {
             return Ok(None);
         }
         let states = self.shared.storage.states(self.filters.exact().to_vec()).await?;

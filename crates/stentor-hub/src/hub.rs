@@ -12,10 +12,10 @@ use crate::consumer::{Consumer, Interest};
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
 use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
-use crate::large::LargeRecords;
+use crate::large_records::LargeRecords;
 use crate::lease::Leases;
 use crate::publish::{Key, Publish, PublishError, Published};
-use crate::reads::{Closings, Reads};
+use crate::reader_queries::{EndTracker, ReaderQueries};
 use crate::record::Record;
 use crate::retention::{self, Retention};
 use crate::start::{Start, SubscribeError};
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) window: Arc<LiveWindow>,
     pub(crate) interest: Arc<Interest>,
-    pub(crate) reads: Reads,
+    pub(crate) queries: ReaderQueries,
     pub(crate) large: LargeRecords,
     /// Ranges of offsets that an unclean stop took; they are settled when the log is opened.
     pub(crate) burned: Vec<(Offset, Offset)>,
@@ -81,25 +81,25 @@ impl Hub {
         let bounds = storage.bounds();
         let window = Arc::new(LiveWindow::new(bounds.tail, window_bytes));
         let interest = Arc::new(Interest::default());
-        let closings = Arc::new(Closings::default());
+        let end_tracker = Arc::new(EndTracker::default());
         let leases = Arc::new(Leases::default());
-        storage.tail(Box::new({
+        storage.follow(Box::new({
             let (window, interest) = (Arc::clone(&window), Arc::clone(&interest));
-            let (closings, leases) = (Arc::clone(&closings), Arc::clone(&leases));
+            let (end_tracker, leases) = (Arc::clone(&end_tracker), Arc::clone(&leases));
             move |records: &[Arc<Record>]| {
-                closings.see(records);
+                end_tracker.observe(records);
                 window.push(records);
-                leases.see(records);
+                leases.observe(records);
                 interest.wake(records);
             }
         }));
-        let reads = Reads::new(Arc::clone(&storage), Arc::clone(&window), closings);
+        let queries = ReaderQueries::new(Arc::clone(&storage), Arc::clone(&window), end_tracker);
         let committer = Committer::new(Arc::clone(&storage));
         Hub(Arc::new(Shared {
             storage,
             window,
             interest,
-            reads,
+            queries,
             large: LargeRecords::default(),
             burned: bounds.burned,
             committer,
@@ -130,9 +130,9 @@ impl Hub {
             }
             Err(publish) => publish,
         };
-        self.0.leases.hear_of(&publish);
+        self.0.leases.renew_for(&publish);
         let mut outcomes = self.0.committer.commit(vec![publish]).await?;
-        outcomes.pop().map_or(Err(PublishError::Nothing), settle)
+        outcomes.pop().map_or(Err(PublishError::Empty), settle)
     }
 
     /// Publishes without waiting for anything, or hands the publish back if that cannot be: a log in
@@ -160,7 +160,7 @@ impl Hub {
     }
 
     /// Publishes several at once, each on its own: a refused one does not fail its neighbours, but for
-    /// those that [follow](Publish::follows) it. Their order is kept. The outer error means that none
+    /// those that [follow](Publish::requires_previous) it. Their order is kept. The outer error means that none
     /// was published.
     pub async fn publish_all(
         &self,
@@ -168,7 +168,7 @@ impl Hub {
     ) -> Result<Vec<Result<Published, PublishError>>, PublishError> {
         for publish in &publishes {
             publish.validate()?;
-            self.0.leases.hear_of(publish);
+            self.0.leases.renew_for(publish);
         }
         let outcomes = self.0.committer.commit(publishes).await?;
         Ok(outcomes.into_iter().map(settle).collect())
@@ -176,8 +176,8 @@ impl Hub {
 
     /// Restarts the window of an upload's key, as a repeat of the part in it would, and says whether that
     /// part is remembered. For an upload that is open and silent, so that its key is not forgotten.
-    pub async fn renew(&self, key: Key) -> Result<bool, StorageError> {
-        let nothing = Publish { entries: Vec::new(), key: Some(key), follows: false };
+    pub async fn renew_key(&self, key: Key) -> Result<bool, StorageError> {
+        let nothing = Publish::new(Vec::new(), Some(key));
         let outcomes = self.0.committer.commit(vec![nothing]).await?;
         Ok(matches!(outcomes.first(), Some(Outcome::Repeat { .. })))
     }
@@ -240,8 +240,8 @@ impl Hub {
     ///
     /// Topics are looked at about once a second; where there are very many, less often, so that this
     /// takes no more than a twentieth of the time. In between a topic may be beyond its limits.
-    pub async fn retain(&self, retention: Retention) {
-        retention::keep(&self.0, &retention).await;
+    pub async fn enforce_retention(&self, retention: Retention) {
+        retention::enforce(&self.0, &retention).await;
     }
 
     /// How much trimming has removed since the log was opened, be it by a retention or because the log
@@ -251,16 +251,16 @@ impl Hub {
     }
 
     /// The record at an offset, if it is in memory: in the live window, or large and lately read.
-    pub fn recent(&self, offset: Offset) -> Option<Arc<Record>> {
+    pub fn record_in_memory(&self, offset: Offset) -> Option<Arc<Record>> {
         self.0.window.get(offset).or_else(|| self.0.large.get(offset))
     }
 
     /// The record at an offset, from memory if it is there.
     pub async fn record(&self, offset: Offset) -> Result<Option<Arc<Record>>, StorageError> {
-        if let Some(record) = self.recent(offset) {
+        if let Some(record) = self.record_in_memory(offset) {
             return Ok(Some(record));
         }
-        let record = self.0.reads.record(offset).await?;
+        let record = self.0.queries.record(offset).await?;
         if let Some(record) = &record {
             self.0.large.keep(record);
         }
@@ -310,7 +310,7 @@ fn settle(outcome: Outcome) -> Result<Published, PublishError> {
         Outcome::Appended { first, last } => Ok(Published { first, last, repeat: false }),
         Outcome::Repeat { first, last } => Ok(Published { first, last, repeat: true }),
         Outcome::Ended { topic, end } => Err(PublishError::Ended { topic, end }),
-        Outcome::Differs => Err(PublishError::KeyReused),
+        Outcome::KeyReused => Err(PublishError::KeyReused),
         Outcome::Withheld => Err(PublishError::Withheld),
     }
 }

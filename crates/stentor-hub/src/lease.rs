@@ -30,7 +30,7 @@ pub(crate) struct Leases {
     count: AtomicUsize,
     /// Held while a lease is granted or lifted.
     change: tokio::sync::Mutex<()>,
-    /// Told when the next deadline may have come nearer.
+    /// LossesReported when the next deadline may have come nearer.
     changed: Notify,
 }
 
@@ -64,7 +64,7 @@ impl Held {
 
 impl Leases {
     /// Takes note of what was committed: an event renews, an end or a deletion lifts.
-    pub(crate) fn see(&self, records: &[Arc<Record>]) {
+    pub(crate) fn observe(&self, records: &[Arc<Record>]) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -79,16 +79,16 @@ impl Leases {
     }
 
     /// An event is a sign of life as soon as it comes, for the log may be slow, or refuse it for a while.
-    pub(crate) fn hear_of(&self, publish: &Publish) {
+    pub(crate) fn renew_for(&self, publish: &Publish) {
         for entry in &publish.entries {
             if matches!(entry.body, Body::Event(_)) {
-                self.heartbeat(&entry.topic);
+                self.renew_lease(&entry.topic);
             }
         }
     }
 
     /// A sign of life.
-    pub(crate) fn heartbeat(&self, topic: &TopicName) {
+    pub(crate) fn renew_lease(&self, topic: &TopicName) {
         if self.count.load(Ordering::Acquire) > 0 {
             renew(&mut self.held(), topic);
         }
@@ -170,11 +170,11 @@ fn renew(held: &mut Held, topic: &TopicName) {
 impl Hub {
     /// Gives a topic a lease, or with `None` lifts it: if nobody publishes to it for so long, it is ended
     /// with the reason [`PRODUCER_LOST`], so that no reader waits for ever. Each event renews the lease,
-    /// also one that the log cannot take now, and so does [`Hub::heartbeat`]. An end or a deletion lifts it.
+    /// also one that the log cannot take now, and so does [`Hub::renew_lease`]. An end or a deletion lifts it.
     ///
     /// Durable when it returns; after a restart it starts afresh. Somebody has to run
     /// [`Hub::watch_leases`].
-    pub async fn lease(
+    pub async fn set_lease(
         &self,
         topic: &TopicName,
         length: Option<Duration>,
@@ -186,28 +186,28 @@ impl Hub {
         // What is stored and what is held here shall agree on which came last.
         let _change = leases.change.lock().await;
         let Some(length) = length else {
-            storage.lease(topic.clone(), None).await?;
+            storage.set_lease(topic.clone(), None).await?;
             leases.lift(topic);
             return Ok(());
         };
-        self.has_room_for_lease(topic)?;
+        self.check_lease_limit(topic)?;
         if leases.length(topic) != Some(length) {
-            storage.lease(topic.clone(), Some(length)).await?;
+            storage.set_lease(topic.clone(), Some(length)).await?;
         }
         leases.grant(topic, length);
         Ok(())
     }
 
     /// Whether a topic can have a lease: to be asked before something is published with one.
-    pub fn has_room_for_lease(&self, topic: &TopicName) -> Result<(), PublishError> {
+    pub fn check_lease_limit(&self, topic: &TopicName) -> Result<(), PublishError> {
         let leases = self.leases();
         let has = leases.has_room() || leases.length(topic).is_some();
         if has { Ok(()) } else { Err(PublishError::TooManyLeases) }
     }
 
     /// Renews the lease of a topic, if it has one.
-    pub fn heartbeat(&self, topic: &TopicName) {
-        self.leases().heartbeat(topic);
+    pub fn renew_lease(&self, topic: &TopicName) {
+        self.leases().renew_lease(topic);
     }
 
     /// Ends the topics whose lease runs out, for ever: run it as a task beside serving.
@@ -248,7 +248,7 @@ impl Hub {
             Ok(_) => {}
             // It had ended before it got its lease.
             Err(PublishError::Ended { .. }) => {
-                if let Err(error) = self.lease(topic, None).await {
+                if let Err(error) = self.set_lease(topic, None).await {
                     tracing::debug!(%error, "a lease is lifted later");
                 }
             }

@@ -6,7 +6,7 @@ use stentor_sse::Event;
 
 use crate::cursor::Cursor;
 use crate::record::{Attributes, Body, END_REASON_BYTES_MAX};
-use crate::storage::{KeyHash, KeyName, Outcome, PartHash, StorageError, Upload, part_hash};
+use crate::storage::{KeyHash, KeyName, Outcome, PartHash, StorageError, StoredKey, part_hash};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -19,7 +19,7 @@ pub struct Publish {
     pub key: Option<Key>,
     /// Whether it is appended only if the publish right before it, of those handed in together, is in
     /// the log. The first of them follows none.
-    pub follows: bool,
+    pub requires_previous: bool,
 }
 
 /// One record to be.
@@ -34,6 +34,11 @@ pub struct Entry {
 }
 
 impl Publish {
+    /// A publish of these entries, under this idempotency key.
+    pub fn new(entries: Vec<Entry>, key: Option<Key>) -> Publish {
+        Publish { entries, key, requires_previous: false }
+    }
+
     /// The publish of one event.
     ///
     /// ```
@@ -75,7 +80,7 @@ impl Publish {
     ///
     /// let hub = Hub::memory();
     /// let job = TopicName::new("job")?;
-    /// let step = |text| Publish::event(job.clone(), Event::new(text)).following();
+    /// let step = |text| Publish::event(job.clone(), Event::new(text)).requiring_previous();
     /// for published in hub.publish_all(vec![step("begun"), step("half"), step("whole")]).await? {
     ///     println!("its id is {}", published?.first);
     /// }
@@ -83,15 +88,15 @@ impl Publish {
     /// # }
     /// ```
     #[must_use]
-    pub fn following(mut self) -> Publish {
-        self.follows = true;
+    pub fn requiring_previous(mut self) -> Publish {
+        self.requires_previous = true;
         self
     }
 
     /// Whether it is withheld, given what became of the publish before it in its batch. The same rule
     /// for every storage.
     pub fn is_withheld(&self, before: Option<&Outcome>) -> bool {
-        self.follows && before.is_some_and(|before| !before.is_taken())
+        self.requires_previous && before.is_some_and(|before| !before.is_stored())
     }
 
     /// The bytes of its text.
@@ -100,7 +105,7 @@ impl Publish {
     }
 
     fn of(topic: TopicName, body: Body) -> Publish {
-        Publish { entries: vec![Entry::new(topic, body)], key: None, follows: false }
+        Publish::new(vec![Entry::new(topic, body)], None)
     }
 }
 
@@ -163,10 +168,10 @@ impl Key {
     /// `part` is what is remembered of the part that this one would repeat. One that is remembered no
     /// more (a storage bounds how many it keeps) is taken for a repeat; a later one that is remembered
     /// tells, for its hash covers all before it.
-    pub fn check(&self, stored: Option<Upload>, part: Option<PartHash>) -> Option<Outcome> {
-        let settle = |same: bool, stored: Upload| {
+    pub fn check(&self, stored: Option<StoredKey>, part: Option<PartHash>) -> Option<Outcome> {
+        let settle = |same: bool, stored: StoredKey| {
             let repeat = Outcome::Repeat { first: stored.first, last: stored.last };
-            if same { repeat } else { Outcome::Differs }
+            if same { repeat } else { Outcome::KeyReused }
         };
         match (&self.content, stored) {
             (KeyContent::Whole(hash), Some(stored)) => Some(settle(*hash == stored.hash, stored)),
@@ -183,14 +188,14 @@ impl Key {
                 None
             }
             (KeyContent::Whole(_) | KeyContent::Part { index: 0, .. }, None) => None,
-            (KeyContent::Part { .. }, _) => Some(Outcome::Differs),
+            (KeyContent::Part { .. }, _) => Some(Outcome::KeyReused),
         }
     }
 
     /// When the key is forgotten from now on, if a repeat at `now` puts that off: the repeat of a part
     /// does, once a 64th of the window has passed since it began, so that few of many repeats have to
     /// be noted.
-    pub fn restart(&self, expires: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    pub fn renewed_expiry(&self, expires: Timestamp, now: Timestamp) -> Option<Timestamp> {
         /// Into how many steps a window is divided.
         const STEPS: u32 = 64;
         let restarted = now.plus(self.window);
@@ -268,7 +273,7 @@ pub enum PublishError {
     TooManyLeases,
     /// A publish without entries.
     #[error("there is nothing to publish; give at least one event")]
-    Nothing,
+    Empty,
     /// The log cannot be written now.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -287,7 +292,7 @@ impl Publish {
     /// [`Hub::publish`]: crate::Hub::publish
     pub fn validate(&self) -> Result<(), PublishError> {
         if self.entries.is_empty() {
-            return Err(PublishError::Nothing);
+            return Err(PublishError::Empty);
         }
         self.entries.iter().try_for_each(Entry::validate)
     }
@@ -305,7 +310,7 @@ impl Entry {
                 Err(PublishError::ReasonTooLong { bytes: reason.len() })
             }
             Body::End { .. } => Ok(()),
-            Body::Deleted => Err(PublishError::Nothing),
+            Body::Deleted => Err(PublishError::Empty),
         }
     }
 }

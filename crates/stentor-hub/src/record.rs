@@ -78,7 +78,7 @@ impl Record {
 
     /// The record's id: the receipt of whoever received it.
     pub fn cursor(&self) -> Cursor {
-        Cursor::receipt(self.epoch, self.offset, self.check)
+        Cursor::event_id(self.epoch, self.offset, self.check)
     }
 
     /// Its place in the log.

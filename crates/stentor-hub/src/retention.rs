@@ -1,14 +1,14 @@
 //! How much of which topics is kept: the policy. What it asks for is done by `keeper`.
 
-mod keeper;
+mod enforce;
 mod precedence;
 
 use std::time::Duration;
 
-pub(crate) use self::keeper::keep;
+pub(crate) use self::enforce::enforce;
 use self::precedence::Precedence;
 use crate::filter::TopicFilter;
-use crate::storage::Keep;
+use crate::storage::TrimLimits;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -88,9 +88,9 @@ impl Retention {
 
 impl TopicLimits {
     /// What these limits leave at a moment.
-    fn at(&self, now: Timestamp) -> Keep {
+    fn at(&self, now: Timestamp) -> TrimLimits {
         let before = |age: Option<Duration>| age.map(|age| now.minus(age));
-        Keep {
+        TrimLimits {
             since: before(self.age),
             events: self.events,
             bytes: self.bytes,

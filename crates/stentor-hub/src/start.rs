@@ -78,7 +78,7 @@ pub(crate) struct Beginning {
     /// when these records have been sent.
     pub(crate) picked: VecDeque<Offset>,
     /// Removals that do not concern this reader.
-    pub(crate) told: u64,
+    pub(crate) losses_reported: u64,
     /// A gap that the cursor itself shows.
     pub(crate) gap: Option<GapReason>,
     /// Whether the reader came with the receipt of an event of this history.
@@ -104,14 +104,14 @@ impl Beginning {
             }
             Start::Last(count) => Seek::Newest { count: *count, before: Offset::MAX },
         };
-        let sought = shared.reads.seek(filters, seek).await?;
-        Ok(Beginning { told: sought.removals, ..Beginning::at(sought.after) })
+        let sought = shared.queries.seek(filters, seek).await?;
+        Ok(Beginning { losses_reported: sought.removals, ..Beginning::at(sought.after) })
     }
 
     /// A newcomer's beginning.
     fn at(after: Offset) -> Beginning {
         let picked = VecDeque::new();
-        Beginning { after, picked, told: 0, gap: None, receipt: false, newcomer: true }
+        Beginning { after, picked, losses_reported: 0, gap: None, receipt: false, newcomer: true }
     }
 
     async fn at_each(
@@ -137,13 +137,13 @@ impl Beginning {
         let reader = Beginning { newcomer: false, ..Beginning::at(Offset::ZERO) };
         Ok(match known {
             Place::At(cursor) => {
-                Beginning { after: cursor.offset, receipt: cursor.is_receipt(), ..reader }
+                Beginning { after: cursor.offset, receipt: cursor.is_event_id(), ..reader }
             }
             // Nothing is known of what the reader has, so it gets all there is. It is told a gap
             // already, and the removals before it are part of that.
             Place::Lost(reason) => {
-                let sought = shared.reads.seek(filters, Seek::Earliest).await?;
-                Beginning { told: sought.removals, gap: Some(reason), ..reader }
+                let sought = shared.queries.seek(filters, Seek::Earliest).await?;
+                Beginning { losses_reported: sought.removals, gap: Some(reason), ..reader }
             }
             Place::Beyond(after) => Beginning { after, gap: Some(GapReason::Future), ..reader },
         })
@@ -157,7 +157,7 @@ impl Beginning {
         filters: &Arc<Filters>,
     ) -> Result<Option<HashSet<TopicName>>, StorageError> {
         // Asked after the beginning was found: a topic that ends in between ends beyond it.
-        let ends = shared.reads.ends(filters, self.after).await?;
+        let ends = shared.queries.ends(filters, self.after).await?;
         let mut open = HashSet::new();
         let mut last_end: Option<Arc<Record>> = None;
         for (name, end) in filters.exact().iter().zip(ends.iter()) {
@@ -212,7 +212,7 @@ pub(crate) async fn place(shared: &Shared, cursor: Cursor) -> Result<Place, Stor
     // The last number of a range was only ever held in reserve. As a position it is where the log was
     // taken up again: readers stand there who came since, or were told this very gap.
     if let Some((_, last)) = burned
-        && (cursor.is_receipt() || cursor.offset < *last)
+        && (cursor.is_event_id() || cursor.offset < *last)
     {
         return Ok(Place::Beyond(*last));
     }
@@ -220,12 +220,12 @@ pub(crate) async fn place(shared: &Shared, cursor: Cursor) -> Result<Place, Stor
     if cursor.offset > tail {
         return Ok(Place::Beyond(tail));
     }
-    if !cursor.is_receipt() {
+    if !cursor.is_event_id() {
         return Ok(Place::At(cursor));
     }
     let record = match shared.window.get(cursor.offset) {
         Some(record) => Some(record),
-        None => shared.reads.record(cursor.offset).await?,
+        None => shared.queries.record(cursor.offset).await?,
     };
     match record {
         Some(record) if record.cursor() != cursor => Ok(Place::Lost(GapReason::Epoch)),

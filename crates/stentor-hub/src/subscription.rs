@@ -1,6 +1,6 @@
 //! A reader: filters and a cursor.
 
-mod sharing;
+mod fork;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_core::Stream;
 use futures_util::stream;
 
-pub use self::sharing::Told;
+pub use self::fork::LossesReported;
 use crate::consumer::{Consumer, Registration};
 use crate::cursor::{Cursor, Offset};
 use crate::filter::Filters;
@@ -36,7 +36,7 @@ pub struct Subscription {
     was_picked: bool,
     /// What was read and not handed out.
     stash: Option<Batch>,
-    told: u64,
+    losses_reported: u64,
     /// A gap to be told with the next batch, and the cursor that shows it.
     gap: Option<(GapReason, String)>,
     /// Of a stream of exact names: the topics whose end is still to come.
@@ -62,20 +62,20 @@ impl Batch {
 
 /// What [`Subscription::try_read`] finds.
 #[derive(Debug)]
-pub enum Progress {
+pub enum TryRead {
     /// Something to hand out.
     Batch(Batch),
     /// Nothing until the consumer is woken.
     AtTail,
-    /// What comes next is behind the live window: ask [`Subscription::read_behind`].
-    Behind,
+    /// What comes next is behind the live window: ask [`Subscription::read_from_storage`].
+    NeedsStorage,
     /// All its topics have ended, and it was told.
     Finished,
 }
 
 /// How a stream begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Opening {
+pub enum StartPosition {
     /// At this position.
     At(Cursor),
     /// With a gap.
@@ -96,7 +96,7 @@ impl Subscription {
         let mut beginning = Beginning::find(&shared, &filters, &start).await?;
         let deletions_known = beginning.deletions_known(shared.window.tail());
         let mut open = None;
-        if filters.globs().is_empty() {
+        if filters.patterns().is_empty() {
             open = beginning.open_topics(&shared, &filters).await?;
             if open.is_none() {
                 return Ok(None);
@@ -107,7 +107,7 @@ impl Subscription {
             position: beginning.after,
             picked: beginning.picked,
             was_picked: false,
-            told: beginning.told,
+            losses_reported: beginning.losses_reported,
             gap: beginning.gap.map(|reason| (reason, requested)),
             stash: None,
             finished: false,
@@ -144,7 +144,7 @@ impl Subscription {
     }
 
     /// Whether the storage has to be asked for what comes next.
-    pub fn is_behind(&self) -> bool {
+    pub fn needs_storage(&self) -> bool {
         let nothing_read = self.stash.is_none() && !self.finished;
         let apart = self.gap.is_some() || !self.picked.is_empty();
         nothing_read && (apart || !self.is_covered())
@@ -152,16 +152,16 @@ impl Subscription {
 
     /// Finds out how the stream begins, before the first batch: with a position or with a gap. Asks
     /// the storage only of a reader that is behind the live window.
-    pub async fn opening(&mut self) -> Result<Opening, StorageError> {
+    pub async fn start_position(&mut self) -> Result<StartPosition, StorageError> {
         if self.begins_behind() {
-            let batch = self.read_behind(Budget::default()).await?;
+            let batch = self.read_from_storage(Budget::default()).await?;
             self.stash = Some(batch);
         }
         Ok(self.begin_reading())
     }
 
     /// The same, if it takes no look into the storage.
-    pub fn opening_in_memory(&mut self) -> Option<Opening> {
+    pub fn start_position_in_memory(&mut self) -> Option<StartPosition> {
         (!self.begins_behind()).then(|| self.begin_reading())
     }
 
@@ -169,52 +169,52 @@ impl Subscription {
         self.gap.is_some() || (self.picked.is_empty() && !self.is_covered())
     }
 
-    fn begin_reading(&mut self) -> Opening {
+    fn begin_reading(&mut self) -> StartPosition {
         match self.stash.as_mut().and_then(|batch| batch.gap.take()) {
-            Some(gap) => Opening::Gap(gap),
-            None => Opening::At(self.cursor()),
+            Some(gap) => StartPosition::Gap(gap),
+            None => StartPosition::At(self.cursor()),
         }
     }
 
     /// Reads what is there without waiting for anything.
-    pub fn try_read(&mut self, budget: Budget) -> Progress {
+    pub fn try_read(&mut self, budget: Budget) -> TryRead {
         if let Some(batch) = self.stash.take()
             && !batch.is_empty()
         {
-            return Progress::Batch(batch);
+            return TryRead::Batch(batch);
         }
         if self.finished {
-            return Progress::Finished;
+            return TryRead::Finished;
         }
         if !self.picked.is_empty() || self.gap.is_some() {
-            return Progress::Behind;
+            return TryRead::NeedsStorage;
         }
         loop {
             let Some(page) = self.shared.window.read(&self.filters, self.position, budget) else {
-                return Progress::Behind;
+                return TryRead::NeedsStorage;
             };
             let moved = page.through > self.position;
             let batch = self.accept(page);
             if !batch.is_empty() {
-                return Progress::Batch(batch);
+                return TryRead::Batch(batch);
             }
             // Rows that did not match were as many as the budget allows: go on.
             if !moved {
-                return Progress::AtTail;
+                return TryRead::AtTail;
             }
         }
     }
 
     /// Reads from the storage, for a reader behind the live window. The batch is empty if nothing
     /// matched up to where it read.
-    pub async fn read_behind(&mut self, budget: Budget) -> Result<Batch, StorageError> {
+    pub async fn read_from_storage(&mut self, budget: Budget) -> Result<Batch, StorageError> {
         if !self.picked.is_empty() {
             return self.read_picked(budget).await;
         }
         let requested = self.shared.position(self.position).to_string();
         let mut page = self.read_page(budget).await?;
         if let Some(removed) = page.removed.take() {
-            self.told = removed.removals;
+            self.losses_reported = removed.removals;
             // A cursor that is lost altogether says all that this one would.
             self.gap.get_or_insert_with(|| (reason_of(&removed), requested));
             return self.read_after_gap(page, removed.topics, budget).await;
@@ -233,11 +233,11 @@ impl Subscription {
     pub async fn next(&mut self) -> Result<Option<Batch>, StorageError> {
         loop {
             match self.try_read(Budget::default()) {
-                Progress::Batch(batch) => return Ok(Some(batch)),
-                Progress::Finished => return Ok(None),
-                Progress::AtTail => self.consumer().woken().await,
-                Progress::Behind => {
-                    let batch = self.read_behind(Budget::default()).await?;
+                TryRead::Batch(batch) => return Ok(Some(batch)),
+                TryRead::Finished => return Ok(None),
+                TryRead::AtTail => self.consumer().woken().await,
+                TryRead::NeedsStorage => {
+                    let batch = self.read_from_storage(Budget::default()).await?;
                     if !batch.is_empty() {
                         return Ok(Some(batch));
                     }
@@ -263,9 +263,9 @@ impl Subscription {
             after: self.position,
             until: Offset::MAX,
             budget,
-            told: self.told,
+            losses_reported: self.losses_reported,
         };
-        let page = self.shared.reads.page(request).await?;
+        let page = self.shared.queries.page(request).await?;
         for record in &page.records {
             self.shared.large.keep(record);
         }
@@ -287,7 +287,7 @@ impl Subscription {
             }
             page = self.read_page(budget).await?;
             if let Some(removed) = page.removed.take() {
-                self.told = removed.removals;
+                self.losses_reported = removed.removals;
             }
         };
         let Some((reason, requested)) = self.gap.take() else { return Ok(batch) };

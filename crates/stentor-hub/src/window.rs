@@ -138,7 +138,7 @@ impl Inner {
     /// Whether one of the topics asked for lost records after this offset.
     fn lost_topic(&self, filters: &Filters, after: Offset) -> bool {
         let is_after = |through: &Offset| *through > after;
-        if filters.globs().is_empty() {
+        if filters.patterns().is_empty() {
             return filters.exact().iter().filter_map(|topic| self.lost.get(topic)).any(is_after);
         }
         self.lost.iter().any(|(topic, through)| is_after(through) && filters.matches(topic))

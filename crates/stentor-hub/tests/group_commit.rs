@@ -67,8 +67,8 @@ async fn nothing_follows_what_another_publisher_handed_in() {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
     let first = at_gate(&hub, &gate, Publish::end(news(), "done")).await;
-    let late = || event("too late").following();
-    let other = || Publish::event("other".parse().unwrap(), Event::new("x")).following();
+    let late = || event("too late").requiring_previous();
+    let other = || Publish::event("other".parse().unwrap(), Event::new("x")).requiring_previous();
     let mut refused = Box::pin(hub.publish_all(vec![late(), other()]));
     let mut others = Box::pin(hub.publish_all(vec![other(), other()]));
     let mut alone = Box::pin(hub.publish(other()));
@@ -159,8 +159,8 @@ async fn a_log_in_memory_publishes_without_waiting() {
     let second = hub.publish(event("second")).await.unwrap();
     assert!(first.first.offset < second.first.offset);
     assert_eq!(hub.tail().offset, second.last.offset);
-    let nothing = Publish { entries: Vec::new(), key: None, follows: false };
-    assert_eq!(hub.publish_now(nothing), Ok(Err(PublishError::Nothing)));
+    let nothing = Publish::new(Vec::new(), None);
+    assert_eq!(hub.publish_now(nothing), Ok(Err(PublishError::Empty)));
 }
 
 #[test]

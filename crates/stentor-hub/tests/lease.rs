@@ -45,8 +45,8 @@ fn watched(storage: impl Storage) -> Watched {
 }
 
 impl Watched {
-    async fn lease(&self, topic: &TopicName, length: Duration) {
-        self.hub.lease(topic, Some(length)).await.unwrap();
+    async fn set_lease(&self, topic: &TopicName, length: Duration) {
+        self.hub.set_lease(topic, Some(length)).await.unwrap();
     }
 
     async fn publish(&self, topic: &TopicName) -> Result<(), PublishError> {
@@ -78,7 +78,7 @@ impl Watched {
 async fn a_topic_that_nobody_publishes_to_within_its_lease_ends() {
     let log = watched(MemoryStorage::new());
     log.publish(&job()).await.unwrap();
-    log.lease(&job(), LEASE).await;
+    log.set_lease(&job(), LEASE).await;
     sleep(NEARLY).await;
     assert!(!log.has_ended(&job()).await);
     sleep(BEYOND).await;
@@ -89,7 +89,7 @@ async fn a_topic_that_nobody_publishes_to_within_its_lease_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_topic_ends_although_its_producer_never_published_anything() {
     let log = watched(MemoryStorage::new());
-    log.lease(&job(), LEASE).await;
+    log.set_lease(&job(), LEASE).await;
     sleep(LEASE + BEYOND).await;
     assert!(log.has_ended(&job()).await);
 }
@@ -97,12 +97,12 @@ async fn a_topic_ends_although_its_producer_never_published_anything() {
 #[tokio::test(start_paused = true)]
 async fn events_and_heartbeats_renew_a_lease() {
     let log = watched(MemoryStorage::new());
-    log.lease(&job(), LEASE).await;
+    log.set_lease(&job(), LEASE).await;
     for _ in 0..5 {
         sleep(NEARLY).await;
         log.publish(&job()).await.unwrap();
         sleep(NEARLY).await;
-        log.hub.heartbeat(&job());
+        log.hub.renew_lease(&job());
     }
     sleep(NEARLY).await;
     assert!(!log.has_ended(&job()).await);
@@ -114,10 +114,10 @@ async fn events_and_heartbeats_renew_a_lease() {
 async fn events_of_another_topic_renew_nothing() {
     let log = watched(MemoryStorage::new());
     let other: TopicName = "other".parse().unwrap();
-    log.lease(&job(), LEASE).await;
+    log.set_lease(&job(), LEASE).await;
     sleep(NEARLY).await;
     log.publish(&other).await.unwrap();
-    log.hub.heartbeat(&other);
+    log.hub.renew_lease(&other);
     sleep(BEYOND).await;
     assert!(log.has_ended(&job()).await);
     assert!(!log.has_ended(&other).await);
@@ -127,10 +127,10 @@ async fn events_of_another_topic_renew_nothing() {
 async fn the_last_length_that_was_said_counts() {
     let log = watched(MemoryStorage::new());
     let short: TopicName = "short".parse().unwrap();
-    log.lease(&job(), LEASE).await;
-    log.lease(&job(), LEASE * 3).await;
-    log.lease(&short, LEASE * 3).await;
-    log.lease(&short, LEASE).await;
+    log.set_lease(&job(), LEASE).await;
+    log.set_lease(&job(), LEASE * 3).await;
+    log.set_lease(&short, LEASE * 3).await;
+    log.set_lease(&short, LEASE).await;
     sleep(LEASE + BEYOND).await;
     assert!(!log.has_ended(&job()).await);
     assert!(log.has_ended(&short).await);
@@ -142,8 +142,8 @@ async fn the_last_length_that_was_said_counts() {
 async fn a_lease_that_was_lifted_ends_nothing() {
     let log = watched(MemoryStorage::new());
     log.publish(&job()).await.unwrap();
-    log.lease(&job(), LEASE).await;
-    log.hub.lease(&job(), None).await.unwrap();
+    log.set_lease(&job(), LEASE).await;
+    log.hub.set_lease(&job(), None).await.unwrap();
     sleep(LEASE * 3).await;
     assert!(!log.has_ended(&job()).await);
 }
@@ -152,7 +152,7 @@ async fn a_lease_that_was_lifted_ends_nothing() {
 async fn a_topic_that_was_deleted_and_began_anew_has_no_lease() {
     let log = watched(MemoryStorage::new());
     log.publish(&job()).await.unwrap();
-    log.lease(&job(), LEASE).await;
+    log.set_lease(&job(), LEASE).await;
     log.hub.delete(&job()).await.unwrap();
     log.publish(&job()).await.unwrap();
     sleep(LEASE * 3).await;
@@ -162,7 +162,7 @@ async fn a_topic_that_was_deleted_and_began_anew_has_no_lease() {
 #[tokio::test(start_paused = true)]
 async fn an_end_takes_the_lease_with_it_and_is_the_only_one() {
     let log = watched(MemoryStorage::new());
-    log.lease(&job(), LEASE).await;
+    log.set_lease(&job(), LEASE).await;
     log.hub.publish(Publish::end(job(), "done")).await.unwrap();
     sleep(LEASE * 3).await;
     assert_eq!(log.end(&job()).await, "done");
@@ -173,7 +173,7 @@ async fn an_end_that_the_log_refuses_is_tried_again() {
     let (storage, gate) = GatedStorage::new();
     gate.open();
     let log = watched(storage);
-    log.lease(&job(), LEASE).await;
+    log.set_lease(&job(), LEASE).await;
     gate.fail_with(StorageError::Full);
     sleep(LEASE + BEYOND).await;
     assert!(!log.has_ended(&job()).await);
@@ -187,7 +187,7 @@ async fn a_producer_whose_events_the_log_cannot_take_is_not_lost() {
     let (storage, gate) = GatedStorage::new();
     gate.open();
     let log = watched(storage);
-    log.lease(&job(), LEASE).await;
+    log.set_lease(&job(), LEASE).await;
     gate.fail_with(StorageError::Full);
     for _ in 0..3 {
         sleep(NEARLY).await;
@@ -204,7 +204,7 @@ async fn a_producer_whose_events_the_log_cannot_take_is_not_lost() {
 async fn a_lease_survives_a_restart_and_starts_afresh() {
     let dir = tempfile::tempdir().unwrap();
     let log = watched(SqliteStorage::open(dir.path()).unwrap());
-    log.lease(&job(), Duration::from_secs(1)).await;
+    log.set_lease(&job(), Duration::from_secs(1)).await;
     log.hub.close().await;
     drop(log);
     let log = watched(SqliteStorage::open(dir.path()).unwrap());
@@ -212,7 +212,7 @@ async fn a_lease_survives_a_restart_and_starts_afresh() {
     let Subscribed::Open(mut reader) = open else { panic!("it had ended before") };
     let batch = reader.next().await.unwrap().unwrap();
     assert!(matches!(batch.records[0].body(), Body::End { reason } if reason == PRODUCER_LOST));
-    assert_eq!(log.hub.lease(&job(), None).await, Ok(()), "there is none left to lift");
+    assert_eq!(log.hub.set_lease(&job(), None).await, Ok(()), "there is none left to lift");
     log.hub.close().await;
 }
 
@@ -221,20 +221,20 @@ async fn no_more_topics_than_the_limit_have_a_lease() {
     let log = watched(MemoryStorage::new());
     let topic = |number: usize| format!("job/{number}").parse::<TopicName>().unwrap();
     for number in 0..LEASES_MAX {
-        log.lease(&topic(number), LEASE).await;
+        log.set_lease(&topic(number), LEASE).await;
     }
-    let refused = log.hub.lease(&job(), Some(LEASE)).await;
+    let refused = log.hub.set_lease(&job(), Some(LEASE)).await;
     assert_eq!(refused, Err(PublishError::TooManyLeases));
-    assert_eq!(log.hub.has_room_for_lease(&job()), Err(PublishError::TooManyLeases));
-    log.lease(&topic(7), LEASE * 2).await;
-    log.hub.lease(&topic(8), None).await.unwrap();
-    log.lease(&job(), LEASE).await;
+    assert_eq!(log.hub.check_lease_limit(&job()), Err(PublishError::TooManyLeases));
+    log.set_lease(&topic(7), LEASE * 2).await;
+    log.hub.set_lease(&topic(8), None).await.unwrap();
+    log.set_lease(&job(), LEASE).await;
 }
 
 #[tokio::test]
 async fn reserved_names_have_no_lease() {
     let hub = Hub::memory();
-    let refused = hub.lease(&"$sys".parse().unwrap(), Some(LEASE)).await;
+    let refused = hub.set_lease(&"$sys".parse().unwrap(), Some(LEASE)).await;
     assert!(matches!(refused, Err(PublishError::Reserved { .. })));
 }
 
@@ -248,8 +248,8 @@ async fn second_ends_although(what: impl AsyncFnOnce(&Hub, &TopicName)) -> bool 
         let hub = hub.clone();
         async move { hub.watch_leases().await }
     });
-    hub.lease(&first, Some(LEASE)).await.unwrap();
-    hub.lease(&second, Some(LEASE)).await.unwrap();
+    hub.set_lease(&first, Some(LEASE)).await.unwrap();
+    hub.set_lease(&second, Some(LEASE)).await.unwrap();
     gate.wait_for_append().await;
     what(&hub, &second).await;
     gate.open();
@@ -262,10 +262,12 @@ async fn second_ends_although(what: impl AsyncFnOnce(&Hub, &TopicName)) -> bool 
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_renewed_while_another_topic_is_ended_goes_on() {
-    assert!(!second_ends_although(async |hub, topic| hub.heartbeat(topic)).await);
+    assert!(!second_ends_although(async |hub, topic| hub.renew_lease(topic)).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_lifted_while_another_topic_is_ended_ends_nothing() {
-    assert!(!second_ends_although(async |hub, topic| hub.lease(topic, None).await.unwrap()).await);
+    assert!(
+        !second_ends_although(async |hub, topic| hub.set_lease(topic, None).await.unwrap()).await
+    );
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use stentor_hub::storage::{Budget, Storage};
 use stentor_hub::{
-    Event, Filters, Gap, GapReason, HistoryRequest, Hub, MemoryStorage, Progress, Publish,
-    Retention, Start, StorageError, Subscribed, Subscription, Timestamp, TopicFilter, TopicLimits,
-    TopicName, TopicsQuery,
+    Event, Filters, Gap, GapReason, HistoryRequest, Hub, MemoryStorage, Publish, Retention, Start,
+    StorageError, Subscribed, Subscription, Timestamp, TopicFilter, TopicLimits, TopicName,
+    TopicsQuery, TryRead,
 };
 
 use crate::gated::GatedStorage;
@@ -38,7 +38,7 @@ fn retain<const N: usize>(hub: &Hub, rules: [(&str, TopicLimits); N]) {
     let rules = rules.map(|(pattern, limits)| (pattern.parse().unwrap(), limits));
     let retention = Retention::new(rules).unwrap();
     let hub = hub.clone();
-    tokio::spawn(async move { hub.retain(retention).await });
+    tokio::spawn(async move { hub.enforce_retention(retention).await });
 }
 
 /// Lets some rounds pass; the clock of these tests goes by itself when nothing is left to do.
@@ -195,7 +195,7 @@ async fn a_slow_reader_that_is_passed_is_told_once_and_gets_the_rest() {
     send(&hub, "news", 0..100).await;
     let mut reader = open(&hub, &["news"], Start::Earliest).await;
     let few = Budget { records: 10, ..Budget::default() };
-    let Progress::Batch(batch) = reader.try_read(few) else { panic!("it is in the window") };
+    let TryRead::Batch(batch) = reader.try_read(few) else { panic!("it is in the window") };
     assert_eq!(batch.records.len(), 10);
     retain(&hub, [("news", count(20))]);
     rounds().await;

@@ -14,7 +14,7 @@ mod storm {
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use stentor_hub::{
-    Cursor, Filters, Hub, Opening, Publish, Start, StorageError, SubscribeError, Subscribed,
+    Cursor, Filters, Hub, Publish, Start, StartPosition, StorageError, SubscribeError, Subscribed,
     TopicName,
 };
 
@@ -46,8 +46,8 @@ fn reader(hub: &Hub, start: Start, count: usize) -> BoxFuture<'_, Result<Vec<Str
         let filters = Filters::topic(news());
         let subscribed = hub.subscribe(filters, start).await.map_err(in_words)?;
         let Subscribed::Open(mut subscription) = subscribed else { return Err("204".to_owned()) };
-        let opening = subscription.opening().await.map_err(|error| error.to_string())?;
-        assert!(matches!(opening, Opening::At(_)), "no gap: {opening:?}");
+        let opening = subscription.start_position().await.map_err(|error| error.to_string())?;
+        assert!(matches!(opening, StartPosition::At(_)), "no gap: {opening:?}");
         let mut data = Vec::new();
         while data.len() < count {
             let batch = subscription.next().await.map_err(|error| error.to_string())?;

@@ -9,7 +9,7 @@
 use futures_util::FutureExt;
 use stentor_hub::storage::Budget;
 use stentor_hub::{
-    Batch, Cursor, Filters, Gap, GapReason, Hub, MemoryStorage, Opening, Publish, Start,
+    Batch, Cursor, Filters, Gap, GapReason, Hub, MemoryStorage, Publish, Start, StartPosition,
     Subscribed, Subscription, TopicFilter, TopicName,
 };
 
@@ -161,7 +161,7 @@ async fn the_newest_of_a_topic_are_followed_by_its_end_in_log_order_however_they
         let mut reader = open(&hub, &["t/*"], Start::LastEach(2)).await;
         let mut data = Vec::new();
         while data.len() < 5 {
-            let batch = reader.read_behind(budget).await.unwrap();
+            let batch = reader.read_from_storage(budget).await.unwrap();
             // Of each batch the reader takes the first record only.
             reader.give_back(&batch.records[1..]);
             let first = Batch { gap: None, records: batch.records[..1].to_vec() };
@@ -206,7 +206,7 @@ async fn a_cursor_that_cannot_be_read_opens_with_a_gap_and_all_there_is() {
     let hub = Hub::memory();
     let first = hub.send(&topic("news"), "one").await.unwrap().first;
     let mut reader = open(&hub, &["news"], Start::Cursor("nonsense".to_owned())).await;
-    let Opening::Gap(gap) = reader.opening().await.unwrap() else { panic!("no gap") };
+    let StartPosition::Gap(gap) = reader.start_position().await.unwrap() else { panic!("no gap") };
     assert_eq!((gap.reason, gap.requested.as_str()), (GapReason::Unreadable, "nonsense"));
     assert_eq!(gap.earliest, Some(first.to_string()));
     let (data, gaps) = read(&mut reader, 1).await;
@@ -220,7 +220,7 @@ async fn a_cursor_of_another_history_is_told_so() {
     let foreign = other.send(&topic("news"), "elsewhere").await.unwrap().first;
     let hub = Hub::memory();
     let mut reader = open(&hub, &["news"], Start::Cursor(foreign.to_string())).await;
-    let Opening::Gap(gap) = reader.opening().await.unwrap() else { panic!("no gap") };
+    let StartPosition::Gap(gap) = reader.start_position().await.unwrap() else { panic!("no gap") };
     assert_eq!((gap.reason, gap.earliest), (GapReason::Epoch, None));
 }
 

@@ -188,7 +188,7 @@ impl From<PublishError> for Problem {
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-leases", detail)
             }
             PublishError::ReasonTooLong { .. } => Problem::bad_request("reason", detail),
-            PublishError::Nothing => Problem::bad_request("nothing", detail),
+            PublishError::Empty => Problem::bad_request("nothing", detail),
             PublishError::Storage(error) => error.into(),
         }
     }

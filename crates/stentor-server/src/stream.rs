@@ -12,7 +12,7 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use stentor_hub::storage::Budget;
 use stentor_hub::{
-    Batch, Form, Gap, Offset, Opening, Progress, Record, StorageError, Subscription,
+    Batch, Form, Gap, Offset, Record, StartPosition, StorageError, Subscription, TryRead,
 };
 use tokio::time::{Instant, Sleep};
 
@@ -220,16 +220,16 @@ impl Writer {
     async fn greet(&mut self) -> Result<(), StorageError> {
         self.control.greeting(&mut self.buffer, retry_of_readers());
         self.phase = Phase::Opening;
-        if self.subscription.is_behind() { Ok(()) } else { self.open().await }
+        if self.subscription.needs_storage() { Ok(()) } else { self.open().await }
     }
 
     async fn open(&mut self) -> Result<(), StorageError> {
-        let position = match self.subscription.opening().await? {
-            Opening::At(cursor) => {
+        let position = match self.subscription.start_position().await? {
+            StartPosition::At(cursor) => {
                 self.control.cursor(&mut self.buffer, cursor);
                 cursor
             }
-            Opening::Gap(gap) => {
+            StartPosition::Gap(gap) => {
                 self.tell(&gap);
                 gap.position
             }
@@ -246,13 +246,13 @@ impl Writer {
             return Ok(());
         }
         match self.subscription.try_read(READ) {
-            Progress::Batch(batch) => self.write(batch),
-            Progress::Behind => {
-                let batch = self.subscription.read_behind(READ).await?;
+            TryRead::Batch(batch) => self.write(batch),
+            TryRead::NeedsStorage => {
+                let batch = self.subscription.read_from_storage(READ).await?;
                 self.write(batch);
             }
-            Progress::Finished => self.phase = Phase::Over,
-            Progress::AtTail => tokio::select! {
+            TryRead::Finished => self.phase = Phase::Over,
+            TryRead::AtTail => tokio::select! {
                 biased;
                 () = self.stentor.drain().cancelled() => self.leave(),
                 () = self.subscription.consumer().woken() => {}
@@ -312,7 +312,7 @@ impl Writer {
     /// A sign of life. A reader that has passed records which it did not ask for is told its new
     /// position, so that it resumes there.
     fn keep_alive(&mut self) {
-        if let Progress::Batch(batch) = self.subscription.try_read(READ) {
+        if let TryRead::Batch(batch) = self.subscription.try_read(READ) {
             return self.write(batch);
         }
         let cursor = self.subscription.cursor();

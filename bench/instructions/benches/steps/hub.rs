@@ -6,8 +6,8 @@ use futures_util::FutureExt;
 use gungraun::{library_benchmark, library_benchmark_group};
 use stentor_hub::storage::Budget;
 use stentor_hub::{
-    Event, Filters, Form, Hub, MemoryStorage, Progress, Publish, Start, Subscribed, Subscription,
-    TopicName,
+    Event, Filters, Form, Hub, MemoryStorage, Publish, Start, Subscribed, Subscription, TopicName,
+    TryRead,
 };
 
 use crate::json;
@@ -50,7 +50,7 @@ impl Publishing {
         for event in self.waiting.drain(..) {
             send(&self.hub, event);
             let Some(reader) = &mut self.reader else { continue };
-            let Progress::Batch(batch) = reader.try_read(Budget::default()) else {
+            let TryRead::Batch(batch) = reader.try_read(Budget::default()) else {
                 unreachable!("nothing to read")
             };
             for record in batch.records {

@@ -29,7 +29,7 @@ pub struct KeyName {
 
 /// How far a streamed upload came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Upload {
+pub struct StoredKey {
     /// How many of its events are in the log.
     pub count: u64,
     /// The running hash of these.

@@ -15,8 +15,8 @@ use futures_util::future::{FutureExt, ready};
 
 use self::log::Log;
 use super::{
-    Bounds, Feed, Keep, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, StorageError,
-    TopicInfo, TopicState, TopicsQuery, Trimmed, Upload,
+    Bounds, CommitSink, KeyName, Outcome, Page, ReadRequest, Seek, SeekResult, Storage,
+    StorageError, StoredKey, TopicInfo, TopicState, TopicsQuery, TrimLimits, Trimmed,
 };
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
@@ -31,7 +31,7 @@ use crate::topic::TopicName;
 pub struct MemoryStorage {
     epoch: Epoch,
     log: Mutex<Log>,
-    feed: OnceLock<Feed>,
+    sink: OnceLock<CommitSink>,
 }
 
 impl MemoryStorage {
@@ -46,7 +46,7 @@ impl MemoryStorage {
     /// An empty log that holds about so many bytes of memory, and always the newest record.
     pub fn with_bytes(bytes_max: usize) -> MemoryStorage {
         let epoch = Epoch::random();
-        MemoryStorage { epoch, log: Mutex::new(Log::new(epoch, bytes_max)), feed: OnceLock::new() }
+        MemoryStorage { epoch, log: Mutex::new(Log::new(epoch, bytes_max)), sink: OnceLock::new() }
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -58,10 +58,10 @@ impl MemoryStorage {
     fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
         let mut log = self.log();
         let answer = change(&mut log);
-        if let Some(feed) = self.feed.get()
+        if let Some(sink) = self.sink.get()
             && !log.appended.is_empty()
         {
-            feed(&log.appended);
+            sink(&log.appended);
         }
         log.appended.clear();
         answer
@@ -88,9 +88,9 @@ impl Storage for MemoryStorage {
         Bounds { tail: self.log().tail, burned: Vec::new() }
     }
 
-    fn tail(&self, feed: Feed) {
+    fn follow(&self, sink: CommitSink) {
         // A second feed would be a mistake of the program; the first one stays.
-        let _ = self.feed.set(feed);
+        let _ = self.sink.set(sink);
     }
 
     fn append(
@@ -118,7 +118,7 @@ impl Storage for MemoryStorage {
         &self,
         filters: Arc<Filters>,
         seek: Seek,
-    ) -> BoxFuture<'_, Result<Sought, StorageError>> {
+    ) -> BoxFuture<'_, Result<SeekResult, StorageError>> {
         now(Ok(self.log().seek(&filters, seek)))
     }
 
@@ -144,12 +144,12 @@ impl Storage for MemoryStorage {
         now(Ok(self.log().list(&query)))
     }
 
-    fn excess(
+    fn trim_point(
         &self,
         topic: TopicName,
-        keep: Keep,
+        keep: TrimLimits,
     ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
-        now(Ok(self.log().excess(&topic, &keep)))
+        now(Ok(self.log().trim_point(&topic, &keep)))
     }
 
     fn trim(&self, topics: Vec<(TopicName, Offset)>) -> BoxFuture<'_, Result<(), StorageError>> {
@@ -181,16 +181,16 @@ impl Storage for MemoryStorage {
         &self,
         key: KeyName,
         time: Timestamp,
-    ) -> BoxFuture<'_, Result<Option<Upload>, StorageError>> {
+    ) -> BoxFuture<'_, Result<Option<StoredKey>, StorageError>> {
         now(Ok(self.log().keys.find(&key, time)))
     }
 
-    fn lease(
+    fn set_lease(
         &self,
         topic: TopicName,
         lease: Option<Duration>,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.log().lease(topic, lease);
+        self.log().set_lease(topic, lease);
         now(Ok(()))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::filling::Filling;
+use super::page_builder::PageBuilder;
 use super::{Budget, Page};
 use crate::cursor::Offset;
 use crate::filter::Filters;
@@ -50,7 +50,7 @@ impl Ring {
     /// Takes the oldest record out.
     pub(crate) fn pop(&mut self) -> Option<Arc<Record>> {
         let record = self.places.pop_front()?.record?;
-        self.close_ranks();
+        self.drop_empty_slots();
         self.bytes -= record.memory_bytes();
         if let Some(of_topic) = self.topics.get_mut(record.topic()) {
             of_topic.pop_front();
@@ -83,12 +83,12 @@ impl Ring {
                 self.empty += 1;
             }
         }
-        self.close_ranks();
+        self.drop_empty_slots();
         removed
     }
 
     /// Holds to it that the first place has a record, and at least half of all.
-    fn close_ranks(&mut self) {
+    fn drop_empty_slots(&mut self) {
         while self.places.front().is_some_and(|place| place.record.is_none()) {
             self.places.pop_front();
             self.empty -= 1;
@@ -149,8 +149,8 @@ impl Ring {
         until: Offset,
         budget: Budget,
     ) -> Page {
-        let mut page = Filling::new(budget);
-        if filters.globs().is_empty() {
+        let mut page = PageBuilder::new(budget);
+        if filters.patterns().is_empty() {
             self.merge(filters, after, until, &mut page);
         } else {
             self.scan(filters, after, until, &mut page);
@@ -165,7 +165,7 @@ impl Ring {
         filters: &Filters,
         after: Offset,
         until: Offset,
-        page: &mut Filling<Arc<Record>>,
+        page: &mut PageBuilder<Arc<Record>>,
     ) {
         let mut topics: Vec<_> =
             filters.exact().iter().filter_map(|name| self.topics.get(name)).collect();
@@ -197,7 +197,7 @@ impl Ring {
         filters: &Filters,
         after: Offset,
         until: Offset,
-        page: &mut Filling<Arc<Record>>,
+        page: &mut PageBuilder<Arc<Record>>,
     ) {
         let from = self.places.partition_point(|place| place.offset <= after);
         for record in self.places.range(from..).filter_map(|place| place.record.as_ref()) {
@@ -227,7 +227,7 @@ fn first_after(records: &VecDeque<Arc<Record>>, offset: Offset) -> usize {
     }
 }
 
-fn take(page: &mut Filling<Arc<Record>>, record: &Arc<Record>) -> bool {
+fn take(page: &mut PageBuilder<Arc<Record>>, record: &Arc<Record>) -> bool {
     page.take(Arc::clone(record), record.offset(), record.body().bytes())
 }
 

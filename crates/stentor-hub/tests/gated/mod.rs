@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use stentor_hub::storage::{
-    Bounds, Feed, Keep, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, TopicState,
-    Trimmed, Upload,
+    Bounds, CommitSink, KeyName, Outcome, Page, ReadRequest, Seek, SeekResult, Storage, StoredKey,
+    TopicState, TrimLimits, Trimmed,
 };
 use stentor_hub::{
     Epoch, Filters, MemoryStorage, Offset, Publish, Record, StorageError, Timestamp, TopicInfo,
@@ -129,8 +129,8 @@ impl Storage for GatedStorage {
         self.inner.bounds()
     }
 
-    fn tail(&self, feed: Feed) {
-        self.inner.tail(feed);
+    fn follow(&self, sink: CommitSink) {
+        self.inner.follow(sink);
     }
 
     fn read(&self, request: ReadRequest) -> Answer<'_, Page> {
@@ -147,7 +147,7 @@ impl Storage for GatedStorage {
         })
     }
 
-    fn seek(&self, filters: Arc<Filters>, seek: Seek) -> Answer<'_, Sought> {
+    fn seek(&self, filters: Arc<Filters>, seek: Seek) -> Answer<'_, SeekResult> {
         Box::pin(async move {
             self.gate.question("seek").await?;
             self.inner.seek(filters, seek).await
@@ -175,12 +175,12 @@ impl Storage for GatedStorage {
         self.inner.topics(query)
     }
 
-    fn excess(&self, topic: TopicName, mut keep: Keep) -> Answer<'_, Option<Offset>> {
+    fn trim_point(&self, topic: TopicName, mut keep: TrimLimits) -> Answer<'_, Option<Offset>> {
         Box::pin(async move {
             let part = *self.gate.0.excess_max.lock().unwrap();
             let events = self.inner.states(vec![topic.clone()]).await?.remove(0).events;
             keep.events = keep.events.map(|most| most.max(events.saturating_sub(part)));
-            self.inner.excess(topic, keep).await
+            self.inner.trim_point(topic, keep).await
         })
     }
 
@@ -203,12 +203,12 @@ impl Storage for GatedStorage {
         self.inner.delete(topic, now)
     }
 
-    fn upload(&self, key: KeyName, now: Timestamp) -> Answer<'_, Option<Upload>> {
+    fn upload(&self, key: KeyName, now: Timestamp) -> Answer<'_, Option<StoredKey>> {
         self.inner.upload(key, now)
     }
 
-    fn lease(&self, topic: TopicName, lease: Option<Duration>) -> Answer<'_, ()> {
-        self.inner.lease(topic, lease)
+    fn set_lease(&self, topic: TopicName, lease: Option<Duration>) -> Answer<'_, ()> {
+        self.inner.set_lease(topic, lease)
     }
 
     fn leases(&self) -> Answer<'_, Vec<(TopicName, Duration)>> {

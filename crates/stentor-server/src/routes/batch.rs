@@ -66,7 +66,7 @@ async fn try_publish(
         window: stentor.config().key_window,
         content: KeyContent::Whole(hash_of(&entries)),
     });
-    let published = stentor.hub().publish(Publish { entries, key, follows: false }).await?;
+    let published = stentor.hub().publish(Publish::new(entries, key)).await?;
     if !published.repeat {
         stentor.metrics().published.inc_by(count as u64);
     }

@@ -146,7 +146,10 @@ fn lease(seconds: usize) -> Result<Duration, Problem> {
 /// Gives the topic the lease that was asked for.
 pub(crate) async fn grant(stentor: &Stentor, options: &Options) -> Result<(), Problem> {
     let Some(lease) = options.lease else { return Ok(()) };
-    Ok(stentor.hub().lease(&options.topic, Some(lease).filter(|lease| !lease.is_zero())).await?)
+    Ok(stentor
+        .hub()
+        .set_lease(&options.topic, Some(lease).filter(|lease| !lease.is_zero()))
+        .await?)
 }
 
 /// An event with the type and retry that the query gave, where it has none of its own.
@@ -197,9 +200,9 @@ pub(crate) async fn append(
     });
     let count = entries.len();
     if options.lease.is_some() {
-        stentor.hub().has_room_for_lease(&options.topic)?;
+        stentor.hub().check_lease_limit(&options.topic)?;
     }
-    match stentor.hub().publish(Publish { entries, key, follows: false }).await {
+    match stentor.hub().publish(Publish::new(entries, key)).await {
         Ok(published) => {
             // Before the answer, so that whoever has it knows that the lease runs. An end lifts it.
             if options.end.is_none() && (!published.repeat || goes_on(stentor, options).await?) {

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use stentor_hub::{Batch, Offset, Opening, Progress, Record, Subscription};
+use stentor_hub::{Batch, Offset, Record, StartPosition, Subscription, TryRead};
 use tokio::time::Instant;
 
 use super::errand::{PAGE, Question};
@@ -162,7 +162,7 @@ impl<S: Socket> Behind<S> {
     }
 
     /// Takes what an errand found out.
-    pub(super) fn take_opening(&mut self, opening: &Opening) {
+    pub(super) fn take_opening(&mut self, opening: &StartPosition) {
         // In one piece, where it is known at once.
         let greets = std::mem::take(&mut self.greets);
         let greeting = |control: Control, out: &mut BytesMut| {
@@ -171,14 +171,14 @@ impl<S: Socket> Behind<S> {
             }
         };
         let position = match opening {
-            Opening::At(cursor) => {
+            StartPosition::At(cursor) => {
                 self.say(|control, out| {
                     greeting(control, out);
                     control.cursor(out, *cursor);
                 });
                 *cursor
             }
-            Opening::Gap(gap) => {
+            StartPosition::Gap(gap) => {
                 self.stentor.metrics().gaps.inc();
                 self.say(|control, out| {
                     greeting(control, out);
@@ -236,7 +236,7 @@ impl<S: Socket> Behind<S> {
         if let Some((offset, _)) = self.partial
             && self.hand.front().is_none_or(|record| record.offset() != offset)
         {
-            match self.stentor.hub().recent(offset) {
+            match self.stentor.hub().record_in_memory(offset) {
                 Some(record) => self.hand.push_front(record),
                 None => return Some(Standing::Asks(Question::Record(offset))),
             }
@@ -251,7 +251,7 @@ impl<S: Socket> Behind<S> {
         }
         // Known at once, the position goes with the head; else the head goes ahead.
         if self.phase == Phase::Opening {
-            let opening = self.subscription.as_mut().and_then(|s| s.opening_in_memory());
+            let opening = self.subscription.as_mut().and_then(|s| s.start_position_in_memory());
             if let Some(opening) = opening {
                 self.take_opening(&opening);
             } else if std::mem::take(&mut self.greets) {
@@ -268,10 +268,10 @@ impl<S: Socket> Behind<S> {
         }
         let Some(subscription) = &mut self.subscription else { return Some(Standing::Gone) };
         match subscription.try_read(PAGE) {
-            Progress::Batch(batch) => self.take_batch(batch),
-            Progress::AtTail => return Some(Standing::AtTail),
-            Progress::Behind => return Some(Standing::Asks(Question::Next)),
-            Progress::Finished => self.phase = Phase::Over,
+            TryRead::Batch(batch) => self.take_batch(batch),
+            TryRead::AtTail => return Some(Standing::AtTail),
+            TryRead::NeedsStorage => return Some(Standing::Asks(Question::Next)),
+            TryRead::Finished => self.phase = Phase::Over,
         }
         None
     }

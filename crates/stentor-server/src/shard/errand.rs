@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stentor_hub::storage::Budget;
-use stentor_hub::{Batch, Hub, Offset, Opening, Record, StorageError, Subscription};
+use stentor_hub::{Batch, Hub, Offset, Record, StartPosition, StorageError, Subscription};
 
 /// What is read for a reader at once, and all that is in memory for it while it is served. Larger pages
 /// make a replay quicker, and publishers and other readers of the same core wait longer meanwhile.
@@ -46,7 +46,7 @@ pub struct Findings {
 }
 
 pub(super) enum Answer {
-    Opening(Opening),
+    Opening(StartPosition),
     Batch(Batch),
     /// `None`: retention took it.
     Record(Option<Arc<Record>>),
@@ -57,8 +57,8 @@ impl Errand {
     pub async fn run(self) -> Findings {
         let Errand { asker, question, hub, mut subscription } = self;
         let answer = match question {
-            Question::Opening => subscription.opening().await.map(Answer::Opening),
-            Question::Next => subscription.read_behind(PAGE).await.map(Answer::Batch),
+            Question::Opening => subscription.start_position().await.map(Answer::Opening),
+            Question::Next => subscription.read_from_storage(PAGE).await.map(Answer::Batch),
             Question::Record(offset) => hub.record(offset).await.map(Answer::Record),
         };
         Findings { asker, subscription, answer }

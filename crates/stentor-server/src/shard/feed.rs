@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use stentor_hub::storage::Budget;
-use stentor_hub::{Batch, Cursor, Offset, Progress, Record, Subscription};
+use stentor_hub::{Batch, Cursor, Offset, Record, Subscription, TryRead};
 use tokio::time::Instant;
 
 use super::frames::{Entry, Frames, Kind};
@@ -112,14 +112,14 @@ impl<S> Feed<S> {
             && self.parting.is_none()
             && self.framing == framing
             && self.stentor.is(stentor)
-            && self.subscription.is_like(other)
+            && self.subscription.is_equivalent(other)
     }
 
     /// Nobody is left, so it begins anew with the reader who comes.
     pub(super) fn revive(&mut self, subscription: Subscription, told: Offset, now: Instant) {
         // The reader was just greeted.
         self.spoken = now;
-        self.subscription.follow(subscription);
+        self.subscription.advance_to(subscription);
         self.frames.forget(u64::MAX);
         self.told = told;
         self.swept = 0;
@@ -131,10 +131,10 @@ impl<S> Feed<S> {
             return Read::Enough;
         }
         // Before reading: what comes after this is marked anew.
-        self.subscription.unmark();
+        self.subscription.rearm();
         while self.frames.bytes() < FRAMES_BYTES_MAX {
             match self.subscription.try_read(READ) {
-                Progress::Batch(batch) => {
+                TryRead::Batch(batch) => {
                     let is_last = batch.records.len() < READ.records / 4;
                     self.take(batch, now);
                     // A short batch ends at the tail; what came since is marked.
@@ -142,9 +142,9 @@ impl<S> Feed<S> {
                         break;
                     }
                 }
-                Progress::AtTail => break,
-                Progress::Behind => return Read::Behind,
-                Progress::Finished => {
+                TryRead::AtTail => break,
+                TryRead::NeedsStorage => return Read::Behind,
+                TryRead::Finished => {
                     self.parting = Some(Parting::Finished);
                     break;
                 }
@@ -161,9 +161,9 @@ impl<S> Feed<S> {
         if let Some(gap) = &batch.gap {
             self.stentor.metrics().gaps.inc_by(self.live.len() as u64);
             let text = self.framing.text(|control, out| control.gap(out, gap));
-            self.say(text, gap.position.offset, Kind::Gap(self.subscription.told()));
+            self.say(text, gap.position.offset, Kind::Gap(self.subscription.losses_reported()));
         }
-        self.subscription.follow(fork);
+        self.subscription.advance_to(fork);
         self.take(batch, now);
     }
 
@@ -246,7 +246,7 @@ impl<S> Feed<S> {
     pub(super) fn fork(&self, at: u64, written: usize) -> Fallen {
         let Some(stop) = self.frames.stop(at, written) else {
             let subscription =
-                self.subscription.fork(self.position(), self.subscription.told(), []);
+                self.subscription.fork(self.position(), self.subscription.losses_reported(), []);
             return Fallen { subscription, text: Bytes::new(), partial: None };
         };
         let (offset, begun) = (stop.entry.offset, stop.written > 0);
@@ -254,7 +254,7 @@ impl<S> Feed<S> {
         let has_it = begun || is_text;
         let position = if has_it { offset } else { offset.previous() };
         let next = stop.number + u64::from(has_it);
-        let told = self.frames.told_before(next).unwrap_or(self.subscription.told());
+        let told = self.frames.told_before(next).unwrap_or(self.subscription.losses_reported());
         Fallen {
             subscription: self.subscription.fork(position, told, self.frames.ends_from(next)),
             text: if is_text { stop.entry.bytes.slice(stop.written..) } else { Bytes::new() },

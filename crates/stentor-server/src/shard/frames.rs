@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use stentor_hub::{Offset, Told, TopicName};
+use stentor_hub::{LossesReported, Offset, TopicName};
 
 /// Bytes on their way to the live readers of a feed, in order. Each has a number, by which a reader
 /// knows how far it is.
@@ -35,7 +35,7 @@ pub(super) enum Kind {
     /// The end of a topic.
     End(TopicName),
     /// A gap, and what the readers had been told of before.
-    Gap(Told),
+    Gap(LossesReported),
     /// A position or a sign of life.
     Text,
 }
@@ -133,7 +133,7 @@ impl Frames {
     }
 
     /// What a reader was told of who gets the frames from this number on; `None` if no gap is among them.
-    pub(super) fn told_before(&self, number: u64) -> Option<Told> {
+    pub(super) fn told_before(&self, number: u64) -> Option<LossesReported> {
         self.queue.range(self.index(number)..).find_map(|entry| match entry.kind {
             Kind::Gap(before) => Some(before),
             Kind::Event | Kind::End(_) | Kind::Text => None,

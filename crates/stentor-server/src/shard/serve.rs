@@ -208,7 +208,7 @@ impl<S: Socket> Shard<S> {
         let consumer = self.consumer.clone();
         let Some(behind) = self.behind(slot) else { return };
         let Some(mut subscription) = behind.subscription.take() else { return };
-        subscription.mark(&consumer, index);
+        subscription.notify(&consumer, index);
         let position = subscription.cursor().offset;
         let (stentor, told) = (behind.stentor.clone(), behind.told());
         let feed = Feed::new(stentor, behind.framing, *subscription, told, wish, now);

@@ -50,7 +50,7 @@ impl<S: Socket> Shard<S> {
     /// Queues the feeds that have news.
     pub(super) fn take_marks(&mut self) {
         let mut marks = std::mem::take(&mut self.marks);
-        self.consumer.take_marks(&mut marks);
+        self.consumer.take_ready(&mut marks);
         for index in marks.drain(..) {
             // One without readers stays marked, so that its topics wake nobody until one comes.
             if self.feeds.get(index).is_some_and(|feed| !feed.live.is_empty()) {
@@ -145,7 +145,7 @@ impl<S: Socket> Shard<S> {
         if std::mem::replace(&mut feed.away, true) {
             return;
         }
-        let told = feed.subscription.told();
+        let told = feed.subscription.losses_reported();
         let subscription = Box::new(feed.subscription.fork(feed.position(), told, []));
         let hub = feed.stentor.hub().clone();
         let question = Question::Next;

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let stentor = Stentor::new(if args.memory { in_memory(args) } else { on_disk(args)? });
     let hub = stentor.hub().clone();
     let background = async move {
-        tokio::join!(hub.retain(retention), hub.watch_leases());
+        tokio::join!(hub.enforce_retention(retention), hub.watch_leases());
     };
     run_server(&args.listen, &args.access, &stentor, stentor.clone(), background)
 }

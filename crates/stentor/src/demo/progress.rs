@@ -79,7 +79,7 @@ async fn job_of(hub: &Hub, cursor: &str) -> Result<Option<TopicName>, Problem> {
     if cursor.epoch != hub.epoch() {
         return Ok(None);
     }
-    if cursor.is_receipt()
+    if cursor.is_event_id()
         && let Some(record) = hub.record(cursor.offset).await?
     {
         return Ok(Some(record.topic().clone()));

@@ -43,7 +43,7 @@ pub async fn an_outcome_tells_the_ids_of_the_first_and_the_last_record(log: &Log
     assert_eq!(ids.len(), 4);
     assert_eq!(one, (ids[0], ids[0]));
     assert_eq!(three, (ids[1], ids[3]));
-    assert!(ids.iter().all(Cursor::is_receipt));
+    assert!(ids.iter().all(Cursor::is_event_id));
 }
 
 pub async fn offsets_rise_in_the_order_of_the_batch(log: &Log) {
@@ -150,7 +150,11 @@ pub async fn later_publishes_of_a_batch_see_the_end_that_an_earlier_one_appended
 }
 
 pub async fn a_publish_that_follows_one_that_was_taken_is_appended(log: &Log) {
-    let batch = vec![event("a", "1"), event("b", "2").following(), end("a", "done").following()];
+    let batch = vec![
+        event("a", "1"),
+        event("b", "2").requiring_previous(),
+        end("a", "done").requiring_previous(),
+    ];
     for outcome in log.append(batch).await {
         appended(&outcome);
     }
@@ -159,7 +163,7 @@ pub async fn a_publish_that_follows_one_that_was_taken_is_appended(log: &Log) {
 
 pub async fn a_publish_that_follows_a_refused_one_is_withheld(log: &Log) {
     let last = log.end("a").await;
-    let outcomes = log.append(vec![event("a", "no"), event("b", "no").following()]).await;
+    let outcomes = log.append(vec![event("a", "no"), event("b", "no").requiring_previous()]).await;
     assert_eq!(outcomes, [ended("a", last), Outcome::Withheld]);
     assert_eq!(said(&log.all("**").await), ["a ends: done"]);
     assert_eq!(log.fed().len(), 1);
@@ -167,9 +171,14 @@ pub async fn a_publish_that_follows_a_refused_one_is_withheld(log: &Log) {
 
 pub async fn what_follows_a_withheld_publish_is_withheld_up_to_one_that_follows_none(log: &Log) {
     log.end("a").await;
-    let more = || event("b", "no").and(entry("c", "no")).following();
-    let batch =
-        vec![event("a", "no"), more(), more(), event("b", "1"), event("b", "2").following()];
+    let more = || event("b", "no").and(entry("c", "no")).requiring_previous();
+    let batch = vec![
+        event("a", "no"),
+        more(),
+        more(),
+        event("b", "1"),
+        event("b", "2").requiring_previous(),
+    ];
     let outcomes = log.append(batch).await;
     assert_eq!(outcomes[1..3], [Outcome::Withheld, Outcome::Withheld]);
     assert_eq!(said(&log.all("b c").await), ["b: 1", "b: 2"]);
@@ -178,7 +187,7 @@ pub async fn what_follows_a_withheld_publish_is_withheld_up_to_one_that_follows_
 pub async fn the_first_of_a_batch_follows_none(log: &Log) {
     log.end("a").await;
     log.append(vec![event("b", "1"), event("a", "no")]).await;
-    appended(&log.publish(event("b", "2").following()).await);
+    appended(&log.publish(event("b", "2").requiring_previous()).await);
     assert_eq!(said(&log.all("b").await), ["b: 1", "b: 2"]);
 }
 

@@ -38,7 +38,7 @@ async fn assert_kept(log: &Log, bodies: Vec<Body>) {
     let publish = |(topic, body)| Publish {
         entries: vec![Entry::new(topic, body)],
         key: None,
-        follows: false,
+        requires_previous: false,
     };
     let batch = topics.zip(bodies.clone()).map(publish).collect();
     log.append(batch).await;
@@ -93,7 +93,7 @@ pub async fn attributes_are_kept_to_the_byte(log: &Log) {
     let end = Entry { body: Body::End { reason: String::new() }, ..entry(&all[2]) };
     let mut entries: Vec<Entry> = all.iter().map(entry).collect();
     entries.push(end);
-    log.publish(Publish { entries, key: None, follows: false }).await;
+    log.publish(Publish::new(entries, None)).await;
     let records = log.all("a").await;
     let read: Vec<&Attributes> = records.iter().map(|record| record.attributes()).collect();
     assert_eq!(read, [&all[0], &all[1], &all[2], &all[3], &all[2]]);

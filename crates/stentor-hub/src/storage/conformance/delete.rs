@@ -118,15 +118,15 @@ pub async fn a_reader_told_before_the_topic_began_anew_is_told_then(log: &Log) {
     let first = log.event("a", "1").await;
     log.event("a", "2").await;
     log.trim("a", first).await;
-    let told = log.gap("a", Offset::ZERO).await.unwrap().removals;
+    let reported = log.gap("a", Offset::ZERO).await.unwrap().removals;
     log.delete("a").await;
-    assert_eq!(log.gap_beyond("a", Offset::ZERO, told).await, None);
+    assert_eq!(log.gap_beyond("a", Offset::ZERO, reported).await, None);
     // Deleted already, not anew yet: a reader may begin just here, and has the deletion to read.
     let begun = log.removals().await;
     log.event("a", "3").await;
-    for told in [told, begun] {
+    for reported in [reported, begun] {
         for filter in ["a", "*"] {
-            let gap = log.gap_beyond(filter, Offset::ZERO, told).await;
+            let gap = log.gap_beyond(filter, Offset::ZERO, reported).await;
             assert_eq!(gap.map(|gap| gap.topics), Some(topic_names(&["a"])));
         }
     }

@@ -41,14 +41,14 @@ pub async fn a_key_used_twice_in_a_batch_is_appended_once(log: &Log) {
     let other = event("a", "2").with_key(key("k", 2));
     let outcomes = log.append(vec![publish.clone(), publish, other]).await;
     let ids = appended(&outcomes[0]);
-    assert_eq!(outcomes[1..], [repeat(ids), Outcome::Differs]);
+    assert_eq!(outcomes[1..], [repeat(ids), Outcome::KeyReused]);
     assert_eq!(said(&log.all("a").await), ["a: 1"]);
 }
 
 pub async fn a_key_for_other_content_differs(log: &Log) {
     log.publish(event("a", "1").with_key(key("k", 1))).await;
     let outcomes = log.append(vec![event("a", "2").with_key(key("k", 2)), event("a", "3")]).await;
-    assert_eq!(outcomes[0], Outcome::Differs);
+    assert_eq!(outcomes[0], Outcome::KeyReused);
     appended(&outcomes[1]);
     assert_eq!(said(&log.all("a").await), ["a: 1", "a: 3"]);
 }
@@ -59,7 +59,7 @@ pub async fn a_repeat_is_a_repeat_also_after_an_end(log: &Log) {
     log.publish(end("a", "done")).await;
     assert_eq!(log.publish(publish).await, repeat(ids));
     let other = event("a", "2").with_key(key("k", 2));
-    assert_eq!(log.publish(other).await, Outcome::Differs);
+    assert_eq!(log.publish(other).await, Outcome::KeyReused);
 }
 
 pub async fn a_repeat_is_a_repeat_also_after_a_trim(log: &Log) {
@@ -129,7 +129,7 @@ pub async fn a_forgotten_key_may_be_used_for_other_content(log: &Log) {
     let ids = appended(&log.publish_at(other.clone(), at(WINDOW + 1)).await);
     assert_eq!(log.publish_at(other, at(WINDOW + 2)).await, repeat(ids));
     let first = event("a", "1").with_key(key("k", 1));
-    assert_eq!(log.publish_at(first, at(WINDOW + 3)).await, Outcome::Differs);
+    assert_eq!(log.publish_at(first, at(WINDOW + 3)).await, Outcome::KeyReused);
 }
 
 pub async fn a_refused_publish_leaves_no_key_behind(log: &Log) {
@@ -145,7 +145,7 @@ pub async fn a_refused_publish_leaves_no_key_behind(log: &Log) {
 pub async fn a_publish_that_follows_a_repeat_is_appended(log: &Log) {
     let publish = event("a", "1").with_key(key("k", 1));
     let ids = appended(&log.publish(publish.clone()).await);
-    let outcomes = log.append(vec![publish, event("a", "2").following()]).await;
+    let outcomes = log.append(vec![publish, event("a", "2").requiring_previous()]).await;
     assert_eq!(outcomes[0], repeat(ids));
     appended(&outcomes[1]);
     assert_eq!(said(&log.all("a").await), ["a: 1", "a: 2"]);
@@ -154,9 +154,9 @@ pub async fn a_publish_that_follows_a_repeat_is_appended(log: &Log) {
 pub async fn a_publish_that_follows_one_that_differs_is_withheld(log: &Log) {
     log.publish(event("a", "1").with_key(key("k", 1))).await;
     let differs = event("a", "2").with_key(key("k", 2));
-    let follows = event("a", "3").with_key(key("l", 3)).following();
+    let follows = event("a", "3").with_key(key("l", 3)).requiring_previous();
     let outcomes = log.append(vec![differs, follows.clone()]).await;
-    assert_eq!(outcomes, [Outcome::Differs, Outcome::Withheld]);
+    assert_eq!(outcomes, [Outcome::KeyReused, Outcome::Withheld]);
     appended(&log.publish(follows).await);
     assert_eq!(said(&log.all("a").await), ["a: 1", "a: 3"]);
 }
@@ -165,6 +165,10 @@ pub async fn a_repeat_is_withheld_too(log: &Log) {
     let publish = event("a", "1").with_key(key("k", 1));
     log.publish(publish.clone()).await;
     let differs = event("a", "2").with_key(key("k", 2));
-    let outcomes = log.append(vec![differs, publish.following(), event("a", "3").following()]);
-    assert_eq!(outcomes.await, [Outcome::Differs, Outcome::Withheld, Outcome::Withheld]);
+    let outcomes = log.append(vec![
+        differs,
+        publish.requiring_previous(),
+        event("a", "3").requiring_previous(),
+    ]);
+    assert_eq!(outcomes.await, [Outcome::KeyReused, Outcome::Withheld, Outcome::Withheld]);
 }

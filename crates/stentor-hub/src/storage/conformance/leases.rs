@@ -6,8 +6,8 @@ use super::Log;
 use super::log::{end_entry, event, name};
 
 impl Log {
-    async fn lease(&self, topic: &str, length: Option<Duration>) {
-        self.storage.lease(name(topic), length).await.unwrap();
+    async fn set_lease(&self, topic: &str, length: Option<Duration>) {
+        self.storage.set_lease(name(topic), length).await.unwrap();
     }
 
     /// All leases, in seconds.
@@ -20,32 +20,32 @@ impl Log {
 const MINUTE: Option<Duration> = Some(Duration::from_mins(1));
 
 pub async fn a_lease_is_remembered_in_whole_seconds(log: &Log) {
-    log.lease("a", MINUTE).await;
-    log.lease("b", Some(Duration::from_millis(1_001))).await;
+    log.set_lease("a", MINUTE).await;
+    log.set_lease("b", Some(Duration::from_millis(1_001))).await;
     assert_eq!(log.leases().await, [("a".to_owned(), 60), ("b".to_owned(), 2)]);
     log.event("a", "an event changes nothing of it").await;
     assert_eq!(log.leases().await.len(), 2);
 }
 
 pub async fn a_lease_takes_the_place_of_the_one_before(log: &Log) {
-    log.lease("a", MINUTE).await;
-    log.lease("a", Some(Duration::from_secs(5))).await;
+    log.set_lease("a", MINUTE).await;
+    log.set_lease("a", Some(Duration::from_secs(5))).await;
     assert_eq!(log.leases().await, [("a".to_owned(), 5)]);
-    log.lease("a", None).await;
-    log.lease("none", None).await;
+    log.set_lease("a", None).await;
+    log.set_lease("none", None).await;
     assert_eq!(log.leases().await, []);
 }
 
 pub async fn an_end_takes_the_lease_with_it(log: &Log) {
-    log.lease("a", MINUTE).await;
-    log.lease("b", MINUTE).await;
+    log.set_lease("a", MINUTE).await;
+    log.set_lease("b", MINUTE).await;
     log.publish(event("a", "last").and(end_entry("a"))).await;
     assert_eq!(log.leases().await, [("b".to_owned(), 60)]);
 }
 
 pub async fn a_deletion_takes_the_lease_with_it(log: &Log) {
     log.event("a", "1").await;
-    log.lease("a", MINUTE).await;
+    log.set_lease("a", MINUTE).await;
     log.delete("a").await;
     assert_eq!(log.leases().await, []);
     log.event("a", "anew").await;
@@ -54,7 +54,7 @@ pub async fn a_deletion_takes_the_lease_with_it(log: &Log) {
 
 pub async fn leases_come_by_name_in_byte_order(log: &Log) {
     for topic in ["b", "a/b", "a", "B"] {
-        log.lease(topic, MINUTE).await;
+        log.set_lease(topic, MINUTE).await;
     }
     let names: Vec<String> = log.leases().await.into_iter().map(|(topic, _)| topic).collect();
     assert_eq!(names, ["B", "a", "a/b", "b"]);

@@ -24,7 +24,7 @@ impl Log {
     pub fn of(storage: Arc<dyn Storage>) -> Log {
         let fed: Arc<Mutex<Vec<Arc<Record>>>> = Arc::default();
         let sink = Arc::clone(&fed);
-        storage.tail(Box::new(move |records| {
+        storage.follow(Box::new(move |records| {
             sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(records);
         }));
         Log { storage, fed }
@@ -141,10 +141,12 @@ impl Log {
         &self,
         filters: &str,
         after: impl Into<Place>,
-        told: u64,
+        reported: u64,
     ) -> Option<Removed> {
         let Place(after) = after.into();
-        self.read(ReadRequest { told, ..request(filters, after) }).await.removed
+        self.read(ReadRequest { losses_reported: reported, ..request(filters, after) })
+            .await
+            .removed
     }
 
     pub(in crate::storage) async fn state(&self, topic: &str) -> TopicState {
@@ -207,7 +209,7 @@ pub(in crate::storage) fn request(text: &str, after: Offset) -> ReadRequest {
         after,
         until: Offset::MAX,
         budget: Budget::default(),
-        told: 0,
+        losses_reported: 0,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::cursor::Offset;
 use crate::publish::Publish;
 use crate::record::Record;
 use crate::storage::{
-    Keep, Outcome, ReadRequest, Removed, Seek, TopicInfo, TopicState, TopicsQuery, Trimmed,
+    Outcome, ReadRequest, Removed, Seek, TopicInfo, TopicState, TopicsQuery, TrimLimits, Trimmed,
 };
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
@@ -64,7 +64,7 @@ struct Pair {
     fed: Vec<Arc<Record>>,
     naive: Naive,
     /// The storage's count of removals before and after each call.
-    told: Vec<u64>,
+    reported: Vec<u64>,
 }
 
 impl Pair {
@@ -77,12 +77,12 @@ impl Pair {
             reopen,
             fed: Vec::new(),
             naive: Naive::new(),
-            told: Vec::new(),
+            reported: Vec::new(),
         }
     }
 
     async fn note_removals(&mut self) {
-        self.told.push(self.log.removals().await);
+        self.reported.push(self.log.removals().await);
         self.naive.moment += 1;
     }
 
@@ -112,18 +112,18 @@ impl Pair {
                 }
                 self.log.storage.trim(topics).await.unwrap();
             }
-            Call::Keep { topic, limits } => self.keep(topic, limits).await,
+            Call::TrimTo { topic, limits } => self.keep(topic, limits).await,
             Call::Reopen => self.reopen().await,
-            Call::Read { filters: text, after, until, budget, told } => {
-                let told = told.index(self.told.len());
+            Call::Read { filters: text, after, until, budget, reported } => {
+                let reported = reported.index(self.reported.len());
                 let request = ReadRequest {
                     filters: filters(&text),
                     after: self.place(after),
                     until: until.map_or(Offset::MAX, |until| self.place(until)),
                     budget,
-                    told: self.told[told],
+                    losses_reported: self.reported[reported],
                 };
-                self.read(request, told).await;
+                self.read(request, reported).await;
             }
         }
     }
@@ -135,10 +135,10 @@ impl Pair {
             seconds.map(|seconds| Timestamp::from_micros(micros(seconds)))
         };
         let Limits { age, events, bytes, ended } = limits;
-        let keep = Keep { since: before(age), events, bytes, ended_since: before(ended) };
-        let expected = self.naive.excess(&topic, &keep);
+        let keep = TrimLimits { since: before(age), events, bytes, ended_since: before(ended) };
+        let expected = self.naive.trim_point(&topic, &keep);
         let mut through = None;
-        while let Some(next) = self.log.storage.excess(topic.clone(), keep).await.unwrap() {
+        while let Some(next) = self.log.storage.trim_point(topic.clone(), keep).await.unwrap() {
             assert!(Some(next) > through, "no progress beyond {next}");
             assert!(Some(next) <= expected, "{next} may stay");
             through = Some(next);
@@ -196,21 +196,21 @@ impl Pair {
             (Outcome::Ended { topic, end }, Said::Ended(of, at)) => {
                 topic == of && at.is_none_or(|at| *end == id(at))
             }
-            (Outcome::Differs, Said::Differs) | (Outcome::Withheld, Said::Withheld) => true,
+            (Outcome::KeyReused, Said::Differs) | (Outcome::Withheld, Said::Withheld) => true,
             _ => false,
         };
         assert!(agree, "{outcome:?} where {expected:?} was expected");
     }
 
     /// Reads page by page; `told` is the moment that the request's count is of.
-    async fn read(&self, mut request: ReadRequest, told: usize) {
+    async fn read(&self, mut request: ReadRequest, reported: usize) {
         let ReadRequest { filters, after, until, .. } = request.clone();
         let end = until.min(self.log.storage.bounds().tail);
         let mut read = Vec::new();
         loop {
             // The read itself is checked for order, bounds and progress.
             let page = self.log.read(request.clone()).await;
-            self.assert_gap(&request, told, page.removed);
+            self.assert_gap(&request, reported, page.removed);
             read.extend(page.records);
             request.after = page.through;
             if request.after >= end {
@@ -223,10 +223,10 @@ impl Pair {
         assert_eq!(read, expected.cloned().collect::<Vec<_>>());
     }
 
-    fn assert_gap(&self, request: &ReadRequest, told: usize, removed: Option<Removed>) {
-        let mut lost = self.naive.lost(&request.filters, request.after, told);
+    fn assert_gap(&self, request: &ReadRequest, reported: usize, removed: Option<Removed>) {
+        let mut lost = self.naive.lost(&request.filters, request.after, reported);
         let Some(mut removed) = removed else {
-            assert!(lost.is_empty(), "a gap was not told: {lost:?} after {}", request.after);
+            assert!(lost.is_empty(), "a gap was not reported: {lost:?} after {}", request.after);
             return;
         };
         let first = lost.iter().find(|lost| Some(&lost.topic) == removed.topics.first());
@@ -239,7 +239,7 @@ impl Pair {
         removed.topics.sort();
         lost.sort_by(|a, b| a.topic.cmp(&b.topic));
         assert_eq!(removed.topics, lost.iter().map(|lost| lost.topic.clone()).collect::<Vec<_>>());
-        assert_eq!(Some(&removed.removals), self.told.last());
+        assert_eq!(Some(&removed.removals), self.reported.last());
     }
 
     /// All questions that do not change anything.
@@ -332,8 +332,9 @@ impl Pair {
         let now = self.naive.now;
         for (key, expected) in self.naive.uploads() {
             let found = self.log.storage.upload(key, now).await.unwrap();
-            let told = found.map(|upload| (upload.count, upload.hash, upload.first, upload.last));
-            assert_eq!(told, expected);
+            let reported =
+                found.map(|upload| (upload.count, upload.hash, upload.first, upload.last));
+            assert_eq!(reported, expected);
         }
     }
 }

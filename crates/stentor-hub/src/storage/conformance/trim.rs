@@ -17,8 +17,8 @@ impl Log {
     }
 
     /// The names in the gap that is told, none if there is none.
-    async fn lost(&self, filters: &str, after: Offset, told: u64) -> Vec<String> {
-        let removed = self.gap_beyond(filters, after, told).await;
+    async fn lost(&self, filters: &str, after: Offset, reported: u64) -> Vec<String> {
+        let removed = self.gap_beyond(filters, after, reported).await;
         let mut names: Vec<String> =
             removed.iter().flat_map(|gap| &gap.topics).map(ToString::to_string).collect();
         names.sort_unstable();
@@ -98,17 +98,17 @@ pub async fn a_told_gap_is_told_again_only_for_later_removals(log: &Log) {
     let ids = log.with_quiet_neighbour(4).await;
     log.event("b", "1").await;
     log.trim("a", ids[1]).await;
-    let told = log.gap("a b", Offset::ZERO).await.unwrap().removals;
+    let reported = log.gap("a b", Offset::ZERO).await.unwrap().removals;
     let last_of_b = log.event("b", "2").await;
-    assert_eq!(log.gap_beyond("a b", Offset::ZERO, told).await, None, "nothing was removed");
+    assert_eq!(log.gap_beyond("a b", Offset::ZERO, reported).await, None, "nothing was removed");
     log.trim("b", last_of_b).await;
     for filter in ["a b", "*"] {
-        assert_eq!(log.lost(filter, Offset::ZERO, told).await, ["b"]);
+        assert_eq!(log.lost(filter, Offset::ZERO, reported).await, ["b"]);
     }
-    assert_eq!(log.gap_beyond("a", Offset::ZERO, told).await, None);
+    assert_eq!(log.gap_beyond("a", Offset::ZERO, reported).await, None);
     log.trim("a", ids[2]).await;
-    assert_eq!(log.lost("a", Offset::ZERO, told).await, ["a"]);
-    assert_eq!(log.lost("*", Offset::ZERO, told).await, ["a", "b"]);
+    assert_eq!(log.lost("a", Offset::ZERO, reported).await, ["a"]);
+    assert_eq!(log.lost("*", Offset::ZERO, reported).await, ["a", "b"]);
 }
 
 pub async fn a_gap_names_every_topic_that_lost_records(log: &Log) {
@@ -146,10 +146,10 @@ pub async fn a_trim_that_takes_nothing_is_no_removal(log: &Log) {
     assert_eq!(log.state("none").await, TopicState::default());
     assert_eq!(log.state("a").await.removed_through, Offset::ZERO);
     log.trim("a", second).await;
-    let told = log.gap("a", Offset::ZERO).await.unwrap().removals;
+    let reported = log.gap("a", Offset::ZERO).await.unwrap().removals;
     log.trim("a", second).await;
     log.trim("a", first).await;
-    assert_eq!(log.gap_beyond("a", Offset::ZERO, told).await, None);
+    assert_eq!(log.gap_beyond("a", Offset::ZERO, reported).await, None);
     assert_eq!(log.state("a").await.removed_through, second.offset);
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Log;
 use super::log::{appended, at, end, event, name, said};
 use crate::publish::{Key, KeyContent, Publish};
-use crate::storage::{KeyHash, KeyName, Outcome, Upload};
+use crate::storage::{KeyHash, KeyName, Outcome, StoredKey};
 use crate::timestamp::Timestamp;
 
 const WINDOW: i64 = 600;
@@ -37,14 +37,14 @@ fn part(content: u8, index: u64) -> Publish {
 }
 
 impl Log {
-    async fn upload_at(&self, now: Timestamp) -> Option<Upload> {
+    async fn upload_at(&self, now: Timestamp) -> Option<StoredKey> {
         let publisher = "p".to_owned();
         let key =
             KeyName { scope: Some(name("a")), publisher, name: "up".to_owned(), upload: true };
         self.storage.upload(key, now).await.unwrap()
     }
 
-    async fn upload(&self) -> Option<Upload> {
+    async fn upload(&self) -> Option<StoredKey> {
         self.upload_at(at(0)).await
     }
 }
@@ -55,18 +55,18 @@ pub async fn an_upload_that_nobody_began_is_unknown(log: &Log) {
 
 pub async fn an_upload_tells_how_far_it_came(log: &Log) {
     let (first, _) = appended(&log.publish(part(1, 0)).await);
-    let upload = Upload { count: 1, hash: hash(1, 1), first, last: first };
+    let upload = StoredKey { count: 1, hash: hash(1, 1), first, last: first };
     assert_eq!(log.upload().await, Some(upload));
     log.event("a", "not of it").await;
     let (last, _) = appended(&log.publish(part(1, 1)).await);
-    let upload = Upload { count: 2, hash: hash(1, 2), first, last };
+    let upload = StoredKey { count: 2, hash: hash(1, 2), first, last };
     assert_eq!(log.upload().await, Some(upload));
 }
 
 pub async fn the_parts_of_an_upload_may_come_in_one_batch(log: &Log) {
     let outcomes = log.append((0..5).map(|index| part(1, index)).collect()).await;
     let ids: Vec<_> = outcomes.iter().map(|outcome| appended(outcome).0).collect();
-    let upload = Upload { count: 5, hash: hash(1, 5), first: ids[0], last: ids[4] };
+    let upload = StoredKey { count: 5, hash: hash(1, 5), first: ids[0], last: ids[4] };
     assert_eq!(log.upload().await, Some(upload));
     assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3", "a: 4"]);
 }
@@ -86,7 +86,7 @@ pub async fn every_part_that_is_there_differs_if_its_content_does(log: &Log) {
     log.append((0..3).map(|index| part(1, index)).collect()).await;
     let upload = log.upload().await;
     for index in 0..3 {
-        assert_eq!(log.publish(part(2, index)).await, Outcome::Differs, "part {index}");
+        assert_eq!(log.publish(part(2, index)).await, Outcome::KeyReused, "part {index}");
     }
     assert_eq!(log.upload().await, upload);
     assert_eq!(log.fed().len(), 3);
@@ -99,7 +99,7 @@ pub async fn a_repeat_differs_from_the_part_on_whose_content_does(log: &Log) {
     for outcome in &outcomes[..2] {
         assert!(matches!(outcome, Outcome::Repeat { .. }), "{outcomes:?}");
     }
-    assert_eq!(outcomes[2..], [Outcome::Differs, Outcome::Differs]);
+    assert_eq!(outcomes[2..], [Outcome::KeyReused, Outcome::KeyReused]);
     assert_eq!(log.fed().len(), 4);
 }
 
@@ -111,7 +111,7 @@ pub async fn parts_that_came_one_by_one_are_compared_alike(log: &Log) {
     for index in 0..3 {
         let outcome = log.publish(part(1, index)).await;
         assert!(matches!(outcome, Outcome::Repeat { .. }), "{outcome:?}");
-        assert_eq!(log.publish(part(2, index)).await, Outcome::Differs, "part {index}");
+        assert_eq!(log.publish(part(2, index)).await, Outcome::KeyReused, "part {index}");
     }
 }
 
@@ -128,20 +128,20 @@ pub async fn parts_of_two_uploads_are_kept_apart(log: &Log) {
     for outcome in &outcomes[..2] {
         assert!(matches!(outcome, Outcome::Repeat { .. }), "{outcomes:?}");
     }
-    assert_eq!(outcomes[2..], [Outcome::Differs, Outcome::Differs]);
+    assert_eq!(outcomes[2..], [Outcome::KeyReused, Outcome::KeyReused]);
 }
 
 pub async fn a_part_after_a_missing_one_differs(log: &Log) {
-    assert_eq!(log.publish(part(1, 1)).await, Outcome::Differs);
+    assert_eq!(log.publish(part(1, 1)).await, Outcome::KeyReused);
     assert_eq!(log.upload().await, None);
     appended(&log.publish(part(1, 0)).await);
-    assert_eq!(log.publish(part(1, 2)).await, Outcome::Differs);
+    assert_eq!(log.publish(part(1, 2)).await, Outcome::KeyReused);
     assert_eq!(said(&log.all("a").await), ["a: 0"]);
 }
 
 pub async fn a_part_that_goes_on_from_other_content_differs(log: &Log) {
     log.append((0..2).map(|index| part(1, index)).collect()).await;
-    assert_eq!(log.publish(part(2, 2)).await, Outcome::Differs);
+    assert_eq!(log.publish(part(2, 2)).await, Outcome::KeyReused);
     appended(&log.publish(part(1, 2)).await);
     assert_eq!(log.fed().len(), 3);
 }
@@ -181,19 +181,19 @@ pub async fn the_window_of_an_upload_restarts_with_each_repeat(log: &Log) {
 
 pub async fn a_publish_without_entries_restarts_the_window_of_an_upload_and_no_more(log: &Log) {
     let bare = |index| Publish { entries: Vec::new(), ..part(1, index) };
-    assert_eq!(log.publish_at(bare(0), at(0)).await, Outcome::Differs, "nothing has begun");
+    assert_eq!(log.publish_at(bare(0), at(0)).await, Outcome::KeyReused, "nothing has begun");
     assert_eq!(log.upload().await, None);
     let (first, _) = appended(&log.publish_at(part(1, 0), at(0)).await);
     let outcome = log.publish_at(bare(0), at(WINDOW - 1)).await;
     assert_eq!(outcome, Outcome::Repeat { first, last: first });
-    assert_eq!(log.publish_at(bare(1), at(WINDOW - 1)).await, Outcome::Differs, "it is missing");
+    assert_eq!(log.publish_at(bare(1), at(WINDOW - 1)).await, Outcome::KeyReused, "it is missing");
     appended(&log.publish_at(part(1, 1), at(2 * WINDOW - 2)).await);
     assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1"]);
 }
 
 pub async fn the_window_of_an_upload_does_not_restart_with_a_part_that_differs(log: &Log) {
     log.append_at((0..2).map(|index| part(1, index)).collect(), at(0)).await;
-    assert_eq!(log.publish_at(part(2, 0), at(WINDOW - 1)).await, Outcome::Differs);
+    assert_eq!(log.publish_at(part(2, 0), at(WINDOW - 1)).await, Outcome::KeyReused);
     assert_eq!(log.upload_at(at(WINDOW + 1)).await, None);
 }
 
@@ -207,15 +207,15 @@ pub async fn an_upload_that_began_again_is_compared_with_itself_alone(log: &Log)
     }
     appended(&outcomes[2]);
     for index in 0..3 {
-        assert_eq!(log.publish_at(part(1, index), later).await, Outcome::Differs, "part {index}");
+        assert_eq!(log.publish_at(part(1, index), later).await, Outcome::KeyReused, "part {index}");
     }
 }
 
 pub async fn a_forgotten_upload_begins_again_with_its_first_part(log: &Log) {
     log.append((0..2).map(|index| part(1, index)).collect()).await;
     let later = at(WINDOW + 1);
-    assert_eq!(log.publish_at(part(1, 2), later).await, Outcome::Differs);
+    assert_eq!(log.publish_at(part(1, 2), later).await, Outcome::KeyReused);
     let (first, _) = appended(&log.publish_at(part(2, 0), later).await);
-    let upload = Upload { count: 1, hash: hash(2, 1), first, last: first };
+    let upload = StoredKey { count: 1, hash: hash(2, 1), first, last: first };
     assert_eq!(log.upload_at(later).await, Some(upload));
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::parts::Parts;
 use crate::cursor::Cursor;
 use crate::publish::{Key, KeyContent};
-use crate::storage::{KeyHash, KeyName, Outcome, Upload, part_hash};
+use crate::storage::{KeyHash, KeyName, Outcome, StoredKey, part_hash};
 use crate::timestamp::Timestamp;
 
 /// The idempotency keys that are remembered, at most [`Keys::MAX`]: the longest unused go first.
@@ -43,7 +43,7 @@ impl Keys {
         };
         let outcome = key.check(row.map(Row::upload), part);
         if let (Some(row), Some(Outcome::Repeat { .. })) = (row, &outcome)
-            && let Some(expires) = key.restart(row.expires, time)
+            && let Some(expires) = key.renewed_expiry(row.expires, time)
         {
             self.put(name, Row { expires, ..row });
         }
@@ -91,7 +91,7 @@ impl Keys {
         }
     }
 
-    pub(super) fn find(&self, name: &KeyName, time: Timestamp) -> Option<Upload> {
+    pub(super) fn find(&self, name: &KeyName, time: Timestamp) -> Option<StoredKey> {
         self.row(name, time).copied().map(Row::upload)
     }
 
@@ -101,7 +101,7 @@ impl Keys {
 }
 
 impl Row {
-    fn upload(self) -> Upload {
-        Upload { count: self.count, hash: self.hash, first: self.first, last: self.last }
+    fn upload(self) -> StoredKey {
+        StoredKey { count: self.count, hash: self.hash, first: self.first, last: self.last }
     }
 }

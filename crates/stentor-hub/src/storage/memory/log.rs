@@ -11,11 +11,11 @@ use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
-use crate::storage::excess::Excess;
+use crate::storage::trim_point::TrimPoint;
 use crate::storage::whole_seconds;
 use crate::storage::{
-    Keep, Outcome, Page, ReadRequest, Removed, Ring, Seek, Sought, StorageError, TopicInfo,
-    TopicState, TopicsQuery, Trimmed,
+    Outcome, Page, ReadRequest, Removed, Ring, Seek, SeekResult, StorageError, TopicInfo,
+    TopicState, TopicsQuery, TrimLimits, Trimmed,
 };
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
@@ -83,13 +83,13 @@ impl Log {
         }
         // The hub lets through neither a deletion nor nothing at all.
         if publish.entries.iter().any(|entry| matches!(entry.body, Body::Deleted)) {
-            return Outcome::Differs;
+            return Outcome::KeyReused;
         }
         if let Some((topic, end)) = self.ended(&publish.entries) {
             return Outcome::Ended { topic, end };
         }
         let mut ids = publish.entries.into_iter().map(|entry| self.append(entry, time));
-        let Some(first) = ids.next() else { return Outcome::Differs };
+        let Some(first) = ids.next() else { return Outcome::KeyReused };
         let last = ids.last().unwrap_or(first);
         if let Some(key) = &publish.key {
             self.keys.store(key, first, last, time);
@@ -229,10 +229,10 @@ impl Log {
         }
     }
 
-    /// See [`Storage::excess`](crate::storage::Storage::excess).
-    pub(super) fn excess(&self, name: &TopicName, keep: &Keep) -> Option<Offset> {
+    /// See [`Storage::trim_point`](crate::storage::Storage::trim_point).
+    pub(super) fn trim_point(&self, name: &TopicName, keep: &TrimLimits) -> Option<Offset> {
         let topic = self.topics.get(name).filter(|topic| !topic.is_deleted())?;
-        let mut excess = Excess::new(*keep, topic.events, topic.bytes, topic.end.as_deref());
+        let mut excess = TrimPoint::new(*keep, topic.events, topic.bytes, topic.end.as_deref());
         for record in self.ring.of_topic(name).filter(|record| record.event().is_some()) {
             if !excess.takes(record.offset(), record.time(), record.body().bytes() as u64) {
                 break;
@@ -255,8 +255,8 @@ impl Log {
         Some(record.offset())
     }
 
-    /// See [`Storage::lease`](crate::storage::Storage::lease).
-    pub(super) fn lease(&mut self, topic: TopicName, lease: Option<Duration>) {
+    /// See [`Storage::set_lease`](crate::storage::Storage::set_lease).
+    pub(super) fn set_lease(&mut self, topic: TopicName, lease: Option<Duration>) {
         match lease {
             Some(lease) => self.leases.insert(topic, whole_seconds(lease)),
             None => self.leases.remove(&topic),
@@ -266,19 +266,19 @@ impl Log {
     pub(super) fn read(&self, request: &ReadRequest) -> Page {
         let until = request.until.min(self.tail);
         let mut page = self.ring.read(&request.filters, request.after, until, request.budget);
-        page.removed = self.removed(&request.filters, request.after, request.told);
+        page.removed = self.removed(&request.filters, request.after, request.losses_reported);
         page
     }
 
-    fn removed(&self, filters: &Filters, after: Offset, told: u64) -> Option<Removed> {
-        if told == self.removals {
+    fn removed(&self, filters: &Filters, after: Offset, losses_reported: u64) -> Option<Removed> {
+        if losses_reported == self.removals {
             return None;
         }
         let lost = |name: &TopicName, topic: &Topic| {
-            let lost = topic.removed.is_news(after, told) && !topic.is_deleted();
+            let lost = topic.removed.is_news(after, losses_reported) && !topic.is_deleted();
             lost.then(|| (name.clone(), topic.removed.by_delete))
         };
-        let mut topics: Vec<(TopicName, bool)> = if filters.globs().is_empty() {
+        let mut topics: Vec<(TopicName, bool)> = if filters.patterns().is_empty() {
             let exact = filters.exact().iter();
             exact
                 .filter_map(|name| self.topics.get(name).and_then(|topic| lost(name, topic)))
@@ -291,10 +291,10 @@ impl Log {
                 .collect()
         };
         // Names that are no longer known: rather a gap too many.
-        if self.floor.is_news(after, told) {
+        if self.floor.is_news(after, losses_reported) {
             let unknown = filters.exact().iter().filter(|name| !self.topics.contains_key(*name));
             topics.extend(unknown.map(|name| (name.clone(), false)));
-            if topics.is_empty() && !filters.globs().is_empty() {
+            if topics.is_empty() && !filters.patterns().is_empty() {
                 return Some(Removed {
                     deleted: false,
                     topics: Vec::new(),
@@ -308,7 +308,7 @@ impl Log {
         Some(Removed { deleted, topics, removals: self.removals })
     }
 
-    pub(super) fn seek(&self, filters: &Filters, seek: Seek) -> Sought {
+    pub(super) fn seek(&self, filters: &Filters, seek: Seek) -> SeekResult {
         let after = match seek {
             Seek::Earliest => Offset::ZERO,
             Seek::Newest { count, before } => self.before_newest(filters, count, before),
@@ -317,7 +317,7 @@ impl Log {
                 first.map_or(self.tail, |record| record.offset().previous())
             }
         };
-        Sought { after, tail: self.tail, removals: self.removals }
+        SeekResult { after, tail: self.tail, removals: self.removals }
     }
 
     fn before_newest(&self, filters: &Filters, count: usize, before: Offset) -> Offset {

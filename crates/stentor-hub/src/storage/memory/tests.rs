@@ -137,11 +137,11 @@ async fn a_ring_full_of_deletions_holds_no_more_than_before() {
 }
 
 /// What a reader was told that knows of all removals before, of which there are some.
-async fn told_of_earlier_removals(log: &Tested) -> u64 {
+async fn report_earlier_removals(log: &Tested) -> u64 {
     log.append(vec![event("last", "1"), event("last", "2"), event("last", "3")]).await;
-    let told = log.removals().await;
-    assert!(told > 0);
-    told
+    let reported = log.removals().await;
+    assert!(reported > 0);
+    reported
 }
 
 /// Topics `t0` to that before `t{topics}`, one event each, all of them pushed out again.
@@ -154,12 +154,12 @@ async fn vanish(log: &Tested, topics: usize) {
 #[tokio::test]
 async fn readers_of_a_folded_topic_are_told_a_gap() {
     let log = of_records(2);
-    let told = told_of_earlier_removals(&log).await;
+    let reported = report_earlier_removals(&log).await;
     vanish(&log, VANISHED_MAX + 5).await;
-    for told in [0, told] {
+    for reported in [0, reported] {
         for filter in ["t0", "t1 none", "t0/* t2", "t9"] {
-            let gap = log.gap_beyond(filter, Offset::ZERO, told).await;
-            assert!(gap.is_some(), "{filter} told {told}");
+            let gap = log.gap_beyond(filter, Offset::ZERO, reported).await;
+            assert!(gap.is_some(), "{filter} reported {reported}");
             let now = gap.unwrap().removals;
             assert_eq!(log.gap_beyond(filter, Offset::ZERO, now).await, None);
         }
@@ -170,12 +170,12 @@ async fn readers_of_a_folded_topic_are_told_a_gap() {
 async fn readers_with_a_pattern_are_told_of_folded_topics() {
     let log = of_records(2);
     // All that this pattern matches is folded, none of it known by name.
-    let told = told_of_earlier_removals(&log).await;
+    let reported = report_earlier_removals(&log).await;
     log.event("a/b", "1").await;
     log.event("a/c", "1").await;
     vanish(&log, VANISHED_MAX + 5).await;
-    for told in [0, told] {
-        let gap = log.gap_beyond("a/*", Offset::ZERO, told).await;
+    for reported in [0, reported] {
+        let gap = log.gap_beyond("a/*", Offset::ZERO, reported).await;
         assert_eq!(gap.map(|gap| gap.topics), Some(Vec::new()));
     }
     assert_eq!(log.gap("a/*", log.storage.bounds().tail).await, None);
@@ -184,14 +184,14 @@ async fn readers_with_a_pattern_are_told_of_folded_topics() {
 #[tokio::test]
 async fn a_folded_topic_that_begins_anew_tells_older_readers_a_gap() {
     let log = of_records(2);
-    let told = told_of_earlier_removals(&log).await;
+    let reported = report_earlier_removals(&log).await;
     let first = log.event("a", "1").await;
     vanish(&log, VANISHED_MAX + 5).await;
     log.event("a", "anew").await;
     assert!(log.state("a").await.removed_through >= first.offset);
-    for told in [0, told] {
+    for reported in [0, reported] {
         for filter in ["a", "*"] {
-            assert!(log.gap_beyond(filter, Offset::ZERO, told).await.is_some());
+            assert!(log.gap_beyond(filter, Offset::ZERO, reported).await.is_some());
         }
     }
 }
@@ -294,11 +294,11 @@ fn the_parts_of_the_upload_that_began_first_are_forgotten_first_and_taken_for_re
         ..part_of("first", index)
     };
     assert!(matches!(keys.check(&other(4), at(0)), Some(Outcome::Repeat { .. })));
-    assert_eq!(keys.check(&other(5), at(0)), Some(Outcome::Differs));
+    assert_eq!(keys.check(&other(5), at(0)), Some(Outcome::KeyReused));
     keys.store(&part_of("first", 10), id(1), id(1), at(0));
     for index in 6..11 {
         let outcome = keys.check(&part_of("first", index), at(0));
         assert!(matches!(outcome, Some(Outcome::Repeat { .. })), "{index}: {outcome:?}");
-        assert_eq!(keys.check(&other(index), at(0)), Some(Outcome::Differs), "{index}");
+        assert_eq!(keys.check(&other(index), at(0)), Some(Outcome::KeyReused), "{index}");
     }
 }

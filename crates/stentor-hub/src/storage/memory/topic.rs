@@ -25,8 +25,8 @@ pub(super) struct Removal {
 
 impl Removal {
     /// Whether a reader lost something by it and was not told.
-    pub(super) fn is_news(self, after: Offset, told: u64) -> bool {
-        self.through > after && self.count > told
+    pub(super) fn is_news(self, after: Offset, losses_reported: u64) -> bool {
+        self.through > after && self.count > losses_reported
     }
 }
 

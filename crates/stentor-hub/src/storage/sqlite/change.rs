@@ -105,7 +105,7 @@ impl<'a> Change<'a> {
         }
         // The hub lets through neither a deletion nor nothing at all.
         if publish.entries.iter().any(|entry| entry.body == Body::Deleted) {
-            return Ok(Outcome::Differs);
+            return Ok(Outcome::KeyReused);
         }
         if let Some((topic, end)) = self.ended(&publish.entries)? {
             return Ok(Outcome::Ended { topic, end });
@@ -115,7 +115,7 @@ impl<'a> Change<'a> {
             let id = self.append(entry, now)?;
             ids = Some((ids.map_or(id, |(first, _)| first), id));
         }
-        let Some(ids) = ids else { return Ok(Outcome::Differs) };
+        let Some(ids) = ids else { return Ok(Outcome::KeyReused) };
         if let Some(key) = &publish.key {
             self.remember(key, remembered, ids, now)?;
         }
@@ -127,7 +127,10 @@ impl<'a> Change<'a> {
         for (at, entry) in entries.iter().enumerate() {
             let slot = self.slot(&entry.topic)?;
             if let Some((offset, check)) = slot.topic.end.filter(|_| !slot.topic.deleted) {
-                return Ok(Some((entry.topic.clone(), Cursor::receipt(self.epoch, offset, check))));
+                return Ok(Some((
+                    entry.topic.clone(),
+                    Cursor::event_id(self.epoch, offset, check),
+                )));
             }
             let ends = |earlier: &Entry| {
                 matches!(earlier.body, Body::End { .. }) && earlier.topic == entry.topic

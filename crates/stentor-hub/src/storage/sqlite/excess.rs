@@ -5,8 +5,8 @@ use super::fault::Fault;
 use super::row;
 use super::view::View;
 use crate::cursor::Offset;
-use crate::storage::Keep;
-use crate::storage::excess::Excess;
+use crate::storage::TrimLimits;
+use crate::storage::trim_point::TrimPoint;
 use crate::topic::TopicName;
 
 /// How many records one question looks at.
@@ -17,8 +17,12 @@ pub(super) const OLDEST_WITH_TIME: &str = "SELECT i.offset, i.kind, i.bytes, r.t
     WHERE i.topic = ?1 AND i.offset > ?2 AND i.offset <= ?3 ORDER BY i.offset LIMIT ?4";
 
 impl View<'_> {
-    /// See [`Storage::excess`](crate::storage::Storage::excess).
-    pub(super) fn excess(&self, name: &TopicName, keep: Keep) -> Result<Option<Offset>, Fault> {
+    /// See [`Storage::trim_point`](crate::storage::Storage::trim_point).
+    pub(super) fn trim_point(
+        &self,
+        name: &TopicName,
+        keep: TrimLimits,
+    ) -> Result<Option<Offset>, Fault> {
         let Some(topic) = self.topic_named(name)?.filter(|topic| !topic.deleted) else {
             return Ok(None);
         };
@@ -26,7 +30,7 @@ impl View<'_> {
             Some((offset, _)) => Some(self.record(offset)?.ok_or_else(|| View::missing(offset))?),
             None => None,
         };
-        let mut excess = Excess::new(keep, topic.events, topic.bytes, end.as_deref());
+        let mut excess = TrimPoint::new(keep, topic.events, topic.bytes, end.as_deref());
         let mut statement = self.connection.prepare_cached(OLDEST_WITH_TIME)?;
         let mut rows = statement.query([
             topic.id,

@@ -7,7 +7,7 @@ use super::column::{self, Columns, senseless};
 use super::fault::Fault;
 use crate::cursor::{Check, Cursor, Epoch};
 use crate::publish::{Key, KeyContent};
-use crate::storage::{KeyHash, KeyName, Upload};
+use crate::storage::{KeyHash, KeyName, StoredKey};
 use crate::timestamp::Timestamp;
 
 pub(super) const BY_NAME: &str = "SELECT hash, count, first_offset, first_check, last_offset, last_check, expires \
@@ -16,7 +16,7 @@ pub(super) const BY_NAME: &str = "SELECT hash, count, first_offset, first_check,
 /// What is stored under a key, be it within its window or not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Remembered {
-    pub(super) upload: Upload,
+    pub(super) upload: StoredKey,
     pub(super) expires: Timestamp,
 }
 
@@ -35,7 +35,7 @@ impl Remembered {
     }
 
     /// What counts at this moment.
-    pub(super) fn at(self, now: Timestamp) -> Option<Upload> {
+    pub(super) fn at(self, now: Timestamp) -> Option<StoredKey> {
         (self.expires > now).then_some(self.upload)
     }
 }
@@ -44,7 +44,7 @@ impl Remembered {
 pub(super) fn store(
     connection: &Connection,
     key: &Key,
-    known: Option<Upload>,
+    known: Option<StoredKey>,
     (first, last): (Cursor, Cursor),
     now: Timestamp,
 ) -> Result<(), Fault> {
@@ -88,7 +88,7 @@ pub(super) fn restart(connection: &Connection, key: &Key, expires: Timestamp) ->
 
 /// Gives the row of an expired upload a name that no key can have, so that the key may begin another
 /// one while the parts of the old one still leave the disk.
-pub(super) fn set_aside(connection: &Connection, key: &Key, old: Upload) -> Result<(), Fault> {
+pub(super) fn set_aside(connection: &Connection, key: &Key, old: StoredKey) -> Result<(), Fault> {
     let name = key.to_name();
     let mut statement = connection.prepare_cached(
         "UPDATE OR REPLACE keys SET scope = '', publisher = '', name = ?5 \
@@ -107,11 +107,11 @@ fn scope(name: &KeyName) -> &str {
 fn read(row: &Row<'_>, epoch: Epoch) -> rusqlite::Result<Remembered> {
     let hash = KeyHash::try_from(row.get_ref(0)?.as_blob()?)
         .map_err(|error| senseless(0, Type::Blob, error))?;
-    let upload = Upload {
+    let upload = StoredKey {
         count: row.number(1)?,
         hash,
-        first: Cursor::receipt(epoch, row.offset(2)?, row.check(3)?),
-        last: Cursor::receipt(epoch, row.offset(4)?, row.check(5)?),
+        first: Cursor::event_id(epoch, row.offset(2)?, row.check(3)?),
+        last: Cursor::event_id(epoch, row.offset(4)?, row.check(5)?),
     };
     Ok(Remembered { upload, expires: row.time(6)? })
 }

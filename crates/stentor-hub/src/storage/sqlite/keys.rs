@@ -33,7 +33,7 @@ impl Change<'_> {
         };
         let outcome = key.check(known, part);
         if let (Some(remembered), Some(Outcome::Repeat { .. })) = (remembered, &outcome)
-            && let Some(expires) = key.restart(remembered.expires, now)
+            && let Some(expires) = key.renewed_expiry(remembered.expires, now)
         {
             key::restart(self.connection, key, expires)?;
         }

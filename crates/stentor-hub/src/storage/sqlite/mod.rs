@@ -83,8 +83,8 @@ pub use self::tools::{
 use self::view::{Reader, View};
 use self::writer::Writer;
 use super::{
-    Bounds, Feed, Keep, KeyName, Outcome, Page, ReadRequest, Seek, Sought, Storage, StorageError,
-    TopicInfo, TopicState, TopicsQuery, Trimmed, Upload,
+    Bounds, CommitSink, KeyName, Outcome, Page, ReadRequest, Seek, SeekResult, Storage,
+    StorageError, StoredKey, TopicInfo, TopicState, TopicsQuery, TrimLimits, Trimmed,
 };
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
@@ -167,8 +167,8 @@ impl Storage for SqliteStorage {
         self.shared.bounds()
     }
 
-    fn tail(&self, feed: Feed) {
-        self.shared.set_feed(feed);
+    fn follow(&self, sink: CommitSink) {
+        self.shared.set_sink(sink);
     }
 
     fn append(
@@ -191,7 +191,7 @@ impl Storage for SqliteStorage {
         &self,
         filters: Arc<Filters>,
         seek: Seek,
-    ) -> BoxFuture<'_, Result<Sought, StorageError>> {
+    ) -> BoxFuture<'_, Result<SeekResult, StorageError>> {
         self.view(move |view| view.seek(&filters, seek))
     }
 
@@ -216,12 +216,12 @@ impl Storage for SqliteStorage {
         self.view(move |view| view.list(&query))
     }
 
-    fn excess(
+    fn trim_point(
         &self,
         topic: TopicName,
-        keep: Keep,
+        keep: TrimLimits,
     ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
-        self.view(move |view| view.excess(&topic, keep))
+        self.view(move |view| view.trim_point(&topic, keep))
     }
 
     fn trim(&self, topics: Vec<(TopicName, Offset)>) -> BoxFuture<'_, Result<(), StorageError>> {
@@ -256,16 +256,16 @@ impl Storage for SqliteStorage {
         &self,
         key: KeyName,
         now: Timestamp,
-    ) -> BoxFuture<'_, Result<Option<Upload>, StorageError>> {
+    ) -> BoxFuture<'_, Result<Option<StoredKey>, StorageError>> {
         self.view(move |view| view.upload(&key, now))
     }
 
-    fn lease(
+    fn set_lease(
         &self,
         topic: TopicName,
         lease: Option<Duration>,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.writer.ask(move |writer| writer.lease(&topic, lease)).boxed()
+        self.writer.ask(move |writer| writer.set_lease(&topic, lease)).boxed()
     }
 
     fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>> {

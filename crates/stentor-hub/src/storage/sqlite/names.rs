@@ -27,9 +27,9 @@ impl View<'_> {
             }
         }
         let mut names = 0;
-        for (at, filter) in filters.globs().iter().enumerate() {
-            let TopicFilter::Glob(glob) = filter else { continue };
-            let prefix = glob.literal_prefix();
+        for (at, filter) in filters.patterns().iter().enumerate() {
+            let TopicFilter::Pattern(pattern) = filter else { continue };
+            let prefix = pattern.literal_prefix();
             let mut flow = ControlFlow::Continue(());
             Topic::each(self.connection, sql::NAMES_FROM, prefix, |topic| {
                 if !topic.name.as_str().starts_with(prefix) || names == names_max {
@@ -38,7 +38,11 @@ impl View<'_> {
                 names += 1;
                 self.count_row();
                 let seen = filters.exact().contains(&topic.name)
-                    || filters.globs().iter().take(at).any(|earlier| earlier.matches(&topic.name));
+                    || filters
+                        .patterns()
+                        .iter()
+                        .take(at)
+                        .any(|earlier| earlier.matches(&topic.name));
                 if !seen && filter.matches(&topic.name) {
                     flow = visit(topic)?;
                 }

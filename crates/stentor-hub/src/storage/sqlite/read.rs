@@ -12,7 +12,7 @@ use super::view::View;
 use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::record::Record;
-use crate::storage::filling::Filling;
+use crate::storage::page_builder::PageBuilder;
 use crate::storage::{Budget, Page, ReadRequest};
 
 pub(super) const SCAN: &str = "SELECT offset, topic, octet_length(data) + coalesce(octet_length(type), 0) \
@@ -31,7 +31,7 @@ impl View<'_> {
     pub(super) fn read(&self, request: &ReadRequest) -> Result<Page, Fault> {
         let (filters, after) = (&*request.filters, request.after);
         let until = request.until.min(self.tail);
-        let mut page = Filling::new(request.budget);
+        let mut page = PageBuilder::new(request.budget);
         if after < until {
             match self.plan(filters, after, until, request.budget)? {
                 Plan::Merge(topics) => self.merge(&topics, after, until, &mut page)?,
@@ -40,7 +40,11 @@ impl View<'_> {
         }
         let (offsets, through) = page.finish(until);
         let (records, through) = (self.load(&offsets)?, through.max(after));
-        Ok(Page { records, through, removed: self.removed(filters, after, request.told)? })
+        Ok(Page {
+            records,
+            through,
+            removed: self.removed(filters, after, request.losses_reported)?,
+        })
     }
 
     /// Chooses what is cheaper: the indices of all topics that match, which have to be found among the
@@ -55,7 +59,7 @@ impl View<'_> {
         /// What it costs to open one index, in rows.
         const SEEK: u64 = 8;
         let on_the_way = until.get() - after.get();
-        if !filters.globs().is_empty() && on_the_way <= budget.rows as u64 {
+        if !filters.patterns().is_empty() && on_the_way <= budget.rows as u64 {
             return Ok(Plan::Scan);
         }
         let (mut topics, mut events) = (Vec::new(), 0);
@@ -67,7 +71,7 @@ impl View<'_> {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        if filters.globs().is_empty() || topics.is_empty() && all {
+        if filters.patterns().is_empty() || topics.is_empty() && all {
             return Ok(Plan::Merge(topics));
         }
         // So many rows a scan passes, on the average, for a full page; a merge finds each by its index.
@@ -83,7 +87,7 @@ impl View<'_> {
         topics: &[Topic],
         after: Offset,
         until: Offset,
-        page: &mut Filling<Offset>,
+        page: &mut PageBuilder<Offset>,
     ) -> Result<(), Fault> {
         let mut merge = Merge::new(self.connection, Order::Oldest);
         for topic in topics {
@@ -103,7 +107,7 @@ impl View<'_> {
         filters: &Filters,
         after: Offset,
         until: Offset,
-        page: &mut Filling<Offset>,
+        page: &mut PageBuilder<Offset>,
     ) -> Result<(), Fault> {
         let mut sieve = Sieve::new(self, filters);
         let mut statement = self.connection.prepare_cached(SCAN)?;
@@ -135,6 +139,6 @@ impl View<'_> {
     }
 }
 
-fn take(page: &mut Filling<Offset>, offset: Offset, bytes: u64) -> bool {
+fn take(page: &mut PageBuilder<Offset>, offset: Offset, bytes: u64) -> bool {
     page.take(offset, offset, usize::try_from(bytes).unwrap_or(usize::MAX))
 }

@@ -26,17 +26,17 @@ impl View<'_> {
         &self,
         filters: &Filters,
         after: Offset,
-        told: u64,
+        losses_reported: u64,
     ) -> Result<Option<Removed>, Fault> {
         let losses = self.losses()?;
-        if told >= losses.removals {
+        if losses_reported >= losses.removals {
             return Ok(None);
         }
         let lost = |topic: &Topic| {
-            topic.removed_through > after && topic.removals > told && !topic.deleted
+            topic.removed_through > after && topic.removals > losses_reported && !topic.deleted
         };
         // Names that are no longer known: rather a gap too many.
-        let forgotten = losses.floor > after && losses.floor_removals > told;
+        let forgotten = losses.floor > after && losses.floor_removals > losses_reported;
         let mut topics = Vec::new();
         for name in filters.exact() {
             match Topic::by_name(self.connection, name.as_str())? {
@@ -45,10 +45,10 @@ impl View<'_> {
                 Some(_) | None => {}
             }
         }
-        if !filters.globs().is_empty() {
+        if !filters.patterns().is_empty() {
             topics.extend(self.lost_by_globs(filters, after, lost)?);
         }
-        let perhaps = forgotten && !filters.globs().is_empty();
+        let perhaps = forgotten && !filters.patterns().is_empty();
         if topics.is_empty() && !perhaps {
             return Ok(None);
         }

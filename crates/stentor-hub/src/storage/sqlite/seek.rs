@@ -14,7 +14,7 @@ use super::view::View;
 use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::record::Record;
-use crate::storage::{Seek, Sought};
+use crate::storage::{Seek, SeekResult};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -31,7 +31,7 @@ const SCAN_BACK_ROWS: u64 = 10_000;
 
 impl View<'_> {
     /// See [`Storage::seek`](crate::storage::Storage::seek).
-    pub(super) fn seek(&self, filters: &Filters, seek: Seek) -> Result<Sought, Fault> {
+    pub(super) fn seek(&self, filters: &Filters, seek: Seek) -> Result<SeekResult, Fault> {
         let after = match seek {
             Seek::Earliest => Offset::ZERO,
             Seek::Newest { count, before } => {
@@ -41,7 +41,7 @@ impl View<'_> {
             }
             Seek::Since(time) => self.first_since(time)?.map_or(self.tail, Offset::previous),
         };
-        Ok(Sought { after, tail: self.tail, removals: self.removals })
+        Ok(SeekResult { after, tail: self.tail, removals: self.removals })
     }
 
     /// The oldest of the newest `count` events.
@@ -54,7 +54,7 @@ impl View<'_> {
         if count == 0 {
             return Ok(None);
         }
-        if !filters.globs().is_empty()
+        if !filters.patterns().is_empty()
             && let ControlFlow::Break(oldest) = self.scan_back(filters, count, until)?
         {
             return Ok(oldest);

@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::ledger::Opened;
 use crate::cursor::{Epoch, Offset};
 use crate::record::Record;
-use crate::storage::{Bounds, Feed, StorageError, Trimmed};
+use crate::storage::{Bounds, CommitSink, StorageError, Trimmed};
 
 /// The published part of a log: what readers may rely on.
 pub(super) struct Shared {
@@ -19,7 +19,7 @@ pub(super) struct Shared {
     removals: AtomicU64,
     trimmed_events: AtomicU64,
     trimmed_bytes: AtomicU64,
-    feed: OnceLock<Feed>,
+    sink: OnceLock<CommitSink>,
     failed: watch::Sender<Option<String>>,
 }
 
@@ -32,7 +32,7 @@ impl Shared {
             removals: AtomicU64::new(opened.ledger.removals),
             trimmed_events: AtomicU64::new(0),
             trimmed_bytes: AtomicU64::new(0),
-            feed: OnceLock::new(),
+            sink: OnceLock::new(),
             failed: watch::Sender::new(None),
         }
     }
@@ -67,17 +67,17 @@ impl Shared {
 
     /// Sets where committed records go. A second feed would be a mistake of the program; the first one
     /// stays.
-    pub(super) fn set_feed(&self, feed: Feed) {
-        let _ = self.feed.set(feed);
+    pub(super) fn set_sink(&self, sink: CommitSink) {
+        let _ = self.sink.set(sink);
     }
 
     /// Makes a commit visible: what it removed, then its records to the feed, then to readers of the tail.
     pub(super) fn publish(&self, records: &[Arc<Record>], tail: Offset, removals: u64) {
         self.removals.store(removals, Ordering::Release);
-        if let Some(feed) = self.feed.get()
+        if let Some(sink) = self.sink.get()
             && !records.is_empty()
         {
-            feed(records);
+            sink(records);
         }
         self.tail.store(tail.get(), Ordering::Release);
     }

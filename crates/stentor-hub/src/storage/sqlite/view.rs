@@ -14,7 +14,7 @@ use super::shared::Shared;
 use super::topic::Topic;
 use crate::cursor::{Epoch, Offset};
 use crate::record::Record;
-use crate::storage::{KeyName, StorageError, TopicState, Upload};
+use crate::storage::{KeyName, StorageError, StoredKey, TopicState};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -143,7 +143,7 @@ impl View<'_> {
     }
 
     /// How far an upload came.
-    pub(super) fn upload(&self, key: &KeyName, now: Timestamp) -> Result<Option<Upload>, Fault> {
+    pub(super) fn upload(&self, key: &KeyName, now: Timestamp) -> Result<Option<StoredKey>, Fault> {
         let remembered = Remembered::find(self.connection, self.epoch, key)?;
         Ok(remembered.and_then(|remembered| remembered.at(now)))
     }

@@ -116,7 +116,7 @@ impl Writer {
         batch: Vec<Publish>,
         now: Timestamp,
     ) -> Result<Vec<Outcome>, StorageError> {
-        self.see(now);
+        self.observe(now);
         self.shared.refuse_if_failed()?;
         self.refuse_if_full(now)?;
         self.write(|change| change.publish_all(batch.into_iter().map(|publish| (publish, now))))
@@ -128,7 +128,7 @@ impl Writer {
         topic: &TopicName,
         now: Timestamp,
     ) -> Result<Option<Offset>, StorageError> {
-        self.see(now);
+        self.observe(now);
         self.write_even_if_full(|change| change.delete(topic, now))
     }
 
@@ -141,8 +141,8 @@ impl Writer {
         Ok(topics.split_off(done.min(topics.len())))
     }
 
-    /// See [`Storage::lease`](crate::storage::Storage::lease).
-    pub(super) fn lease(
+    /// See [`Storage::set_lease`](crate::storage::Storage::set_lease).
+    pub(super) fn set_lease(
         &mut self,
         topic: &TopicName,
         lease: Option<Duration>,
@@ -257,7 +257,7 @@ impl Writer {
         })
     }
 
-    fn see(&mut self, now: Timestamp) {
+    fn observe(&mut self, now: Timestamp) {
         if let Some(jump) = self.clock.look(self.ledger.time, now, Instant::now()) {
             jump.log();
         }

@@ -91,7 +91,7 @@ impl<'a> Gathering<'a> {
         match self.publish_until_piece(partial).await? {
             Ok(Some(piece)) => {
                 // Whatever comes is a sign of life, be it a blank line or a comment.
-                self.stentor.hub().heartbeat(&self.options.topic);
+                self.stentor.hub().renew_lease(&self.options.topic);
                 self.hold(partial, piece.len()).await?;
                 Ok(Some(piece))
             }
@@ -130,7 +130,7 @@ impl<'a> Gathering<'a> {
                 return piece;
             }
             let key = self.key(name, newest);
-            if let Err(error) = self.stentor.hub().renew(key).await {
+            if let Err(error) = self.stentor.hub().renew_key(key).await {
                 tracing::debug!(%error, "the key of an upload is renewed later");
             }
             self.put_off_renewal();
@@ -175,7 +175,7 @@ impl<'a> Gathering<'a> {
             (None, None) => None,
         };
         // Nothing is published behind an event that is refused.
-        let publish = Publish { entries, key, follows: true };
+        let publish = Publish::new(entries, key).requiring_previous();
         if let Err(error) = publish.validate() {
             return Err(self.fail(error.into()).await);
         }

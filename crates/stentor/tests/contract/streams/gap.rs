@@ -110,7 +110,7 @@ async fn an_id_that_does_not_fit_the_event_at_its_place_is_of_another_history() 
     server.publish("/topics/news", "two").await;
     let cursor: Cursor = first.parse().unwrap();
     let check = Check::new(cursor.check.unwrap().get() ^ 1);
-    let other = Cursor::receipt(cursor.epoch, cursor.offset, check).to_string();
+    let other = Cursor::event_id(cursor.epoch, cursor.offset, check).to_string();
     let mut stream = server.resume("/topics/news", &other).await;
     told(
         &mut stream,

@@ -7,7 +7,7 @@ use crate::cursor::{Cursor, Offset};
 use crate::filter::Filters;
 use crate::publish::{Entry, Key, KeyContent, Publish};
 use crate::record::{Body, Record};
-use crate::storage::{Keep, KeyHash, KeyName, TopicState, Trimmed};
+use crate::storage::{KeyHash, KeyName, TopicState, TrimLimits, Trimmed};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -107,7 +107,7 @@ impl Naive {
     pub(super) fn append(&mut self, batch: &[Publish], now: Timestamp) -> Vec<Said> {
         let mut is_in_log = true;
         let each = batch.iter().map(|publish| {
-            if publish.follows && !is_in_log {
+            if publish.requires_previous && !is_in_log {
                 return Said::Withheld;
             }
             let said = self.publish(publish, now);
@@ -255,7 +255,7 @@ impl Naive {
     }
 
     /// Up to where a topic is to be trimmed: as few of its oldest events as the limits ask for, or all.
-    pub(super) fn excess(&self, topic: &TopicName, keep: &Keep) -> Option<Offset> {
+    pub(super) fn trim_point(&self, topic: &TopicName, keep: &TrimLimits) -> Option<Offset> {
         let (events, end): (Vec<_>, Vec<_>) = self.of(topic).partition(|(_, line)| line.is_event());
         if self.is_deleted(topic) {
             return None;
@@ -365,8 +365,8 @@ impl Naive {
             let known = stored.expires > self.now;
             let hash = || *stored.hashes.last().unwrap();
             let count = stored.hashes.len() as u64;
-            let told = || (count, hash(), id(stored.first), id(stored.last));
-            (key.clone(), known.then(told))
+            let reported = || (count, hash(), id(stored.first), id(stored.last));
+            (key.clone(), known.then(reported))
         })
     }
 }

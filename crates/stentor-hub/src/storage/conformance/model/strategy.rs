@@ -36,7 +36,7 @@ pub(super) enum Call {
     },
     Trim(Vec<(TopicName, Index)>),
     /// Holds a topic to limits. Times are told as seconds before now.
-    Keep {
+    TrimTo {
         topic: TopicName,
         limits: Limits,
     },
@@ -46,7 +46,7 @@ pub(super) enum Call {
         after: Index,
         until: Option<Index>,
         budget: Budget,
-        told: Index,
+        reported: Index,
     },
 }
 
@@ -68,7 +68,7 @@ fn call() -> impl Strategy<Value = Call> {
         8 => (batch, seconds()).prop_map(|(batch, seconds)| Call::Append { batch, seconds }),
         2 => (topic(), seconds()).prop_map(|(topic, seconds)| Call::Delete { topic, seconds }),
         3 => prop::collection::vec((topic(), any::<Index>()), 1..3).prop_map(Call::Trim),
-        3 => (topic(), limits()).prop_map(|(topic, limits)| Call::Keep { topic, limits }),
+        3 => (topic(), limits()).prop_map(|(topic, limits)| Call::TrimTo { topic, limits }),
         6 => read(),
         1 => Just(Call::Reopen),
     ]
@@ -95,7 +95,13 @@ fn read() -> impl Strategy<Value = Call> {
     let filters = subsequence(&FILTERS[..], 1..3).prop_map(some);
     let until = prop::option::of(any::<Index>());
     (filters, any::<Index>(), until, budget(), any::<Index>()).prop_map(
-        |(filters, after, until, budget, told)| Call::Read { filters, after, until, budget, told },
+        |(filters, after, until, budget, reported)| Call::Read {
+            filters,
+            after,
+            until,
+            budget,
+            reported,
+        },
     )
 }
 
@@ -111,11 +117,12 @@ fn publish() -> impl Strategy<Value = Publish> {
         1 => prop::collection::vec(entry(), 2..4),
     ];
     let publish = prop_oneof![
-        3 => entries.prop_map(|entries| Publish { entries, key: None, follows: false }),
+        3 => entries.prop_map(|entries| Publish::new(entries, None)),
         1 => whole(),
         2 => part(),
     ];
-    (publish, any::<bool>()).prop_map(|(publish, follows)| Publish { follows, ..publish })
+    (publish, any::<bool>())
+        .prop_map(|(publish, requires_previous)| Publish { requires_previous, ..publish })
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
@@ -159,7 +166,7 @@ fn whole() -> impl Strategy<Value = Publish> {
         }
         let hash = KeyContent::Whole([content; 16]);
         let key = key((!batch).then_some(topic), number, hash);
-        Publish { entries, key: Some(key), follows: false }
+        Publish::new(entries, Some(key))
     })
 }
 
@@ -182,6 +189,6 @@ fn part() -> impl Strategy<Value = Publish> {
         let content = KeyContent::Part { index, before, after };
         let entries = vec![Entry::new(topic.clone(), body)];
         let key = key(Some(topic), 0, content);
-        Publish { entries, key: Some(key), follows: false }
+        Publish::new(entries, Some(key))
     })
 }

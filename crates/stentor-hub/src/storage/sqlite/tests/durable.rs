@@ -135,7 +135,7 @@ async fn a_key_is_a_repeat_after_a_restart() {
     let open = kept.open();
     let repeat = open.log.publish(batch.clone().with_key(key(1))).await;
     assert_eq!(repeat, Outcome::Repeat { first, last });
-    assert_eq!(open.log.publish(batch.with_key(key(2))).await, Outcome::Differs);
+    assert_eq!(open.log.publish(batch.with_key(key(2))).await, Outcome::KeyReused);
     assert_eq!(open.log.all("a").await.len(), 2);
 }
 
@@ -306,7 +306,7 @@ fn the_feed_has_a_record_before_readers_can_see_it() {
     let storage = Arc::new(SqliteStorage::open(kept.path()).unwrap());
     let (seen, watched) = mpsc::channel();
     let weak = Arc::downgrade(&storage);
-    storage.tail(Box::new(move |records| {
+    storage.follow(Box::new(move |records| {
         let (storage, offset) = (weak.upgrade().unwrap(), records[0].offset());
         let (page, fetched) = runtime().block_on(async {
             let page = storage.read(request("a", Offset::ZERO)).await.unwrap();

@@ -8,7 +8,7 @@ use crate::publish::{Key, KeyContent};
 use crate::storage::conformance::log::{at, event, name, said, topic_names};
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::schema;
-use crate::storage::{Keep, Outcome, Storage};
+use crate::storage::{Outcome, Storage, TrimLimits};
 
 /// Far longer than anything takes.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -137,9 +137,9 @@ async fn what_is_beyond_the_limits_of_a_long_topic_is_told_in_parts() {
     let kept = Kept::new();
     let open = kept.open();
     open.fill(7_000, |n| event("a", &n.to_string())).await;
-    let keep = Keep { events: Some(1_000), ..Keep::default() };
+    let keep = TrimLimits { events: Some(1_000), ..TrimLimits::default() };
     let mut parts = 0;
-    while let Some(through) = open.storage.excess(name("a"), keep).await.unwrap() {
+    while let Some(through) = open.storage.trim_point(name("a"), keep).await.unwrap() {
         open.storage.trim(vec![(name("a"), through)]).await.unwrap();
         parts += 1;
     }

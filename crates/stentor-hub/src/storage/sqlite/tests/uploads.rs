@@ -40,7 +40,7 @@ impl Open {
     async fn is_repeat(&self, publish: Publish, now: Timestamp) -> bool {
         match self.log.publish_at(publish, now).await {
             Outcome::Repeat { .. } => true,
-            Outcome::Differs => false,
+            Outcome::KeyReused => false,
             other => panic!("{other:?}"),
         }
     }

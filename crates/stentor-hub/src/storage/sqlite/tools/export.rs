@@ -75,7 +75,7 @@ impl SqliteLog {
         drop(view);
         let until = whole.tail();
         drop(transaction);
-        let request = ReadRequest { filters, after, until, budget: BUDGET, told };
+        let request = ReadRequest { filters, after, until, budget: BUDGET, losses_reported: told };
         Ok(Export { log: self, request })
     }
 }
@@ -93,7 +93,7 @@ impl Export<'_> {
         page.records.retain(|record| *record.body() != Body::Deleted);
         self.request.after = page.through;
         if let Some(removed) = &page.removed {
-            self.request.told = removed.removals;
+            self.request.losses_reported = removed.removals;
         }
         Ok(Some(Exported { records: page.records, removed: page.removed }))
     }

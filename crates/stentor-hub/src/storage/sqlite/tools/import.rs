@@ -148,7 +148,7 @@ impl Import {
                     let reason = format!("the topic {:?} has ended before it", topic.as_str());
                     return Err(wrong(line, reason));
                 }
-                Outcome::Repeat { .. } | Outcome::Differs | Outcome::Withheld => {
+                Outcome::Repeat { .. } | Outcome::KeyReused | Outcome::Withheld => {
                     return Err(wrong(line, "it was refused".to_owned()));
                 }
             }

@@ -63,7 +63,7 @@ impl Line {
         let topic = TopicName::new(topic).map_err(|error| error.to_string())?;
         let attributes = Attributes { publisher_id: object.id, ..Attributes::default() };
         let entries = vec![Entry { topic, body, attributes }];
-        let publish = Publish { entries, key: None, follows: false };
+        let publish = Publish::new(entries, None);
         publish.validate().map_err(|error| error.to_string())?;
         Ok(Line::Record { publish, time })
     }

@@ -14,7 +14,7 @@ use crate::kills::log::{Log, Logged, What};
 
 /// A receipt as the server would spell it.
 fn id(offset: u64) -> String {
-    Cursor::receipt(Epoch::new(1), Offset::new(offset), Check::new(7)).to_string()
+    Cursor::event_id(Epoch::new(1), Offset::new(offset), Check::new(7)).to_string()
 }
 
 fn token(number: u64) -> Token {

@@ -8,7 +8,7 @@ use crate::hub::Hub;
 use crate::storage::conformance::log::{Log, event, said};
 use crate::storage::sqlite::tests::{Kept, Open, filler};
 use crate::storage::sqlite::{SqliteLog, SqliteStorage, ToolError, schema};
-use crate::{Filters, GapReason, Opening, Start, Subscribed};
+use crate::{Filters, GapReason, Start, StartPosition, Subscribed};
 
 fn copy_of(kept: &Kept) -> (Kept, PathBuf) {
     let parent = Kept::new();
@@ -57,10 +57,10 @@ async fn a_copy_of_a_log_at_rest_counts_as_not_left_in_good_order_either() {
 }
 
 /// Where a reader of the copy stands that comes with an id of the original.
-async fn opening(hub: &Hub, id: impl ToString) -> Opening {
+async fn opening(hub: &Hub, id: impl ToString) -> StartPosition {
     let filters = Filters::topic("a".parse().unwrap());
     match hub.subscribe(filters, Start::Cursor(id.to_string())).await.unwrap() {
-        Subscribed::Open(mut reader) => reader.opening().await.unwrap(),
+        Subscribed::Open(mut reader) => reader.start_position().await.unwrap(),
         Subscribed::Finished => panic!("nothing has ended"),
     }
 }
@@ -73,8 +73,8 @@ async fn who_has_read_more_than_there_is_in_the_copy_is_told_a_gap() {
     let (_parent, dir) = copy_of(&kept);
     let lost = open.log.event("a", "in the original only").await;
     let hub = Hub::new(SqliteStorage::open(&dir).unwrap());
-    assert!(matches!(opening(&hub, both).await, Opening::At(_)));
-    let Opening::Gap(gap) = opening(&hub, lost).await else { panic!("no gap") };
+    assert!(matches!(opening(&hub, both).await, StartPosition::At(_)));
+    let StartPosition::Gap(gap) = opening(&hub, lost).await else { panic!("no gap") };
     assert_eq!(gap.reason, GapReason::Future);
     hub.close().await;
 }
@@ -99,8 +99,8 @@ async fn an_id_that_both_gave_to_different_events_is_found_out() {
     assert_ne!(its, other);
     copy.storage.close().await;
     let hub = Hub::new(SqliteStorage::open_within(&dir, kept.limits).unwrap());
-    assert!(matches!(opening(&hub, its).await, Opening::At(_)));
-    assert!(matches!(opening(&hub, other).await, Opening::Gap(_)));
+    assert!(matches!(opening(&hub, its).await, StartPosition::At(_)));
+    assert!(matches!(opening(&hub, other).await, StartPosition::Gap(_)));
     hub.close().await;
 }
 

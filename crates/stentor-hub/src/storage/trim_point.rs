@@ -1,24 +1,29 @@
 //! What of a topic is beyond its limits: the same rule for every storage.
 
-use super::Keep;
+use super::TrimLimits;
 use crate::cursor::Offset;
 use crate::record::Record;
 use crate::timestamp::Timestamp;
 
 /// A walk over the events of a topic, oldest first, that ends at the first one that stays.
-pub(crate) struct Excess {
-    keep: Keep,
+pub(crate) struct TrimPoint {
+    keep: TrimLimits,
     events: u64,
     bytes: u64,
     end: Option<(Offset, Timestamp)>,
     through: Option<Offset>,
 }
 
-impl Excess {
+impl TrimPoint {
     /// Nothing was looked at yet of a topic that holds so much.
-    pub(crate) fn new(keep: Keep, events: u64, bytes: u64, end: Option<&Record>) -> Excess {
+    pub(crate) fn new(
+        keep: TrimLimits,
+        events: u64,
+        bytes: u64,
+        end: Option<&Record>,
+    ) -> TrimPoint {
         let end = end.map(|end| (end.offset(), end.time()));
-        Excess { keep, events, bytes, end, through: None }
+        TrimPoint { keep, events, bytes, end, through: None }
     }
 
     /// Whether the next event, the oldest of those that were not looked at, has to go.

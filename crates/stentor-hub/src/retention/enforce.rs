@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Retention;
 use crate::hub::Shared;
-use crate::storage::{Keep, StorageError, TopicInfo, TopicsQuery};
+use crate::storage::{StorageError, TopicInfo, TopicsQuery, TrimLimits};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -25,7 +25,7 @@ const PAUSE_FACTOR: u32 = 19;
 const STEP_MIN: u64 = 1_000;
 
 /// Holds topics to their limits, round after round, for ever.
-pub(crate) async fn keep(shared: &Shared, retention: &Retention) {
+pub(crate) async fn enforce(shared: &Shared, retention: &Retention) {
     if retention.is_empty() {
         return std::future::pending().await;
     }
@@ -56,7 +56,11 @@ async fn round(shared: &Shared, retention: &Retention, now: Timestamp) -> Result
 }
 
 /// A topic and what is to be kept of it, unless a glance tells that it is within its limits.
-fn overdue(retention: &Retention, info: &TopicInfo, now: Timestamp) -> Option<(TopicName, Keep)> {
+fn overdue(
+    retention: &Retention,
+    info: &TopicInfo,
+    now: Timestamp,
+) -> Option<(TopicName, TrimLimits)> {
     let limits = retention.limits(&info.topic)?;
     let over = limits.events.is_some_and(|most| info.events > most)
         || limits.bytes.is_some_and(|most| info.bytes > most)
@@ -65,12 +69,15 @@ fn overdue(retention: &Retention, info: &TopicInfo, now: Timestamp) -> Option<(T
 }
 
 /// Trims topics together, in as many steps as the storage makes of the longest.
-async fn trim(shared: &Shared, mut topics: Vec<(TopicName, Keep)>) -> Result<(), StorageError> {
+async fn trim(
+    shared: &Shared,
+    mut topics: Vec<(TopicName, TrimLimits)>,
+) -> Result<(), StorageError> {
     while !topics.is_empty() {
         let mut beyond = Vec::new();
         let mut excess = Vec::new();
         for (topic, keep) in topics {
-            if let Some(through) = shared.storage.excess(topic.clone(), keep).await? {
+            if let Some(through) = shared.storage.trim_point(topic.clone(), keep).await? {
                 excess.push((topic.clone(), through));
                 beyond.push((topic, keep));
             }

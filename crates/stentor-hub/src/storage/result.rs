@@ -40,14 +40,14 @@ pub enum Outcome {
         end: Cursor,
     },
     /// Its key was used before for other content; nothing was appended.
-    Differs,
+    KeyReused,
     /// It follows one that was refused or withheld; nothing was appended.
     Withheld,
 }
 
 impl Outcome {
     /// Whether the publish is in the log, be it by now or from before.
-    pub fn is_taken(&self) -> bool {
+    pub fn is_stored(&self) -> bool {
         matches!(self, Outcome::Appended { .. } | Outcome::Repeat { .. })
     }
 }
@@ -83,7 +83,7 @@ impl Removed {
 
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sought {
+pub struct SeekResult {
     /// Reading goes on after this offset.
     pub after: Offset,
     /// The tail at that moment.

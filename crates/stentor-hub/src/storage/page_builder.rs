@@ -4,17 +4,17 @@ use super::Budget;
 use crate::cursor::Offset;
 
 /// What is taken for a page, be it records or only their offsets.
-pub(crate) struct Filling<T> {
+pub(crate) struct PageBuilder<T> {
     taken: Vec<T>,
     left: Budget,
     last: Offset,
     stopped_after: Option<Offset>,
 }
 
-impl<T> Filling<T> {
+impl<T> PageBuilder<T> {
     /// An empty page.
-    pub(crate) fn new(budget: Budget) -> Filling<T> {
-        Filling { taken: Vec::new(), left: budget, last: Offset::ZERO, stopped_after: None }
+    pub(crate) fn new(budget: Budget) -> PageBuilder<T> {
+        PageBuilder { taken: Vec::new(), left: budget, last: Offset::ZERO, stopped_after: None }
     }
 
     /// Takes a record if there is room or none was taken yet; says whether to go on.

@@ -4,18 +4,18 @@
 //! subscriber; it answers a few questions about a log, and one conformance suite (feature
 //! `testing`) holds every implementation to the sentences below.
 
-mod answer;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod error;
-mod excess;
-mod filling;
 mod key;
 mod memory;
-mod question;
+mod page_builder;
+mod query;
+mod result;
 mod ring;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod trim_point;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +23,13 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use futures_util::future::FutureExt;
 
-pub use self::answer::{Bounds, Outcome, Page, Removed, Sought, TopicInfo, TopicState, Trimmed};
 pub use self::error::StorageError;
-pub use self::key::{KeyHash, KeyName, PartHash, Upload, part_hash};
+pub use self::key::{KeyHash, KeyName, PartHash, StoredKey, part_hash};
 pub use self::memory::MemoryStorage;
-pub use self::question::{Budget, Keep, ReadRequest, Seek, TopicsQuery};
+pub use self::query::{Budget, ReadRequest, Seek, TopicsQuery, TrimLimits};
+pub use self::result::{
+    Bounds, Outcome, Page, Removed, SeekResult, TopicInfo, TopicState, Trimmed,
+};
 pub(crate) use self::ring::Ring;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
@@ -57,7 +59,7 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// Called once, before the first append. An embedded storage hands over what it just
     /// committed, without reading it again.
-    fn tail(&self, feed: Feed);
+    fn follow(&self, sink: CommitSink);
 
     /// Appends publishes, with one outcome for each, in order.
     ///
@@ -65,7 +67,7 @@ pub trait Storage: Send + Sync + 'static {
     /// - The entries of a publish are appended all or not at all, at offsets that rise in the order
     ///   of the batch. A refused publish does not fail its neighbours, and later publishes of the
     ///   batch see what earlier ones did.
-    /// - A publish that [follows](Publish::follows) the one right before it in the batch is withheld if that
+    /// - A publish that [follows](Publish::requires_previous) the one right before it in the batch is withheld if that
     ///   one was refused or withheld, which a repeat is not: [`Publish::is_withheld`] is the rule.
     /// - When it returns `Ok`, what was appended is durable and has been handed to the feed.
     /// - When it returns `Err`, nothing was appended, as far as the storage can know.
@@ -73,13 +75,13 @@ pub trait Storage: Send + Sync + 'static {
     /// - Unless it is withheld, a key is looked up before anything else, so a repeat is a repeat also after an end.
     ///   A key and its records are stored in one transaction.
     /// - Each part of a streamed upload that is there already is compared by itself: [`Key::check`] is
-    ///   the rule. Its repeat restarts the key's window as [`Key::restart`] says. The parts are forgotten
+    ///   the rule. Its repeat restarts the key's window as [`Key::renewed_expiry`] says. The parts are forgotten
     ///   with their key.
     /// - A publish without entries appends nothing: it is a repeat if its key says so, and else differs.
     /// - A publish to a deleted topic begins the topic anew.
     ///
     /// [`Key::check`]: crate::Key::check
-    /// [`Key::restart`]: crate::Key::restart
+    /// [`Key::renewed_expiry`]: crate::Key::renewed_expiry
     fn append(
         &self,
         batch: Vec<Publish>,
@@ -110,7 +112,7 @@ pub trait Storage: Send + Sync + 'static {
         &self,
         filters: Arc<Filters>,
         seek: Seek,
-    ) -> BoxFuture<'_, Result<Sought, StorageError>>;
+    ) -> BoxFuture<'_, Result<SeekResult, StorageError>>;
 
     /// The offsets of the newest `count` events (not ends) of each matching topic up to `until`, in
     /// log order. `Err(TooMany)` if that is more than `limit` in all.
@@ -144,13 +146,13 @@ pub trait Storage: Send + Sync + 'static {
     /// The oldest events go first, and the end only with the whole topic: when it is older than
     /// `ended_since`, or when no event is left and it is older than `since`. An answer may cover a
     /// part of what is to go, so that no question takes long: trim, then ask again.
-    fn excess(
+    fn trim_point(
         &self,
         topic: TopicName,
-        keep: Keep,
+        keep: TrimLimits,
     ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>>;
 
-    /// The count of removals so far, as [`Sought::removals`] tells it. Cheap: no disk is asked.
+    /// The count of removals so far, as [`SeekResult::removals`] tells it. Cheap: no disk is asked.
     ///
     /// It grows with each trim and with each deleted topic that begins anew, before anybody is told of
     /// these: before a trim returns, and before the feed has the record that begins a topic anew.
@@ -178,12 +180,12 @@ pub trait Storage: Send + Sync + 'static {
         &self,
         key: KeyName,
         now: Timestamp,
-    ) -> BoxFuture<'_, Result<Option<Upload>, StorageError>>;
+    ) -> BoxFuture<'_, Result<Option<StoredKey>, StorageError>>;
 
     /// Remembers that a topic has a lease of so many whole seconds (a part of one counts as a whole), or
     /// with `None` that it has none. An end or a deletion of the topic takes its lease with it, in the same
     /// transaction. What a lease means is the hub's affair.
-    fn lease(
+    fn set_lease(
         &self,
         topic: TopicName,
         lease: Option<Duration>,
@@ -210,9 +212,9 @@ pub trait Storage: Send + Sync + 'static {
 }
 
 /// What a storage calls with what it just committed. It returns quickly and never blocks.
-pub type Feed = Box<dyn Fn(&[Arc<Record>]) + Send + Sync>;
+pub type CommitSink = Box<dyn Fn(&[Arc<Record>]) + Send + Sync>;
 
-/// A length as [`Storage::lease`] keeps it.
+/// A length as [`Storage::set_lease`] keeps it.
 fn whole_seconds(length: Duration) -> Duration {
     Duration::from_secs(length.as_secs() + u64::from(length.subsec_nanos() > 0))
 }

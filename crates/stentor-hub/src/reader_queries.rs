@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cursor::Offset;
 use crate::filter::Filters;
-use crate::questions::{Moment, Questions};
+use crate::query_cache::{Moment, QueryCache};
 use crate::record::{Body, Record};
-use crate::storage::{Page, ReadRequest, Seek, Sought, Storage, StorageError};
+use crate::storage::{Page, ReadRequest, Seek, SeekResult, Storage, StorageError};
 use crate::window::LiveWindow;
 
 /// Memory of the pages that are kept.
@@ -24,40 +24,40 @@ const ANSWER_BYTES: usize = 512;
 /// grows*: what was read is all still there. And *every answer says up to where it knows the log*, and
 /// whoever gets it reads on from there. So each method below says which moments serve, and an answer
 /// that serves is one which the storage might give now.
-pub(crate) struct Reads {
+pub(crate) struct ReaderQueries {
     storage: Arc<dyn Storage>,
     window: Arc<LiveWindow>,
-    closings: Arc<Closings>,
-    pages: Questions<ReadRequest, Arc<Page>>,
-    records: Questions<Offset, Option<Arc<Record>>>,
-    ends: Questions<Arc<Filters>, Ends>,
-    beginnings: Questions<(Arc<Filters>, Seek), Sought>,
+    end_tracker: Arc<EndTracker>,
+    pages: QueryCache<ReadRequest, Arc<Page>>,
+    records: QueryCache<Offset, Option<Arc<Record>>>,
+    ends: QueryCache<Arc<Filters>, Ends>,
+    beginnings: QueryCache<(Arc<Filters>, Seek), SeekResult>,
 }
 
 /// The end of each topic, in the order of the names; `None` of one that goes on.
 pub(crate) type Ends = Arc<[Option<Arc<Record>>]>;
 
-impl Reads {
+impl ReaderQueries {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         window: Arc<LiveWindow>,
-        closings: Arc<Closings>,
-    ) -> Reads {
-        Reads {
+        end_tracker: Arc<EndTracker>,
+    ) -> ReaderQueries {
+        ReaderQueries {
             storage,
             window,
-            closings,
-            pages: Questions::new(PAGES_BYTES_MAX, |request, page: &Arc<Page>| {
+            end_tracker,
+            pages: QueryCache::new(PAGES_BYTES_MAX, |request, page: &Arc<Page>| {
                 // One that leads nowhere is soon wrong: something is appended.
                 (page.through > request.after).then(|| weight(&page.records))
             }),
-            records: Questions::new(ANSWERS_BYTES_MAX, |_, record: &Option<Arc<Record>>| {
+            records: QueryCache::new(ANSWERS_BYTES_MAX, |_, record: &Option<Arc<Record>>| {
                 record.as_ref().map(|record| weight([record]))
             }),
-            ends: Questions::new(ANSWERS_BYTES_MAX, |_, ends: &Ends| {
+            ends: QueryCache::new(ANSWERS_BYTES_MAX, |_, ends: &Ends| {
                 Some(weight(ends.iter().flatten()))
             }),
-            beginnings: Questions::new(ANSWERS_BYTES_MAX, |_, _| Some(ANSWER_BYTES)),
+            beginnings: QueryCache::new(ANSWERS_BYTES_MAX, |_, _| Some(ANSWER_BYTES)),
         }
     }
 
@@ -93,7 +93,7 @@ impl Reads {
         let now = self.now();
         // An end that the reader will not come upon has to be known. Without a loss a topic that has
         // ended stays so, and what has ended since has done so up to the last end of any topic.
-        let known = after.min(self.closings.ends_through());
+        let known = after.min(self.end_tracker.ends_through());
         let serves = |then: Moment| then.losses == now.losses && then.tail >= known;
         let (storage, names) = (Arc::clone(&self.storage), filters.exact().to_vec());
         let ask = async move {
@@ -108,11 +108,11 @@ impl Reads {
         &self,
         filters: &Arc<Filters>,
         seek: Seek,
-    ) -> Result<Sought, StorageError> {
+    ) -> Result<SeekResult, StorageError> {
         let now = self.now();
         if seek == Seek::Earliest {
             let removals = self.storage.removals();
-            return Ok(Sought { after: Offset::ZERO, tail: now.tail, removals });
+            return Ok(SeekResult { after: Offset::ZERO, tail: now.tail, removals });
         }
         let (storage, asked) = (Arc::clone(&self.storage), Arc::clone(filters));
         let ask = async move { storage.seek(asked, seek).await };
@@ -122,7 +122,7 @@ impl Reads {
 
     /// The moment of a question that is asked now: the answer knows all that this says.
     fn now(&self) -> Moment {
-        let losses = self.storage.removals() + self.closings.deletions();
+        let losses = self.storage.removals() + self.end_tracker.deletions();
         Moment { tail: self.window.tail(), losses }
     }
 }
@@ -134,13 +134,13 @@ fn weight<'r>(records: impl IntoIterator<Item = &'r Arc<Record>>) -> usize {
 /// The ends and deletions among the records of the tail. It is shown them before anybody can have read
 /// them, so who begins behind one knows of it.
 #[derive(Debug, Default)]
-pub(crate) struct Closings {
+pub(crate) struct EndTracker {
     ends_through: AtomicU64,
     deletions: AtomicU64,
 }
 
-impl Closings {
-    pub(crate) fn see(&self, records: &[Arc<Record>]) {
+impl EndTracker {
+    pub(crate) fn observe(&self, records: &[Arc<Record>]) {
         for record in records.iter().filter(|record| record.event().is_none()) {
             if *record.body() == Body::Deleted {
                 self.deletions.fetch_add(1, Ordering::AcqRel);

@@ -11,7 +11,7 @@ use crate::topic::TopicName;
 
 /// Losses that a reader was told of: all up to a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told(u64);
+pub struct LossesReported(u64);
 
 impl Subscription {
     /// Gives back the last records of the last batch, which the reader could not take: they are read
@@ -27,8 +27,8 @@ impl Subscription {
     }
 
     /// Which losses its readers have been told of.
-    pub fn told(&self) -> Told {
-        Told(self.told)
+    pub fn losses_reported(&self) -> LossesReported {
+        LossesReported(self.losses_reported)
     }
 
     /// A subscription of another reader that had the same and is at `position`, who was told of these
@@ -37,7 +37,7 @@ impl Subscription {
     pub fn fork<'a>(
         &self,
         position: Offset,
-        told: Told,
+        losses_reported: LossesReported,
         untold: impl IntoIterator<Item = &'a TopicName>,
     ) -> Subscription {
         let mut fork = Subscription {
@@ -48,7 +48,7 @@ impl Subscription {
             picked: VecDeque::new(),
             was_picked: false,
             stash: None,
-            told: told.0,
+            losses_reported: losses_reported.0,
             gap: None,
             open: self.open.clone(),
             deletions_known: self.deletions_known,
@@ -59,20 +59,20 @@ impl Subscription {
     }
 
     /// Goes where a [`fork`](Subscription::fork) of this one went.
-    pub fn follow(&mut self, fork: Subscription) {
+    pub fn advance_to(&mut self, fork: Subscription) {
         let own = std::mem::replace(self, fork);
         self.registration = own.registration;
     }
 
-    /// Has the consumer told by this mark when there is news: see [`Consumer::take_marks`]. From now on
+    /// Has the consumer told by this mark when there is news: see [`Consumer::take_ready`]. From now on
     /// the subscription may stand for several readers.
-    pub fn mark(&mut self, consumer: &Consumer, mark: usize) {
+    pub fn notify(&mut self, consumer: &Consumer, mark: usize) {
         self.registration = self.registration.moved_to(consumer.clone(), Some(mark));
     }
 
     /// Has news marked again. To be called before reading, when the mark was taken.
-    pub fn unmark(&self) {
-        self.registration.unmark();
+    pub fn rearm(&self) {
+        self.registration.rearm();
     }
 
     /// Says how many readers it stands for.
@@ -81,7 +81,7 @@ impl Subscription {
     }
 
     /// Whether a reader of each, both at the tail, is told the same from now on.
-    pub fn is_like(&self, other: &Subscription) -> bool {
+    pub fn is_equivalent(&self, other: &Subscription) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
             && self.filters == other.filters
             && self.open == other.open

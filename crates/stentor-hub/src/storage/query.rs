@@ -18,7 +18,7 @@ pub struct ReadRequest {
     /// How much at most.
     pub budget: Budget,
     /// Removals up to this count have been told to the reader, see [`Removed::removals`](super::Removed::removals).
-    pub told: u64,
+    pub losses_reported: u64,
 }
 
 /// How much one read may return or touch.
@@ -56,7 +56,7 @@ pub enum Seek {
 
 /// How much of a topic is to be kept. What is `None` has no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
+pub struct TrimLimits {
     /// Nothing older than this.
     pub since: Option<Timestamp>,
     /// At most so many events.

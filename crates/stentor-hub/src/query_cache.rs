@@ -1,4 +1,4 @@
-//! Questions that many ask at the same time, asked once.
+//! QueryCache that many ask at the same time, asked once.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -10,19 +10,19 @@ use futures_util::future::{FutureExt, Shared, WeakShared};
 use crate::cursor::Offset;
 use crate::storage::StorageError;
 
-/// Questions of one kind that are remembered, under way or answered; further ones are asked by whoever
+/// QueryCache of one kind that are remembered, under way or answered; further ones are asked by whoever
 /// asks, for himself alone.
 const ASKED_MAX: usize = 4_096;
 /// Answers that are kept.
 const KEPT_MAX: usize = 1_024;
 
-/// Questions of one kind to the storage: whoever asks what is being asked waits for the same answer,
+/// QueryCache of one kind to the storage: whoever asks what is being asked waits for the same answer,
 /// and the last answers are kept, for a crowd does not come all in one instant.
 ///
 /// Each question remembers the moment at which it was asked, and each asker says whether an answer from
-/// that moment serves him: [`Reads`](crate::reads::Reads) knows when it does. An error goes to all who
+/// that moment serves him: [`ReaderQueries`](crate::reader_queries::ReaderQueries) knows when it does. An error goes to all who
 /// wait for it and is not kept. Who gives up hurts nobody; when all give up, the question is dropped.
-pub(crate) struct Questions<Q, A>(Arc<Mutex<Table<Q, A>>>);
+pub(crate) struct QueryCache<Q, A>(Arc<Mutex<Table<Q, A>>>);
 
 /// When a question was asked, in terms of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,14 +71,14 @@ enum Found<A> {
     UnderWay(Shared<Flight<A>>),
 }
 
-impl<Q, A> Questions<Q, A>
+impl<Q, A> QueryCache<Q, A>
 where
     Q: Clone + Eq + Hash + Send + 'static,
     A: Clone + Send + Sync + 'static,
 {
     /// Keeps answers of so many bytes.
-    pub(crate) fn new(bytes_max: usize, weigh: Weigh<Q, A>) -> Questions<Q, A> {
-        Questions(Arc::new(Mutex::new(Table {
+    pub(crate) fn new(bytes_max: usize, weigh: Weigh<Q, A>) -> QueryCache<Q, A> {
+        QueryCache(Arc::new(Mutex::new(Table {
             asked: HashMap::new(),
             kept: VecDeque::new(),
             bytes: 0,

@@ -29,13 +29,11 @@
 #[doc(hidden)]
 pub mod append;
 #[doc(hidden)]
+pub mod commit_sink;
+#[doc(hidden)]
 pub mod content;
 #[doc(hidden)]
 pub mod delete;
-#[doc(hidden)]
-pub mod excess;
-#[doc(hidden)]
-pub mod feed;
 #[doc(hidden)]
 pub mod keys;
 #[doc(hidden)]
@@ -52,6 +50,8 @@ pub mod topics;
 #[doc(hidden)]
 pub mod trim;
 #[doc(hidden)]
+pub mod trim_point;
+#[doc(hidden)]
 pub mod uploads;
 
 use std::any::Any;
@@ -66,7 +66,7 @@ use super::Storage;
 macro_rules! conformance_tests {
     ($make:expr) => {
         $crate::conformance_tests! { @each $make;
-            feed {
+            commit_sink {
                 the_epoch_never_changes_and_is_in_every_id
                 a_log_that_never_stopped_uncleanly_has_burned_nothing
                 the_tail_is_the_offset_of_the_last_record
@@ -222,7 +222,7 @@ macro_rules! conformance_tests {
                 the_end_goes_with_its_whole_topic
                 a_wholly_trimmed_topic_begins_anew_with_fresh_counts
             }
-            excess {
+            trim_point {
                 without_limits_nothing_is_beyond_them
                 all_but_the_newest_events_are_beyond_a_count
                 as_many_of_the_oldest_are_beyond_bytes_as_it_takes
@@ -325,20 +325,20 @@ mod tests {
     /// A scenario that nobody runs would look as if it held something.
     #[test]
     fn every_scenario_is_in_the_list() {
-        let list = include_str!("mod.rs");
+        let list = include_str!("conformance.rs");
         let files = [
-            include_str!("append.rs"),
-            include_str!("content.rs"),
-            include_str!("delete.rs"),
-            include_str!("excess.rs"),
-            include_str!("feed.rs"),
-            include_str!("keys.rs"),
-            include_str!("leases.rs"),
-            include_str!("read.rs"),
-            include_str!("seek.rs"),
-            include_str!("topics.rs"),
-            include_str!("trim.rs"),
-            include_str!("uploads.rs"),
+            include_str!("conformance/append.rs"),
+            include_str!("conformance/content.rs"),
+            include_str!("conformance/delete.rs"),
+            include_str!("conformance/trim_point.rs"),
+            include_str!("conformance/commit_sink.rs"),
+            include_str!("conformance/keys.rs"),
+            include_str!("conformance/leases.rs"),
+            include_str!("conformance/read.rs"),
+            include_str!("conformance/seek.rs"),
+            include_str!("conformance/topics.rs"),
+            include_str!("conformance/trim.rs"),
+            include_str!("conformance/uploads.rs"),
         ];
         for line in files.iter().flat_map(|file| file.lines()) {
             let Some((name, _)) =

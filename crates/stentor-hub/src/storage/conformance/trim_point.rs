@@ -3,21 +3,21 @@
 use super::Log;
 use super::log::{appended, at, end, end_entry, event, name, said};
 use crate::cursor::{Cursor, Offset};
-use crate::storage::{Keep, TopicState, Trimmed};
+use crate::storage::{TopicState, TrimLimits, Trimmed};
 
 impl Log {
-    async fn excess(&self, topic: &str, keep: Keep) -> Option<Offset> {
-        self.storage.excess(name(topic), keep).await.unwrap()
+    async fn trim_point(&self, topic: &str, keep: TrimLimits) -> Option<Offset> {
+        self.storage.trim_point(name(topic), keep).await.unwrap()
     }
 
     /// Asserts that a topic is to be trimmed up to this event or end.
-    async fn is_beyond(&self, topic: &str, keep: Keep, last: Cursor) {
-        assert_eq!(self.excess(topic, keep).await, Some(last.offset), "{keep:?}");
+    async fn is_beyond(&self, topic: &str, keep: TrimLimits, last: Cursor) {
+        assert_eq!(self.trim_point(topic, keep).await, Some(last.offset), "{keep:?}");
     }
 
     /// Trims until nothing is beyond the limits.
-    async fn hold_to(&self, topic: &str, keep: Keep) {
-        while let Some(through) = self.excess(topic, keep).await {
+    async fn hold_to(&self, topic: &str, keep: TrimLimits) {
+        while let Some(through) = self.trim_point(topic, keep).await {
             let before = self.state(topic).await.removed_through;
             self.storage.trim(vec![(name(topic), through)]).await.unwrap();
             assert!(self.state(topic).await.removed_through > before, "an answer is of use");
@@ -39,26 +39,26 @@ impl Log {
     }
 }
 
-fn events(most: u64) -> Keep {
-    Keep { events: Some(most), ..Keep::default() }
+fn events(most: u64) -> TrimLimits {
+    TrimLimits { events: Some(most), ..TrimLimits::default() }
 }
 
-fn bytes(most: u64) -> Keep {
-    Keep { bytes: Some(most), ..Keep::default() }
+fn bytes(most: u64) -> TrimLimits {
+    TrimLimits { bytes: Some(most), ..TrimLimits::default() }
 }
 
-fn since(second: i64) -> Keep {
-    Keep { since: Some(at(second)), ..Keep::default() }
+fn since(second: i64) -> TrimLimits {
+    TrimLimits { since: Some(at(second)), ..TrimLimits::default() }
 }
 
-fn ended_since(second: i64) -> Keep {
-    Keep { ended_since: Some(at(second)), ..Keep::default() }
+fn ended_since(second: i64) -> TrimLimits {
+    TrimLimits { ended_since: Some(at(second)), ..TrimLimits::default() }
 }
 
 pub async fn without_limits_nothing_is_beyond_them(log: &Log) {
     log.events("a", &[1, 100, 1]).await;
     log.end_at("a", 3).await;
-    assert_eq!(log.excess("a", Keep::default()).await, None);
+    assert_eq!(log.trim_point("a", TrimLimits::default()).await, None);
 }
 
 pub async fn all_but_the_newest_events_are_beyond_a_count(log: &Log) {
@@ -66,13 +66,13 @@ pub async fn all_but_the_newest_events_are_beyond_a_count(log: &Log) {
     log.events("other", &[1, 1, 1, 1]).await;
     log.is_beyond("a", events(1), ids[2]).await;
     log.is_beyond("a", events(3), ids[0]).await;
-    assert_eq!(log.excess("a", events(4)).await, None);
+    assert_eq!(log.trim_point("a", events(4)).await, None);
     log.is_beyond("a", events(0), ids[3]).await;
 }
 
 pub async fn as_many_of_the_oldest_are_beyond_bytes_as_it_takes(log: &Log) {
     let ids = log.events("a", &[10, 1, 20, 5]).await;
-    assert_eq!(log.excess("a", bytes(36)).await, None);
+    assert_eq!(log.trim_point("a", bytes(36)).await, None);
     log.is_beyond("a", bytes(35), ids[0]).await;
     log.is_beyond("a", bytes(26), ids[0]).await;
     log.is_beyond("a", bytes(25), ids[1]).await;
@@ -82,7 +82,7 @@ pub async fn as_many_of_the_oldest_are_beyond_bytes_as_it_takes(log: &Log) {
 
 pub async fn what_is_older_than_a_time_is_beyond_it(log: &Log) {
     let ids = log.events("a", &[1, 1, 1]).await;
-    assert_eq!(log.excess("a", since(0)).await, None, "an event of this very time stays");
+    assert_eq!(log.trim_point("a", since(0)).await, None, "an event of this very time stays");
     log.is_beyond("a", since(1), ids[0]).await;
     log.is_beyond("a", since(2), ids[1]).await;
     log.is_beyond("a", since(1_000), ids[2]).await;
@@ -90,17 +90,18 @@ pub async fn what_is_older_than_a_time_is_beyond_it(log: &Log) {
 
 pub async fn of_several_limits_the_one_that_takes_most_counts(log: &Log) {
     let ids = log.events("a", &[1, 1, 1, 100, 1]).await;
-    let keep = Keep { since: Some(at(1)), events: Some(4), bytes: Some(1_000), ended_since: None };
+    let keep =
+        TrimLimits { since: Some(at(1)), events: Some(4), bytes: Some(1_000), ended_since: None };
     log.is_beyond("a", keep, ids[0]).await;
-    log.is_beyond("a", Keep { since: Some(at(3)), ..keep }, ids[2]).await;
-    log.is_beyond("a", Keep { events: Some(3), ..keep }, ids[1]).await;
-    log.is_beyond("a", Keep { bytes: Some(50), ..keep }, ids[3]).await;
+    log.is_beyond("a", TrimLimits { since: Some(at(3)), ..keep }, ids[2]).await;
+    log.is_beyond("a", TrimLimits { events: Some(3), ..keep }, ids[1]).await;
+    log.is_beyond("a", TrimLimits { bytes: Some(50), ..keep }, ids[3]).await;
 }
 
 pub async fn a_limit_that_is_kept_spares_what_another_one_does_not_take(log: &Log) {
     let ids = log.events("a", &[1, 50, 1, 1]).await;
     // The count takes one event, and then the bytes are few enough.
-    let keep = Keep { events: Some(3), bytes: Some(52), ..Keep::default() };
+    let keep = TrimLimits { events: Some(3), bytes: Some(52), ..TrimLimits::default() };
     log.is_beyond("a", keep, ids[0]).await;
 }
 
@@ -112,14 +113,14 @@ pub async fn counts_and_bytes_never_reach_an_end(log: &Log) {
     }
     log.hold_to("a", events(0)).await;
     assert_eq!(said(&log.all("a").await), ["a ends: done"]);
-    assert_eq!(log.excess("a", events(0)).await, None);
+    assert_eq!(log.trim_point("a", events(0)).await, None);
     assert_eq!(log.state("a").await.end.map(|end| end.cursor()), Some(end));
 }
 
 pub async fn an_end_is_as_old_as_it_is_only_when_no_event_is_left(log: &Log) {
     log.events("a", &[1, 1]).await;
     let end = log.end_at("a", 2).await;
-    assert_eq!(log.excess("a", since(0)).await, None);
+    assert_eq!(log.trim_point("a", since(0)).await, None);
     log.is_beyond("a", since(3), end).await;
     log.hold_to("a", since(2)).await;
     assert_eq!(said(&log.all("a").await), ["a ends: done"], "it is not older than that");
@@ -130,7 +131,7 @@ pub async fn an_end_is_as_old_as_it_is_only_when_no_event_is_left(log: &Log) {
 pub async fn a_topic_that_ended_before_a_time_goes_whole(log: &Log) {
     log.events("a", &[1, 1]).await;
     let end = log.end_at("a", 5).await;
-    assert_eq!(log.excess("a", ended_since(5)).await, None);
+    assert_eq!(log.trim_point("a", ended_since(5)).await, None);
     log.is_beyond("a", ended_since(6), end).await;
     log.hold_to("a", ended_since(6)).await;
     let state = log.state("a").await;
@@ -140,12 +141,12 @@ pub async fn a_topic_that_ended_before_a_time_goes_whole(log: &Log) {
 
 pub async fn a_topic_that_goes_on_has_not_ended_before_any_time(log: &Log) {
     log.events("a", &[1, 1]).await;
-    assert_eq!(log.excess("a", ended_since(1_000)).await, None);
+    assert_eq!(log.trim_point("a", ended_since(1_000)).await, None);
 }
 
 pub async fn a_topic_that_holds_only_its_end_goes_with_it(log: &Log) {
     let end = log.end_at("a", 5).await;
-    assert_eq!(log.excess("a", since(5)).await, None);
+    assert_eq!(log.trim_point("a", since(5)).await, None);
     log.is_beyond("a", since(6), end).await;
     log.is_beyond("a", ended_since(6), end).await;
 }
@@ -153,13 +154,13 @@ pub async fn a_topic_that_holds_only_its_end_goes_with_it(log: &Log) {
 pub async fn nothing_of_a_deleted_topic_is_beyond_anything(log: &Log) {
     log.events("a", &[1, 1]).await;
     log.delete("a").await;
-    let all = Keep {
+    let all = TrimLimits {
         since: Some(at(1_000)),
         events: Some(0),
         bytes: Some(0),
         ended_since: Some(at(1_000)),
     };
-    assert_eq!(log.excess("a", all).await, None);
+    assert_eq!(log.trim_point("a", all).await, None);
     let anew = log.event("a", "anew").await;
     log.is_beyond("a", all, anew).await;
 }
@@ -168,16 +169,16 @@ pub async fn nothing_of_an_unknown_topic_is_beyond_anything(log: &Log) {
     let id = log.event("a", "1").await;
     log.trim("a", id).await;
     for topic in ["none", "a"] {
-        assert_eq!(log.excess(topic, events(0)).await, None, "{topic}");
-        assert_eq!(log.excess(topic, since(1_000)).await, None, "{topic}");
+        assert_eq!(log.trim_point(topic, events(0)).await, None, "{topic}");
+        assert_eq!(log.trim_point(topic, since(1_000)).await, None, "{topic}");
     }
 }
 
 pub async fn what_was_trimmed_counts_no_more(log: &Log) {
     let ids = log.events("a", &[10, 10, 10, 10]).await;
     log.trim("a", ids[1]).await;
-    assert_eq!(log.excess("a", events(2)).await, None);
-    assert_eq!(log.excess("a", bytes(20)).await, None);
+    assert_eq!(log.trim_point("a", events(2)).await, None);
+    assert_eq!(log.trim_point("a", bytes(20)).await, None);
     log.is_beyond("a", events(1), ids[2]).await;
     log.is_beyond("a", bytes(19), ids[2]).await;
 }
@@ -189,7 +190,8 @@ pub async fn trimming_until_nothing_is_beyond_keeps_just_the_limits(log: &Log) {
     log.event("b", "1").await;
     log.hold_to("a", events(150)).await;
     assert_eq!(log.state("a").await.events, 150);
-    log.hold_to("a", Keep { events: Some(120), bytes: Some(250), ..Keep::default() }).await;
+    log.hold_to("a", TrimLimits { events: Some(120), bytes: Some(250), ..TrimLimits::default() })
+        .await;
     // Of the newest as many as have 250 bytes together, and not one less.
     let sums = sizes.iter().rev().scan(0, |sum, size| {
         *sum += size;
@@ -213,9 +215,9 @@ pub async fn several_topics_are_trimmed_at_once(log: &Log) {
         assert_eq!(log.state(topic).await.events, left, "{topic}");
         assert_eq!(log.all(topic).await.len() as u64, left, "{topic}");
     }
-    let mut told = log.gap("**", Offset::ZERO).await.unwrap().topics;
-    told.sort();
-    assert_eq!(told, [name("a"), name("b")]);
+    let mut reported = log.gap("**", Offset::ZERO).await.unwrap().topics;
+    reported.sort();
+    assert_eq!(reported, [name("a"), name("b")]);
     log.storage.trim(Vec::new()).await.unwrap();
 }
 
