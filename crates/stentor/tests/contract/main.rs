@@ -17,7 +17,6 @@ mod exactness;
 mod fan_out;
 mod guard;
 mod history;
-mod houses;
 mod http2;
 mod idempotency;
 mod lease;
