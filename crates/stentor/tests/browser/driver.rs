@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{sleep, timeout};
 
-use crate::harness::PATIENCE;
+use crate::harness::TIMEOUT;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 const CHROMEDRIVER: &str = "/usr/bin/chromedriver";
@@ -124,7 +124,7 @@ impl Browser {
                 sleep(GLANCE).await;
             }
         };
-        timeout(PATIENCE, look).await.is_ok()
+        timeout(TIMEOUT, look).await.is_ok()
     }
 
     /// Clicks what a person could click.
@@ -171,7 +171,7 @@ async fn start_driver() -> (Child, String) {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-    let port = timeout(PATIENCE, async {
+    let port = timeout(TIMEOUT, async {
         while let Some(line) = lines.next_line().await.unwrap() {
             if let Some((_, port)) = line.split_once("started successfully on port ") {
                 return port.trim_end_matches('.').to_owned();

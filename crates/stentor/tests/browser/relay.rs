@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::driver::GLANCE;
-use crate::harness::PATIENCE;
+use crate::harness::TIMEOUT;
 
 /// Passes connections on to a server, until it is told otherwise.
 pub struct Relay {
@@ -78,7 +78,7 @@ impl Relay {
 
     /// Waits until so many answers had this status.
     pub async fn until_answers(&self, status: u16, count: usize) {
-        let reached = timeout(PATIENCE, async {
+        let reached = timeout(TIMEOUT, async {
             while self.answers(status) < count {
                 sleep(GLANCE).await;
             }

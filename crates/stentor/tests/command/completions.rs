@@ -12,14 +12,14 @@ async fn a_shell_can_complete_the_commands() {
         ("elvish", "edit:completion:arg-completer[stentor]"),
     ] {
         let done = stentor(&["completions", shell]).run().await;
-        assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{shell}");
-        assert!(done.out.contains(words), "{shell}");
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{shell}");
+        assert!(done.stdout.contains(words), "{shell}");
     }
 }
 
 #[tokio::test]
 async fn bash_takes_its_script() {
-    let script = stentor(&["completions", "bash"]).run().await.out;
+    let script = stentor(&["completions", "bash"]).run().await.stdout;
     let script = format!(
         "{script}\nCOMP_WORDS=(stentor comp); COMP_CWORD=1; _stentor stentor comp stentor\n\
          printf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
@@ -31,14 +31,14 @@ async fn bash_takes_its_script() {
 #[tokio::test]
 async fn an_unknown_shell_is_a_wrong_command_line() {
     let done = stentor(&["completions", "csh"]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{done:?}");
-    assert!(done.talk.contains("bash"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{done:?}");
+    assert!(done.stderr.contains("bash"), "{done:?}");
 }
 
 #[tokio::test]
 async fn that_nobody_reads_it_is_no_error() {
     for args in [&["completions", "bash"][..], &["man"], &["--help"], &["pub", "--help"]] {
-        let done = stentor(args).run_unread().await;
-        assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{args:?}");
+        let done = stentor(args).run_with_closed_stdout().await;
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{args:?}");
     }
 }

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, dechunk, read_head};
+use crate::harness::{TIMEOUT, dechunk, read_head};
 
 /// The answer that nothing more is to come.
 pub const NOTHING_MORE: &str = "HTTP/1.1 204 No Content\r\n\r\n";
@@ -39,7 +39,7 @@ impl Foreign {
 
     /// The next reader, before it is answered.
     pub async fn visit(&self) -> Visit {
-        let accepted = timeout(PATIENCE, self.listener.accept()).await.expect("a reader");
+        let accepted = timeout(TIMEOUT, self.listener.accept()).await.expect("a reader");
         let (mut socket, _) = accepted.unwrap();
         let head = String::from_utf8(read_head(&mut socket).await).unwrap();
         Visit { socket, head, body: String::new() }
@@ -103,7 +103,7 @@ impl Visit {
     /// The body of its request, which comes in chunks.
     pub async fn chunked_body(&mut self) -> String {
         let (mut bytes, mut body) = (Vec::new(), Vec::new());
-        let whole = timeout(PATIENCE, async {
+        let whole = timeout(TIMEOUT, async {
             loop {
                 let (part, used, is_whole) = dechunk(&bytes);
                 body.extend(part);

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::foreign::Foreign;
-use crate::harness::{Call, Server, stentor};
+use crate::harness::{Server, StentorCommand, stentor};
 
 /// `stentor pub` to this server.
-fn publish(server: &Server, args: &[&str]) -> Call {
+fn publish(server: &Server, args: &[&str]) -> StentorCommand {
     let url = server.url("");
     let all: Vec<&str> = ["pub", "--url", &url].iter().chain(args).copied().collect();
     stentor(&all)
@@ -24,11 +24,11 @@ async fn an_argument_is_published_and_its_id_printed() {
     let done = stentor(&["pub", "--url", &url, "news/today", "hello\nworld", "--type", "greeting"])
         .run()
         .await;
-    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
     let page = history(&server, "news/today").await;
     let event = &page["events"][0];
     assert_eq!((&event["data"], &event["type"]), (&json!("hello\nworld"), &json!("greeting")));
-    assert_eq!(done.out, format!("{}\n", event["id"].as_str().unwrap()));
+    assert_eq!(done.stdout, format!("{}\n", event["id"].as_str().unwrap()));
     // The address may also come from the environment.
     let done = stentor(&["pub", "news/today", "again"]).env("STENTOR_URL", &url).run().await;
     assert_eq!(done.code, Some(0), "{done:?}");
@@ -40,7 +40,7 @@ async fn stdin_is_published_whole() {
     let server = Server::in_memory().await;
     let url = server.url("");
     for args in [vec!["pub", "--url", &url, "t"], vec!["pub", "--url", &url, "t", "-"]] {
-        let done = stentor(&args).input("from\nstdin\n").run().await;
+        let done = stentor(&args).stdin("from\nstdin\n").run().await;
         assert_eq!(done.code, Some(0), "{done:?}");
     }
     let page = history(&server, "t").await;
@@ -91,8 +91,8 @@ async fn a_topic_is_ended_with_or_without_last_words() {
     assert_eq!((&b["events"], &b["ended"]["reason"]), (&json!([]), &json!("")));
 
     let done = stentor(&["pub", "--url", &url, "a", "too late"]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(1), ""));
-    assert!(done.talk.contains("409") && done.talk.contains("ended"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""));
+    assert!(done.stderr.contains("409") && done.stderr.contains("ended"), "{done:?}");
 }
 
 #[tokio::test]
@@ -107,12 +107,12 @@ async fn what_cannot_be_published_is_said_in_words() {
         (vec!["pub", "--url", &url, "t", "x", "--type", "stentor.own"], "stentor."),
     ] {
         let done = stentor(&args).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{args:?}: {done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{args:?}: {done:?}");
         assert!(
-            done.talk.starts_with("stentor: ") && done.talk.contains(words),
+            done.stderr.starts_with("stentor: ") && done.stderr.contains(words),
             "{args:?}: {done:?}"
         );
-        assert!(!done.talk.contains("panicked"), "{done:?}");
+        assert!(!done.stderr.contains("panicked"), "{done:?}");
     }
 }
 
@@ -130,7 +130,7 @@ async fn an_event_is_published_with_all_that_was_asked_for() {
     assert!(stream.rest().await[0].data.contains("producer lost"));
 
     let call = publish(&server, &["picture", "--content-type", "image/png"]);
-    let done = call.input(&b"\x89PNG"[..]).run().await;
+    let done = call.stdin(&b"\x89PNG"[..]).run().await;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(server.history_data("/topics/picture").await, ["data:image/png;base64,iVBORw=="]);
 }
@@ -141,15 +141,15 @@ async fn one_key_publishes_once() {
     let once = publish(&server, &["t", "x", "--idempotency-key", "k"]).run().await;
     let twice = publish(&server, &["t", "x", "--idempotency-key", "k"]).run().await;
     assert_eq!((once.code, twice.code), (Some(0), Some(0)), "{once:?} {twice:?}");
-    assert_eq!(once.out, twice.out);
+    assert_eq!(once.stdout, twice.stdout);
     let other = publish(&server, &["t", "y", "--idempotency-key", "k"]).run().await;
-    assert_eq!((other.code, other.out.as_str()), (Some(1), ""), "{other:?}");
-    assert!(other.talk.contains("422"), "{other:?}");
+    assert_eq!((other.code, other.stdout.as_str()), (Some(1), ""), "{other:?}");
+    assert!(other.stderr.contains("422"), "{other:?}");
 
     // Of several events each has its own.
     for _ in 0..2 {
         let call = publish(&server, &["lines", "--lines", "--idempotency-key", "k"]);
-        let done = call.input("a\nb\na\n").run().await;
+        let done = call.stdin("a\nb\na\n").run().await;
         assert_eq!(done.code, Some(0), "{done:?}");
     }
     assert_eq!(server.history_data("/topics/lines").await, ["a", "b", "a"]);
@@ -169,8 +169,8 @@ async fn several_files_are_published_in_their_order() {
     for _ in 0..2 {
         let done = publish(&server, &args).run().await;
         assert_eq!(done.code, Some(0), "{done:?}");
-        assert_eq!(done.out.lines().count(), 3, "{done:?}");
-        assert!(done.talk.contains("published 4 events"), "{done:?}");
+        assert_eq!(done.stdout.lines().count(), 3, "{done:?}");
+        assert!(done.stderr.contains("published 4 events"), "{done:?}");
     }
     let page = history(&server, "t").await;
     let data: Vec<_> =
@@ -207,7 +207,8 @@ async fn the_same_is_published_again_and_again_with_its_number() {
 async fn each_line_is_published_as_it_is_typed() {
     let server = Server::in_memory().await;
     let mut stream = server.subscribe("/topics/t").await;
-    let mut running = publish(&server, &["t", "--lines", "--type", "line"]).start_typing().await;
+    let mut running =
+        publish(&server, &["t", "--lines", "--type", "line"]).start_with_stdin().await;
     for line in ["one", "two"] {
         running.send(format!("{line}\r\n\n")).await;
         let event = stream.next().await.unwrap();
@@ -217,14 +218,14 @@ async fn each_line_is_published_as_it_is_typed() {
     running.send("three").await;
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.talk.contains("published 3 events"), "{done:?}");
+    assert!(done.stderr.contains("published 3 events"), "{done:?}");
     assert_eq!(server.history_data("/topics/t").await, ["one", "two", "three"]);
 }
 
 #[tokio::test]
 async fn no_line_is_lost_or_doubled_when_the_server_is_killed() {
     let mut server = Server::start().await;
-    let mut running = publish(&server, &["t", "--lines", "--end"]).start_typing().await;
+    let mut running = publish(&server, &["t", "--lines", "--end"]).start_with_stdin().await;
     for part in 0..4 {
         let lines: String = (0..2_500).map(|n| (part * 2_500 + n).to_string() + "\n").collect();
         running.send(lines).await;
@@ -233,7 +234,7 @@ async fn no_line_is_lost_or_doubled_when_the_server_is_killed() {
     }
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.talk.contains("published 10000 events"), "{done:?}");
+    assert!(done.stderr.contains("published 10000 events"), "{done:?}");
     let events = server.subscribe("/topics/t?from=earliest").await.rest().await;
     let numbers: Vec<String> = events
         .iter()
@@ -247,12 +248,12 @@ async fn no_line_is_lost_or_doubled_when_the_server_is_killed() {
 async fn that_the_server_takes_long_is_said() {
     let foreign = Foreign::start().await;
     let url = foreign.url.replace("/stream", "");
-    let mut running = stentor(&["pub", "--url", &url, "t", "--lines"]).start_typing().await;
+    let mut running = stentor(&["pub", "--url", &url, "t", "--lines"]).start_with_stdin().await;
     running.send("one\n").await;
     let mut visit = foreign.visit().await;
-    running.until_said("has not answered for").await;
+    running.until_stderr("has not answered for").await;
     visit.answer("201 Created", r#"{"topic":"t","id":"a"}"#).await;
-    running.until_said("answers again").await;
+    running.until_stderr("answers again").await;
     assert_eq!(running.line().await.as_deref(), Some("a"));
     assert_eq!(running.end().await.code, Some(0));
 }
@@ -260,15 +261,15 @@ async fn that_the_server_takes_long_is_said() {
 #[tokio::test]
 async fn a_line_that_cannot_be_published_is_said_behind_those_before_it() {
     let server = Server::in_memory().await;
-    let done = publish(&server, &["t", "--lines"]).input(&b"one\ngr\xfcn\ntwo\n"[..]).run().await;
+    let done = publish(&server, &["t", "--lines"]).stdin(&b"one\ngr\xfcn\ntwo\n"[..]).run().await;
     assert_eq!(done.code, Some(1), "{done:?}");
-    assert!(done.talk.contains("UTF-8"), "{done:?}");
+    assert!(done.stderr.contains("UTF-8"), "{done:?}");
     assert_eq!(server.history_data("/topics/t").await, ["one"]);
 
     server.publish("/topics/over?end", "").await;
-    let mut running = publish(&server, &["over", "--lines"]).start_typing().await;
+    let mut running = publish(&server, &["over", "--lines"]).start_with_stdin().await;
     running.send("too late\n").await;
-    let said = running.until_said("409").await;
+    let said = running.until_stderr("409").await;
     assert!(said.contains("1 event not published"), "{said}");
     assert_eq!(running.end().await.code, Some(1));
 }
@@ -293,9 +294,9 @@ async fn a_long_file_is_uploaded_and_again_if_its_connection_breaks() {
     let answer = r#"{"topic":"t","count":300000,"first_id":"a","last_id":"b"}"#;
     second.answer("201 Created", answer).await;
     let done = running.end().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "b\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "b\n"), "{done:?}");
     // No bar where there is no terminal.
-    assert!(done.talk.contains("trying on") && !done.talk.contains('\u{1b}'), "{done:?}");
+    assert!(done.stderr.contains("trying on") && !done.stderr.contains('\u{1b}'), "{done:?}");
 }
 
 #[tokio::test]
@@ -310,7 +311,7 @@ async fn secrets_are_sent_to_the_server() {
         visit.answer("201 Created", r#"{"topic":"t","id":"a"}"#).await;
         assert_eq!(visit.header("authorization"), Some("Bearer secret"));
         assert_eq!(visit.header("x-key"), Some("7"));
-        assert_eq!(running.end().await.out, "a\n");
+        assert_eq!(running.end().await.stdout, "a\n");
     }
     let done = stentor(&["pub", "t", "x", "--header", "nonsense"]).run().await;
     assert_eq!(done.code, Some(2), "{done:?}");
@@ -331,6 +332,6 @@ async fn options_that_exclude_each_other_are_a_wrong_command_line() {
     ] {
         let args: Vec<_> = std::iter::once(&"pub").chain(args).copied().collect();
         let done = stentor(&args).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{args:?}: {done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{args:?}: {done:?}");
     }
 }

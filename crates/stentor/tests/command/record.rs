@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::foreign::Foreign;
-use crate::harness::{PATIENCE, Server, stentor};
+use crate::harness::{Server, TIMEOUT, stentor};
 
 /// The lines of a recording, but for when they came and with what headers.
 fn lines(path: &Path) -> Vec<Value> {
@@ -33,8 +33,8 @@ async fn all_that_a_stream_says_is_recorded() {
         ": hi\nretry: 10\n\nid: 1\n\nid: 2\nevent: tick\ndata: a\ndata: b\n\nretry: 9\ndata: c\n\n";
     let visit = foreign.stream(stream).await;
     let done = running.end().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
-    assert!(done.talk.contains("recorded 2 events in "), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{done:?}");
+    assert!(done.stderr.contains("recorded 2 events in "), "{done:?}");
     assert_eq!(visit.header("last-event-id"), None);
 
     let lines = lines(&file);
@@ -63,7 +63,7 @@ async fn a_recording_goes_on_over_a_reconnect_and_ends_with_the_stream() {
     foreign.refuse("204 No Content").await;
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.talk.contains("connected again"), "{done:?}");
+    assert!(done.stderr.contains("connected again"), "{done:?}");
     let expected = [
         json!({ "open": { "status": 200 } }),
         json!({ "retry": 1 }),
@@ -85,7 +85,7 @@ async fn a_recording_is_whole_whenever_it_is_stopped() {
         let running = stentor(&["record", &foreign.url, file.to_str().unwrap()]).start().await;
         let _visit = foreign.stream("data: a\n\n").await;
         let is_there = || std::fs::read_to_string(&file).unwrap_or_default().contains("\"a\"}}\n");
-        let written = timeout(PATIENCE, async {
+        let written = timeout(TIMEOUT, async {
             while !is_there() {
                 tokio::task::yield_now().await;
             }
@@ -94,7 +94,7 @@ async fn a_recording_is_whole_whenever_it_is_stopped() {
         running.signal(signal).await;
         let done = running.end().await;
         assert_eq!(done.code, Some(0), "{signal}: {done:?}");
-        assert!(done.talk.contains("recorded 1 events"), "{done:?}");
+        assert!(done.stderr.contains("recorded 1 events"), "{done:?}");
     }
 }
 
@@ -115,7 +115,7 @@ async fn a_recording_that_is_there_is_only_gone_on_with() {
 
     let done = record(&[]).run().await;
     assert_eq!(done.code, Some(1), "{done:?}");
-    assert!(done.talk.contains("news.rec") && done.talk.contains("--append"), "{done:?}");
+    assert!(done.stderr.contains("news.rec") && done.stderr.contains("--append"), "{done:?}");
 
     // As a crash leaves it.
     let mut cut = std::fs::read(&file).unwrap();
@@ -125,7 +125,7 @@ async fn a_recording_that_is_there_is_only_gone_on_with() {
     server.publish("/topics/news?end", "three").await;
     let done = record(&["--append"]).run().await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.talk.contains("is cut off"), "{done:?}");
+    assert!(done.stderr.contains("is cut off"), "{done:?}");
     let lines = lines(&file);
     let events = lines.iter().map(|line| &line["event"]).filter(|event| event["type"] == "message");
     let data: Vec<_> = events.map(|event| event["data"].as_str().unwrap()).collect();
@@ -137,7 +137,7 @@ async fn a_recording_that_is_there_is_only_gone_on_with() {
 
     let other = stentor(&["record", "--url", &url, "other", path, "--append"]).run().await;
     assert_eq!(other.code, Some(1), "{other:?}");
-    assert!(other.talk.contains("is a recording of http://"), "{other:?}");
+    assert!(other.stderr.contains("is a recording of http://"), "{other:?}");
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn two_recordings_do_not_go_into_one_file() {
     let _visit = foreign.stream("data: a\n\n").await;
     let second = stentor(&args).run().await;
     assert_eq!(second.code, Some(1), "{second:?}");
-    assert!(second.talk.contains("another recording"), "{second:?}");
+    assert!(second.stderr.contains("another recording"), "{second:?}");
 }
 
 #[tokio::test]
@@ -164,14 +164,14 @@ async fn what_cannot_be_recorded_is_said_and_leaves_no_recording() {
         let done = running.end().await;
         assert_eq!(done.code, Some(1), "{done:?}");
         assert!(
-            done.talk.contains("cannot record http://") && done.talk.contains("404"),
+            done.stderr.contains("cannot record http://") && done.stderr.contains("404"),
             "{done:?}"
         );
         assert_eq!(std::fs::read(&file).unwrap(), b"");
     }
     let done = stentor(&["record", &foreign.url, "/no/such/folder"]).run().await;
     assert_eq!(done.code, Some(1), "{done:?}");
-    assert!(done.talk.contains("/no/such/folder"), "{done:?}");
+    assert!(done.stderr.contains("/no/such/folder"), "{done:?}");
 }
 
 #[tokio::test]
@@ -198,8 +198,14 @@ async fn secrets_are_sent_and_kept_out_of_the_recording() {
         assert_eq!(done.code, Some(0), "{done:?}");
         assert_eq!(visit.header("x-key"), Some("secret"));
         assert_eq!(visit.header("authorization"), authorization);
-        assert!(done.out.contains("\"data\":\"a\"") && !done.out.contains("secret"), "{done:?}");
-        assert!(done.out.contains(r#""headers":{"content-type":"text/event-stream"}"#), "{done:?}");
+        assert!(
+            done.stdout.contains("\"data\":\"a\"") && !done.stdout.contains("secret"),
+            "{done:?}"
+        );
+        assert!(
+            done.stdout.contains(r#""headers":{"content-type":"text/event-stream"}"#),
+            "{done:?}"
+        );
     }
 }
 
@@ -210,5 +216,5 @@ async fn a_recording_is_as_long_as_it_was_told() {
     let _visit = foreign.stream("data: a\n\n").await;
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.out.ends_with("\"data\":\"a\"}}\n"), "{done:?}");
+    assert!(done.stdout.ends_with("\"data\":\"a\"}}\n"), "{done:?}");
 }

@@ -6,10 +6,10 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::foreign::Foreign;
-use crate::harness::{Call, PATIENCE, Server, stentor};
+use crate::harness::{Server, StentorCommand, TIMEOUT, stentor};
 
 /// `stentor pub TOPIC --from URL` to this server.
-fn relay(server: &Server, topic: &str, from: &str, more: &[&str]) -> Call {
+fn relay(server: &Server, topic: &str, from: &str, more: &[&str]) -> StentorCommand {
     let url = server.url("");
     let args = ["pub", "--url", &url, topic, "--from", from];
     stentor(&args.iter().chain(more).copied().collect::<Vec<_>>())
@@ -24,7 +24,7 @@ async fn all(server: &Server, topic: &str) -> Vec<String> {
 
 /// Waits until so many events are in the topic `copy`.
 async fn until_events(server: &Server, count: usize) {
-    let copied = timeout(PATIENCE, async {
+    let copied = timeout(TIMEOUT, async {
         loop {
             let topics = server.get("/topics?prefix=copy").send().await.json();
             if topics["topics"][0]["events"].as_u64().unwrap_or_default() >= count as u64 {
@@ -62,7 +62,7 @@ async fn each_event_of_a_foreign_source_is_published_once_and_in_order() {
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(
-        done.talk.contains("trying again") && done.talk.contains("connected again"),
+        done.stderr.contains("trying again") && done.stderr.contains("connected again"),
         "{done:?}"
     );
 
@@ -73,7 +73,7 @@ async fn each_event_of_a_foreign_source_is_published_once_and_in_order() {
     assert_eq!((&events[0]["type"], &events[1]["type"]), (&json!("tick"), &json!("message")));
     assert_eq!(page["ended"]["reason"], "over");
     let end = page["ended"]["id"].as_str().unwrap();
-    assert_eq!(done.out.lines().last(), Some(end), "{done:?}");
+    assert_eq!(done.stdout.lines().last(), Some(end), "{done:?}");
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_source_without_ids_is_told_of() {
     foreign.refuse("204 No Content").await;
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert_eq!(done.talk.matches("without ids").count(), 1, "{done:?}");
+    assert_eq!(done.stderr.matches("without ids").count(), 1, "{done:?}");
     assert_eq!(server.history_data("/topics/copy").await, ["same", "same"]);
 }
 
@@ -125,7 +125,7 @@ async fn a_cursor_is_where_the_next_run_begins() {
 }
 
 async fn until_cursor(path: &Path, id: &str) {
-    let moved = timeout(PATIENCE, async {
+    let moved = timeout(TIMEOUT, async {
         while std::fs::read_to_string(path).unwrap_or_default().trim_end() != id {
             tokio::task::yield_now().await;
         }
@@ -144,7 +144,7 @@ async fn an_event_that_is_too_large_is_left_out_with_a_word() {
     foreign.refuse("204 No Content").await;
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.talk.contains("an event is left out"), "{done:?}");
+    assert!(done.stderr.contains("an event is left out"), "{done:?}");
     assert_eq!(server.history_data("/topics/copy").await, ["a", "b"]);
 }
 
@@ -155,15 +155,15 @@ async fn what_no_patience_mends_ends_it() {
     let running = relay(&server, "copy", &foreign.url, &[]).start().await;
     foreign.refuse("404 Not Found").await;
     let done = running.end().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{done:?}");
-    assert!(done.talk.contains("the source is lost") && done.talk.contains("404"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{done:?}");
+    assert!(done.stderr.contains("the source is lost") && done.stderr.contains("404"), "{done:?}");
 
     server.publish("/topics/over?end", "").await;
     let running = relay(&server, "over", &foreign.url, &[]).start().await;
     let _visit = foreign.stream("id: 1\ndata: a\n\n").await;
     let done = running.end().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{done:?}");
-    assert!(done.talk.contains("409") && done.talk.contains("ended"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{done:?}");
+    assert!(done.stderr.contains("409") && done.stderr.contains("ended"), "{done:?}");
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn nothing_is_lost_or_doubled_when_either_server_is_killed() {
     source.publish("/topics/from?end", "").await;
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.talk.contains("connected again"), "{done:?}");
-    assert!(done.talk.contains("the server answers again"), "{done:?}");
+    assert!(done.stderr.contains("connected again"), "{done:?}");
+    assert!(done.stderr.contains("the server answers again"), "{done:?}");
     assert_eq!(all(&server, "copy").await, numbers(4 * PART));
 }

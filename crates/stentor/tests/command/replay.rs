@@ -92,7 +92,7 @@ async fn a_stream_without_ids_gets_an_end_of_its_own() {
     let id = stream.last_event_id();
     assert_eq!(server.get("/").header("Last-Event-ID", &id).send().await.status, 204);
     let done = stentor(&["sub", &server.url("/")]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "one\ntwo\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "one\ntwo\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -111,13 +111,13 @@ async fn it_is_published_to_a_topic() {
     let args = ["replay", recording.path(), "--to", "again", "--url", &server.url("")];
     let done = stentor(&args).run().await;
     assert_eq!(
-        (done.code, done.talk.as_str()),
+        (done.code, done.stderr.as_str()),
         (Some(0), "stentor: published 3 events\n"),
         "{done:?}"
     );
     let events = server.history("/topics/again").await;
 
-    assert_eq!(done.out.lines().last(), events[2]["id"].as_str());
+    assert_eq!(done.stdout.lines().last(), events[2]["id"].as_str());
     assert_eq!((&events[1]["type"], &events[1]["data"]), (&json!("tick"), &json!("two\nlines")));
     assert_eq!(events[1]["retry"], 7);
     // Once more is twice as many.
@@ -130,13 +130,17 @@ async fn it_is_printed() {
     let recording = with_ids();
     let print = |format| ["replay", recording.path(), "--print", "--format", format];
     let done = stentor(&print("data")).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "one\ntwo\nlines\nthree\n"), "{done:?}");
+    assert_eq!(
+        (done.code, done.stdout.as_str()),
+        (Some(0), "one\ntwo\nlines\nthree\n"),
+        "{done:?}"
+    );
     let done = stentor(&print("raw")).run().await;
-    assert!(done.out.ends_with("id: 3\ndata: three\n\n"), "{done:?}");
+    assert!(done.stdout.ends_with("id: 3\ndata: three\n\n"), "{done:?}");
     let done = stentor(&print("json")).run().await;
-    assert_eq!(done.out.lines().next(), Some(r#"{"id":"1","type":"message","data":"one"}"#));
-    let done = stentor(&print("data")).run_unread().await;
-    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!(done.stdout.lines().next(), Some(r#"{"id":"1","type":"message","data":"one"}"#));
+    let done = stentor(&print("data")).run_with_closed_stdout().await;
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
 }
 
 #[tokio::test]
@@ -144,8 +148,8 @@ async fn a_line_that_was_cut_off_is_left_out() {
     let whole = std::fs::read_to_string(with_ids().path).unwrap();
     let cut = Recording::with(&whole[..whole.len() - 5]);
     let done = stentor(&["replay", cut.path(), "--print"]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "one\ntwo\nlines\n"), "{done:?}");
-    assert!(done.talk.contains("line 9 is cut off"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "one\ntwo\nlines\n"), "{done:?}");
+    assert!(done.stderr.contains("line 9 is cut off"), "{done:?}");
 }
 
 #[tokio::test]
@@ -161,14 +165,14 @@ async fn what_is_no_recording_is_said_in_words() {
     ] {
         let recording = Recording::with(text);
         let done = stentor(&["replay", recording.path(), "--print"]).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{text:?}: {done:?}");
-        assert!(done.talk.contains(words) && done.talk.contains("stream.rec"), "{done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{text:?}: {done:?}");
+        assert!(done.stderr.contains(words) && done.stderr.contains("stream.rec"), "{done:?}");
     }
     let done = stentor(&["replay", "/no/such/file"]).run().await;
     assert_eq!(done.code, Some(1), "{done:?}");
     let done = stentor(&["replay", "x", "--speed", "fast"]).run().await;
     assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.talk.contains("`max`"), "{done:?}");
+    assert!(done.stderr.contains("`max`"), "{done:?}");
 }
 
 #[tokio::test]
@@ -187,8 +191,8 @@ async fn what_was_recorded_of_a_topic_can_be_followed_as_it_was() {
         |url: String| async move { stentor(&["sub", "--format", "json", &url]).run().await };
     let (was, is) = (follow(url).await, follow(again.url("/")).await);
     assert_eq!((was.code, is.code), (Some(0), Some(0)), "{was:?} {is:?}");
-    assert_eq!(was.out, is.out);
-    assert!(is.talk.contains("job has ended: done"), "{is:?}");
+    assert_eq!(was.stdout, is.stdout);
+    assert!(is.stderr.contains("job has ended: done"), "{is:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Publishes that are refused: each says why, and nothing of it is published.
 
-use crate::harness::{Answer, Server};
+use crate::harness::{Response, Server};
 
 /// Eight mebibytes: the most data of an event.
 const EVENT_MAX: usize = 8 << 20;
@@ -85,7 +85,7 @@ async fn an_event_of_8_mib_is_taken_and_one_byte_more_is_not() {
     let mut upload = server.upload("/topics/t", "text/plain").await;
     upload.send("x".repeat(EVENT_MAX)).await;
     upload.send("x").await;
-    let answer = upload.answer().await;
+    let answer = upload.response().await;
     answer.problem(413, "too-large");
     assert_eq!(answer.json()["limit"], EVENT_MAX);
     assert_eq!(server.history("/topics/t").await.len(), 1);
@@ -111,7 +111,7 @@ async fn an_event_whose_frame_would_be_over_16_mib_is_refused() {
     server.publish("/topics/t", "\n".repeat(2 << 20)).await;
 }
 
-async fn topic_problem(server: &Server, path: &str) -> (Answer, String) {
+async fn topic_problem(server: &Server, path: &str) -> (Response, String) {
     let answer = server.post(path, "x").send().await;
     assert_eq!(answer.status, 400, "{path}: {answer:?}");
     let detail = answer.problem(400, "topic");

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::{Answer, Server};
+use crate::harness::{Response, Server};
 
-async fn batch(server: &Server, items: serde_json::Value) -> Answer {
+async fn batch(server: &Server, items: serde_json::Value) -> Response {
     let request = server.post("/topics", items.to_string());
     request.header("Content-Type", "application/json").send().await
 }

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{Server, read_answer, read_head};
+use crate::harness::{Server, read_head, read_response};
 
 const MIB: usize = 1 << 20;
 
@@ -23,7 +23,7 @@ async fn the_answer_to_20_megabytes_at_once_is_received() {
     let server = Server::in_memory().await;
     let request = server.post("/topics/t", vec![b'x'; 20_000_000]);
     let mut socket = request.connect().await;
-    read_answer(&mut socket).await.problem(413, "too-large");
+    read_response(&mut socket).await.problem(413, "too-large");
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn the_answer_comes_while_the_body_is_still_being_sent() {
     for _ in 0..9 {
         upload.send(vec![b'x'; MIB]).await;
     }
-    upload.answer().await.problem(413, "too-large");
+    upload.response().await.problem(413, "too-large");
     // What comes after it is taken all the same.
     for _ in 0..6 {
         upload.send(vec![b'x'; MIB]).await;
@@ -44,13 +44,13 @@ async fn the_answer_comes_while_the_body_is_still_being_sent() {
 async fn a_connection_can_be_used_again_after_an_early_answer() {
     let server = Server::in_memory().await;
     let mut socket = server.post("/topics/t", vec![b'x'; 10 * MIB]).connect().await;
-    read_answer(&mut socket).await.problem(413, "too-large");
+    read_response(&mut socket).await.problem(413, "too-large");
     let head = format!(
         "POST /topics/t HTTP/1.1\r\nHost: {}\r\nContent-Length: 2\r\n\r\nok",
         server.address
     );
     socket.write_all(head.as_bytes()).await.unwrap();
-    assert_eq!(read_answer(&mut socket).await.status, 201);
+    assert_eq!(read_response(&mut socket).await.status, 201);
     assert_eq!(server.history_data("/topics/t").await, ["ok"]);
 }
 
@@ -61,7 +61,7 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
     let mut socket = request.header("Content-Length", "5").connect().await;
     assert_eq!(read_head(&mut socket).await, b"HTTP/1.1 100 Continue\r\n\r\n");
     socket.write_all(b"hello").await.unwrap();
-    assert_eq!(read_answer(&mut socket).await.status, 201);
+    assert_eq!(read_response(&mut socket).await.status, 201);
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_single_body_that_falls_silent_is_told_so() {
     let server = Server::in_memory().await;
     let mut upload = server.upload("/topics/t", "text/plain").await;
     upload.send("and then").await;
-    let detail = upload.answer().await.problem(408, "silent");
+    let detail = upload.response().await.problem(408, "silent");
     assert!(detail.contains("30 s"), "{detail}");
     assert_eq!(server.history("/topics/t").await.len(), 0);
 }
@@ -106,7 +106,7 @@ async fn bodies_in_flight_share_256_mib_and_all_get_through() {
     // One that has its place goes on, and then the one that waits.
     let mut oldest = open.swap_remove(0);
     oldest.write_all(&vec![b'x'; 8 * MIB]).await.unwrap();
-    assert_eq!(read_answer(&mut oldest).await.status, 201);
+    assert_eq!(read_response(&mut oldest).await.status, 201);
     assert_eq!(waiting.await.unwrap().status, 201);
     drop(open);
     server.until_metric("stentor_body_bytes", 0).await;

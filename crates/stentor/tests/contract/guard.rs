@@ -2,16 +2,16 @@
 
 use std::process::{Command, Output};
 
-use crate::harness::{Answer, Request, Server, raw};
+use crate::harness::{Request, Response, Server, send_raw};
 
 const METHODS: &str = "GET, POST, DELETE";
 const HEADERS: &str = "Last-Event-ID, Idempotency-Key, Content-Type, Authorization";
 
 /// The answer to a request that names this host, or none.
-async fn asked_as(server: &Server, host: Option<&str>) -> Answer {
+async fn asked_as(server: &Server, host: Option<&str>) -> Response {
     let host = host.map(|host| format!("Host: {host}\r\n")).unwrap_or_default();
     let request = format!("GET /health/live HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
-    Answer::parse(&raw(&server.address, request.as_bytes()).await)
+    Response::parse(&send_raw(&server.address, request.as_bytes()).await)
 }
 
 async fn with_origins(origins: &[&str]) -> Server {
@@ -22,7 +22,7 @@ async fn with_origins(origins: &[&str]) -> Server {
     Server::with(&args).await
 }
 
-fn allowed(answer: &Answer) -> Option<&str> {
+fn allowed(answer: &Response) -> Option<&str> {
     answer.header("access-control-allow-origin")
 }
 
@@ -80,7 +80,7 @@ async fn a_foreign_host_neither_reads_nor_writes() {
         let request = format!(
             "{line} HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
-        Answer::parse(&raw(&server.address, request.as_bytes()).await).problem(403, "host");
+        Response::parse(&send_raw(&server.address, request.as_bytes()).await).problem(403, "host");
     }
     assert!(server.page("/topics").await["topics"].as_array().unwrap().is_empty());
 }
@@ -88,10 +88,12 @@ async fn a_foreign_host_neither_reads_nor_writes() {
 #[tokio::test]
 async fn a_client_of_http_1_0_need_not_name_a_host() {
     let server = Server::in_memory().await;
-    let answer = Answer::parse(&raw(&server.address, b"GET /health/live HTTP/1.0\r\n\r\n").await);
+    let answer =
+        Response::parse(&send_raw(&server.address, b"GET /health/live HTTP/1.0\r\n\r\n").await);
     assert_eq!(answer.status, 200);
-    let answer = Answer::parse(
-        &raw(&server.address, b"GET /health/live HTTP/1.0\r\nHost: evil.example\r\n\r\n").await,
+    let answer = Response::parse(
+        &send_raw(&server.address, b"GET /health/live HTTP/1.0\r\nHost: evil.example\r\n\r\n")
+            .await,
     );
     answer.problem(403, "host");
     assert!(matches!(asked_as(&server, None).await.status, 400 | 403));
@@ -228,12 +230,13 @@ async fn our_own_pages_may_do_anything() {
             "POST /topics/news HTTP/1.1\r\nHost: news.example\r\nOrigin: {origin}\r\n{more}\
              Content-Length: 1\r\nConnection: close\r\n\r\nx"
         );
-        let answer = Answer::parse(&raw(&server.address, request.as_bytes()).await);
+        let answer = Response::parse(&send_raw(&server.address, request.as_bytes()).await);
         assert_eq!(answer.status, 201, "{origin}: {answer:?}");
     }
     let request = "POST /topics/news HTTP/1.1\r\nHost: news.example\r\nOrigin: https://evil.example\r\n\
                    Sec-Fetch-Site: cross-site\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx";
-    Answer::parse(&raw(&server.address, request.as_bytes()).await).problem(403, "foreign-origin");
+    Response::parse(&send_raw(&server.address, request.as_bytes()).await)
+        .problem(403, "foreign-origin");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Server};
+use crate::harness::{Response, Server};
 
 const EMPTY: [&str; 0] = [];
 
@@ -16,7 +16,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
 }
 
-async fn refused(server: &Server, path: &str) -> Answer {
+async fn refused(server: &Server, path: &str) -> Response {
     server.get(path).header("Accept", "application/json").send().await
 }
 

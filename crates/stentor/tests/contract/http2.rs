@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use stentor_sse::{Decoder, Item};
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, Server};
+use crate::harness::{Server, TIMEOUT};
 
 fn client() -> Client {
-    Client::builder().http2_prior_knowledge().no_proxy().timeout(PATIENCE).build().unwrap()
+    Client::builder().http2_prior_knowledge().no_proxy().timeout(TIMEOUT).build().unwrap()
 }
 
 async fn publish(client: &Client, server: &Server, path: &str, body: &str) -> String {
@@ -51,7 +51,7 @@ impl Stream {
                 }
                 Some(item) => drop(item.unwrap()),
                 None => {
-                    let more = timeout(PATIENCE, self.answer.chunk()).await.expect("more");
+                    let more = timeout(TIMEOUT, self.answer.chunk()).await.expect("more");
                     self.rest = more.expect("no reset")?.to_vec();
                 }
             }

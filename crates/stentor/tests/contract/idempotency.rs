@@ -1,8 +1,8 @@
 //! `Idempotency-Key`: a repeated publish does no harm.
 
-use crate::harness::{Answer, Server};
+use crate::harness::{Response, Server};
 
-async fn keyed(server: &Server, path: &str, key: &str, body: &str) -> Answer {
+async fn keyed(server: &Server, path: &str, key: &str, body: &str) -> Response {
     server.post(path, body).header("Idempotency-Key", key).send().await
 }
 

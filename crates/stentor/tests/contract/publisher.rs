@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::harness::{Server, read_answer, read_head};
+use crate::harness::{Server, read_head, read_response};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -56,7 +56,7 @@ async fn lose_answers(listener: TcpListener, server: &mut Server) {
         let request = read_request(&mut client).await;
         let mut socket = TcpStream::connect(&server.address).await.unwrap();
         socket.write_all(&request).await.unwrap();
-        let answer = read_answer(&mut socket).await;
+        let answer = read_response(&mut socket).await;
         if number % 3 > 0 {
             assert!(matches!(answer.status, 200 | 201), "{answer:?}");
             server.kill_and_restart().await;

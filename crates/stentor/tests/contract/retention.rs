@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::harness::{EventStream, PATIENCE, Server, Streams, stentor};
+use crate::harness::{EventStream, Server, StreamMode, TIMEOUT, stentor};
 
 const TRIMMED: &str = "stentor_trimmed_events_total";
 
@@ -82,7 +82,7 @@ async fn a_live_reader_is_not_disturbed_by_what_goes_behind_it() {
 
 #[tokio::test]
 async fn a_reader_that_retention_passes_while_it_is_stopped_is_told_and_goes_on() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let rule = ["--retain", "flood=count:5"];
         is_passed_and_told(&streams.with(&rule).await, 5).await;
         is_passed_and_told(&streams.with(&[&rule[..], &["--memory"]].concat()).await, 5).await;
@@ -105,7 +105,7 @@ async fn is_passed_and_told(server: &Server, kept: usize) {
     let (mut next, mut id) = (0, stream.position().await);
     // What was on its way comes without a hole. An event that goes while it is being sent cuts it.
     let gap = loop {
-        match stream.next_or_cut().await {
+        match stream.try_next().await {
             Ok(Some(event)) if event.name == "stentor.gap" => {
                 break serde_json::from_str::<Value>(&event.data).unwrap();
             }
@@ -162,7 +162,7 @@ async fn refused(args: &[&str]) -> (Option<i32>, String) {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = timeout(PATIENCE, run).await.expect("it does not start").unwrap();
+    let output = timeout(TIMEOUT, run).await.expect("it does not start").unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -200,13 +200,13 @@ async fn who_begins_a_log_is_told_once_how_much_it_keeps() {
         (&["--retain-bytes", "none"], "until the disk is full"),
     ] {
         let mut server = Server::with(&[&["serve"], args].concat()).await;
-        let said = server.said.clone();
+        let said = server.startup_stderr.clone();
         assert!(said.contains(expected) && said.contains("stentor-data"), "{said}");
         server.kill_and_restart().await;
-        assert!(!server.said.contains(expected), "{}", server.said);
+        assert!(!server.startup_stderr.contains(expected), "{}", server.startup_stderr);
     }
     let server = Server::in_memory().await;
-    assert!(!server.said.contains("keeps"), "{}", server.said);
+    assert!(!server.startup_stderr.contains("keeps"), "{}", server.startup_stderr);
 }
 
 #[tokio::test]
@@ -219,9 +219,9 @@ async fn who_opens_a_log_that_is_to_become_much_smaller_is_told_so() {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--retain-bytes"];
     for (bytes, is_told) in [("2MB", false), ("500kB", true)] {
         let mut serve = stentor(&[&serve[..], &[bytes]].concat()).start().await;
-        serve.until_said("listening").await;
+        serve.until_stderr("listening").await;
         serve.signal("TERM").await;
-        let said = serve.end().await.talk;
+        let said = serve.end().await.stderr;
         assert_eq!(said.contains("its oldest events go"), is_told, "{bytes}: {said}");
     }
 }

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::harness::{Answer, PATIENCE, Server, raw, read_answer};
+use crate::harness::{Response, Server, TIMEOUT, read_response, send_raw};
 
 const OPEN: &str = "stentor_connections_open";
 
@@ -69,22 +69,25 @@ async fn a_request_head_over_16_kib_is_431() {
             "GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: {fill}\r\n\r\n"
         )
     };
-    let answer = raw(&server.address, request(15_000).as_bytes()).await;
-    assert_eq!(Answer::parse(&answer).status, 200);
-    let answer = raw(&server.address, request(17_000).as_bytes()).await;
-    assert_eq!(Answer::parse(&answer).status, 431);
+    let answer = send_raw(&server.address, request(15_000).as_bytes()).await;
+    assert_eq!(Response::parse(&answer).status, 200);
+    let answer = send_raw(&server.address, request(17_000).as_bytes()).await;
+    assert_eq!(Response::parse(&answer).status, 431);
     let path =
         format!("GET /events?topic={} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(17_000));
-    let answer = raw(&server.address, path.as_bytes()).await;
-    assert_eq!(Answer::parse(&answer).status, 431);
+    let answer = send_raw(&server.address, path.as_bytes()).await;
+    assert_eq!(Response::parse(&answer).status, 431);
 }
 
 #[tokio::test]
 async fn what_is_no_http_is_400_or_a_close() {
     let server = Server::in_memory().await;
     for noise in ["\0\0\0\0\r\n\r\n", "hello\r\n\r\n", "GET\r\n\r\n", "\u{16}\u{3}\u{1}\r\n\r\n"] {
-        let answer = raw(&server.address, noise.as_bytes()).await;
-        assert!(answer.is_empty() || Answer::parse(&answer).status == 400, "{noise:?}: {answer:?}");
+        let answer = send_raw(&server.address, noise.as_bytes()).await;
+        assert!(
+            answer.is_empty() || Response::parse(&answer).status == 400,
+            "{noise:?}: {answer:?}"
+        );
     }
     server.until_metric(OPEN, 1).await;
 }
@@ -115,7 +118,7 @@ async fn ten_thousand_connections_that_are_dropped_leave_nothing_behind() {
     }
     server.until_metric(OPEN, 1).await;
     server.until_metric("stentor_streams_open", 0).await;
-    server.until_files(before + 16).await;
+    server.until_open_files(before + 16).await;
     assert_eq!(server.history("/topics/t").await.len(), 0);
 }
 
@@ -135,7 +138,7 @@ async fn two_thousand_readers_that_vanish_are_freed() {
     drop(readers);
     server.until_metric("stentor_streams_open", 0).await;
     server.until_metric(OPEN, 1).await;
-    server.until_files(before + 16).await;
+    server.until_open_files(before + 16).await;
 }
 
 /// The processor time that a process has used, in hundredths of a second.
@@ -154,7 +157,7 @@ async fn out_of_file_descriptors_accepting_pauses_and_goes_on_later() {
     );
     let mut held = TcpStream::connect(&server.address).await.unwrap();
     held.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(read_answer(&mut held).await.status, 201);
+    assert_eq!(read_response(&mut held).await.status, 201);
     server.until_metric(OPEN, 2).await;
 
     let limit = server.open_files() + 8;
@@ -163,7 +166,7 @@ async fn out_of_file_descriptors_accepting_pauses_and_goes_on_later() {
     for _ in 0..40 {
         crowd.push(TcpStream::connect(&server.address).await.unwrap());
     }
-    let full = timeout(PATIENCE, async {
+    let full = timeout(TIMEOUT, async {
         while server.open_files() < limit {
             tokio::task::yield_now().await;
         }
@@ -176,7 +179,7 @@ async fn out_of_file_descriptors_accepting_pauses_and_goes_on_later() {
     let used = ticks(server.pid()) - before;
     assert!(used < 50, "{used} hundredths of a second of processor time in one second of waiting");
     held.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(read_answer(&mut held).await.status, 201, "open connections are served on");
+    assert_eq!(read_response(&mut held).await.status, 201, "open connections are served on");
 
     drop(crowd);
     server.publish("/topics/t", "again").await;

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, Server, stentor};
+use crate::harness::{Server, TIMEOUT, stentor};
 
 /// Runs the binary, which must refuse to start, and gives what it said.
 async fn refused(directory: &Path, args: &[&str]) -> String {
@@ -18,7 +18,7 @@ async fn refused(directory: &Path, args: &[&str]) -> String {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = timeout(PATIENCE, run).await.expect("it does not start").unwrap();
+    let output = timeout(TIMEOUT, run).await.expect("it does not start").unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
 }
@@ -36,7 +36,7 @@ async fn a_port_in_use_is_an_error_that_names_the_remedy() {
 async fn what_is_logged_has_no_colours_where_there_is_no_terminal() {
     let serve = stentor(&["serve", "--memory", "--listen", "127.0.0.1:0"]);
     let mut serve = serve.env("RUST_LOG", "trace").start().await;
-    let said = serve.until_said("TRACE").await;
+    let said = serve.until_stderr("TRACE").await;
     assert!(!said.contains('\x1b'), "{said:?}");
     serve.kill().await;
 }

@@ -32,7 +32,7 @@ fn event(number: usize, bytes: usize) -> String {
 async fn catch_up(server: &Server, mut stream: EventStream, last: usize) {
     let (mut next, mut id) = (0, String::new());
     while next <= last {
-        match stream.next_or_cut().await {
+        match stream.try_next().await {
             Ok(Some(event)) if event.name == "stentor.cursor" => id = event.id,
             Ok(Some(event)) => {
                 assert_eq!(event.name, "message", "nothing else is told: {}", event.data);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::harness::{Answer, Server, raw};
+use crate::harness::{Response, Server, send_raw};
 
 /// What a stream begins with, up to and with the first position.
 async fn beginning(server: &Server, path: &str) -> String {
@@ -15,7 +15,7 @@ fn retry_of(text: &str) -> u64 {
 }
 
 /// The answer of a topic that has ended, so that streams are answers too.
-async fn answer_to(server: &Server, accept: Option<&str>) -> Answer {
+async fn answer_to(server: &Server, accept: Option<&str>) -> Response {
     let request = server.get("/topics/over");
     accept.map_or(request.clone(), |accept| request.header("Accept", accept)).send().await
 }
@@ -89,8 +89,8 @@ async fn a_stream_says_that_it_is_neither_to_be_kept_nor_held_back_nor_pooled() 
 async fn a_client_of_http_1_0_gets_the_stream_without_chunks() {
     let server = Server::start().await;
     let id = server.publish("/topics/over?end", "last").await;
-    let bytes = raw(&server.address, b"GET /topics/over?from=earliest HTTP/1.0\r\n\r\n").await;
-    let answer = Answer::parse(&bytes);
+    let bytes = send_raw(&server.address, b"GET /topics/over?from=earliest HTTP/1.0\r\n\r\n").await;
+    let answer = Response::parse(&bytes);
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("transfer-encoding"), None);
     assert!(answer.text().starts_with("retry: "), "{answer:?}");
@@ -107,7 +107,7 @@ async fn head_answers_as_get_and_opens_no_stream() {
 
     let head = server.request("HEAD", "/topics/news").send().await;
     assert_eq!((head.status, head.body.as_slice()), (200, &b""[..]));
-    let named = |answer: &Answer| -> HashSet<(String, String)> {
+    let named = |answer: &Response| -> HashSet<(String, String)> {
         let unlike = ["date", "transfer-encoding"];
         answer
             .headers

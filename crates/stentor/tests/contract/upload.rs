@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Answer, Server};
+use crate::harness::{Response, Server};
 
 const NDJSON: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
@@ -12,7 +12,7 @@ async fn whole(
     path: &str,
     content_type: &str,
     body: impl Into<Vec<u8>>,
-) -> Answer {
+) -> Response {
     server.post(path, body).header("Content-Type", content_type).send().await
 }
 
@@ -137,7 +137,7 @@ async fn assert_fails_behind_two(kind: &str, pieces: &[&[u8]], status: u16, code
     for piece in pieces {
         upload.send(piece).await;
     }
-    let answer = upload.answer().await;
+    let answer = upload.response().await;
     answer.problem(status, code);
     let events = server.history("/topics/t").await;
     assert_eq!(events.len(), 2, "{events:?}");
@@ -181,7 +181,7 @@ async fn an_upload_to_an_ended_topic_fails_at_once() {
     let first = stream.next().await.unwrap();
     server.publish("/topics/t?end", "").await;
     upload.send("2\n").await;
-    let answer = upload.answer().await;
+    let answer = upload.response().await;
     answer.problem(409, "topic-ended");
     let answer = answer.json();
     assert_eq!((&answer["published"], &answer["last_id"]), (&json!(1), &json!(first.id)));

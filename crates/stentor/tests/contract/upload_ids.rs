@@ -4,15 +4,15 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Server};
+use crate::harness::{Response, Server};
 
 const EVENTS: &str = "text/event-stream";
 
-async fn send(server: &Server, body: impl Into<Vec<u8>>) -> Answer {
+async fn send(server: &Server, body: impl Into<Vec<u8>>) -> Response {
     send_to(server, "/topics/t?dedupe=id", body).await
 }
 
-async fn send_to(server: &Server, path: &str, body: impl Into<Vec<u8>>) -> Answer {
+async fn send_to(server: &Server, path: &str, body: impl Into<Vec<u8>>) -> Response {
     server.post(path, body).header("Content-Type", EVENTS).send().await
 }
 
@@ -35,7 +35,7 @@ fn numbered(count: usize) -> String {
 /// Asserts that an upload failed behind so many events, of which the last is this one of the topic.
 async fn assert_fails(
     server: &Server,
-    answer: &Answer,
+    answer: &Response,
     problem: (u16, &str),
     (published, last): (usize, usize),
 ) {
@@ -114,7 +114,7 @@ async fn an_id_that_was_used_for_another_event_ends_the_upload_at_once() {
         let mut upload = server.upload("/topics/t?dedupe=id", EVENTS).await;
         let other = "id: a\ndata: other\n\n";
         upload.send(format!("{}data: x\n\n{other}{}", events(["b", "a"]), events(["c"]))).await;
-        let answer = upload.answer().await;
+        let answer = upload.response().await;
         assert_fails(&server, &answer, (422, "key-reused"), (3, 2)).await;
         assert_eq!(server.history_data("/topics/t").await, ["a", "b", "x"]);
     }
@@ -160,7 +160,7 @@ async fn an_id_that_is_no_key_ends_the_upload_at_once() {
     for id in [too_long.as_str(), "a b", "\u{fc}"] {
         let mut upload = server.upload("/topics/t?dedupe=id", EVENTS).await;
         upload.send(events([longest.as_str(), id, "c"])).await;
-        assert_fails(&server, &upload.answer().await, (400, "key"), (1, 0)).await;
+        assert_fails(&server, &upload.response().await, (400, "key"), (1, 0)).await;
     }
     let both = format!("id: {longest}\ndata: other\n\n{}", events(["a b"]));
     let answer = send(&server, both).await;

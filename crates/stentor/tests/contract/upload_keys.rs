@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Request, Server};
+use crate::harness::{Request, Response, Server};
 
 const NDJSON: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
@@ -13,7 +13,7 @@ fn keyed(server: &Server, kind: &str) -> Request {
     request.header("Idempotency-Key", "k")
 }
 
-async fn whole(server: &Server, body: impl Into<Vec<u8>>) -> Answer {
+async fn whole(server: &Server, body: impl Into<Vec<u8>>) -> Response {
     keyed(server, NDJSON).body(body).send().await
 }
 
@@ -29,7 +29,7 @@ fn numbers(count: usize) -> String {
 
 /// Asserts that an upload was refused for its content behind so many events that agree with those under
 /// its key. The id that it is told is that of the newest one under the key.
-async fn assert_differs_behind(server: &Server, answer: &Answer, agreeing: usize) {
+async fn assert_differs_behind(server: &Server, answer: &Response, agreeing: usize) {
     answer.problem(422, "key-reused");
     let history = server.history("/topics/t?limit=1000").await;
     let newest = history.last().unwrap()["id"].clone();
@@ -137,7 +137,7 @@ async fn an_upload_that_differs_is_refused_while_it_is_open() {
     whole(&server, numbers(3)).await;
     let mut upload = keyed(&server, NDJSON).upload().await;
     upload.send("0\nother\n").await;
-    assert_differs_behind(&server, &upload.answer().await, 1).await;
+    assert_differs_behind(&server, &upload.response().await, 1).await;
 }
 
 #[tokio::test]

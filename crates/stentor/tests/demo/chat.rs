@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Server};
+use crate::harness::{Response, Server};
 
 async fn start() -> Server {
     Server::with(&["demo", "chat"]).await
 }
 
-async fn say(server: &Server, user: &str, message: &str) -> Answer {
+async fn say(server: &Server, user: &str, message: &str) -> Response {
     let said = json!({ "message": message, "user": user });
     let answer = server.post("/sse/message", said.to_string()).send().await;
     assert_eq!(answer.status, 200, "{answer:?}");

@@ -119,5 +119,5 @@ async fn the_command_line_prints_the_ten_lines_and_exits() {
     let server = start().await;
     let done = stentor(&["sub", &server.url("/sse")]).run().await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert_eq!(done.out, steps(1..=10).join("\n") + "\n");
+    assert_eq!(done.stdout, steps(1..=10).join("\n") + "\n");
 }

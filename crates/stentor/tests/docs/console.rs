@@ -9,7 +9,7 @@ use std::process::{Output, Stdio};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, Server};
+use crate::harness::{Server, TIMEOUT};
 use crate::page::blocks;
 
 /// The address in the pages, for that of the server at hand.
@@ -71,7 +71,7 @@ async fn run(command: &str, server: &Server, directory: &Path) -> String {
         .env_remove("RUST_LOG")
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let Output { stdout, .. } = timeout(PATIENCE, shell.output())
+    let Output { stdout, .. } = timeout(TIMEOUT, shell.output())
         .await
         .unwrap_or_else(|_| panic!("no end: {command}"))
         .unwrap();

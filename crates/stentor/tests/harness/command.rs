@@ -6,191 +6,198 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
-/// `stentor` with these arguments.
-pub fn stentor(args: &[&str]) -> Call {
+/// Builds a command: `stentor` with these arguments, and without the environment variables it knows.
+pub fn stentor(args: &[&str]) -> StentorCommand {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
     command.args(args).kill_on_drop(true);
     for variable in ["STENTOR_URL", "STENTOR_TOKEN", "RUST_LOG"] {
         command.env_remove(variable);
     }
-    Call { command, input: Vec::new() }
+    StentorCommand { command, stdin: Vec::new() }
 }
 
-pub struct Call {
+/// A command that was not started yet.
+pub struct StentorCommand {
     command: Command,
-    input: Vec<u8>,
+    stdin: Vec<u8>,
 }
 
-/// What came of it.
+/// The exit code and the output of a command that has ended.
 #[derive(Debug)]
-pub struct Done {
+pub struct Output {
+    /// The exit code; `None` if a signal killed the command.
     pub code: Option<i32>,
-    pub out: String,
-    pub talk: String,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-impl Call {
-    /// What it finds on stdin; otherwise nothing.
+impl StentorCommand {
+    /// Sets what the command reads from stdin. Default: nothing.
     #[must_use]
-    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Call {
-        self.input = input.into();
+    pub fn stdin(mut self, input: impl Into<Vec<u8>>) -> StentorCommand {
+        self.stdin = input.into();
         self
     }
 
+    /// Sets an environment variable.
     #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Call {
+    pub fn env(mut self, name: &str, value: &str) -> StentorCommand {
         self.command.env(name, value);
         self
     }
 
-    /// Lets it have a process group of its own, as a shell does.
+    /// Starts the command in its own process group, as a shell does.
     #[must_use]
-    pub fn in_a_group(mut self) -> Call {
+    pub fn in_process_group(mut self) -> StentorCommand {
         self.command.process_group(0);
         self
     }
 
-    /// Runs it to its end.
-    pub async fn run(self) -> Done {
+    /// Runs the command to its end.
+    pub async fn run(self) -> Output {
         self.start().await.end().await
     }
 
-    /// Runs it to its end, with nobody who reads its output.
-    pub async fn run_unread(mut self) -> Done {
-        let (_, unread) = std::io::pipe().unwrap();
-        self.command.stdin(Stdio::null()).stdout(unread).stderr(Stdio::piped());
+    /// Runs the command to its end with a stdout that is closed at the other end.
+    pub async fn run_with_closed_stdout(mut self) -> Output {
+        let (_, stdout) = std::io::pipe().unwrap();
+        self.command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
         let process = self.command.spawn().unwrap();
-        // The other end of the pipe is gone with this.
+        // Closes this process's copy of the pipe.
         drop(self.command);
-        let output = timeout(PATIENCE, process.wait_with_output()).await.expect("an end").unwrap();
-        let talk = String::from_utf8(output.stderr).unwrap();
-        Done { code: output.status.code(), out: String::new(), talk }
+        let output =
+            timeout(TIMEOUT, process.wait_with_output()).await.expect("an end in time").unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        Output { code: output.status.code(), stdout: String::new(), stderr }
     }
 
-    /// Starts it, and reads its output as it comes.
-    pub async fn start(self) -> Running {
-        let mut running = self.start_typing().await;
-        running.close_input();
+    /// Starts the command with the stdin that was set, and then closes it.
+    pub async fn start(self) -> RunningCommand {
+        let mut running = self.start_with_stdin().await;
+        running.close_stdin();
         running
     }
 
-    /// Starts it, with more on stdin to come.
-    pub async fn start_typing(mut self) -> Running {
+    /// Starts the command and keeps its stdin open after what was set.
+    pub async fn start_with_stdin(mut self) -> RunningCommand {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = self.command.spawn().unwrap();
         let stdin = process.stdin.take();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let talk = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut running = Running { process, stdin, lines, talk, said: String::new() };
-        running.send(self.input).await;
+        let stdout = BufReader::new(process.stdout.take().unwrap()).lines();
+        let stderr = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut running = RunningCommand { process, stdin, stdout, stderr, read: String::new() };
+        running.send(self.stdin).await;
         running
     }
 }
 
-pub struct Running {
+/// A command that runs. Dropping it kills the process.
+pub struct RunningCommand {
     process: Child,
     stdin: Option<ChildStdin>,
-    lines: Lines<BufReader<ChildStdout>>,
-    talk: Lines<BufReader<ChildStderr>>,
-    /// What it said and a test has read.
-    said: String,
+    stdout: Lines<BufReader<ChildStdout>>,
+    stderr: Lines<BufReader<ChildStderr>>,
+    /// The lines of stderr that were read already.
+    read: String,
 }
 
-impl Running {
-    /// The next line of its output, `None` at the end of it.
+impl RunningCommand {
+    /// Returns the next line of stdout; `None` at its end.
     pub async fn line(&mut self) -> Option<String> {
-        timeout(PATIENCE, self.lines.next_line()).await.expect("a line").unwrap()
+        timeout(TIMEOUT, self.stdout.next_line()).await.expect("a line in time").unwrap()
     }
 
-    /// Waits until it says a line with these words on stderr, and gives that line.
-    pub async fn until_said(&mut self, words: &str) -> String {
-        let said = timeout(PATIENCE, async {
+    /// Waits for a line on stderr that contains `text`, and returns the line.
+    pub async fn until_stderr(&mut self, text: &str) -> String {
+        let found = timeout(TIMEOUT, async {
             loop {
-                let line = self.talk.next_line().await.unwrap();
-                let line = line.unwrap_or_else(|| panic!("no {words:?} in {}", self.said));
-                self.said.push_str(&(line.clone() + "\n"));
-                if line.contains(words) {
+                let line = self.stderr.next_line().await.unwrap();
+                let line = line.unwrap_or_else(|| panic!("no {text:?} in {}", self.read));
+                self.read.push_str(&(line.clone() + "\n"));
+                if line.contains(text) {
                     return line;
                 }
             }
         });
-        said.await.expect("a word")
+        found.await.expect("the line in time")
     }
 
-    /// Types something in. What it no longer reads is lost.
+    /// Writes to stdin. Input that the command no longer reads is lost.
     pub async fn send(&mut self, input: impl AsRef<[u8]>) {
-        let stdin = self.stdin.as_mut().expect("an open input");
+        let stdin = self.stdin.as_mut().expect("stdin is open");
         let _ = stdin.write_all(input.as_ref()).await;
     }
 
-    /// Ends its input.
-    pub fn close_input(&mut self) {
+    /// Closes stdin.
+    pub fn close_stdin(&mut self) {
         self.stdin = None;
     }
 
-    /// Waits until it has begun to write, and reads no more than the beginning.
-    pub async fn output_begins(&mut self) {
-        let begun = timeout(PATIENCE, self.lines.get_mut().fill_buf()).await.expect("output");
-        assert!(!begun.unwrap().is_empty(), "it ended without output");
+    /// Waits until the command has written to stdout, and reads only the first buffer of it.
+    pub async fn until_output(&mut self) {
+        let output =
+            timeout(TIMEOUT, self.stdout.get_mut().fill_buf()).await.expect("output in time");
+        assert!(!output.unwrap().is_empty(), "the command ended without output");
     }
 
-    /// Stops reading its output, and waits for its exit code.
-    pub async fn leave(self) -> Option<i32> {
-        let Running { process, lines, talk: _talk, .. } = self;
-        drop(lines);
+    /// Closes stdout at this end, and waits for the exit code.
+    pub async fn close_stdout(self) -> Option<i32> {
+        let RunningCommand { process, stdout, stderr: _stderr, .. } = self;
+        drop(stdout);
         exit_code(process).await
     }
 
-    /// Waits for its exit code without reading its output.
+    /// Waits for the exit code without reading stdout.
     pub async fn exit_code(self) -> Option<i32> {
-        let Running { process, lines: _lines, talk: _talk, .. } = self;
+        let RunningCommand { process, stdout: _stdout, stderr: _stderr, .. } = self;
         exit_code(process).await
     }
 
-    /// Kills it at once (SIGKILL).
+    /// Kills the command (SIGKILL).
     pub async fn kill(&mut self) {
         self.process.kill().await.unwrap();
     }
 
-    /// Sends a signal by name.
+    /// Sends a signal by name, such as `TERM`.
     pub async fn signal(&self, name: &str) {
-        let pid = self.process.id().expect("it runs").to_string();
+        let pid = self.process.id().expect("the command runs").to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().await.unwrap();
         assert!(sent.success());
     }
 
-    /// Sends a signal as a terminal does: to it and all in its group, which is its own.
+    /// Sends a signal to the process group of the command, as a terminal does.
+    /// Requires [`StentorCommand::in_process_group`].
     pub async fn signal_group(&self, name: &str) {
-        let group = format!("-{}", self.process.id().expect("it runs"));
+        let group = format!("-{}", self.process.id().expect("the command runs"));
         let sent = Command::new("kill").args(["-s", name, "--", &group]).status().await.unwrap();
         assert!(sent.success());
     }
 
-    /// Waits for its end, with the rest of its output and all that it said.
-    pub async fn end(mut self) -> Done {
-        self.close_input();
-        let end = timeout(PATIENCE, async {
-            let mut out = Vec::new();
-            let mut talk = self.said;
-            let mut stderr = self.talk.into_inner();
-            let mut stdout = self.lines.into_inner();
-            let (status, read, told) = tokio::join!(
+    /// Closes stdin, waits for the end of the command, and returns the rest of stdout and all of stderr.
+    pub async fn end(mut self) -> Output {
+        self.close_stdin();
+        let end = timeout(TIMEOUT, async {
+            let mut stdout = Vec::new();
+            let mut stderr = self.read;
+            let mut stderr_pipe = self.stderr.into_inner();
+            let mut stdout_pipe = self.stdout.into_inner();
+            let (status, stdout_read, stderr_read) = tokio::join!(
                 self.process.wait(),
-                stdout.read_to_end(&mut out),
-                stderr.read_to_string(&mut talk),
+                stdout_pipe.read_to_end(&mut stdout),
+                stderr_pipe.read_to_string(&mut stderr),
             );
-            read.unwrap();
-            told.unwrap();
-            let out = String::from_utf8(out).unwrap();
-            Done { code: status.unwrap().code(), out, talk }
+            stdout_read.unwrap();
+            stderr_read.unwrap();
+            let stdout = String::from_utf8(stdout).unwrap();
+            Output { code: status.unwrap().code(), stdout, stderr }
         });
-        end.await.expect("the command ends")
+        end.await.expect("the command ends in time")
     }
 }
 
-/// The exit code of a process, once it has ended; `None` if a signal killed it.
+/// Waits for the end of a process and returns its exit code; `None` if a signal killed it.
 async fn exit_code(mut process: Child) -> Option<i32> {
-    timeout(PATIENCE, process.wait()).await.expect("the command ends").unwrap().code()
+    timeout(TIMEOUT, process.wait()).await.expect("the command ends in time").unwrap().code()
 }

@@ -1,46 +1,46 @@
-//! The ways in which streams get to their sockets.
+//! The implementations of streams.
 
 use super::Server;
 
-/// How a server writes streams over HTTP/1. The contract is one, so its tests loop over these.
+/// The implementation that writes streams over HTTP/1. The contract holds for each, so its tests loop over them.
 #[derive(Clone, Copy, Debug)]
-pub enum Streams {
-    /// Sockets are taken over, and a shard for each core writes them.
-    ByShards,
-    /// The same with a single core.
-    ByOneShard,
-    /// The same with more of them than there are cores.
-    ByManyShards,
-    /// As bodies of ordinary answers, as over HTTP/2.
-    AsBodies,
+pub enum StreamMode {
+    /// A shard on each core writes to sockets taken over from hyper.
+    Shards,
+    /// One shard writes to sockets taken over from hyper.
+    OneShard,
+    /// More shards than cores write to sockets taken over from hyper.
+    ManyShards,
+    /// Streams are bodies of ordinary responses, as over HTTP/2.
+    Bodies,
 }
 
-impl Streams {
-    /// Both ways.
-    pub const BOTH: [Streams; 2] = [Streams::ByShards, Streams::AsBodies];
-    /// Both, and those in which it matters how many share the work.
-    pub const ALL: [Streams; 4] =
-        [Streams::ByShards, Streams::ByOneShard, Streams::ByManyShards, Streams::AsBodies];
+impl StreamMode {
+    /// The two implementations.
+    pub const BOTH: [StreamMode; 2] = [StreamMode::Shards, StreamMode::Bodies];
+    /// The two implementations, the first with different numbers of shards.
+    pub const ALL: [StreamMode; 4] =
+        [StreamMode::Shards, StreamMode::OneShard, StreamMode::ManyShards, StreamMode::Bodies];
 
-    /// `stentor serve` with its log on disk.
+    /// Runs `stentor serve` with its log on disk.
     pub async fn on_disk(self) -> Server {
         self.with(&[]).await
     }
 
-    /// `stentor serve --memory`.
+    /// Runs `stentor serve --memory`.
     pub async fn in_memory(self) -> Server {
         self.with(&["--memory"]).await
     }
 
-    /// `stentor serve` with these options.
+    /// Runs `stentor serve` with these options.
     pub async fn with(self, options: &[&str]) -> Server {
         // Shown with a test that fails.
         eprintln!("streams: {self:?}");
         let own: &[&str] = match self {
-            Streams::ByShards => &[],
-            Streams::ByOneShard => &["--shards", "1"],
-            Streams::ByManyShards => &["--shards", "5"],
-            Streams::AsBodies => &["--no-takeover"],
+            StreamMode::Shards => &[],
+            StreamMode::OneShard => &["--shards", "1"],
+            StreamMode::ManyShards => &["--shards", "5"],
+            StreamMode::Bodies => &["--no-takeover"],
         };
         Server::with(&[&["serve"], own, options].concat()).await
     }

@@ -24,7 +24,7 @@ async fn a_copy_made_while_serving_is_served_in_its_place() {
     let server = server_with_events().await;
     let copy = server.directory().join("copy");
     let said = done("backup", &data(&server), &[copy.to_str().unwrap()]).await;
-    assert!(said.talk.contains("--data") && said.talk.contains("copy"), "{said:?}");
+    assert!(said.stderr.contains("--data") && said.stderr.contains("copy"), "{said:?}");
     done("verify", &copy, &[]).await;
     let restored = serve(&copy).await;
     assert_eq!(restored.history("/topics/news").await, server.history("/topics/news").await);
@@ -87,7 +87,7 @@ async fn an_existing_directory_is_left_as_it_is() {
     for target in [dir.as_path(), server.directory()] {
         let done = log("backup", &dir, &[target.to_str().unwrap()]).run().await;
         assert_eq!(done.code, Some(1), "{done:?}");
-        assert!(done.talk.contains("new or empty"), "{done:?}");
+        assert!(done.stderr.contains("new or empty"), "{done:?}");
     }
     assert_eq!(std::fs::read_dir(server.directory()).unwrap().count(), 1);
     server.publish("/topics/news", "goes on").await;

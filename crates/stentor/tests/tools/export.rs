@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, Server};
+use crate::harness::{Server, TIMEOUT};
 use crate::{data, done, log, server_with_events};
 
 fn lines(text: &str) -> Vec<Value> {
@@ -17,7 +17,7 @@ fn lines(text: &str) -> Vec<Value> {
 #[tokio::test]
 async fn the_lines_are_those_that_a_reader_of_ndjson_gets() {
     let server = server_with_events().await;
-    let exported = lines(&done("export", &data(&server), &[]).await.out);
+    let exported = lines(&done("export", &data(&server), &[]).await.stdout);
     let all = server.get("/events?topic=news&topic=job/*&from=earliest");
     let mut stream = all.header("Accept", "application/x-ndjson").open().await;
     let mut read = Vec::new();
@@ -36,17 +36,17 @@ async fn the_lines_are_those_that_a_reader_of_ndjson_gets() {
 async fn topics_and_a_beginning_can_be_chosen() {
     let server = server_with_events().await;
     let dir = data(&server);
-    let all = lines(&done("export", &dir, &[]).await.out);
-    let news = lines(&done("export", &dir, &["--topic", "news"]).await.out);
+    let all = lines(&done("export", &dir, &[]).await.stdout);
+    let news = lines(&done("export", &dir, &["--topic", "news"]).await.stdout);
     assert_eq!(news.len(), 20);
-    let job = lines(&done("export", &dir, &["--topic", "job/*", "--topic", "other"]).await.out);
+    let job = lines(&done("export", &dir, &["--topic", "job/*", "--topic", "other"]).await.stdout);
     assert_eq!(job[0]["data"], "ä \"half\"\r\nway");
     assert_eq!((&job[0]["type"], &job[0]["retry"]), (&"step".into(), &1500.into()));
     let id = all[4]["id"].as_str().unwrap();
-    let behind = lines(&done("export", &dir, &["--from", id]).await.out);
+    let behind = lines(&done("export", &dir, &["--from", id]).await.stdout);
     assert_eq!(behind, all[5..]);
     let time = all[20]["time"].as_str().unwrap();
-    let since = lines(&done("export", &dir, &["--from", time]).await.out);
+    let since = lines(&done("export", &dir, &["--from", time]).await.stdout);
     assert_eq!(since.first(), Some(&all[20]));
 }
 
@@ -56,12 +56,12 @@ async fn what_makes_no_sense_is_refused_in_words() {
     let dir = data(&server);
     let wrong = log("export", &dir, &["--from", "yesterday"]).run().await;
     assert_eq!(wrong.code, Some(2));
-    assert!(wrong.talk.contains("earliest"), "{wrong:?}");
+    assert!(wrong.stderr.contains("earliest"), "{wrong:?}");
     let other = Server::start().await;
     let id = other.publish("/topics/news", "elsewhere").await;
     let foreign = log("export", &dir, &["--from", &id]).run().await;
-    assert_eq!((foreign.code, foreign.out.as_str()), (Some(1), ""));
-    assert!(foreign.talk.contains("another history"), "{foreign:?}");
+    assert_eq!((foreign.code, foreign.stdout.as_str()), (Some(1), ""));
+    assert!(foreign.stderr.contains("another history"), "{foreign:?}");
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_reader_that_has_enough_is_no_error() {
     let mut lines = BufReader::new(export.stdout.take().unwrap()).lines();
     assert!(lines.next_line().await.unwrap().is_some());
     drop(lines);
-    let output = timeout(PATIENCE, export.wait_with_output()).await.expect("it ends").unwrap();
+    let output = timeout(TIMEOUT, export.wait_with_output()).await.expect("it ends").unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

@@ -18,13 +18,13 @@ fn without_ids(text: &str) -> Vec<Value> {
 #[tokio::test]
 async fn a_log_moves_by_way_of_lines() {
     let server = server_with_events().await;
-    let exported = done("export", &data(&server), &[]).await.out;
+    let exported = done("export", &data(&server), &[]).await.stdout;
     let new = server.directory().join("new");
-    let import = log("import", &new, &[]).input(exported.clone()).run().await;
-    assert_eq!((import.code, import.out.as_str()), (Some(0), ""), "{import:?}");
-    assert!(import.talk.contains("imported 22 events and ends"), "{import:?}");
+    let import = log("import", &new, &[]).stdin(exported.clone()).run().await;
+    assert_eq!((import.code, import.stdout.as_str()), (Some(0), ""), "{import:?}");
+    assert!(import.stderr.contains("imported 22 events and ends"), "{import:?}");
     done("verify", &new, &[]).await;
-    let again = done("export", &new, &[]).await.out;
+    let again = done("export", &new, &[]).await.stdout;
     assert_eq!(without_ids(&again), without_ids(&exported));
 
     let moved = Server::with(&["serve", "--data", new.to_str().unwrap()]).await;
@@ -43,10 +43,10 @@ async fn a_file_is_imported_by_name() {
     std::fs::write(&file, "{\"topic\":\"a\",\"data\":\"one\"}\n").unwrap();
     let new = directory.path().join("new");
     done("import", &new, &[file.to_str().unwrap()]).await;
-    assert!(done("export", &new, &[]).await.out.contains("\"data\":\"one\""));
+    assert!(done("export", &new, &[]).await.stdout.contains("\"data\":\"one\""));
     let missing = log("import", &directory.path().join("x"), &["/no/such/file"]).run().await;
     assert_eq!(missing.code, Some(1));
-    assert!(missing.talk.contains("/no/such/file cannot be read"), "{missing:?}");
+    assert!(missing.stderr.contains("/no/such/file cannot be read"), "{missing:?}");
 }
 
 #[tokio::test]
@@ -54,9 +54,9 @@ async fn a_bad_line_is_named_and_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let new = directory.path().join("new");
     let lines = "{\"topic\":\"a\",\"data\":\"one\"}\n{\"topic\":\"a\",\"data\":\n";
-    let import = log("import", &new, &["-"]).input(lines).run().await;
-    assert_eq!((import.code, import.out.as_str()), (Some(1), ""));
-    assert!(import.talk.contains("line 2: "), "{import:?}");
+    let import = log("import", &new, &["-"]).stdin(lines).run().await;
+    assert_eq!((import.code, import.stdout.as_str()), (Some(1), ""));
+    assert!(import.stderr.contains("line 2: "), "{import:?}");
     assert!(!new.exists());
 }
 
@@ -64,10 +64,10 @@ async fn a_bad_line_is_named_and_leaves_nothing() {
 async fn a_log_that_is_there_is_never_imported_into() {
     let server = server_with_events().await;
     let import =
-        log("import", &data(&server), &[]).input("{\"topic\":\"a\",\"data\":\"\"}").run().await;
+        log("import", &data(&server), &[]).stdin("{\"topic\":\"a\",\"data\":\"\"}").run().await;
     assert_eq!(import.code, Some(1));
     assert!(
-        import.talk.contains("there is a log in") && import.talk.contains("new or empty"),
+        import.stderr.contains("there is a log in") && import.stderr.contains("new or empty"),
         "{import:?}"
     );
     assert_eq!(server.history("/topics/news").await.len(), 20);
@@ -92,7 +92,7 @@ async fn an_import_under_way_keeps_a_server_out() {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--data", new.to_str().unwrap()];
     let refused = stentor(&serve).run().await;
     assert_eq!(refused.code, Some(1));
-    assert!(refused.talk.contains("in use by process"), "{refused:?}");
+    assert!(refused.stderr.contains("in use by process"), "{refused:?}");
     std::io::Write::write_all(&mut end, b"{\"topic\":\"a\",\"data\":\"\"}\n").unwrap();
     drop(end);
     assert!(import.wait().await.unwrap().success());

@@ -6,7 +6,7 @@ use crate::harness::Server;
 use crate::{data, done, log, server_with_events, stentor};
 
 async fn info(server: &Server) -> Value {
-    serde_json::from_str(&done("info", &data(server), &["--json"]).await.out).unwrap()
+    serde_json::from_str(&done("info", &data(server), &["--json"]).await.stdout).unwrap()
 }
 
 #[tokio::test]
@@ -29,9 +29,9 @@ async fn people_are_told_in_lines() {
     let server = server_with_events().await;
     let done = done("info", &data(&server), &[]).await;
     let in_use = format!("state        in use by process {}\n", server.pid());
-    assert!(done.out.contains(&in_use), "{done:?}");
-    assert!(done.out.contains("topics       2, 1 of them ended\n"), "{done:?}");
-    assert_eq!(done.talk, "");
+    assert!(done.stdout.contains(&in_use), "{done:?}");
+    assert!(done.stdout.contains("topics       2, 1 of them ended\n"), "{done:?}");
+    assert_eq!(done.stderr, "");
 }
 
 #[tokio::test]
@@ -53,8 +53,11 @@ async fn where_there_is_no_log_the_remedy_is_named() {
     let nothing = directory.path().join("nothing");
     for what in ["info", "verify", "export"] {
         let done = log(what, &nothing, &[]).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{what}: {done:?}");
-        assert!(done.talk.contains("there is no log") && done.talk.contains("--data"), "{done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{what}: {done:?}");
+        assert!(
+            done.stderr.contains("there is no log") && done.stderr.contains("--data"),
+            "{done:?}"
+        );
     }
     assert!(!nothing.exists());
     std::fs::create_dir(&nothing).unwrap();
@@ -62,7 +65,7 @@ async fn where_there_is_no_log_the_remedy_is_named() {
         .unwrap();
     let done = log("info", &nothing, &[]).run().await;
     assert_eq!(done.code, Some(1));
-    assert!(done.talk.contains("is not a log of Stentor"), "{done:?}");
+    assert!(done.stderr.contains("is not a log of Stentor"), "{done:?}");
 }
 
 #[tokio::test]
@@ -70,5 +73,5 @@ async fn the_directory_may_come_from_the_environment() {
     let server = server_with_events().await;
     let dir = data(&server);
     let done = stentor(&["log", "info"]).env("STENTOR_DATA", dir.to_str().unwrap()).run().await;
-    assert!(done.out.contains(dir.to_str().unwrap()), "{done:?}");
+    assert!(done.stdout.contains(dir.to_str().unwrap()), "{done:?}");
 }

@@ -18,7 +18,7 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Call, Done, Server, stentor};
+use crate::harness::{Output, Server, StentorCommand, stentor};
 
 /// The log of a server.
 fn data(server: &Server) -> PathBuf {
@@ -26,14 +26,14 @@ fn data(server: &Server) -> PathBuf {
 }
 
 /// `stentor log` of this kind on a log.
-fn log(what: &str, data: &Path, args: &[&str]) -> Call {
+fn log(what: &str, data: &Path, args: &[&str]) -> StentorCommand {
     let mut all = vec!["log", what, "--data", data.to_str().unwrap()];
     all.extend(args);
     stentor(&all)
 }
 
 /// The same, which must do what it was asked.
-async fn done(what: &str, data: &Path, args: &[&str]) -> Done {
+async fn done(what: &str, data: &Path, args: &[&str]) -> Output {
     let done = log(what, data, args).run().await;
     assert_eq!(done.code, Some(0), "{done:?}");
     done

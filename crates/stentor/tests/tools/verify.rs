@@ -24,8 +24,8 @@ fn falsify(file: &Path, from: &[u8], to: &[u8]) {
 async fn a_log_is_found_sound_while_it_is_served() {
     let server = server_with_events().await;
     let done = done("verify", &data(&server), &[]).await;
-    assert!(done.out.ends_with("is sound\n"), "{done:?}");
-    assert_eq!(done.talk, "");
+    assert!(done.stdout.ends_with("is sound\n"), "{done:?}");
+    assert_eq!(done.stderr, "");
 }
 
 #[tokio::test]
@@ -46,8 +46,8 @@ async fn damage_is_named_line_by_line_and_in_the_exit_code() {
     assert_eq!(server.stop().await, Some(0));
     falsify(&data(&server).join("log.db"), b"what was written", b"what was wr\xfftten");
     let done = log("verify", &data(&server), &[]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{done:?}");
-    let lines: Vec<&str> = done.talk.lines().collect();
+    assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{done:?}");
+    let lines: Vec<&str> = done.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{done:?}");
     assert!(lines[0].starts_with("stentor: the record at offset 25 cannot be read"), "{done:?}");
     assert!(lines[1].contains("is damaged; restore it from a backup"), "{done:?}");

@@ -6,16 +6,16 @@ mod tls;
 use serde_json::Value;
 
 use self::little::{Fault, little};
-use crate::harness::{Done, Server, stentor};
+use crate::harness::{Output, Server, stentor};
 
 const QUICK: [&str; 6] = ["--events", "200", "--window", "4", "--warm-up", "0s"];
 
-async fn bench(url: &str, args: &[&str]) -> Done {
+async fn bench(url: &str, args: &[&str]) -> Output {
     stentor(&[&["bench", "--url", url], args].concat()).run().await
 }
 
-fn json(done: &Done) -> Value {
-    serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {done:?}"))
+fn json(done: &Output) -> Value {
+    serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"))
 }
 
 /// Faults and what was received.
@@ -30,7 +30,7 @@ async fn every_event_reaches_every_reader_of_our_server() {
     let pid = server.pid().to_string();
     let args = [&QUICK[..], &["-n", "20", "--json", "--pid", &pid]].concat();
     let done = bench(&server.url(""), &args).await;
-    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
     let report = json(&done);
     assert_eq!(counts(&report), [4000, 4000, 0, 0, 0]);
     let numbers = |path: &str| report.pointer(path).and_then(Value::as_f64);
@@ -79,7 +79,7 @@ async fn a_rate_is_kept_for_a_time() {
     for line in
         ["connected        3 of 3 readers", "0 lost, 0 doubled, 0 out of order", "sent late by"]
     {
-        assert!(done.out.contains(line), "{line}: {done:?}");
+        assert!(done.stdout.contains(line), "{line}: {done:?}");
     }
 }
 
@@ -128,7 +128,7 @@ async fn without_readers_it_only_publishes() {
     let pid = server.pid().to_string();
     let args = [&QUICK[..], &["-n", "0", "--json", "--pid", &pid]].concat();
     let done = bench(&server.url(""), &args).await;
-    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
     let report = json(&done);
     assert_eq!((&report["publish"]["acknowledged"], counts(&report)), (&200.into(), [0; 5]));
     assert_eq!(report["unit"], "publish");
@@ -152,7 +152,7 @@ async fn connections_come_and_go_beside_the_readers() {
         (&NONE, &NONE, &NONE)
     });
     let done = bench(&server.url(""), &args).await;
-    assert!(done.out.contains("came and went    300 connections in"), "{done:?}");
+    assert!(done.stdout.contains("came and went    300 connections in"), "{done:?}");
     assert_eq!(done.code, Some(0));
 }
 
@@ -162,7 +162,7 @@ async fn with_no_events_only_connects_and_memory_are_measured() {
     let pid = server.pid().to_string();
     let args = ["-n", "50", "--events", "0", "--settle", "50ms", "--json", "--pid", &pid];
     let done = bench(&server.url(""), &args).await;
-    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
     let report = json(&done);
     assert_eq!((&report["connect"]["connected"], &report["unit"]), (&50.into(), &"connect".into()));
     assert!(report["server"]["memory_per_reader_bytes"].is_number(), "{report:#}");
@@ -261,8 +261,8 @@ async fn what_cannot_be_measured_is_told_in_words() {
     ] {
         let done = bench(url, args).await;
         assert_eq!(done.code, Some(1), "{url} {args:?}: {done:?}");
-        assert!(done.talk.contains(words), "{words}: {done:?}");
-        assert!(!done.talk.contains("panicked"), "{done:?}");
+        assert!(done.stderr.contains(words), "{words}: {done:?}");
+        assert!(!done.stderr.contains("panicked"), "{done:?}");
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::little::{Fault, little_over_tls};
 use super::{bench, counts, json};
-use crate::harness::{Done, Server};
+use crate::harness::{Output, Server};
 
 const ROOT: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../stentor-client/tests/support/tls/root.pem");
 
 /// Publishes to a little server of localhost, and listens to it.
-async fn load(fault: Fault, args: &[&str]) -> Done {
+async fn load(fault: Fault, args: &[&str]) -> Output {
     let address = little_over_tls("127.0.0.1:0", fault).await;
     let url = address.replace("127.0.0.1", "https://localhost");
     let publish = format!("{url}/pub");
@@ -20,8 +20,8 @@ async fn load(fault: Fault, args: &[&str]) -> Done {
 async fn refusal(url: &str, args: &[&str]) -> String {
     let done = bench(url, &[&["-n", "7"], args].concat()).await;
     assert_eq!(done.code, Some(1), "{done:?}");
-    assert_eq!(done.talk.lines().count(), 1, "{done:?}");
-    done.talk
+    assert_eq!(done.stderr.lines().count(), 1, "{done:?}");
+    done.stderr
 }
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn every_event_reaches_every_reader_over_tls() {
     // An event fills several records of TLS.
     let args = ["-n", "5", "--events", "50", "--window", "4", "--size", "40000"];
     let done = load(Fault::None, &[&args[..], &["--root-certificate", ROOT]].concat()).await;
-    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
     let report = json(&done);
     assert_eq!(counts(&report), [250, 250, 0, 0, 0]);
     assert_eq!(report["publish"]["acknowledged"], 50);

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 
 use self::little::{Fault, Little};
-use crate::harness::{Done, stentor};
+use crate::harness::{Output, stentor};
 
 /// What a check found.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ async fn check(args: &[&str]) -> Checked {
 async fn check_within(patience: &str, args: &[&str]) -> Checked {
     let all = ["check", "--json", "--patience", patience];
     let done = stentor(&[&all, args].concat()).run().await;
-    let object = serde_json::from_str(&done.out).unwrap_or_else(|_| panic!("{done:?}"));
+    let object = serde_json::from_str(&done.stdout).unwrap_or_else(|_| panic!("{done:?}"));
     Checked { code: done.code, object }
 }
 
@@ -49,7 +49,7 @@ impl Checked {
 }
 
 /// `check` of a little server for people.
-async fn read(server: &Little, args: &[&str]) -> Done {
+async fn read(server: &Little, args: &[&str]) -> Output {
     let url = server.url();
     let all: Vec<&str> = ["check", &url, "--for", "1s"].iter().chain(args).copied().collect();
     stentor(&all).run().await
@@ -60,29 +60,33 @@ async fn a_report_says_why_a_fault_matters_and_how_to_mend_it() {
     let server = Little::start(Fault::Retry0).await;
     let report = read(&server, &[]).await;
     assert_eq!(report.code, Some(1), "{report:?}");
-    let at = report.out.find("\n  FAIL  retry ").unwrap_or_else(|| panic!("{}", report.out));
-    let fault = &report.out[at..];
+    let at = report.stdout.find("\n  FAIL  retry ").unwrap_or_else(|| panic!("{}", report.stdout));
+    let fault = &report.stdout[at..];
     assert!(fault.contains("\n        why   ") && fault.contains("\n        mend  "), "{fault}");
-    assert!(!report.out.contains('\x1b'), "colour is for terminals: {}", report.out);
-    assert!(report.out.ends_with(" not observable\n"), "{}", report.out);
+    assert!(!report.stdout.contains('\x1b'), "colour is for terminals: {}", report.stdout);
+    assert!(report.stdout.ends_with(" not observable\n"), "{}", report.stdout);
 }
 
 #[tokio::test]
 async fn what_passed_is_explained_when_asked() {
     let server = Little::start(Fault::None).await;
     let short = read(&server, &[]).await;
-    assert!(!short.out.contains("  why  "), "{}", short.out);
+    assert!(!short.stdout.contains("  why  "), "{}", short.stdout);
     let long = read(&server, &["--explain"]).await;
     let (checks, whys) =
-        (long.out.matches("\n  pass").count(), long.out.matches("  why  ").count());
-    assert!(checks > 10 && whys > checks, "{}", long.out);
+        (long.stdout.matches("\n  pass").count(), long.stdout.matches("  why  ").count());
+    assert!(checks > 10 && whys > checks, "{}", long.stdout);
 }
 
 #[tokio::test]
 async fn what_a_server_sends_does_nothing_to_the_terminal() {
     let server = Little::start(Fault::Escapes).await;
     let report = read(&server, &[]).await;
-    assert!(report.out.contains("\\u{1b}[2J") && !report.out.contains('\x1b'), "{}", report.out);
+    assert!(
+        report.stdout.contains("\\u{1b}[2J") && !report.stdout.contains('\x1b'),
+        "{}",
+        report.stdout
+    );
 }
 
 #[tokio::test]
@@ -91,8 +95,8 @@ async fn an_endpoint_that_is_not_there_has_an_exit_code_of_its_own() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     let done = stentor(&["check", &url]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(3), ""), "{done:?}");
-    assert!(done.talk.contains("cannot be reached"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(3), ""), "{done:?}");
+    assert!(done.stderr.contains("cannot be reached"), "{done:?}");
 }
 
 #[tokio::test]
@@ -121,6 +125,6 @@ async fn a_wrong_command_line_is_refused() {
         &["check", "http://x/", "--publish-header", "a: b"],
     ] {
         let done = stentor(args).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{done:?}");
     }
 }

@@ -50,7 +50,7 @@ async fn secrets_do_not_follow_a_redirect_to_another_origin() {
     let (done, (asked, asked_again)) = tokio::join!(stentor(&args).run(), heads);
     assert_eq!(asked.matches("secret").count(), 2, "{asked}");
     assert!(!asked_again.contains("secret"), "{asked_again}");
-    assert!(done.out.contains(&format!("307 to {target}")), "{done:?}");
+    assert!(done.stdout.contains(&format!("307 to {target}")), "{done:?}");
 }
 
 #[tokio::test]
@@ -58,8 +58,8 @@ async fn a_password_in_the_address_is_not_told() {
     let server = Little::start(Fault::Guarded).await;
     let url = server.url().replace("://", "://me:secret@");
     let done = stentor(&["check", &url, "--for", "300ms"]).run().await;
-    assert!(done.out.contains("://me@"), "{done:?}");
-    assert!(!done.out.contains("secret") && !done.talk.contains("secret"), "{done:?}");
+    assert!(done.stdout.contains("://me@"), "{done:?}");
+    assert!(!done.stdout.contains("secret") && !done.stderr.contains("secret"), "{done:?}");
 }
 
 async fn head(socket: &mut tokio::net::TcpStream) -> String {

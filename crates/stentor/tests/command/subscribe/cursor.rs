@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::sub;
 use crate::foreign::{Foreign, NOTHING_MORE, stream_of};
-use crate::harness::{PATIENCE, Server, stentor};
+use crate::harness::{Server, TIMEOUT, stentor};
 
 /// A cursor file of its own for a test.
 fn file() -> (TempDir, PathBuf) {
@@ -19,7 +19,7 @@ fn file() -> (TempDir, PathBuf) {
 
 /// Waits until it is so.
 async fn until(is_so: impl Fn() -> bool) {
-    let waited = timeout(PATIENCE, async {
+    let waited = timeout(TIMEOUT, async {
         while !is_so() {
             sleep(Duration::from_millis(1)).await;
         }
@@ -36,13 +36,13 @@ async fn a_run_begins_where_the_last_one_stopped() {
         let id = server.publish("/topics/t", run).await;
         let args = [&args[..], &["--count", "1"]].concat();
         let done = sub(&server, &args).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(0), expected), "{done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), expected), "{done:?}");
         assert_eq!(std::fs::read_to_string(&cursor).unwrap(), id + "\n");
     }
     server.publish("/topics/t?end", "3").await;
     for expected in ["3\n", ""] {
         let done = sub(&server, &args).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(0), expected), "{done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), expected), "{done:?}");
     }
 }
 
@@ -58,7 +58,7 @@ async fn the_place_is_kept_while_it_waits() {
     running.kill().await;
     server.publish("/topics/t?end", "2").await;
     let done = sub(&server, &args).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "2\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "2\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_first_run_that_saw_nothing_keeps_its_place_too() {
     assert_eq!(running.exit_code().await, Some(0));
     server.publish("/topics/t?end", "missed by nobody").await;
     let done = sub(&server, &args).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "missed by nobody\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "missed by nobody\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -83,10 +83,10 @@ async fn it_works_with_any_server_that_has_ids() {
     let call = || stentor(&["sub", &url, "--cursor", cursor.to_str().unwrap(), "--until-end"]);
     let stream = stream_of("id: 7\ndata: 1\n\ndata: 2\n\n");
     let (done, requests) = tokio::join!(call().run(), server.answer([stream]));
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n2\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "1\n2\n"), "{done:?}");
     assert_eq!(requests[0].header("last-event-id"), None);
     let (done, requests) = tokio::join!(call().run(), server.answer([NOTHING_MORE]));
-    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{done:?}");
     assert_eq!(requests[0].header("last-event-id"), Some("7"));
 }
 
@@ -100,7 +100,7 @@ async fn lost_events_leave_the_place_before_them_if_they_end_it() {
     );
     let args = ["sub", &url, "--cursor", cursor.to_str().unwrap(), "--fail-on-gap"];
     let (done, _) = tokio::join!(stentor(&args).run(), server.answer([stream]));
-    assert_eq!((done.code, done.out.as_str()), (Some(4), "1\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(4), "1\n"), "{done:?}");
     assert_eq!(std::fs::read_to_string(&cursor).unwrap(), "1\n");
 }
 
@@ -109,7 +109,7 @@ async fn a_cursor_is_the_place_in_one_stream() {
     let args = ["sub", "t", "http://127.0.0.1:1/", "--cursor", "x"];
     let done = stentor(&args).run().await;
     assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.talk.contains("a file each"), "{done:?}");
+    assert!(done.stderr.contains("a file each"), "{done:?}");
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a_file_that_is_no_cursor_or_cannot_be_one_is_named() {
     for (path, words, code) in [(&cursor, "is no cursor", 1), (&missing, "make it first", 2)] {
         let path = path.to_str().unwrap();
         let done = sub(&server, &["t", "--cursor", path]).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(code), ""), "{done:?}");
-        assert!(done.talk.contains(words) && done.talk.contains(path), "{done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(code), ""), "{done:?}");
+        assert!(done.stderr.contains(words) && done.stderr.contains(path), "{done:?}");
     }
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{sub, sub_foreign};
-use crate::harness::{Done, Server};
+use crate::harness::{Output, Server};
 
 /// `sub` of the whole of a topic with this command.
-async fn exec(server: &Server, command: &str, args: &[&str]) -> Done {
+async fn exec(server: &Server, command: &str, args: &[&str]) -> Output {
     let all: Vec<&str> =
         ["t", "--from", "earliest", "--exec", command].iter().chain(args).copied().collect();
     sub(server, &all).run().await
@@ -23,8 +23,8 @@ async fn a_command_gets_the_data_on_stdin_and_the_rest_in_its_environment() {
     let time = server.history("/topics/t").await[0]["time"].as_str().unwrap().to_owned();
     let command = "cat; echo; echo \"$STENTOR_ID $STENTOR_TYPE $STENTOR_TOPIC $STENTOR_TIME\"";
     let done = exec(&server, command, &["--count", "1"]).await;
-    assert_eq!(done.out, format!("a\r\nb\n{id} tick t {time}\n"), "{done:?}");
-    assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!(done.stdout, format!("a\r\nb\n{id} tick t {time}\n"), "{done:?}");
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn what_is_not_known_of_an_event_is_not_in_the_environment() {
         "echo \"${STENTOR_ID-none} $STENTOR_TYPE ${STENTOR_TOPIC-none} ${STENTOR_TIME-none}\"";
     let done = sub_foreign("id: 7\ndata: x\n\ndata: y\n\n", &["--exec", command]).await;
     let lines = "7 message none none\n7 message none none\n";
-    assert_eq!((done.code, done.out.as_str()), (Some(0), lines), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), lines), "{done:?}");
 }
 
 #[tokio::test]
@@ -42,10 +42,10 @@ async fn nothing_of_an_event_becomes_part_of_the_command() {
     let command = "echo \"$STENTOR_TYPE\" \"$STENTOR_ID\"; cat; echo";
     let done = sub_foreign(stream, &["--exec", command]).await;
     let lines = "$(echo bad)`echo bad`; echo bad '\"; echo bad\n$(echo bad)\n";
-    assert_eq!((done.code, done.out.as_str()), (Some(0), lines), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), lines), "{done:?}");
     // What no environment can hold is no reason to stop.
     let done = sub_foreign("event: a\0b\ndata: x\n\n", &["--exec", "echo $STENTOR_TYPE"]).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "a\u{FFFD}b\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "a\u{FFFD}b\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_command_need_not_read_its_stdin() {
     for command in ["echo done", "exec <&-; echo done", "sleep 1 & echo done"] {
         let done = exec(&server, command, &[]).await;
         assert_eq!(
-            (done.code, done.out.as_str()),
+            (done.code, done.stdout.as_str()),
             (Some(0), "done\ndone\n"),
             "{command}: {done:?}"
         );
@@ -78,18 +78,18 @@ async fn a_command_that_fails_stops_it_before_the_event() {
     let args = ["--cursor", cursor.to_str().unwrap()];
 
     let done = exec(&server, &command, &args).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(5), "1\n2\n3\n"), "{done:?}");
-    assert!(done.talk.contains("exit status: 1"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(5), "1\n2\n3\n"), "{done:?}");
+    assert!(done.stderr.contains("exit status: 1"), "{done:?}");
     let second = server.history("/topics/t").await[1]["id"].as_str().unwrap().to_owned();
     assert_eq!(text(&cursor), second + "\n");
 
     let done = exec(&server, &command, &args).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(5), "3\n"), "it comes again: {done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(5), "3\n"), "it comes again: {done:?}");
     std::fs::remove_file(&fails).unwrap();
     let done = exec(&server, &command, &args).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "3\n4\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "3\n4\n"), "{done:?}");
     let done = exec(&server, &command, &args).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "nothing is left: {done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "nothing is left: {done:?}");
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_reader_that_leaves_is_no_failure_of_the_command() {
     let args = ["t", "--from", "earliest", "--exec", "echo x"];
     let mut running = sub(&server, &args).start().await;
     assert_eq!(running.line().await.as_deref(), Some("x"));
-    let left = running.leave();
+    let left = running.close_stdout();
     let (code, _) = tokio::join!(left, server.publish("/topics/t", "2"));
     assert_eq!(code, Some(0));
 }
@@ -115,13 +115,13 @@ async fn a_ctrl_c_waits_for_the_event_at_hand() {
         format!("echo begun; until [ -e {} ]; do sleep 0.01; done; echo done", go.display());
     let args =
         ["t", "--from", "earliest", "--cursor", cursor.to_str().unwrap(), "--exec", &command];
-    let mut running = sub(&server, &args).in_a_group().start().await;
+    let mut running = sub(&server, &args).in_process_group().start().await;
     assert_eq!(running.line().await.as_deref(), Some("begun"));
     running.signal_group("INT").await;
-    running.until_said("finishing the event at hand").await;
+    running.until_stderr("finishing the event at hand").await;
     std::fs::write(&go, "").unwrap();
     let done = running.end().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "done\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "done\n"), "{done:?}");
     assert_eq!(text(&cursor), first + "\n");
 }
 
@@ -129,5 +129,5 @@ async fn a_ctrl_c_waits_for_the_event_at_hand() {
 async fn the_command_takes_the_place_of_the_format() {
     let server = Server::in_memory().await;
     let done = exec(&server, "cat", &["--format", "json"]).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{done:?}");
 }

@@ -11,7 +11,7 @@ async fn each_format_prints_an_event_its_own_way() {
     let id = server.publish("/topics/t?type=tick", "a\nb").await;
     let print = async |format| {
         let args = ["t", "--from", "earliest", "--count", "1", "--format", format];
-        sub(&server, &args).run().await.out
+        sub(&server, &args).run().await.stdout
     };
 
     assert_eq!(print("data").await, "a\nb\n");
@@ -33,7 +33,7 @@ async fn an_id_outlives_the_event_that_brought_it() {
         "data: a\n\nid: 7\ndata: b\n\ndata: c\n\nid: 8\n\nevent: tick\ndata: d\n\nid\ndata: e\n\n";
     let done = sub_foreign(stream, &["--format", "json"]).await;
     let lines: Vec<Value> =
-        done.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let expected = [
         json!({"id": "", "type": "message", "data": "a"}),
         json!({"id": "7", "type": "message", "data": "b"}),
@@ -52,34 +52,34 @@ async fn what_the_server_tells_about_the_stream_is_no_data_but_in_raw() {
         event: stentor.end\nid: 6\ndata: {\"topic\":\"a\",\"reason\":\"done\"}\n\n";
     for format in ["data", "json", "pretty"] {
         let done = sub_foreign(stream, &["--format", format]).await;
-        assert_eq!((done.code, done.out.lines().count()), (Some(0), 1), "{format}: {done:?}");
-        assert!(!done.out.contains("stentor."), "{format}: {done:?}");
-        assert!(done.talk.contains("events were lost (trimmed): a"), "{done:?}");
-        assert!(done.talk.contains("a has ended: done"), "{done:?}");
+        assert_eq!((done.code, done.stdout.lines().count()), (Some(0), 1), "{format}: {done:?}");
+        assert!(!done.stdout.contains("stentor."), "{format}: {done:?}");
+        assert!(done.stderr.contains("events were lost (trimmed): a"), "{done:?}");
+        assert!(done.stderr.contains("a has ended: done"), "{done:?}");
     }
     let raw = sub_foreign(stream, &["--format", "raw"]).await;
-    assert!(raw.out.ends_with(stream), "{raw:?}");
+    assert!(raw.stdout.ends_with(stream), "{raw:?}");
 }
 
 #[tokio::test]
 async fn only_the_wanted_types_are_taken() {
     let stream = "event: a\ndata: 1\n\ndata: 2\n\nevent: b\ndata: 3\n\nevent: a\ndata: 4\n\n";
     let done = sub_foreign(stream, &["--type", "a"]).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n4\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "1\n4\n"), "{done:?}");
     let done = sub_foreign(stream, &["--type", "message", "--type", "b"]).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "2\n3\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "2\n3\n"), "{done:?}");
 }
 
 #[tokio::test]
 async fn nothing_from_outside_reaches_a_terminal_unescaped() {
     let done = sub_foreign("event: \x1b[2J\ndata: \x1b]0;x\x07\n\n", &["--format", "pretty"]).await;
-    assert_eq!((done.code, done.out.contains('\x1b')), (Some(0), false), "{done:?}");
+    assert_eq!((done.code, done.stdout.contains('\x1b')), (Some(0), false), "{done:?}");
 }
 
 #[tokio::test]
 async fn the_whole_stream_cannot_be_filtered() {
     let server = Server::in_memory().await;
     let done = sub(&server, &["t", "--format", "raw", "--type", "x"]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{done:?}");
-    assert!(done.talk.contains("--type"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{done:?}");
+    assert!(done.stderr.contains("--type"), "{done:?}");
 }

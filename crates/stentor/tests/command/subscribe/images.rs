@@ -30,7 +30,7 @@ async fn images_become_files_and_their_paths_are_printed() {
     let args = ["pictures", "--from", "earliest", "--save-images", folder.to_str().unwrap()];
     for _ in 0..2 {
         let done = sub(&server, &args).run().await;
-        let (path, rest) = done.out.split_once('\n').unwrap();
+        let (path, rest) = done.stdout.split_once('\n').unwrap();
         assert_eq!((done.code, rest), (Some(0), "that is all\n"), "{done:?}");
         assert_eq!(std::fs::read(path).unwrap(), PNG);
         // The same event is the same file, and nothing else is left behind.
@@ -38,7 +38,7 @@ async fn images_become_files_and_their_paths_are_printed() {
     }
     let args = [&args[..], &["--format", "json"]].concat();
     let done = sub(&server, &args).run().await;
-    let object: Value = serde_json::from_str(done.out.lines().next().unwrap()).unwrap();
+    let object: Value = serde_json::from_str(done.stdout.lines().next().unwrap()).unwrap();
     let name = Path::new(object["data"].as_str().unwrap()).file_name().unwrap().to_str().unwrap();
     assert!(name.ends_with(&format!("-{}.png", object["id"].as_str().unwrap())), "{name}");
 }
@@ -52,9 +52,9 @@ async fn nothing_from_outside_leads_out_of_the_directory() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().join("a/b/c");
     let done = sub_foreign(&stream, &["--save-images", folder.to_str().unwrap()]).await;
-    assert_eq!((done.code, done.out.lines().count()), (Some(0), 3), "{done:?}");
+    assert_eq!((done.code, done.stdout.lines().count()), (Some(0), 3), "{done:?}");
     assert_eq!(names(&folder).len(), 3, "each event has a file of its own");
-    for line in done.out.lines() {
+    for line in done.stdout.lines() {
         assert_eq!(Path::new(line).parent(), Some(folder.as_path()), "{done:?}");
         assert_eq!(std::fs::read(line).unwrap(), PNG);
     }
@@ -68,8 +68,8 @@ async fn what_is_no_image_stays_as_it_is() {
     let args = ["--save-images", directory.path().to_str().unwrap()];
     let done = sub_foreign(stream, &args).await;
     let lines = "hello\ndata:image/png;base64,****\n";
-    assert_eq!((done.code, done.out.as_str()), (Some(0), lines), "{done:?}");
-    assert!(done.talk.contains("an image cannot be read"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), lines), "{done:?}");
+    assert!(done.stderr.contains("an image cannot be read"), "{done:?}");
     assert!(names(directory.path()).is_empty());
 }
 
@@ -80,7 +80,7 @@ async fn a_command_gets_the_path_of_the_image() {
     let args = ["--save-images", path, "--exec", "cat \"$(cat)\""];
     let stream = "data: data:image/gif;base64,aGk=\n\n";
     let done = sub_foreign(stream, &args).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "hi"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "hi"), "{done:?}");
 }
 
 #[tokio::test]
@@ -88,6 +88,6 @@ async fn a_directory_that_cannot_be_made_is_named() {
     let args = ["t", "--save-images", "/dev/null/x"];
     let server = Server::in_memory().await;
     let done = sub(&server, &args).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{done:?}");
-    assert!(done.talk.contains("/dev/null/x"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{done:?}");
+    assert!(done.stderr.contains("/dev/null/x"), "{done:?}");
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::sub;
-use crate::harness::{PATIENCE, Running, Server};
+use crate::harness::{RunningCommand, Server, TIMEOUT};
 
 const EVENTS: usize = 10_000;
 const KILLS: usize = 100;
@@ -40,7 +40,7 @@ async fn killed_a_hundred_times_it_skips_no_event_and_its_cursor_never_runs_ahea
     }
     let running = diary.start(&server).await;
     let done = running.end().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{done:?}");
     diary.check_cursor();
     diary.read();
     assert_eq!(diary.reached, EVENTS, "every event was handled");
@@ -90,7 +90,7 @@ impl Diary {
         self.directory.path().join(name)
     }
 
-    async fn start(&self, server: &Server) -> Running {
+    async fn start(&self, server: &Server) -> RunningCommand {
         let (cursor, diary) = (self.path("cursor"), self.path("diary"));
         let cursor = cursor.to_str().unwrap();
         let command = "echo \"$STENTOR_ID\" >> \"$DIARY\"";
@@ -100,7 +100,7 @@ impl Diary {
 
     /// Waits until the command has run so often.
     async fn wait_for(&mut self, runs: usize) {
-        let reached = timeout(PATIENCE, async {
+        let reached = timeout(TIMEOUT, async {
             self.read();
             while self.runs < runs {
                 sleep(Duration::from_millis(1)).await;

@@ -10,17 +10,17 @@ mod starts;
 mod stops;
 
 use crate::foreign::{Foreign, NOTHING_MORE, stream_of};
-use crate::harness::{Call, Done, Server, stentor};
+use crate::harness::{Output, Server, StentorCommand, stentor};
 
 /// `sub` of topics of this server.
-fn sub(server: &Server, args: &[&str]) -> Call {
+fn sub(server: &Server, args: &[&str]) -> StentorCommand {
     let url = server.url("");
     let all: Vec<&str> = ["sub", "--url", &url].iter().chain(args).copied().collect();
     stentor(&all)
 }
 
 /// `sub` of an address that answers with this stream, and then that there is no more.
-async fn sub_foreign(body: &str, args: &[&str]) -> Done {
+async fn sub_foreign(body: &str, args: &[&str]) -> Output {
     let server = Foreign::start().await;
     let url = server.url.clone();
     let all: Vec<&str> = ["sub", &url].iter().chain(args).copied().collect();
@@ -37,17 +37,17 @@ async fn data_is_printed_until_the_topic_ends() {
     server.publish("/topics/finite", "two\nlines").await;
     server.publish("/topics/finite?end=done", "last").await;
     let done = sub(&server, &["finite", "--from", "earliest"]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "one\ntwo\nlines\nlast\n"), "{done:?}");
-    assert!(done.talk.contains("finite has ended: done"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "one\ntwo\nlines\nlast\n"), "{done:?}");
+    assert!(done.stderr.contains("finite has ended: done"), "{done:?}");
     // Nothing but the end is left: that ends it too.
     let done = sub(&server, &["finite"]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{done:?}");
 }
 
 #[tokio::test]
 async fn any_stream_is_followed_until_its_server_has_nothing_more() {
     let done = sub_foreign("data: one\n\nevent: tick\nid: 7\ndata: two\n\n", &[]).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "one\ntwo\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "one\ntwo\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn several_topics_come_in_one_stream() {
     server.publish("/topics/b", "second").await;
     server.publish("/topics/a/2", "third").await;
     let done = sub(&server, &["a/*", "b", "--from", "earliest", "--count", "3"]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "first\nsecond\nthird\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "first\nsecond\nthird\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -71,8 +71,8 @@ async fn it_misses_nothing_over_a_crash_of_the_server() {
     server.publish("/topics/t?end", "").await;
     assert_eq!(running.line().await.as_deref(), Some("after"));
     let done = running.end().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
-    assert!(done.talk.contains("connected again"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{done:?}");
+    assert!(done.stderr.contains("connected again"), "{done:?}");
 }
 
 #[tokio::test]
@@ -88,18 +88,18 @@ async fn what_cannot_be_followed_is_said_in_words_and_by_the_exit_code() {
         (vec!["sub", "nonsense://x"], "nonsense", 2),
     ] {
         let done = stentor(&args).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(code), ""), "{args:?}: {done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(code), ""), "{args:?}: {done:?}");
         assert!(
-            done.talk.starts_with("stentor: ") && done.talk.contains(words),
+            done.stderr.starts_with("stentor: ") && done.stderr.contains(words),
             "{args:?}: {done:?}"
         );
-        assert!(!done.talk.contains("panicked"), "{done:?}");
+        assert!(!done.stderr.contains("panicked"), "{done:?}");
     }
 }
 
 #[tokio::test]
 async fn the_help_lists_the_exit_codes() {
-    let help = stentor(&["sub", "--help"]).run().await.out;
+    let help = stentor(&["sub", "--help"]).run().await.stdout;
     let (_, codes) = help.split_once("Exit codes:").unwrap();
     for code in 0..=6 {
         assert!(codes.contains(&format!("\n  {code}  ")), "{codes}");

@@ -6,10 +6,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
 use crate::foreign::{Foreign, NOTHING_MORE, Visit, stream_of};
-use crate::harness::{Call, Done, stentor};
+use crate::harness::{Output, StentorCommand, stentor};
 
 /// `sub` with these arguments and the answers of a foreign server; `URL` stands for its address.
-async fn ask(args: &[&str], answers: &[&str], also: impl Fn(Call) -> Call) -> (Done, Vec<Visit>) {
+async fn ask(
+    args: &[&str],
+    answers: &[&str],
+    also: impl Fn(StentorCommand) -> StentorCommand,
+) -> (Output, Vec<Visit>) {
     let server = Foreign::start().await;
     let url = server.url.clone();
     let replace = |arg: &&str| if *arg == "URL" { url.clone() } else { (*arg).to_owned() };
@@ -31,7 +35,7 @@ async fn headers_and_the_token_go_along() {
 
 #[tokio::test]
 async fn a_token_of_the_environment_is_for_the_own_server_only() {
-    let with_token = |call: Call| call.env("STENTOR_TOKEN", "secret");
+    let with_token = |call: StentorCommand| call.env("STENTOR_TOKEN", "secret");
     let (_, requests) = ask(&["URL"], &[NOTHING_MORE], with_token).await;
     assert_eq!(requests[0].header("authorization"), None);
     let (_, requests) = ask(&["--url", "URL", "t"], &[NOTHING_MORE], with_token).await;
@@ -42,7 +46,7 @@ async fn a_token_of_the_environment_is_for_the_own_server_only() {
     let (_, requests) = ask(&args, &[NOTHING_MORE], with_token).await;
     assert_eq!(requests[0].header("authorization"), Some("Basic eA=="));
     let help = with_token(stentor(&["sub", "--help"])).run().await;
-    assert!(!help.out.contains("secret"));
+    assert!(!help.stdout.contains("secret"));
 }
 
 #[tokio::test]
@@ -51,7 +55,7 @@ async fn secrets_are_not_for_several_servers() {
         let urls = ["sub", "http://127.0.0.1:1/", "http://127.0.0.1:2/"];
         let done = stentor(&[&urls[..], &option[..]].concat()).run().await;
         assert_eq!(done.code, Some(2), "{done:?}");
-        assert!(done.talk.contains("for one server"), "{done:?}");
+        assert!(done.stderr.contains("for one server"), "{done:?}");
     }
 }
 
@@ -60,7 +64,7 @@ async fn a_body_is_asked_with_at_each_reconnect() {
     let stream = stream_of("retry: 1\n\ndata: x\n\n");
     let args = ["URL", "--data", "{\"q\":1}"];
     let (done, requests) = ask(&args, &[&stream, NOTHING_MORE], |call| call).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "x\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "x\n"), "{done:?}");
     for request in &requests {
         assert_eq!((request.line(), request.body.as_str()), ("POST /stream", "{\"q\":1}"));
         assert_eq!(request.header("content-type"), Some("application/json"));
@@ -77,19 +81,19 @@ async fn a_body_comes_from_a_file_or_from_stdin() {
     assert_eq!((requests[0].line(), requests[0].body.as_str()), ("QUERY /stream", "from a file"));
     assert_eq!(requests[0].header("content-type"), Some("text/plain; charset=utf-8"));
     let args = ["URL", "--data", "@-", "--header", "Content-Type: a/b"];
-    let (_, requests) = ask(&args, &[NOTHING_MORE], |call| call.input("from stdin")).await;
+    let (_, requests) = ask(&args, &[NOTHING_MORE], |call| call.stdin("from stdin")).await;
     assert_eq!((requests[0].line(), requests[0].body.as_str()), ("POST /stream", "from stdin"));
     assert_eq!(requests[0].header("content-type"), Some("a/b"));
     let done = stentor(&["sub", "http://127.0.0.1:1/", "--data", "@/no/such"]).run().await;
     assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.talk.contains("/no/such"), "{done:?}");
+    assert!(done.stderr.contains("/no/such"), "{done:?}");
 }
 
 #[tokio::test]
 async fn a_topic_is_never_posted_to() {
     let done = stentor(&["sub", "t", "--data", "x"]).run().await;
     assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.talk.contains("read with GET"), "{done:?}");
+    assert!(done.stderr.contains("read with GET"), "{done:?}");
 }
 
 #[tokio::test]
@@ -97,10 +101,10 @@ async fn trouble_that_passes_is_waited_out_unless_it_is_to_be_strict() {
     let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n";
     let stream = stream_of("retry: 1\n\ndata: x\n\n");
     let (done, _) = ask(&["URL"], &[busy, &stream, NOTHING_MORE], |call| call).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "x\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "x\n"), "{done:?}");
     let (done, _) = ask(&["URL", "--strict"], &[busy], |call| call).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(3), ""), "{done:?}");
-    assert!(done.talk.contains("503"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(3), ""), "{done:?}");
+    assert!(done.stderr.contains("503"), "{done:?}");
 }
 
 #[tokio::test]
@@ -109,7 +113,7 @@ async fn it_gives_up_after_as_many_attempts_as_it_may_make() {
     let args = ["URL", "--retry-max", "2"];
     let (done, requests) = ask(&args, &[&stream, &stream], |call| call).await;
     assert_eq!((done.code, requests.len()), (Some(3), 2), "{done:?}");
-    assert!(done.talk.contains("gave up after 2 attempts"), "{done:?}");
+    assert!(done.stderr.contains("gave up after 2 attempts"), "{done:?}");
 }
 
 #[tokio::test]
@@ -128,6 +132,6 @@ async fn a_unix_socket_takes_the_place_of_the_host() {
         String::from_utf8(head).unwrap()
     };
     let (done, head) = tokio::join!(stentor(&args).run(), answer);
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "x\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "x\n"), "{done:?}");
     assert!(head.starts_with("GET /s HTTP/1.1\r\n"), "{head}");
 }

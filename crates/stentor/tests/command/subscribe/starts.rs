@@ -10,9 +10,9 @@ async fn the_newest_events_are_those_of_all_topics_or_of_each() {
         server.publish(&format!("/topics/{topic}"), data).await;
     }
     let done = sub(&server, &["a", "b", "--last", "2", "--count", "2"]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "3\n4\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "3\n4\n"), "{done:?}");
     let done = sub(&server, &["a", "b", "--last-each", "1", "--count", "2"]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "2\n4\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "2\n4\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -23,11 +23,11 @@ async fn a_time_is_told_by_itself_or_by_how_long_ago_it_was() {
     let time = server.history("/topics/t").await[0]["time"].as_str().unwrap().to_owned();
     for since in [time.as_str(), "10m", "1d"] {
         let done = sub(&server, &["t", "--since", since, "--count", "2"]).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(0), "first\nsecond\n"), "{done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), "first\nsecond\n"), "{done:?}");
     }
     let done = sub(&server, &["t", "--since", "yesterday"]).run().await;
     assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.talk.contains("10m"), "{done:?}");
+    assert!(done.stderr.contains("10m"), "{done:?}");
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn an_id_is_a_place_to_go_on_from() {
     let first = server.publish("/topics/t", "first").await;
     server.publish("/topics/t", "second").await;
     let done = sub(&server, &["t", "--last-event-id", &first, "--count", "1"]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "second\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "second\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -47,9 +47,9 @@ async fn starts_that_exclude_each_other_are_refused() {
         ["sub", "t", "--last-event-id", "x", "--from", "earliest"],
     ] {
         let done = stentor(&args).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{done:?}");
     }
     let done = stentor(&["sub", "http://127.0.0.1:1/", "--last", "1"]).run().await;
     assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.talk.contains("--last is for topics"), "{done:?}");
+    assert!(done.stderr.contains("--last is for topics"), "{done:?}");
 }

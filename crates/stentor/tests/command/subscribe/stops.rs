@@ -15,7 +15,7 @@ async fn it_follows_live_and_stops_after_its_count() {
     server.publish("/topics/live", "third").await;
     server.publish("/topics/live", "fourth").await;
     let done = running.end().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "third\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "third\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -26,21 +26,21 @@ async fn a_count_is_of_the_wanted_events() {
     let stream = [stream_of(stream)];
     let call = stentor(&["sub", &url, "--type", "a", "--count", "2"]);
     let (done, _) = tokio::join!(call.run(), server.answer(stream));
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n3\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "1\n3\n"), "{done:?}");
 }
 
 #[tokio::test]
 async fn the_time_ends_it_well_unless_there_was_more_to_come() {
     let server = Server::in_memory().await;
     let done = sub(&server, &["t", "--for", "50ms"]).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{done:?}");
     for (args, words) in [
         (["t", "--for", "50ms", "--count", "2"].as_slice(), "still to come: 2"),
         (&["**", "--for", "50ms", "--until-end"], "before the end"),
     ] {
         let done = sub(&server, args).run().await;
-        assert_eq!((done.code, done.out.as_str()), (Some(6), ""), "{done:?}");
-        assert!(done.talk.contains(words), "{done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(6), ""), "{done:?}");
+        assert!(done.stderr.contains(words), "{done:?}");
     }
 }
 
@@ -52,7 +52,7 @@ async fn named_topics_are_over_when_the_last_has_ended() {
     assert_eq!(running.line().await.as_deref(), Some("1"));
     server.publish("/topics/b?end", "2").await;
     let done = running.end().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "2\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "2\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_pattern_is_over_when_all_topics_seen_have_ended_if_that_is_wanted() {
     assert_eq!(running.line().await.as_deref(), Some("2"));
     server.publish("/topics/job/1?end", "3").await;
     let done = running.end().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "3\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "3\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -78,10 +78,10 @@ async fn an_address_is_over_with_its_connection_if_that_is_wanted() {
         // That the one attempt it may make brought no id is no reason to call it a failure.
         let call = stentor(&["sub", &url, "--until-end", "--retry-max", "1"]);
         let (done, _) = tokio::join!(call.run(), server.answer(&stream));
-        assert_eq!((done.code, done.out.as_str()), (Some(0), "all\n"), "{retry}: {done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), "all\n"), "{retry}: {done:?}");
         let call = stentor(&["sub", &url, "--until-end"]);
         let (done, _) = tokio::join!(call.run(), server.answer(&stream));
-        assert_eq!((done.code, done.out.as_str()), (Some(0), "all\n"), "{retry}: {done:?}");
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), "all\n"), "{retry}: {done:?}");
     }
 }
 
@@ -94,7 +94,7 @@ async fn a_connection_that_breaks_is_not_the_end() {
     let whole = stream_of("data: 2\n\n");
     let call = stentor(&["sub", &url, "--until-end"]);
     let (done, _) = tokio::join!(call.run(), server.answer([broken, &whole]));
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n2\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "1\n2\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -103,14 +103,14 @@ async fn lost_events_end_it_if_that_is_wanted() {
         event: stentor.gap\nid: 5\ndata: {\"reason\":\"trimmed\",\"topics\":[\"a\"]}\n\n\
         data: 2\n\n";
     let done = sub_foreign(stream, &[]).await;
-    assert_eq!((done.code, done.out.as_str()), (Some(0), "1\n2\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "1\n2\n"), "{done:?}");
     let server = Foreign::start().await;
     let url = server.url.clone();
     let stream = [stream_of(stream)];
     let call = stentor(&["sub", &url, "--fail-on-gap"]);
     let (done, _) = tokio::join!(call.run(), server.answer(stream));
-    assert_eq!((done.code, done.out.as_str()), (Some(4), "1\n"), "{done:?}");
-    assert!(done.talk.contains("events were lost (trimmed): a"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(4), "1\n"), "{done:?}");
+    assert!(done.stderr.contains("events were lost (trimmed): a"), "{done:?}");
 }
 
 #[tokio::test]
@@ -118,8 +118,8 @@ async fn a_gap_of_our_own_server_counts_as_one() {
     let server = Server::in_memory().await;
     let args = ["t", "--last-event-id", "nonsense", "--fail-on-gap"];
     let done = sub(&server, &args).run().await;
-    assert_eq!((done.code, done.out.as_str()), (Some(4), ""), "{done:?}");
-    assert!(done.talk.contains("unreadable"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(4), ""), "{done:?}");
+    assert!(done.stderr.contains("unreadable"), "{done:?}");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_reader_that_leaves_ends_it_quietly_and_at_once() {
         let mut running = sub(&server, &args).start().await;
         assert!(running.line().await.is_some());
         // Nothing more is published: it learns of this without having to write.
-        assert_eq!(running.leave().await, Some(0));
+        assert_eq!(running.close_stdout().await, Some(0));
     }
 }
 
@@ -144,7 +144,7 @@ async fn a_signal_ends_it_well() {
         assert_eq!(running.line().await.as_deref(), Some("one"));
         running.signal(signal).await;
         let done = running.end().await;
-        assert_eq!((done.code, done.talk.as_str()), (Some(0), ""), "{signal}: {done:?}");
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{signal}: {done:?}");
     }
 }
 
@@ -155,7 +155,7 @@ async fn a_second_signal_does_not_wait_for_a_reader_that_reads_no_more() {
     server.publish("/topics/t", "end").await;
     let mut running = sub(&server, &["t", "--from", "earliest"]).start().await;
     // More than its pipe can hold.
-    running.output_begins().await;
+    running.until_output().await;
     running.signal("TERM").await;
     running.signal("INT").await;
     assert_eq!(running.exit_code().await, Some(130));

@@ -2,7 +2,7 @@
 
 use tokio::task::JoinSet;
 
-use crate::harness::{EventStream, Server, Streams};
+use crate::harness::{EventStream, Server, StreamMode};
 
 /// More than is kept in memory of what was published last.
 const EVENTS: usize = 600;
@@ -12,7 +12,7 @@ fn data(number: usize) -> String {
     format!("{number:0>8}{}", "x".repeat(BYTES - 8))
 }
 
-async fn with_history(streams: Streams) -> Server {
+async fn with_history(streams: StreamMode) -> Server {
     let server = streams.on_disk().await;
     for first in (0..EVENTS).step_by(100) {
         server.publish_each("/topics/t", (first..first + 100).map(data)).await;
@@ -32,7 +32,7 @@ async fn read(stream: &mut EventStream, numbers: std::ops::Range<usize>) {
 
 #[tokio::test]
 async fn a_reader_from_the_beginning_of_a_long_log_arrives_and_stays_live() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = with_history(streams).await;
         let mut far = server.subscribe("/topics/t?from=earliest").await;
         // What comes while it is on its way comes in its place.
@@ -48,7 +48,7 @@ async fn a_reader_from_the_beginning_of_a_long_log_arrives_and_stays_live() {
 
 #[tokio::test]
 async fn a_live_reader_does_not_wait_for_those_who_catch_up() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = with_history(streams).await;
         let mut live = server.subscribe("/topics/live").await;
         live.position().await;
@@ -71,7 +71,7 @@ async fn a_live_reader_does_not_wait_for_those_who_catch_up() {
 #[tokio::test]
 async fn readers_that_come_back_all_at_once_after_a_restart_miss_nothing() {
     const READERS: usize = 200;
-    for streams in Streams::ALL {
+    for streams in StreamMode::ALL {
         let mut server = streams.on_disk().await;
         let seen = server.publish("/topics/t", "seen").await;
         server.publish_each("/topics/t", 0..20).await;

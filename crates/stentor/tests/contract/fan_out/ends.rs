@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{EventStream, Received, Server, Streams};
+use crate::harness::{EventStream, Received, Server, StreamMode};
 
 const READERS: usize = 100;
 
@@ -25,7 +25,7 @@ async fn open(server: &Server, count: usize, path: &str) -> Vec<EventStream> {
 
 #[tokio::test]
 async fn all_readers_of_a_topic_end_cleanly_with_it_and_are_told_204_from_then_on() {
-    for streams in Streams::ALL {
+    for streams in StreamMode::ALL {
         let server = streams.on_disk().await;
         let mut readers = open(&server, READERS, "/topics/t").await;
         let mut others = open(&server, 3, "/topics/other").await;
@@ -52,7 +52,7 @@ async fn all_readers_of_a_topic_end_cleanly_with_it_and_are_told_204_from_then_o
 
 #[tokio::test]
 async fn a_reader_of_several_topics_ends_with_the_last_of_them() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
         let readers = open(&server, 5, "/events?topic=a&topic=b&topic=c").await;
         let mut glob = server.subscribe("/events?topic=a&topic=*").await;
@@ -79,7 +79,7 @@ async fn a_reader_of_several_topics_ends_with_the_last_of_them() {
 
 #[tokio::test]
 async fn the_readers_of_a_topic_that_is_deleted_end_with_it() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.on_disk().await;
         server.publish("/topics/t", "before").await;
         let readers = open(&server, 20, "/topics/t").await;
@@ -100,7 +100,7 @@ async fn the_readers_of_a_topic_that_is_deleted_end_with_it() {
 #[tokio::test]
 async fn a_reader_that_had_stopped_gets_all_and_then_the_end() {
     const EVENTS: usize = 40;
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
         let mut stuck = Vec::new();
         for _ in 0..4 {
@@ -111,7 +111,7 @@ async fn a_reader_that_had_stopped_gets_all_and_then_the_end() {
             server.publish("/topics/t", format!("{number} {}", "x".repeat(1 << 18))).await;
         }
         server.publish("/topics/t?end=done", "").await;
-        server.until_still("stentor_delivered_bytes_total").await;
+        server.until_stable("stentor_delivered_bytes_total").await;
         for socket in stuck {
             let mut stream = EventStream::begin(socket).await;
             stream.position().await;

@@ -1,6 +1,6 @@
 //! A stream has the same bytes however it gets to its socket, and they are counted the same.
 
-use crate::harness::{Received, Server, Streams};
+use crate::harness::{Received, Server, StreamMode};
 
 const FORMS: [(&str, &str); 6] = [
     ("/topics/t?_=", "text/event-stream"),
@@ -66,7 +66,7 @@ async fn texts(server: &Server) -> Vec<String> {
 #[tokio::test]
 async fn every_form_has_the_same_bytes_on_every_path() {
     let mut all = Vec::new();
-    for streams in Streams::ALL {
+    for streams in StreamMode::ALL {
         all.push(texts(&streams.in_memory().await).await);
     }
     let first = &all[0];
@@ -80,7 +80,7 @@ async fn every_form_has_the_same_bytes_on_every_path() {
 
 #[tokio::test]
 async fn what_is_delivered_is_counted_the_same_on_every_path() {
-    for streams in Streams::ALL {
+    for streams in StreamMode::ALL {
         let server = streams.in_memory().await;
         let mut readers = Vec::new();
         for number in 0..30 {
@@ -117,7 +117,7 @@ async fn what_is_delivered_is_counted_the_same_on_every_path() {
 async fn what_is_held_for_readers_is_counted_and_little() {
     const READERS: i64 = 500;
     const HELD: &str = "stentor_reader_bytes";
-    let server = Streams::ByShards.in_memory().await;
+    let server = StreamMode::Shards.in_memory().await;
     let mut readers = Vec::new();
     for _ in 0..READERS {
         let mut stream = server.subscribe("/topics/t").await;
@@ -134,7 +134,7 @@ async fn what_is_held_for_readers_is_counted_and_little() {
     for _ in 0..10 {
         server.publish("/topics/t", "x".repeat(1 << 20)).await;
     }
-    server.until_still("stentor_delivered_bytes_total").await;
+    server.until_stable("stentor_delivered_bytes_total").await;
     let stuck = server.metric(HELD).await;
     assert!(stuck > live && stuck < READERS * 4_096, "{stuck} bytes");
     drop(readers);

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use stentor_hub::Cursor;
 use tokio::task::JoinSet;
 
-use crate::harness::{EventStream, Server, Streams};
+use crate::harness::{EventStream, Server, StreamMode};
 
 /// Publishers at the same time, and how many events each of them sends in one upload.
 const PUBLISHERS: usize = 2;
@@ -132,7 +132,7 @@ where
 
 #[tokio::test]
 async fn whoever_comes_while_a_topic_is_published_sees_all_from_its_position_on() {
-    for streams in Streams::ALL {
+    for streams in StreamMode::ALL {
         let server = Arc::new(streams.in_memory().await);
         let flood = Flood::begin(&server);
         let all_seen = readers(&server, READERS, come_and_go).await;
@@ -146,7 +146,7 @@ async fn whoever_comes_while_a_topic_is_published_sees_all_from_its_position_on(
 
 #[tokio::test]
 async fn whoever_comes_back_by_its_last_id_sees_everything_once() {
-    for streams in Streams::ALL {
+    for streams in StreamMode::ALL {
         let server = Arc::new(streams.on_disk().await);
         let flood = Flood::begin(&server);
         let all_seen = readers(&server, 2 * AT_ONCE, come_back).await;

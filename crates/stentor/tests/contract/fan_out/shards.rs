@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::harness::{Server, Streams, post};
+use crate::harness::{Server, StreamMode, post};
 
 const TOPICS: usize = 10;
 /// Readers of each topic, and of all of them together.
@@ -13,18 +13,18 @@ const EVENTS: usize = 60;
 
 /// Publishes numbers to a topic over one connection, and ends it.
 async fn publish(server: Arc<Server>, topic: usize) {
-    let mut wire = server.wire().await;
+    let mut wire = server.connect().await;
     for number in 0..EVENTS {
         wire.send(post(&format!("/topics/t/{topic}"), &number.to_string())).await;
-        assert_eq!(wire.answer().await.status, 201);
+        assert_eq!(wire.response().await.status, 201);
     }
     wire.send(post(&format!("/topics/t/{topic}?end"), "")).await;
-    assert_eq!(wire.answer().await.status, 201);
+    assert_eq!(wire.response().await.status, 201);
 }
 
 #[tokio::test]
 async fn every_reader_gets_every_event_once_and_in_order_from_whichever_shard() {
-    for streams in Streams::ALL {
+    for streams in StreamMode::ALL {
         let server = Arc::new(streams.in_memory().await);
         let mut readers = JoinSet::new();
         for topic in 0..TOPICS {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::harness::{Answer, EventStream, Streams, get};
+use crate::harness::{EventStream, Response, StreamMode, get};
 
 const READERS: usize = 50;
 
@@ -16,7 +16,7 @@ fn last_retry(stream: &EventStream) -> u32 {
 
 #[tokio::test]
 async fn every_reader_is_told_when_to_come_back_each_at_a_time_of_its_own() {
-    for streams in Streams::ALL {
+    for streams in StreamMode::ALL {
         let mut server = streams.on_disk().await;
         let mut readers = Vec::new();
         for _ in 0..READERS {
@@ -42,7 +42,7 @@ async fn every_reader_is_told_when_to_come_back_each_at_a_time_of_its_own() {
 
 #[tokio::test]
 async fn readers_that_had_stopped_do_not_keep_the_server_and_lose_nothing() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let mut server = streams.on_disk().await;
         let mut stuck = Vec::new();
         for _ in 0..20 {
@@ -58,7 +58,7 @@ async fn readers_that_had_stopped_do_not_keep_the_server_and_lose_nothing() {
             let mut stream = EventStream::begin(socket).await;
             let mut id = stream.position().await;
             let mut next = 0;
-            while let Ok(Some(event)) = stream.next_or_cut().await {
+            while let Ok(Some(event)) = stream.try_next().await {
                 assert!(event.data.starts_with(&format!("{next} ")));
                 (next, id) = (next + 1, event.id);
             }
@@ -73,12 +73,12 @@ async fn readers_that_had_stopped_do_not_keep_the_server_and_lose_nothing() {
 
 #[tokio::test]
 async fn whoever_comes_in_that_moment_is_sent_away_as_politely_or_not_let_in() {
-    for streams in Streams::ALL {
+    for streams in StreamMode::ALL {
         let mut server = streams.on_disk().await;
         server.publish_each("/topics/t", 0..100).await;
         let mut wires = Vec::new();
         for number in 0..200 {
-            let mut wire = server.wire().await;
+            let mut wire = server.connect().await;
             if number % 2 == 0 {
                 wire.send(get("/topics/t?from=earliest")).await;
             }
@@ -94,7 +94,7 @@ async fn whoever_comes_in_that_moment_is_sent_away_as_politely_or_not_let_in() {
                 continue;
             }
             answered += 1;
-            let answer = Answer::parse(&came);
+            let answer = Response::parse(&came);
             let whole = match answer.header("content-length") {
                 Some(length) => length == answer.body.len().to_string(),
                 None => came.ends_with(b"0\r\n\r\n"),

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::harness::{EventStream, PATIENCE, Server, Streams, dechunk, get};
+use crate::harness::{EventStream, Server, StreamMode, TIMEOUT, dechunk, get};
 
 /// Sizes of events: what fits into one write, what does not, and what is cut in the middle.
 const SIZES: [usize; 12] =
@@ -33,13 +33,13 @@ fn behind_retry(text: &[u8]) -> &[u8] {
 
 #[tokio::test]
 async fn readers_that_stop_and_go_on_get_every_byte_and_the_others_do_not_wait() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.on_disk().await;
         let mut live = server.subscribe("/topics/t").await;
         live.position().await;
         let mut stuck = Vec::new();
         for version in ["HTTP/1.1", "HTTP/1.1", "HTTP/1.0"] {
-            let mut wire = server.wire().await;
+            let mut wire = server.connect().await;
             wire.send(get("/topics/t").replace("HTTP/1.1", version)).await;
             stuck.push(wire);
         }
@@ -62,7 +62,7 @@ async fn readers_that_stop_and_go_on_get_every_byte_and_the_others_do_not_wait()
 
 #[tokio::test]
 async fn a_reader_of_a_few_bytes_at_a_time_gets_every_one_of_them() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
         let mut slow = server.get("/topics/t").connect().await;
         server.until_metric("stentor_streams_open", 1).await;
@@ -78,7 +78,7 @@ async fn a_reader_of_a_few_bytes_at_a_time_gets_every_one_of_them() {
             came.extend_from_slice(&few[..1_000 + 115 * number]);
         }
         server.publish("/topics/t?end", "").await;
-        timeout(PATIENCE, slow.read_to_end(&mut came)).await.expect("an end").expect("no reset");
+        timeout(TIMEOUT, slow.read_to_end(&mut came)).await.expect("an end").expect("no reset");
         let head = came.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         let (text, used, ended) = dechunk(&came[head..]);
         assert!(ended && used == came.len() - head);
@@ -92,7 +92,7 @@ async fn a_reader_of_a_few_bytes_at_a_time_gets_every_one_of_them() {
 /// Reads a whole stream, and gives its text.
 async fn whole(mut socket: TcpStream) -> Vec<u8> {
     let mut came = Vec::new();
-    timeout(PATIENCE, socket.read_to_end(&mut came)).await.expect("an end").expect("no reset");
+    timeout(TIMEOUT, socket.read_to_end(&mut came)).await.expect("an end").expect("no reset");
     let head = came.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     let (text, _, ended) = dechunk(&came[head..]);
     assert!(ended, "no clean end after {} bytes", text.len());
@@ -104,7 +104,7 @@ async fn forty_stuck_readers_among_a_hundred_hurt_nobody() {
     const READERS: usize = 100;
     const EVENTS: usize = 1_000;
     const BYTES: usize = 4_096;
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
         let mut stuck = Vec::new();
         let mut good = JoinSet::new();
@@ -141,7 +141,7 @@ async fn forty_stuck_readers_among_a_hundred_hurt_nobody() {
 
 #[tokio::test]
 async fn stuck_readers_are_told_apart_by_what_they_ask_for() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.on_disk().await;
         let mut stuck = Vec::new();
         for path in ["/topics/t", "/events?topic=*&topic=t", "/topics/t?envelope=json"] {

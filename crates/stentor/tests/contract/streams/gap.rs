@@ -242,7 +242,7 @@ async fn a_reader_that_does_not_read_is_cut_or_told_and_never_skipped_in_silence
     let mut next = 0;
     // What it had in its socket comes without a hole, and then it is told or cut.
     let gap = loop {
-        match stream.next_or_cut().await {
+        match stream.try_next().await {
             Ok(Some(event)) if event.name == "stentor.gap" => break event.data,
             Ok(Some(event)) => {
                 assert_eq!(number_of(&event), next);

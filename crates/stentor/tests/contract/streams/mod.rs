@@ -10,9 +10,9 @@ mod replay;
 mod resume;
 mod start;
 
-use crate::harness::Streams;
+use crate::harness::StreamMode;
 
 /// The way of streams in this module.
-fn way() -> Streams {
-    if module_path!().ends_with("as_bodies") { Streams::AsBodies } else { Streams::ByShards }
+fn way() -> StreamMode {
+    if module_path!().ends_with("as_bodies") { StreamMode::Bodies } else { StreamMode::Shards }
 }

@@ -57,7 +57,7 @@ async fn behind_the_old(server: &Server, path: &str, stream: &mut EventStream) -
     let mut id = stream.position().await;
     let mut next = 0;
     loop {
-        let Ok(event) = stream.next_or_cut().await else {
+        let Ok(event) = stream.try_next().await else {
             *stream = server.resume(path, &id).await;
             continue;
         };

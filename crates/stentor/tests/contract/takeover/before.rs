@@ -1,7 +1,7 @@
 //! What was asked on a connection before the stream is answered first, whole and in order.
 
 use super::streams_on;
-use crate::harness::{Server, Streams, Wire, get, post};
+use crate::harness::{Connection, Server, StreamMode, get, post};
 
 const MIB: usize = 1 << 20;
 
@@ -11,10 +11,10 @@ fn page(path: &str) -> String {
 }
 
 /// Reads so many answers to publishes, and gives the ids.
-async fn published(wire: &mut Wire, count: usize) -> Vec<String> {
+async fn published(wire: &mut Connection, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for number in 0..count {
-        let answer = wire.answer().await;
+        let answer = wire.response().await;
         assert_eq!(answer.status, 201, "{number}: {answer:?}");
         ids.push(answer.json()["id"].as_str().unwrap().to_owned());
     }
@@ -22,7 +22,7 @@ async fn published(wire: &mut Wire, count: usize) -> Vec<String> {
 }
 
 /// Asserts that the connection goes on as a stream that begins behind this event: nothing of before comes.
-async fn streams_behind(server: &Server, wire: Wire, last: &str) {
+async fn streams_behind(server: &Server, wire: Connection, last: &str) {
     let mut stream = wire.stream().await;
     let position = stream.position().await;
     assert!(last.starts_with(&position), "the position {position} behind {last}");
@@ -31,9 +31,9 @@ async fn streams_behind(server: &Server, wire: Wire, last: &str) {
 
 #[tokio::test]
 async fn a_publish_and_a_stream_asked_for_in_one_segment_are_both_answered() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
-        let mut wire = server.wire().await;
+        let mut wire = server.connect().await;
         wire.send(post("/topics/t", "old") + &get("/topics/t")).await;
         let ids = published(&mut wire, 1).await;
         streams_behind(&server, wire, &ids[0]).await;
@@ -42,9 +42,9 @@ async fn a_publish_and_a_stream_asked_for_in_one_segment_are_both_answered() {
 
 #[tokio::test]
 async fn forty_publishes_and_a_stream_in_one_write_are_answered_in_order() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.on_disk().await;
-        let mut wire = server.wire().await;
+        let mut wire = server.connect().await;
         let posts: String = (0..40).map(|n| post("/topics/t", &n.to_string())).collect();
         wire.send(posts + &get("/topics/t")).await;
         let ids = published(&mut wire, 40).await;
@@ -56,13 +56,13 @@ async fn forty_publishes_and_a_stream_in_one_write_are_answered_in_order() {
 #[tokio::test]
 async fn thousands_of_answers_that_wait_for_a_client_come_before_its_stream() {
     const POSTS: usize = 3_000;
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
-        let mut wire = server.narrow_wire().await;
+        let mut wire = server.connect_narrow().await;
         let posts: String = (0..POSTS).map(|n| post("/topics/t", &n.to_string())).collect();
         wire.send(posts + &get("/topics/t")).await;
         // Nobody reads, so at some moment the server waits for its client.
-        server.until_still("stentor_published_events_total").await;
+        server.until_stable("stentor_published_events_total").await;
         let ids = published(&mut wire, POSTS).await;
         assert!(ids.is_sorted());
         streams_behind(&server, wire, &ids[POSTS - 1]).await;
@@ -73,15 +73,15 @@ async fn thousands_of_answers_that_wait_for_a_client_come_before_its_stream() {
 
 #[tokio::test]
 async fn an_answer_of_eight_megabytes_is_whole_before_the_stream_behind_it() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
         let large = "x".repeat(8 * MIB - 1);
         let id = server.publish("/topics/t", large.as_str()).await;
-        let mut wire = server.narrow_wire().await;
+        let mut wire = server.connect_narrow().await;
         wire.send(page("/topics/t") + &get("/topics/t")).await;
         // The answer is more than any socket holds.
-        server.until_still("stentor_streams_total").await;
-        let answer = wire.answer().await;
+        server.until_stable("stentor_streams_total").await;
+        let answer = wire.response().await;
         assert_eq!(answer.status, 200);
         assert!(answer.text().contains(&format!("\"{large}\"")));
         streams_behind(&server, wire, &id).await;
@@ -91,15 +91,15 @@ async fn an_answer_of_eight_megabytes_is_whole_before_the_stream_behind_it() {
 #[tokio::test]
 async fn a_page_read_slowly_is_whole_before_the_stream_behind_it() {
     const EVENTS: usize = 1_000;
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.on_disk().await;
         let text = "x".repeat(800);
         let lines = (0..EVENTS).map(|number| format!("{number} {text}"));
         let id = server.publish_each("/topics/t", lines).await;
-        let mut wire = server.narrow_wire().await;
+        let mut wire = server.connect_narrow().await;
         wire.send(page("/topics/t?limit=1000") + &get("/topics/t")).await;
         wire.read_slowly().await;
-        let answer = wire.answer().await.json();
+        let answer = wire.response().await.json();
         let data = answer["events"].as_array().unwrap().iter().map(|event| &event["data"]);
         assert!(data.eq((0..EVENTS).map(|n| format!("{n} {text}")).collect::<Vec<_>>().iter()));
         streams_behind(&server, wire, &id).await;
@@ -108,22 +108,22 @@ async fn a_page_read_slowly_is_whole_before_the_stream_behind_it() {
 
 #[tokio::test]
 async fn a_connection_that_asked_for_other_things_before_may_become_a_stream() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.on_disk().await;
         let over = server.publish("/topics/over?end", "").await;
-        let mut wire = server.wire().await;
+        let mut wire = server.connect().await;
         let mut ids = Vec::new();
         for data in ["one", "two"] {
             wire.send(post("/topics/t", data)).await;
             ids.append(&mut published(&mut wire, 1).await);
             wire.send(page("/topics/t")).await;
-            let page = wire.answer().await.json();
+            let page = wire.response().await.json();
             assert_eq!(page["events"].as_array().unwrap().len(), ids.len());
             wire.send(get("/topics/a//b")).await;
-            wire.answer().await.problem(400, "topic");
+            wire.response().await.problem(400, "topic");
             // A finished topic is no stream either: 204, and the connection goes on.
             wire.send(get(&format!("/topics/over?last_event_id={over}"))).await;
-            assert_eq!(wire.answer().await.status, 204);
+            assert_eq!(wire.response().await.status, 204);
         }
         wire.send(get("/topics/t?from=earliest")).await;
         let mut stream = wire.stream().await;

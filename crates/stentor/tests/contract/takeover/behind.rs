@@ -4,7 +4,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::streams_alone;
-use crate::harness::{PATIENCE, Streams, get, post};
+use crate::harness::{StreamMode, TIMEOUT, get, post};
 
 /// What one server may take for itself beside the log, whatever it is sent.
 const MEMORY_MAX: usize = 64 << 20;
@@ -23,11 +23,11 @@ fn noise() -> Vec<(&'static str, String)> {
 
 #[tokio::test]
 async fn bytes_in_the_segment_of_the_request_are_never_answered_nor_executed() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         for (what, noise) in noise() {
             eprintln!("behind it: {what}");
             let server = streams.in_memory().await;
-            let mut wire = server.wire().await;
+            let mut wire = server.connect().await;
             wire.send(get("/topics/t") + &noise).await;
             streams_alone(&server, wire.stream().await).await;
         }
@@ -36,7 +36,7 @@ async fn bytes_in_the_segment_of_the_request_are_never_answered_nor_executed() {
 
 #[tokio::test]
 async fn bytes_that_come_later_are_never_answered_nor_executed() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         for (what, noise) in noise() {
             eprintln!("later: {what}");
             let server = streams.in_memory().await;
@@ -49,7 +49,7 @@ async fn bytes_that_come_later_are_never_answered_nor_executed() {
 
 #[tokio::test]
 async fn bytes_that_come_just_before_the_end_do_not_cost_the_client_the_end() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
         for round in 0..50 {
             let path = format!("/topics/job/{round}");
@@ -68,7 +68,7 @@ async fn bytes_that_come_just_before_the_end_do_not_cost_the_client_the_end() {
 
 #[tokio::test]
 async fn a_client_that_never_stops_sending_costs_no_memory_and_disturbs_nobody() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
         let mut other = server.subscribe("/topics/t").await;
         other.position().await;
@@ -99,7 +99,7 @@ async fn a_client_that_never_stops_sending_costs_no_memory_and_disturbs_nobody()
         }
         drop(other);
         // A client whose bytes were left alone is missed when something is written to it.
-        let missed = timeout(PATIENCE, async {
+        let missed = timeout(TIMEOUT, async {
             while server.metric("stentor_streams_open").await > 0 {
                 server.publish("/topics/t", "is anybody there?").await;
             }

@@ -1,13 +1,13 @@
 //! However the request for a stream is written, it is answered with one.
 
 use super::streams_alone;
-use crate::harness::{Answer, Streams, get, post};
+use crate::harness::{Response, StreamMode, get, post};
 
 /// Sends this, and asserts that a stream is the one and only answer.
-async fn is_answered_with_a_stream(streams: Streams, request: &str) {
+async fn is_answered_with_a_stream(streams: StreamMode, request: &str) {
     eprintln!("request: {request:?}");
     let server = streams.in_memory().await;
-    let mut wire = server.wire().await;
+    let mut wire = server.connect().await;
     wire.send(request).await;
     streams_alone(&server, wire.stream().await).await;
 }
@@ -19,9 +19,9 @@ fn with(headers: &str, behind: &str) -> String {
 
 #[tokio::test]
 async fn a_request_that_comes_byte_by_byte_is_a_request() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
-        let mut wire = server.wire().await;
+        let mut wire = server.connect().await;
         wire.send_bytewise(&get("/topics/t")).await;
         streams_alone(&server, wire.stream().await).await;
     }
@@ -29,18 +29,18 @@ async fn a_request_that_comes_byte_by_byte_is_a_request() {
 
 #[tokio::test]
 async fn a_publish_and_a_stream_that_come_byte_by_byte_are_both_answered() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
-        let mut wire = server.wire().await;
+        let mut wire = server.connect().await;
         wire.send_bytewise(&(post("/topics/other", "1") + &get("/topics/t"))).await;
-        assert_eq!(wire.answer().await.status, 201);
+        assert_eq!(wire.response().await.status, 201);
         streams_alone(&server, wire.stream().await).await;
     }
 }
 
 #[tokio::test]
 async fn what_a_client_would_upgrade_to_does_not_matter() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         for headers in [
             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13",
             "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ",
@@ -58,7 +58,7 @@ async fn the_body_of_a_request_for_a_stream_is_nobodys_request() {
     let length = inner.len();
     let chunked = format!("{length:x}\r\n{inner}\r\n0\r\n\r\n");
     let content_length = format!("Content-Length: {length}");
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         for (headers, body) in [
             ("Content-Length: 0", ""),
             (content_length.as_str(), inner.as_str()),
@@ -72,7 +72,7 @@ async fn the_body_of_a_request_for_a_stream_is_nobodys_request() {
 
 #[tokio::test]
 async fn a_body_that_never_comes_is_not_waited_for() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         for headers in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
             is_answered_with_a_stream(streams, &with(headers, "")).await;
         }
@@ -81,7 +81,7 @@ async fn a_body_that_never_comes_is_not_waited_for() {
 
 #[tokio::test]
 async fn who_asks_before_sending_a_body_gets_the_stream_instead() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         for (headers, body) in [
             ("Expect: 100-continue", ""),
             ("Expect: 100-continue\r\nContent-Length: 0", ""),
@@ -96,21 +96,21 @@ async fn who_asks_before_sending_a_body_gets_the_stream_instead() {
 
 #[tokio::test]
 async fn a_publish_that_asks_first_may_be_followed_by_a_stream() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
-        let mut wire = server.wire().await;
+        let mut wire = server.connect().await;
         let head = "POST /topics/other HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n";
         wire.send(format!("{head}Expect: 100-continue\r\n\r\n")).await;
-        assert_eq!(wire.answer().await.status, 100);
+        assert_eq!(wire.response().await.status, 100);
         wire.send("hello".to_owned() + &get("/topics/t")).await;
-        assert_eq!(wire.answer().await.status, 201);
+        assert_eq!(wire.response().await.status, 201);
         streams_alone(&server, wire.stream().await).await;
     }
 }
 
 #[tokio::test]
 async fn clients_of_http_1_0_get_the_same_bytes_without_chunks_and_then_the_close() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
         for number in 0..3 {
             server.publish("/topics/t", format!("{number}\nsecond line")).await;
@@ -121,7 +121,7 @@ async fn clients_of_http_1_0_get_the_same_bytes_without_chunks_and_then_the_clos
             "GET /topics/t?from=earliest HTTP/1.0\r\n\r\n".to_owned(),
             "GET /topics/t?from=earliest HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_owned(),
         ] {
-            let mut wire = server.wire().await;
+            let mut wire = server.connect().await;
             wire.send(request).await;
             let mut stream = wire.stream().await;
             let is_chunked = stream.head.header("transfer-encoding") == Some("chunked");
@@ -149,7 +149,7 @@ async fn clients_of_http_1_0_get_the_same_bytes_without_chunks_and_then_the_clos
 #[tokio::test]
 async fn the_head_says_the_same_on_every_path() {
     let mut heads = Vec::new();
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.with(&["--memory", "--cors-origin", "https://app.example"]).await;
         for accept in ["*/*", "application/x-ndjson"] {
             let request = server.get("/topics/t").header("Accept", accept);
@@ -164,9 +164,9 @@ async fn the_head_says_the_same_on_every_path() {
             assert_eq!(told, head, "HEAD tells what GET does");
             heads.push((accept, stream));
         }
-        let mut foreign = server.wire().await;
+        let mut foreign = server.connect().await;
         foreign.send(get("/topics/t").replace("localhost", "evil.example")).await;
-        foreign.answer().await.problem(403, "host");
+        foreign.response().await.problem(403, "host");
         let page = server.get("/topics/t").header("Accept", "text/html").send().await;
         assert_eq!(page.status, 303);
     }
@@ -177,7 +177,7 @@ async fn the_head_says_the_same_on_every_path() {
 }
 
 /// The headers of an answer in order of their names, without the moment.
-fn names(answer: &Answer) -> Vec<(String, String)> {
+fn names(answer: &Response) -> Vec<(String, String)> {
     let mut headers = answer.headers.clone();
     headers.retain(|(name, _)| name != "date");
     headers.sort();

@@ -1,13 +1,13 @@
 //! What happens while the log is searched for the place at which a stream begins.
 
-use crate::harness::{EventStream, Server, Streams, Wire, get, post};
+use crate::harness::{Connection, EventStream, Server, StreamMode, get, post};
 
 const TOPICS: usize = 20;
 const EVENTS: usize = 400;
 const CLIENTS: usize = 20;
 
 /// A server with much to search through.
-async fn with_much(streams: Streams) -> Server {
+async fn with_much(streams: StreamMode) -> Server {
     let server = streams.on_disk().await;
     for topic in 0..TOPICS {
         server.publish_each(&format!("/topics/t/{topic}"), 0..EVENTS).await;
@@ -16,15 +16,15 @@ async fn with_much(streams: Streams) -> Server {
 }
 
 /// Asks for what takes long to find: the newest of all topics together.
-async fn ask(server: &Server) -> Wire {
-    let mut wire = server.wire().await;
+async fn ask(server: &Server) -> Connection {
+    let mut wire = server.connect().await;
     wire.send(get(&format!("/events?topic=t/**&last={}", TOPICS * EVENTS))).await;
     wire
 }
 
 #[tokio::test]
 async fn what_a_client_sends_meanwhile_is_for_nobody() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = with_much(streams).await;
         let mut wires = Vec::new();
         for _ in 0..CLIENTS / 4 {
@@ -51,7 +51,7 @@ async fn what_a_client_sends_meanwhile_is_for_nobody() {
 
 #[tokio::test]
 async fn clients_that_leave_meanwhile_leave_nothing_behind() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = with_much(streams).await;
         let files = server.open_files_at_rest().await;
         for round in 0..CLIENTS {
@@ -63,7 +63,7 @@ async fn clients_that_leave_meanwhile_leave_nothing_behind() {
                 0 => drop(wire),
                 1 => wire.reset(),
                 _ => {
-                    wire.shut().await;
+                    wire.close_write().await;
                     let came = wire.until_closed().await.expect("no reset");
                     let is_stream = came.starts_with(b"HTTP/1.1 200 OK\r\n");
                     assert!(came.is_empty() || is_stream, "{came:?}");
@@ -73,6 +73,6 @@ async fn clients_that_leave_meanwhile_leave_nothing_behind() {
         server.until_metric("stentor_connections_open", 1).await;
         server.until_metric("stentor_streams_open", 0).await;
         // Readers of the log may have been opened meanwhile.
-        server.until_files(files + 16).await;
+        server.until_open_files(files + 16).await;
     }
 }

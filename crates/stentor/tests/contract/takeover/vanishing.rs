@@ -1,6 +1,6 @@
 //! Clients that vanish in the moment in which their connection becomes a stream.
 
-use crate::harness::{Server, Streams, Wire, get};
+use crate::harness::{Connection, Server, StreamMode, get};
 
 /// How many of them are there at the same time.
 const AT_ONCE: usize = 100;
@@ -14,12 +14,12 @@ enum Leaving {
 }
 
 impl Leaving {
-    async fn leave(self, mut wire: Wire) {
+    async fn leave(self, mut wire: Connection) {
         match self {
             Leaving::Close => drop(wire),
             Leaving::Reset => wire.reset(),
             Leaving::HalfClose => {
-                wire.shut().await;
+                wire.close_write().await;
                 // The server closes the other side, in which way does not matter here.
                 let _ = wire.until_closed().await;
             }
@@ -32,7 +32,7 @@ async fn come_and_go(server: &Server, clients: usize, leaving: Leaving, path: &s
     for _ in 0..clients / AT_ONCE {
         let mut stay = Vec::new();
         for number in 0..AT_ONCE {
-            let mut wire = server.wire().await;
+            let mut wire = server.connect().await;
             let request = get(path);
             match number % 4 {
                 0 => wire.send(&request[..request.len() - 2]).await,
@@ -43,7 +43,7 @@ async fn come_and_go(server: &Server, clients: usize, leaving: Leaving, path: &s
                 }
                 _ => {
                     wire.send(&request).await;
-                    wire.answer().await;
+                    wire.response().await;
                 }
             }
             if number % 8 < 4 {
@@ -61,7 +61,7 @@ async fn come_and_go(server: &Server, clients: usize, leaving: Leaving, path: &s
 
 #[tokio::test]
 async fn thousands_that_vanish_in_the_act_leave_nothing_behind() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.in_memory().await;
         server.publish_each("/topics/t", 0..10).await;
         let files = server.open_files_at_rest().await;
@@ -70,7 +70,7 @@ async fn thousands_that_vanish_in_the_act_leave_nothing_behind() {
             come_and_go(&server, 1_000, leaving, "/topics/t").await;
             server.until_metric("stentor_connections_open", 1).await;
             server.until_metric("stentor_streams_open", 0).await;
-            server.until_files(files + 16).await;
+            server.until_open_files(files + 16).await;
         }
         server.publish("/topics/t", "for nobody").await;
         assert_eq!(server.metric("stentor_streams_open").await, 0);
@@ -79,7 +79,7 @@ async fn thousands_that_vanish_in_the_act_leave_nothing_behind() {
 
 #[tokio::test]
 async fn they_leave_nothing_behind_while_there_is_much_to_send_to_them() {
-    for streams in Streams::BOTH {
+    for streams in StreamMode::BOTH {
         let server = streams.on_disk().await;
         server.publish_each("/topics/t", (0..50).map(|_| "x".repeat(10_000))).await;
         let files = server.open_files_at_rest().await;
@@ -89,6 +89,6 @@ async fn they_leave_nothing_behind_while_there_is_much_to_send_to_them() {
         }
         server.until_metric("stentor_connections_open", 1).await;
         server.until_metric("stentor_streams_open", 0).await;
-        server.until_files(files + 16).await;
+        server.until_open_files(files + 16).await;
     }
 }

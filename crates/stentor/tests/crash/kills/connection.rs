@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::harness::PATIENCE;
+use crate::harness::TIMEOUT;
 
 /// The other side is gone, or was never there.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +76,8 @@ impl Connection {
 
     /// The answer to the request that was sent.
     pub async fn answer(&mut self) -> Result<Answer, Broken> {
-        let answer = timeout(PATIENCE, self.read_answer()).await;
-        let answer = answer.unwrap_or_else(|_| panic!("no answer within {PATIENCE:?}"));
+        let answer = timeout(TIMEOUT, self.read_answer()).await;
+        let answer = answer.unwrap_or_else(|_| panic!("no answer within {TIMEOUT:?}"));
         if answer.is_err() {
             self.socket = None;
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::harness::{Answer, PATIENCE, Server};
+use crate::harness::{Response, Server, TIMEOUT};
 
 /// The size of the disk: what the program needs for itself, and some dozen events.
 const SIZE: &str = "size=64m";
@@ -103,7 +103,7 @@ async fn fill(server: &Server) -> Vec<String> {
 }
 
 /// How long a publisher is told to wait.
-fn assert_refused(answer: &Answer) -> Duration {
+fn assert_refused(answer: &Response) -> Duration {
     let detail = answer.problem(503, "disk-full");
     assert!(detail.contains("full"), "{detail}");
     Duration::from_secs(answer.header("retry-after").unwrap().parse().unwrap())
@@ -120,7 +120,7 @@ async fn assert_readable(server: &Server, ids: &[String]) {
 
 /// Publishes as soon as there is room, as a publisher does that is told to come back, and gives the id.
 async fn until_published(server: &Server, data: &str) -> String {
-    let published = timeout(PATIENCE, async {
+    let published = timeout(TIMEOUT, async {
         loop {
             let answer = server.post("/topics/kept", data).send().await;
             if answer.status == 201 {
@@ -138,7 +138,7 @@ async fn until_small(data: &Path) {
         let files = std::fs::read_dir(data).unwrap();
         files.map(|file| file.unwrap().metadata().map_or(0, |file| file.len())).sum::<u64>()
     };
-    let small = timeout(PATIENCE, async {
+    let small = timeout(TIMEOUT, async {
         while size() > SMALL {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::{sleep, timeout};
 
-use crate::harness::PATIENCE;
+use crate::harness::TIMEOUT;
 
 /// Lines of what it said that are shown when something is wrong.
 const SAID_MAX: usize = 40;
@@ -110,7 +110,7 @@ impl Victim {
     }
 
     async fn until_it_listens(&self, lines: &mut Lines<BufReader<ChildStderr>>) {
-        let listens = timeout(PATIENCE, async {
+        let listens = timeout(TIMEOUT, async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 if line.starts_with("listening on ") {
                     return;

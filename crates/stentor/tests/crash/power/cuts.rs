@@ -16,7 +16,7 @@ use super::publisher::{Habit, Publisher};
 use super::reader::Reader;
 use super::shim::{Rule, Shim};
 use super::verdict::Promise;
-use crate::harness::PATIENCE;
+use crate::harness::TIMEOUT;
 
 /// How often the power fails unless `STENTOR_POWER_CUTS` says otherwise.
 const CUTS: usize = 40;
@@ -80,7 +80,7 @@ impl Run {
 
     /// Waits until the write-ahead log was copied into the file, which is done when nobody asks for anything.
     async fn until_copied(&self, from: u64) {
-        let copied = timeout(PATIENCE, async {
+        let copied = timeout(TIMEOUT, async {
             let log = self.log_file();
             while !self.shim.entries(from).iter().any(|entry| entry.change == log) {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -19,7 +19,7 @@ async fn failed(machine: Machine, reason: &str) {
 /// Reads to the end of a stream, and gives the data of its events.
 async fn rest(mut stream: EventStream) -> Vec<String> {
     let mut data = Vec::new();
-    while let Ok(Some(event)) = stream.next_or_cut().await {
+    while let Ok(Some(event)) = stream.try_next().await {
         if event.name == "message" {
             data.push(event.data);
         }

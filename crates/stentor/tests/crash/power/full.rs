@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 
 use super::machine::Machine;
 use super::shim::Shim;
-use crate::harness::{Answer, PATIENCE};
+use crate::harness::{Response, TIMEOUT};
 
 #[tokio::test]
 async fn a_full_disk_refuses_events_while_reads_and_deletes_go_on_and_takes_them_again_once_there_is_space()
@@ -57,7 +57,7 @@ async fn retention_alone_makes_room_on_a_full_disk_after_a_restart() {
 
 /// Publishes to `large` until the disk has no room for more, and gives the refusal. Before that there is one event
 /// in `small`.
-async fn fill(machine: &Machine, shim: &Shim) -> Answer {
+async fn fill(machine: &Machine, shim: &Shim) -> Response {
     shim.leave_space(-1);
     for number in 0..20 {
         let answer = machine.post("/topics/large", "x".repeat(200_000)).await;
@@ -75,7 +75,7 @@ async fn fill(machine: &Machine, shim: &Shim) -> Answer {
 
 /// Publishes to `small` until there is room: a refusal holds for a second, so it is asked again.
 async fn until_taken(machine: &Machine, data: &str) {
-    let taken = timeout(PATIENCE, async {
+    let taken = timeout(TIMEOUT, async {
         while machine.post("/topics/small", data).await.status != 201 {
             sleep(Duration::from_millis(100)).await;
         }

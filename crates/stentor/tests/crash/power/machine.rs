@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::shim::Shim;
-use crate::harness::{Answer, EventStream, PATIENCE, Request};
+use crate::harness::{EventStream, Request, Response, TIMEOUT};
 
 /// A server in a directory that outlives it. It is killed when it is dropped.
 pub struct Machine {
@@ -53,7 +53,7 @@ impl Machine {
             .unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let said = Arc::new(Mutex::new(String::new()));
-        let address = timeout(PATIENCE, async {
+        let address = timeout(TIMEOUT, async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 if let Some(address) = line.strip_prefix("listening on http://") {
                     return Some(address.to_owned());
@@ -96,8 +96,8 @@ impl Machine {
     /// Waits until it has ended by itself, and tells its exit code (`None` if it was killed) and what it
     /// said after it had begun to listen.
     pub async fn end(mut self) -> (Option<i32>, String) {
-        let status = timeout(PATIENCE, self.process.wait()).await.expect("it ends").unwrap();
-        timeout(PATIENCE, self.listening).await.expect("its output ends").unwrap();
+        let status = timeout(TIMEOUT, self.process.wait()).await.expect("it ends").unwrap();
+        timeout(TIMEOUT, self.listening).await.expect("its output ends").unwrap();
         (status.code(), self.said.lock().unwrap().clone())
     }
 
@@ -106,11 +106,11 @@ impl Machine {
     }
 
     /// Publishes and gives the answer.
-    pub async fn post(&self, path: &str, body: impl Into<Vec<u8>>) -> Answer {
+    pub async fn post(&self, path: &str, body: impl Into<Vec<u8>>) -> Response {
         self.request("POST", path).body(body).send().await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Response {
         self.request("GET", path).header("Accept", "application/json").send().await
     }
 
@@ -129,7 +129,7 @@ impl Machine {
 }
 
 /// A request of whose answer nothing is known: `None` if it did not come, or not whole.
-pub async fn ask(address: &str, head: &str, body: &[u8]) -> Option<Answer> {
+pub async fn ask(address: &str, head: &str, body: &[u8]) -> Option<Response> {
     let mut socket = TcpStream::connect(address).await.ok()?;
     let head = format!(
         "{head}\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
@@ -137,9 +137,9 @@ pub async fn ask(address: &str, head: &str, body: &[u8]) -> Option<Answer> {
     );
     socket.write_all(&[head.as_bytes(), body].concat()).await.ok()?;
     let mut bytes = Vec::new();
-    timeout(PATIENCE, socket.read_to_end(&mut bytes)).await.expect("an answer or none").ok()?;
+    timeout(TIMEOUT, socket.read_to_end(&mut bytes)).await.expect("an answer or none").ok()?;
     let end = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
-    let answer = Answer::parse(&bytes);
+    let answer = Response::parse(&bytes);
     let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
     (bytes.len() - end - 4 == length).then_some(answer)
 }

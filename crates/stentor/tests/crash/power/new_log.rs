@@ -3,10 +3,10 @@
 use super::journal::Change;
 use super::machine::Machine;
 use super::shim::Shim;
-use crate::harness::{Call, stentor};
+use crate::harness::{StentorCommand, stentor};
 
 /// A command whose work is seen by the shim.
-fn under(shim: &Shim, args: &[&str]) -> Call {
+fn under(shim: &Shim, args: &[&str]) -> StentorCommand {
     let environment = shim.environment();
     environment
         .iter()
@@ -32,14 +32,14 @@ async fn a_new_log_for_which_there_is_no_space_is_none_and_its_disk_is_named() {
     let [old, new] = ["old", "new"].map(|name| shim.root().join(name));
     let (old, new) = (old.to_str().unwrap(), new.to_str().unwrap());
     let lines = format!("{{\"topic\":\"a\",\"data\":\"{}\"}}\n", "x".repeat(5_000)).repeat(100);
-    let made = under(&shim, &["log", "import", "--data", old]).input(&*lines).run().await;
+    let made = under(&shim, &["log", "import", "--data", old]).stdin(&*lines).run().await;
     assert_eq!(made.code, Some(0), "{made:?}");
     shim.leave_space(100_000);
-    let import = under(&shim, &["log", "import", "--data", new]).input(&*lines).run().await;
+    let import = under(&shim, &["log", "import", "--data", new]).stdin(&*lines).run().await;
     let backup = under(&shim, &["log", "backup", "--data", old, new]).run().await;
     for done in [import, backup] {
         assert_eq!(done.code, Some(1), "{done:?}");
-        assert!(done.talk.contains(&format!("the disk of {new} is full")), "{done:?}");
+        assert!(done.stderr.contains(&format!("the disk of {new} is full")), "{done:?}");
     }
     assert!(!std::path::Path::new(new).exists());
 }

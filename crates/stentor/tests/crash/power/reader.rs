@@ -30,7 +30,7 @@ impl Reader {
 
     /// Reads until the stream ends, however it does.
     pub async fn follow(self, mut stream: EventStream) -> Reader {
-        while let Ok(Some(received)) = stream.next_or_cut().await {
+        while let Ok(Some(received)) = stream.try_next().await {
             if received.name != "message" {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! A reader of a stream.
+//! A subscriber of an event stream.
 
 use std::collections::VecDeque;
 
@@ -8,53 +8,58 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::PATIENCE;
-use super::http::{Answer, dechunk, find};
+use crate::TIMEOUT;
+use crate::http::{Response, dechunk, find};
 
-/// An event as a reader gets it.
+/// An event as a subscriber receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
+    /// The event type; `message` if the event has none.
     pub name: String,
+    /// The data.
     pub data: String,
+    /// The last event id after this event.
     pub id: String,
 }
 
-/// A stream that broke off without its end.
+/// The connection closed before the stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut;
+pub struct Disconnected;
 
-/// An open stream. Dropping it closes the connection.
+/// An open event stream. Dropping it closes the connection.
 pub struct EventStream {
-    pub head: Answer,
-    /// The wire bytes so far, out of their chunks.
+    /// The head of the response.
+    pub head: Response,
+    /// The bytes of the stream so far, without their chunked encoding.
     pub text: Vec<u8>,
     socket: TcpStream,
-    /// Bytes that are not a whole chunk yet.
+    /// Received bytes that are not a complete chunk yet.
     partial: Vec<u8>,
     decoder: Decoder,
     events: VecDeque<Received>,
-    /// How much of the text was handed out as lines.
+    /// Length of the part of `text` that `line` has returned.
     lines: usize,
     ended: bool,
 }
 
 impl EventStream {
+    /// Reads the head of the response from a socket on which the request was sent; the status must be 200.
     pub async fn begin(socket: TcpStream) -> EventStream {
         EventStream::begin_with(socket, Vec::new()).await
     }
 
-    /// The same where these bytes have come already.
+    /// Reads the head of the response, of which `bytes` were received already; the status must be 200.
     pub async fn begin_with(mut socket: TcpStream, mut bytes: Vec<u8>) -> EventStream {
         let end = loop {
             if let Some(end) = find(&bytes, b"\r\n\r\n") {
                 break end + 4;
             }
-            let read =
-                timeout(PATIENCE, socket.read_buf(&mut bytes)).await.expect("a head").unwrap();
-            assert!(read > 0, "closed before the head: {bytes:?}");
+            let read = timeout(TIMEOUT, socket.read_buf(&mut bytes)).await;
+            let read = read.expect("a response in time").unwrap();
+            assert!(read > 0, "closed before the end of the head: {bytes:?}");
         };
         let partial = bytes.split_off(end);
-        let mut head = Answer::parse(&bytes);
+        let mut head = Response::parse(&bytes);
         if head.status != 200 {
             head.body = partial;
             panic!("no stream: {} {}", head.status, head.text());
@@ -67,27 +72,31 @@ impl EventStream {
         stream
     }
 
-    /// The position with which it begins.
+    /// Returns the position with which the stream begins.
     pub async fn position(&mut self) -> String {
         let first = self.next_any().await.expect("a first block");
         assert_eq!((first.name.as_str(), first.data.as_str()), ("stentor.cursor", ""), "{first:?}");
         first.id
     }
 
-    /// The gap with which it begins: its id and its data.
+    /// Returns the id and the data of the gap with which the stream begins.
     pub async fn gap(&mut self) -> (String, Value) {
         let first = self.next_any().await.expect("a first block");
         assert_eq!(first.name, "stentor.gap", "{first:?}");
         (first.id, serde_json::from_str(&first.data).unwrap())
     }
 
-    /// The next event, control events included; `None` at a clean end.
+    /// Returns the next event, control events included; `None` at a clean end.
     pub async fn next_any(&mut self) -> Option<Received> {
-        self.next_or_cut().await.expect("no end but a clean one")
+        self.try_next().await.expect("no end but a clean one")
     }
 
-    /// The same of a stream that may break off.
-    pub async fn next_or_cut(&mut self) -> Result<Option<Received>, Cut> {
+    /// Returns the next event, control events included; `None` at a clean end.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Disconnected`] if the connection closes before the stream ends.
+    pub async fn try_next(&mut self) -> Result<Option<Received>, Disconnected> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
@@ -99,7 +108,7 @@ impl EventStream {
         }
     }
 
-    /// The next line of NDJSON that is not empty; `None` at a clean end.
+    /// Returns the next line of NDJSON that is not empty; `None` at a clean end.
     pub async fn line(&mut self) -> Option<Value> {
         loop {
             let rest = &self.text[self.lines..];
@@ -119,7 +128,7 @@ impl EventStream {
         }
     }
 
-    /// The next event that is not the server's own position.
+    /// Returns the next event that is not a position (`stentor.cursor`); `None` at a clean end.
     pub async fn next(&mut self) -> Option<Received> {
         loop {
             let event = self.next_any().await?;
@@ -129,7 +138,7 @@ impl EventStream {
         }
     }
 
-    /// The data of the next so many events.
+    /// Returns the data of the next `count` events.
     pub async fn data(&mut self, count: usize) -> Vec<String> {
         let mut data = Vec::new();
         while data.len() < count {
@@ -138,7 +147,7 @@ impl EventStream {
         data
     }
 
-    /// Reads to the clean end.
+    /// Reads to the clean end and returns the events that are not positions.
     pub async fn rest(&mut self) -> Vec<Received> {
         let mut rest = Vec::new();
         while let Some(event) = self.next().await {
@@ -147,23 +156,26 @@ impl EventStream {
         rest
     }
 
-    /// After the end of the stream: waits until the server has closed the connection, which must be no
-    /// reset, and insists that nothing came behind the end.
+    /// Asserts that the server closes an ended stream without a reset, and sends nothing after the end.
     pub async fn closed(mut self) {
-        assert!(self.ended, "the stream goes on");
-        let read = timeout(PATIENCE, self.socket.read_to_end(&mut self.partial)).await;
-        read.expect("a close").expect("no reset");
+        assert!(self.ended, "the stream has not ended");
+        let read = timeout(TIMEOUT, self.socket.read_to_end(&mut self.partial)).await;
+        read.expect("a close in time").expect("no reset");
         let rest = String::from_utf8_lossy(&self.partial);
-        assert!(rest.is_empty(), "{rest:?} behind the end");
+        assert!(rest.is_empty(), "{rest:?} after the end");
     }
 
-    /// Sends something to the server, which expects nothing more.
+    /// Sends bytes after the request, which the server does not expect.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server has closed the connection.
     pub async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.socket.write_all(bytes).await
     }
 
-    /// Says that nothing more will be sent.
-    pub async fn shut(&mut self) {
+    /// Closes the sending side. Reading continues.
+    pub async fn close_write(&mut self) {
         self.socket.shutdown().await.unwrap();
     }
 
@@ -172,7 +184,7 @@ impl EventStream {
         self.socket.set_zero_linger().unwrap();
     }
 
-    /// Reads until the bytes hold this text, and gives all of them.
+    /// Reads until the bytes of the stream contain `text`, and returns all of them.
     pub async fn until(&mut self, text: &str) -> String {
         while find(&self.text, text.as_bytes()).is_none() {
             self.more().await;
@@ -186,17 +198,17 @@ impl EventStream {
         self.read().await.expect("no end but a clean one");
     }
 
-    /// The id with which a browser would come back.
+    /// Returns the id that a browser would send as `Last-Event-ID` when it reconnects.
     pub fn last_event_id(&self) -> String {
         self.decoder.last_event_id().to_owned()
     }
 
-    async fn read(&mut self) -> Result<(), Cut> {
-        let read = timeout(PATIENCE, self.socket.read_buf(&mut self.partial)).await;
-        match read.expect("more of the stream") {
-            // Without chunks the close is the end.
+    async fn read(&mut self) -> Result<(), Disconnected> {
+        let read = timeout(TIMEOUT, self.socket.read_buf(&mut self.partial)).await;
+        match read.expect("more of the stream in time") {
+            // Without chunked encoding the close is the end.
             Ok(0) if !self.is_chunked() => self.ended = true,
-            Ok(0) | Err(_) => return Err(Cut),
+            Ok(0) | Err(_) => return Err(Disconnected),
             Ok(_) => self.take_chunks(),
         }
         Ok(())

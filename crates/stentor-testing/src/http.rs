@@ -1,34 +1,28 @@
-//! Requests, byte by byte as they are written here.
+//! Requests that are sent byte by byte as written, and responses.
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{EventStream, PATIENCE, Upload};
+use crate::{EventStream, TIMEOUT, Upload};
 
-/// A request to be sent on a connection of its own.
-#[derive(Clone)]
+/// An HTTP/1.1 request that is sent on its own connection.
+#[derive(Clone, Debug)]
 pub struct Request {
     address: String,
     head: String,
     body: Option<Vec<u8>>,
 }
 
-/// An answer, whole.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-}
-
 impl Request {
+    /// Builds a request with a `Host` header and without a body.
     pub fn new(address: &str, method: &str, path: &str) -> Request {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n");
         Request { address: address.to_owned(), head, body: None }
     }
 
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Request {
         for part in [name, ": ", value, "\r\n"] {
@@ -37,37 +31,38 @@ impl Request {
         self
     }
 
+    /// Sets the body. A `Content-Length` header is added when the request is sent.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Request {
         self.body = Some(body.into());
         self
     }
 
-    /// Sends it and reads the whole answer.
-    pub async fn send(self) -> Answer {
+    /// Sends the request with `Connection: close` and reads the whole response.
+    pub async fn send(self) -> Response {
         let request = self.header("Connection", "close");
         let mut stream = request.connect().await;
         let mut bytes = Vec::new();
-        timeout(PATIENCE, stream.read_to_end(&mut bytes))
+        timeout(TIMEOUT, stream.read_to_end(&mut bytes))
             .await
-            .expect("an answer")
+            .expect("a response in time")
             .expect("no reset");
-        Answer::parse(&bytes)
+        Response::parse(&bytes)
     }
 
-    /// Sends it and reads the head of the answer, which must be 200; the rest is a stream.
+    /// Sends the request and returns the stream of the response, whose status must be 200.
     pub async fn open(self) -> EventStream {
         let stream = self.connect().await;
         EventStream::begin(stream).await
     }
 
-    /// Sends the head, and leaves the body to the test.
+    /// Sends the head of the request with a chunked body that the test sends.
     pub async fn upload(self) -> Upload {
         let request = self.header("Transfer-Encoding", "chunked");
         Upload::new(request.connect().await)
     }
 
-    /// Sends it and gives the socket.
+    /// Sends the request and returns the socket, from which nothing was read.
     pub async fn connect(self) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let mut head = self.head;
@@ -76,54 +71,69 @@ impl Request {
         }
         head += "\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
-        // An early answer may close the connection before all of a large body is out.
+        // The server may respond and close the connection before it has read all of a large body.
         let _ = stream.write_all(&self.body.unwrap_or_default()).await;
         stream
     }
 }
 
-/// Sends these bytes and reads whatever comes until the server closes.
-pub async fn raw(address: &str, bytes: &[u8]) -> Vec<u8> {
+/// Sends these bytes and returns what the server sends until it closes the connection.
+pub async fn send_raw(address: &str, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an answer");
-    answer
+    let mut response = Vec::new();
+    let _ = timeout(TIMEOUT, stream.read_to_end(&mut response)).await.expect("a response in time");
+    response
 }
 
-impl Answer {
-    pub fn parse(bytes: &[u8]) -> Answer {
+/// A response with its whole body.
+#[derive(Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Names in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// The body without its chunked encoding.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// Parses a response. A `100 Continue` before it is skipped.
+    pub fn parse(bytes: &[u8]) -> Response {
         let end = find(bytes, b"\r\n\r\n").unwrap_or_else(|| panic!("no head in {bytes:?}"));
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         if status == 100 {
-            return Answer::parse(&bytes[end + 4..]);
+            return Response::parse(&bytes[end + 4..]);
         }
         let headers: Vec<(String, String)> = lines
             .map(|line| line.split_once(": ").unwrap_or((line, "")))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let mut answer = Answer { status, headers, body: bytes[end + 4..].to_vec() };
-        if answer.header("transfer-encoding") == Some("chunked") {
-            answer.body = dechunk(&answer.body).0;
+        let mut response = Response { status, headers, body: bytes[end + 4..].to_vec() };
+        if response.header("transfer-encoding") == Some("chunked") {
+            response.body = dechunk(&response.body).0;
         }
-        answer
+        response
     }
 
+    /// Returns the first header with this name, which is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
+    /// Returns the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
-    /// Asserts that it is a problem of this status and code, and gives its detail.
+    /// Asserts that the response is a problem with this status and code, and returns its detail.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> String {
         assert_eq!(self.status, status, "{self:?}");
@@ -135,14 +145,16 @@ impl Answer {
     }
 }
 
-/// The payload of the whole chunks, how many bytes these took, and whether the last one is among them.
+/// Decodes the complete chunks at the start of `bytes`.
+///
+/// Returns their payload, the number of bytes they take, and `true` if the last chunk is among them.
 pub fn dechunk(mut bytes: &[u8]) -> (Vec<u8>, usize, bool) {
     let whole = bytes.len();
     let mut payload = Vec::new();
     while let Some(line) = find(bytes, b"\r\n") {
         let size = std::str::from_utf8(&bytes[..line]).unwrap();
-        let size =
-            usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("a chunk size: {size:?}"));
+        let size = usize::from_str_radix(size, 16)
+            .unwrap_or_else(|_| panic!("invalid chunk size {size:?}"));
         let end = line + 2 + size + 2;
         if bytes.len() < end {
             break;
@@ -156,6 +168,7 @@ pub fn dechunk(mut bytes: &[u8]) -> (Vec<u8>, usize, bool) {
     (payload, whole - bytes.len(), false)
 }
 
-pub fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
+/// Returns the index of the first occurrence of `wanted`.
+pub(crate) fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
 }
