@@ -26,7 +26,7 @@ use self::lazy::LazyStream;
 use self::stop::{Stop, Stopping};
 use self::takeover::Takeover;
 use crate::app::{AnswerError, App};
-use crate::serve::driver::Handle;
+use crate::driver::Handle;
 
 /// What a client that speaks HTTP/2 without TLS sends first (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 
 use crate::problem::Problem;
 
@@ -122,7 +122,7 @@ pub(crate) fn not_utf8(at: usize) -> Problem {
         "the body is not UTF-8 at byte {at}; say what it is with a Content-Type such as \
          application/octet-stream, or convert it"
     );
-    Problem::bad_request("not-utf8", detail)
+    Problem::not_utf8(detail)
 }
 
 fn check_essence(essence: &str) -> Result<(), Problem> {
@@ -139,7 +139,7 @@ fn check_essence(essence: &str) -> Result<(), Problem> {
 }
 
 fn unsupported(detail: &str) -> Problem {
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
+    Problem::unsupported_media_type(detail)
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl Guard {
         let host = host(request);
         if !self.is_our_host(host, request.version()) {
             let detail = "this server answers on loopback names only; name others with --host NAME";
-            let problem = Problem::new(StatusCode::FORBIDDEN, "host", detail);
+            let problem = Problem::foreign_host(detail);
             return Err(Box::new(problem.into_response()));
         }
         let Some(origin) = header(request.headers(), ORIGIN) else { return Ok(Pass::default()) };
@@ -120,7 +120,7 @@ impl Guard {
 fn foreign(origin: &str) -> Problem {
     let detail =
         format!("pages of {origin} may not do this; allow them with --cors-origin {origin}");
-    Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail)
+    Problem::foreign_origin(detail)
 }
 
 /// A request that may go on, and what its answer tells the browser.
@@ -150,7 +150,7 @@ impl Pass {
     fn preflight(self, ours: bool) -> Response<Body> {
         if self.allow_origin.is_none() && !ours {
             let detail = "pages of this origin may not do this; allow them with --cors-origin";
-            let problem = Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail);
+            let problem = Problem::foreign_origin(detail);
             return self.finish(problem.into_response());
         }
         let mut response = Response::new(Body::empty());

@@ -18,11 +18,11 @@ pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         let detail = "a request has one Idempotency-Key; send each event with its own";
-        return Err(Problem::bad_request("key", detail));
+        return Err(Problem::invalid_key(detail));
     }
     let Some(key) = checked(value.as_bytes()) else {
         let detail = "an Idempotency-Key has at most 256 visible ASCII characters; use a UUID, say";
-        return Err(Problem::bad_request("key", detail));
+        return Err(Problem::invalid_key(detail));
     };
     Ok(Some(key).filter(|key| !key.is_empty()))
 }

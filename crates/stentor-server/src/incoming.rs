@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::EXPECT;
 use http::request::Parts;
 use http_body::Body as _;
@@ -12,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::body::RequestBody;
 use crate::budget::Share;
+use crate::context::Stentor;
 use crate::problem::Problem;
-use crate::service::Stentor;
 
 /// After an early answer the rest of a body is read and discarded, so that the client gets the
 /// answer and not a reset: so many bytes and so long at most.
@@ -85,7 +84,7 @@ impl Incoming {
                 Some(Err(error)) => {
                     self.body = None;
                     let detail = format!("the body broke off ({error}); send it whole");
-                    return Err(Problem::bad_request("body", detail));
+                    return Err(Problem::incomplete_body(detail));
                 }
             }
         }
@@ -121,5 +120,5 @@ async fn discard(mut body: RequestBody) {
 fn silent(silence: Duration) -> Problem {
     let detail =
         format!("the body was silent for {} s; send it without a break", silence.as_secs());
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "silent", detail)
+    Problem::body_timeout(detail)
 }

@@ -22,14 +22,14 @@ pub(crate) fn topic(raw: &str) -> Result<TopicName, Problem> {
         if matches!(segment, "" | "." | "..") {
             let detail = "a segment of the topic is empty, `.` or `..`; write its slashes as %2F if \
                           they belong to the name";
-            return Err(Problem::bad_request("topic", detail));
+            return Err(Problem::invalid_topic(detail));
         }
         if at > 0 {
             name.push('/');
         }
         let Ok(segment) = percent_decode_str(segment).decode_utf8() else {
             let detail = "the topic is not UTF-8 once decoded; encode it as UTF-8";
-            return Err(Problem::bad_request("topic", detail));
+            return Err(Problem::invalid_topic(detail));
         };
         name.push_str(&segment);
     }
@@ -38,7 +38,7 @@ pub(crate) fn topic(raw: &str) -> Result<TopicName, Problem> {
             let line = format!("/events?topic={}", query_value(&name));
             let detail =
                 format!("{name:?} is a filter, not a name; subscribe to it with GET {line}");
-            Problem::bad_request("topic", detail).with("use", line)
+            Problem::invalid_topic(detail).with("use", line)
         }
         error => error.into(),
     })

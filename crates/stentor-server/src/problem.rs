@@ -26,6 +26,8 @@ struct Said {
     allow: Option<&'static str>,
 }
 
+/// The code of a publish to a topic that has ended.
+const TOPIC_ENDED: &str = "topic-ended";
 /// How long a client should wait before it tries a failed write again, in seconds.
 const RETRY_AFTER_SECONDS: u16 = 2;
 
@@ -48,6 +50,81 @@ impl Problem {
         self
     }
 
+    /// A part of the query is unknown or invalid: 400.
+    pub(crate) fn invalid_query(detail: impl Into<String>) -> Problem {
+        Problem::bad_request("query", detail)
+    }
+
+    /// The path or a batch names no valid topic: 400.
+    pub(crate) fn invalid_topic(detail: impl Into<String>) -> Problem {
+        Problem::bad_request("topic", detail)
+    }
+
+    /// The idempotency key is invalid: 400.
+    pub(crate) fn invalid_key(detail: impl Into<String>) -> Problem {
+        Problem::bad_request("key", detail)
+    }
+
+    /// The event type is invalid or reserved: 400.
+    pub(crate) fn invalid_event_type(detail: impl Into<String>) -> Problem {
+        Problem::bad_request("event-type", detail)
+    }
+
+    /// The reconnection time of an event is out of range: 400.
+    pub(crate) fn invalid_retry(detail: impl Into<String>) -> Problem {
+        Problem::bad_request("retry", detail)
+    }
+
+    /// The lease is out of range: 400.
+    pub(crate) fn invalid_lease(detail: impl Into<String>) -> Problem {
+        Problem::bad_request("lease", detail)
+    }
+
+    /// The body is not a batch of events: 400.
+    pub(crate) fn invalid_batch(detail: impl Into<String>) -> Problem {
+        Problem::bad_request("batch", detail)
+    }
+
+    /// The batch has no events: 400.
+    pub(crate) fn empty_batch() -> Problem {
+        Problem::bad_request("nothing", "the batch is empty; give at least one event")
+    }
+
+    /// The body is not UTF-8: 400.
+    pub(crate) fn not_utf8(detail: impl Into<String>) -> Problem {
+        Problem::bad_request("not-utf8", detail)
+    }
+
+    /// The connection broke before the end of the body: 400.
+    pub(crate) fn incomplete_body(detail: impl Into<String>) -> Problem {
+        Problem::bad_request("body", detail)
+    }
+
+    /// Nothing of the body arrived for too long: 408.
+    pub(crate) fn body_timeout(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "silent", detail)
+    }
+
+    /// The content type or encoding is not supported: 415.
+    pub(crate) fn unsupported_media_type(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
+    }
+
+    /// The path does not exist: 404.
+    pub(crate) fn unknown_path(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "path", detail)
+    }
+
+    /// The `Host` is not one that this server answers: 403.
+    pub(crate) fn foreign_host(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "host", detail)
+    }
+
+    /// The `Origin` may not do this: 403.
+    pub(crate) fn foreign_origin(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail)
+    }
+
     /// What the path does not take: 405 with the methods that it does.
     pub(crate) fn method(allow: &'static str) -> Problem {
         let detail = format!("this path takes {allow} only");
@@ -68,9 +145,9 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail)
     }
 
-    /// Whether it is the one with this code.
-    pub(crate) fn is(&self, code: &str) -> bool {
-        self.0.code == code
+    /// Returns `true` if the publish was refused because its topic has ended.
+    pub(crate) fn is_topic_ended(&self) -> bool {
+        self.0.code == TOPIC_ENDED
     }
 
     /// What went wrong, for logs and tests.
@@ -168,7 +245,7 @@ impl From<PublishError> for Problem {
         let detail = error.to_string();
         match error {
             PublishError::Ended { topic, end } => {
-                Problem::new(StatusCode::CONFLICT, "topic-ended", detail)
+                Problem::new(StatusCode::CONFLICT, TOPIC_ENDED, detail)
                     .with("topic", topic.as_str())
                     .with("end_id", text(end))
             }

@@ -40,7 +40,7 @@ impl Query {
         let value = values.next();
         if values.next().is_some() {
             let detail = format!("`{name}` is given twice; give it once");
-            return Err(Problem::bad_request("query", detail));
+            return Err(Problem::invalid_query(detail));
         }
         Ok(value)
     }
@@ -58,7 +58,7 @@ impl Query {
             return Ok(Some(text.parse().unwrap_or(usize::MAX)));
         }
         let detail = format!("`{name}={text}` is not a whole number; write digits only");
-        Err(Problem::bad_request("query", detail))
+        Err(Problem::invalid_query(detail))
     }
 
     /// How much a page holds: 1 to `most`.
@@ -72,7 +72,7 @@ impl Query {
             "`limit={limit}` is no size of a page; ask for 1 to {most}, and with `after=` and the \
              page's `next` for more"
         );
-        Err(Problem::bad_request("query", detail))
+        Err(Problem::invalid_query(detail))
     }
 
     /// One of a few words.
@@ -87,7 +87,7 @@ impl Query {
         }
         let words: Vec<_> = words.iter().map(|(word, _)| format!("`{name}={word}`")).collect();
         let detail = format!("`{name}={text}` is not known; write {}", words.join(" or "));
-        Err(Problem::bad_request("query", detail))
+        Err(Problem::invalid_query(detail))
     }
 }
 
@@ -97,7 +97,7 @@ fn decode(text: &str) -> Result<String, Problem> {
         return Ok(text.into_owned());
     }
     let detail = format!("`{text}` in the query is not UTF-8 once decoded; encode it as UTF-8");
-    Err(Problem::bad_request("query", detail))
+    Err(Problem::invalid_query(detail))
 }
 
 fn unknown(name: &str, known: &[&'static str]) -> Problem {
@@ -112,7 +112,7 @@ fn unknown(name: &str, known: &[&'static str]) -> Problem {
         _ if known.is_empty() => "this path takes none".to_owned(),
         _ => format!("this path knows `{}`", known.join("`, `")),
     };
-    Problem::bad_request("query", format!("the query name `{name}` is not known; {advice}"))
+    Problem::invalid_query(format!("the query name `{name}` is not known; {advice}"))
 }
 
 #[cfg(test)]

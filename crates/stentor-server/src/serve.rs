@@ -1,6 +1,5 @@
 //! Listening: accept loops, one per core, and the way they stop.
 
-pub(crate) mod driver;
 mod listener;
 
 use std::io;
@@ -13,12 +12,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::driver::Driver;
 use self::listener::Listener;
 use crate::app::App;
 use crate::connection;
 use crate::connection::lazy::LazyStream;
 use crate::connection::stop::Stop;
+use crate::driver::Driver;
 use crate::metrics::{Metrics, Open};
 
 /// Connections that the kernel holds until they are accepted: after a restart all readers come back at

@@ -41,8 +41,8 @@ pub use self::newcomer::Newcomer;
 pub use self::socket::Socket;
 use self::socket::discard;
 use self::wheel::Wheel;
+use crate::context::Stentor;
 use crate::metrics::Metrics;
-use crate::service::Stentor;
 
 /// Errands of one shard that are run at the same time; others wait.
 const ERRANDS_MAX: usize = 32;

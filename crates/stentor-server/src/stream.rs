@@ -12,14 +12,16 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use stentor_hub::storage::Budget;
 use stentor_hub::{
-    Batch, Form, Gap, Offset, Record, StartPosition, StorageError, Subscription, TryRead,
+    Batch, Filters, Form, Gap, Offset, Record, Start, StartPosition, StorageError, SubscribeError,
+    Subscribed, Subscription, TryRead,
 };
 use tokio::time::{Instant, Sleep};
 
 use crate::body::{Body, StreamCut};
+use crate::context::Stentor;
 use crate::control::{Control, come_back_after, retry_of_readers};
 use crate::metrics::Open;
-use crate::service::Stentor;
+use crate::problem::Problem;
 
 /// How a stream is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,46 @@ const HURRIED_BYTES: usize = 16 << 10;
 /// What a stream reads at once: less than a piece, for frames are longer than what is in them, and what
 /// does not fit has to be asked for again.
 const READ: Budget = Budget { records: 256, bytes: PIECE_BYTES / 4 * 3, rows: 10_000 };
+
+impl Stentor {
+    /// Answers a reader with a stream of events, for routes of one's own.
+    ///
+    /// That is 204 for a reader with the receipt of the end, and for a log that cannot be read now a
+    /// stream that closes at once and asks to come back, for browsers take any error to be final.
+    pub async fn stream(
+        &self,
+        filters: Filters,
+        start: Start,
+        options: StreamOptions,
+    ) -> Result<Response<Body>, Problem> {
+        if self.is_draining() {
+            return Ok(come_back(options));
+        }
+        match self.hub().subscribe(filters, start).await {
+            Ok(Subscribed::Open(subscription)) => Ok(respond(self, subscription, options)),
+            Ok(Subscribed::Finished) => Ok(finished()),
+            Err(SubscribeError::Storage(error)) => {
+                tracing::warn!(%error, "a stream was turned away");
+                Ok(come_back(options))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What [`Stentor::stream`] would answer, without a stream: for `HEAD`.
+    pub(crate) async fn stream_head(
+        &self,
+        filters: Filters,
+        start: Start,
+        options: StreamOptions,
+    ) -> Result<Response<Body>, Problem> {
+        match self.hub().subscribe(filters, start).await {
+            Ok(Subscribed::Finished) => Ok(finished()),
+            Ok(Subscribed::Open(_)) | Err(SubscribeError::Storage(_)) => Ok(head(options)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
 
 /// A reader that was let in and has not been told anything yet.
 pub(crate) struct Reader {

@@ -8,13 +8,14 @@ use stentor_hub::{Body as RecordBody, Entry, Key, KeyContent, Publish, StorageEr
 
 use crate::body::{Body, RequestBody};
 use crate::content::{Content, not_utf8};
+use crate::context::Stentor;
 use crate::idempotency::{hash_of, key_of};
 use crate::incoming::Incoming;
 use crate::json::answer;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::routes::publish;
-use crate::service::Stentor;
+use crate::routes::publish::append;
+use crate::routes::publish::options;
 
 /// The longest body of a batch.
 const BODY_BYTES_MAX: usize = 16 << 20;
@@ -92,7 +93,7 @@ fn entries(text: &str, lines: bool) -> Result<Vec<Entry>, Problem> {
         serde_json::from_str(text).map_err(|error| at_its_index(text, not_a_batch(&error)))?
     };
     match items.len() {
-        0 => Err(Problem::bad_request("nothing", "the batch is empty; give at least one event")),
+        0 => Err(Problem::empty_batch()),
         1..=EVENTS_MAX => items.into_iter().zip(0..).map(|(item, at)| entry(item, at)).collect(),
         _ => Err(StorageError::TooMany { limit: EVENTS_MAX }.into()),
     }
@@ -101,9 +102,9 @@ fn entries(text: &str, lines: bool) -> Result<Vec<Entry>, Problem> {
 fn entry(item: Item, at: usize) -> Result<Entry, Problem> {
     let event_type = item.event_type.filter(|name| !name.is_empty());
     let made = TopicName::new(item.topic).map_err(Problem::from).and_then(|topic| {
-        let event_type = event_type.map(|name| publish::event_type(&name)).transpose()?;
-        let retry = item.retry.map(publish::retry).transpose()?;
-        let event = publish::event(item.data, event_type, retry);
+        let event_type = event_type.map(|name| options::event_type(&name)).transpose()?;
+        let retry = item.retry.map(options::retry).transpose()?;
+        let event = append::event(item.data, event_type, retry);
         let entry = Entry::new(topic, RecordBody::Event(event));
         entry.validate()?;
         Ok(entry)
@@ -126,5 +127,5 @@ fn not_a_batch(error: &serde_json::Error) -> Problem {
         "the batch cannot be read ({error}); send a JSON array, or lines with Content-Type \
          application/x-ndjson, of {{\"topic\", \"data\", \"type\"?, \"retry\"?}} with texts"
     );
-    Problem::bad_request("batch", detail)
+    Problem::invalid_batch(detail)
 }

@@ -6,8 +6,8 @@ use http::{HeaderValue, Response, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::body::Body;
+use crate::context::Stentor;
 use crate::problem::Problem;
-use crate::service::Stentor;
 
 #[derive(RustEmbed)]
 #[folder = "assets/console"]
@@ -64,7 +64,7 @@ pub(crate) fn no_such_path(stentor: &Stentor, path: &str) -> Problem {
         "there is nothing at {path}; topics are at /topics/NAME, several at /events?topic=NAME, their \
          list at /topics{console}"
     );
-    Problem::new(StatusCode::NOT_FOUND, "path", detail)
+    Problem::unknown_path(detail)
 }
 
 fn content_type(name: &str) -> &'static str {

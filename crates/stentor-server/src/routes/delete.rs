@@ -4,10 +4,10 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 
 use crate::body::Body;
+use crate::context::Stentor;
 use crate::path;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::service::Stentor;
 
 /// Deletes a topic: 204, also if there is none.
 pub(crate) async fn delete(

@@ -14,12 +14,13 @@ use stentor_hub::{Event, Publish, Published, TopicName};
 use crate::ahead::{Ahead, Polled};
 use crate::body::{Body, BoxError};
 use crate::content::Content;
+use crate::context::Stentor;
 use crate::idempotency::IDEMPOTENCY_KEY;
 use crate::incoming::Incoming;
 use crate::path;
 use crate::problem::Problem;
-use crate::routes::publish::{self, Options};
-use crate::service::Stentor;
+use crate::routes::publish::append;
+use crate::routes::publish::options::Options;
 
 /// The largest body that is looked for within what came with the head.
 const BODY_BYTES_MAX: u64 = 64 << 10;
@@ -91,7 +92,7 @@ where
     async fn read(self, first: Polled<B::Error>) -> Response<Body> {
         let EventPublish { stentor, topic, body, .. } = self;
         let incoming = Incoming::new(&stentor, false, Ahead::new(first, body).boxed_unsync());
-        let answer = publish::single(&stentor, Options::of(topic), &Content::Text, incoming).await;
+        let answer = append::single(&stentor, Options::of(topic), &Content::Text, incoming).await;
         stentor.metrics().count_publish(&answer);
         answer.unwrap_or_else(Problem::into_response)
     }
@@ -114,7 +115,7 @@ where
         if headers.capacity() > HEADERS_MAX {
             headers = HeaderMap::new();
         }
-        publish::done_in(headers, StatusCode::CREATED, &self.topic, published.first)
+        append::done_in(headers, StatusCode::CREATED, &self.topic, published.first)
     }
 }
 

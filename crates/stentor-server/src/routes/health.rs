@@ -4,8 +4,8 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
+use crate::context::Stentor;
 use crate::problem::Problem;
-use crate::service::Stentor;
 
 /// The program runs.
 pub(crate) fn live() -> Response<Body> {

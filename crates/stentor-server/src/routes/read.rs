@@ -10,12 +10,12 @@ use stentor_hub::{
 
 use crate::accept::{Wanted, wanted};
 use crate::body::Body;
+use crate::context::Stentor;
 use crate::json::answer;
 use crate::path;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::resume::last_event_id;
-use crate::service::Stentor;
 use crate::stream::StreamOptions;
 
 /// What `/topics/{topic}` knows; `/events` knows `topic` too.
@@ -85,7 +85,7 @@ async fn stream(
         if query.value(name)?.is_some() {
             let detail =
                 format!("`{name}` is for history; ask for it with `Accept: application/json`");
-            return Err(Problem::bad_request("query", detail));
+            return Err(Problem::invalid_query(detail));
         }
     }
     let cursor = last_event_id(&request.headers, query.value("last_event_id")?);
@@ -123,7 +123,7 @@ fn start_option(query: &Query) -> Result<Option<Start>, Problem> {
     let start = given.next();
     if given.next().is_some() {
         let detail = "give only one of `from`, `last`, `last_each` and `since`";
-        return Err(Problem::bad_request("query", detail));
+        return Err(Problem::invalid_query(detail));
     }
     Ok(start)
 }
@@ -138,7 +138,7 @@ async fn history(
     for name in ["envelope", "control"] {
         if query.value(name)?.is_some() {
             let detail = format!("`{name}` is for streams; history is always event objects");
-            return Err(Problem::bad_request("query", detail));
+            return Err(Problem::invalid_query(detail));
         }
     }
     if stentor.is_draining() {

@@ -6,10 +6,10 @@ use serde_json::json;
 use stentor_hub::TopicsQuery;
 
 use crate::body::Body;
+use crate::context::Stentor;
 use crate::json::answer;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::service::Stentor;
 
 /// How many topics a page has unless told otherwise, and at most.
 const LIMIT: usize = 100;

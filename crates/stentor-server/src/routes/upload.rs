@@ -16,12 +16,13 @@ use stentor_sse::{Decoder, EventId, Item};
 use self::gathering::Gathering;
 use crate::body::Body;
 use crate::content::not_utf8;
+use crate::context::Stentor;
 use crate::idempotency::checked;
 use crate::incoming::Incoming;
 use crate::lines::Lines;
 use crate::problem::Problem;
-use crate::routes::publish::{self, Options};
-use crate::service::Stentor;
+use crate::routes::publish::append::event as new_event;
+use crate::routes::publish::options::{self, Options};
 
 /// An upload of NDJSON: each line is the data of an event. Lines are not parsed as JSON.
 pub(crate) async fn lines(
@@ -82,7 +83,7 @@ async fn take_line(
     }
     match String::from_utf8(line) {
         Ok(data) => {
-            let event = publish::event(data, options.event_type.clone(), options.retry);
+            let event = new_event(data, options.event_type.clone(), options.retry);
             upload.gather(RecordBody::Event(event), None).await
         }
         Err(error) => {
@@ -109,19 +110,19 @@ async fn take_event(
 
 /// What an event of another server is here: the event, and its key if it brings one.
 fn ours(options: &Options, event: Event) -> Result<(Event, Option<String>), Problem> {
-    let own_type = event.event_type().map(|name| publish::event_type(name.as_str())).transpose()?;
+    let own_type = event.event_type().map(|name| options::event_type(name.as_str())).transpose()?;
     let millis =
         event.retry().map(|retry| usize::try_from(retry.as_millis()).unwrap_or(usize::MAX));
-    let retry = millis.map(publish::retry).transpose()?.or(options.retry);
+    let retry = millis.map(options::retry).transpose()?.or(options.retry);
     let id = event.id().map(EventId::as_str).filter(|id| options.dedupe && !id.is_empty());
     let key = id.map(key_of_id).transpose()?;
     let event_type = own_type.or_else(|| options.event_type.clone());
-    Ok((publish::event(event.into_data(), event_type, retry), key))
+    Ok((new_event(event.into_data(), event_type, retry), key))
 }
 
 fn key_of_id(id: &str) -> Result<String, Problem> {
     checked(id.as_bytes()).ok_or_else(|| {
         let detail = format!("the id {id:?} is no key: 1 to 256 visible ASCII characters");
-        Problem::bad_request("key", detail)
+        Problem::invalid_key(detail)
     })
 }

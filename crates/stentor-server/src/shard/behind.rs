@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::errand::{PAGE, Question};
 use super::framing::Framing;
 use super::socket::{Socket, Written};
+use crate::context::Stentor;
 use crate::control::{Control, retry_of_readers};
 use crate::metrics::Open;
-use crate::service::Stentor;
 
 /// What a reader gets before others have their turn.
 const TURN_BYTES: usize = 256 << 10;

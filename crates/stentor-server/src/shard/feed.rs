@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::frames::{Entry, Frames, Kind};
 use super::framing::Framing;
-use crate::service::Stentor;
+use crate::context::Stentor;
 
 /// What a feed reads at once.
 pub(super) const READ: Budget = Budget { records: 256, bytes: 128 << 10, rows: 10_000 };

@@ -6,8 +6,8 @@ use super::behind::Behind;
 use super::framing::Framing;
 use super::socket::Socket;
 use crate::connection::takeover::Departure;
+use crate::context::Stentor;
 use crate::control::Control;
-use crate::service::Stentor;
 use crate::stream::Reader;
 
 /// A reader and its socket, over which nothing of the answer was written yet.

@@ -14,11 +14,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::progress::Progress;
 use crate::body::Body;
+use crate::context::Stentor;
 use crate::idempotency::{chain, hash_of};
 use crate::incoming::Incoming;
 use crate::problem::Problem;
-use crate::routes::publish::{self, Options};
-use crate::service::Stentor;
+use crate::routes::publish::append::{append, grant};
+use crate::routes::publish::options::Options;
 
 /// Events handed to the log at once, so that a large piece of many small events does not wait for
 /// the disk once for each, nor hold more than it must.
@@ -70,7 +71,7 @@ impl<'a> Gathering<'a> {
         options: &'a Options,
         incoming: Incoming,
     ) -> Result<Gathering<'a>, Problem> {
-        publish::grant(stentor, options).await?;
+        grant(stentor, options).await?;
         Ok(Gathering {
             stentor,
             options,
@@ -198,7 +199,7 @@ impl<'a> Gathering<'a> {
     pub(super) async fn finish(mut self) -> Result<Response<Body>, Problem> {
         if self.index == 0 && self.options.end.is_some() {
             // Nothing came: it is no stream of events, but an end alone.
-            return publish::append(self.stentor, self.options, None).await;
+            return append(self.stentor, self.options, None).await;
         }
         self.publish().await?;
         let events = self.progress;
@@ -216,7 +217,7 @@ impl<'a> Gathering<'a> {
         };
         let is_repeat = self.progress.status() == StatusCode::OK;
         match ended {
-            Err(problem) if problem.is("topic-ended") && is_repeat => Ok(()),
+            Err(problem) if problem.is_topic_ended() && is_repeat => Ok(()),
             ended => ended,
         }
     }

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::context::Stentor;
 use crate::metrics::Metrics;
-use crate::service::Stentor;
 use crate::shard::{Findings, Newcomer, Shard};
 
 /// The way to a shard, from any thread. Cheap to clone.
