@@ -130,7 +130,7 @@ impl Reading<'_> {
                     self.until,
                     Start::LAST_EACH_MAX,
                 );
-                return Ok(Some(newest.await?));
+                return Ok(Some(newest.await?.ok_or(SubscribeError::LastEachTooMany)?));
             }
             Start::Last(asked) if asked > Start::LAST_MAX => {
                 return Err(SubscribeError::LastTooMany { asked }.into());

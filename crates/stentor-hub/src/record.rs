@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-use bytes::Bytes;
 use stentor_sse::{Event, Frame};
 
 use crate::cursor::{Check, Cursor, Epoch, Offset};
@@ -51,8 +50,6 @@ pub enum Body {
 pub struct Attributes {
     /// The id that the publisher gave the event, by which a storage finds it again.
     pub publisher_id: Option<String>,
-    /// Whatever else the adapter needs.
-    pub opaque: Bytes,
 }
 
 /// The longest reason of an end, in bytes.
@@ -171,10 +168,10 @@ impl Body {
 }
 
 impl Attributes {
-    const NONE: Attributes = Attributes { publisher_id: None, opaque: Bytes::new() };
+    const NONE: Attributes = Attributes { publisher_id: None };
 
     fn bytes(&self) -> usize {
-        self.opaque.len() + self.publisher_id.as_ref().map_or(0, String::len)
+        self.publisher_id.as_ref().map_or(0, String::len)
     }
 }
 

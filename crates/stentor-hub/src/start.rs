@@ -63,10 +63,7 @@ pub enum SubscribeError {
 
 impl From<StorageError> for SubscribeError {
     fn from(error: StorageError) -> SubscribeError {
-        match error {
-            StorageError::TooMany { .. } => SubscribeError::LastEachTooMany,
-            error => SubscribeError::Storage(error),
-        }
+        SubscribeError::Storage(error)
     }
 }
 
@@ -122,6 +119,7 @@ impl Beginning {
         let tail = shared.window.tail();
         let limit = Start::LAST_EACH_MAX;
         let newest = shared.storage.newest_each(Arc::clone(filters), count, tail, limit).await?;
+        let newest = newest.ok_or(SubscribeError::LastEachTooMany)?;
         Ok(Beginning { picked: newest.into(), ..Beginning::at(tail) })
     }
 

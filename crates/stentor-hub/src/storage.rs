@@ -115,14 +115,14 @@ pub trait Storage: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<SeekResult, StorageError>>;
 
     /// The offsets of the newest `count` events (not ends) of each matching topic up to `until`, in
-    /// log order. `Err(TooMany)` if that is more than `limit` in all.
+    /// log order; `None` if these are more than `limit`.
     fn newest_each(
         &self,
         filters: Arc<Filters>,
         count: usize,
         until: Offset,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Offset>, StorageError>>;
+    ) -> BoxFuture<'_, Result<Option<Vec<Offset>>, StorageError>>;
 
     /// The states of these topics, in the order asked. A topic that nobody wrote to has
     /// [`TopicState::default`].
@@ -175,13 +175,6 @@ pub trait Storage: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>>;
 
-    /// How far a streamed upload under a key came, if the key is remembered.
-    fn upload(
-        &self,
-        key: KeyName,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Option<StoredKey>, StorageError>>;
-
     /// Remembers that a topic has a lease of so many whole seconds (a part of one counts as a whole), or
     /// with `None` that it has none. An end or a deletion of the topic takes its lease with it, in the same
     /// transaction. What a lease means is the hub's affair.
@@ -193,13 +186,6 @@ pub trait Storage: Send + Sync + 'static {
 
     /// All leases, by name in byte order.
     fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>>;
-
-    /// The record that carries this publisher's id in a topic, the newest if there are several.
-    fn by_publisher_id(
-        &self,
-        topic: TopicName,
-        publisher_id: String,
-    ) -> BoxFuture<'_, Result<Option<Arc<Record>>, StorageError>>;
 
     /// Waits until the storage has failed for good, whatever it was doing then, and says how. One that
     /// fails in answers only waits for ever.

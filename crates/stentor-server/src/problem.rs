@@ -209,7 +209,6 @@ impl From<TimestampError> for Problem {
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Problem {
         match error {
-            StorageError::TooMany { .. } => Problem::bad_request("too-many", error.to_string()),
             StorageError::Full => {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "disk-full", error.to_string())
             }

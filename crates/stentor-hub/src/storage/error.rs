@@ -20,10 +20,4 @@ pub enum StorageError {
         /// What happened.
         reason: String,
     },
-    /// The question has a larger answer than the limit that came with it.
-    #[error("this asks for more than {limit} events; ask for fewer events or fewer topics")]
-    TooMany {
-        /// The limit.
-        limit: usize,
-    },
 }

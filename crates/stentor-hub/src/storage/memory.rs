@@ -15,8 +15,8 @@ use futures_util::future::{FutureExt, ready};
 
 use self::log::Log;
 use super::{
-    Bounds, CommitSink, KeyName, Outcome, Page, ReadRequest, Seek, SeekResult, Storage,
-    StorageError, StoredKey, TopicInfo, TopicState, TopicsQuery, TrimLimits, Trimmed,
+    Bounds, CommitSink, Outcome, Page, ReadRequest, Seek, SeekResult, Storage, StorageError,
+    TopicInfo, TopicState, TopicsQuery, TrimLimits, Trimmed,
 };
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
@@ -128,8 +128,8 @@ impl Storage for MemoryStorage {
         count: usize,
         until: Offset,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Offset>, StorageError>> {
-        now(self.log().newest_each(&filters, count, until, limit))
+    ) -> BoxFuture<'_, Result<Option<Vec<Offset>>, StorageError>> {
+        now(Ok(self.log().newest_each(&filters, count, until, limit)))
     }
 
     fn states(
@@ -177,14 +177,6 @@ impl Storage for MemoryStorage {
         now(Ok(self.change(|log| log.delete(&topic, time))))
     }
 
-    fn upload(
-        &self,
-        key: KeyName,
-        time: Timestamp,
-    ) -> BoxFuture<'_, Result<Option<StoredKey>, StorageError>> {
-        now(Ok(self.log().keys.find(&key, time)))
-    }
-
     fn set_lease(
         &self,
         topic: TopicName,
@@ -196,20 +188,6 @@ impl Storage for MemoryStorage {
 
     fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>> {
         now(Ok(self.log().leases.iter().map(|(topic, lease)| (topic.clone(), *lease)).collect()))
-    }
-
-    fn by_publisher_id(
-        &self,
-        topic: TopicName,
-        publisher_id: String,
-    ) -> BoxFuture<'_, Result<Option<Arc<Record>>, StorageError>> {
-        let log = self.log();
-        let found = log
-            .ring
-            .of_topic(&topic)
-            .rev()
-            .find(|record| record.attributes().publisher_id.as_deref() == Some(&publisher_id));
-        now(Ok(found.cloned()))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -160,7 +160,7 @@ impl Storage for GatedStorage {
         count: usize,
         until: Offset,
         limit: usize,
-    ) -> Answer<'_, Vec<Offset>> {
+    ) -> Answer<'_, Option<Vec<Offset>>> {
         self.inner.newest_each(filters, count, until, limit)
     }
 
@@ -203,20 +203,12 @@ impl Storage for GatedStorage {
         self.inner.delete(topic, now)
     }
 
-    fn upload(&self, key: KeyName, now: Timestamp) -> Answer<'_, Option<StoredKey>> {
-        self.inner.upload(key, now)
-    }
-
     fn set_lease(&self, topic: TopicName, lease: Option<Duration>) -> Answer<'_, ()> {
         self.inner.set_lease(topic, lease)
     }
 
     fn leases(&self) -> Answer<'_, Vec<(TopicName, Duration)>> {
         self.inner.leases()
-    }
-
-    fn by_publisher_id(&self, topic: TopicName, id: String) -> Answer<'_, Option<Arc<Record>>> {
-        self.inner.by_publisher_id(topic, id)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

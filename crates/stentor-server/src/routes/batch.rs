@@ -4,7 +4,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stentor_hub::{Body as RecordBody, Entry, Key, KeyContent, Publish, StorageError, TopicName};
+use stentor_hub::{Body as RecordBody, Entry, Key, KeyContent, Publish, TopicName};
 
 use crate::body::{Body, RequestBody};
 use crate::content::{Content, not_utf8};
@@ -95,7 +95,10 @@ fn entries(text: &str, lines: bool) -> Result<Vec<Entry>, Problem> {
     match items.len() {
         0 => Err(Problem::empty_batch()),
         1..=EVENTS_MAX => items.into_iter().zip(0..).map(|(item, at)| entry(item, at)).collect(),
-        _ => Err(StorageError::TooMany { limit: EVENTS_MAX }.into()),
+        count => Err(Problem::bad_request(
+            "too-many",
+            format!("the batch has {count} events; at most {EVENTS_MAX} are allowed, so split it"),
+        )),
     }
 }
 

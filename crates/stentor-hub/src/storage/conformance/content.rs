@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use stentor_sse::{Event, EventType};
 
 use super::Log;
-use super::log::{appended, cursors, end, event, name, offsets, said};
-use crate::cursor::{Cursor, Offset};
+use super::log::{cursors, event, name, offsets, said};
+use crate::cursor::Offset;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body};
 use crate::topic::TopicName;
@@ -77,14 +76,10 @@ pub async fn reasons_of_ends_are_kept_to_the_byte(log: &Log) {
 }
 
 pub async fn attributes_are_kept_to_the_byte(log: &Log) {
-    let every_byte: Vec<u8> = (0..=255).collect();
     let all = [
         Attributes::default(),
-        Attributes { publisher_id: Some(String::new()), opaque: Bytes::new() },
-        Attributes {
-            publisher_id: Some("urn:🎉 '\0".to_owned()), opaque: Bytes::from(every_byte)
-        },
-        Attributes { publisher_id: None, opaque: Bytes::from_static(&[0]) },
+        Attributes { publisher_id: Some(String::new()) },
+        Attributes { publisher_id: Some("urn:🎉 '\0".to_owned()) },
     ];
     let entry = |attributes: &Attributes| {
         let attributes = attributes.clone();
@@ -96,7 +91,7 @@ pub async fn attributes_are_kept_to_the_byte(log: &Log) {
     log.publish(Publish::new(entries, None)).await;
     let records = log.all("a").await;
     let read: Vec<&Attributes> = records.iter().map(|record| record.attributes()).collect();
-    assert_eq!(read, [&all[0], &all[1], &all[2], &all[3], &all[2]]);
+    assert_eq!(read, [&all[0], &all[1], &all[2], &all[2]]);
     assert_eq!(log.fed(), records);
 }
 
@@ -169,54 +164,10 @@ pub async fn fetch_leaves_out_what_is_not_there(log: &Log) {
     assert_eq!(log.storage.fetch(Vec::new()).await.unwrap(), []);
 }
 
-impl Log {
-    async fn event_with_id(&self, topic: &str, data: &str, publisher_id: &str) -> Cursor {
-        let mut publish = event(topic, data);
-        publish.entries[0].attributes.publisher_id = Some(publisher_id.to_owned());
-        appended(&self.publish(publish).await).0
-    }
-
-    async fn with_id(&self, topic: &str, publisher_id: &str) -> Option<Cursor> {
-        let answer = self.storage.by_publisher_id(name(topic), publisher_id.to_owned()).await;
-        answer.unwrap().map(|record| record.cursor())
-    }
-}
-
 pub async fn fetch_takes_ten_thousand_offsets(log: &Log) {
     log.append((0..10_000).map(|n| event("a", &n.to_string())).collect()).await;
     let mut records = log.fed();
     records.reverse();
     let fetched = log.storage.fetch(offsets(&cursors(&records))).await.unwrap();
     assert_eq!(fetched, records);
-}
-
-pub async fn a_publisher_id_finds_the_newest_record_that_carries_it(log: &Log) {
-    log.event_with_id("a", "1", "x").await;
-    let newest = log.event_with_id("a", "2", "x").await;
-    let other = log.event_with_id("a", "3", "y").await;
-    log.event("a", "4").await;
-    assert_eq!(log.with_id("a", "x").await, Some(newest));
-    assert_eq!(log.with_id("a", "y").await, Some(other));
-    assert_eq!(log.with_id("a", "z").await, None);
-    assert_eq!(log.with_id("a", "").await, None);
-    let record = log.storage.by_publisher_id(name("a"), "x".to_owned()).await.unwrap();
-    assert_eq!(record.as_deref(), Some(&*log.fed()[1]));
-}
-
-pub async fn a_publisher_id_is_looked_for_in_its_topic_only(log: &Log) {
-    let of_a = log.event_with_id("a", "1", "x").await;
-    let of_b = log.event_with_id("b", "2", "x").await;
-    assert_eq!(log.with_id("a", "x").await, Some(of_a));
-    assert_eq!(log.with_id("b", "x").await, Some(of_b));
-    assert_eq!(log.with_id("c", "x").await, None);
-}
-
-pub async fn a_publisher_id_of_a_removed_record_is_not_found(log: &Log) {
-    let trimmed = log.event_with_id("a", "1", "x").await;
-    log.event_with_id("b", "2", "x").await;
-    log.publish(end("b", "done")).await;
-    log.trim("a", trimmed).await;
-    log.delete("b").await;
-    assert_eq!(log.with_id("a", "x").await, None);
-    assert_eq!(log.with_id("b", "x").await, None);
 }

@@ -285,7 +285,7 @@ impl Pair {
                 }
                 let until = Offset::new(tail.get() * 2 / 3);
                 let found = self.log.storage.newest_each(filters(text), count, until, 1_000).await;
-                assert_eq!(found, Ok(self.naive.newest_each(&filters(text), count, until)));
+                assert_eq!(found, Ok(Some(self.naive.newest_each(&filters(text), count, until))));
             }
             for time in self.naive.times() {
                 let sought = self.log.storage.seek(filters(text), Seek::Since(time)).await.unwrap();
@@ -317,24 +317,6 @@ impl Pair {
             self.naive.lines.iter().rev().map(|line| line.record().offset()).collect();
         let mut alive: Vec<_> = self.naive.alive().cloned().collect();
         alive.reverse();
-        assert_eq!(self.log.storage.fetch(offsets).await, Ok(alive.clone()));
-        for topic in TOPICS.iter().map(|topic| name(topic)) {
-            for id in strategy::PUBLISHER_IDS {
-                let carries = |record: &&Arc<Record>| {
-                    *record.topic() == topic
-                        && record.attributes().publisher_id.as_deref() == Some(id)
-                };
-                let expected = alive.iter().find(carries).cloned();
-                let found = self.log.storage.by_publisher_id(topic.clone(), id.to_owned()).await;
-                assert_eq!(found, Ok(expected));
-            }
-        }
-        let now = self.naive.now;
-        for (key, expected) in self.naive.uploads() {
-            let found = self.log.storage.upload(key, now).await.unwrap();
-            let reported =
-                found.map(|upload| (upload.count, upload.hash, upload.first, upload.last));
-            assert_eq!(reported, expected);
-        }
+        assert_eq!(self.log.storage.fetch(offsets).await, Ok(alive));
     }
 }

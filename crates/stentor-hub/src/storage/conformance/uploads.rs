@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::Log;
 use super::log::{appended, at, end, event, name, said};
+use crate::cursor::Cursor;
 use crate::publish::{Key, KeyContent, Publish};
-use crate::storage::{KeyHash, KeyName, Outcome, StoredKey};
+use crate::storage::{KeyHash, Outcome};
 use crate::timestamp::Timestamp;
 
 const WINDOW: i64 = 600;
@@ -36,38 +37,42 @@ fn part(content: u8, index: u64) -> Publish {
     event("a", &index.to_string()).with_key(key)
 }
 
+/// A publish without entries under the key of a part: a repeat if the part is stored, and nothing else.
+fn probe(content: u8, index: u64) -> Publish {
+    Publish { entries: Vec::new(), ..part(content, index) }
+}
+
 impl Log {
-    async fn upload_at(&self, now: Timestamp) -> Option<StoredKey> {
-        let publisher = "p".to_owned();
-        let key =
-            KeyName { scope: Some(name("a")), publisher, name: "up".to_owned(), upload: true };
-        self.storage.upload(key, now).await.unwrap()
+    /// The ids of the first and the last record of the upload, if exactly `parts` parts of this content
+    /// are stored under its key. Like every repeat, this restarts the key's window.
+    async fn upload_at(&self, content: u8, parts: u64, now: Timestamp) -> Option<(Cursor, Cursor)> {
+        if self.publish_at(probe(content, parts), now).await != Outcome::KeyReused {
+            return None;
+        }
+        match self.publish_at(probe(content, parts - 1), now).await {
+            Outcome::Repeat { first, last } => Some((first, last)),
+            _ => None,
+        }
     }
 
-    async fn upload(&self) -> Option<StoredKey> {
-        self.upload_at(at(0)).await
+    async fn upload(&self, content: u8, parts: u64) -> Option<(Cursor, Cursor)> {
+        self.upload_at(content, parts, at(0)).await
     }
 }
 
-pub async fn an_upload_that_nobody_began_is_unknown(log: &Log) {
-    assert_eq!(log.upload().await, None);
-}
-
-pub async fn an_upload_tells_how_far_it_came(log: &Log) {
+pub async fn an_upload_counts_the_parts_that_are_stored(log: &Log) {
+    assert_eq!(log.upload(1, 1).await, None);
     let (first, _) = appended(&log.publish(part(1, 0)).await);
-    let upload = StoredKey { count: 1, hash: hash(1, 1), first, last: first };
-    assert_eq!(log.upload().await, Some(upload));
+    assert_eq!(log.upload(1, 1).await, Some((first, first)));
     log.event("a", "not of it").await;
     let (last, _) = appended(&log.publish(part(1, 1)).await);
-    let upload = StoredKey { count: 2, hash: hash(1, 2), first, last };
-    assert_eq!(log.upload().await, Some(upload));
+    assert_eq!(log.upload(1, 2).await, Some((first, last)));
 }
 
 pub async fn the_parts_of_an_upload_may_come_in_one_batch(log: &Log) {
     let outcomes = log.append((0..5).map(|index| part(1, index)).collect()).await;
     let ids: Vec<_> = outcomes.iter().map(|outcome| appended(outcome).0).collect();
-    let upload = StoredKey { count: 5, hash: hash(1, 5), first: ids[0], last: ids[4] };
-    assert_eq!(log.upload().await, Some(upload));
+    assert_eq!(log.upload(1, 5).await, Some((ids[0], ids[4])));
     assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3", "a: 4"]);
 }
 
@@ -84,11 +89,12 @@ pub async fn a_part_that_is_there_is_a_repeat(log: &Log) {
 
 pub async fn every_part_that_is_there_differs_if_its_content_does(log: &Log) {
     log.append((0..3).map(|index| part(1, index)).collect()).await;
-    let upload = log.upload().await;
+    let upload = log.upload(1, 3).await;
+    assert!(upload.is_some());
     for index in 0..3 {
         assert_eq!(log.publish(part(2, index)).await, Outcome::KeyReused, "part {index}");
     }
-    assert_eq!(log.upload().await, upload);
+    assert_eq!(log.upload(1, 3).await, upload);
     assert_eq!(log.fed().len(), 3);
 }
 
@@ -133,7 +139,7 @@ pub async fn parts_of_two_uploads_are_kept_apart(log: &Log) {
 
 pub async fn a_part_after_a_missing_one_differs(log: &Log) {
     assert_eq!(log.publish(part(1, 1)).await, Outcome::KeyReused);
-    assert_eq!(log.upload().await, None);
+    assert_eq!(log.fed(), []);
     appended(&log.publish(part(1, 0)).await);
     assert_eq!(log.publish(part(1, 2)).await, Outcome::KeyReused);
     assert_eq!(said(&log.all("a").await), ["a: 0"]);
@@ -148,12 +154,13 @@ pub async fn a_part_that_goes_on_from_other_content_differs(log: &Log) {
 
 pub async fn a_part_for_an_ended_topic_is_refused_and_not_counted(log: &Log) {
     log.publish(part(1, 0)).await;
-    let upload = log.upload().await;
+    let upload = log.upload(1, 1).await;
+    assert!(upload.is_some());
     log.publish(end("a", "done")).await;
     let outcomes = log.append(vec![part(1, 0), part(1, 1)]).await;
     assert!(matches!(outcomes[0], Outcome::Repeat { .. }), "{outcomes:?}");
     assert!(matches!(outcomes[1], Outcome::Ended { .. }), "{outcomes:?}");
-    assert_eq!(log.upload().await, upload);
+    assert_eq!(log.upload(1, 1).await, upload);
 }
 
 pub async fn the_window_of_an_upload_restarts_with_each_part(log: &Log) {
@@ -161,10 +168,9 @@ pub async fn the_window_of_an_upload_restarts_with_each_part(log: &Log) {
         let now = at(i64::from(index) * (WINDOW - 1));
         appended(&log.publish_at(part(1, index.into()), now).await);
     }
-    let end = 3 * (WINDOW - 1);
-    let upload = log.upload_at(at(end + WINDOW - 1)).await;
-    assert_eq!(upload.map(|upload| upload.count), Some(4));
-    assert_eq!(log.upload_at(at(end + WINDOW + 1)).await, None);
+    let asked = 4 * (WINDOW - 1);
+    assert!(log.upload_at(1, 4, at(asked)).await.is_some());
+    assert_eq!(log.upload_at(1, 4, at(asked + WINDOW + 1)).await, None);
 }
 
 pub async fn the_window_of_an_upload_restarts_with_each_repeat(log: &Log) {
@@ -180,13 +186,16 @@ pub async fn the_window_of_an_upload_restarts_with_each_repeat(log: &Log) {
 }
 
 pub async fn a_publish_without_entries_restarts_the_window_of_an_upload_and_no_more(log: &Log) {
-    let bare = |index| Publish { entries: Vec::new(), ..part(1, index) };
-    assert_eq!(log.publish_at(bare(0), at(0)).await, Outcome::KeyReused, "nothing has begun");
-    assert_eq!(log.upload().await, None);
+    assert_eq!(log.publish_at(probe(1, 0), at(0)).await, Outcome::KeyReused, "nothing has begun");
+    assert_eq!(log.upload(1, 1).await, None);
     let (first, _) = appended(&log.publish_at(part(1, 0), at(0)).await);
-    let outcome = log.publish_at(bare(0), at(WINDOW - 1)).await;
+    let outcome = log.publish_at(probe(1, 0), at(WINDOW - 1)).await;
     assert_eq!(outcome, Outcome::Repeat { first, last: first });
-    assert_eq!(log.publish_at(bare(1), at(WINDOW - 1)).await, Outcome::KeyReused, "it is missing");
+    assert_eq!(
+        log.publish_at(probe(1, 1), at(WINDOW - 1)).await,
+        Outcome::KeyReused,
+        "it is missing"
+    );
     appended(&log.publish_at(part(1, 1), at(2 * WINDOW - 2)).await);
     assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1"]);
 }
@@ -194,7 +203,7 @@ pub async fn a_publish_without_entries_restarts_the_window_of_an_upload_and_no_m
 pub async fn the_window_of_an_upload_does_not_restart_with_a_part_that_differs(log: &Log) {
     log.append_at((0..2).map(|index| part(1, index)).collect(), at(0)).await;
     assert_eq!(log.publish_at(part(2, 0), at(WINDOW - 1)).await, Outcome::KeyReused);
-    assert_eq!(log.upload_at(at(WINDOW + 1)).await, None);
+    assert_eq!(log.upload_at(1, 2, at(WINDOW + 1)).await, None);
 }
 
 pub async fn an_upload_that_began_again_is_compared_with_itself_alone(log: &Log) {
@@ -216,6 +225,5 @@ pub async fn a_forgotten_upload_begins_again_with_its_first_part(log: &Log) {
     let later = at(WINDOW + 1);
     assert_eq!(log.publish_at(part(1, 2), later).await, Outcome::KeyReused);
     let (first, _) = appended(&log.publish_at(part(2, 0), later).await);
-    let upload = StoredKey { count: 1, hash: hash(2, 1), first, last: first };
-    assert_eq!(log.upload_at(later).await, Some(upload));
+    assert_eq!(log.upload_at(2, 1, later).await, Some((first, first)));
 }

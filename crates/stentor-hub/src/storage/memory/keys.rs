@@ -91,11 +91,7 @@ impl Keys {
         }
     }
 
-    pub(super) fn find(&self, name: &KeyName, time: Timestamp) -> Option<StoredKey> {
-        self.row(name, time).copied().map(Row::upload)
-    }
-
-    fn row(&self, name: &KeyName, time: Timestamp) -> Option<&Row> {
+    pub(super) fn row(&self, name: &KeyName, time: Timestamp) -> Option<&Row> {
         self.rows.get(name).filter(|row| row.expires > time)
     }
 }

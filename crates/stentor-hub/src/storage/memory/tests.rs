@@ -244,7 +244,7 @@ fn the_longest_unused_keys_are_forgotten_first() {
     assert_eq!(keys.rows.len(), Keys::MAX);
     assert_eq!(keys.check(&whole(0), at(0)), None, "it was used longest ago");
     assert!(keys.check(&whole(1), at(0)).is_some());
-    assert!(keys.find(&part(0).to_name(), at(0)).is_some(), "it was used again");
+    assert!(keys.row(&part(0).to_name(), at(0)).is_some(), "it was used again");
 }
 
 #[test]

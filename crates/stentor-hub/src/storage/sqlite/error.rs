@@ -104,10 +104,6 @@ impl From<Fault> for SqliteOpenError {
                 }
             }
             Fault::Damaged(reason) => SqliteOpenError::Damaged { reason },
-            // Nothing is asked with a limit while a log is opened.
-            Fault::TooMany { limit } => {
-                SqliteOpenError::Damaged { reason: format!("more than {limit} rows") }
-            }
         }
     }
 }

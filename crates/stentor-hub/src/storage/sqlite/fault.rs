@@ -14,11 +14,6 @@ pub(super) enum Fault {
     Sqlite(rusqlite::Error),
     /// What is stored is not what was written: what, and where.
     Damaged(String),
-    /// The answer is larger than the limit that came with the question.
-    TooMany {
-        /// The limit.
-        limit: usize,
-    },
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -55,7 +50,6 @@ impl From<Fault> for StorageError {
             return StorageError::Full;
         }
         match fault {
-            Fault::TooMany { limit } => StorageError::TooMany { limit },
             Fault::Damaged(reason) => StorageError::Failed { reason },
             Fault::Sqlite(error) if passes(&error) => {
                 StorageError::Unavailable { reason: say(&error) }

@@ -83,8 +83,8 @@ pub use self::tools::{
 use self::view::{Reader, View};
 use self::writer::Writer;
 use super::{
-    Bounds, CommitSink, KeyName, Outcome, Page, ReadRequest, Seek, SeekResult, Storage,
-    StorageError, StoredKey, TopicInfo, TopicState, TopicsQuery, TrimLimits, Trimmed,
+    Bounds, CommitSink, Outcome, Page, ReadRequest, Seek, SeekResult, Storage, StorageError,
+    TopicInfo, TopicState, TopicsQuery, TrimLimits, Trimmed,
 };
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
@@ -201,7 +201,7 @@ impl Storage for SqliteStorage {
         count: usize,
         until: Offset,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Offset>, StorageError>> {
+    ) -> BoxFuture<'_, Result<Option<Vec<Offset>>, StorageError>> {
         self.view(move |view| view.newest_each(&filters, count, until, limit))
     }
 
@@ -252,14 +252,6 @@ impl Storage for SqliteStorage {
         self.writer.ask(move |writer| writer.delete(&topic, now)).boxed()
     }
 
-    fn upload(
-        &self,
-        key: KeyName,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Option<StoredKey>, StorageError>> {
-        self.view(move |view| view.upload(&key, now))
-    }
-
     fn set_lease(
         &self,
         topic: TopicName,
@@ -270,14 +262,6 @@ impl Storage for SqliteStorage {
 
     fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>> {
         self.view(|view| lease::all(view.connection))
-    }
-
-    fn by_publisher_id(
-        &self,
-        topic: TopicName,
-        publisher_id: String,
-    ) -> BoxFuture<'_, Result<Option<Arc<Record>>, StorageError>> {
-        self.view(move |view| view.by_publisher_id(&topic, &publisher_id))
     }
 
     fn failed(&self) -> BoxFuture<'_, StorageError> {

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rusqlite::types::Type;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use stentor_sse::{Decoder, Event, EventId, EventType, Item};
@@ -21,8 +20,8 @@ pub(super) const END: i64 = 1;
 /// The deletion of a topic.
 pub(super) const DELETED: i64 = 2;
 
-pub(super) const BY_OFFSET: &str = "SELECT topic, kind, time, type, event_id, retry, publisher_id, attributes, \
-                                    data FROM records WHERE offset = ?1";
+pub(super) const BY_OFFSET: &str = "SELECT topic, kind, time, type, event_id, retry, publisher_id, data \
+                                    FROM records WHERE offset = ?1";
 
 /// What stores records: looked up once for a transaction, for a large one has thousands of them.
 pub(super) struct Inserts<'c> {
@@ -35,7 +34,7 @@ impl<'c> Inserts<'c> {
         Ok(Inserts {
             record: connection.prepare_cached(
                 "INSERT INTO records (offset, topic, kind, time, type, event_id, retry, publisher_id, \
-                 attributes, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                 data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?,
             place: connection.prepare_cached(
                 "INSERT INTO topic_records (topic, offset, kind, bytes) VALUES (?1, ?2, ?3, ?4)",
@@ -52,7 +51,6 @@ impl<'c> Inserts<'c> {
         };
         let event = record.event();
         let offset = column::offset(record.offset());
-        let opaque = &record.attributes().opaque;
         self.record.execute(params![
             offset,
             topic,
@@ -62,7 +60,6 @@ impl<'c> Inserts<'c> {
             event.and_then(Event::id).map(EventId::as_str),
             event.and_then(Event::retry).map(|retry| column::number(millis(retry))),
             record.attributes().publisher_id,
-            Some(opaque.as_ref()).filter(|bytes| !bytes.is_empty()),
             data,
         ])?;
         let bytes = column::number(record.body().bytes() as u64);
@@ -93,7 +90,7 @@ pub(super) fn find(
 
 /// What a record says, from the columns of [`BY_OFFSET`].
 pub(super) fn read_body(row: &Row<'_>) -> rusqlite::Result<Body> {
-    let text = || Ok::<_, rusqlite::Error>(row.get_ref(8)?.as_str()?.to_owned());
+    let text = || Ok::<_, rusqlite::Error>(row.get_ref(7)?.as_str()?.to_owned());
     match row.get(1)? {
         EVENT => read_event(row, text()?).map(Body::Event),
         END => Ok(Body::End { reason: text()? }),
@@ -120,9 +117,7 @@ fn read_event(row: &Row<'_>, data: String) -> rusqlite::Result<Event> {
 
 /// What adapters keep with it, from the same columns.
 pub(super) fn read_attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
-    let publisher_id = row.get(6)?;
-    let opaque = row.get_ref(7)?.as_blob_or_null()?.map(Bytes::copy_from_slice).unwrap_or_default();
-    Ok(Attributes { publisher_id, opaque })
+    Ok(Attributes { publisher_id: row.get(6)? })
 }
 
 /// A stored type. One that came in on a stream may hold a NUL, and only a decoder makes such a type.

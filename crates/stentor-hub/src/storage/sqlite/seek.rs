@@ -1,7 +1,6 @@
 //! Where reading begins.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use rusqlite::OptionalExtension;
 
@@ -13,17 +12,13 @@ use super::row;
 use super::view::View;
 use crate::cursor::Offset;
 use crate::filter::Filters;
-use crate::record::Record;
 use crate::storage::{Seek, SeekResult};
 use crate::timestamp::Timestamp;
-use crate::topic::TopicName;
 
 pub(super) const SCAN_BACK: &str =
     "SELECT offset, topic, kind FROM records WHERE offset <= ?1 ORDER BY offset DESC LIMIT ?2";
 pub(super) const FIRST_FROM: &str =
     "SELECT offset, time FROM records WHERE offset >= ?1 ORDER BY offset LIMIT 1";
-pub(super) const BY_PUBLISHER_ID: &str = "SELECT offset FROM records WHERE publisher_id = ?1 AND topic = ?2 \
-                                          AND offset > ?3 AND offset <= ?4 ORDER BY offset DESC LIMIT 1";
 
 /// How many rows are looked at, newest first, before patterns are resolved to topics instead; twice as
 /// many as are wanted, if that is more.
@@ -139,9 +134,10 @@ impl View<'_> {
         count: usize,
         until: Offset,
         limit: usize,
-    ) -> Result<Vec<Offset>, Fault> {
+    ) -> Result<Option<Vec<Offset>>, Fault> {
         let until = until.min(self.tail);
         let mut offsets = Vec::new();
+        let mut too_many = false;
         self.each_matching(filters, usize::MAX, |topic| {
             let mut merge = Merge::new(self.connection, Order::NewestEvents);
             if topic.has_after(Offset::ZERO) {
@@ -151,7 +147,8 @@ impl View<'_> {
                 let Some(place) = merge.next()? else { break };
                 self.count_row();
                 if offsets.len() == limit {
-                    return Err(Fault::TooMany { limit });
+                    too_many = true;
+                    return Ok(ControlFlow::Break(()));
                 }
                 offsets.push(place.offset);
             }
@@ -159,22 +156,6 @@ impl View<'_> {
         })?;
         offsets.sort_unstable();
         offsets.dedup();
-        Ok(offsets)
-    }
-
-    /// See [`Storage::by_publisher_id`](crate::storage::Storage::by_publisher_id).
-    pub(super) fn by_publisher_id(
-        &self,
-        name: &TopicName,
-        id: &str,
-    ) -> Result<Option<Arc<Record>>, Fault> {
-        let Some(topic) = self.topic_named(name)? else { return Ok(None) };
-        let (after, until) = (column::offset(topic.removed_through), column::offset(self.tail));
-        let mut statement = self.connection.prepare_cached(BY_PUBLISHER_ID)?;
-        let found =
-            statement.query_row(rusqlite::params![id, topic.id, after, until], |row| row.offset(0));
-        let found =
-            found.optional().map_err(|error| Fault::at("the index of publishers' ids", error))?;
-        found.map_or(Ok(None), |offset| self.record(offset))
+        Ok((!too_many).then_some(offsets))
     }
 }

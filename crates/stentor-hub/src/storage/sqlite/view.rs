@@ -8,14 +8,12 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::fault::Fault;
-use super::key::Remembered;
 use super::row;
 use super::shared::Shared;
 use super::topic::Topic;
 use crate::cursor::{Epoch, Offset};
 use crate::record::Record;
-use crate::storage::{KeyName, StorageError, StoredKey, TopicState};
-use crate::timestamp::Timestamp;
+use crate::storage::{StorageError, TopicState};
 use crate::topic::TopicName;
 
 /// A connection that reads.
@@ -140,11 +138,5 @@ impl View<'_> {
     /// An index names a record that is not there.
     pub(super) fn missing(offset: Offset) -> Fault {
         Fault::Damaged(format!("the record at offset {offset} is missing"))
-    }
-
-    /// How far an upload came.
-    pub(super) fn upload(&self, key: &KeyName, now: Timestamp) -> Result<Option<StoredKey>, Fault> {
-        let remembered = Remembered::find(self.connection, self.epoch, key)?;
-        Ok(remembered.and_then(|remembered| remembered.at(now)))
     }
 }

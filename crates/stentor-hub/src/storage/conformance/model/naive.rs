@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::cursor::{Cursor, Offset};
+use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::publish::{Entry, Key, KeyContent, Publish};
 use crate::record::{Body, Record};
@@ -354,19 +354,5 @@ impl Naive {
         let step = |time: Timestamp| Timestamp::from_micros(time.as_micros() + 1);
         let times = self.lines.iter().rev().step_by(5).map(|line| line.time);
         times.flat_map(|time| [time, step(time)]).collect()
-    }
-
-    /// All uploads that ever were, with what is remembered of them.
-    pub(super) fn uploads(
-        &self,
-    ) -> impl Iterator<Item = (KeyName, Option<(u64, KeyHash, Cursor, Cursor)>)> {
-        let id = |at: usize| self.lines[at].record().cursor();
-        self.keys.iter().filter(|(key, _)| key.upload).map(move |(key, stored)| {
-            let known = stored.expires > self.now;
-            let hash = || *stored.hashes.last().unwrap();
-            let count = stored.hashes.len() as u64;
-            let reported = || (count, hash(), id(stored.first), id(stored.last));
-            (key.clone(), known.then(reported))
-        })
     }
 }

@@ -140,7 +140,6 @@ async fn every_question_goes_along_an_index() {
         read::SCAN,
         seek::SCAN_BACK,
         seek::FIRST_FROM,
-        seek::BY_PUBLISHER_ID,
         keys::EXPIRED_KEYS,
         part::BY_NUMBER,
         part::FIRST_UPLOAD,

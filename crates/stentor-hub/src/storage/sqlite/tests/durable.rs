@@ -12,7 +12,7 @@ use crate::storage::conformance::log::{
     appended, at, entry, event, filters, name, request, said, topic_names,
 };
 use crate::storage::sqlite::{SqliteOpenError, SqliteStorage};
-use crate::storage::{KeyName, Outcome, Seek, Storage, StorageError};
+use crate::storage::{Outcome, Seek, Storage, StorageError};
 
 #[tokio::test]
 async fn what_was_appended_is_there_after_a_drop_without_close() {
@@ -159,10 +159,10 @@ async fn an_upload_goes_on_after_a_restart() {
     let open = kept.open();
     let last = appended(&open.log.publish(event("a", "1").with_key(part(1))).await).1;
     drop(open);
-    let upload = KeyName { upload: true, ..part(0).to_name() };
-    let upload = kept.open().storage.upload(upload, at(0)).await.unwrap().unwrap();
-    assert_eq!((upload.count, upload.hash), (2, [2; 16]));
-    assert_eq!((upload.first, upload.last), (first, last));
+    let open = kept.open();
+    let probe = |index| open.log.publish(Publish::new(Vec::new(), Some(part(index))));
+    assert_eq!(probe(1).await, Outcome::Repeat { first, last });
+    assert_eq!(probe(2).await, Outcome::KeyReused, "the third part is not stored");
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ impl Line {
         };
         let topic = object.topic.ok_or("an event needs its `topic`")?;
         let topic = TopicName::new(topic).map_err(|error| error.to_string())?;
-        let attributes = Attributes { publisher_id: object.id, ..Attributes::default() };
+        let attributes = Attributes { publisher_id: object.id };
         let entries = vec![Entry { topic, body, attributes }];
         let publish = Publish::new(entries, None);
         publish.validate().map_err(|error| error.to_string())?;

@@ -12,7 +12,7 @@ use crate::timestamp::Timestamp;
 
 /// Each record with its place in the index and what its topic says: first the columns of
 /// [`row::BY_OFFSET`], then ours.
-const ALL: &str = "SELECT r.topic, r.kind, r.time, r.type, r.event_id, r.retry, r.publisher_id, r.attributes, \
+const ALL: &str = "SELECT r.topic, r.kind, r.time, r.type, r.event_id, r.retry, r.publisher_id, \
                    r.data, r.offset, i.kind, i.bytes, t.id IS NOT NULL, \
                    r.kind <> 0 AND r.offset > t.removed_through AND r.offset IS NOT t.end_offset \
                    FROM records r LEFT JOIN topic_records i ON i.topic = r.topic AND i.offset = r.offset \
@@ -30,7 +30,7 @@ impl Check<'_> {
         let (mut records, mut time) = (0, Timestamp::from_micros(i64::MIN));
         while let Some(row) = rows.next()? {
             let offset =
-                row.offset(9).map_err(|error| Fault::at("the offset of a record", error))?;
+                row.offset(8).map_err(|error| Fault::at("the offset of a record", error))?;
             match self.record(row, offset, time) {
                 Ok(its) => time = time.max(its),
                 Err(fault) => self.damage(fault)?,
@@ -60,7 +60,7 @@ impl Check<'_> {
         let at = |error| Fault::at(place, error);
         let (kind, time): (i64, _) = (row.get(1).map_err(at)?, row.time(2).map_err(at)?);
         let (indexed, bytes): (Option<i64>, Option<i64>) =
-            (row.get(10).map_err(at)?, row.get(11).map_err(at)?);
+            (row.get(9).map_err(at)?, row.get(10).map_err(at)?);
         if !row.get::<_, bool>(12).map_err(at)? {
             self.find(format_args!(
                 "{place}: there is no topic in row {}",
