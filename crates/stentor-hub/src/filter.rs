@@ -82,8 +82,12 @@ impl FromStr for TopicFilter {
             if rest {
                 return Err(TopicError::RestNotLast);
             }
-            pattern |= matches!(segment, "*" | "**");
             rest = segment == "**";
+            if rest || segment == "*" {
+                pattern = true;
+            } else if segment.contains('*') {
+                return Err(TopicError::PartialWildcard { segment: segment.to_owned() });
+            }
         }
         if pattern {
             Ok(TopicFilter::Pattern(Pattern { text: text.into() }))
@@ -110,7 +114,7 @@ impl Filters {
     /// The most filters of one subscription.
     pub const MAX: usize = 64;
 
-    /// The filters of a subscription; repeated ones count once.
+    /// Creates the filters of a subscription. Repeated ones count once, and their order is ignored.
     pub fn new(filters: impl IntoIterator<Item = TopicFilter>) -> Result<Filters, FiltersError> {
         let mut all = Filters { exact: Vec::new(), patterns: Vec::new() };
         for filter in filters {
@@ -124,6 +128,9 @@ impl Filters {
                 return Err(FiltersError::TooMany);
             }
         }
+        // Sorted, so that equal sets are equal and have equal hashes: their readers share one group.
+        all.exact.sort_unstable();
+        all.patterns.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         if all.len() == 0 { Err(FiltersError::None) } else { Ok(all) }
     }
 
@@ -147,7 +154,7 @@ impl Filters {
         &self.patterns
     }
 
-    /// All filters as they were written, exact names first.
+    /// All filters in byte order, exact names first.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let exact = self.exact.iter().map(TopicName::as_str);
         exact.chain(self.patterns.iter().map(TopicFilter::as_str))
@@ -208,9 +215,29 @@ mod tests {
     }
 
     #[test]
-    fn a_star_within_a_segment_is_a_letter_like_any_other() {
-        assert!(matches("a*", "a*"));
-        assert!(!matches("a*", "ab"));
+    fn a_star_inside_a_segment_is_refused() {
+        for (filter, segment) in
+            [("news*", "news*"), ("a*b/c", "a*b"), ("*/x*", "x*"), ("a/***", "***")]
+        {
+            let error = TopicError::PartialWildcard { segment: segment.to_owned() };
+            assert_eq!(filter.parse::<TopicFilter>(), Err(error), "{filter}");
+        }
+        assert!(TopicName::new("a*b").is_ok(), "names may contain it");
+    }
+
+    #[test]
+    fn filters_in_another_order_are_equal() {
+        use std::hash::BuildHasher;
+
+        let filters = |texts: &[&str]| {
+            Filters::new(texts.iter().map(|text| text.parse::<TopicFilter>().unwrap())).unwrap()
+        };
+        let (one, other) =
+            (filters(&["b", "a", "x/*", "c/**"]), filters(&["c/**", "x/*", "a", "b", "a"]));
+        assert_eq!(one, other);
+        let hasher = std::hash::RandomState::new();
+        assert_eq!(hasher.hash_one(&one), hasher.hash_one(&other));
+        assert_eq!(one.iter().collect::<Vec<_>>(), ["a", "b", "c/**", "x/*"]);
     }
 
     #[test]

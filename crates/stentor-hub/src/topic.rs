@@ -111,6 +111,15 @@ pub enum TopicError {
         /// The segment.
         segment: String,
     },
+    /// A filter has `*` inside a segment.
+    #[error(
+        "`{segment}` has a `*` inside a segment; a wildcard is a whole segment, as in `news/*`. To read \
+         the topic of exactly this name, use /topics/NAME"
+    )]
+    PartialWildcard {
+        /// The segment.
+        segment: String,
+    },
     /// `**` that is not last.
     #[error(
         "`**` matches the rest of a name, so it must be the last segment; use `*` for one segment"

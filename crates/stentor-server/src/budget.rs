@@ -1,97 +1,110 @@
 //! The memory that request bodies share.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::metrics::Metrics;
 
-/// A budget of bytes for all bodies in flight. A body that would exceed it waits, but for the oldest
-/// one, which may always go on: so the budget is exceeded by one body at most, and all get done.
+/// A shared limit, in bytes, for all request bodies in flight.
+///
+/// A body that would exceed the limit waits, except the oldest one, which may always continue. So at
+/// most one body exceeds the limit, and every body makes progress in the end.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct BodyBudget {
     bytes_max: usize,
     state: Mutex<State>,
-    /// Something was given back, or the oldest body is another one.
+    /// Bytes reserved by all bodies. Written under the lock of `state`.
+    used: AtomicUsize,
+    /// Notified when bytes were returned or another body became the oldest.
     changed: Notify,
     metrics: Metrics,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Bytes held by each body, oldest body first.
-    held: BTreeMap<u64, usize>,
-    used: usize,
-    next: u64,
+    /// Bytes reserved by each body, the oldest body first.
+    reserved: BTreeMap<u64, usize>,
+    next_age: u64,
 }
 
-impl Budget {
-    pub(crate) fn new(bytes_max: usize, metrics: Metrics) -> Arc<Budget> {
-        Arc::new(Budget { bytes_max, state: Mutex::default(), changed: Notify::new(), metrics })
+impl BodyBudget {
+    pub(crate) fn new(bytes_max: usize, metrics: Metrics) -> Arc<BodyBudget> {
+        Arc::new(BodyBudget {
+            bytes_max,
+            state: Mutex::default(),
+            used: AtomicUsize::new(0),
+            changed: Notify::new(),
+            metrics,
+        })
     }
 
-    /// Whether there is room for a body that is here already and gone in a moment: it needs no share.
+    /// Returns `true` if `bytes` more would fit now. For a body that has arrived and is consumed at
+    /// once, this check replaces a reservation.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        let used = usize::try_from(self.metrics.body_bytes.get()).unwrap_or_default();
-        used.saturating_add(bytes) <= self.bytes_max
+        self.used.load(Ordering::Relaxed).saturating_add(bytes) <= self.bytes_max
     }
 
-    /// The share of a body that has just begun; it holds nothing yet.
-    pub(crate) fn share(self: &Arc<Budget>) -> Share {
+    /// Creates the reservation of a body that begins to arrive. It holds no bytes yet.
+    pub(crate) fn reservation(self: &Arc<BodyBudget>) -> Reservation {
         let mut state = self.state();
-        let age = state.next;
-        state.next += 1;
-        state.held.insert(age, 0);
-        Share { budget: Arc::clone(self), age }
+        let age = state.next_age;
+        state.next_age += 1;
+        state.reserved.insert(age, 0);
+        Reservation { budget: Arc::clone(self), age }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets what a body holds, if there is room or it is the oldest.
-    fn try_hold(&self, age: u64, bytes: usize) -> bool {
+    /// Sets the bytes that a body reserves. Returns `false`, and changes nothing, if they do not fit
+    /// and the body is not the oldest.
+    fn try_resize(&self, age: u64, bytes: usize) -> bool {
         let mut state = self.state();
-        let held = state.held.get(&age).copied().unwrap_or_default();
-        let used = state.used - held + bytes;
-        let oldest = state.held.first_key_value().is_some_and(|(first, _)| *first == age);
-        if bytes > held && used > self.bytes_max && !oldest {
+        let before = state.reserved.get(&age).copied().unwrap_or_default();
+        let used = self.used.load(Ordering::Relaxed) - before + bytes;
+        let oldest = state.reserved.first_key_value().is_some_and(|(first, _)| *first == age);
+        if bytes > before && used > self.bytes_max && !oldest {
             return false;
         }
-        state.used = used;
-        state.held.insert(age, bytes);
+        self.used.store(used, Ordering::Relaxed);
+        state.reserved.insert(age, bytes);
         self.metrics.body_bytes.set(i64::try_from(used).unwrap_or(i64::MAX));
         drop(state);
-        if bytes < held {
+        if bytes < before {
             self.changed.notify_waiters();
         }
         true
     }
 
-    fn forget(&self, age: u64) {
-        self.try_hold(age, 0);
-        self.state().held.remove(&age);
+    fn release(&self, age: u64) {
+        self.try_resize(age, 0);
+        self.state().reserved.remove(&age);
         self.changed.notify_waiters();
     }
 }
 
-/// What one body holds of the budget, given back when it is dropped.
+/// The bytes that one body reserves in the budget. They are returned on drop.
 #[derive(Debug)]
-pub(crate) struct Share {
-    budget: Arc<Budget>,
+pub(crate) struct Reservation {
+    budget: Arc<BodyBudget>,
     age: u64,
 }
 
-impl Share {
-    /// Holds so many bytes in all. Waits for room if that is more than before.
-    pub(crate) async fn hold(&self, bytes: usize) {
+impl Reservation {
+    /// Sets the total number of reserved bytes. Waits for room if it grows.
+    ///
+    /// Cancel safe: if the future is dropped, the reservation keeps its size.
+    pub(crate) async fn resize(&self, bytes: usize) {
         loop {
             let changed = self.budget.changed.notified();
             tokio::pin!(changed);
-            // Listen before looking, so that no change falls in between.
+            // Register for the notification before the check, so that no change is missed.
             changed.as_mut().enable();
-            if self.budget.try_hold(self.age, bytes) {
+            if self.budget.try_resize(self.age, bytes) {
                 return;
             }
             changed.await;
@@ -99,9 +112,9 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.budget.forget(self.age);
+        self.budget.release(self.age);
     }
 }
 
@@ -111,37 +124,39 @@ mod tests {
 
     use super::*;
 
-    fn budget(bytes_max: usize) -> Arc<Budget> {
-        Budget::new(bytes_max, Metrics::default())
+    fn budget(bytes_max: usize) -> Arc<BodyBudget> {
+        BodyBudget::new(bytes_max, Metrics::default())
     }
 
     #[test]
     fn a_body_waits_until_there_is_room() {
         let budget = budget(100);
-        let (first, second) = (budget.share(), budget.share());
-        assert!(first.hold(60).now_or_never().is_some());
-        assert!(second.hold(60).now_or_never().is_none());
-        assert!(second.hold(40).now_or_never().is_some());
-        assert!(first.hold(10).now_or_never().is_some());
-        assert!(second.hold(60).now_or_never().is_some());
+        let (first, second) = (budget.reservation(), budget.reservation());
+        assert!(first.resize(60).now_or_never().is_some());
+        assert!(second.resize(60).now_or_never().is_none());
+        assert!(second.resize(40).now_or_never().is_some());
+        assert!(!budget.has_room(1));
+        assert!(first.resize(10).now_or_never().is_some());
+        assert!(budget.has_room(50));
+        assert!(second.resize(60).now_or_never().is_some());
     }
 
     #[test]
-    fn the_oldest_body_may_always_go_on() {
+    fn the_oldest_body_may_always_continue() {
         let budget = budget(100);
-        let (first, second) = (budget.share(), budget.share());
-        assert!(second.hold(100).now_or_never().is_some());
-        assert!(first.hold(500).now_or_never().is_some());
+        let (first, second) = (budget.reservation(), budget.reservation());
+        assert!(second.resize(100).now_or_never().is_some());
+        assert!(first.resize(500).now_or_never().is_some());
         drop(first);
-        assert!(second.hold(500).now_or_never().is_some(), "now it is the oldest");
+        assert!(second.resize(500).now_or_never().is_some(), "now it is the oldest");
     }
 
     #[tokio::test]
-    async fn a_waiting_body_goes_on_when_another_is_gone() {
+    async fn a_waiting_body_continues_when_another_is_dropped() {
         let budget = budget(100);
-        let (first, second) = (budget.share(), budget.share());
-        first.hold(100).await;
-        let waiting = tokio::spawn(async move { second.hold(50).await });
+        let (first, second) = (budget.reservation(), budget.reservation());
+        first.resize(100).await;
+        let waiting = tokio::spawn(async move { second.resize(50).await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(first);

@@ -1,29 +1,29 @@
-//! What the body of a publish is, by its content type.
+//! Kinds of publish bodies, by `Content-Type`.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
-/// What becomes of a body.
+/// The kind of a publish body, which decides the events that it becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// One event whose data is the body.
     Text,
     /// One event whose data is a `data:` URL of this type.
     Binary {
-        /// The essence of the type, such as `image/png`.
+        /// The type without parameters, such as `image/png`.
         media_type: String,
     },
-    /// An event for each line, published as the lines arrive.
+    /// One event per line, published as the lines arrive.
     Ndjson,
-    /// The events of another stream, published as they arrive.
+    /// The events of another event stream, published as they arrive.
     EventStream,
 }
 
-/// Text that does not say so.
+/// Types outside `text/` whose bodies are text.
 const TEXT: [&str; 9] = [
     "application/json",
     "application/xml",
@@ -37,18 +37,19 @@ const TEXT: [&str; 9] = [
 ];
 
 impl Content {
-    /// Reads the headers of a publish.
+    /// Returns the kind that the headers of a publish declare.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Content, Problem> {
         if let Some(encoding) = headers.get(CONTENT_ENCODING)
             && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
         {
             return Err(unsupported(
-                "a compressed body is not taken; send it without Content-Encoding",
+                "compressed bodies are not supported; send the body without Content-Encoding",
             ));
         }
         let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Content::Text) };
-        let value =
-            value.to_str().map_err(|_| unsupported("the Content-Type is not ASCII; mend it"))?;
+        let value = value.to_str().map_err(|_| {
+            unsupported("the Content-Type is not ASCII; correct it or leave it out")
+        })?;
         let mut parts = value.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
         check_essence(&essence)?;
@@ -63,17 +64,16 @@ impl Content {
             let utf8 =
                 ["utf-8", "utf8", "us-ascii"].iter().any(|c| charset.eq_ignore_ascii_case(c));
             if !utf8 {
-                return Err(unsupported(
-                    "text is taken as UTF-8 only; convert it and say charset=utf-8",
-                ));
+                return Err(unsupported("text must be UTF-8; convert it and send charset=utf-8"));
             }
         }
         Ok(content)
     }
 
-    /// Whether this `Content-Type` is plainly one of text. Others may be, too.
+    /// Returns `true` for the most frequent spellings of a text type. `false` means only that
+    /// [`Content::of`] has to decide.
     pub(crate) fn is_text(value: &HeaderValue) -> bool {
-        /// As browsers and curl spell it.
+        /// The spellings of browsers and of curl.
         const PLAIN: [&str; 3] =
             ["text/plain", "text/plain;charset=UTF-8", "text/plain; charset=utf-8"];
         TEXT.iter().chain(&PLAIN).any(|text| text.as_bytes() == value.as_bytes())
@@ -93,7 +93,7 @@ impl Content {
         }
     }
 
-    /// The data of the one event that a whole body becomes.
+    /// Returns the data of the single event that a whole body becomes.
     pub(crate) fn data(&self, body: Vec<u8>) -> Result<String, Problem> {
         match self {
             Content::Binary { media_type } => {
@@ -107,7 +107,7 @@ impl Content {
         }
     }
 
-    /// The longest body that can still become an event of so many bytes.
+    /// Returns the size of the largest body whose event has at most `event_bytes_max` bytes of data.
     pub(crate) fn body_bytes_max(&self, event_bytes_max: usize) -> usize {
         match self {
             Content::Binary { .. } => event_bytes_max / 4 * 3,
@@ -116,30 +116,32 @@ impl Content {
     }
 }
 
-/// Text that is none.
+/// A body that should be UTF-8 text and is not, from byte `at` on.
 pub(crate) fn not_utf8(at: usize) -> Problem {
     let detail = format!(
-        "the body is not UTF-8 at byte {at}; say what it is with a Content-Type such as \
-         application/octet-stream, or convert it"
+        "the body is not UTF-8 at byte {at}; convert it, or send binary data with its Content-Type, \
+         such as application/octet-stream"
     );
-    Problem::not_utf8(detail)
+    Problem::of(Code::NotUtf8, detail)
 }
 
 fn check_essence(essence: &str) -> Result<(), Problem> {
     if essence.starts_with("multipart/") {
-        return Err(unsupported("a form upload is not taken; send the file itself as the body"));
+        return Err(unsupported(
+            "form uploads are not supported; send the file itself as the body",
+        ));
     }
     let is_type = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+/".contains(&byte);
     if !essence.bytes().all(is_type) || (!essence.is_empty() && !essence.contains('/')) {
         return Err(unsupported(
-            "the Content-Type is no type such as text/plain; mend it or leave it out",
+            "the Content-Type is not a media type such as text/plain; correct it or leave it out",
         ));
     }
     Ok(())
 }
 
 fn unsupported(detail: &str) -> Problem {
-    Problem::unsupported_media_type(detail)
+    Problem::of(Code::MediaType, detail)
 }
 
 #[cfg(test)]
@@ -183,13 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_told_apart() {
+    fn ndjson_and_event_streams_are_recognised() {
         assert_eq!(of("application/x-ndjson"), Ok(Content::Ndjson));
         assert_eq!(of("text/event-stream; charset=utf-8"), Ok(Content::EventStream));
     }
 
     #[test]
-    fn what_cannot_be_taken_is_415() {
+    fn unsupported_types_and_encodings_are_415() {
         for refused in
             ["multipart/form-data; boundary=x", "text/plain; charset=latin1", "nonsense", "a b/c"]
         {
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_utf8_is_told_where() {
+    fn the_problem_of_text_that_is_not_utf8_names_the_byte() {
         let problem = Content::Text.data(b"ab\xff".to_vec()).unwrap_err();
         assert!(problem.detail().contains("at byte 2"));
     }

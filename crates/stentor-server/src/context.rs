@@ -6,7 +6,7 @@ use std::time::Duration;
 use stentor_hub::Hub;
 use tokio_util::sync::CancellationToken;
 
-use crate::budget::Budget;
+use crate::budget::BodyBudget;
 use crate::config::Config;
 use crate::metrics::Metrics;
 
@@ -21,7 +21,7 @@ struct Inner {
     hub: Hub,
     config: Config,
     metrics: Metrics,
-    budget: Arc<Budget>,
+    budget: Arc<BodyBudget>,
     drain: CancellationToken,
 }
 
@@ -34,7 +34,7 @@ impl Stentor {
     /// The service over a hub, set up differently.
     pub fn with_config(hub: Hub, config: Config) -> Stentor {
         let metrics = Metrics::default();
-        let budget = Budget::new(config.body_bytes_max, metrics.clone());
+        let budget = BodyBudget::new(config.body_bytes_max, metrics.clone());
         Stentor(Arc::new(Inner { hub, config, metrics, budget, drain: CancellationToken::new() }))
     }
 
@@ -73,7 +73,7 @@ impl Stentor {
         &self.0.config
     }
 
-    pub(crate) fn budget(&self) -> &Arc<Budget> {
+    pub(crate) fn budget(&self) -> &Arc<BodyBudget> {
         &self.0.budget
     }
 

@@ -1,39 +1,39 @@
-//! `Idempotency-Key`: what makes a repeated publish harmless.
+//! The `Idempotency-Key` header, which makes a repeated publish harmless.
 
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use stentor_hub::storage::KeyHash;
 use stentor_hub::{Body, Entry};
 
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The longest key, in bytes.
+/// Maximum length of a key, in bytes.
 const KEY_BYTES_MAX: usize = 256;
 
-/// The key of a request: 1 to 256 visible ASCII characters. Empty is absent.
+/// Returns the key of a request: 1 to 256 visible ASCII characters. An empty header counts as absent.
 pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        let detail = "a request has one Idempotency-Key; send each event with its own";
-        return Err(Problem::invalid_key(detail));
+        let detail = "the request has several Idempotency-Key headers; send one";
+        return Err(Problem::of(Code::Key, detail));
     }
-    let Some(key) = checked(value.as_bytes()) else {
-        let detail = "an Idempotency-Key has at most 256 visible ASCII characters; use a UUID, say";
-        return Err(Problem::invalid_key(detail));
+    let Some(key) = valid_key(value.as_bytes()) else {
+        let detail = "the Idempotency-Key is not valid; use at most 256 visible ASCII characters, such as a UUID";
+        return Err(Problem::of(Code::Key, detail));
     };
     Ok(Some(key).filter(|key| !key.is_empty()))
 }
 
-/// A key that is fit to be one.
-pub(crate) fn checked(bytes: &[u8]) -> Option<String> {
+/// Returns the bytes as a key, `None` if they are too long or not visible ASCII.
+pub(crate) fn valid_key(bytes: &[u8]) -> Option<String> {
     let visible = bytes.len() <= KEY_BYTES_MAX && bytes.iter().all(u8::is_ascii_graphic);
     visible.then(|| String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// The hash of what a publish holds. Two publishes under one key must agree in it.
+/// Hashes the content of a publish. Publishes under one key must have equal hashes.
 pub(crate) fn hash_of(entries: &[Entry]) -> KeyHash {
     let mut hash = Sha256::new();
     for entry in entries {
@@ -53,24 +53,24 @@ pub(crate) fn hash_of(entries: &[Entry]) -> KeyHash {
             Body::Deleted => put(&mut hash, b"deleted"),
         }
     }
-    short(hash)
+    truncated(hash)
 }
 
-/// The running hash of an upload with one more event.
-pub(crate) fn chain(before: KeyHash, entries: &[Entry]) -> KeyHash {
+/// Extends the running hash of an upload by one event.
+pub(crate) fn extend_hash(before: KeyHash, entries: &[Entry]) -> KeyHash {
     let mut hash = Sha256::new();
     hash.update(before);
     hash.update(hash_of(entries));
-    short(hash)
+    truncated(hash)
 }
 
-/// With its length, so that no two lists of fields are alike.
+/// Hashes a field after its length, so that different lists of fields never hash equal input.
 fn put(hash: &mut Sha256, field: &[u8]) {
     hash.update((field.len() as u64).to_le_bytes());
     hash.update(field);
 }
 
-fn short(hash: Sha256) -> KeyHash {
+fn truncated(hash: Sha256) -> KeyHash {
     let mut short = KeyHash::default();
     for (to, from) in short.iter_mut().zip(hash.finalize()) {
         *to = from;

@@ -1,4 +1,4 @@
-//! The body of a request while it comes in: bounded in silence and memory.
+//! The body of a request while it arrives, bounded in silence and memory.
 
 use std::time::Duration;
 
@@ -10,34 +10,41 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use crate::body::RequestBody;
-use crate::budget::Share;
+use crate::budget::Reservation;
 use crate::context::Stentor;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
-/// After an early answer the rest of a body is read and discarded, so that the client gets the
-/// answer and not a reset: so many bytes and so long at most.
+/// Limits for discarding the rest of a body after an early response. Without the discarding, the
+/// client would get a reset instead of the response.
 const DISCARD_BYTES_MAX: usize = 16 << 20;
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// A body on its way in. Dropped before its end, the rest is read and discarded.
-pub(crate) struct Incoming {
+/// A request body that arrives. On drop, the rest of it is read and discarded in the background.
+pub(crate) struct IncomingBody {
     body: Option<RequestBody>,
-    share: Share,
-    /// The client waits for our word before it sends anything (`Expect: 100-continue`).
-    expects: bool,
+    reservation: Reservation,
+    /// The client sends nothing before a `100 Continue` (`Expect: 100-continue`), and has not got one.
+    awaits_continue: bool,
 }
 
-impl Incoming {
-    pub(crate) fn of(stentor: &Stentor, request: &Parts, body: RequestBody) -> Incoming {
-        Incoming::new(stentor, request.headers.contains_key(EXPECT), body)
+impl IncomingBody {
+    /// The body of the request with these headers.
+    pub(crate) fn of(stentor: &Stentor, request: &Parts, body: RequestBody) -> IncomingBody {
+        IncomingBody::new(stentor, request.headers.contains_key(EXPECT), body)
     }
 
-    pub(crate) fn new(stentor: &Stentor, expects: bool, body: RequestBody) -> Incoming {
-        Incoming { share: stentor.budget().share(), expects, body: Some(body) }
+    pub(crate) fn new(stentor: &Stentor, awaits_continue: bool, body: RequestBody) -> IncomingBody {
+        let reservation = stentor.budget().reservation();
+        IncomingBody { reservation, awaits_continue, body: Some(body) }
     }
 
-    /// Reads the whole body, of at most so many bytes.
-    pub(crate) async fn whole(
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    ///
+    /// 413 if it has more than `limit` bytes, 408 if it is silent for longer than `silence`, 400 if it
+    /// breaks off.
+    pub(crate) async fn read_all(
         &mut self,
         limit: usize,
         silence: Duration,
@@ -47,58 +54,61 @@ impl Incoming {
         if known.is_some_and(|bytes| bytes > limit) {
             return Err(Problem::too_large("the body", limit));
         }
-        // A body of known length has its place before it is read.
-        self.share.hold(known.unwrap_or_default()).await;
+        // The memory for a body of known length is reserved before the first read.
+        self.reservation.resize(known.unwrap_or_default()).await;
         let mut whole = Vec::with_capacity(known.unwrap_or_default());
         loop {
-            let Ok(piece) = timeout(silence, self.piece()).await else {
+            let Ok(chunk) = timeout(silence, self.chunk()).await else {
                 return Err(silent(silence));
             };
-            let Some(piece) = piece? else { return Ok(whole) };
-            if whole.len() + piece.len() > limit {
+            let Some(chunk) = chunk? else { return Ok(whole) };
+            if whole.len() + chunk.len() > limit {
                 return Err(Problem::too_large("the body", limit));
             }
             if known.is_none() {
-                self.share.hold(whole.len() + piece.len()).await;
+                self.reservation.resize(whole.len() + chunk.len()).await;
             }
-            whole.extend_from_slice(&piece);
+            whole.extend_from_slice(&chunk);
         }
     }
 
-    /// The next piece, however long it takes; `None` at a clean end.
-    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, Problem> {
+    /// Waits for the next chunk, without a timeout. Returns `None` at a clean end.
+    ///
+    /// Cancel safe: a chunk is either returned or still in the body.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
             let Some(body) = &mut self.body else { return Ok(None) };
-            self.expects = false;
+            self.awaits_continue = false;
             match body.frame().await {
                 None => {
                     self.body = None;
                     return Ok(None);
                 }
-                // Trailers say nothing to us.
+                // Trailers are ignored.
                 Some(Ok(frame)) => {
-                    if let Ok(piece) = frame.into_data() {
-                        return Ok(Some(piece));
+                    if let Ok(chunk) = frame.into_data() {
+                        return Ok(Some(chunk));
                     }
                 }
                 Some(Err(error)) => {
                     self.body = None;
-                    let detail = format!("the body broke off ({error}); send it whole");
-                    return Err(Problem::incomplete_body(detail));
+                    let detail = format!("the body broke off ({error}); send it again");
+                    return Err(Problem::of(Code::Body, detail));
                 }
             }
         }
     }
 
-    /// Holds so many bytes of the memory that bodies share; waits for room if that is more than before.
-    pub(crate) async fn hold(&mut self, bytes: usize) {
-        self.share.hold(bytes).await;
+    /// Reserves `bytes` in total for this body. Waits for room if that is more than before.
+    pub(crate) async fn reserve(&mut self, bytes: usize) {
+        self.reservation.resize(bytes).await;
     }
 }
 
-impl Drop for Incoming {
+impl Drop for IncomingBody {
     fn drop(&mut self) {
-        if let Some(body) = self.body.take().filter(|body| !self.expects && !body.is_end_stream())
+        let rest = self.body.take().filter(|body| !self.awaits_continue && !body.is_end_stream());
+        if let Some(body) = rest
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(timeout(DISCARD_TIME_MAX, discard(body)));
@@ -118,7 +128,9 @@ async fn discard(mut body: RequestBody) {
 }
 
 fn silent(silence: Duration) -> Problem {
-    let detail =
-        format!("the body was silent for {} s; send it without a break", silence.as_secs());
-    Problem::body_timeout(detail)
+    let detail = format!(
+        "no byte of the body arrived for {} s; send it without long pauses",
+        silence.as_secs()
+    );
+    Problem::of(Code::Silent, detail)
 }

@@ -1,4 +1,4 @@
-//! Answers in JSON.
+//! JSON responses.
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use crate::body::Body;
 
-/// An answer in JSON.
-pub(crate) fn answer(status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    // Strings, numbers and lists always have a spelling in JSON.
-    answer_in(HeaderMap::new(), status, serde_json::to_vec(value).unwrap_or_default())
+/// Returns a JSON response.
+pub(crate) fn response(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    // Serialization cannot fail: the values are strings, numbers and lists of them.
+    response_with(HeaderMap::new(), status, serde_json::to_vec(value).unwrap_or_default())
 }
 
-/// An answer of this JSON whose headers go into this map. It ends in a newline for the sake of
-/// terminals.
-pub(crate) fn answer_in(
+/// Returns a response with JSON that is already serialized. Its headers are put into `headers`. The
+/// body ends with a newline, so that a terminal shows it well.
+pub(crate) fn response_with(
     headers: HeaderMap,
     status: StatusCode,
     mut text: Vec<u8>,

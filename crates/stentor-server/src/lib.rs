@@ -26,13 +26,12 @@
 //! the shard) -> `connection.rs` (HTTP/1.1 or HTTP/2 by hyper, and the takeover of a reader's socket) ->
 //! [`Guard`] (`guard.rs`) -> [`Stentor`] (`service.rs`: the API on one screen) -> one file for each
 //! route in `routes/`. What routes share: `query.rs`, `path.rs`, `accept.rs`, `resume.rs` read a
-//! request; `content.rs`, `ahead.rs`, `incoming.rs`, `budget.rs`, `lines.rs`, `idempotency.rs` take in
+//! request; `content.rs`, `peeked.rs`, `incoming.rs`, `budget.rs`, `lines.rs`, `idempotency.rs` take in
 //! a body; `json.rs` and [`Problem`] (`problem.rs`, the only place where errors become statuses) write
 //! answers. A stream is written by a [`shard`] of the core, or as a body by `stream.rs`; `control.rs`
 //! is what both say.
 
 mod accept;
-mod ahead;
 mod app;
 mod body;
 mod budget;
@@ -49,6 +48,7 @@ mod json;
 mod lines;
 mod metrics;
 mod path;
+mod peeked;
 mod problem;
 mod query;
 mod resume;
@@ -63,7 +63,7 @@ pub use crate::app::{Answer, AnswerError, App};
 pub use crate::body::{Body, StreamCut};
 pub use crate::config::Config;
 pub use crate::context::Stentor;
-pub use crate::guard::{Guard, Guarded, GuardedAnswer, GuardedBody};
+pub use crate::guard::{AllowedOrigin, Guard, Guarded, GuardedBody, GuardedFuture, OriginError};
 pub use crate::metrics::Metrics;
 pub use crate::problem::Problem;
 pub use crate::resume::cursor_of;

@@ -1,16 +1,22 @@
-//! Lines of an upload, across the pieces in which they come.
+//! Splits an upload into lines.
 
 use memchr::memchr;
 
-/// Splits bytes into lines at LF; a CR before it is not part of the line.
+/// The UTF-8 byte order mark, which some editors write at the beginning of a file.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Splits chunks of bytes into lines at LF. A CR before the LF is not part of the line, and neither
+/// is a byte order mark at the beginning of the first line.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
+pub(crate) struct LineSplitter {
     partial: Vec<u8>,
+    /// The first line was returned.
+    past_first: bool,
 }
 
-impl Lines {
-    /// The next whole line of `input`, which is moved behind it; `None` when there is none. What
-    /// follows the last line break waits for more.
+impl LineSplitter {
+    /// Takes the next complete line from the front of `input`. Returns `None` if there is none; then
+    /// the rest of `input` is kept as the beginning of a line.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Option<Vec<u8>> {
         let Some(end) = memchr(b'\n', input) else {
             self.partial.extend_from_slice(input);
@@ -23,12 +29,12 @@ impl Lines {
         Some(self.take())
     }
 
-    /// The last line, which needs no line break at a clean end.
-    pub(crate) fn last(&mut self) -> Option<Vec<u8>> {
+    /// Returns the last line of a complete body, which needs no line break.
+    pub(crate) fn finish(&mut self) -> Option<Vec<u8>> {
         Some(self.take()).filter(|line| !line.is_empty())
     }
 
-    /// The bytes of the line that is not whole yet.
+    /// Number of bytes of the incomplete line.
     pub(crate) fn partial_bytes(&self) -> usize {
         self.partial.len()
     }
@@ -37,6 +43,9 @@ impl Lines {
         let mut line = std::mem::take(&mut self.partial);
         if line.last() == Some(&b'\r') {
             line.pop();
+        }
+        if !std::mem::replace(&mut self.past_first, true) && line.starts_with(BOM) {
+            line.drain(..BOM.len());
         }
         line
     }
@@ -47,7 +56,7 @@ mod tests {
     use super::*;
 
     fn lines(pieces: &[&[u8]]) -> Vec<String> {
-        let mut lines = Lines::default();
+        let mut lines = LineSplitter::default();
         let mut all = Vec::new();
         for piece in pieces {
             let mut input = *piece;
@@ -55,18 +64,26 @@ mod tests {
                 all.push(line);
             }
         }
-        all.extend(lines.last());
+        all.extend(lines.finish());
         all.into_iter().map(|line| String::from_utf8(line).unwrap()).collect()
     }
 
     #[test]
-    fn lines_are_the_same_however_they_are_cut() {
-        let text = b"one\r\n\ntwo \xe2\x82\xac\nthree";
+    fn lines_do_not_depend_on_how_the_bytes_are_cut() {
+        let text = b"\xef\xbb\xbfone\r\n\ntwo \xe2\x82\xac\nthree";
         let whole = lines(&[text]);
         assert_eq!(whole, ["one", "", "two €", "three"]);
         for at in 0..text.len() {
             let (a, b) = text.split_at(at);
             assert_eq!(lines(&[a, b]), whole, "cut at {at}");
         }
+    }
+
+    #[test]
+    fn only_one_byte_order_mark_is_removed_and_only_at_the_beginning() {
+        let bom = "\u{feff}";
+        let text = format!("{bom}{bom}one\n{bom}two");
+        assert_eq!(lines(&[text.as_bytes()]), [format!("{bom}one"), format!("{bom}two")]);
+        assert!(lines(&[bom.as_bytes()]).is_empty());
     }
 }

@@ -1,55 +1,55 @@
-//! Topics in paths.
+//! Topic names in paths.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use stentor_hub::{TopicError, TopicName};
 
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
-/// What may stand in a query value as it is.
+/// Characters that are percent-encoded in a query value.
 const QUERY: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'/').remove(b'*');
 
-/// Reads the topic from the part of a path behind `/topics/`.
+/// Reads a topic name from the part of a path after `/topics/`.
 ///
 /// Each segment is decoded once, so `%2F` is a `/` of the name. An empty segment, `.` and `..` are
-/// refused, for proxies and browsers rewrite paths that hold them.
+/// refused, also in percent-encoded form (`%2e`), because proxies and browsers rewrite such paths.
 pub(crate) fn topic(raw: &str) -> Result<TopicName, Problem> {
     if is_plain(raw) {
         return Ok(TopicName::new(raw)?);
     }
     let mut name = String::new();
     for (at, segment) in raw.split('/').enumerate() {
-        if matches!(segment, "" | "." | "..") {
-            let detail = "a segment of the topic is empty, `.` or `..`; write its slashes as %2F if \
-                          they belong to the name";
-            return Err(Problem::invalid_topic(detail));
+        let Ok(segment) = percent_decode_str(segment).decode_utf8() else {
+            let detail = "the topic does not decode to UTF-8; percent-encode its UTF-8 bytes";
+            return Err(Problem::of(Code::Topic, detail));
+        };
+        if matches!(&*segment, "" | "." | "..") {
+            let detail = "a path segment is empty, `.` or `..`, and proxies rewrite such paths; write \
+                          a slash that belongs to the name as %2F";
+            return Err(Problem::of(Code::Topic, detail));
         }
         if at > 0 {
             name.push('/');
         }
-        let Ok(segment) = percent_decode_str(segment).decode_utf8() else {
-            let detail = "the topic is not UTF-8 once decoded; encode it as UTF-8";
-            return Err(Problem::invalid_topic(detail));
-        };
         name.push_str(&segment);
     }
     TopicName::new(name.as_str()).map_err(|error| match error {
         TopicError::Wildcard { .. } => {
             let line = format!("/events?topic={}", query_value(&name));
-            let detail =
-                format!("{name:?} is a filter, not a name; subscribe to it with GET {line}");
-            Problem::invalid_topic(detail).with("use", line)
+            let detail = format!("{name:?} is a pattern, not a topic; subscribe with GET {line}");
+            Problem::of(Code::Topic, detail).with_member("use", line)
         }
         error => error.into(),
     })
 }
 
-/// Whether a part of a path is a name as it stands: one segment of letters and digits.
+/// Returns `true` for a part of a path that needs no decoding: one segment of ASCII letters, digits,
+/// `-` and `_`.
 fn is_plain(raw: &str) -> bool {
     !raw.is_empty() && raw.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-/// A text as it stands in a query value or a fragment.
+/// Percent-encodes a text for a query value or a fragment.
 pub(crate) fn query_value(text: &str) -> String {
     utf8_percent_encode(text, QUERY).to_string()
 }
@@ -67,19 +67,20 @@ mod tests {
         assert_eq!(name("news").as_deref(), Some("news"));
         assert_eq!(name("a/b%20c").as_deref(), Some("a/b c"));
         assert_eq!(name("https:%2F%2Fx%2Fy").as_deref(), Some("https://x/y"));
+        assert_eq!(name("a%2F..%2Fb").as_deref(), Some("a/../b"), "one segment of the path");
         assert_eq!(name("100%2525").as_deref(), Some("100%25"));
         assert_eq!(name("a+b").as_deref(), Some("a+b"), "a plus is a space in queries only");
     }
 
     #[test]
-    fn segments_that_others_rewrite_are_refused() {
-        for raw in ["", "a//b", "a/", "/a", "a/./b", "..", "a/.."] {
+    fn segments_that_proxies_rewrite_are_refused() {
+        for raw in ["", "a//b", "a/", "/a", "a/./b", "..", "a/..", "%2e", "a/%2E%2e", ".%2e/b"] {
             assert_eq!(name(raw), None, "{raw}");
         }
     }
 
     #[test]
-    fn a_filter_is_told_where_it_belongs() {
+    fn the_problem_of_a_pattern_names_the_path_to_use() {
         let problem = topic("news/*").unwrap_err();
         assert!(problem.detail().contains("/events?topic=news/*"), "{}", problem.detail());
     }

@@ -1,24 +1,30 @@
-//! Errors as a client sees them: the one place where they become statuses.
+//! Error responses: the only place that assigns statuses and codes to errors.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use stentor_hub::{
-    Cursor, CursorError, FiltersError, HistoryError, PublishError, StorageError, SubscribeError,
+    CursorError, FiltersError, HistoryError, PublishError, StorageError, SubscribeError,
     TimestampError, TopicError,
 };
 
 use crate::body::Body;
 
-/// An error as `application/problem+json` (RFC 9457): a status, a stable code for programs, and a
-/// detail that says what to do.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Problem(Box<Said>);
+/// Time after which a client should repeat a request that failed with 503, in seconds.
+const RETRY_AFTER_SECONDS: u16 = 2;
 
-/// What a problem says. Boxed, for it is rare and would weigh on every result.
+/// An error response as `application/problem+json` (RFC 9457).
+///
+/// It has a status, a code that stays the same between releases, and a detail for people: first what
+/// happened, then what to do.
 #[derive(Clone, Debug, PartialEq)]
-struct Said {
+pub struct Problem(Box<Fields>);
+
+/// The fields of a problem. They are boxed because problems are rare, and a small error type keeps
+/// every `Result` small.
+#[derive(Clone, Debug, PartialEq)]
+struct Fields {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -26,138 +32,136 @@ struct Said {
     allow: Option<&'static str>,
 }
 
-/// The code of a publish to a topic that has ended.
-const TOPIC_ENDED: &str = "topic-ended";
-/// How long a client should wait before it tries a failed write again, in seconds.
-const RETRY_AFTER_SECONDS: u16 = 2;
+/// The codes of the server's own problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    Batch,
+    Body,
+    Cursor,
+    EventType,
+    Filters,
+    Key,
+    Lease,
+    Nothing,
+    NotUtf8,
+    Query,
+    Reason,
+    Retry,
+    Time,
+    TooMany,
+    Topic,
+    ForeignOrigin,
+    Host,
+    Path,
+    Method,
+    Silent,
+    TopicEnded,
+    TooLarge,
+    MediaType,
+    KeyReused,
+    Withheld,
+    TooManyLeases,
+    DiskFull,
+    Draining,
+    Storage,
+}
+
+impl Code {
+    /// The status and the spelling of a code. `docs/http.md` lists them.
+    const fn parts(self) -> (StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Code::Batch => (S::BAD_REQUEST, "batch"),
+            Code::Body => (S::BAD_REQUEST, "body"),
+            Code::Cursor => (S::BAD_REQUEST, "cursor"),
+            Code::EventType => (S::BAD_REQUEST, "event-type"),
+            Code::Filters => (S::BAD_REQUEST, "filters"),
+            Code::Key => (S::BAD_REQUEST, "key"),
+            Code::Lease => (S::BAD_REQUEST, "lease"),
+            Code::Nothing => (S::BAD_REQUEST, "nothing"),
+            Code::NotUtf8 => (S::BAD_REQUEST, "not-utf8"),
+            Code::Query => (S::BAD_REQUEST, "query"),
+            Code::Reason => (S::BAD_REQUEST, "reason"),
+            Code::Retry => (S::BAD_REQUEST, "retry"),
+            Code::Time => (S::BAD_REQUEST, "time"),
+            Code::TooMany => (S::BAD_REQUEST, "too-many"),
+            Code::Topic => (S::BAD_REQUEST, "topic"),
+            Code::ForeignOrigin => (S::FORBIDDEN, "foreign-origin"),
+            Code::Host => (S::FORBIDDEN, "host"),
+            Code::Path => (S::NOT_FOUND, "path"),
+            Code::Method => (S::METHOD_NOT_ALLOWED, "method"),
+            Code::Silent => (S::REQUEST_TIMEOUT, "silent"),
+            Code::TopicEnded => (S::CONFLICT, "topic-ended"),
+            Code::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large"),
+            Code::MediaType => (S::UNSUPPORTED_MEDIA_TYPE, "media-type"),
+            Code::KeyReused => (S::UNPROCESSABLE_ENTITY, "key-reused"),
+            Code::Withheld => (S::FAILED_DEPENDENCY, "withheld"),
+            Code::TooManyLeases => (S::TOO_MANY_REQUESTS, "too-many-leases"),
+            Code::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full"),
+            Code::Draining => (S::SERVICE_UNAVAILABLE, "draining"),
+            Code::Storage => (S::SERVICE_UNAVAILABLE, "storage"),
+        }
+    }
+}
 
 impl Problem {
-    /// A problem. `detail` says what to do about it.
+    /// Creates a problem, for routes of your own. `detail` should say what happened, then what to do.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
         let (detail, members) = (detail.into(), Map::new());
-        Problem(Box::new(Said { status, code, detail, members, allow: None }))
+        Problem(Box::new(Fields { status, code, detail, members, allow: None }))
     }
 
-    /// A request that cannot be understood: 400.
+    /// Creates a problem with status 400, for routes of your own.
     pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
-    /// The same problem with one more member, for programs.
+    /// Adds an extension member, for programs to read.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
+    pub fn with_member(mut self, name: &str, value: impl Into<Value>) -> Problem {
         self.0.members.insert(name.to_owned(), value.into());
         self
     }
 
-    /// A part of the query is unknown or invalid: 400.
-    pub(crate) fn invalid_query(detail: impl Into<String>) -> Problem {
-        Problem::bad_request("query", detail)
+    /// Creates one of the server's own problems.
+    pub(crate) fn of(code: Code, detail: impl Into<String>) -> Problem {
+        let (status, code) = code.parts();
+        Problem::new(status, code, detail)
     }
 
-    /// The path or a batch names no valid topic: 400.
-    pub(crate) fn invalid_topic(detail: impl Into<String>) -> Problem {
-        Problem::bad_request("topic", detail)
-    }
-
-    /// The idempotency key is invalid: 400.
-    pub(crate) fn invalid_key(detail: impl Into<String>) -> Problem {
-        Problem::bad_request("key", detail)
-    }
-
-    /// The event type is invalid or reserved: 400.
-    pub(crate) fn invalid_event_type(detail: impl Into<String>) -> Problem {
-        Problem::bad_request("event-type", detail)
-    }
-
-    /// The reconnection time of an event is out of range: 400.
-    pub(crate) fn invalid_retry(detail: impl Into<String>) -> Problem {
-        Problem::bad_request("retry", detail)
-    }
-
-    /// The lease is out of range: 400.
-    pub(crate) fn invalid_lease(detail: impl Into<String>) -> Problem {
-        Problem::bad_request("lease", detail)
-    }
-
-    /// The body is not a batch of events: 400.
-    pub(crate) fn invalid_batch(detail: impl Into<String>) -> Problem {
-        Problem::bad_request("batch", detail)
-    }
-
-    /// The batch has no events: 400.
-    pub(crate) fn empty_batch() -> Problem {
-        Problem::bad_request("nothing", "the batch is empty; give at least one event")
-    }
-
-    /// The body is not UTF-8: 400.
-    pub(crate) fn not_utf8(detail: impl Into<String>) -> Problem {
-        Problem::bad_request("not-utf8", detail)
-    }
-
-    /// The connection broke before the end of the body: 400.
-    pub(crate) fn incomplete_body(detail: impl Into<String>) -> Problem {
-        Problem::bad_request("body", detail)
-    }
-
-    /// Nothing of the body arrived for too long: 408.
-    pub(crate) fn body_timeout(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "silent", detail)
-    }
-
-    /// The content type or encoding is not supported: 415.
-    pub(crate) fn unsupported_media_type(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
-    }
-
-    /// The path does not exist: 404.
-    pub(crate) fn unknown_path(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::NOT_FOUND, "path", detail)
-    }
-
-    /// The `Host` is not one that this server answers: 403.
-    pub(crate) fn foreign_host(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::FORBIDDEN, "host", detail)
-    }
-
-    /// The `Origin` may not do this: 403.
-    pub(crate) fn foreign_origin(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail)
-    }
-
-    /// What the path does not take: 405 with the methods that it does.
+    /// A method that the path does not have. `allow` lists the methods that it has.
     pub(crate) fn method(allow: &'static str) -> Problem {
-        let detail = format!("this path takes {allow} only");
-        let mut problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail);
+        let detail = format!("this path does not have that method; use one of {allow}");
+        let mut problem = Problem::of(Code::Method, detail);
         problem.0.allow = Some(allow);
         problem
     }
 
-    /// Too much: 413.
+    /// A body or an event of more than `limit` bytes. `what` names it.
     pub(crate) fn too_large(what: &str, limit: usize) -> Problem {
-        let detail = format!("{what} is larger than {limit} bytes; send less, or a link to it");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail).with("limit", limit)
+        let detail =
+            format!("{what} is larger than {limit} bytes; send less, or a link to the data");
+        Problem::of(Code::TooLarge, detail).with_member("limit", limit)
     }
 
-    /// The server is stopping: 503.
+    /// A server that is shutting down.
     pub(crate) fn draining() -> Problem {
-        let detail = "the server is stopping; try again in a moment";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail)
+        Problem::of(Code::Draining, "the server is shutting down; try again in a moment")
     }
 
-    /// Returns `true` if the publish was refused because its topic has ended.
-    pub(crate) fn is_topic_ended(&self) -> bool {
-        self.0.code == TOPIC_ENDED
+    /// Returns `true` if the problem has this code.
+    pub(crate) fn has_code(&self, code: Code) -> bool {
+        self.0.code == code.parts().1
     }
 
-    /// What went wrong, for logs and tests.
+    /// Returns the text that says what happened and what to do.
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
 
-    /// The answer.
+    /// Converts the problem into a response.
     pub fn into_response(self) -> Response<Body> {
-        let Said { status, code, detail, members, allow } = *self.0;
+        let Fields { status, code, detail, members, allow } = *self.0;
         let mut object = json!({
             "type": "about:blank",
             "title": status.canonical_reason().unwrap_or("Error"),
@@ -184,38 +188,35 @@ impl Problem {
 
 impl From<TopicError> for Problem {
     fn from(error: TopicError) -> Problem {
-        Problem::bad_request("topic", error.to_string())
+        Problem::of(Code::Topic, error.to_string())
     }
 }
 
 impl From<FiltersError> for Problem {
     fn from(error: FiltersError) -> Problem {
-        Problem::bad_request("filters", error.to_string())
+        Problem::of(Code::Filters, error.to_string())
     }
 }
 
 impl From<CursorError> for Problem {
     fn from(error: CursorError) -> Problem {
-        Problem::bad_request("cursor", error.to_string())
+        Problem::of(Code::Cursor, error.to_string())
     }
 }
 
 impl From<TimestampError> for Problem {
     fn from(error: TimestampError) -> Problem {
-        Problem::bad_request("time", error.to_string())
+        Problem::of(Code::Time, error.to_string())
     }
 }
 
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Problem {
-        match error {
-            StorageError::Full => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "disk-full", error.to_string())
-            }
-            StorageError::Unavailable { .. } | StorageError::Failed { .. } => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage", error.to_string())
-            }
-        }
+        let code = match error {
+            StorageError::Full => Code::DiskFull,
+            StorageError::Unavailable { .. } | StorageError::Failed { .. } => Code::Storage,
+        };
+        Problem::of(code, error.to_string())
     }
 }
 
@@ -224,7 +225,7 @@ impl From<SubscribeError> for Problem {
         match error {
             SubscribeError::Storage(error) => error.into(),
             SubscribeError::LastTooMany { .. } | SubscribeError::LastEachTooMany => {
-                Problem::bad_request("too-many", error.to_string())
+                Problem::of(Code::TooMany, error.to_string())
             }
         }
     }
@@ -243,33 +244,20 @@ impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Problem {
         let detail = error.to_string();
         match error {
-            PublishError::Ended { topic, end } => {
-                Problem::new(StatusCode::CONFLICT, TOPIC_ENDED, detail)
-                    .with("topic", topic.as_str())
-                    .with("end_id", text(end))
-            }
-            PublishError::KeyReused => {
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail)
-            }
-            PublishError::Withheld => {
-                Problem::new(StatusCode::FAILED_DEPENDENCY, "withheld", detail)
-            }
+            PublishError::Ended { topic, end } => Problem::of(Code::TopicEnded, detail)
+                .with_member("topic", topic.as_str())
+                .with_member("end_id", end.to_string()),
+            PublishError::KeyReused => Problem::of(Code::KeyReused, detail),
+            PublishError::Withheld => Problem::of(Code::Withheld, detail),
             PublishError::EventTooLarge { limit, .. }
             | PublishError::FrameTooLarge { limit, .. } => {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
-                    .with("limit", limit)
+                Problem::of(Code::TooLarge, detail).with_member("limit", limit)
             }
-            PublishError::Reserved { .. } => Problem::bad_request("topic", detail),
-            PublishError::TooManyLeases => {
-                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-leases", detail)
-            }
-            PublishError::ReasonTooLong { .. } => Problem::bad_request("reason", detail),
-            PublishError::Empty => Problem::bad_request("nothing", detail),
+            PublishError::Reserved { .. } => Problem::of(Code::Topic, detail),
+            PublishError::TooManyLeases => Problem::of(Code::TooManyLeases, detail),
+            PublishError::ReasonTooLong { .. } => Problem::of(Code::Reason, detail),
+            PublishError::Empty => Problem::of(Code::Nothing, detail),
             PublishError::Storage(error) => error.into(),
         }
     }
-}
-
-fn text(cursor: Cursor) -> String {
-    cursor.to_string()
 }

@@ -1,18 +1,18 @@
-//! The query of a request: only names that the path knows, each read with care.
+//! The query string of a request. Unknown names are errors.
 
 use percent_encoding::percent_decode_str;
 
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
-/// A query whose names are all known. Names that begin with `_` are ignored.
+/// A decoded query with known names only. Names that begin with `_` are ignored.
 #[derive(Debug, Default)]
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
 }
 
 impl Query {
-    /// Reads a query. An unknown name is an error which names the nearest known one, for a misspelt
-    /// option that is silently ignored would be a wrong answer.
+    /// Parses a query. An unknown name is an error that suggests the nearest known one: to ignore a
+    /// misspelt option would return the wrong events.
     pub(crate) fn parse(raw: Option<&str>, known: &[&'static str]) -> Result<Query, Problem> {
         let mut pairs = Vec::new();
         for pair in raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -29,53 +29,60 @@ impl Query {
         Ok(Query { pairs })
     }
 
-    /// The value of an option, `None` if it is absent or empty.
+    /// Returns the value of an option, `None` if it is absent or empty.
     pub(crate) fn value(&self, name: &str) -> Result<Option<&str>, Problem> {
         Ok(self.flag(name)?.filter(|value| !value.is_empty()))
     }
 
-    /// The value of an option that means something without a value too.
+    /// Returns the value of an option that may stand without a value; then it is empty.
     pub(crate) fn flag(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.values(name);
         let value = values.next();
         if values.next().is_some() {
-            let detail = format!("`{name}` is given twice; give it once");
-            return Err(Problem::invalid_query(detail));
+            return Err(Problem::of(Code::Query, format!("`{name}` is given twice; give it once")));
         }
         Ok(value)
     }
 
-    /// All values of an option that may be repeated.
+    /// Returns all values of an option that may be repeated.
     pub(crate) fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A number.
+    /// Returns the last value of an option that has several names, `None` if all are absent or empty.
+    pub(crate) fn last_value<'a>(&'a self, names: &[&str]) -> Option<&'a str> {
+        let pairs = self.pairs.iter().rev();
+        let mut named = pairs.filter(|(name, value)| names.contains(&&**name) && !value.is_empty());
+        named.next().map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the value of a numeric option. A number too large for `usize` becomes `usize::MAX`,
+    /// which is above the limit of every option.
     pub(crate) fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
         let Some(text) = self.value(name)? else { return Ok(None) };
-        // `parse` would take a sign. A number that is too large for it is too large for all options.
+        // `parse` alone would also accept a leading `+`.
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Ok(Some(text.parse().unwrap_or(usize::MAX)));
         }
         let detail = format!("`{name}={text}` is not a whole number; write digits only");
-        Err(Problem::invalid_query(detail))
+        Err(Problem::of(Code::Query, detail))
     }
 
-    /// How much a page holds: 1 to `most`.
-    pub(crate) fn limit(&self, usual: usize, most: usize) -> Result<usize, Problem> {
-        let limit = self.number("limit")?.unwrap_or(usual);
-        if (1..=most).contains(&limit) {
+    /// Returns the page size: `limit=` from 1 to `max`, or `default`.
+    pub(crate) fn limit(&self, default: usize, max: usize) -> Result<usize, Problem> {
+        let limit = self.number("limit")?.unwrap_or(default);
+        if (1..=max).contains(&limit) {
             return Ok(limit);
         }
-        // A page that is silently another one would be taken for all there is.
+        // An error rather than a smaller page: the client would take that page for the whole result.
         let detail = format!(
-            "`limit={limit}` is no size of a page; ask for 1 to {most}, and with `after=` and the \
-             page's `next` for more"
+            "`limit={limit}` is out of range; use 1 to {max}, and pass the `next` of a page as \
+             `after=` to get the following one"
         );
-        Err(Problem::invalid_query(detail))
+        Err(Problem::of(Code::Query, detail))
     }
 
-    /// One of a few words.
+    /// Returns the meaning of an option whose value is one of a few words.
     pub(crate) fn word<T: Copy>(
         &self,
         name: &str,
@@ -86,8 +93,8 @@ impl Query {
             return Ok(Some(*meaning));
         }
         let words: Vec<_> = words.iter().map(|(word, _)| format!("`{name}={word}`")).collect();
-        let detail = format!("`{name}={text}` is not known; write {}", words.join(" or "));
-        Err(Problem::invalid_query(detail))
+        let detail = format!("`{name}={text}` is not known; use {}", words.join(" or "));
+        Err(Problem::of(Code::Query, detail))
     }
 }
 
@@ -96,23 +103,26 @@ fn decode(text: &str) -> Result<String, Problem> {
     if let Ok(text) = percent_decode_str(&text).decode_utf8() {
         return Ok(text.into_owned());
     }
-    let detail = format!("`{text}` in the query is not UTF-8 once decoded; encode it as UTF-8");
-    Err(Problem::invalid_query(detail))
+    let detail =
+        format!("`{text}` in the query does not decode to UTF-8; percent-encode UTF-8 bytes");
+    Err(Problem::of(Code::Query, detail))
 }
 
 fn unknown(name: &str, known: &[&'static str]) -> Problem {
-    /// How alike two names must be for one to be taken for the other misspelt.
-    const ALIKE: f64 = 0.7;
+    /// Similarity from which on a known name is suggested.
+    const SIMILARITY_MIN: f64 = 0.7;
     let nearest = known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
         .max_by(|(a, _), (b, _)| a.total_cmp(b));
     let advice = match nearest {
-        Some((likeness, candidate)) if likeness >= ALIKE => format!("did you mean `{candidate}`?"),
-        _ if known.is_empty() => "this path takes none".to_owned(),
-        _ => format!("this path knows `{}`", known.join("`, `")),
+        Some((similarity, candidate)) if similarity >= SIMILARITY_MIN => {
+            format!("did you mean `{candidate}`?")
+        }
+        _ if known.is_empty() => "this request has no query parameters".to_owned(),
+        _ => format!("use `{}`", known.join("`, `")),
     };
-    Problem::invalid_query(format!("the query name `{name}` is not known; {advice}"))
+    Problem::of(Code::Query, format!("the query parameter `{name}` is not known; {advice}"))
 }
 
 #[cfg(test)]
@@ -120,9 +130,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_name_is_told_the_nearest_known_one() {
+    fn the_nearest_known_name_is_suggested_for_a_misspelt_one() {
         let problem = Query::parse(Some("form=earliest"), &["from", "last"]).unwrap_err();
-        assert_eq!(problem.detail(), "the query name `form` is not known; did you mean `from`?");
+        assert_eq!(
+            problem.detail(),
+            "the query parameter `form` is not known; did you mean `from`?"
+        );
     }
 
     #[test]
@@ -138,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf8_or_given_twice_or_no_number_is_refused() {
+    fn values_that_are_not_utf8_or_repeated_or_not_a_number_are_refused() {
         assert!(Query::parse(Some("topic=%ff"), &["topic"]).is_err());
         let query =
             Query::parse(Some("last=1&last=2&limit=+5&n=-1"), &["last", "limit", "n"]).unwrap();
@@ -152,5 +165,18 @@ mod tests {
         let query = Query::parse(Some("last=&end"), &["last", "end"]).unwrap();
         assert_eq!(query.number("last").unwrap(), None);
         assert_eq!(query.flag("end").unwrap(), Some(""));
+    }
+
+    #[test]
+    fn the_last_value_of_several_names_counts() {
+        let names = ["a", "b"];
+        let last = |raw| {
+            let query = Query::parse(Some(raw), &names).unwrap();
+            query.last_value(&names).map(str::to_owned)
+        };
+        assert_eq!(last("a=1&b=2"), Some("2".to_owned()));
+        assert_eq!(last("b=2&a=1"), Some("1".to_owned()));
+        assert_eq!(last("a=1&a=2&b="), Some("2".to_owned()), "an empty value counts as absent");
+        assert_eq!(last(""), None);
     }
 }

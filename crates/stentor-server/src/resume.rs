@@ -1,25 +1,63 @@
-//! The cursor that a reconnecting reader brings along.
+//! The cursor that a reconnecting subscriber sends.
+
+use std::borrow::Cow;
 
 use http::{HeaderMap, Request};
 
 use crate::query::Query;
 
-/// The cursor of a request: the `Last-Event-ID` header, else the parameter, for `EventSource` sends
-/// the header of its last event beside the parameter that its page began with. Empty is absent.
+/// Names of the query parameter that carries a cursor. `EventSource` polyfills send the second one.
+pub(crate) const LAST_EVENT_ID: [&str; 2] = ["last_event_id", "lastEventId"];
+
+/// Returns the cursor of a request; an empty one counts as absent.
 ///
-/// The header's bytes are UTF-8; what is not is no cursor of ours and is told as a gap.
-pub(crate) fn last_event_id(headers: &HeaderMap, parameter: Option<&str>) -> Option<String> {
+/// The `Last-Event-ID` header wins over the query parameter. A browser's `EventSource` always
+/// reconnects to the URL that the page gave it, and sends the newer position in the header. If the
+/// parameter is given several times, the last one counts: polyfills append theirs on a reconnect.
+///
+/// A header that is not UTF-8 is not a cursor of this server; the stream will begin with a gap.
+pub(crate) fn last_event_id(headers: &HeaderMap, query: &Query) -> Option<String> {
     let header =
         headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let header = header.filter(|text| !text.is_empty()).map(std::borrow::Cow::into_owned);
-    header.or_else(|| parameter.filter(|text| !text.is_empty()).map(str::to_owned))
+    let header = header.filter(|text| !text.is_empty()).map(Cow::into_owned);
+    header.or_else(|| query.last_value(&LAST_EVENT_ID).map(str::to_owned))
 }
 
-/// The cursor of a request, from the header `Last-Event-ID` or else from the query `last_event_id=`,
-/// for routes of one's own. Anything else in the query is left to the route.
+/// Returns the cursor of a request, for routes of your own: the header `Last-Event-ID`, or else the
+/// query parameter `last_event_id=` or `lastEventId=`. Other query parameters are left to the route.
 pub fn cursor_of<B>(request: &Request<B>) -> Option<String> {
     let pairs = request.uri().query().unwrap_or_default().split('&');
-    let ours: Vec<&str> = pairs.filter(|pair| pair.starts_with("last_event_id=")).collect();
-    let query = Query::parse(ours.first().copied(), &["last_event_id"]).unwrap_or_default();
-    last_event_id(request.headers(), query.value("last_event_id").ok().flatten())
+    let ours =
+        |pair: &&str| pair.split_once('=').is_some_and(|(name, _)| LAST_EVENT_ID.contains(&name));
+    let pairs: Vec<&str> = pairs.filter(ours).collect();
+    let query = Query::parse(Some(&pairs.join("&")), &LAST_EVENT_ID).unwrap_or_default();
+    last_event_id(request.headers(), &query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursor(uri: &str, header: Option<&str>) -> Option<String> {
+        let mut request = Request::builder().uri(uri);
+        if let Some(header) = header {
+            request = request.header("Last-Event-ID", header);
+        }
+        cursor_of(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn the_header_wins_over_the_parameter() {
+        assert_eq!(cursor("/?last_event_id=a", Some("b")).as_deref(), Some("b"));
+        assert_eq!(cursor("/?lastEventId=a", Some("")).as_deref(), Some("a"));
+        assert_eq!(cursor("/", None), None);
+    }
+
+    #[test]
+    fn the_last_parameter_of_either_name_counts() {
+        assert_eq!(cursor("/?lastEventId=a", None).as_deref(), Some("a"));
+        assert_eq!(cursor("/?last_event_id=a&x=%ff&lastEventId=b", None).as_deref(), Some("b"));
+        assert_eq!(cursor("/?lastEventId=b&last_event_id=a", None).as_deref(), Some("a"));
+        assert_eq!(cursor("/?last_event_id=a&lastEventId=", None).as_deref(), Some("a"));
+    }
 }

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::body::{Body, BoxError};
 use crate::context::Stentor;
-use crate::routes::event::{self, EventPublish};
+use crate::routes::fast_publish::{self, FastPublish};
 
 /// The answer of a [`Stentor`] to come.
 ///
@@ -21,7 +21,7 @@ use crate::routes::event::{self, EventPublish};
 pub struct StentorFuture<B>(Kind<B>);
 
 enum Kind<B> {
-    Event(EventPublish<B>),
+    Event(FastPublish<B>),
     Other(BoxFuture<'static, Response<Body>>),
     Answered,
 }
@@ -32,8 +32,8 @@ where
     B::Error: Into<BoxError> + Send + Unpin,
 {
     pub(crate) fn begin(stentor: Stentor, request: Request<B>) -> StentorFuture<B> {
-        StentorFuture(match event::topic_of(&stentor, &request) {
-            Some(topic) => Kind::Event(EventPublish::begin(stentor, topic, request)),
+        StentorFuture(match fast_publish::topic_of(&stentor, &request) {
+            Some(topic) => Kind::Event(FastPublish::new(stentor, topic, request)),
             None => Kind::Other(async move { stentor.handle(request).await }.boxed()),
         })
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use futures_util::FutureExt;
-use stentor_server::{App, Guard, ServeOptions, Stentor, bind, serve_on_cores};
+use stentor_server::{AllowedOrigin, App, Guard, ServeOptions, Stentor, bind, serve_on_cores};
 
 use crate::signals::Signals;
 
@@ -19,7 +19,7 @@ pub(crate) struct ListenArgs {
     /// Let pages of this origin read and publish, such as `https://example.org`; `null` and `*` are
     /// possible. Pages of this machine may anyway. Repeatable.
     #[arg(long, value_name = "ORIGIN")]
-    cors_origin: Vec<String>,
+    cors_origin: Vec<AllowedOrigin>,
 
     /// Answer requests for this host too, on a loopback address: for a proxy on the same machine
     /// that passes its own name. Repeatable.

@@ -1,4 +1,4 @@
-//! `POST /topics`: an atomic batch over several topics, all or nothing.
+//! `POST /topics`: publishes an atomic batch of events to one or several topics.
 
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -6,20 +6,19 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use stentor_hub::{Body as RecordBody, Entry, Key, KeyContent, Publish, TopicName};
 
+use super::publish::options;
 use crate::body::{Body, RequestBody};
 use crate::content::{Content, not_utf8};
 use crate::context::Stentor;
 use crate::idempotency::{hash_of, key_of};
-use crate::incoming::Incoming;
-use crate::json::answer;
-use crate::problem::Problem;
+use crate::incoming::IncomingBody;
+use crate::json::response;
+use crate::problem::{Code, Problem};
 use crate::query::Query;
-use crate::routes::publish::append;
-use crate::routes::publish::options;
 
-/// The longest body of a batch.
+/// Maximum size of the body, in bytes.
 const BODY_BYTES_MAX: usize = 16 << 20;
-/// The most events of a batch.
+/// Maximum number of events.
 const EVENTS_MAX: usize = 10_000;
 
 /// One event of a batch.
@@ -33,15 +32,15 @@ struct Item {
     retry: Option<usize>,
 }
 
-/// Publishes a JSON array of events, or one event per line of NDJSON.
+/// Publishes a JSON array of events, or NDJSON with one event per line.
 pub(crate) async fn publish(
     stentor: &Stentor,
     request: &Parts,
     body: RequestBody,
 ) -> Result<Response<Body>, Problem> {
-    let answer = try_publish(stentor, request, body).await;
-    stentor.metrics().count_publish(&answer);
-    answer
+    let response = try_publish(stentor, request, body).await;
+    stentor.metrics().count_publish(&response);
+    response
 }
 
 async fn try_publish(
@@ -49,14 +48,14 @@ async fn try_publish(
     request: &Parts,
     body: RequestBody,
 ) -> Result<Response<Body>, Problem> {
-    let checked = Query::parse(request.uri.query(), &[])
-        .and_then(|_| Ok((Content::of(&request.headers)?, key_of(&request.headers)?)));
-    let mut incoming = Incoming::of(stentor, request, body);
-    let (content, key) = checked?;
+    let mut body = IncomingBody::of(stentor, request, body);
+    Query::parse(request.uri.query(), &[])?;
+    let content = Content::of(&request.headers)?;
+    let key = key_of(&request.headers)?;
     if stentor.is_draining() {
         return Err(Problem::draining());
     }
-    let body = incoming.whole(BODY_BYTES_MAX, stentor.config().body_silence).await?;
+    let body = body.read_all(BODY_BYTES_MAX, stentor.config().body_silence).await?;
     let text = std::str::from_utf8(&body).map_err(|error| not_utf8(error.valid_up_to()))?;
     let entries = entries(text, content == Content::Ndjson)?;
     let count = entries.len();
@@ -72,7 +71,7 @@ async fn try_publish(
         stentor.metrics().published.inc_by(count as u64);
     }
     let status = if published.repeat { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(answer(
+    Ok(response(
         status,
         &json!({
             "count": count,
@@ -82,53 +81,61 @@ async fn try_publish(
     ))
 }
 
-fn entries(text: &str, lines: bool) -> Result<Vec<Entry>, Problem> {
-    let items: Vec<Item> = if lines {
+fn entries(text: &str, is_ndjson: bool) -> Result<Vec<Entry>, Problem> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let items: Vec<Item> = if is_ndjson {
         let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
         let items = lines.map(|(line, number)| {
-            serde_json::from_str(line).map_err(|error| not_a_batch(&error).with("line", number))
+            let item = serde_json::from_str(line);
+            item.map_err(|error| not_a_batch(&error).with_member("line", number))
         });
         items.collect::<Result<_, _>>()?
     } else {
-        serde_json::from_str(text).map_err(|error| at_its_index(text, not_a_batch(&error)))?
+        serde_json::from_str(text).map_err(|error| with_index(text, not_a_batch(&error)))?
     };
     match items.len() {
-        0 => Err(Problem::empty_batch()),
+        0 => Err(Problem::of(Code::Nothing, "the batch is empty; send at least one event")),
         1..=EVENTS_MAX => items.into_iter().zip(0..).map(|(item, at)| entry(item, at)).collect(),
-        count => Err(Problem::bad_request(
-            "too-many",
-            format!("the batch has {count} events; at most {EVENTS_MAX} are allowed, so split it"),
-        )),
+        count => Err(too_many(count)),
     }
 }
 
-fn entry(item: Item, at: usize) -> Result<Entry, Problem> {
+fn entry(item: Item, index: usize) -> Result<Entry, Problem> {
     let event_type = item.event_type.filter(|name| !name.is_empty());
     let made = TopicName::new(item.topic).map_err(Problem::from).and_then(|topic| {
         let event_type = event_type.map(|name| options::event_type(&name)).transpose()?;
         let retry = item.retry.map(options::retry).transpose()?;
-        let event = append::event(item.data, event_type, retry);
+        let event = options::event(item.data, event_type, retry);
         let entry = Entry::new(topic, RecordBody::Event(event));
         entry.validate()?;
         Ok(entry)
     });
-    made.map_err(|problem| problem.with("index", at))
+    made.map_err(|problem| problem.with_member("index", index))
 }
 
-/// The problem with the index of the item at which a list cannot be read, for the parser tells only
-/// line and column.
-fn at_its_index(text: &str, problem: Problem) -> Problem {
+/// Adds the index of the first item that cannot be read. The error of the parser has only a line and
+/// a column.
+fn with_index(text: &str, problem: Problem) -> Problem {
     let items: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
     match items.into_iter().position(|item| serde_json::from_value::<Item>(item).is_err()) {
-        Some(at) => problem.with("index", at),
+        Some(index) => problem.with_member("index", index),
         None => problem,
     }
 }
 
 fn not_a_batch(error: &serde_json::Error) -> Problem {
     let detail = format!(
-        "the batch cannot be read ({error}); send a JSON array, or lines with Content-Type \
-         application/x-ndjson, of {{\"topic\", \"data\", \"type\"?, \"retry\"?}} with texts"
+        "the batch cannot be read ({error}); send a JSON array of events, or one event per line with \
+         Content-Type application/x-ndjson. An event is {{\"topic\", \"data\", \"type\"?, \"retry\"?}}; \
+         topic, data and type are strings, retry is a number"
     );
-    Problem::invalid_batch(detail)
+    Problem::of(Code::Batch, detail)
+}
+
+fn too_many(count: usize) -> Problem {
+    let detail = format!(
+        "the batch has {count} events, and at most {EVENTS_MAX} are allowed; split it, or upload \
+         NDJSON to /topics/NAME, which has no such limit"
+    );
+    Problem::of(Code::TooMany, detail).with_member("limit", EVENTS_MAX)
 }

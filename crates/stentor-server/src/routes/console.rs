@@ -1,4 +1,4 @@
-//! `GET /`: the console, and the paths that nobody knows.
+//! `GET /`: the console's files, and 404 for unknown paths.
 
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::request::Parts;
@@ -7,7 +7,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::body::Body;
 use crate::context::Stentor;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 #[derive(RustEmbed)]
 #[folder = "assets/console"]
@@ -18,7 +18,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                       img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
 
-/// A file of the console, or 404.
+/// Returns a file of the console, or 404.
 pub(crate) fn page(
     stentor: &Stentor,
     path: &str,
@@ -41,7 +41,7 @@ pub(crate) fn page(
     Ok(response)
 }
 
-/// Whether there is something at a path that is only read.
+/// Returns `true` for a path that exists and can only be read.
 pub(crate) fn is_known(stentor: &Stentor, path: &str) -> bool {
     matches!(path, "/events" | "/health/live" | "/health/ready" | "/metrics")
         || find(stentor, path).is_some()
@@ -53,22 +53,22 @@ fn find<'a>(stentor: &Stentor, path: &'a str) -> Option<(&'a str, EmbeddedFile)>
     Assets::get(name).map(|file| (name, file))
 }
 
-/// 404 with what there is.
+/// Returns 404 with the paths that exist.
 pub(crate) fn no_such_path(stentor: &Stentor, path: &str) -> Problem {
     let console = stentor
         .config()
         .console
         .as_deref()
-        .map_or(String::new(), |at| format!(", the console {at}"));
+        .map_or(String::new(), |console| format!(", and {console} for the console"));
     let detail = format!(
-        "there is nothing at {path}; topics are at /topics/NAME, several at /events?topic=NAME, their \
-         list at /topics{console}"
+        "nothing is at {path}; use /topics/NAME for one topic, /events?topic=NAME for several, \
+         /topics for their list{console}"
     );
-    Problem::unknown_path(detail)
+    Problem::of(Code::Path, detail)
 }
 
 fn content_type(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, ending)| ending) {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("html") => "text/html; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",

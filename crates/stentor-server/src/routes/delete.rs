@@ -1,4 +1,4 @@
-//! `DELETE /topics/{topic}`.
+//! `DELETE /topics/{topic}`: deletes a topic.
 
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -6,16 +6,23 @@ use http::{Response, StatusCode};
 use crate::body::Body;
 use crate::context::Stentor;
 use crate::path;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::query::Query;
 
-/// Deletes a topic: 204, also if there is none.
+/// Deletes a topic. Returns 204, also if the topic does not exist.
 pub(crate) async fn delete(
     stentor: &Stentor,
     raw: &str,
     request: &Parts,
 ) -> Result<Response<Body>, Problem> {
     let topic = path::topic(raw)?;
+    if topic.is_reserved() {
+        let detail = format!(
+            "names that begin with `$` are reserved, and {:?} cannot be deleted; choose another topic",
+            topic.as_str()
+        );
+        return Err(Problem::of(Code::Topic, detail));
+    }
     Query::parse(request.uri.query(), &[])?;
     if stentor.is_draining() {
         return Err(Problem::draining());

@@ -1,4 +1,4 @@
-//! `GET /health/live`, `GET /health/ready`, `GET /metrics`, and what `OPTIONS` answers.
+//! `GET /health/live`, `GET /health/ready`, `GET /metrics`, and `OPTIONS` of any path.
 
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
@@ -7,12 +7,12 @@ use crate::body::Body;
 use crate::context::Stentor;
 use crate::problem::Problem;
 
-/// The program runs.
+/// Reports that the process runs.
 pub(crate) fn live() -> Response<Body> {
     text("text/plain; charset=utf-8", "live\n".to_owned())
 }
 
-/// Requests are welcome: the log answers and the server is not stopping.
+/// Reports that the log can be read and the server is not shutting down.
 pub(crate) async fn ready(stentor: &Stentor) -> Result<Response<Body>, Problem> {
     if stentor.is_draining() {
         return Err(Problem::draining());
@@ -21,13 +21,13 @@ pub(crate) async fn ready(stentor: &Stentor) -> Result<Response<Body>, Problem> 
     Ok(text("text/plain; charset=utf-8", "ready\n".to_owned()))
 }
 
-/// The counters.
+/// Returns the metrics in the OpenMetrics format.
 pub(crate) fn metrics(stentor: &Stentor) -> Response<Body> {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     text(content_type, stentor.metrics().to_text(stentor.hub()))
 }
 
-/// What a path takes.
+/// Answers `OPTIONS` with the methods of a path.
 pub(crate) fn allow(methods: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;

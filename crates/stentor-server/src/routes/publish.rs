@@ -1,41 +1,63 @@
-//! `POST /topics/{topic}`: one event, or a stream of them.
+//! `POST /topics/{topic}`: publishes one event or an upload of many.
 
-pub(crate) mod append;
-pub(crate) mod options;
+pub(super) mod append;
+pub(super) mod options;
 
 use http::Response;
 use http::request::Parts;
+use stentor_hub::EVENT_BYTES_MAX;
 
-use self::append::single;
-use self::options::begin;
+use self::append::append;
+use self::options::{PublishOptions, event};
+use super::upload;
 use crate::body::{Body, RequestBody};
 use crate::content::Content;
 use crate::context::Stentor;
-use crate::incoming::Incoming;
+use crate::incoming::IncomingBody;
 use crate::problem::Problem;
-use crate::routes::upload;
 
-/// Publishes the body.
+/// Publishes the body of a request. `raw` is the path after `/topics/`.
 pub(crate) async fn publish(
     stentor: &Stentor,
     raw: &str,
     request: &Parts,
     body: RequestBody,
 ) -> Result<Response<Body>, Problem> {
-    let answer = match begin(stentor, raw, request) {
-        Ok((options, content)) => {
-            let incoming = Incoming::of(stentor, request, body);
-            match content {
-                Content::Ndjson => upload::lines(stentor, &options, incoming).await,
-                Content::EventStream => upload::events(stentor, &options, incoming).await,
-                content => single(stentor, options, &content, incoming).await,
-            }
-        }
-        Err(problem) => {
-            drop(Incoming::of(stentor, request, body));
-            Err(problem)
-        }
-    };
-    stentor.metrics().count_publish(&answer);
-    answer
+    let mut body = IncomingBody::of(stentor, request, body);
+    let response = try_publish(stentor, raw, request, &mut body).await;
+    stentor.metrics().count_publish(&response);
+    response
+}
+
+async fn try_publish(
+    stentor: &Stentor,
+    raw: &str,
+    request: &Parts,
+    body: &mut IncomingBody,
+) -> Result<Response<Body>, Problem> {
+    let (options, content) = PublishOptions::parse(raw, request)?;
+    if stentor.is_draining() {
+        return Err(Problem::draining());
+    }
+    match content {
+        Content::Ndjson => upload::lines(stentor, &options, body).await,
+        Content::EventStream => upload::events(stentor, &options, body).await,
+        content => publish_one(stentor, &options, &content, body).await,
+    }
+}
+
+/// Publishes one event whose data is the body. An empty body with `end` only ends the topic.
+pub(super) async fn publish_one(
+    stentor: &Stentor,
+    options: &PublishOptions,
+    content: &Content,
+    body: &mut IncomingBody,
+) -> Result<Response<Body>, Problem> {
+    let limit = content.body_bytes_max(EVENT_BYTES_MAX);
+    let body = body.read_all(limit, stentor.config().body_silence).await?;
+    if body.is_empty() && options.end.is_some() {
+        return append(stentor, options, None).await;
+    }
+    let event = event(content.data(body)?, options.event_type.clone(), options.retry);
+    append(stentor, options, Some(event)).await
 }

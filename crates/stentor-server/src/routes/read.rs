@@ -1,4 +1,4 @@
-//! `GET /topics/{topic}` and `GET /events`: streams, history pages, and the way to the console.
+//! `GET /topics/{topic}` and `GET /events`: streams, pages of history, and the redirect to the console.
 
 use http::header::{LOCATION, VARY};
 use http::request::Parts;
@@ -8,19 +8,20 @@ use stentor_hub::{
     EventObject, Filters, Form, HistoryPage, HistoryRequest, Start, TopicFilter, TopicName,
 };
 
-use crate::accept::{Wanted, wanted};
+use crate::accept::{Representation, negotiate};
 use crate::body::Body;
 use crate::context::Stentor;
-use crate::json::answer;
+use crate::json::response;
 use crate::path;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::resume::last_event_id;
 use crate::stream::StreamOptions;
 
-/// What `/topics/{topic}` knows; `/events` knows `topic` too.
-const KNOWN: [&str; 11] = [
+/// Query parameters of `/events`. `/topics/{topic}` has all of them except the last.
+const PARAMETERS: [&str; 12] = [
     "last_event_id",
+    "lastEventId",
     "from",
     "last",
     "last_each",
@@ -33,24 +34,24 @@ const KNOWN: [&str; 11] = [
     "topic",
 ];
 
-/// How many events a page of history has unless told otherwise.
+/// Default number of events in a page of history.
 const LIMIT: usize = 100;
 
-/// One topic by its path.
+/// Reads one topic. `raw` is the path after `/topics/`.
 pub(crate) async fn topic(
     stentor: &Stentor,
     raw: &str,
     request: &Parts,
 ) -> Result<Response<Body>, Problem> {
     let topic = path::topic(raw)?;
-    let [known @ .., _] = &KNOWN;
-    let query = Query::parse(request.uri.query(), known)?;
+    let [parameters @ .., _] = &PARAMETERS;
+    let query = Query::parse(request.uri.query(), parameters)?;
     read(stentor, Filters::topic(topic.clone()), Some(&topic), &query, request).await
 }
 
-/// Several topics and filters by query.
+/// Reads the topics and patterns that the query names.
 pub(crate) async fn events(stentor: &Stentor, request: &Parts) -> Result<Response<Body>, Problem> {
-    let query = Query::parse(request.uri.query(), &KNOWN)?;
+    let query = Query::parse(request.uri.query(), &PARAMETERS)?;
     let filters: Result<Vec<TopicFilter>, _> = query.values("topic").map(str::parse).collect();
     read(stentor, Filters::new(filters?)?, None, &query, request).await
 }
@@ -62,12 +63,13 @@ async fn read(
     query: &Query,
     request: &Parts,
 ) -> Result<Response<Body>, Problem> {
-    let wanted = wanted(&request.headers);
-    let mut response = match wanted {
-        Wanted::Html if stentor.config().console.is_some() => Ok(to_console(stentor, &filters)),
-        Wanted::Json => history(stentor, filters, topic, query, request).await,
-        Wanted::Stream | Wanted::Ndjson | Wanted::Html => {
-            stream(stentor, filters, wanted, query, request).await
+    use Representation as R;
+    let representation = negotiate(&request.headers);
+    let mut response = match representation {
+        R::Html if stentor.config().console.is_some() => Ok(to_console(stentor, &filters)),
+        R::Json => history(stentor, filters, topic, query, request).await,
+        R::Stream | R::Ndjson | R::Html => {
+            stream(stentor, filters, representation, query, request).await
         }
     }?;
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Origin"));
@@ -77,24 +79,25 @@ async fn read(
 async fn stream(
     stentor: &Stentor,
     filters: Filters,
-    wanted: Wanted,
+    representation: Representation,
     query: &Query,
     request: &Parts,
 ) -> Result<Response<Body>, Problem> {
     for name in ["after", "before", "limit"] {
         if query.value(name)?.is_some() {
-            let detail =
-                format!("`{name}` is for history; ask for it with `Accept: application/json`");
-            return Err(Problem::invalid_query(detail));
+            let detail = format!(
+                "`{name}` works for pages of history only; request one with `Accept: application/json`"
+            );
+            return Err(Problem::of(Code::Query, detail));
         }
     }
-    let cursor = last_event_id(&request.headers, query.value("last_event_id")?);
+    let cursor = last_event_id(&request.headers, query);
     let start = start_option(query)?.unwrap_or_default();
     let start = cursor.map_or(start, Start::Cursor);
     let envelope = query.word("envelope", &[("json", Form::Envelope)])?;
     let control = query.word("control", &[("on", true), ("off", false)])?.unwrap_or(true);
-    let form = match wanted {
-        Wanted::Ndjson => Form::Ndjson,
+    let form = match representation {
+        Representation::Ndjson => Form::Ndjson,
         _ => envelope.unwrap_or_default(),
     };
     let options = StreamOptions { form, control, ..StreamOptions::new(request.version) };
@@ -104,10 +107,10 @@ async fn stream(
     stentor.stream(filters, start, options).await
 }
 
-/// Where a reader without a cursor begins; two ways at once are a mistake.
+/// Returns the start option for a subscriber without a cursor. More than one is an error.
 fn start_option(query: &Query) -> Result<Option<Start>, Problem> {
     let since = query.value("since")?.map(|text| {
-        // A `+` of an offset that was not escaped arrives as a space.
+        // The `+` of an offset, if it was not percent-encoded, was decoded to a space.
         text.replace(' ', "+").parse().map(Start::Since)
     });
     let given = [
@@ -122,8 +125,8 @@ fn start_option(query: &Query) -> Result<Option<Start>, Problem> {
     let mut given = given.into_iter().flatten();
     let start = given.next();
     if given.next().is_some() {
-        let detail = "give only one of `from`, `last`, `last_each` and `since`";
-        return Err(Problem::invalid_query(detail));
+        let detail = "`from`, `last`, `last_each` and `since` exclude each other; give only one";
+        return Err(Problem::of(Code::Query, detail));
     }
     Ok(start)
 }
@@ -137,14 +140,16 @@ async fn history(
 ) -> Result<Response<Body>, Problem> {
     for name in ["envelope", "control"] {
         if query.value(name)?.is_some() {
-            let detail = format!("`{name}` is for streams; history is always event objects");
-            return Err(Problem::invalid_query(detail));
+            let detail = format!(
+                "`{name}` works for streams only, and this is a request for history; leave it out"
+            );
+            return Err(Problem::of(Code::Query, detail));
         }
     }
     if stentor.is_draining() {
         return Err(Problem::draining());
     }
-    let cursor = last_event_id(&request.headers, query.value("last_event_id")?);
+    let cursor = last_event_id(&request.headers, query);
     let after = cursor.or(query.value("after")?.map(str::to_owned));
     let start = start_option(query)?.unwrap_or(Start::Earliest);
     let names: Vec<String> = filters.iter().map(str::to_owned).collect();
@@ -167,7 +172,7 @@ async fn history(
         };
         object.insert("subscribers".to_owned(), subscribers.into());
     }
-    Ok(answer(StatusCode::OK, &object))
+    Ok(response(StatusCode::OK, &object))
 }
 
 fn page_object(page: &HistoryPage) -> Value {
@@ -186,7 +191,7 @@ fn page_object(page: &HistoryPage) -> Value {
     })
 }
 
-/// The console, on the page of these topics.
+/// Redirects a browser to the console's page of these topics.
 fn to_console(stentor: &Stentor, filters: &Filters) -> Response<Body> {
     let topics: Vec<_> =
         filters.iter().map(|filter| format!("topic={}", path::query_value(filter))).collect();

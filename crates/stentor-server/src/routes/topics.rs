@@ -1,4 +1,4 @@
-//! `GET /topics`.
+//! `GET /topics`: lists topics.
 
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -7,15 +7,15 @@ use stentor_hub::TopicsQuery;
 
 use crate::body::Body;
 use crate::context::Stentor;
-use crate::json::answer;
+use crate::json::response;
 use crate::problem::Problem;
 use crate::query::Query;
 
-/// How many topics a page has unless told otherwise, and at most.
+/// Default and maximum number of topics in a page.
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
 
-/// Lists topics by name, in byte order; `next` is the next `after`.
+/// Lists topics by name, in byte order. `next` is the `after=` of the next page, null on the last one.
 pub(crate) async fn list(stentor: &Stentor, request: &Parts) -> Result<Response<Body>, Problem> {
     let query = Query::parse(request.uri.query(), &["prefix", "limit", "after"])?;
     let limit = query.limit(LIMIT, LIMIT_MAX)?;
@@ -24,7 +24,7 @@ pub(crate) async fn list(stentor: &Stentor, request: &Parts) -> Result<Response<
         .topics(TopicsQuery {
             prefix: query.value("prefix")?.unwrap_or_default().to_owned(),
             after: query.value("after")?.map(str::to_owned),
-            // One more tells whether there is a next page.
+            // One more than the page shows whether there is a next page.
             limit: limit + 1,
         })
         .await?;
@@ -43,5 +43,5 @@ pub(crate) async fn list(stentor: &Stentor, request: &Parts) -> Result<Response<
             })
         })
         .collect();
-    Ok(answer(StatusCode::OK, &json!({ "topics": topics, "next": next })))
+    Ok(response(StatusCode::OK, &json!({ "topics": topics, "next": next })))
 }

@@ -4,8 +4,8 @@ use std::process::{Command, Output};
 
 use crate::harness::{Request, Response, Server, send_raw};
 
-const METHODS: &str = "GET, POST, DELETE";
-const HEADERS: &str = "Last-Event-ID, Idempotency-Key, Content-Type, Authorization";
+const METHODS: &str = "GET, POST, PUT, DELETE";
+const HEADERS: &str = "Last-Event-ID, Idempotency-Key, Content-Type, Authorization, Cache-Control";
 
 /// The answer to a request that names this host, or none.
 async fn asked_as(server: &Server, host: Option<&str>) -> Response {

@@ -1,46 +1,48 @@
-//! How far an upload came.
+//! Counts the events of an upload that are in the log.
 
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use stentor_hub::{Cursor, Published, TopicName};
 
 use crate::body::Body;
-use crate::json::answer;
+use crate::json;
 use crate::problem::Problem;
 
-/// What of an upload is in the log.
+/// The part of an upload that is in the log.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
-    /// Events that are in the log, repeats included.
+    /// Number of events in the log, repeats included.
     count: u64,
-    /// Of these, the ones that were not there before.
+    /// Number of these events that this upload added.
     new: u64,
-    /// Events of the server's own in an uploaded stream of another Stentor.
+    /// Number of `stentor.*` events that were left out: they belong to the server they came from.
     pub(super) skipped: u64,
     first: Option<Cursor>,
     last: Option<Cursor>,
 }
 
 impl Progress {
-    pub(super) fn note(&mut self, published: Published) {
+    /// Counts an event.
+    pub(super) fn record(&mut self, published: Published) {
         self.count += 1;
         self.new += u64::from(!published.repeat);
         self.first.get_or_insert(published.first);
         self.last = Some(published.last);
     }
 
-    /// An error says how far the upload came.
-    pub(super) fn tell(&self, problem: Problem) -> Problem {
+    /// Adds the progress to the problem that ends the upload.
+    pub(super) fn add_to(&self, problem: Problem) -> Problem {
         let last = self.last.map_or(Value::Null, |id| id.to_string().into());
-        problem.with("published", self.count).with("last_id", last)
+        problem.with_member("published", self.count).with_member("last_id", last)
     }
 
-    /// 201 if anything is new, else 200.
+    /// Returns 201 if the upload added an event, else 200.
     pub(super) fn status(&self) -> StatusCode {
         if self.new > 0 { StatusCode::CREATED } else { StatusCode::OK }
     }
 
-    pub(super) fn answer(&self, status: StatusCode, topic: &TopicName) -> Response<Body> {
+    /// Returns the response to a complete upload.
+    pub(super) fn response(&self, status: StatusCode, topic: &TopicName) -> Response<Body> {
         let mut members = json!({
             "topic": topic.as_str(),
             "count": self.count,
@@ -50,6 +52,6 @@ impl Progress {
         if let Some(members) = members.as_object_mut().filter(|_| self.skipped > 0) {
             members.insert("skipped".to_owned(), self.skipped.into());
         }
-        answer(status, &members)
+        json::response(status, &members)
     }
 }

@@ -1,4 +1,4 @@
-//! The most frequent request: `POST /topics/{topic}` with one small event and nothing else said.
+//! The fast path of `POST /topics/{topic}`: one small event without options.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,66 +11,69 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use stentor_hub::{Event, Publish, Published, TopicName};
 
-use crate::ahead::{Ahead, Polled};
+use super::publish::append::accepted_with;
+use super::publish::options::PublishOptions;
+use super::publish::publish_one;
 use crate::body::{Body, BoxError};
 use crate::content::Content;
 use crate::context::Stentor;
 use crate::idempotency::IDEMPOTENCY_KEY;
-use crate::incoming::Incoming;
+use crate::incoming::IncomingBody;
 use crate::path;
+use crate::peeked::{FramePoll, PeekedBody};
 use crate::problem::Problem;
-use crate::routes::publish::append;
-use crate::routes::publish::options::Options;
 
-/// The largest body that is looked for within what came with the head.
+/// Maximum size of a body on the fast path, in bytes.
 const BODY_BYTES_MAX: u64 = 64 << 10;
-/// The largest map of headers that is used again for the answer, by how many it has room for.
+/// Maximum capacity of a request's header map that is reused for the response.
 const HEADERS_MAX: usize = 32;
 
-/// A publish of one event under no options. If its body is there as a whole and the log answers at
-/// once, so does [`EventPublish::step`], with no task woken, nothing boxed, no timer set and no share
-/// taken of the memory for bodies. If not, [`publish`] does the rest.
-pub(crate) struct EventPublish<B> {
+/// A publish of one event without options.
+///
+/// If the body arrived together with the head and the log commits at once, [`FastPublish::step`]
+/// answers in one poll. That saves the wake-up of a task, a box, a timer and a reservation of body
+/// memory. Otherwise the code of [`publish_one`] continues.
+pub(crate) struct FastPublish<B> {
     stentor: Stentor,
     topic: TopicName,
-    /// Of the request; those of the answer take its place.
+    /// The headers of the request. The map is reused for the response.
     headers: HeaderMap,
     body: B,
 }
 
-impl<B> EventPublish<B>
+impl<B> FastPublish<B>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError> + Send + Unpin,
 {
-    /// Takes on a request that has such a topic.
-    pub(crate) fn begin(stentor: Stentor, topic: TopicName, request: Request<B>) -> Self {
+    /// Takes a request for which [`topic_of`] returned `topic`.
+    pub(crate) fn new(stentor: Stentor, topic: TopicName, request: Request<B>) -> Self {
         let (parts, body) = request.into_parts();
-        EventPublish { stentor, topic, headers: parts.headers, body }
+        FastPublish { stentor, topic, headers: parts.headers, body }
     }
 
-    /// Answers now, or returns what is left to do.
+    /// Returns the response, or a future for it if something has to be waited for.
     pub(crate) fn step(
         mut self,
         cx: &mut Context<'_>,
     ) -> Result<Response<Body>, BoxFuture<'static, Response<Body>>> {
-        let data = match self.whole(cx) {
+        let data = match self.whole_body(cx) {
             Ok(data) => data,
-            Err(ahead) => return Err(self.read(ahead).boxed()),
+            Err(polled) => return Err(self.read_rest(polled).boxed()),
         };
         let event = match Content::Text.data(data) {
             Ok(data) => Event::new(data),
-            Err(problem) => return Ok(self.settle(Err(problem))),
+            Err(problem) => return Ok(self.respond(Err(problem))),
         };
         let publish = Publish::event(self.topic.clone(), event);
         match self.stentor.hub().publish_now(publish) {
-            Ok(published) => Ok(self.settle(published.map_err(Problem::from))),
+            Ok(published) => Ok(self.respond(published.map_err(Problem::from))),
             Err(publish) => Err(self.wait(publish).boxed()),
         }
     }
 
-    /// The body, if it is there as a whole.
-    fn whole(&mut self, cx: &mut Context<'_>) -> Result<Vec<u8>, Polled<B::Error>> {
+    /// Returns the body if all of it has arrived, else the result of polling it.
+    fn whole_body(&mut self, cx: &mut Context<'_>) -> Result<Vec<u8>, FramePoll<B::Error>> {
         if self.body.is_end_stream() {
             return Ok(Vec::new());
         }
@@ -81,29 +84,31 @@ where
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) if self.body.is_end_stream() => {
-                // A copy, for the log is not to hold what hyper reads into.
+                // Copied, because an event in the log would keep hyper's whole read buffer alive.
                 frame.data_ref().map(|data| data.to_vec()).ok_or(polled)
             }
             _ => Err(polled),
         }
     }
 
-    /// Goes on with a body that is still coming.
-    async fn read(self, first: Polled<B::Error>) -> Response<Body> {
-        let EventPublish { stentor, topic, body, .. } = self;
-        let incoming = Incoming::new(&stentor, false, Ahead::new(first, body).boxed_unsync());
-        let answer = append::single(&stentor, Options::of(topic), &Content::Text, incoming).await;
-        stentor.metrics().count_publish(&answer);
-        answer.unwrap_or_else(Problem::into_response)
+    /// Publishes a body that is still arriving.
+    async fn read_rest(self, first: FramePoll<B::Error>) -> Response<Body> {
+        let FastPublish { stentor, topic, body, .. } = self;
+        let body = PeekedBody::new(first, body).boxed_unsync();
+        let mut body = IncomingBody::new(&stentor, false, body);
+        let options = PublishOptions::new(topic);
+        let response = publish_one(&stentor, &options, &Content::Text, &mut body).await;
+        stentor.metrics().count_publish(&response);
+        response.unwrap_or_else(Problem::into_response)
     }
 
-    /// Goes on with a log that does not answer at once.
+    /// Publishes to a log that does not commit at once.
     async fn wait(self, publish: Publish) -> Response<Body> {
         let published = self.stentor.hub().publish(publish).await;
-        self.settle(published.map_err(Problem::from))
+        self.respond(published.map_err(Problem::from))
     }
 
-    fn settle(self, published: Result<Published, Problem>) -> Response<Body> {
+    fn respond(self, published: Result<Published, Problem>) -> Response<Body> {
         self.stentor.metrics().count_publish(&published);
         let published = match published {
             Ok(published) => published,
@@ -115,17 +120,17 @@ where
         if headers.capacity() > HEADERS_MAX {
             headers = HeaderMap::new();
         }
-        append::done_in(headers, StatusCode::CREATED, &self.topic, published.first)
+        accepted_with(headers, StatusCode::CREATED, &self.topic, published.first)
     }
 }
 
-/// The topic, if the request is such a publish and nothing is wrong with it so far.
+/// Returns the topic of a request that can take the fast path.
 pub(crate) fn topic_of<B>(stentor: &Stentor, request: &Request<B>) -> Option<TopicName>
 where
     B: http_body::Body,
 {
     let raw = request.uri().path().strip_prefix("/topics/")?;
-    let plain = matches!(*request.method(), Method::POST | Method::PUT)
+    let is_plain = matches!(*request.method(), Method::POST | Method::PUT)
         && request.uri().query().is_none()
         && request.body().size_hint().exact().is_some_and(|bytes| bytes <= BODY_BYTES_MAX)
         && request.headers().iter().all(|(name, value)| {
@@ -136,6 +141,6 @@ where
             }
         })
         && !stentor.is_draining();
-    // What is wrong with the name, the others say.
-    if plain { path::topic(raw).ok() } else { None }
+    // A name that is not valid is reported by the general path.
+    if is_plain { path::topic(raw).ok() } else { None }
 }

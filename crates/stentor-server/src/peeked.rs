@@ -1,4 +1,4 @@
-//! A body that was asked once already.
+//! A request body whose first frame was already read.
 
 use std::mem;
 use std::pin::Pin;
@@ -9,22 +9,23 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::body::BoxError;
 
-/// What a body answers to being polled.
-pub(crate) type Polled<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
+/// The result of polling a body for a frame.
+pub(crate) type FramePoll<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
 
-/// A body of known length whose first answer comes again.
-pub(crate) struct Ahead<B: Body> {
-    first: Polled<B::Error>,
+/// A body of known length that was polled once. It returns that result first, then the rest.
+pub(crate) struct PeekedBody<B: Body> {
+    /// The result of the first poll; pending once it was returned.
+    first: FramePoll<B::Error>,
     body: B,
 }
 
-impl<B: Body<Data = Bytes>> Ahead<B> {
-    pub(crate) fn new(first: Polled<B::Error>, body: B) -> Ahead<B> {
-        Ahead { first, body }
+impl<B: Body<Data = Bytes>> PeekedBody<B> {
+    pub(crate) fn new(first: FramePoll<B::Error>, body: B) -> PeekedBody<B> {
+        PeekedBody { first, body }
     }
 }
 
-impl<B> Body for Ahead<B>
+impl<B> Body for PeekedBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError> + Unpin,
@@ -32,7 +33,7 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<BoxError> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll<BoxError> {
         let polled = match mem::replace(&mut self.first, Poll::Pending) {
             Poll::Pending => Pin::new(&mut self.body).poll_frame(cx),
             first @ Poll::Ready(_) => first,

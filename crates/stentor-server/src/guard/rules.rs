@@ -1,0 +1,311 @@
+//! Decides which requests are admitted, and answers CORS preflights.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+
+use super::origin::AllowedOrigin;
+use crate::body::Body;
+use crate::problem::{Code, Problem};
+
+const ALLOWED_METHODS: &str = "GET, POST, PUT, DELETE";
+const ALLOWED_HEADERS: &str =
+    "Last-Event-ID, Idempotency-Key, Content-Type, Authorization, Cache-Control";
+/// Time for which a browser may cache a preflight, in seconds.
+const PREFLIGHT_MAX_AGE: &str = "7200";
+
+/// The hosts and origins that a server accepts. Cheap to clone.
+///
+/// Web pages from a loopback origin, with any port, may read and publish: a front end's development
+/// server is one. Pages from other origins may do so only if they are listed. A request of a page
+/// from an unlisted origin is refused with 403 if it would change something. If it only reads, it is
+/// answered without CORS headers, and the browser hides the response from the page.
+///
+/// ```
+/// use stentor_server::Guard;
+///
+/// let guard = Guard::new().with_origins(["https://example.org".parse()?]);
+/// # Ok::<(), stentor_server::OriginError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Guard(Arc<Rules>);
+
+#[derive(Clone, Debug, Default)]
+struct Rules {
+    origins: Vec<AllowedOrigin>,
+    /// `None`: any host.
+    hosts: Option<Vec<String>>,
+}
+
+impl Guard {
+    /// Creates a guard that accepts any host, and web pages of that host and of loopback origins.
+    pub fn new() -> Guard {
+        Guard::default()
+    }
+
+    /// Allows web pages from these origins too. Replaces the list of an earlier call.
+    #[must_use]
+    pub fn with_origins(mut self, origins: impl IntoIterator<Item = AllowedOrigin>) -> Guard {
+        Arc::make_mut(&mut self.0).origins = origins.into_iter().collect();
+        self
+    }
+
+    /// Accepts only requests whose `Host` is a loopback name or one of `hosts`. Replaces the list of
+    /// an earlier call.
+    ///
+    /// Use it for a listener on a loopback address. Without it, a web page could reach that listener
+    /// through a host name of its own that resolves to a loopback address (DNS rebinding).
+    #[must_use]
+    pub fn with_local_hosts(mut self, hosts: impl IntoIterator<Item = String>) -> Guard {
+        Arc::make_mut(&mut self.0).hosts = Some(hosts.into_iter().collect());
+        self
+    }
+
+    /// Admits a request, or returns the response to send instead: a refusal, or the response to a
+    /// preflight.
+    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Admission, Box<Response<Body>>> {
+        let host = host(request);
+        if !self.accepts_host(host, request.version()) {
+            return Err(Box::new(foreign_host(host).into_response()));
+        }
+        let Some(origin) = header(request.headers(), ORIGIN) else {
+            return Ok(Admission::default());
+        };
+        let same_origin = header(request.headers(), "sec-fetch-site") == Some("same-origin")
+            || host.is_some_and(|host| {
+                authority(origin).is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+            });
+        let admission = Admission { allow_origin: self.allow_origin(origin) };
+        if request.method() == Method::OPTIONS
+            && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        {
+            return Err(Box::new(admission.preflight(origin, same_origin)));
+        }
+        let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        if changes && !same_origin && admission.allow_origin.is_none() {
+            return Err(Box::new(admission.add_headers(foreign_origin(origin).into_response())));
+        }
+        Ok(admission)
+    }
+
+    /// Returns `true` for an accepted host. HTTP/1.0 clients may omit the header.
+    fn accepts_host(&self, host: Option<&str>, version: Version) -> bool {
+        let Some(names) = &self.0.hosts else { return true };
+        match host {
+            None => version <= Version::HTTP_10,
+            Some(host) => {
+                let name = without_port(host);
+                is_loopback(name)
+                    || names.iter().any(|known| {
+                        known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name)
+                    })
+            }
+        }
+    }
+
+    /// Returns the `Access-Control-Allow-Origin` for an origin, `None` if it is not allowed.
+    fn allow_origin(&self, origin: &str) -> Option<HeaderValue> {
+        let listed = self.0.origins.iter().any(|allowed| allowed.is(origin));
+        let local = authority(origin).is_some_and(|host| is_loopback(without_port(host)));
+        if listed || local {
+            return HeaderValue::from_str(origin).ok();
+        }
+        self.0.origins.iter().any(AllowedOrigin::is_any).then(|| HeaderValue::from_static("*"))
+    }
+}
+
+fn foreign_host(host: Option<&str>) -> Problem {
+    let named = host.map_or("a request without a Host header".to_owned(), |host| {
+        format!("a request for the host {host:?}")
+    });
+    let detail = format!(
+        "this server listens on a loopback address and refuses {named}; use localhost, or start the \
+         server with --host NAME"
+    );
+    Problem::of(Code::Host, detail)
+}
+
+fn foreign_origin(origin: &str) -> Problem {
+    let detail = format!(
+        "web pages from {origin} may not do this; allow them by starting the server with \
+         --cors-origin {origin}"
+    );
+    Problem::of(Code::ForeignOrigin, detail)
+}
+
+/// An admitted request, with the CORS header that its response gets.
+#[derive(Debug, Default)]
+pub(super) struct Admission {
+    allow_origin: Option<HeaderValue>,
+}
+
+impl Admission {
+    /// Adds the CORS headers to a response. Error responses need them too, or a page could not read
+    /// the error.
+    pub(super) fn add_headers<B>(self, mut response: Response<B>) -> Response<B> {
+        let headers = response.headers_mut();
+        if let Some(origin) = self.allow_origin {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        }
+        let vary = match headers.get(VARY).and_then(|value| value.to_str().ok()) {
+            Some(vary) if vary.contains("Origin") => return response,
+            Some(vary) => HeaderValue::from_str(&format!("{vary}, Origin")).ok(),
+            None => Some(HeaderValue::from_static("Origin")),
+        };
+        if let Some(vary) = vary {
+            headers.insert(VARY, vary);
+        }
+        response
+    }
+
+    /// Returns the response to a preflight.
+    fn preflight(self, origin: &str, same_origin: bool) -> Response<Body> {
+        if self.allow_origin.is_none() && !same_origin {
+            return self.add_headers(foreign_origin(origin).into_response());
+        }
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOWED_METHODS));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_MAX_AGE));
+        self.add_headers(response)
+    }
+}
+
+/// The requested host: `:authority` over HTTP/2, else the `Host` header.
+fn host<B>(request: &Request<B>) -> Option<&str> {
+    let authority = request.uri().authority().map(Authority::as_str);
+    authority.or_else(|| header(request.headers(), HOST))
+}
+
+fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The host and port of an origin; `None` for `null`.
+fn authority(origin: &str) -> Option<&str> {
+    origin.split_once("://").map(|(_, authority)| authority)
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn is_loopback(name: &str) -> bool {
+    const LOCALHOST: &str = "localhost";
+    if matches!(name, "127.0.0.1" | "[::1]") {
+        return true;
+    }
+    let before = name.len().checked_sub(LOCALHOST.len()).and_then(|at| name.split_at_checked(at));
+    before.is_some_and(|(before, end)| {
+        end.eq_ignore_ascii_case(LOCALHOST) && (before.is_empty() || before.ends_with('.'))
+    }) || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let mut request = Request::builder().method(method).uri("/topics/news");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
+    }
+
+    fn status(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> u16 {
+        guard
+            .admit(&request(method, headers))
+            .map_or_else(|response| response.status().as_u16(), |_| 200)
+    }
+
+    #[test]
+    fn a_loopback_listener_accepts_loopback_names_only() {
+        let guard = Guard::new().with_local_hosts(["news.example".to_owned()]);
+        for host in [
+            "localhost",
+            "localhost:8080",
+            "a.localhost",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]:80",
+            "news.example:80",
+        ] {
+            assert_eq!(status(&guard, "GET", &[("host", host)]), 200, "{host}");
+        }
+        for host in
+            ["evil.example", "localhost.evil.example", "10.0.0.1", "128.0.0.1", "notlocalhost"]
+        {
+            assert_eq!(status(&guard, "GET", &[("host", host)]), 403, "{host}");
+        }
+        assert_eq!(status(&guard, "GET", &[]), 403);
+    }
+
+    #[test]
+    fn a_page_of_a_foreign_origin_may_not_change_anything() {
+        let guard = Guard::new();
+        let foreign = [("host", "localhost:8080"), ("origin", "https://evil.example")];
+        assert_eq!(status(&guard, "POST", &foreign), 403);
+        assert_eq!(status(&guard, "DELETE", &foreign), 403);
+        assert_eq!(status(&guard, "GET", &foreign), 200, "the browser hides it from the page");
+    }
+
+    #[test]
+    fn pages_of_the_same_host_and_of_loopback_origins_may() {
+        let guard = Guard::new();
+        for origin in
+            ["http://localhost:5173", "http://127.0.0.1", "https://app.localhost", "http://[::1]:3"]
+        {
+            assert_eq!(
+                status(&guard, "POST", &[("host", "x"), ("origin", origin)]),
+                200,
+                "{origin}"
+            );
+        }
+        assert_eq!(
+            status(&guard, "POST", &[("host", "x.example"), ("origin", "https://x.example")]),
+            200
+        );
+        let same =
+            [("host", "proxy"), ("origin", "https://x.example"), ("sec-fetch-site", "same-origin")];
+        assert_eq!(status(&guard, "POST", &same), 200);
+        assert_eq!(status(&guard, "POST", &[("host", "x"), ("origin", "null")]), 403);
+    }
+
+    #[test]
+    fn every_response_to_a_listed_origin_has_the_cors_headers() {
+        let origins = ["https://App.example/", "null"].map(|origin| origin.parse().unwrap());
+        let guard = Guard::new().with_origins(origins);
+        for origin in ["https://app.example", "null"] {
+            let admission = guard.admit(&request("POST", &[("origin", origin)])).unwrap();
+            let response = admission.add_headers(Response::new(()));
+            assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], origin);
+            assert_eq!(response.headers()[VARY], "Origin");
+        }
+    }
+
+    #[test]
+    fn a_preflight_allows_what_a_resuming_reader_and_a_publisher_send() {
+        let guard = Guard::new();
+        let headers =
+            [("origin", "http://localhost:5173"), ("access-control-request-method", "DELETE")];
+        let response = guard.admit(&request("OPTIONS", &headers)).unwrap_err();
+        assert_eq!(response.status(), 204);
+        assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_METHODS], ALLOWED_METHODS);
+        assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_HEADERS], ALLOWED_HEADERS);
+        let headers =
+            [("origin", "https://evil.example"), ("access-control-request-method", "DELETE")];
+        assert_eq!(status(&guard, "OPTIONS", &headers), 403);
+    }
+}

@@ -1,0 +1,300 @@
+//! Moves the events of an upload into the log: one group in flight, the next one being collected.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use http::{Response, StatusCode};
+use stentor_hub::storage::KeyHash;
+use stentor_hub::{Body as RecordBody, Entry, Key, KeyContent, Publish, PublishError, Published};
+use tokio::time::{Instant, timeout_at};
+
+use super::progress::Progress;
+use crate::body::Body;
+use crate::context::Stentor;
+use crate::idempotency::{extend_hash, hash_of};
+use crate::incoming::IncomingBody;
+use crate::problem::{Code, Problem};
+use crate::routes::publish::append::{append, set_lease};
+use crate::routes::publish::options::PublishOptions;
+
+/// Maximum number of events in a group. Groups save a commit per event, and the limit bounds the
+/// memory for a chunk of many small events.
+const GROUP_EVENTS_MAX: usize = 1_000;
+/// Maximum size of a group in bytes, unless a single event is larger.
+const GROUP_BYTES_MAX: usize = 1 << 20;
+/// Number of times that a silent upload renews its key within the key window. With more than one, a
+/// renewal may fail.
+const RENEWALS: u32 = 4;
+/// Minimum time between two renewals.
+const RENEWAL_MIN: Duration = Duration::from_secs(1);
+
+type Outcomes = Result<Vec<Result<Published, PublishError>>, PublishError>;
+
+/// An upload in progress.
+///
+/// The collected group is submitted as soon as the group in flight is committed, and not earlier: an
+/// event must not be published after one that is refused.
+pub(super) struct Pipeline<'a> {
+    stentor: &'a Stentor,
+    options: &'a PublishOptions,
+    incoming: &'a mut IncomingBody,
+    collected: Group,
+    in_flight: Option<InFlight<'a>>,
+    progress: Progress,
+    /// Number of events so far, part of the idempotency key.
+    index: u64,
+    /// Running hash of the events so far, part of the idempotency key.
+    hash: KeyHash,
+    /// The newest event under the idempotency key.
+    newest: Option<KeyContent>,
+    /// Time of the next renewal of the key, if no event arrives before.
+    renewal: Instant,
+}
+
+#[derive(Default)]
+struct Group {
+    publishes: Vec<Publish>,
+    /// Bytes of data, types and keys. Not more than the bytes of the body they were read from, apart
+    /// from a type that the query sets.
+    bytes: usize,
+}
+
+/// A submitted group. The log takes all of it or nothing, also if this future is dropped.
+struct InFlight<'a> {
+    outcomes: BoxFuture<'a, Outcomes>,
+    bytes: usize,
+}
+
+impl<'a> Pipeline<'a> {
+    /// Begins an upload, and with it the lease of the topic.
+    pub(super) async fn begin(
+        stentor: &'a Stentor,
+        options: &'a PublishOptions,
+        incoming: &'a mut IncomingBody,
+    ) -> Result<Pipeline<'a>, Problem> {
+        set_lease(stentor, options).await?;
+        Ok(Pipeline {
+            stentor,
+            options,
+            incoming,
+            collected: Group::default(),
+            in_flight: None,
+            progress: Progress::default(),
+            index: 0,
+            hash: KeyHash::default(),
+            newest: None,
+            renewal: Instant::now(),
+        })
+    }
+
+    /// Waits for the next chunk of the body and publishes meanwhile. Returns `None` at the end of the
+    /// body. `partial` is the number of bytes that the caller holds of an incomplete event.
+    pub(super) async fn chunk(&mut self, partial: usize) -> Result<Option<Bytes>, Problem> {
+        match self.publish_until_chunk(partial).await? {
+            Ok(Some(chunk)) => {
+                // Everything that arrives renews the lease, blank lines and comments too.
+                self.stentor.hub().renew_lease(&self.options.topic);
+                self.reserve(partial, chunk.len()).await?;
+                Ok(Some(chunk))
+            }
+            Ok(None) => Ok(None),
+            Err(problem) => Err(self.fail(problem).await),
+        }
+    }
+
+    async fn publish_until_chunk(
+        &mut self,
+        partial: usize,
+    ) -> Result<Result<Option<Bytes>, Problem>, Problem> {
+        loop {
+            if self.in_flight.is_none() {
+                self.submit().await?;
+            }
+            // Returns the memory of committed events. Shrinking never waits.
+            let _ = self.incoming.reserve(partial + self.bytes()).now_or_never();
+            let outcomes = {
+                let Some(in_flight) = &mut self.in_flight else {
+                    return Ok(self.chunk_while_idle().await);
+                };
+                let chunk = pin!(self.incoming.chunk());
+                match select(&mut in_flight.outcomes, chunk).await {
+                    Either::Left((outcomes, _)) => outcomes,
+                    Either::Right((chunk, _)) => return Ok(chunk),
+                }
+            };
+            self.record(outcomes)?;
+        }
+    }
+
+    /// Waits for the next chunk while no event is on its way. Renews the idempotency key, so that it
+    /// is remembered as long as the upload is open.
+    async fn chunk_while_idle(&mut self) -> Result<Option<Bytes>, Problem> {
+        while let (Some(name), Some(newest)) = (&self.options.key, self.newest.clone()) {
+            if let Ok(chunk) = timeout_at(self.renewal, self.incoming.chunk()).await {
+                return chunk;
+            }
+            let key = self.key(name, newest);
+            if let Err(error) = self.stentor.hub().renew_key(key).await {
+                tracing::debug!(%error, "cannot renew the key of an upload now; it is tried again");
+            }
+            self.postpone_renewal();
+        }
+        self.incoming.chunk().await
+    }
+
+    fn postpone_renewal(&mut self) {
+        let window = self.stentor.config().key_window;
+        self.renewal = Instant::now() + (window / RENEWALS).max(RENEWAL_MIN);
+    }
+
+    /// Reserves memory for a chunk. If none is left, the events of this upload are published first.
+    async fn reserve(&mut self, partial: usize, chunk: usize) -> Result<(), Problem> {
+        let all = partial + chunk + self.bytes();
+        if self.incoming.reserve(all).now_or_never().is_none() {
+            self.publish().await?;
+            self.incoming.reserve(partial).await;
+            self.incoming.reserve(partial + chunk).await;
+        }
+        Ok(())
+    }
+
+    /// Adds an event or the end of the topic. `own_key` is the key that an event brings.
+    pub(super) async fn push(
+        &mut self,
+        body: RecordBody,
+        own_key: Option<String>,
+    ) -> Result<(), Problem> {
+        let bytes = body.bytes() + own_key.as_ref().map_or(0, String::len);
+        let entries = vec![Entry::new(self.options.topic.clone(), body)];
+        let key = match (&self.options.key, own_key) {
+            (Some(name), _) => {
+                let before = self.hash;
+                self.hash = extend_hash(before, &entries);
+                let part = KeyContent::Part { index: self.index, before, after: self.hash };
+                self.newest = Some(part.clone());
+                Some(self.key(name, part))
+            }
+            (None, Some(name)) => Some(self.key(&name, KeyContent::Whole(hash_of(&entries)))),
+            (None, None) => None,
+        };
+        let publish = Publish::new(entries, key).requiring_previous();
+        if let Err(error) = publish.validate() {
+            return Err(self.fail(error.into()).await);
+        }
+        self.index += 1;
+        self.collected.publishes.push(publish);
+        self.collected.bytes += bytes;
+        if self.is_full() { self.submit().await } else { Ok(()) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.collected.publishes.len() >= GROUP_EVENTS_MAX
+            || self.collected.bytes >= GROUP_BYTES_MAX
+    }
+
+    /// Counts an event that is left out.
+    pub(super) fn skip(&mut self) {
+        self.progress.skipped += 1;
+    }
+
+    /// Publishes the rest and, if the options say so, ends the topic. For the clean end of a body.
+    pub(super) async fn finish(mut self) -> Result<Response<Body>, Problem> {
+        if self.index == 0 && self.options.end.is_some() {
+            // A body without events is a request that only ends the topic.
+            return append(self.stentor, self.options, None).await;
+        }
+        self.publish().await?;
+        let events = self.progress;
+        if let Some(reason) = self.options.end.clone() {
+            self.end(reason).await?;
+        }
+        Ok(events.response(self.progress.status(), &self.options.topic))
+    }
+
+    /// Ends the topic after the events. If all of them were repeats, it may have ended before.
+    async fn end(&mut self, reason: String) -> Result<(), Problem> {
+        let ended = match self.push(RecordBody::End { reason }, None).await {
+            Ok(()) => self.publish().await,
+            refused => refused,
+        };
+        let is_repeat = self.progress.status() == StatusCode::OK;
+        match ended {
+            Err(problem) if problem.has_code(Code::TopicEnded) && is_repeat => Ok(()),
+            ended => ended,
+        }
+    }
+
+    /// Ends the upload with a problem of its own. The events before the problem are published first.
+    pub(super) async fn fail(&mut self, problem: Problem) -> Problem {
+        match self.publish().await {
+            Ok(()) => self.progress.add_to(problem),
+            Err(earlier) => earlier,
+        }
+    }
+
+    /// Publishes everything that was added so far.
+    async fn publish(&mut self) -> Result<(), Problem> {
+        self.submit().await?;
+        self.wait_for_commit().await
+    }
+
+    /// Submits the collected group after the group in flight is committed.
+    async fn submit(&mut self) -> Result<(), Problem> {
+        self.wait_for_commit().await?;
+        let Group { publishes, bytes } = std::mem::take(&mut self.collected);
+        if publishes.is_empty() {
+            return Ok(());
+        }
+        let mut outcomes = self.stentor.hub().publish_all(publishes).boxed();
+        // The first poll submits the group.
+        if let Some(outcomes) = (&mut outcomes).now_or_never() {
+            return self.record(outcomes);
+        }
+        self.in_flight = Some(InFlight { outcomes, bytes });
+        Ok(())
+    }
+
+    /// Waits until no group is in flight.
+    async fn wait_for_commit(&mut self) -> Result<(), Problem> {
+        match &mut self.in_flight {
+            Some(in_flight) => {
+                let outcomes = (&mut in_flight.outcomes).await;
+                self.record(outcomes)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Records the outcomes of a group. The upload fails at the first refused event; the log has not
+    /// published the events after it.
+    fn record(&mut self, outcomes: Outcomes) -> Result<(), Problem> {
+        self.in_flight = None;
+        self.postpone_renewal();
+        let outcomes = outcomes.map_err(|error| self.progress.add_to(error.into()))?;
+        for outcome in outcomes {
+            let published = outcome.map_err(|error| self.progress.add_to(error.into()))?;
+            self.stentor.metrics().published.inc_by(u64::from(!published.repeat));
+            self.progress.record(published);
+        }
+        Ok(())
+    }
+
+    /// Bytes that are collected or in flight.
+    fn bytes(&self) -> usize {
+        self.collected.bytes + self.in_flight.as_ref().map_or(0, |group| group.bytes)
+    }
+
+    fn key(&self, name: &str, content: KeyContent) -> Key {
+        Key {
+            scope: Some(self.options.topic.clone()),
+            publisher: String::new(),
+            name: name.to_owned(),
+            window: self.stentor.config().key_window,
+            content,
+        }
+    }
+}
