@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use stentor_hub::storage::{
-    Bounds, CommitSink, KeyName, Outcome, Page, ReadRequest, Seek, SeekResult, Storage, StoredKey,
-    TopicState, TrimLimits, Trimmed,
+    Bounds, CommitSink, Outcome, Page, ReadRequest, Seek, SeekResult, Storage, TopicState,
+    TrimLimits, Trimmed,
 };
 use stentor_hub::{
     Epoch, Filters, MemoryStorage, Offset, Publish, Record, StorageError, Timestamp, TopicInfo,

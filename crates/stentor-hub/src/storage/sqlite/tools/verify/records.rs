@@ -61,13 +61,13 @@ impl Check<'_> {
         let (kind, time): (i64, _) = (row.get(1).map_err(at)?, row.time(2).map_err(at)?);
         let (indexed, bytes): (Option<i64>, Option<i64>) =
             (row.get(9).map_err(at)?, row.get(10).map_err(at)?);
-        if !row.get::<_, bool>(12).map_err(at)? {
+        if !row.get::<_, bool>(11).map_err(at)? {
             self.find(format_args!(
                 "{place}: there is no topic in row {}",
                 row.get::<_, i64>(0).map_err(at)?
             ));
         }
-        if row.get::<_, Option<bool>>(13).map_err(at)? == Some(true) {
+        if row.get::<_, Option<bool>>(12).map_err(at)? == Some(true) {
             self.find(format_args!("{place}: it ends a topic that does not know of it"));
         }
         if time < before {
