@@ -17,7 +17,9 @@
 mod client;
 mod connection;
 mod http;
+mod mode;
 mod stream;
+mod texts;
 mod upload;
 
 use std::time::Duration;
@@ -25,7 +27,9 @@ use std::time::Duration;
 pub use crate::client::TestClient;
 pub use crate::connection::{Connection, get, post};
 pub use crate::http::{Request, Response, dechunk, send_raw};
+pub use crate::mode::StreamMode;
 pub use crate::stream::{Disconnected, EventStream, Received};
+pub use crate::texts::awkward_texts;
 pub use crate::upload::{Upload, read_head, read_response};
 
 /// Maximum time a test waits for one thing. Far longer than anything takes.

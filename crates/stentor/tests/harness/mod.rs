@@ -4,13 +4,8 @@
 
 mod command;
 mod server;
-mod streams;
 
-pub use stentor_testing::{
-    Connection, Disconnected, EventStream, Received, Request, Response, TIMEOUT, TestClient,
-    Upload, dechunk, get, post, read_head, read_response, send_raw,
-};
+pub use stentor_testing::*;
 
 pub use self::command::{Output, RunningCommand, StentorCommand, stentor};
 pub use self::server::Server;
-pub use self::streams::StreamMode;

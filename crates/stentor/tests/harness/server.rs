@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{TIMEOUT, TestClient};
+use super::{StreamMode, TIMEOUT, TestClient};
 
 /// A server process on a free port with its own temporary directory. Dropping it kills the process.
 ///
@@ -40,6 +40,31 @@ impl Server {
     /// Runs `stentor serve --memory`.
     pub async fn in_memory() -> Server {
         Server::with(&["serve", "--memory"]).await
+    }
+
+    /// Runs `stentor serve` with its log on disk and this implementation of streams.
+    pub async fn start_with(mode: StreamMode) -> Server {
+        Server::serve(mode, &[]).await
+    }
+
+    /// Runs `stentor serve --memory` with this implementation of streams.
+    pub async fn in_memory_with(mode: StreamMode) -> Server {
+        Server::serve(mode, &["--memory"]).await
+    }
+
+    async fn serve(mode: StreamMode, options: &[&str]) -> Server {
+        // Shown with a test that fails.
+        eprintln!("streams: {mode:?}");
+        let shards = mode.shards().map(|shards| shards.to_string());
+        let mut args = vec!["serve"];
+        args.extend(options);
+        if let Some(shards) = &shards {
+            args.extend(["--shards", shards]);
+        }
+        if !mode.has_takeover() {
+            args.push("--no-takeover");
+        }
+        Server::with(&args).await
     }
 
     /// Runs `stentor` with these arguments and a free port, in an empty directory.

@@ -1,0 +1,136 @@
+//! `POST /topics`: a batch over several topics, all or nothing.
+
+use serde_json::json;
+
+use crate::harness::{Response, Server};
+
+async fn batch(server: &Server, items: serde_json::Value) -> Response {
+    let request = server.post("/topics", items.to_string());
+    request.header("Content-Type", "application/json").send().await
+}
+
+/// Asserts that nobody ever published anything.
+async fn assert_nothing_published(server: &Server) {
+    let topics = server.get("/topics").send().await.json();
+    assert_eq!(topics["topics"], json!([]));
+}
+
+#[tokio::test]
+async fn a_batch_goes_to_several_topics_in_its_order() {
+    let server = Server::start().await;
+    let mut stream = server.subscribe("/events?topic=a&topic=b&envelope=json").await;
+    let items = json!([
+        { "topic": "a", "data": "1" },
+        { "topic": "b", "data": "2", "type": "two", "retry": 2000 },
+        { "topic": "a", "data": "3\n" },
+    ]);
+    let answer = batch(&server, items).await;
+    assert_eq!(answer.status, 201);
+    let mut seen = Vec::new();
+    for data in stream.data(3).await {
+        seen.push(serde_json::from_str::<serde_json::Value>(&data).unwrap());
+    }
+    let pairs: Vec<_> = seen.iter().map(|e| (e["topic"].clone(), e["data"].clone())).collect();
+    assert_eq!(
+        pairs,
+        [(json!("a"), json!("1")), (json!("b"), json!("2")), (json!("a"), json!("3\n"))]
+    );
+    assert_eq!((&seen[1]["type"], &seen[1]["retry"]), (&json!("two"), &json!(2000)));
+    let ends = json!({ "count": 3, "first_id": seen[0]["id"], "last_id": seen[2]["id"] });
+    assert_eq!(answer.json(), ends);
+}
+
+#[tokio::test]
+async fn a_batch_of_ndjson_has_an_event_in_each_line() {
+    let server = Server::in_memory().await;
+    let lines = "{\"topic\":\"a\",\"data\":\"1\"}\r\n\n{\"topic\":\"b\",\"data\":\"2\"}";
+    let request = server.post("/topics", lines).header("Content-Type", "application/x-ndjson");
+    assert_eq!(request.send().await.json()["count"], 2);
+    assert_eq!(server.history_data("/topics/a").await, ["1"]);
+    assert_eq!(server.history_data("/topics/b").await, ["2"]);
+}
+
+#[tokio::test]
+async fn a_batch_with_an_ended_topic_publishes_nothing_anywhere() {
+    for server in [Server::start().await, Server::in_memory().await] {
+        server.publish("/topics/over?end", "").await;
+        let items = ["a", "over", "b"].map(|topic| json!({ "topic": topic, "data": "x" }));
+        let answer = batch(&server, json!(items)).await;
+        answer.problem(409, "topic-ended");
+        assert_eq!(answer.json()["topic"], "over");
+        for topic in ["a", "b"] {
+            assert_eq!(server.history(&format!("/topics/{topic}")).await.len(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bad_item_is_named_by_its_index() {
+    let server = Server::in_memory().await;
+    let cases = [
+        (json!({ "topic": "a/*", "data": "x" }), 400, "topic"),
+        (json!({ "topic": "$a", "data": "x" }), 400, "topic"),
+        (json!({ "topic": "", "data": "x" }), 400, "topic"),
+        (json!({ "topic": "a", "data": "x", "type": "stentor.gap" }), 400, "event-type"),
+        (json!({ "topic": "a", "data": "x", "retry": 3_600_001 }), 400, "retry"),
+        (json!({ "topic": "a", "data": "\n".repeat(3 << 20) }), 413, "too-large"),
+        (json!({ "topic": "a", "data": "x".repeat((8 << 20) + 1) }), 413, "too-large"),
+        (json!({ "topic": "a", "data": { "no": "text" } }), 400, "batch"),
+        (json!({ "topic": "a" }), 400, "batch"),
+        (json!({ "topic": "a", "data": "x", "tpye": "y" }), 400, "batch"),
+    ];
+    for (bad, status, code) in cases {
+        let good = json!({ "topic": "good", "data": "x" });
+        let answer = batch(&server, json!([good, good, bad, good])).await;
+        answer.problem(status, code);
+        assert_eq!(answer.json()["index"], 2, "{}", answer.text());
+    }
+    assert_nothing_published(&server).await;
+}
+
+#[tokio::test]
+async fn a_bad_line_of_a_batch_is_named_by_its_number() {
+    let server = Server::in_memory().await;
+    let lines = "{\"topic\":\"a\",\"data\":\"1\"}\n\n{\"topic\":\"a\",\"data\":";
+    let request = server.post("/topics", lines).header("Content-Type", "application/x-ndjson");
+    let answer = request.send().await;
+    answer.problem(400, "batch");
+    assert_eq!(answer.json()["line"], 3);
+    assert_nothing_published(&server).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_empty_or_no_list_is_refused() {
+    let server = Server::in_memory().await;
+    batch(&server, json!([])).await.problem(400, "nothing");
+    for bad in [json!({ "topic": "a", "data": "x" }), json!("x"), json!([1])] {
+        let detail = batch(&server, bad).await.problem(400, "batch");
+        assert!(detail.contains("JSON array"), "{detail}");
+    }
+    server.post("/topics", "").send().await.problem(400, "batch");
+    server.post("/topics", *b"[\"\xff\"]").send().await.problem(400, "not-utf8");
+    server.post("/topics?type=x", "[]").send().await.problem(400, "query");
+    let packed = server.post("/topics", "[]").header("Content-Encoding", "br").send().await;
+    packed.problem(415, "media-type");
+    assert_nothing_published(&server).await;
+}
+
+#[tokio::test]
+async fn the_key_of_a_batch_covers_all_of_it() {
+    let mut server = Server::start().await;
+    let items = json!([{ "topic": "a", "data": "1" }, { "topic": "b", "data": "2" }]);
+    let send = |server: &Server, items: &serde_json::Value| {
+        server.post("/topics", items.to_string()).header("Idempotency-Key", "k").send()
+    };
+    let first = send(&server, &items).await;
+    assert_eq!(first.status, 201);
+    let again = send(&server, &items).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    server.restart().await;
+    let again = send(&server, &items).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    let fewer = json!([{ "topic": "a", "data": "1" }]);
+    send(&server, &fewer).await.problem(422, "key-reused");
+    assert_eq!(server.history("/topics/a").await.len(), 1);
+    assert_eq!(server.history("/topics/b").await.len(), 1);
+}

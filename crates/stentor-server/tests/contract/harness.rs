@@ -1,0 +1,274 @@
+//! A server in the threads of the test process, over real sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::thread::JoinHandle;
+
+use stentor_hub::storage::{SqliteOptions, SqliteStorage};
+use stentor_hub::{Hub, MemoryStorage, Retention, TopicLimits};
+use stentor_server::{AllowedOrigin, Guard, ServeOptions, Stentor, bind, serve_on_cores};
+pub use stentor_testing::*;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// A server on a free port with its own temporary directory. Dropping it stops the server and waits for its threads.
+///
+/// It dereferences to a [`TestClient`], which sends requests to it.
+pub struct Server {
+    client: TestClient,
+    options: Options,
+    /// `None` while the server is stopped.
+    running: Option<Running>,
+    directory: TempDir,
+}
+
+/// Configures a [`Server`]. The defaults are those of `stentor serve`.
+#[derive(Clone)]
+pub struct Options {
+    in_memory: bool,
+    bytes_max: Option<u64>,
+    rules: Vec<(String, TopicLimits)>,
+    origins: Vec<AllowedOrigin>,
+    hosts: Vec<String>,
+    mode: StreamMode,
+}
+
+/// The threads of a server.
+struct Running {
+    shutdown: CancellationToken,
+    /// Resolves when the server has stopped and its log is closed.
+    stopped: oneshot::Receiver<io::Result<()>>,
+    thread: JoinHandle<()>,
+}
+
+impl Deref for Server {
+    type Target = TestClient;
+
+    fn deref(&self) -> &TestClient {
+        &self.client
+    }
+}
+
+impl Options {
+    /// A server with its log in a temporary directory.
+    pub fn on_disk() -> Options {
+        Options {
+            in_memory: false,
+            bytes_max: None,
+            rules: Vec::new(),
+            origins: Vec::new(),
+            hosts: Vec::new(),
+            mode: StreamMode::Shards,
+        }
+    }
+
+    /// A server with its log in memory.
+    pub fn in_memory() -> Options {
+        Options { in_memory: true, ..Options::on_disk() }
+    }
+
+    /// Sets the implementation of streams.
+    pub fn mode(self, mode: StreamMode) -> Options {
+        Options { mode, ..self }
+    }
+
+    /// Sets the size limit of the log, in bytes.
+    pub fn retain_bytes(self, bytes: u64) -> Options {
+        Options { bytes_max: Some(bytes), ..self }
+    }
+
+    /// Limits the topics that match `pattern`.
+    pub fn retain(mut self, pattern: &str, limits: TopicLimits) -> Options {
+        self.rules.push((pattern.to_owned(), limits));
+        self
+    }
+
+    /// Allows pages of `origin`.
+    pub fn origin(mut self, origin: &str) -> Options {
+        self.origins.push(origin.parse().unwrap());
+        self
+    }
+
+    /// Allows requests with `host` in their `Host` header.
+    pub fn host(mut self, host: &str) -> Options {
+        self.hosts.push(host.to_owned());
+        self
+    }
+
+    /// Starts a server with these options.
+    pub async fn start(self) -> Server {
+        // Shown with a test that fails.
+        eprintln!("streams: {:?}", self.mode);
+        let directory = tempfile::tempdir().unwrap();
+        let free_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (running, address) = spawn(self.clone(), directory.path(), free_port).await;
+        let client = TestClient::new(address.to_string());
+        Server { client, options: self, running: Some(running), directory }
+    }
+}
+
+impl Server {
+    /// Starts a server with its log on disk.
+    pub async fn start() -> Server {
+        Options::on_disk().start().await
+    }
+
+    /// Starts a server with its log in memory.
+    pub async fn in_memory() -> Server {
+        Options::in_memory().start().await
+    }
+
+    /// Starts a server with its log on disk and this implementation of streams.
+    pub async fn start_with(mode: StreamMode) -> Server {
+        Options::on_disk().mode(mode).start().await
+    }
+
+    /// Starts a server with its log in memory and this implementation of streams.
+    pub async fn in_memory_with(mode: StreamMode) -> Server {
+        Options::in_memory().mode(mode).start().await
+    }
+
+    /// Returns the directory of the log.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Tells the server to stop and does not wait for that.
+    pub fn shut_down(&self) {
+        self.running.as_ref().expect("the server runs").shutdown.cancel();
+    }
+
+    /// Waits until the server has stopped, which must be without an error.
+    pub async fn stopped(&mut self) {
+        let Running { stopped, thread, .. } = self.running.take().expect("the server runs");
+        let stopped = timeout(TIMEOUT, stopped).await.expect("the server stops in time");
+        stopped.expect("no panic").expect("no error");
+        thread.join().unwrap();
+    }
+
+    /// Stops the server and waits for that.
+    pub async fn stop(&mut self) {
+        self.shut_down();
+        self.stopped().await;
+    }
+
+    /// Stops the server and starts it again with the same address and directory.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Starts the server again with the same address and directory, after [`Server::stop`].
+    pub async fn start_again(&mut self) {
+        assert!(self.running.is_none(), "the server still runs");
+        let address = self.client.address.parse().unwrap();
+        let (running, _) = spawn(self.options.clone(), self.directory.path(), address).await;
+        self.running = Some(running);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(Running { shutdown, thread, .. }) = self.running.take() {
+            shutdown.cancel();
+            // A panic of the server has been printed, and has failed the test in other ways.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts the threads of a server and waits until it listens.
+async fn spawn(options: Options, directory: &Path, address: SocketAddr) -> (Running, SocketAddr) {
+    allow_many_files();
+    let data = directory.join("data");
+    let (listening, listens) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("test-server".to_owned());
+    let thread = thread.spawn(move || {
+        let _ = stop.send(run(&options, &data, address, listening));
+    });
+    let (address, shutdown) = listens.await.expect("the server listens");
+    (Running { shutdown, stopped, thread: thread.unwrap() }, address)
+}
+
+/// Runs a server until it is told to stop. Does what `stentor serve` does, without signals and log lines.
+fn run(
+    options: &Options,
+    data: &Path,
+    address: SocketAddr,
+    listening: oneshot::Sender<(SocketAddr, CancellationToken)>,
+) -> io::Result<()> {
+    let stentor = Stentor::new(options.hub(data));
+    let listener = bind(address)?;
+    let guard = Guard::new().with_origins(options.origins.iter().cloned());
+    let app = guard.with_local_hosts(options.hosts.iter().cloned()).wrap(stentor.clone());
+
+    let background =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let (hub, retention) = (stentor.hub().clone(), options.retention());
+    background
+        .spawn(async move { tokio::join!(hub.enforce_retention(retention), hub.watch_leases()) });
+    let _ = listening.send((listener.local_addr()?, stentor.drain().clone()));
+    let served = serve_on_cores(
+        options.serve_options(),
+        &listener,
+        &app,
+        stentor.metrics(),
+        stentor.drain(),
+    );
+    background.block_on(stentor.hub().close());
+    served
+}
+
+impl Options {
+    fn hub(&self, data: &Path) -> Hub {
+        // Well below the size of the log, so that the window never holds what has left the log.
+        let window =
+            self.bytes_max.map_or(Hub::WINDOW_BYTES, |bytes| usize::try_from(bytes / 2).unwrap());
+        let window = window.min(Hub::WINDOW_BYTES);
+        if self.in_memory {
+            let bytes = self
+                .bytes_max
+                .map_or(MemoryStorage::BYTES, |bytes| usize::try_from(bytes).unwrap());
+            return Hub::with_window(MemoryStorage::with_bytes(bytes), window);
+        }
+        let mut sqlite = SqliteOptions::default();
+        sqlite.bytes_max = self.bytes_max.or(sqlite.bytes_max);
+        Hub::with_window(SqliteStorage::open_with(data, sqlite).unwrap(), window)
+    }
+
+    fn retention(&self) -> Retention {
+        let rules = self.rules.iter().map(|(pattern, limits)| (pattern.parse().unwrap(), *limits));
+        Retention::new(rules).unwrap()
+    }
+
+    fn serve_options(&self) -> ServeOptions {
+        let default = ServeOptions::default();
+        let shards = self.mode.shards().and_then(NonZero::new).unwrap_or(default.shards);
+        ServeOptions { shards, takeover: self.mode.has_takeover() }
+    }
+}
+
+/// Raises the soft limit of open files of the test process to its hard limit, once.
+///
+/// Both ends of every connection are in this process, and tests run at the same time.
+fn allow_many_files() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let pid = format!("--pid={}", std::process::id());
+        let limits = std::process::Command::new("prlimit")
+            .args([&pid, "--nofile", "--output=HARD", "--noheadings"])
+            .output()
+            .unwrap();
+        let hard = String::from_utf8(limits.stdout).unwrap();
+        let limits = format!("--nofile={}:", hard.trim());
+        let raised = std::process::Command::new("prlimit").args([&pid, &limits]).status().unwrap();
+        assert!(raised.success(), "prlimit {limits}");
+    });
+}

@@ -1,0 +1,90 @@
+//! `lease=`: a topic whose producer is gone ends by itself.
+
+use serde_json::{Value, json};
+
+use crate::harness::{EventStream, Server};
+
+/// Waits for the end, which must be that of a lost producer, and gives the data before it.
+async fn lost(mut stream: EventStream) -> Vec<String> {
+    let mut rest = stream.rest().await;
+    let end = rest.pop().unwrap();
+    assert_eq!(end.name, "stentor.end", "{end:?}");
+    let data: Value = serde_json::from_str(&end.data).unwrap();
+    assert_eq!(data["reason"], "producer lost");
+    rest.into_iter().map(|event| event.data).collect()
+}
+
+#[tokio::test]
+async fn readers_of_a_topic_that_lost_its_producer_are_told_the_end() {
+    let server = Server::start().await;
+    let mut reader = server.subscribe("/topics/job").await;
+    reader.position().await;
+    server.publish("/topics/job?lease=1", "half").await;
+    assert_eq!(lost(reader).await, ["half"]);
+    let late = server.post("/topics/job", "too late").send().await;
+    late.problem(409, "topic-ended");
+}
+
+#[tokio::test]
+async fn the_lease_of_an_upload_begins_before_its_first_event() {
+    let server = Server::start().await;
+    let reader = server.subscribe("/topics/job").await;
+    let upload = server.upload("/topics/job?lease=1", "application/x-ndjson").await;
+    let nothing: [&str; 0] = [];
+    assert_eq!(lost(reader).await, nothing);
+    drop(upload);
+}
+
+#[tokio::test]
+async fn a_lease_of_zero_lifts_the_one_before() {
+    let server = Server::start().await;
+    server.publish("/topics/kept?lease=1", "1").await;
+    server.publish("/topics/kept?lease=0", "2").await;
+    // This one ends after the other would have.
+    server.publish("/topics/lost?lease=1", "1").await;
+    lost(server.subscribe("/topics/lost?from=earliest").await).await;
+    server.publish("/topics/kept", "3").await;
+}
+
+#[tokio::test]
+async fn an_end_that_was_asked_for_stays_the_only_one() {
+    let server = Server::start().await;
+    server.publish("/topics/job?lease=1&end=done", "all").await;
+    server.publish("/topics/other?lease=1", "1").await;
+    lost(server.subscribe("/topics/other?from=earliest").await).await;
+    let page = server.page("/topics/job").await;
+    assert_eq!(page["ended"]["reason"], "done");
+}
+
+#[tokio::test]
+async fn a_repeat_gives_no_lease_to_a_topic_that_was_deleted_since() {
+    let server = Server::start().await;
+    let publish = |topic: &str| {
+        let publish = server.post(&format!("/topics/{topic}?lease=1"), "x");
+        publish.header("Idempotency-Key", "k").send()
+    };
+    assert_eq!(publish("job").await.status, 201);
+    assert_eq!(server.delete("/topics/job").send().await.status, 204);
+    assert_eq!(publish("job").await.status, 200);
+    // A repeat of one that is still there does: its first answer may have been lost before it had a lease.
+    assert_eq!(publish("other").await.status, 201);
+    server.publish("/topics/other?lease=0", "x").await;
+    assert_eq!(publish("other").await.status, 200);
+    lost(server.subscribe("/topics/other?from=earliest").await).await;
+    server.publish("/topics/job", "it began anew and has not ended").await;
+}
+
+#[tokio::test]
+async fn a_lease_that_is_none_is_refused_and_nothing_is_published() {
+    let server = Server::in_memory().await;
+    for lease in ["86401", "99999999999999999999"] {
+        let answer = server.post(&format!("/topics/job?lease={lease}"), "x").send().await;
+        assert!(answer.problem(400, "lease").contains("at most 86400 s"), "{lease}: {answer:?}");
+    }
+    for lease in ["soon", "-1", "1.5"] {
+        let answer = server.post(&format!("/topics/job?lease={lease}"), "x").send().await;
+        assert_eq!(answer.status, 400, "{lease}: {answer:?}");
+        assert!(answer.text().contains("lease"), "{answer:?}");
+    }
+    assert_eq!(server.page("/topics/job").await["events"], json!([]));
+}

@@ -1,0 +1,167 @@
+//! `DELETE /topics/{topic}`.
+
+use serde_json::{Value, json};
+
+use super::mode;
+use crate::harness::{EventStream, Server};
+
+async fn delete(server: &Server, topic: &str) {
+    let answer = server.delete(&format!("/topics/{topic}")).send().await;
+    assert_eq!((answer.status, answer.body.as_slice()), (204, &b""[..]), "{answer:?}");
+}
+
+/// Asserts that the next event is the end of a deleted topic, and gives its id.
+async fn deleted(stream: &mut EventStream, topic: &str) -> String {
+    let end = stream.next().await.unwrap();
+    assert_eq!(end.name, "stentor.end", "{end:?}");
+    let data: Value = serde_json::from_str(&end.data).unwrap();
+    assert_eq!(data, json!({"topic": topic, "reason": "deleted"}));
+    end.id
+}
+
+#[tokio::test]
+async fn deleting_a_topic_that_nobody_knows_is_no_error() {
+    let server = Server::start_with(mode()).await;
+    delete(&server, "never").await;
+    server.publish("/topics/news", "x").await;
+    delete(&server, "news").await;
+    delete(&server, "news").await;
+    server.delete("/topics/a/*").send().await.problem(400, "topic");
+    server.delete("/topics/a?end").send().await.problem(400, "query");
+}
+
+#[tokio::test]
+async fn live_readers_are_told_an_end_and_a_clean_close() {
+    let server = Server::start_with(mode()).await;
+    let mut one = server.subscribe("/topics/news?from=earliest").await;
+    let mut glob = server.subscribe("/events?topic=*/**&topic=news&topic=*").await;
+    one.position().await;
+    glob.position().await;
+    server.publish("/topics/news", "last").await;
+    assert_eq!(
+        (one.data(1).await, glob.data(1).await),
+        (vec!["last".to_owned()], vec!["last".to_owned()])
+    );
+    delete(&server, "news").await;
+    deleted(&mut one, "news").await;
+    assert_eq!(one.next_any().await, None);
+    deleted(&mut glob, "news").await;
+    server.publish("/topics/other", "goes on").await;
+    assert_eq!(glob.data(1).await, ["goes on"]);
+}
+
+#[tokio::test]
+async fn in_json_older_readers_are_told_that_it_has_ended() {
+    let server = Server::start_with(mode()).await;
+    let one = server.publish("/topics/news", "one").await;
+    delete(&server, "news").await;
+    let page = server.page(&format!("/topics/news?after={one}")).await;
+    assert_eq!((&page["ended"]["reason"], &page["gap"]), (&json!("deleted"), &Value::Null));
+    assert_eq!(page["events"], json!([]));
+}
+
+#[tokio::test]
+async fn newcomers_know_nothing_of_a_deletion_and_wait() {
+    let server = Server::start_with(mode()).await;
+    server.publish("/topics/news", "old").await;
+    delete(&server, "news").await;
+    for options in ["", "?from=earliest", "?last=5", "?last_each=5", "?since=2020-01-01T00:00:00Z"]
+    {
+        let mut stream = server.subscribe(&format!("/topics/news{options}")).await;
+        stream.position().await;
+        let id = server.publish("/topics/news", "reborn").await;
+        let event = stream.next_any().await.unwrap();
+        assert_eq!((event.data.as_str(), event.id), ("reborn", id), "{options}");
+        delete(&server, "news").await;
+        deleted(&mut stream, "news").await;
+    }
+}
+
+#[tokio::test]
+async fn who_was_told_the_deletion_gets_the_new_topic_without_a_gap() {
+    let server = Server::start_with(mode()).await;
+    let one = server.publish("/topics/news", "one").await;
+    delete(&server, "news").await;
+    let mut stream = server.resume("/topics/news", &one).await;
+    let end = deleted(&mut stream, "news").await;
+    server.publish("/topics/news", "reborn").await;
+    let mut stream = server.resume("/topics/news", &end).await;
+    stream.position().await;
+    assert_eq!(stream.data(1).await, ["reborn"]);
+}
+
+#[tokio::test]
+async fn an_ended_topic_that_was_deleted_begins_anew() {
+    let server = Server::start_with(mode()).await;
+    let end = server.publish("/topics/job?end=done", "").await;
+    delete(&server, "job").await;
+    let mut stream = server.resume("/topics/job", &end).await;
+    deleted(&mut stream, "job").await;
+    assert_eq!(stream.next_any().await, None);
+    server.publish("/topics/job", "reborn").await;
+    assert_eq!(server.subscribe("/topics/job?from=earliest").await.data(1).await, ["reborn"]);
+    let mut stream = server.resume("/topics/job", &end).await;
+    assert_eq!(stream.gap().await.1["reason"], "deleted");
+    assert_eq!(stream.data(1).await, ["reborn"]);
+}
+
+#[tokio::test]
+async fn a_deleted_topic_does_not_close_a_stream_whose_other_topic_goes_on() {
+    let server = Server::start_with(mode()).await;
+    let path = "/events?topic=a&topic=b";
+    let start = server.publish("/topics/a", "a1").await;
+    let mut live = server.resume(path, &start).await;
+    delete(&server, "a").await;
+    deleted(&mut live, "a").await;
+    server.publish("/topics/a", "a2").await;
+    server.publish("/topics/b?end", "b1").await;
+    assert_eq!(live.data(2).await, ["a2", "b1"]);
+    assert_eq!(live.next().await.unwrap().name, "stentor.end");
+    server.publish("/topics/a?end", "").await;
+    assert_eq!(live.next().await.unwrap().name, "stentor.end");
+    assert_eq!(live.next_any().await, None);
+}
+
+#[tokio::test]
+async fn a_deleted_topic_is_gone_with_all_it_held() {
+    let mut server = Server::start_with(mode()).await;
+    server.publish("/topics/news", "secret").await;
+    server.publish("/topics/other", "stays").await;
+    delete(&server, "news").await;
+    for _ in 0..2 {
+        let page = server.page("/topics/news").await;
+        assert_eq!(
+            (&page["events"], &page["earliest"], &page["ended"]),
+            (&json!([]), &Value::Null, &Value::Null)
+        );
+        let topics = server.page("/topics").await;
+        let names: Vec<&Value> =
+            topics["topics"].as_array().unwrap().iter().map(|topic| &topic["topic"]).collect();
+        assert_eq!(names, ["other"]);
+        assert_eq!(server.history_data("/events?topic=**").await, ["stays"]);
+        server.restart().await;
+    }
+}
+
+#[tokio::test]
+async fn older_readers_are_told_the_end_and_no_gap() {
+    let mut server = Server::start_with(mode()).await;
+    let position = server.subscribe("/topics/news").await.position().await;
+    let one = server.publish("/topics/news", "one").await;
+    let two = server.publish("/topics/news", "two").await;
+    delete(&server, "news").await;
+    for _ in 0..2 {
+        for cursor in [&position, &one, &two] {
+            let mut stream = server.resume("/topics/news", cursor).await;
+            stream.position().await;
+            let end = deleted(&mut stream, "news").await;
+            assert_eq!(stream.next_any().await, None, "a clean close");
+            let again = server.get("/topics/news").header("Last-Event-ID", &end).send().await;
+            assert_eq!(again.status, 204);
+            let mut glob = server.resume("/events?topic=news/*&topic=*", cursor).await;
+            glob.position().await;
+            assert_eq!(deleted(&mut glob, "news").await, end);
+        }
+        server.restart().await;
+    }
+}

@@ -1,0 +1,203 @@
+//! The end of a topic: told to everybody, and final to those who know.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::mode;
+use crate::harness::{Received, Server};
+
+/// Asserts that this is the end, and gives its id.
+fn is_end(event: &Received, topic: &str, reason: &str) -> String {
+    assert_eq!(event.name, "stentor.end", "{event:?}");
+    let data: Value = serde_json::from_str(&event.data).unwrap();
+    assert_eq!(data, json!({"topic": topic, "reason": reason}));
+    event.id.clone()
+}
+
+/// The status that a reader with this cursor is answered.
+async fn status(server: &Server, path: &str, cursor: &str) -> u16 {
+    server.get(path).header("Last-Event-ID", cursor).send().await.status
+}
+
+fn data(events: &[Received]) -> Vec<&str> {
+    events.iter().map(|event| event.data.as_str()).collect()
+}
+
+#[tokio::test]
+async fn live_readers_get_the_last_event_then_the_end_then_a_clean_close() {
+    let server = Server::start_with(mode()).await;
+    let mut stream = server.subscribe("/topics/job").await;
+    stream.position().await;
+    server.publish("/topics/job", "half").await;
+    let id = server.publish("/topics/job?end=done", "whole").await;
+    let rest = stream.rest().await;
+    assert_eq!(data(&rest[..2]), ["half", "whole"]);
+    assert_eq!(rest[1].id, id);
+    assert_ne!(is_end(&rest[2], "job", "done"), id, "the end is a record of its own");
+    assert_eq!(rest.len(), 3);
+}
+
+#[tokio::test]
+async fn an_end_needs_neither_an_event_nor_a_reason() {
+    let server = Server::start_with(mode()).await;
+    let mut stream = server.subscribe("/topics/job").await;
+    stream.position().await;
+    let id = server.publish("/topics/job?end", "").await;
+    let rest = stream.rest().await;
+    assert_eq!(is_end(&rest[0], "job", ""), id);
+    assert_eq!(rest.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_of_several_topics_closes_after_the_last_of_them_has_ended() {
+    let server = Server::start_with(mode()).await;
+    let path = "/events?topic=a&topic=b";
+    let mut stream = server.subscribe(path).await;
+    stream.position().await;
+    server.publish("/topics/a?end=first", "a1").await;
+    server.publish("/topics/b", "b1").await;
+    server.publish("/topics/b?end=second", "b2").await;
+    let rest = stream.rest().await;
+    assert_eq!(data(&[rest[0].clone(), rest[2].clone(), rest[3].clone()]), ["a1", "b1", "b2"]);
+    let first = is_end(&rest[1], "a", "first");
+    let second = is_end(&rest[4], "b", "second");
+    assert_eq!(rest.len(), 5);
+
+    let after_first = server.resume(path, &first).await.rest().await;
+    assert_eq!(after_first, rest[2..]);
+    let after_all_events = server.resume(path, &rest[3].id).await.rest().await;
+    assert_eq!(after_all_events, rest[4..]);
+    assert_eq!(status(&server, path, &second).await, 204);
+    server.resume("/events?topic=a&topic=b&topic=c", &second).await.position().await;
+}
+
+#[tokio::test]
+async fn a_stream_with_one_topic_that_goes_on_goes_on() {
+    let server = Server::start_with(mode()).await;
+    let mut stream = server.subscribe("/events?topic=a&topic=b").await;
+    stream.position().await;
+    let end = server.publish("/topics/a?end=done", "").await;
+    assert_eq!(is_end(&stream.next().await.unwrap(), "a", "done"), end);
+    server.publish("/topics/b", "still here").await;
+    assert_eq!(stream.data(1).await, ["still here"]);
+    let mut again = server.resume("/events?topic=a&topic=b", &end).await;
+    assert_eq!(again.data(1).await, ["still here"]);
+    server.publish("/topics/b?end", "").await;
+    is_end(stream.rest().await.last().unwrap(), "b", "");
+    is_end(again.rest().await.last().unwrap(), "b", "");
+}
+
+#[tokio::test]
+async fn a_stream_with_a_glob_never_ends() {
+    let server = Server::start_with(mode()).await;
+    for path in ["/events?topic=x/*", "/events?topic=x/a&topic=x/*"] {
+        server.delete("/topics/x/a").send().await;
+        let mut stream = server.subscribe(path).await;
+        stream.position().await;
+        let end = server.publish("/topics/x/a?end=done", "").await;
+        assert_eq!(is_end(&stream.next().await.unwrap(), "x/a", "done"), end);
+        server.publish("/topics/x/b", "goes on").await;
+        assert_eq!(stream.data(1).await, ["goes on"]);
+        let mut again = server.resume(path, &end).await;
+        assert_eq!(again.data(1).await, ["goes on"]);
+    }
+}
+
+#[tokio::test]
+async fn nothing_comes_after_an_end() {
+    let server = Server::start_with(mode()).await;
+    let end = server.publish("/topics/job?end=done", "").await;
+    let refused = server.post("/topics/job", "more").send().await;
+    refused.problem(409, "topic-ended");
+    let again = server.post("/topics/job?end=other", "").send().await;
+    assert_eq!((again.status, &again.json()["id"]), (200, &json!(end)));
+    let rest = server.subscribe("/topics/job?from=earliest").await.rest().await;
+    assert_eq!(rest.len(), 1);
+    is_end(&rest[0], "job", "done");
+}
+
+#[tokio::test]
+async fn the_last_event_precedes_the_end_for_each_of_two_hundred_racing_readers() {
+    let server = Arc::new(Server::start_with(mode()).await);
+    for round in 0..3 {
+        let topic = format!("job/{round}");
+        let mut readers = JoinSet::new();
+        for number in 0..200 {
+            let (server, topic) = (Arc::clone(&server), topic.clone());
+            readers.spawn(async move {
+                let all = number % 2 == 0;
+                let path = if all {
+                    format!("/topics/{topic}?from=earliest")
+                } else {
+                    format!("/topics/{topic}")
+                };
+                let rest = server.subscribe(&path).await.rest().await;
+                let (end, events) = rest.split_last().unwrap();
+                is_end(end, &topic, "done");
+                let wanted = ["0", "1", "2", "3", "4"];
+                let from = if all { 0 } else { 5 - events.len() };
+                assert_eq!(data(events), wanted[from..]);
+            });
+        }
+        for number in 0..4 {
+            server.publish(&format!("/topics/{topic}"), number.to_string()).await;
+        }
+        server.publish(&format!("/topics/{topic}?end=done"), "4").await;
+        while let Some(reader) = readers.join_next().await {
+            reader.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_answer_204_may_be_neither_kept_nor_shared() {
+    let server = Server::start_with(mode()).await;
+    let end = server.publish("/topics/job?end", "").await;
+    let answer = server.get("/topics/job").header("Last-Event-ID", &end).send().await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("cache-control"), Some("no-cache, no-store, no-transform"));
+    assert_eq!(answer.header("vary"), Some("Accept, Origin"));
+}
+
+#[tokio::test]
+async fn only_the_receipt_of_the_end_is_told_that_there_is_nothing_more() {
+    let mut server = Server::start_with(mode()).await;
+    let early = server.subscribe("/topics/job").await.position().await;
+    let one = server.publish("/topics/job", "one").await;
+    let two = server.publish("/topics/job?end=done", "two").await;
+    let mut late = server.subscribe("/topics/other").await;
+    let late = late.position().await;
+    for _ in 0..2 {
+        // Whoever may not know the end gets what is left, the end, and a clean close.
+        let mut end = String::new();
+        for (cursor, left) in [
+            (early.as_str(), &["one", "two"][..]),
+            (one.as_str(), &["two"]),
+            (two.as_str(), &[]),
+            (late.as_str(), &[]),
+        ] {
+            let rest = server.resume("/topics/job", cursor).await.rest().await;
+            assert_eq!(data(&rest[..rest.len() - 1]), left);
+            end = is_end(rest.last().unwrap(), "job", "done");
+        }
+        for (options, left) in [
+            ("", &[][..]),
+            ("?from=now", &[]),
+            ("?last=1", &["two"]),
+            ("?from=earliest", &["one", "two"]),
+        ] {
+            let rest = server.subscribe(&format!("/topics/job{options}")).await.rest().await;
+            assert_eq!(data(&rest[..rest.len() - 1]), left, "{options}");
+            assert_eq!(is_end(rest.last().unwrap(), "job", "done"), end);
+        }
+        assert_eq!(status(&server, "/topics/job", &end).await, 204);
+        let answer = server.get(&format!("/topics/job?last_event_id={end}")).send().await;
+        assert_eq!((answer.status, answer.body.as_slice()), (204, &b""[..]));
+        // An event of another topic behind the end says that its reader was beyond the end too.
+        let beyond = server.publish("/topics/other", "later").await;
+        assert_eq!(status(&server, "/topics/job", &beyond).await, 204);
+        server.restart().await;
+    }
+}

@@ -1,0 +1,110 @@
+//! A topic that is deleted and begins anew, before every kind of reader.
+
+use serde_json::{Value, json};
+
+use super::mode;
+use crate::harness::{EventStream, Server};
+
+async fn delete(server: &Server, topic: &str) {
+    assert_eq!(server.delete(&format!("/topics/{topic}")).send().await.status, 204);
+}
+
+async fn is_told_the_end(stream: &mut EventStream) {
+    let end = stream.next().await.unwrap();
+    assert_eq!(end.name, "stentor.end", "{end:?}");
+    let data: Value = serde_json::from_str(&end.data).unwrap();
+    assert_eq!(data, json!({"topic": "news", "reason": "deleted"}));
+}
+
+#[tokio::test]
+async fn live_readers_of_several_topics_are_told_the_end_and_then_the_new_topic_without_a_gap() {
+    let server = Server::start_with(mode()).await;
+    server.publish("/topics/news", "old").await;
+    let mut readers = Vec::new();
+    for path in ["/events?topic=news&topic=other", "/events?topic=*", "/events?topic=**"] {
+        let mut stream = server.subscribe(path).await;
+        stream.position().await;
+        readers.push((path, stream));
+    }
+    for round in ["first", "second"] {
+        delete(&server, "news").await;
+        server.publish("/topics/news", round).await;
+        for (path, stream) in &mut readers {
+            is_told_the_end(stream).await;
+            assert_eq!(stream.data(1).await, [round], "{path}");
+        }
+    }
+    server.publish("/topics/news?end", "").await;
+    server.publish("/topics/other?end", "").await;
+    let rest: Vec<String> = readers[0].1.rest().await.into_iter().map(|end| end.name).collect();
+    assert_eq!(rest, ["stentor.end", "stentor.end"], "both topics are over");
+    assert_eq!(server.metric("stentor_gaps_total").await, 0);
+}
+
+/// A reader whose socket is full, a few MiB into a topic.
+async fn stopped(server: &Server, path: &str) -> EventStream {
+    let socket = server.get(path).header("Accept", "text/event-stream").connect().await;
+    server.until_metric("stentor_streams_open", 1).await;
+    for number in 0..30 {
+        server.publish("/topics/news", format!("{number:0>7}").repeat((1 << 20) / 7)).await;
+    }
+    EventStream::begin(socket).await
+}
+
+/// Reads the old events that were on their way, and what comes behind them; a stream that is cut
+/// within one of them is taken up again.
+async fn behind_the_old(server: &Server, path: &str, stream: &mut EventStream) -> (String, Value) {
+    let mut id = stream.position().await;
+    let mut next = 0;
+    loop {
+        let Ok(event) = stream.try_next().await else {
+            *stream = server.resume(path, &id).await;
+            continue;
+        };
+        let event = event.expect("no end before the end");
+        match event.name.as_str() {
+            "stentor.cursor" => {}
+            "message" => {
+                assert_eq!(event.data[..7].parse::<usize>().ok(), Some(next), "in order");
+                (next, id) = (next + 1, event.id);
+            }
+            name => {
+                assert!(next < 30, "it cannot have all");
+                return (name.to_owned(), serde_json::from_str(&event.data).unwrap());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_stopped_before_a_deletion_is_told_the_end_of_what_it_will_never_get() {
+    for (path, closes) in [("/topics/news", true), ("/events?topic=*", false)] {
+        for server in [Server::start_with(mode()).await, Server::in_memory_with(mode()).await] {
+            let mut stream = stopped(&server, path).await;
+            delete(&server, "news").await;
+            let (name, told) = behind_the_old(&server, path, &mut stream).await;
+            assert_eq!((name.as_str(), &told["reason"]), ("stentor.end", &json!("deleted")));
+            if closes {
+                assert_eq!(stream.next_any().await, None, "a clean close");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_stopped_before_a_deletion_and_a_rebirth_is_told_a_gap_and_gets_the_new_topic()
+ {
+    for path in ["/topics/news", "/events?topic=*", "/events?topic=news&topic=other"] {
+        for server in [Server::start_with(mode()).await, Server::in_memory_with(mode()).await] {
+            let mut stream = stopped(&server, path).await;
+            delete(&server, "news").await;
+            let first = server.publish("/topics/news", "new").await;
+            let (name, gap) = behind_the_old(&server, path, &mut stream).await;
+            assert_eq!(
+                (name.as_str(), &gap["reason"], &gap["topics"], &gap["earliest"]),
+                ("stentor.gap", &json!("deleted"), &json!(["news"]), &json!(first))
+            );
+            assert_eq!(stream.data(1).await, ["new"]);
+        }
+    }
+}

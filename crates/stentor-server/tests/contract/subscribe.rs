@@ -1,0 +1,248 @@
+//! `GET /topics/{topic}`: what comes back, in which form, and how a stream begins.
+
+use std::collections::HashSet;
+
+use crate::harness::{Response, Server, send_raw};
+
+/// What a stream begins with, up to and with the first position.
+async fn beginning(server: &Server, path: &str) -> String {
+    server.subscribe(path).await.until("event: stentor.cursor\ndata: \n\n").await
+}
+
+fn retry_of(text: &str) -> u64 {
+    let first = text.lines().next().unwrap();
+    first.strip_prefix("retry: ").unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+}
+
+/// The answer of a topic that has ended, so that streams are answers too.
+async fn answer_to(server: &Server, accept: Option<&str>) -> Response {
+    let request = server.get("/topics/over");
+    accept.map_or(request.clone(), |accept| request.header("Accept", accept)).send().await
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_a_retry_a_comment_and_its_position() {
+    let server = Server::start().await;
+    let id = server.publish("/topics/news", "before").await;
+    let text = beginning(&server, "/topics/news").await;
+    assert!((1_500..=2_500).contains(&retry_of(&text)), "{text}");
+    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    let [_, comment, position, "event: stentor.cursor", "data: "] = lines[..] else {
+        panic!("{text}")
+    };
+    assert!(comment.starts_with(':'), "{text}");
+    let position = position.strip_prefix("id: ").unwrap();
+    assert!(id.starts_with(position), "the position {position} of the event {id}");
+}
+
+#[tokio::test]
+async fn a_topic_that_nobody_wrote_to_streams_at_once_and_waits() {
+    let server = Server::start().await;
+    let mut stream = server.subscribe("/topics/later").await;
+    assert!(!stream.position().await.is_empty());
+    let id = server.publish("/topics/later", "the first").await;
+    let event = stream.next_any().await.unwrap();
+    assert_eq!((event.data.as_str(), event.id), ("the first", id));
+}
+
+#[tokio::test]
+async fn readers_are_told_to_come_back_each_at_a_time_of_its_own() {
+    let server = Server::in_memory().await;
+    let mut delays = HashSet::new();
+    for _ in 0..20 {
+        delays.insert(retry_of(&beginning(&server, "/topics/news").await));
+    }
+    assert!(delays.len() > 10, "{delays:?}");
+    assert!(delays.iter().all(|delay| (1_500..=2_500).contains(delay)), "{delays:?}");
+}
+
+#[tokio::test]
+async fn an_event_is_its_id_its_type_its_lines_of_data_and_a_blank_line() {
+    let server = Server::start().await;
+    let typed = server.publish("/topics/news?type=sport&retry=4000", "one\ntwo\r\n three\r").await;
+    let empty = server.publish("/topics/news", "").await;
+    let mut stream = server.subscribe("/topics/news?from=earliest").await;
+    let text = stream.until(&format!("id: {empty}\ndata: \n\n")).await;
+    let event = text.split("\n\n").find(|block| block.contains(&typed)).unwrap();
+    let mut lines: Vec<&str> = event.lines().collect();
+    assert!(lines.contains(&"retry: 4000"), "{event}");
+    lines.retain(|line| *line != "retry: 4000");
+    let id = format!("id: {typed}");
+    let data = ["data: one", "data: two", "data:  three", "data: "];
+    assert_eq!(lines, [&[id.as_str(), "event: sport"], &data[..]].concat());
+}
+
+#[tokio::test]
+async fn a_stream_says_that_it_is_neither_to_be_kept_nor_held_back_nor_pooled() {
+    let server = Server::start().await;
+    let stream = server.subscribe("/topics/news").await;
+    let head = &stream.head;
+    assert_eq!(head.header("content-type"), Some("text/event-stream"));
+    assert_eq!(head.header("cache-control"), Some("no-cache, no-store, no-transform"));
+    assert_eq!(head.header("x-accel-buffering"), Some("no"));
+    assert_eq!(head.header("connection"), Some("close"));
+    assert_eq!(head.header("vary"), Some("Accept, Origin"));
+    assert_eq!(head.header("access-control-allow-origin"), None, "nobody asked");
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_the_stream_without_chunks() {
+    let server = Server::start().await;
+    let id = server.publish("/topics/over?end", "last").await;
+    let bytes = send_raw(&server.address, b"GET /topics/over?from=earliest HTTP/1.0\r\n\r\n").await;
+    let answer = Response::parse(&bytes);
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("transfer-encoding"), None);
+    assert!(answer.text().starts_with("retry: "), "{answer:?}");
+    assert!(answer.text().contains(&format!("\n\nid: {id}\ndata: last\n\n")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn head_answers_as_get_and_opens_no_stream() {
+    let server = Server::start().await;
+    let receipt = server.publish("/topics/over?end", "").await;
+    let get = server.subscribe("/topics/news").await.head;
+    server.until_metric("stentor_streams_open", 0).await;
+    let begun = server.metric("stentor_streams_total").await;
+
+    let head = server.request("HEAD", "/topics/news").send().await;
+    assert_eq!((head.status, head.body.as_slice()), (200, &b""[..]));
+    let named = |answer: &Response| -> HashSet<(String, String)> {
+        let unlike = ["date", "transfer-encoding"];
+        answer
+            .headers
+            .iter()
+            .filter(|(name, _)| !unlike.contains(&name.as_str()))
+            .cloned()
+            .collect()
+    };
+    assert_eq!(named(&head), named(&get));
+    let over =
+        server.request("HEAD", "/topics/over").header("Last-Event-ID", &receipt).send().await;
+    assert_eq!(over.status, 204);
+    let misspelt = server.request("HEAD", "/topics/news?form=now").send().await;
+    assert_eq!((misspelt.status, misspelt.body.as_slice()), (400, &b""[..]));
+    assert_eq!(server.metric("stentor_streams_total").await, begun);
+}
+
+#[tokio::test]
+async fn head_of_history_answers_with_the_headers_of_the_page() {
+    let server = Server::start().await;
+    server.publish("/topics/news", "hello").await;
+    let get = server.get("/topics/news").header("Accept", "application/json").send().await;
+    let head =
+        server.request("HEAD", "/topics/news").header("Accept", "application/json").send().await;
+    assert_eq!((head.status, head.body.as_slice()), (200, &b""[..]));
+    for name in ["content-type", "cache-control", "vary"] {
+        assert_eq!(head.header(name), get.header(name));
+    }
+    let length = head.header("content-length");
+    assert!(length.is_none() || length == get.header("content-length"), "{length:?}");
+}
+
+#[tokio::test]
+async fn the_accept_header_chooses_between_stream_lines_page_and_console() {
+    let server = Server::start().await;
+    server.publish("/topics/over?end", "last").await;
+    let (stream, lines) = ("text/event-stream", "application/x-ndjson");
+    let (page, html) = ("application/json", "text/html");
+    for (accept, wanted) in [
+        ("text/event-stream", stream),
+        ("*/*", stream),
+        ("image/png", stream),
+        ("application/x-ndjson", lines),
+        ("application/json", page),
+        ("text/html", html),
+        // A type named outright beats a wildcard of the same weight,
+        ("*/*, application/json", page),
+        ("*/*;q=0.5, application/x-ndjson;q=0.5", lines),
+        // then the higher weight wins,
+        ("application/json;q=0.5, */*", stream),
+        ("application/json;q=0.5, application/x-ndjson;q=0.9", lines),
+        ("text/html;q=0.1, application/json;q=0.2", page),
+        ("text/html, application/xhtml+xml, */*;q=0.8", html),
+        // then the first.
+        ("application/json, text/event-stream", page),
+        ("text/event-stream, application/json", stream),
+        // A weight of nothing is a refusal.
+        ("application/json;q=0, */*;q=0.1", stream),
+    ] {
+        let answer = answer_to(&server, Some(accept)).await;
+        let (status, got) = match answer.header("content-type") {
+            None => (303, html),
+            Some(got) => (200, got),
+        };
+        assert_eq!((answer.status, got), (status, wanted), "{accept}");
+        assert_eq!(answer.header("vary"), Some("Accept, Origin"), "{accept}");
+    }
+    assert_eq!(answer_to(&server, None).await.header("content-type"), Some(stream));
+}
+
+#[tokio::test]
+async fn a_browser_that_navigates_is_led_to_the_topic_in_the_console() {
+    let server = Server::start().await;
+    for (path, location) in [
+        ("/topics/news", "/#topic=news"),
+        ("/topics/a%20b/c", "/#topic=a%20b/c"),
+        ("/events?topic=news&topic=sport/*", "/#topic=news&topic=sport/*"),
+    ] {
+        let answer = server.get(path).header("Accept", "text/html,*/*;q=0.8").send().await;
+        assert_eq!(answer.status, 303, "{answer:?}");
+        assert_eq!(answer.header("location"), Some(location));
+    }
+    let console = server.get("/").header("Accept", "text/html").send().await;
+    assert_eq!(console.status, 200);
+    assert_eq!(console.header("content-type"), Some("text/html; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn a_misspelt_option_is_told_its_right_name_and_one_with_an_underscore_is_ignored() {
+    let server = Server::start().await;
+    let answer = server.get("/topics/news?form=earliest").send().await;
+    assert!(answer.problem(400, "query").contains("`from`"), "{answer:?}");
+    server.get("/topics/news?from=now&from=now").send().await.problem(400, "query");
+    let mut stream = server.subscribe("/topics/news?_=1732&_cache=no").await;
+    stream.position().await;
+}
+
+#[tokio::test]
+async fn a_request_head_beyond_16_kib_is_refused() {
+    let server = Server::start().await;
+    let filler = "x".repeat(16 << 10);
+    let answer = server.get("/topics/news").header("X-Filler", &filler).send().await;
+    assert_eq!(answer.status, 431);
+    let fitting = server.get("/topics/news").header("X-Filler", &filler[..15 << 10]);
+    fitting.open().await.position().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_is_no_longer_counted() {
+    let server = Server::start().await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = server.subscribe("/topics/news").await;
+        stream.position().await;
+        streams.push(stream);
+    }
+    assert_eq!(server.metric("stentor_streams_open").await, 3);
+    drop(streams);
+    server.until_metric("stentor_streams_open", 0).await;
+}
+
+#[tokio::test]
+async fn a_stopping_server_ends_its_streams_cleanly_and_they_resume_where_they_were() {
+    let mut server = Server::start().await;
+    server.publish("/topics/news", "one").await;
+    let mut stream = server.subscribe("/topics/news?from=earliest").await;
+    assert_eq!(stream.data(1).await, ["one"]);
+    let ((), rest) = tokio::join!(server.stop(), stream.rest());
+    assert_eq!(rest, []);
+    let text = String::from_utf8_lossy(&stream.text).into_owned();
+    assert!(text.trim_end().lines().last().unwrap().starts_with("retry: "), "{text}");
+
+    server.start_again().await;
+    server.publish("/topics/news", "two").await;
+    let mut stream = server.resume("/topics/news", &stream.last_event_id()).await;
+    assert!(stream.position().await.len() > 1);
+    assert_eq!(stream.data(1).await, ["two"]);
+}

@@ -1,0 +1,53 @@
+//! Clients that send their request and close their side of the connection, as `nc -N` does.
+
+use crate::harness::{Response, Server, StreamMode, get, post};
+
+async fn until_nobody_is_left(server: &Server) {
+    server.until_metric("stentor_connections_open", 1).await;
+    server.until_metric("stentor_streams_open", 0).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_closes_its_side_is_let_go() {
+    for mode in StreamMode::BOTH {
+        let server = Server::in_memory_with(mode).await;
+        let mut stream = server.subscribe("/topics/t").await;
+        stream.position().await;
+        stream.close_write().await;
+        until_nobody_is_left(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_closes_its_side_with_its_request_is_answered() {
+    const TAKEN: [StreamMode; 3] =
+        [StreamMode::Shards, StreamMode::OneShard, StreamMode::ManyShards];
+    for mode in TAKEN {
+        let server = Server::start_with(mode).await;
+        server.publish_each("/topics/t", 0..20).await;
+        for _ in 0..20 {
+            let page = get("/topics/t").replace("\r\n\r\n", "\r\nAccept: application/json\r\n\r\n");
+            let page = Response::parse(&ask_and_shut(&server, &page).await).json();
+            assert_eq!(page["events"].as_array().unwrap().len(), 20);
+            let posted = Response::parse(&ask_and_shut(&server, &post("/topics/other", "x")).await);
+            assert_eq!(posted.status, 201);
+            // A stream has an end only when its reader has gone, and by this it has.
+            let stream = ask_and_shut(&server, &get("/topics/t?from=earliest")).await;
+            let stream = Response::parse(&stream).text();
+            assert_eq!(
+                stream.matches("\ndata: ").count(),
+                21,
+                "the position, and all events: {stream}"
+            );
+        }
+        until_nobody_is_left(&server).await;
+    }
+}
+
+/// Sends this and closes its side, and gives what comes.
+async fn ask_and_shut(server: &Server, request: &str) -> Vec<u8> {
+    let mut connection = server.connect().await;
+    connection.send(request).await;
+    connection.close_write().await;
+    connection.until_closed().await.expect("no reset")
+}

@@ -1,0 +1,240 @@
+//! Streamed uploads: a long-lived request is a live feed.
+
+use serde_json::json;
+
+use crate::harness::{Response, Server};
+
+const NDJSON: &str = "application/x-ndjson";
+const EVENTS: &str = "text/event-stream";
+
+async fn whole(
+    server: &Server,
+    path: &str,
+    content_type: &str,
+    body: impl Into<Vec<u8>>,
+) -> Response {
+    server.post(path, body).header("Content-Type", content_type).send().await
+}
+
+#[tokio::test]
+async fn lines_are_published_as_they_arrive() {
+    let server = Server::start().await;
+    let mut stream = server.subscribe("/topics/t").await;
+    let mut upload = server.upload("/topics/t?type=line&retry=7", NDJSON).await;
+    upload.send("{\"n\":1}\n").await;
+    let first = stream.next().await.unwrap();
+    assert_eq!((first.name.as_str(), first.data.as_str()), ("line", "{\"n\":1}"));
+    upload.send("not json: ").await;
+    upload.send("fine\n\"th").await;
+    assert_eq!(stream.data(1).await, ["not json: fine"]);
+    upload.send("ird\"").await;
+    let answer = upload.finish().await;
+    let third = stream.next().await.unwrap();
+    assert_eq!(third.data, "\"third\"", "the last line needs no line break");
+    let expected = json!({ "topic": "t", "count": 3, "first_id": first.id, "last_id": third.id });
+    assert_eq!((answer.status, answer.json()), (201, expected));
+}
+
+#[tokio::test]
+async fn events_are_published_as_they_arrive() {
+    let server = Server::start().await;
+    let mut stream = server.subscribe("/topics/t").await;
+    let mut upload = server.upload("/topics/t?type=other", EVENTS).await;
+    upload.send("retry: 10\n\n: a comment\n\ndata: one\n\n").await;
+    let first = stream.next().await.unwrap();
+    assert_eq!((first.name.as_str(), first.data.as_str()), ("other", "one"));
+    upload.send("event: named\r\nid: 99\r\ndata: two\r\nda").await;
+    upload.send("ta:  lines\r\n\r\n").await;
+    let second = stream.next().await.unwrap();
+    assert_eq!((second.name.as_str(), second.data.as_str()), ("named", "two\n lines"));
+    assert_ne!(second.id, "99", "the ids of an upload are not ours");
+    let answer = upload.finish().await;
+    let expected = json!({ "topic": "t", "count": 2, "first_id": first.id, "last_id": second.id });
+    assert_eq!((answer.status, answer.json()), (201, expected));
+}
+
+#[tokio::test]
+async fn blank_lines_are_skipped_and_crlf_ends_a_line() {
+    let server = Server::in_memory().await;
+    let answer = whole(&server, "/topics/t", NDJSON, "\n1\r\n \t\r\n\n 2 \n\r\n\r3").await;
+    assert_eq!(answer.json()["count"], 3);
+    assert_eq!(server.history_data("/topics/t").await, ["1", " 2 ", "\r3"]);
+}
+
+#[tokio::test]
+async fn thousands_of_lines_at_once_keep_their_order() {
+    let server = Server::start().await;
+    let lines: Vec<String> = (0..5_000).map(|n| n.to_string()).collect();
+    let answer = whole(&server, "/topics/t", NDJSON, lines.join("\n")).await;
+    assert_eq!(answer.json()["count"], 5_000);
+    let mut stream = server.subscribe("/topics/t?from=earliest").await;
+    assert_eq!(stream.data(5_000).await, lines);
+}
+
+#[tokio::test]
+async fn an_unfinished_block_is_never_published() {
+    let server = Server::in_memory().await;
+    for tail in ["data: half", "data: half\n", "id: 1\nevent: x\ndata: half\n", "data"] {
+        let answer = whole(&server, "/topics/t", EVENTS, format!("data: whole\n\n{tail}")).await;
+        assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(1)), "{tail:?}");
+    }
+    assert_eq!(server.history_data("/topics/t").await, ["whole"; 4]);
+}
+
+#[tokio::test]
+async fn of_an_upload_that_breaks_off_only_whole_events_are_published() {
+    let server = Server::start().await;
+    let mut stream = server.subscribe("/topics/t").await;
+    for (kind, body) in [(NDJSON, "1\n2\nhalf"), (EVENTS, "data: 1\n\ndata: 2\n\ndata: half\n")] {
+        let mut upload = server.upload("/topics/t", kind).await;
+        upload.send(body).await;
+        assert_eq!(stream.data(2).await, ["1", "2"]);
+        drop(upload);
+        // Only the stream and the question itself are left: the upload is done with.
+        server.until_metric("stentor_connections_open", 2).await;
+    }
+    server.publish("/topics/t", "next").await;
+    assert_eq!(stream.data(1).await, ["next"]);
+}
+
+#[tokio::test]
+async fn a_body_shorter_than_its_length_is_no_clean_end() {
+    let server = Server::in_memory().await;
+    let head = server.request("POST", "/topics/t").header("Content-Type", NDJSON);
+    let socket = head.header("Content-Length", "100").connect().await;
+    tokio::io::AsyncWriteExt::write_all(&mut { socket }, b"1\nhalf").await.unwrap();
+    let mut stream = server.subscribe("/topics/t?from=earliest").await;
+    assert_eq!(stream.data(1).await, ["1"]);
+    server.until_metric("stentor_connections_open", 2).await;
+    assert_eq!(server.history_data("/topics/t").await, ["1"]);
+}
+
+#[tokio::test]
+async fn the_stream_of_another_server_can_be_piped_in() {
+    let (source, target) = (Server::in_memory().await, Server::in_memory().await);
+    source.publish("/topics/t?type=a", "one\r\ntwo").await;
+    source.publish("/topics/t?end=done", "last").await;
+    let mut stream = source.subscribe("/topics/t?from=earliest").await;
+    let events = stream.rest().await;
+    let answer = whole(&target, "/topics/copy", EVENTS, stream.text).await;
+    assert_eq!(answer.status, 201);
+    // The opening position and the end are the source's own.
+    assert_eq!((&answer.json()["count"], &answer.json()["skipped"]), (&json!(2), &json!(2)));
+    let copies = target.history("/topics/copy").await;
+    assert_eq!(copies.len(), 2);
+    for (copy, event) in copies.iter().zip(events) {
+        assert_eq!((&copy["data"], &copy["type"]), (&json!(event.data), &json!(event.name)));
+        assert_ne!(copy["id"], *event.id);
+    }
+    target.publish("/topics/copy", "the topic goes on").await;
+}
+
+/// Sends these pieces and asserts that the answer comes although the body is still open, that two
+/// events are published, and that it says so.
+async fn assert_fails_behind_two(kind: &str, pieces: &[&[u8]], status: u16, code: &str) {
+    let server = Server::start().await;
+    let mut upload = server.upload("/topics/t", kind).await;
+    for piece in pieces {
+        upload.send(piece).await;
+    }
+    let answer = upload.response().await;
+    answer.problem(status, code);
+    let events = server.history("/topics/t").await;
+    assert_eq!(events.len(), 2, "{events:?}");
+    let answer = answer.json();
+    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(2), &events[1]["id"]));
+}
+
+#[tokio::test]
+async fn a_line_that_is_not_utf8_ends_the_upload_at_once() {
+    assert_fails_behind_two(NDJSON, &[b"1\n", b"2\n\xff\n3\n"], 400, "not-utf8").await;
+}
+
+#[tokio::test]
+async fn a_retry_over_an_hour_ends_the_upload_at_once() {
+    let body = b"data: 1\n\ndata: 2\n\nretry: 3600001\ndata: 3\n\ndata: 4\n\n";
+    assert_fails_behind_two(EVENTS, &[body], 400, "retry").await;
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_could_publish_ends_the_upload_at_once() {
+    let body = b"data: 1\n\ndata: 2\n\nevent: a\0b\ndata: 3\n\n";
+    assert_fails_behind_two(EVENTS, &[body], 400, "event-type").await;
+}
+
+#[tokio::test]
+async fn a_line_or_event_that_is_too_large_ends_the_upload_at_once() {
+    let large = vec![b'x'; (8 << 20) + 100];
+    assert_fails_behind_two(NDJSON, &[b"1\n2\n", &large], 413, "too-large").await;
+    assert_fails_behind_two(EVENTS, &[b"data:1\n\ndata:2\n\ndata:", &large], 413, "too-large")
+        .await;
+    let wide = vec![b'\x01'; 3 << 20];
+    assert_fails_behind_two(NDJSON, &[b"1\n2\n", &wide, b"\n"], 413, "too-large").await;
+}
+
+#[tokio::test]
+async fn an_upload_to_an_ended_topic_fails_at_once() {
+    let server = Server::start().await;
+    let mut upload = server.upload("/topics/t", NDJSON).await;
+    upload.send("1\n").await;
+    let mut stream = server.subscribe("/topics/t?from=earliest").await;
+    let first = stream.next().await.unwrap();
+    server.publish("/topics/t?end", "").await;
+    upload.send("2\n").await;
+    let answer = upload.response().await;
+    answer.problem(409, "topic-ended");
+    let answer = answer.json();
+    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(1), &json!(first.id)));
+}
+
+#[tokio::test]
+async fn an_upload_can_end_its_topic() {
+    let server = Server::in_memory().await;
+    let mut stream = server.subscribe("/topics/t").await;
+    let mut upload = server.upload("/topics/t?end=done", NDJSON).await;
+    upload.send("1\n").await;
+    assert_eq!(stream.data(1).await, ["1"]);
+    upload.send("2").await;
+    assert_eq!(upload.finish().await.json()["count"], 2);
+    let names: Vec<_> = stream.rest().await.into_iter().map(|event| event.name).collect();
+    assert_eq!(names, ["message", "stentor.end"]);
+}
+
+#[tokio::test]
+async fn an_upload_that_differs_under_its_key_is_refused() {
+    let server = Server::start().await;
+    let send = |body: &'static str| {
+        let request = server.post("/topics/t", body).header("Content-Type", NDJSON);
+        request.header("Idempotency-Key", "k").send()
+    };
+    assert_eq!(send("1\n2\n").await.status, 201);
+    for other in ["1\nanother\n", "another\n2\n3\n", "2\n1\n3\n"] {
+        send(other).await.problem(422, "key-reused");
+    }
+    assert_eq!(server.history_data("/topics/t").await, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_repeated_upload_publishes_only_what_is_missing() {
+    let mut server = Server::start().await;
+    let mut stream = server.subscribe("/topics/t").await;
+    let head = server.request("POST", "/topics/t").header("Content-Type", NDJSON);
+    let mut cut = head.header("Idempotency-Key", "k").upload().await;
+    cut.send("1\n2\nha").await;
+    assert_eq!(stream.data(2).await, ["1", "2"]);
+    drop(cut);
+    server.restart().await;
+    let again = |body: &'static str| {
+        let request = server.post("/topics/t", body).header("Content-Type", NDJSON);
+        request.header("Idempotency-Key", "k").send()
+    };
+    let answer = again("1\n2\nhalf\n4\n").await;
+    assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(4)));
+    let repeat = again("1\n2\nhalf\n4").await;
+    assert_eq!((repeat.status, repeat.json()), (200, answer.json()));
+    let events = server.history("/topics/t").await;
+    let data: Vec<_> = events.iter().map(|event| event["data"].clone()).collect();
+    assert_eq!(data, ["1", "2", "half", "4"]);
+    assert_eq!(answer.json()["first_id"], events[0]["id"]);
+    assert_eq!(answer.json()["last_id"], events[3]["id"]);
+}

@@ -1,0 +1,161 @@
+//! `dedupe=id` on an uploaded event stream: the id of each event is its idempotency key.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Response, Server};
+
+const EVENTS: &str = "text/event-stream";
+
+async fn send(server: &Server, body: impl Into<Vec<u8>>) -> Response {
+    send_to(server, "/topics/t?dedupe=id", body).await
+}
+
+async fn send_to(server: &Server, path: &str, body: impl Into<Vec<u8>>) -> Response {
+    server.post(path, body).header("Content-Type", EVENTS).send().await
+}
+
+/// An event for each name, which is its id and its data.
+fn events<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().fold(String::new(), |mut events, name| {
+        let _ = write!(events, "id: {name}\ndata: {name}\n\n");
+        events
+    })
+}
+
+fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|n| n.to_string()).collect()
+}
+
+fn numbered(count: usize) -> String {
+    events(numbers(count).iter().map(String::as_str))
+}
+
+/// Asserts that an upload failed behind so many events, of which the last is this one of the topic.
+async fn assert_fails(
+    server: &Server,
+    answer: &Response,
+    problem: (u16, &str),
+    (published, last): (usize, usize),
+) {
+    answer.problem(problem.0, problem.1);
+    let last = server.history("/topics/t?limit=1000").await[last]["id"].clone();
+    let answer = answer.json();
+    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(published), &last));
+}
+
+#[tokio::test]
+async fn an_upload_can_be_repeated_with_its_end() {
+    let server = Server::start().await;
+    let path = "/topics/t?dedupe=id&end=done";
+    let first = send_to(&server, path, events(["a", "b"])).await;
+    assert_eq!(first.status, 201);
+    let again = send_to(&server, path, events(["a", "b"])).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    send_to(&server, path, events(["a", "b", "c"])).await.problem(409, "topic-ended");
+}
+
+#[tokio::test]
+async fn equal_uploads_at_the_same_time_publish_each_event_once() {
+    for server in [Server::start().await, Server::in_memory().await] {
+        let path = "/topics/t?dedupe=id";
+        let mut one = server.upload(path, EVENTS).await;
+        let mut other = server.upload(path, EVENTS).await;
+        for name in numbers(500) {
+            one.send(events([name.as_str()])).await;
+            other.send(events([name.as_str()])).await;
+        }
+        let (one, other) = tokio::join!(one.finish(), other.finish());
+        for answer in [&one, &other] {
+            assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+            assert_eq!(answer.json()["count"], 500);
+        }
+        assert_eq!(server.history_data("/topics/t?limit=1000").await, numbers(500));
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_was_used_for_another_event_ends_the_upload_at_once() {
+    for server in [Server::start().await, Server::in_memory().await] {
+        send(&server, events(["a"])).await;
+        let mut upload = server.upload("/topics/t?dedupe=id", EVENTS).await;
+        let other = "id: a\ndata: other\n\n";
+        upload.send(format!("{}data: x\n\n{other}{}", events(["b", "a"]), events(["c"]))).await;
+        let answer = upload.response().await;
+        assert_fails(&server, &answer, (422, "key-reused"), (3, 2)).await;
+        assert_eq!(server.history_data("/topics/t").await, ["a", "b", "x"]);
+    }
+}
+
+#[tokio::test]
+async fn the_first_of_thousands_that_is_refused_has_nothing_published_behind_it() {
+    for server in [Server::start().await, Server::in_memory().await] {
+        send(&server, "id: 2700\ndata: other\n\n").await;
+        let answer = send(&server, numbered(5_000)).await;
+        answer.problem(422, "key-reused");
+        assert_eq!(answer.json()["published"], 2_700);
+        let mut stream = server.subscribe("/topics/t?from=earliest").await;
+        assert_eq!(stream.data(2_701).await[1..], numbers(2_700));
+        let topics = server.get("/topics").send().await.json();
+        assert_eq!(topics["topics"][0]["events"], 2_701);
+    }
+}
+
+#[tokio::test]
+async fn of_a_topic_that_has_ended_only_repeats_are_counted() {
+    let server = Server::start().await;
+    send_to(&server, "/topics/t?dedupe=id&end=done", events(["a", "b"])).await;
+    let answer = send(&server, events(["a", "b", "c", "a"])).await;
+    assert_fails(&server, &answer, (409, "topic-ended"), (2, 1)).await;
+}
+
+#[tokio::test]
+async fn events_of_another_server_are_skipped_between_those_with_keys() {
+    let server = Server::start().await;
+    let own = "event: stentor.cursor\nid: a\ndata:\n\n";
+    let answer = send(&server, format!("{own}{}{own}{}", events(["a"]), events(["b"]))).await;
+    let told = answer.json();
+    assert_eq!((answer.status, &told["count"], &told["skipped"]), (201, &json!(2), &json!(2)));
+}
+
+#[tokio::test]
+async fn an_id_that_is_no_key_ends_the_upload_at_once() {
+    let server = Server::start().await;
+    let (longest, too_long) = ("x".repeat(256), "x".repeat(257));
+    let whole = send(&server, events([longest.as_str()])).await;
+    assert_eq!(whole.status, 201);
+    for id in [too_long.as_str(), "a b", "\u{fc}"] {
+        let mut upload = server.upload("/topics/t?dedupe=id", EVENTS).await;
+        upload.send(events([longest.as_str(), id, "c"])).await;
+        assert_fails(&server, &upload.response().await, (400, "key"), (1, 0)).await;
+    }
+    let both = format!("id: {longest}\ndata: other\n\n{}", events(["a b"]));
+    let answer = send(&server, both).await;
+    answer.problem(422, "key-reused");
+    assert_eq!((&answer.json()["published"], &answer.json()["last_id"]), (&json!(0), &Value::Null));
+    assert_eq!(server.history_data("/topics/t").await, [longest]);
+}
+
+#[tokio::test]
+async fn it_is_for_event_streams_without_a_key_for_the_whole() {
+    let server = Server::in_memory().await;
+    let lines = server.post("/topics/t?dedupe=id", "x\n");
+    lines.header("Content-Type", "application/x-ndjson").send().await.problem(400, "query");
+    let both = server.post("/topics/t?dedupe=id", events(["a"])).header("Content-Type", EVENTS);
+    both.header("Idempotency-Key", "k").send().await.problem(400, "query");
+}
+
+#[tokio::test]
+async fn a_repeated_upload_publishes_only_what_is_missing() {
+    let mut server = Server::start().await;
+    let first = send(&server, events(["a", "b"])).await;
+    assert_eq!(first.status, 201);
+    server.restart().await;
+    let again = send(&server, events(["a", "b"])).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    let more = send(&server, events(["a", "b", "c"])).await;
+    assert_eq!((more.status, &more.json()["count"]), (201, &json!(3)));
+    assert_eq!(more.json()["first_id"], first.json()["first_id"]);
+    assert_eq!(server.history_data("/topics/t").await, ["a", "b", "c"]);
+}

@@ -1,0 +1,141 @@
+//! `Idempotency-Key` on a streamed upload: repeated, it publishes only what is missing, and never what
+//! differs from the first time.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Request, Response, Server};
+
+const NDJSON: &str = "application/x-ndjson";
+const EVENTS: &str = "text/event-stream";
+
+fn keyed(server: &Server, kind: &str) -> Request {
+    let request = server.request("POST", "/topics/t").header("Content-Type", kind);
+    request.header("Idempotency-Key", "k")
+}
+
+async fn whole(server: &Server, body: impl Into<Vec<u8>>) -> Response {
+    keyed(server, NDJSON).body(body).send().await
+}
+
+/// So many lines, each different.
+fn lines(count: usize) -> Vec<String> {
+    (0..count).map(|n| n.to_string()).collect()
+}
+
+/// A body of these lines.
+fn numbers(count: usize) -> String {
+    lines(count).join("\n")
+}
+
+/// Asserts that an upload was refused for its content behind so many events that agree with those under
+/// its key. The id that it is told is that of the newest one under the key.
+async fn assert_differs_behind(server: &Server, answer: &Response, agreeing: usize) {
+    answer.problem(422, "key-reused");
+    let history = server.history("/topics/t?limit=1000").await;
+    let newest = history.last().unwrap()["id"].clone();
+    let last = if agreeing > 0 { newest } else { Value::Null };
+    let answer = answer.json();
+    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(agreeing), &last));
+}
+
+#[tokio::test]
+async fn an_upload_that_was_cut_goes_on_where_it_was() {
+    for (kind, cut, again) in [
+        (NDJSON, "0\n1\nha", "0\n1\nhalf\n3\n"),
+        (
+            EVENTS,
+            "data: 0\n\ndata: 1\n\ndata: ha",
+            "data: 0\n\ndata: 1\n\ndata: half\n\ndata: 3\n\n",
+        ),
+    ] {
+        for server in [Server::start().await, Server::in_memory().await] {
+            let mut stream = server.subscribe("/topics/t").await;
+            let mut upload = keyed(&server, kind).upload().await;
+            upload.send(cut).await;
+            assert_eq!(stream.data(2).await, ["0", "1"]);
+            drop(upload);
+            let answer = keyed(&server, kind).body(again).send().await;
+            assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(4)));
+            assert_eq!(server.history_data("/topics/t").await, ["0", "1", "half", "3"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_longer_repeat_publishes_what_is_behind_also_after_a_restart() {
+    let mut server = Server::start().await;
+    for count in [1, 2, 1_500, 4_000] {
+        let answer = whole(&server, numbers(count)).await;
+        assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(count)));
+        server.restart().await;
+    }
+    let mut stream = server.subscribe("/topics/t?from=earliest").await;
+    assert_eq!(stream.data(4_000).await, lines(4_000));
+    let answer = whole(&server, numbers(4_001)).await;
+    assert_eq!(answer.status, 201);
+    assert_eq!(stream.data(1).await, ["4000"]);
+}
+
+#[tokio::test]
+async fn a_shorter_repeat_is_a_repeat_if_it_agrees() {
+    let server = Server::start().await;
+    let first = whole(&server, numbers(5)).await.json();
+    let shorter = whole(&server, numbers(3)).await;
+    assert_eq!((shorter.status, &shorter.json()["count"]), (200, &json!(3)));
+    assert_eq!(shorter.json()["first_id"], first["first_id"]);
+    assert_eq!(server.history("/topics/t").await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_longer_repeat_that_differs_early_publishes_nothing() {
+    for server in [Server::start().await, Server::in_memory().await] {
+        whole(&server, numbers(100)).await;
+        let body = numbers(300).replacen("\n37\n", "\nother\n", 1);
+        let answer = whole(&server, body).await;
+        assert_differs_behind(&server, &answer, 37).await;
+        assert_eq!(server.history("/topics/t?limit=1000").await.len(), 100);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_differs_is_refused_while_it_is_open() {
+    let server = Server::start().await;
+    whole(&server, numbers(3)).await;
+    let mut upload = keyed(&server, NDJSON).upload().await;
+    upload.send("0\nother\n").await;
+    assert_differs_behind(&server, &upload.response().await, 1).await;
+}
+
+#[tokio::test]
+async fn equal_uploads_at_the_same_time_publish_each_event_once() {
+    for server in [Server::start().await, Server::in_memory().await] {
+        let (mut one, mut other) =
+            (keyed(&server, NDJSON).upload().await, keyed(&server, NDJSON).upload().await);
+        for n in 0..500 {
+            one.send(format!("{n}\n")).await;
+            other.send(format!("{n}\n")).await;
+        }
+        let (one, other) = tokio::join!(one.finish(), other.finish());
+        for answer in [&one, &other] {
+            assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+            assert_eq!(answer.json()["count"], 500);
+        }
+        assert_eq!(server.history_data("/topics/t?limit=1000").await, lines(500));
+    }
+}
+
+#[tokio::test]
+async fn a_shorter_repeat_that_differs_is_refused_where_it_does() {
+    let mut server = Server::start().await;
+    whole(&server, numbers(5)).await;
+    for restart in [false, true] {
+        if restart {
+            server.restart().await;
+        }
+        for (body, agreeing) in [("0\n1\nother\n", 2), ("other\n", 0), ("0\n2\n", 1)] {
+            let answer = whole(&server, body).await;
+            assert_differs_behind(&server, &answer, agreeing).await;
+        }
+    }
+    assert_eq!(server.history_data("/topics/t").await, ["0", "1", "2", "3", "4"]);
+}

@@ -1,0 +1,255 @@
+//! What survives a kill (SIGKILL) of the server: events, ends, topics, keys and leases.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::harness::{EventStream, Request, Response, Server, StreamMode, awkward_texts};
+
+const NDJSON: &str = "application/x-ndjson";
+const EVENTS: &str = "text/event-stream";
+
+#[tokio::test]
+async fn data_survives_a_kill_byte_for_byte() {
+    let mut server = Server::start().await;
+    let texts = awkward_texts();
+    for text in &texts {
+        server.publish("/topics/t", text.as_str()).await;
+    }
+    server.publish("/topics/t?end", "").await;
+    server.kill_and_restart().await;
+    assert_eq!(server.history_data("/topics/t").await, texts);
+}
+
+#[tokio::test]
+async fn an_end_survives_a_kill() {
+    let mut server = Server::start().await;
+    let end = server.publish("/topics/job?end=done", "").await;
+    server.kill_and_restart().await;
+    server.post("/topics/job", "late").send().await.problem(409, "topic-ended");
+    assert_eq!(server.publish("/topics/job?end", "").await, end);
+}
+
+#[tokio::test]
+async fn the_list_of_topics_survives_a_kill() {
+    let mut server = Server::start().await;
+    server.publish("/topics/news", "hello").await;
+    server.publish("/topics/job?end=done", "x").await;
+    let mut topics = server.page("/topics").await;
+    server.kill_and_restart().await;
+    let mut again = server.page("/topics").await;
+    // After a restart the size of a topic may be counted in another way.
+    for topic in [&mut topics, &mut again]
+        .into_iter()
+        .flat_map(|page| page["topics"].as_array_mut().unwrap())
+    {
+        topic["bytes"].take();
+    }
+    assert_eq!(again, topics);
+}
+
+#[tokio::test]
+async fn a_lease_outlives_a_kill() {
+    let mut server = Server::start().await;
+    server.publish("/topics/job?lease=2", "half").await;
+    server.kill_and_restart().await;
+    let mut stream: EventStream = server.subscribe("/topics/job?from=earliest").await;
+    let rest = stream.rest().await;
+    assert_eq!((rest.len(), rest[0].data.as_str()), (2, "half"));
+    assert!(rest[1].data.contains("producer lost"), "{rest:?}");
+}
+
+/// Publishes with an idempotency key.
+async fn publish_keyed(server: &Server, path: &str, key: &str, body: &str) -> Response {
+    server.post(path, body).header("Idempotency-Key", key).send().await
+}
+
+#[tokio::test]
+async fn a_key_is_remembered_after_a_kill() {
+    let mut server = Server::start().await;
+    let first = publish_keyed(&server, "/topics/t", "k", "x").await;
+    let batch = publish_keyed(&server, "/topics/t?end", "k-end", "bye").await;
+    server.kill_and_restart().await;
+    let again = publish_keyed(&server, "/topics/t", "k", "x").await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    let again = publish_keyed(&server, "/topics/t?end", "k-end", "bye").await;
+    assert_eq!((again.status, again.json()), (200, batch.json()));
+    publish_keyed(&server, "/topics/t", "k", "y").await.problem(422, "key-reused");
+}
+
+#[tokio::test]
+async fn the_key_of_a_batch_covers_all_of_it() {
+    let mut server = Server::start().await;
+    let items = json!([{ "topic": "a", "data": "1" }, { "topic": "b", "data": "2" }]);
+    let send = |server: &Server, items: &Value| {
+        server.post("/topics", items.to_string()).header("Idempotency-Key", "k").send()
+    };
+    let first = send(&server, &items).await;
+    assert_eq!(first.status, 201);
+    let again = send(&server, &items).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    server.kill_and_restart().await;
+    let again = send(&server, &items).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    let fewer = json!([{ "topic": "a", "data": "1" }]);
+    send(&server, &fewer).await.problem(422, "key-reused");
+    assert_eq!(server.history("/topics/a").await.len(), 1);
+    assert_eq!(server.history("/topics/b").await.len(), 1);
+}
+
+/// Builds an upload with the idempotency key `k`.
+fn keyed(server: &Server, content_type: &str) -> Request {
+    let request = server.request("POST", "/topics/t").header("Content-Type", content_type);
+    request.header("Idempotency-Key", "k")
+}
+
+/// Uploads lines of text with the idempotency key `k`.
+async fn whole(server: &Server, body: impl Into<Vec<u8>>) -> Response {
+    keyed(server, NDJSON).body(body).send().await
+}
+
+/// Returns `count` different lines.
+fn lines(count: usize) -> Vec<String> {
+    (0..count).map(|n| n.to_string()).collect()
+}
+
+/// Returns a body of `count` different lines.
+fn numbers(count: usize) -> String {
+    lines(count).join("\n")
+}
+
+/// Asserts that an upload was refused because it differs after `agreeing` events from the upload with that key.
+/// The response names the newest event with that key.
+async fn assert_differs_after(server: &Server, answer: &Response, agreeing: usize) {
+    answer.problem(422, "key-reused");
+    let history = server.history("/topics/t?limit=1000").await;
+    let newest = history.last().unwrap()["id"].clone();
+    let last = if agreeing > 0 { newest } else { Value::Null };
+    let answer = answer.json();
+    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(agreeing), &last));
+}
+
+#[tokio::test]
+async fn a_repeated_upload_publishes_only_what_is_missing() {
+    let mut server = Server::start().await;
+    let mut stream = server.subscribe("/topics/t").await;
+    let mut cut = keyed(&server, NDJSON).upload().await;
+    cut.send("1\n2\nha").await;
+    assert_eq!(stream.data(2).await, ["1", "2"]);
+    drop(cut);
+    server.kill_and_restart().await;
+    let answer = whole(&server, "1\n2\nhalf\n4\n").await;
+    assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(4)));
+    let repeat = whole(&server, "1\n2\nhalf\n4").await;
+    assert_eq!((repeat.status, repeat.json()), (200, answer.json()));
+    let events = server.history("/topics/t").await;
+    let data: Vec<_> = events.iter().map(|event| event["data"].clone()).collect();
+    assert_eq!(data, ["1", "2", "half", "4"]);
+    assert_eq!(answer.json()["first_id"], events[0]["id"]);
+    assert_eq!(answer.json()["last_id"], events[3]["id"]);
+}
+
+#[tokio::test]
+async fn an_upload_that_a_kill_cut_goes_on_where_it_was() {
+    let mut server = Server::start().await;
+    let mut stream = server.subscribe("/topics/t").await;
+    let mut cut = keyed(&server, NDJSON).upload().await;
+    for n in 0..300 {
+        cut.send(format!("{n}\n")).await;
+    }
+    stream.data(200).await;
+    server.kill_and_restart().await;
+    let answer = whole(&server, numbers(500)).await;
+    assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(500)));
+    assert_eq!(server.history_data("/topics/t?limit=1000").await, lines(500));
+    let again = whole(&server, numbers(500)).await;
+    assert_eq!((again.status, again.json()), (200, answer.json()));
+}
+
+#[tokio::test]
+async fn a_shorter_repeat_that_differs_is_refused_where_it_does() {
+    let mut server = Server::start().await;
+    whole(&server, numbers(5)).await;
+    for restart in [false, true] {
+        if restart {
+            server.kill_and_restart().await;
+        }
+        for (body, agreeing) in [("0\n1\nother\n", 2), ("other\n", 0), ("0\n2\n", 1)] {
+            let answer = whole(&server, body).await;
+            assert_differs_after(&server, &answer, agreeing).await;
+        }
+    }
+    assert_eq!(server.history_data("/topics/t").await, ["0", "1", "2", "3", "4"]);
+}
+
+/// Uploads an event stream whose ids are idempotency keys.
+async fn send_events(server: &Server, body: impl Into<Vec<u8>>) -> Response {
+    server.post("/topics/t?dedupe=id", body).header("Content-Type", EVENTS).send().await
+}
+
+/// Returns an event for each name, which is its id and its data.
+fn events<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+    names.into_iter().fold(String::new(), |mut events, name| {
+        let name = name.as_ref();
+        let _ = write!(events, "id: {name}\ndata: {name}\n\n");
+        events
+    })
+}
+
+#[tokio::test]
+async fn a_repeated_upload_with_ids_publishes_only_what_is_missing() {
+    let mut server = Server::start().await;
+    let first = send_events(&server, events(["a", "b"])).await;
+    assert_eq!(first.status, 201);
+    server.kill_and_restart().await;
+    let again = send_events(&server, events(["a", "b"])).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    let more = send_events(&server, events(["a", "b", "c"])).await;
+    assert_eq!((more.status, &more.json()["count"]), (201, &json!(3)));
+    assert_eq!(more.json()["first_id"], first.json()["first_id"]);
+    assert_eq!(server.history_data("/topics/t").await, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn an_upload_with_ids_that_a_kill_cut_goes_on_where_it_was() {
+    let mut server = Server::start().await;
+    let mut stream = server.subscribe("/topics/t").await;
+    let mut cut = server.upload("/topics/t?dedupe=id", EVENTS).await;
+    for name in &lines(3_000) {
+        cut.send(events([name])).await;
+    }
+    stream.data(2_000).await;
+    server.kill_and_restart().await;
+    let answer = send_events(&server, events(lines(5_000))).await;
+    assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(5_000)));
+    let mut stream = server.subscribe("/topics/t?from=earliest").await;
+    assert_eq!(stream.data(5_000).await, lines(5_000));
+    let again = send_events(&server, events(lines(5_000))).await;
+    assert_eq!((again.status, again.json()), (200, answer.json()));
+}
+
+#[tokio::test]
+async fn readers_that_come_back_all_at_once_after_a_restart_miss_nothing() {
+    const READERS: usize = 200;
+    for mode in StreamMode::ALL {
+        let mut server = Server::start_with(mode).await;
+        let seen = server.publish("/topics/t", "seen").await;
+        server.publish_each("/topics/t", 0..20).await;
+        server.kill_and_restart().await;
+        let mut connections = Vec::new();
+        for _ in 0..READERS {
+            connections
+                .push(server.get("/topics/t").header("Last-Event-ID", &seen).connect().await);
+        }
+        server.publish("/topics/t?end", "20").await;
+        for socket in connections {
+            let mut stream = EventStream::begin(socket).await;
+            assert!(seen.starts_with(&stream.position().await));
+            let rest = stream.rest().await;
+            let data = rest[..21].iter().map(|event| event.data.as_str());
+            assert!(data.eq((0..21).map(|number| number.to_string())), "{rest:?}");
+            stream.closed().await;
+        }
+        assert_eq!(server.metric("stentor_gaps_total").await, 0);
+    }
+}

@@ -1,0 +1,275 @@
+//! Streams after a kill (SIGKILL) of the server. This file is a module twice, once for each implementation of streams.
+
+use serde_json::{Value, json};
+use stentor_hub::{Cursor, Offset};
+
+use crate::harness::{EventStream, Received, Server, StreamMode};
+
+/// Returns the implementation of streams that this module tests.
+fn mode() -> StreamMode {
+    if module_path!().ends_with("as_bodies") { StreamMode::Bodies } else { StreamMode::Shards }
+}
+
+async fn delete(server: &Server, topic: &str) {
+    let answer = server.delete(&format!("/topics/{topic}")).send().await;
+    assert_eq!((answer.status, answer.body.as_slice()), (204, &b""[..]), "{answer:?}");
+}
+
+/// Asserts that an event is the end of a topic, and returns its id.
+fn is_end(event: &Received, topic: &str, reason: &str) -> String {
+    assert_eq!(event.name, "stentor.end", "{event:?}");
+    let data: Value = serde_json::from_str(&event.data).unwrap();
+    assert_eq!(data, json!({"topic": topic, "reason": reason}));
+    event.id.clone()
+}
+
+/// Asserts that the next event is the end of a deleted topic, and returns its id.
+async fn deleted(stream: &mut EventStream, topic: &str) -> String {
+    is_end(&stream.next().await.unwrap(), topic, "deleted")
+}
+
+/// Returns the status of the response to a reader with this cursor.
+async fn status(server: &Server, path: &str, cursor: &str) -> u16 {
+    server.get(path).header("Last-Event-ID", cursor).send().await.status
+}
+
+fn data(events: &[Received]) -> Vec<&str> {
+    events.iter().map(|event| event.data.as_str()).collect()
+}
+
+/// Returns a position `more` offsets after the event with this id.
+fn beyond(id: &str, more: u64) -> String {
+    let cursor: Cursor = id.parse().unwrap();
+    Cursor::position(cursor.epoch, Offset::new(cursor.offset.get() + more)).to_string()
+}
+
+/// Asserts that the stream begins with this gap, and returns the position after it.
+async fn begins_with_gap(stream: &mut EventStream, expected: Value) -> String {
+    let (position, gap) = stream.gap().await;
+    assert_eq!(gap, expected);
+    position
+}
+
+/// Asserts that a reader that resumes after a gap does not get the gap again.
+async fn gap_is_reported_once(server: &Server, path: &str, position: &str, data: &[&str]) {
+    let mut stream = server.resume(path, position).await;
+    assert_eq!(stream.position().await, position);
+    assert_eq!(stream.data(data.len()).await, data);
+}
+
+#[tokio::test]
+async fn a_deleted_topic_is_gone_with_all_it_held() {
+    let mut server = Server::start_with(mode()).await;
+    server.publish("/topics/news", "secret").await;
+    server.publish("/topics/other", "stays").await;
+    delete(&server, "news").await;
+    for _ in 0..2 {
+        let page = server.page("/topics/news").await;
+        assert_eq!(
+            (&page["events"], &page["earliest"], &page["ended"]),
+            (&json!([]), &Value::Null, &Value::Null)
+        );
+        let topics = server.page("/topics").await;
+        let names: Vec<&Value> =
+            topics["topics"].as_array().unwrap().iter().map(|topic| &topic["topic"]).collect();
+        assert_eq!(names, ["other"]);
+        assert_eq!(server.history_data("/events?topic=**").await, ["stays"]);
+        server.kill_and_restart().await;
+    }
+}
+
+#[tokio::test]
+async fn older_readers_are_told_the_end_and_no_gap() {
+    let mut server = Server::start_with(mode()).await;
+    let position = server.subscribe("/topics/news").await.position().await;
+    let one = server.publish("/topics/news", "one").await;
+    let two = server.publish("/topics/news", "two").await;
+    delete(&server, "news").await;
+    for _ in 0..2 {
+        for cursor in [&position, &one, &two] {
+            let mut stream = server.resume("/topics/news", cursor).await;
+            stream.position().await;
+            let end = deleted(&mut stream, "news").await;
+            assert_eq!(stream.next_any().await, None, "a clean close");
+            let again = server.get("/topics/news").header("Last-Event-ID", &end).send().await;
+            assert_eq!(again.status, 204);
+            let mut glob = server.resume("/events?topic=news/*&topic=*", cursor).await;
+            glob.position().await;
+            assert_eq!(deleted(&mut glob, "news").await, end);
+        }
+        server.kill_and_restart().await;
+    }
+}
+
+#[tokio::test]
+async fn only_the_receipt_of_the_end_is_told_that_there_is_nothing_more() {
+    let mut server = Server::start_with(mode()).await;
+    let early = server.subscribe("/topics/job").await.position().await;
+    let one = server.publish("/topics/job", "one").await;
+    let two = server.publish("/topics/job?end=done", "two").await;
+    let mut late = server.subscribe("/topics/other").await;
+    let late = late.position().await;
+    for _ in 0..2 {
+        // Whoever may not know the end gets what is left, the end, and a clean close.
+        let mut end = String::new();
+        for (cursor, left) in [
+            (early.as_str(), &["one", "two"][..]),
+            (one.as_str(), &["two"]),
+            (two.as_str(), &[]),
+            (late.as_str(), &[]),
+        ] {
+            let rest = server.resume("/topics/job", cursor).await.rest().await;
+            assert_eq!(data(&rest[..rest.len() - 1]), left);
+            end = is_end(rest.last().unwrap(), "job", "done");
+        }
+        for (options, left) in [
+            ("", &[][..]),
+            ("?from=now", &[]),
+            ("?last=1", &["two"]),
+            ("?from=earliest", &["one", "two"]),
+        ] {
+            let rest = server.subscribe(&format!("/topics/job{options}")).await.rest().await;
+            assert_eq!(data(&rest[..rest.len() - 1]), left, "{options}");
+            assert_eq!(is_end(rest.last().unwrap(), "job", "done"), end);
+        }
+        assert_eq!(status(&server, "/topics/job", &end).await, 204);
+        let answer = server.get(&format!("/topics/job?last_event_id={end}")).send().await;
+        assert_eq!((answer.status, answer.body.as_slice()), (204, &b""[..]));
+        // An event of another topic behind the end says that its reader was beyond the end too.
+        let beyond = server.publish("/topics/other", "later").await;
+        assert_eq!(status(&server, "/topics/job", &beyond).await, 204);
+        server.kill_and_restart().await;
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_in_the_range_that_a_kill_burned_is_a_gap_for_ever() {
+    let mut server = Server::start_with(mode()).await;
+    let newest = server.publish("/topics/news", "one").await;
+    let in_burned = beyond(&newest, 3);
+    server.kill_and_restart().await;
+    let gap = |earliest: Value| json!({"reason": "future", "requested": in_burned, "earliest": earliest, "topics": ["news"]});
+    let mut stream = server.resume("/topics/news", &in_burned).await;
+    let position = begins_with_gap(&mut stream, gap(Value::Null)).await;
+    let next = server.publish("/topics/news", "two").await;
+    assert_eq!(stream.data(1).await, ["two"]);
+    // The log has gone on far beyond the range, and has been opened again.
+    server.kill_and_restart().await;
+    let mut stream = server.resume("/topics/news", &in_burned).await;
+    begins_with_gap(&mut stream, gap(json!(next))).await;
+    assert_eq!(stream.data(1).await, ["two"]);
+    gap_is_reported_once(&server, "/topics/news", &position, &["two"]).await;
+}
+
+#[tokio::test]
+async fn who_was_before_or_behind_a_burned_range_has_lost_nothing() {
+    let mut server = Server::start_with(mode()).await;
+    let last = server.publish("/topics/news", "one").await;
+    server.kill_and_restart().await;
+    let behind = server.subscribe("/topics/news").await.position().await;
+    for _ in 0..2 {
+        for cursor in [&last, &behind] {
+            server.resume("/topics/news", cursor).await.position().await;
+        }
+        server.publish("/topics/news", "more").await;
+    }
+    server.kill_and_restart().await;
+    for cursor in [&last, &behind] {
+        let mut stream = server.resume("/topics/news", cursor).await;
+        stream.position().await;
+        assert_eq!(stream.data(2).await, ["more", "more"]);
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_was_deleted_and_began_anew_is_a_gap_and_a_new_beginning() {
+    let mut server = Server::start_with(mode()).await;
+    let old = server.publish("/topics/news", "old").await;
+    server.publish("/topics/news", "older readers never get this").await;
+    server.delete("/topics/news").send().await;
+    let first = server.publish("/topics/news", "new").await;
+    server.publish("/topics/news", "newer").await;
+    for _ in 0..2 {
+        let mut stream = server.resume("/topics/news", &old).await;
+        let (position, gap) = stream.gap().await;
+        assert_eq!((&gap["reason"], &gap["topics"]), (&json!("deleted"), &json!(["news"])));
+        assert_eq!(gap["earliest"], first);
+        assert_eq!(stream.data(2).await, ["new", "newer"]);
+        gap_is_reported_once(&server, "/topics/news", &position, &["new", "newer"]).await;
+        server.kill_and_restart().await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_came_between_two_kills_has_lost_nothing() {
+    let mut server = Server::start_with(mode()).await;
+    server.publish("/topics/news", "one").await;
+    server.kill_and_restart().await;
+    let behind = server.subscribe("/topics/news").await.position().await;
+    server.kill_and_restart().await;
+    server.resume("/topics/news", &behind).await.position().await;
+}
+
+#[tokio::test]
+async fn acknowledged_events_and_the_places_of_readers_survive_a_kill() {
+    let mut server = Server::start_with(mode()).await;
+    let path = "/events?topic=a&topic=b";
+    for round in 0..3 {
+        let first = server.publish("/topics/a", format!("{round}a")).await;
+        let mut reader = server.resume(path, &first).await;
+        reader.position().await;
+        server.publish("/topics/b", format!("{round}b")).await;
+        assert_eq!(reader.data(1).await, [format!("{round}b")]);
+        server.publish("/topics/a", format!("{round}c")).await;
+        server.kill_and_restart().await;
+        server.publish("/topics/a", format!("{round}d")).await;
+
+        let mut again = server.resume(path, &reader.last_event_id()).await;
+        again.position().await;
+        assert_eq!(again.data(2).await, [format!("{round}c"), format!("{round}d")]);
+        let mut one = server.resume("/topics/a", &first).await;
+        one.position().await;
+        assert_eq!(one.data(2).await, [format!("{round}c"), format!("{round}d")]);
+    }
+    assert_eq!(server.history("/topics/a").await.len(), 9);
+}
+
+#[tokio::test]
+async fn a_reader_that_got_nothing_resumes_from_where_it_began() {
+    let mut server = Server::start_with(mode()).await;
+    server.publish("/topics/news", "before").await;
+    let position = server.subscribe("/topics/news").await.position().await;
+    server.publish("/topics/news", "meanwhile").await;
+    let mut stream = server.resume("/topics/news", &position).await;
+    assert_eq!(stream.position().await, position);
+    assert_eq!(stream.data(1).await, ["meanwhile"]);
+    server.kill_and_restart().await;
+    let mut stream = server.resume("/topics/news", &position).await;
+    assert_eq!(stream.position().await, position);
+    assert_eq!(stream.data(1).await, ["meanwhile"]);
+}
+
+#[tokio::test]
+async fn an_id_of_another_stream_is_a_place_in_the_same_log() {
+    let mut server = Server::start_with(mode()).await;
+    server.publish("/topics/a", "a1").await;
+    let of_b = server.publish("/topics/b", "b1").await;
+    server.publish("/topics/a", "a2").await;
+    let of_glob = server.subscribe("/events?topic=**").await.position().await;
+    server.publish("/topics/b", "b2").await;
+    server.publish("/topics/a?end", "").await;
+    for _ in 0..2 {
+        let mut stream = server.resume("/topics/a", &of_b).await;
+        assert_eq!(stream.data(1).await, ["a2"]);
+        assert_eq!(stream.next().await.unwrap().name, "stentor.end");
+        let rest = server.resume("/topics/a", &of_glob).await.rest().await;
+        assert_eq!(rest.len(), 1, "only the end is left");
+        let mut stream = server.resume("/events?topic=*", &of_b).await;
+        assert_eq!(stream.data(2).await, ["a2", "b2"]);
+        server.kill_and_restart().await;
+    }
+    // The receipt of an event of another topic, behind the end: nothing of this one is left for it.
+    let behind = server.publish("/topics/b", "b3").await;
+    let answer = server.get("/topics/a").header("Last-Event-ID", &behind).send().await;
+    assert_eq!(answer.status, 204);
+}
