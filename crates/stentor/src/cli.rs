@@ -56,19 +56,6 @@ pub(crate) enum Command {
     Replay(replay::ReplayArgs),
     /// Examine a stream of any server, and say what is wrong with it and how to mend it.
     Check(Box<check::CheckArgs>),
-    /// Put a server of any kind under load, and say what arrived and how late.
-    ///
-    /// Many readers listen, while events that carry a mark are published; each reader's stream is
-    /// checked for loss, doubles and disorder, and the time from publishing to each reader and to the
-    /// last one is taken. At a rate, the time counts from when an event was to be sent, so that a
-    /// stalled server cannot hide behind a stalled load.
-    ///
-    /// Without a path in the URL the server is one of ours, and the topics are `bench/0`, `bench/1`, …;
-    /// of any other server give the address of the stream and, with --publish, where to post events.
-    /// Without that it only listens, and tells how what comes arrives.
-    ///
-    /// HTTP/1.1 without TLS is spoken. One thread does all of the work; it says so when it was the
-    /// bottleneck. Ctrl-C ends it early with what was measured so far.
     Bench(Box<bench::BenchArgs>),
     /// Look into a log on disk, verify it, copy it, or move its events.
     #[command(subcommand)]

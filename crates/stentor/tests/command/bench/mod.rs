@@ -1,37 +1,40 @@
 //! `stentor bench`.
 
-mod little;
+mod faulty_server;
 mod tls;
 
 use serde_json::Value;
 
-use self::little::{Fault, little};
+use self::faulty_server::{Fault, faulty_server};
 use crate::harness::{Output, Server, stentor};
 
 const QUICK: [&str; 6] = ["--events", "200", "--window", "4", "--warm-up", "0s"];
+/// Message on stderr after a run with one topic.
+const DELETED_ONE: &str =
+    "stentor: deleted 1 topic below bench/ that this run created; --keep keeps them\n";
 
 async fn bench(url: &str, args: &[&str]) -> Output {
     stentor(&[&["bench", "--url", url], args].concat()).run().await
 }
 
-fn json(done: &Output) -> Value {
-    serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"))
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-/// Faults and what was received.
+/// Received, expected, lost, duplicated and disordered deliveries.
 fn counts(report: &Value) -> [u64; 5] {
     ["received", "expected", "lost", "duplicated", "out_of_order"]
         .map(|name| report["delivery"][name].as_u64().unwrap())
 }
 
 #[tokio::test]
-async fn every_event_reaches_every_reader_of_our_server() {
+async fn every_event_reaches_every_subscriber_of_stentor() {
     let server = Server::in_memory().await;
     let pid = server.pid().to_string();
     let args = [&QUICK[..], &["-n", "20", "--json", "--pid", &pid]].concat();
-    let done = bench(&server.url(""), &args).await;
-    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
-    let report = json(&done);
+    let output = bench(&server.url(""), &args).await;
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), DELETED_ONE), "{output:?}");
+    let report = json(&output);
     assert_eq!(counts(&report), [4000, 4000, 0, 0, 0]);
     let numbers = |path: &str| report.pointer(path).and_then(Value::as_f64);
     for (path, expected) in [
@@ -62,11 +65,11 @@ async fn every_event_reaches_every_reader_of_our_server() {
 }
 
 #[tokio::test]
-async fn events_and_readers_are_spread_over_topics() {
+async fn events_and_subscribers_are_spread_over_topics() {
     let server = Server::in_memory().await;
     let args = [&QUICK[..], &["-n", "20", "--topics", "4", "--json"]].concat();
     let report = json(&bench(&server.url(""), &args).await);
-    // Of 200 events each topic has 50, and five readers.
+    // Each of the 4 topics has 50 of the 200 events, and five subscribers.
     assert_eq!(counts(&report), [1000, 1000, 0, 0, 0]);
 }
 
@@ -74,17 +77,19 @@ async fn events_and_readers_are_spread_over_topics() {
 async fn a_rate_is_kept_for_a_time() {
     let server = Server::in_memory().await;
     let args = ["-n", "3", "--rate", "100", "--for", "500ms", "--warm-up", "100ms"];
-    let done = bench(&server.url(""), &args).await;
-    assert_eq!(done.code, Some(0), "{done:?}");
-    for line in
-        ["connected        3 of 3 readers", "0 lost, 0 doubled, 0 out of order", "sent late by"]
-    {
-        assert!(done.stdout.contains(line), "{line}: {done:?}");
+    let output = bench(&server.url(""), &args).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    for line in [
+        "connected        3 of 3 subscribers",
+        "0 lost, 0 duplicated, 0 out of order",
+        "send delay",
+    ] {
+        assert!(output.stdout.contains(line), "{line}: {output:?}");
     }
 }
 
 #[tokio::test]
-async fn readers_that_drop_and_come_back_lose_nothing() {
+async fn subscribers_that_drop_and_reconnect_lose_nothing() {
     let server = Server::in_memory().await;
     let args = [
         "-n",
@@ -101,9 +106,9 @@ async fn readers_that_drop_and_come_back_lose_nothing() {
         "100ms",
         "--json",
     ];
-    let done = bench(&server.url(""), &args).await;
-    assert_eq!(done.code, Some(0), "{done:?}");
-    let report = json(&done);
+    let output = bench(&server.url(""), &args).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let report = json(&output);
     assert_eq!(counts(&report), [8000, 8000, 0, 0, 0]);
     let storms = &report["storms"];
     assert!(storms["count"].as_u64() > Some(0), "{storms}");
@@ -112,31 +117,31 @@ async fn readers_that_drop_and_come_back_lose_nothing() {
 }
 
 #[tokio::test]
-async fn slow_readers_hold_nobody_up_and_are_not_judged() {
+async fn slow_subscribers_delay_no_others_and_are_not_part_of_the_result() {
     let server = Server::in_memory().await;
     let args = [&QUICK[..], &["-n", "20", "--slow", "5", "--size", "8192", "--json"]].concat();
-    let done = bench(&server.url(""), &args).await;
-    assert_eq!(done.code, Some(0), "{done:?}");
-    let report = json(&done);
+    let output = bench(&server.url(""), &args).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let report = json(&output);
     assert_eq!(counts(&report), [3000, 3000, 0, 0, 0]);
     assert_eq!(report["slow"]["readers"], 5);
 }
 
 #[tokio::test]
-async fn without_readers_it_only_publishes() {
+async fn without_subscribers_it_only_publishes() {
     let server = Server::in_memory().await;
     let pid = server.pid().to_string();
     let args = [&QUICK[..], &["-n", "0", "--json", "--pid", &pid]].concat();
-    let done = bench(&server.url(""), &args).await;
-    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
-    let report = json(&done);
+    let output = bench(&server.url(""), &args).await;
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), DELETED_ONE), "{output:?}");
+    let report = json(&output);
     assert_eq!((&report["publish"]["acknowledged"], counts(&report)), (&200.into(), [0; 5]));
     assert_eq!(report["unit"], "publish");
     assert!(report["publish"]["acknowledgement"]["p50"].as_f64() > Some(0.0), "{report:#}");
 }
 
 #[tokio::test]
-async fn connections_come_and_go_beside_the_readers() {
+async fn connections_are_opened_and_closed_beside_the_subscribers() {
     let server = Server::in_memory().await;
     let args = ["-n", "5", "--churn", "300", "--connecting", "8"];
     let report = json(&bench(&server.url(""), &[&args[..], &["--json"]].concat()).await);
@@ -151,9 +156,9 @@ async fn connections_come_and_go_beside_the_readers() {
         const NONE: Value = Value::Null;
         (&NONE, &NONE, &NONE)
     });
-    let done = bench(&server.url(""), &args).await;
-    assert!(done.stdout.contains("came and went    300 connections in"), "{done:?}");
-    assert_eq!(done.code, Some(0));
+    let output = bench(&server.url(""), &args).await;
+    assert!(output.stdout.contains("churn            300 connections in"), "{output:?}");
+    assert_eq!(output.code, Some(0));
 }
 
 #[tokio::test]
@@ -161,32 +166,32 @@ async fn with_no_events_only_connects_and_memory_are_measured() {
     let server = Server::in_memory().await;
     let pid = server.pid().to_string();
     let args = ["-n", "50", "--events", "0", "--settle", "50ms", "--json", "--pid", &pid];
-    let done = bench(&server.url(""), &args).await;
-    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
-    let report = json(&done);
+    let output = bench(&server.url(""), &args).await;
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{output:?}");
+    let report = json(&output);
     assert_eq!((&report["connect"]["connected"], &report["unit"]), (&50.into(), &"connect".into()));
     assert!(report["server"]["memory_per_reader_bytes"].is_number(), "{report:#}");
     assert_eq!((&report["publish"], &report["arrivals"]), (&Value::Null, &Value::Null));
 }
 
 #[tokio::test]
-async fn a_load_that_never_sleeps_does_not_take_itself_for_busy() {
+async fn polling_without_a_result_does_not_count_as_busy() {
     let server = Server::in_memory().await;
     let args = ["-n", "1", "--rate", "20", "--for", "1s", "--warm-up", "0s", "--spin", "--json"];
-    let done = bench(&server.url(""), &args).await;
-    assert_eq!(done.code, Some(0), "{done:?}");
-    let report = json(&done);
+    let output = bench(&server.url(""), &args).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let report = json(&output);
     assert_eq!(counts(&report), [20, 20, 0, 0, 0]);
     assert!(report["load"]["cores"].as_f64() < Some(0.5), "{report:#}");
 }
 
 #[tokio::test]
-async fn without_publishing_it_tells_what_arrives() {
-    let address = little(Fault::Ticks).await;
-    let done =
+async fn without_publishing_it_measures_the_events_that_arrive() {
+    let address = faulty_server(Fault::Ticks).await;
+    let output =
         bench(&format!("http://{address}/sub"), &["-n", "5", "--for", "300ms", "--json"]).await;
-    assert_eq!(done.code, Some(0), "{done:?}");
-    let report = json(&done);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let report = json(&output);
     assert!(report["arrivals"]["events"].as_u64() > Some(5), "{report:#}");
     assert_eq!(report["arrivals"]["mean_bytes"], 5.0);
     assert!(report["arrivals"]["gap"]["p50"].is_number(), "{report:#}");
@@ -194,29 +199,80 @@ async fn without_publishing_it_tells_what_arrives() {
 }
 
 #[tokio::test]
-async fn asked_to_stop_it_tells_what_was_measured_until_then() {
+async fn a_signal_ends_the_run_with_the_results_so_far() {
     let server = Server::in_memory().await;
     let url = server.url("");
     let args = ["bench", "--url", &url, "-n", "2", "--warm-up", "0s", "--for", "10m", "--json"];
     let load = stentor(&args).start().await;
     server.subscribe("/topics/bench/0").await.next().await.expect("an event");
     load.signal("TERM").await;
-    let done = load.end().await;
-    assert_eq!(done.code, Some(0), "{done:?}");
-    let report = json(&done);
+    let output = load.end().await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let report = json(&output);
     assert_eq!(report["was_interrupted"], true);
     let [received, expected, ..] = counts(&report);
     assert_eq!(received, expected);
+    assert_eq!(output.stderr, DELETED_ONE);
+    assert_eq!(topics(&server).await, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn faults_of_a_server_are_found() {
+async fn topics_of_the_run_are_deleted_and_others_are_kept() {
+    let server = Server::in_memory().await;
+    server.publish("/topics/bench/1", "existed before").await;
+    let args = [&QUICK[..], &["-n", "3", "--topics", "3"]].concat();
+    let output = bench(&server.url(""), &args).await;
+    let deleted =
+        "stentor: deleted 2 topics below bench/ that this run created; --keep keeps them\n";
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), deleted), "{output:?}");
+    assert_eq!(topics(&server).await, ["bench/1"]);
+    let output = bench(&server.url(""), &[&args[..], &["--keep"]].concat()).await;
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{output:?}");
+    assert_eq!(topics(&server).await, ["bench/0", "bench/1", "bench/2"]);
+}
+
+#[tokio::test]
+async fn a_topic_named_in_the_url_is_kept() {
+    let server = Server::in_memory().await;
+    let url = server.url("/topics/t");
+    let args = [&QUICK[..], &["--publish", &url, "-n", "2"]].concat();
+    let output = bench(&url, &args).await;
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{output:?}");
+    assert_eq!(topics(&server).await, ["t"]);
+}
+
+#[tokio::test]
+async fn topics_are_deleted_when_the_run_fails() {
+    let server = Server::in_memory().await;
+    let args = [&QUICK[..], &["-n", "2", "--html", "/nowhere/report.html"]].concat();
+    let output = bench(&server.url(""), &args).await;
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert_eq!(topics(&server).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_delete_topics_is_no_error() {
+    let address = faulty_server(Fault::None).await;
+    let args = [&QUICK[..], &["-n", "2"]].concat();
+    let output = bench(&format!("http://{address}"), &args).await;
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{output:?}");
+}
+
+/// Names of the topics of a server.
+async fn topics(server: &Server) -> Vec<String> {
+    let list = server.page("/topics").await;
+    let topics = list["topics"].as_array().unwrap().iter();
+    topics.map(|topic| topic["topic"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn faults_of_a_server_are_detected() {
     for (fault, expected) in [
         (Fault::Loses, [38, 40, 2, 0, 0]),
-        (Fault::Doubles, [40, 40, 0, 2, 0]),
+        (Fault::Duplicates, [40, 40, 0, 2, 0]),
         (Fault::Swaps, [40, 40, 0, 0, 2]),
     ] {
-        let address = little(fault).await;
+        let address = faulty_server(fault).await;
         let url = format!("http://{address}/sub");
         let publish = format!("http://{address}/pub");
         let args = [
@@ -236,33 +292,37 @@ async fn faults_of_a_server_are_found() {
             "500ms",
             "--json",
         ];
-        let done = bench(&url, &args).await;
-        assert_eq!((done.code, counts(&json(&done))), (Some(3), expected), "{fault:?}: {done:?}");
+        let output = bench(&url, &args).await;
+        assert_eq!(
+            (output.code, counts(&json(&output))),
+            (Some(3), expected),
+            "{fault:?}: {output:?}"
+        );
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_measured_is_told_in_words() {
+async fn a_run_that_cannot_measure_says_why() {
     let server = Server::in_memory().await;
     let html = server.url("/health/live");
     let missing = server.url("/nowhere");
     for (url, args, words) in [
-        ("http://127.0.0.1:1", &[][..], "nobody listens at http://127.0.0.1:1"),
-        (&missing, &["-n", "7"], "no reader could connect: 7 × 404 Not Found"),
+        ("http://127.0.0.1:1", &[][..], "cannot connect to http://127.0.0.1:1"),
+        (&missing, &["-n", "7"], "no subscriber could connect: 7 × 404 Not Found"),
         (&html, &["-n", "7"], "instead of text/event-stream"),
-        (&server.url("/topics/t"), &["--for", "100ms"], "no event came"),
+        (&server.url("/topics/t"), &["--for", "100ms"], "no event arrived"),
         (&server.url(""), &["--body", "x"], "the body has no {mark}"),
-        (&server.url("/topics/t"), &["--topics", "2"], "{topic} must stand"),
+        (&server.url("/topics/t"), &["--topics", "2"], "{topic} must be part of"),
         (&server.url(""), &["--pid", "4294967295"], "there is no process"),
-        (&server.url(""), &["-n", "100000000"], "open files are needed"),
-        (&server.url(""), &["-n", "2", "--slow", "2"], "somebody must listen"),
-        (&server.url("/topics/t"), &["-n", "0"], "without readers nothing can be heard"),
-        (&missing, &["-n", "0", "--churn", "3"], "no connection got its answer"),
+        (&server.url(""), &["-n", "100000000"], "open files, and the limit is"),
+        (&server.url(""), &["-n", "2", "--slow", "2"], "leaves none of the 2 subscribers"),
+        (&server.url("/topics/t"), &["-n", "0"], "there is nothing to measure"),
+        (&missing, &["-n", "0", "--churn", "3"], "no connection got a response"),
     ] {
-        let done = bench(url, args).await;
-        assert_eq!(done.code, Some(1), "{url} {args:?}: {done:?}");
-        assert!(done.stderr.contains(words), "{words}: {done:?}");
-        assert!(!done.stderr.contains("panicked"), "{done:?}");
+        let output = bench(url, args).await;
+        assert_eq!(output.code, Some(1), "{url} {args:?}: {output:?}");
+        assert!(output.stderr.contains(words), "{words}: {output:?}");
+        assert!(!output.stderr.contains("panicked"), "{output:?}");
     }
 }
 
@@ -272,9 +332,9 @@ async fn refused_events_are_counted_with_the_reason() {
     let publish = server.url("/topics/bench/*");
     let url = server.url("/topics/bench/0");
     let args = [&QUICK[..], &["--publish", &publish, "-n", "2", "--json"]].concat();
-    let done = bench(&url, &args).await;
-    assert_eq!(done.code, Some(1), "{done:?}");
-    let report = json(&done);
+    let output = bench(&url, &args).await;
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let report = json(&output);
     assert_eq!((&report["publish"]["refused"], counts(&report)), (&200.into(), [0; 5]));
     let problem = &report["problems"][0];
     assert_eq!(problem["count"], 200);
@@ -287,13 +347,12 @@ async fn the_page_is_well_formed_and_has_its_plots() {
     let path = server.directory().join("report.html");
     let pid = server.pid().to_string();
     let html = path.to_str().unwrap();
-    let done =
+    let output =
         bench(&server.url(""), &[&QUICK[..], &["--html", html, "--pid", &pid]].concat()).await;
-    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(output.code, Some(0), "{output:?}");
     let page = std::fs::read_to_string(&path).unwrap();
     assert_well_formed(&page);
-    for title in ["Latency", "Latency over time", "Deliveries a second", "Processor time", "Memory"]
-    {
+    for title in ["Latency", "Latency over time", "Deliveries per second", "CPU", "Server memory"] {
         assert!(page.contains(&format!("<figcaption>{title}")), "{title}");
     }
     let lines = page.matches("<path class=\"line").count();
@@ -302,7 +361,7 @@ async fn the_page_is_well_formed_and_has_its_plots() {
     assert!(!page.contains("http://www") && !page.contains("NaN") && !page.contains("inf "));
 }
 
-/// Every element is closed in its order, and every attribute has its quotes.
+/// Fails unless all elements are closed in order and all attribute values are quoted.
 fn assert_well_formed(page: &str) {
     let mut open = Vec::new();
     let body = page.strip_prefix("<!DOCTYPE html>\n").unwrap();
