@@ -67,6 +67,7 @@ pub use crate::guard::{AllowedOrigin, Guard, Guarded, GuardedBody, GuardedFuture
 pub use crate::metrics::Metrics;
 pub use crate::problem::Problem;
 pub use crate::resume::cursor_of;
+pub use crate::routes::console::BASE_CSS;
 pub use crate::serve::{ServeOptions, bind, serve, serve_on_cores};
 pub use crate::service::StentorFuture;
 pub use crate::stream::StreamOptions;

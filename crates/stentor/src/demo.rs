@@ -19,7 +19,7 @@ use http::{HeaderValue, StatusCode};
 use rust_embed::RustEmbed;
 use serde_json::Value;
 use stentor_hub::{Filters, Start, TopicName};
-use stentor_server::{Problem, Stentor, StreamOptions, cursor_of};
+use stentor_server::{BASE_CSS, Problem, Stentor, StreamOptions, cursor_of};
 
 /// What is served, and what runs beside it.
 pub(crate) struct Demo {
@@ -74,9 +74,8 @@ impl Program {
 
     /// It alone, at the root.
     pub(crate) fn alone(self, stentor: &Stentor) -> Demo {
-        let shared = Router::new()
-            .route("/demo.css", get(|| asset("demo.css")))
-            .route("/connection.js", get(|| asset("connection.js")));
+        let shared =
+            Router::new().route("/demo.css", get(style)).route("/connection.js", get(script));
         let demo = match self {
             Program::ImageRelay => image_relay::demo(stentor),
             Program::Counter => counter::demo(stentor),
@@ -95,8 +94,8 @@ pub(crate) fn gallery(stentor: &Stentor) -> Demo {
         .route("/", get(|| page("index.html")))
         .route("/demo", get(|| async { Redirect::permanent("/") }))
         .route("/demo/", get(|| async { Redirect::permanent("/") }))
-        .route("/demo.css", get(|| asset("demo.css")))
-        .route("/connection.js", get(|| asset("connection.js")));
+        .route("/demo.css", get(style))
+        .route("/connection.js", get(script));
     let mut background = Vec::new();
     for program in Program::ALL {
         let demo = program.alone(stentor);
@@ -128,10 +127,16 @@ async fn page(name: &'static str) -> Response {
     }
 }
 
-async fn asset(name: &'static str) -> Response {
-    let mut response = page(name).await;
-    let content_type = if name == "demo.css" { "text/css" } else { "text/javascript" };
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+/// The console's base style, followed by the style of the demo pages.
+async fn style() -> Response {
+    let own = Assets::get("demo.css").map(|file| file.data).unwrap_or_default();
+    let style = [BASE_CSS.as_bytes(), &own].concat();
+    ([(CONTENT_TYPE, HeaderValue::from_static("text/css"))], style).into_response()
+}
+
+async fn script() -> Response {
+    let mut response = page("connection.js").await;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/javascript"));
     response
 }
 

@@ -1,11 +1,11 @@
-// The console: what is watched stands in the fragment, and everything else follows from it.
+// The console. The fragment of the URL holds the watched topics; everything else follows from it.
 
-import { filtersOf, fragmentOf, hasPath, isGlob, starts, topicPath } from "/console/address.js";
+import { filtersOf, fragmentOf, hasPath, isPattern, starts, topicPath } from "/console/address.js";
 import { showLines, startLines } from "/console/lines.js";
 import { addEvent, addMark, clearLog, pauseLog, resetLog } from "/console/log.js";
 import { problemOf } from "/console/problem.js";
-import { aimAt, draft, startPublish } from "/console/publish.js";
-import { watch, watchOn } from "/console/stream.js";
+import { setTopic, draft, startPublish } from "/console/publish.js";
+import { continueWatching, watch } from "/console/stream.js";
 import { markTopics, refreshTopics, startTopics } from "/console/topics.js";
 
 const byId = (id) => document.getElementById(id);
@@ -16,11 +16,11 @@ let start = "last";
 function follow() {
   filters = filtersOf(location.hash);
   const [only] = filters;
-  const one = filters.length === 1 && !isGlob(only);
+  const one = filters.length === 1 && !isPattern(only);
   document.title = filters.length ? `${filters.join(", ")} · Stentor` : "Stentor";
   byId("watch-topic").value = filters.length === 1 ? only : "";
   byId("delete").disabled = !one || !hasPath(only);
-  if (one) aimAt(only);
+  if (one) setTopic(only);
   showWatched();
   markTopics(filters);
   showLines(filters, draft());
@@ -29,8 +29,8 @@ function follow() {
 
 function begin() {
   for (const name of Object.keys(starts)) byId(`watch-${name}`).setAttribute("aria-pressed", String(name === start));
-  const hint = filters.length ? "Nothing has arrived yet. New events appear here." : "Choose a topic, or name one above.";
-  resetLog({ hint, withTopic: filters.length > 1 || filters.some(isGlob) });
+  const hint = filters.length ? "No events yet. New events appear here." : "Choose a topic, or enter one above.";
+  resetLog({ hint, withTopic: filters.length > 1 || filters.some(isPattern) });
   watch(filters, starts[start], {
     onevent: addEvent,
     ongap: (gap, id) => addMark("gap", gapWords(gap), id),
@@ -41,10 +41,10 @@ function begin() {
 
 function gapWords({ reason, topics = [] }) {
   const why = {
-    unreadable: "the place where reading stopped cannot be read",
-    epoch: "this is another history of the log",
-    future: "the place where reading stopped is beyond the log",
-    trimmed: "retention has removed events",
+    unreadable: "the last event id is not from this server",
+    epoch: "the log was replaced by another one",
+    future: "the last event id is newer than the log",
+    trimmed: "retention has deleted events",
     deleted: "a topic was deleted",
   };
   const where = topics.length ? ` (${topics.join(", ")})` : "";
@@ -102,10 +102,10 @@ byId("pause").addEventListener("click", ({ currentTarget }) => {
 
 byId("clear").addEventListener("click", clearLog);
 
-// A watched topic that was over and takes an event was deleted and is born again.
+// If a watched topic had ended and accepts an event, it was deleted and created again.
 function published({ topic, end }) {
   refreshTopics();
-  if (!end && byId("state").dataset.state === "ended" && filters.includes(topic)) watchOn();
+  if (!end && byId("state").dataset.state === "ended" && filters.includes(topic)) continueWatching();
 }
 
 byId("delete").addEventListener("click", () => {

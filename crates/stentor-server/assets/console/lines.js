@@ -1,4 +1,4 @@
-// Lines to copy: the same publish and the same subscription, for a terminal and for a page.
+// Commands and code to copy: the current publish and subscription, for a terminal and for a page.
 
 import { publishPath, subscribePath } from "/console/address.js";
 import { typeOf } from "/console/publish.js";
@@ -7,7 +7,7 @@ const EXAMPLE = "news/today";
 const MAX_DATA = 2000;
 const COPIED_MS = 1500;
 
-/** Makes the copy buttons copy. */
+/** Connects the copy buttons. */
 export function startLines() {
   for (const button of document.querySelectorAll("[data-copy]")) {
     button.addEventListener("click", async () => {
@@ -18,7 +18,7 @@ export function startLines() {
   }
 }
 
-/** Writes the lines for the watched `filters` and the `draft` in the publish box. */
+/** Shows the commands for the watched `filters` and the `draft` in the publish form. */
 export function showLines(filters, draft) {
   const topic = draft.topic || EXAMPLE;
   const watched = filters.length ? filters : [topic];
@@ -32,7 +32,7 @@ function put(id, text) {
   if (block.textContent !== text) block.textContent = text;
 }
 
-// `--data-raw`, for `-d` takes text that begins with @ for the name of a file.
+// `--data-raw`, because `-d` takes text that begins with @ as a file name.
 function curlPublish(draft) {
   const url = shell(location.origin + publishPath(draft.topic, draft));
   if (draft.file) {
@@ -57,10 +57,10 @@ function eventSource(filters, type) {
   return lines.join("\n");
 }
 
-// Within single quotes a POSIX shell changes nothing, and only a single quote ends them.
+// Between single quotes a POSIX shell changes nothing; only a single quote ends them.
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-// Pages that do not come from this machine or over TLS have no clipboard object, only the old way.
+// Only pages from localhost or over TLS have `navigator.clipboard`; others use the older command.
 async function copy(block) {
   try {
     await navigator.clipboard.writeText(block.textContent);

@@ -1,5 +1,5 @@
-// The rows of events, newest last. Both the rows and the text they hold are bounded, so that a
-// page that watches for a week is as light as one that watches for a minute.
+// The list of events, newest last. The number of rows and their total text are limited, so that a page
+// that is open for a week needs no more memory than one that is open for a minute.
 
 import { pretty } from "/console/pretty.js";
 
@@ -16,35 +16,35 @@ let received = 0;
 let paused = false;
 let showsTopic = false;
 let scheduled = false;
-let following = true; // the newest row is in sight, and is to stay so
+let following = true; // the list is scrolled to the end, and stays there
 
 list.addEventListener("scroll", () => {
   following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
 });
 new ResizeObserver(keepUp).observe(list);
 
-/** Empties the list; `hint` is shown until the first row, `withTopic` names each row's topic. */
+/** Empties the list. `hint` is shown until the first row; with `withTopic`, rows show their topic. */
 export function resetLog({ hint, withTopic }) {
   showsTopic = withTopic;
   list.dataset.hint = hint;
   clearLog();
 }
 
-/** Forgets all rows. */
+/** Removes all rows. */
 export function clearLog() {
   rows = [];
   waiting = [];
   received = 0;
   following = true;
   list.replaceChildren();
-  tell();
+  showCounts();
 }
 
-/** While paused, rows wait (the newest of them) and are shown when it goes on. */
+/** Pauses or resumes. While paused, the newest rows are kept and shown after the pause. */
 export function pauseLog(pause) {
   paused = pause;
   schedule();
-  tell();
+  showCounts();
 }
 
 /** Adds an event object. */
@@ -54,7 +54,7 @@ export function addEvent(event) {
   add(event.data.length, () => eventRow(event, named));
 }
 
-/** Adds a marker: `kind` is `gap`, `end` or `refused`; `id` is where in the log it belongs. */
+/** Adds a marker. `kind` is `gap`, `end` or `refused`; `id` is its position in the log. */
 export function addMark(kind, words, id) {
   add(words.length, () => markRow(kind, words, id));
 }
@@ -65,13 +65,13 @@ function add(size, build) {
   schedule();
 }
 
-// Many events are shown in one go, once per frame of the screen.
+// Events are shown together, once per frame of the screen.
 function schedule() {
   if (scheduled) return;
   scheduled = true;
   requestAnimationFrame(() => {
     scheduled = false;
-    if (paused) tell();
+    if (paused) showCounts();
     else flush();
   });
 }
@@ -84,14 +84,14 @@ function flush() {
   rows.push(...added);
   for (const { element } of trim(rows)) element.remove();
   keepUp();
-  tell();
+  showCounts();
 }
 
 function keepUp() {
   if (following) list.scrollTop = list.scrollHeight;
 }
 
-// Removes the oldest entries beyond the bounds, and returns them. The newest always stays.
+// Removes and returns the oldest entries beyond the limits. The newest entry always stays.
 function trim(entries) {
   let chars = 0;
   let keep = 0;
@@ -102,10 +102,10 @@ function trim(entries) {
   return entries.splice(0, entries.length - keep);
 }
 
-function tell() {
+function showCounts() {
   const held = paused ? `paused, ${waiting.length.toLocaleString("en")} waiting` : "";
   const counts = received ? `${received.toLocaleString("en")} received` : "";
-  const bound = received > MAX_ROWS ? `the newest ${MAX_ROWS} are kept here` : "";
+  const bound = received > MAX_ROWS ? `the newest ${MAX_ROWS} are shown` : "";
   note.textContent = [counts, bound, held].filter(Boolean).join(" · ") || "\u00a0";
 }
 

@@ -1,10 +1,10 @@
-// JSON with line breaks. Only the white space between its tokens changes: numbers of any length,
-// doubled keys and escapes stay as they were published, which parsing and printing would not keep.
+// Indents JSON. Only the white space between tokens changes. Long numbers, repeated keys and escapes
+// stay as they were published; `JSON.parse` and `JSON.stringify` would change them.
 
 const MAX_CHARS = 256 * 1024;
 const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 
-/** `text` indented, if it is a JSON object or array of moderate size; else as it is. */
+/** Returns `text` indented if it is a JSON object or array of at most `MAX_CHARS`, else unchanged. */
 export function pretty(text) {
   if (!/^\s*[{[]/.test(text) || text.length > MAX_CHARS || !isJson(text)) return text;
   const tokens = text.match(TOKENS);

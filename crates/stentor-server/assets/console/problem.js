@@ -1,6 +1,6 @@
-// What the server says when it refuses.
+// Error responses of the server.
 
-/** One line for a refused request: the status, and the `detail` of its problem+json. */
+/** Returns one line for an error response: the status and the `detail` of its problem+json. */
 export async function problemOf(response) {
   const text = await response.text();
   try {

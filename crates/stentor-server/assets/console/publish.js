@@ -1,6 +1,6 @@
-// The box that publishes: what is in it, and what the server answers.
+// The publish form: its fields, and the response of the server.
 
-import { hasPath, isGlob, publishPath } from "/console/address.js";
+import { hasPath, isPattern, publishPath } from "/console/address.js";
 import { problemOf } from "/console/problem.js";
 
 const form = document.getElementById("publish-form");
@@ -13,7 +13,7 @@ const answer = document.getElementById("publish-answer");
 
 let sending = false;
 
-/** Calls `onchange()` when the box changes and `onpublished(draft)` when it was published. */
+/** Calls `onchange()` when a field changes and `onpublished(draft)` after a publish. */
 export function startPublish({ onchange, onpublished }) {
   form.addEventListener("input", onchange);
   form.addEventListener("submit", async (event) => {
@@ -33,12 +33,12 @@ export function startPublish({ onchange, onpublished }) {
   });
 }
 
-/** Puts the watched topic into the box. */
-export function aimAt(name) {
+/** Puts the watched topic into the form. */
+export function setTopic(name) {
   topic.value = name;
 }
 
-/** What the box would publish now: `{ topic, type, data, file, end }`. */
+/** Returns the content of the form: `{ topic, type, data, file, end }`. */
 export const draft = () => ({
   topic: topic.value,
   type: type.value,
@@ -47,12 +47,12 @@ export const draft = () => ({
   end: end.checked,
 });
 
-/** The content type that a file is sent with. One that the browser does not know is just bytes. */
+/** Returns the content type of a file; `application/octet-stream` if the browser does not know it. */
 export const typeOf = (chosen) => chosen.type || "application/octet-stream";
 
 async function send(event) {
-  if (isGlob(event.topic)) throw new Error("A topic name has no * or ** segment: name one topic.");
-  if (!hasPath(event.topic)) throw new Error("This name cannot be part of a URL: choose another.");
+  if (isPattern(event.topic)) throw new Error("You can only publish to one topic; enter a name without * and ** segments.");
+  if (!hasPath(event.topic)) throw new Error("This name cannot be used in a URL; choose another name.");
   const response = await fetch(publishPath(event.topic, event), {
     method: "POST",
     headers: { "Content-Type": event.file ? typeOf(event.file) : "text/plain; charset=utf-8" },
@@ -60,7 +60,7 @@ async function send(event) {
   });
   if (!response.ok) throw new Error(await problemOf(response));
   const { id, count, last_id: last } = await response.json();
-  say("accepted", count === undefined ? `Published as ${id}` : `Published ${count}, the last as ${last}`);
+  say("accepted", count === undefined ? `Published as ${id}` : `Published ${count} events, the last one as ${last}`);
   data.value = "";
   file.value = "";
   end.checked = false;

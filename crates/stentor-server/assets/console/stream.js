@@ -1,7 +1,7 @@
-// The console's one stream. Browsers allow six connections per host, all tabs together, so there
-// is never a second one, and a page that is put away holds none.
+// The stream of the console. Browsers allow six connections per host, for all tabs together. So the
+// console opens only one, and closes it while the page is hidden in the back/forward cache.
 
-import { eventsPath, isGlob } from "/console/address.js";
+import { eventsPath, isPattern } from "/console/address.js";
 import { problemOf } from "/console/problem.js";
 
 const RETRY_MS = 2000;
@@ -10,7 +10,7 @@ const RETRY_MAX_MS = 60000;
 let current = null;
 
 /**
- * Watches `filters` from `start` (a query parameter), in place of what was watched before.
+ * Watches `filters` from `start` (a query parameter). Replaces the previous subscription.
  * Calls `onevent(eventObject)`, `ongap(gap)`, `onend(end)` and `onstate(state, words)`, where
  * state is `connecting`, `live`, `reconnecting`, `ended` or `idle`.
  */
@@ -21,8 +21,8 @@ export function watch(filters, start, handlers) {
   else handlers.onstate("idle", "not watching");
 }
 
-/** Goes on with a stream that was over, behind what it had read. */
-export function watchOn() {
+/** Reopens an ended stream after the last event that it had read. */
+export function continueWatching() {
   current?.close();
   current?.ended.clear();
   current?.open();
@@ -36,7 +36,7 @@ class Stream {
     this.filters = filters;
     this.start = start;
     this.handlers = handlers;
-    this.endless = filters.some(isGlob);
+    this.endless = filters.some(isPattern);
     this.ended = new Set();
     this.lastId = "";
     this.retryMs = RETRY_MS;
@@ -50,7 +50,8 @@ class Stream {
 
     source.onopen = () => {
       this.retryMs = RETRY_MS;
-      if (this.isOver()) this.ended.clear(); // it would have been 204, had no topic been born again
+      // Without a recreated topic the response would have been 204, which fires no `open`.
+      if (this.isOver()) this.ended.clear();
       this.handlers.onstate("live", "live");
     };
     const on = (name, act) =>
@@ -86,23 +87,23 @@ class Stream {
     if (this.isOver()) this.handlers.onstate("ended", "ended");
   }
 
-  // After the end the browser comes back once, is answered 204, and stays away: nothing to do.
+  // After the end the browser reconnects once, gets 204 and stops by itself.
   interrupted() {
     if (this.isOver()) return;
     this.handlers.onstate("reconnecting", "reconnecting");
-    if (this.source.readyState === EventSource.CLOSED) this.askWhy(this.source);
+    if (this.source.readyState === EventSource.CLOSED) this.readReason(this.source);
   }
 
-  // EventSource gives up without saying why. The history of the same topics has the same faults
-  // to find, and words for them.
-  async askWhy(refused) {
+  // EventSource does not report the reason of an error. A request for the history of the topics fails
+  // for the same reason, and its response has the text.
+  async readReason(refused) {
     let reason = "";
     try {
       const response = await fetch(eventsPath(this.filters, "limit=1"), { headers: { Accept: "application/json" } });
       if (!response.ok && response.status < 500) reason = await problemOf(response);
       else await response.body?.cancel();
     } catch {
-      // unreachable: the next try will tell
+      // The server is unreachable; the next attempt may have a reason.
     }
     if (this.source !== refused) return;
     if (reason) {

@@ -1,4 +1,4 @@
-// The list of topics: read every few seconds while somebody looks, filtered by prefix, in pages.
+// The list of topics: filtered by prefix, in pages, refreshed every few seconds while it is visible.
 
 import { fragmentOf } from "/console/address.js";
 import { problemOf } from "/console/problem.js";
@@ -11,13 +11,13 @@ const filter = document.getElementById("filter");
 const note = document.getElementById("topics-note");
 const more = document.getElementById("topics-more");
 
-const rows = new Map(); // topic -> its <li>, kept over refreshes so that focus is
+const rows = new Map(); // topic -> its <li>, reused by refreshes so that focus is kept
 let wanted = PAGE;
 let chosen = [];
 let request = new AbortController();
 let timer = 0;
 
-/** Starts reading the list and keeps it fresh. */
+/** Loads the list and starts to refresh it. */
 export function startTopics() {
   filter.addEventListener("input", () => {
     wanted = PAGE;
@@ -32,13 +32,13 @@ export function startTopics() {
   refreshTopics();
 }
 
-/** Marks the topics that are being watched. */
+/** Marks the watched topics. */
 export function markTopics(filters) {
   chosen = filters;
   for (const [topic, row] of rows) markRow(topic, row);
 }
 
-/** Reads the list now, and again after a while. */
+/** Loads the list now and schedules the next refresh. */
 export async function refreshTopics() {
   request.abort();
   clearTimeout(timer);
@@ -83,11 +83,11 @@ function show(topics, next) {
     if (list.children[place] !== row) list.insertBefore(row, list.children[place] ?? null);
   });
   more.hidden = next === null;
-  const none = filter.value ? "No topic begins like this." : "No topics yet. Publish something.";
+  const none = filter.value ? "No topic begins with this." : "No topics yet. Publish an event to create one.";
   say(topics.length ? "" : none);
 }
 
-// A status that is written anew is read out anew, so it is only written when it differs.
+// Screen readers announce a status on every write, so it is written only when it changes.
 function say(text) {
   if (note.textContent !== text) note.textContent = text;
 }
@@ -105,7 +105,7 @@ function newRow(topic) {
 
 function fillRow(row, { events, bytes, subscribers, ended }) {
   const facts = [counted(events, "event"), sizeOf(bytes)];
-  if (subscribers) facts.push(counted(subscribers, "reader"));
+  if (subscribers) facts.push(counted(subscribers, "subscriber"));
   if (ended) facts.push("ended");
   row.querySelector(".facts").textContent = facts.join(" · ");
 }

@@ -1,6 +1,7 @@
 //! Origins that the operator allows.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// An origin whose pages may read and publish, parsed from the text of an option or a setting.
@@ -88,8 +89,10 @@ fn normal_authority(scheme: &str, authority: Option<&str>) -> Option<String> {
     let is_host = if host.is_empty() {
         scheme == "file" && port.is_empty()
     } else {
-        host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte))
-            && (host.starts_with('[') == host.contains([':', ']']))
+        match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+        }
     };
     if !is_host {
         return None;

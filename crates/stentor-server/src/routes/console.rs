@@ -13,6 +13,10 @@ use crate::problem::{Code, Problem};
 #[folder = "assets/console"]
 struct Assets;
 
+/// The style sheet that the console and the pages of `stentor demo` share: colours, type, panels and
+/// forms. Put it before your own rules to make a page look like the console.
+pub const BASE_CSS: &str = include_str!("../../assets/console/base.css");
+
 const INDEX: &str = "index.html";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                       img-src 'self' data:; connect-src 'self'; base-uri 'none'; \

@@ -1,4 +1,5 @@
-// One EventSource with its state in sight, that lets go of its connection while the page is away.
+// An EventSource with a visible state. Its connection is closed while the page is in the back/forward
+// cache.
 
 const RETRY_MS = 2000;
 const RETRY_MAX_MS = 60000;
@@ -7,10 +8,10 @@ const RETRY_MAX_MS = 60000;
  * Opens `url` as an event stream and keeps it open.
  *
  * Handlers, all optional: `onopen()`, `onevent(data, id)`, `onend(end)`, `ongap(gap)`. With
- * `endless: true` an end concerns one of many topics, and the stream goes on after it.
+ * `endless: true`, an end concerns one of many topics and the stream continues.
  *
- * `stateElement` (role=status) shows the state, and carries it in `data-state`: `connecting`,
- * `live`, `reconnecting` or `ended`. Returns `{ close() }`.
+ * `stateElement` (role=status) shows the state and has it in `data-state`: `connecting`, `live`,
+ * `reconnecting` or `ended`. Returns `{ close() }`.
  */
 export function connect(url, handlers, stateElement) {
   const { onopen, onevent, onend, ongap, endless = false } = handlers;
@@ -51,7 +52,7 @@ export function connect(url, handlers, stateElement) {
     on("message", (event) => onevent?.(event.data, event.lastEventId));
     on("stentor.gap", (event) => ongap?.(JSON.parse(event.data)));
     on("stentor.end", (event) => {
-      // The stream is left open: the browser comes back once, is answered 204, and stays away.
+      // The source stays open: the browser reconnects once, gets 204 and stops by itself.
       ended = !endless;
       if (ended) show("ended");
       onend?.(JSON.parse(event.data), event.lastEventId);
@@ -64,13 +65,13 @@ export function connect(url, handlers, stateElement) {
     };
   }
 
-  // A cursor that is refused outright stands at the end of its topic already.
+  // A resume that gets a final response and no stream was at the end of its topic (204).
   function finish() {
     ended = true;
     show("ended");
   }
 
-  // Browsers give up for good on answers that may well pass: a proxy's 502, for one.
+  // Browsers never reconnect after an error status, although some are temporary: a proxy's 502.
   function openLater() {
     show("reconnecting");
     timer = setTimeout(open, retryMs * (0.75 + Math.random() / 2));
