@@ -1,39 +1,44 @@
-//! The bounds of everything.
+//! Limits of a log: what it keeps, and how much work one step does.
 
 use super::options::{Durability, SqliteOptions};
 
-/// How much a log keeps, and how much it does at a time.
+/// Limits of a log, and the sizes of the steps in which the writer works.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// What the user chose.
+    /// See [`SqliteOptions::durability`].
     pub(super) durability: Durability,
+    /// See [`SqliteOptions::bytes_max`].
     pub(super) bytes_max: Option<u64>,
-    /// How many offsets are reserved at a time.
+    /// Number of offsets that are reserved at a time.
     pub(super) reserve: u64,
-    /// How many records one trim takes at a time; a longer one goes in steps.
+    /// Maximum number of records that one transaction trims. A longer trim takes several.
     pub(super) trim_rows: u64,
-    /// How many rows, or bytes of them, are taken off the disk at a time.
+    /// Maximum number of rows that one slice of maintenance deletes.
     pub(super) slice_rows: u64,
+    /// Maximum number of bytes that one slice of maintenance deletes.
     pub(super) slice_bytes: u64,
-    /// How many rows are written anew at a time, and how many pages have to come free by it.
-    pub(super) pack_rows: u64,
-    pub(super) pack_gain: u64,
-    /// The part of what is left, and how many bytes at least, that must have been swept before the log is
-    /// looked through for such rows. Holes are never larger than what was swept, so until then the log is at
-    /// most that much larger than it need be.
-    pub(super) pack_part: u64,
-    pub(super) pack_bytes: u64,
-    /// Pages at which the write-ahead log must begin anew, although readers have to be waited for.
+    /// Maximum number of records that one compaction step rewrites.
+    pub(super) compaction_rows: u64,
+    /// Minimum number of pages that a compaction step must free to be committed.
+    pub(super) compaction_gain: u64,
+    /// A compaction starts when more than 1/`compaction_part` of the used size was purged since the last one.
+    ///
+    /// Unused space between records is never larger than the purged bytes, so until then the log is at most
+    /// that much larger than necessary.
+    pub(super) compaction_part: u64,
+    /// Minimum number of purged bytes before a compaction starts.
+    pub(super) compaction_bytes: u64,
+    /// Size in pages at which the write-ahead log must restart, even if that waits for readers.
     pub(super) wal_pages: u64,
-    /// How many topics that hold nothing any more are known by name.
+    /// Maximum number of empty topics whose names are kept.
     pub(super) empty_topics: u64,
-    /// How many keys are remembered.
+    /// Maximum number of idempotency keys.
     pub(super) keys: u64,
-    /// How many parts of uploads under keys are remembered: 40 MB of the file or so.
+    /// Maximum number of upload parts under keys. 2,000,000 take about 40 MB of the file.
     pub(super) parts: u64,
-    /// How large the file may become, in pages: stands in for a full disk in tests.
+    /// Maximum size of the database in pages. Tests simulate a full disk with it.
     pub(super) pages: Option<u32>,
-    /// How large the ballast may become, in bytes: stands in for one as well.
+    /// Maximum size of the ballast in bytes. Tests simulate a full disk with it, and an import sets it to 0.
     pub(super) ballast: Option<u64>,
 }
 
@@ -53,10 +58,10 @@ impl Limits {
             trim_rows: 20_000,
             slice_rows: 500,
             slice_bytes: 4 << 20,
-            pack_rows: 500,
-            pack_gain: 1,
-            pack_part: 3,
-            pack_bytes: 1 << 20,
+            compaction_rows: 500,
+            compaction_gain: 1,
+            compaction_part: 3,
+            compaction_bytes: 1 << 20,
             // 128 MiB.
             wal_pages: 32_000,
             empty_topics: 100_000,

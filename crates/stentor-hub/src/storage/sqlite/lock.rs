@@ -1,4 +1,4 @@
-//! One process at a time.
+//! The lock file: one process at a time has a log open.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -6,21 +6,25 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::SqliteOpenError;
+use super::open_error::SqliteOpenError;
 
-/// The lock on a log's directory, held until it is dropped or the process ends, however it ends.
+/// The lock on a log's directory. It is released when it is dropped, or when the process ends for any reason.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// The name of the file that is locked.
+    /// Name of the locked file.
     pub(super) const FILE: &str = "lock";
 
-    /// Takes the lock, or tells who has it.
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// [`SqliteOpenError::Locked`] with the id of the process that holds it, if known. Blocks for up to 40 ms
+    /// before that.
     pub(super) fn take(dir: &Path) -> Result<Lock, SqliteOpenError> {
-        /// Who only looks whether the log is in use has the lock for a moment, see [`Lock::look`].
+        /// [`Lock::holder`] takes the lock for a moment, so one failed attempt proves nothing.
         const TRIES: usize = 5;
         const PAUSE: Duration = Duration::from_millis(10);
         for _ in 1..TRIES {
@@ -43,51 +47,52 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {
                 return Err(SqliteOpenError::Locked {
                     dir: dir.to_owned(),
-                    process: holder(&mut file),
+                    process: read_process_id(&mut file),
                 });
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
-        // Only a help for people: without it the lock is as good.
-        let _ = note_holder(&mut file);
+        // The process id only helps people. The lock works without it.
+        let _ = write_process_id(&mut file);
         Ok(Lock { _file: file })
     }
 
-    /// Looks whether anybody has the lock, and who.
-    pub(super) fn look(dir: &Path) -> Result<Held, SqliteOpenError> {
+    /// Returns the process that holds the lock, if any. Does not create the lock file.
+    pub(super) fn holder(dir: &Path) -> Result<Holder, SqliteOpenError> {
         let path = dir.join(Self::FILE);
         let mut file = match File::open(&path) {
             Ok(file) => file,
-            // A log that was copied from elsewhere, and not opened since.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Held::No),
+            // The log was copied without its lock file, and not opened since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holder::None),
             Err(error) => return Err(SqliteOpenError::Io { path, error }),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Held::No),
-            Err(TryLockError::WouldBlock) => Ok(Held::By(holder(&mut file))),
+            Ok(()) => Ok(Holder::None),
+            Err(TryLockError::WouldBlock) => Ok(Holder::Process(read_process_id(&mut file))),
             Err(TryLockError::Error(error)) => Err(SqliteOpenError::Io { path, error }),
         }
     }
 }
 
-/// Whether a log is in use.
+/// The holder of a log's lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Held {
-    No,
-    /// By a process, if it is known which.
-    By(Option<u32>),
+pub(super) enum Holder {
+    /// The log is not in use.
+    None,
+    /// A process, with its id if known.
+    Process(Option<u32>),
 }
 
-/// The process that noted itself in the lock, if that can be read.
-fn holder(file: &mut File) -> Option<u32> {
-    /// More than the digits of any process id.
+/// Reads the process id from the lock file. Returns `None` if there is no valid one.
+fn read_process_id(file: &mut File) -> Option<u32> {
+    /// Longer than any process id.
     const BYTES_MAX: u64 = 32;
     let mut text = String::new();
     file.take(BYTES_MAX).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 
-fn note_holder(file: &mut File) -> io::Result<()> {
+fn write_process_id(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())

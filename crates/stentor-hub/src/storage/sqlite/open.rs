@@ -1,4 +1,4 @@
-//! From a directory to a log with its threads.
+//! A log that is open: its threads and the queues to them.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,131 +10,176 @@ use std::thread::{self, JoinHandle};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::ballast::{Ballast, growth};
-use super::fault::Fault;
-use super::ledger::{Ledger, Opened};
+use super::db_error::DbError;
 use super::limits::Limits;
 use super::lock::Lock;
+use super::open_error::SqliteOpenError;
 use super::queue::{Job, Queue};
-use super::shared::Shared;
-use super::view::Reader;
-use super::writer::Writer;
-use super::{SqliteOpenError, SqliteStorage, leftover, schema};
+use super::read::snapshot::ReadConnection;
+use super::schema;
+use super::shared_state::SharedState;
+use super::write::ballast::Ballast;
+use super::write::checkpoint::{Checkpoint, checkpoint};
+use super::write::pages::growth;
+use super::write::recovery::{self, Recovered};
+use super::write::run;
+use super::write::writer::Writer;
 
-/// How many threads read.
-const READERS: usize = 3;
-/// How many questions wait or are being answered.
+/// Number of threads that read.
+const READ_THREADS: usize = 3;
+/// Maximum number of queries that wait or run.
 const READS_MAX: usize = 64;
-/// How many changes wait or are being made. The hub has one append in flight; the others are rare.
-const CHANGES_MAX: usize = 16;
+/// Maximum number of writes that wait or run. The hub has one append in flight; other writes are rare.
+const WRITES_MAX: usize = 16;
 
-impl SqliteStorage {
-    pub(super) fn open_within(
-        dir: &Path,
-        limits: Limits,
-    ) -> Result<SqliteStorage, SqliteOpenError> {
+/// A log that is open. Dropping it closes the log and waits for that.
+pub(super) struct OpenLog {
+    pub(super) state: Arc<SharedState>,
+    pub(super) writes: Queue<Writer>,
+    pub(super) reads: Queue<ReadConnection>,
+    /// The writer's thread, which ends last.
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Its receiver is dropped when that thread has released the lock.
+    open: watch::Sender<()>,
+}
+
+impl OpenLog {
+    /// Opens the log in `dir`, or creates one, and starts its threads. Blocks.
+    pub(super) fn open(dir: &Path, limits: Limits) -> Result<OpenLog, SqliteOpenError> {
         create_dir(dir).map_err(|error| SqliteOpenError::directory(dir, error))?;
         let lock = Lock::take(dir)?;
         let mut ballast = Ballast::find(dir, limits.ballast);
-        let (connection, opened) = match open_log(dir, limits, &ballast) {
-            // The last run may have left a full disk and the ballast on it.
+        let (connection, recovered) = match connect(dir, limits, &ballast) {
+            // The last run may have left a full disk, with the ballast on it.
             Err(SqliteOpenError::Full) if ballast.is_held() => {
                 ballast.release();
-                open_log(dir, limits, &ballast)
+                connect(dir, limits, &ballast)
             }
-            opened => opened,
+            result => result,
         }?;
         if limits.ballast != Some(0)
             && let Err(error) = ballast.hold(growth(&connection)?)
         {
-            tracing::warn!(%error, "there is no space to put aside for the case that the disk is full");
+            tracing::warn!(%error, "cannot reserve disk space (the ballast file) for the case of a full disk");
         }
-        tell_excess(dir, limits);
-        let shared = Arc::new(Shared::new(&opened));
-        let (readers, questions) = Queue::new(READS_MAX);
-        let reading = spawn_readers(dir, &shared, questions)?;
-        let (writer, changes) = Queue::new(CHANGES_MAX);
+        warn_if_over_limit(dir, limits);
+        let Recovered { epoch, log, burned } = recovered;
+        let state = Arc::new(SharedState::new(epoch, burned, log.tail, log.removals));
+        let (reads, read_jobs) = Queue::new(READS_MAX);
+        let read_threads = spawn_read_threads(dir, &state, read_jobs)?;
+        let (writes, write_jobs) = Queue::new(WRITES_MAX);
         let (open, held) = watch::channel(());
-        let work = Writer::new(connection, Arc::clone(&shared), opened.ledger, limits, ballast);
+        let writer = Writer::new(connection, Arc::clone(&state), log, limits, ballast);
         let thread = spawn("stentor-writer", dir, move || {
-            work.run(&changes, reading);
-            // In this order: who waits for `held` may open the log again at once.
+            run::run(writer, &write_jobs, read_threads);
+            // In this order: a caller of `close` may open the log again at once.
             drop(lock);
             drop(held);
         })?;
-        Ok(SqliteStorage { shared, writer, readers, thread: Mutex::new(Some(thread)), open })
+        Ok(OpenLog { state, writes, reads, thread: Mutex::new(Some(thread)), open })
+    }
+
+    /// Closes the log and waits until its files and its lock are released.
+    pub(super) async fn close(&self) {
+        self.close_queues();
+        self.open.closed().await;
+    }
+
+    fn close_queues(&self) {
+        self.reads.close();
+        self.writes.close();
     }
 }
 
-/// Creates the directory, and those above it, so that they survive a power failure as its files do.
+impl Drop for OpenLog {
+    fn drop(&mut self) {
+        self.close_queues();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The commit sink may own the last handle, and a thread cannot wait for itself.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())
+        {
+            // A thread that panicked has ended too.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Creates `dir` and its missing parents, so that they survive a power loss as the files in them do.
 pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
     let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.is_dir();
     let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
     fs::create_dir_all(dir)?;
-    for made in missing {
-        let parent =
-            made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Not every system opens directories; those that do not keep them in order by themselves.
+    for created in missing {
+        let parent = created
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        // Not every system can open a directory. Those that cannot make directories durable themselves.
         let _ = File::open(parent).and_then(|parent| parent.sync_all());
     }
     Ok(())
 }
 
-/// Says that much is about to go, to whoever opens a log with a smaller bound than it had, such as one that
-/// was imported.
-fn tell_excess(dir: &Path, limits: Limits) {
-    /// Room beyond the bound that is no news: a quarter of it, and so many bytes.
+/// Warns if the log is far larger than its limit, such as one that was imported.
+fn warn_if_over_limit(dir: &Path, limits: Limits) {
+    /// A log that is larger by a quarter and this many bytes is normal.
     const SLACK: u64 = 1 << 20;
     let Some(most) = limits.bytes_max else { return };
     let bytes = fs::metadata(dir.join(schema::FILE)).map_or(0, |file| file.len());
     if bytes > most.saturating_add(most / 4).saturating_add(SLACK) {
-        tracing::warn!(bytes, most, "the log takes more than it may: its oldest events go now");
+        tracing::warn!(
+            bytes,
+            most,
+            "the log is larger than its limit; its oldest events are deleted now"
+        );
     }
 }
 
-fn open_log(
+fn connect(
     dir: &Path,
     limits: Limits,
     ballast: &Ballast,
-) -> Result<(Connection, Opened), SqliteOpenError> {
-    let wal = || dir.join(schema::WAL_FILE);
-    leftover::bring_to_disk(dir).map_err(|error| SqliteOpenError::Io { path: wal(), error })?;
+) -> Result<(Connection, Recovered), SqliteOpenError> {
+    let wal = dir.join(schema::WAL_FILE);
+    recovery::rewrite_wal(&wal)
+        .map_err(|error| SqliteOpenError::Io { path: wal.clone(), error })?;
     let mut connection = schema::open_writer(dir)?;
     if let Some(pages) = limits.pages {
-        connection.pragma_update(None, "max_page_count", pages).map_err(Fault::Sqlite)?;
+        connection.pragma_update(None, "max_page_count", pages).map_err(DbError::Sqlite)?;
     }
     if !ballast.is_held() && growth(&connection)? == 0 {
-        // The disk was full, and may be. The copy needs no space, and what follows then needs none either.
-        schema::begin_wal_anew(&connection).map_err(Fault::Sqlite)?;
+        // The disk was full, and may still be. This checkpoint needs no space, and after it the write-ahead log
+        // is overwritten from its start, so the next writes need none either.
+        checkpoint(&connection, Checkpoint::Restart)?;
     }
-    let opened = Ledger::open(&mut connection, limits.reserve)?;
-    // What was written until here is on the disk in any case.
-    schema::set_durability(&connection, limits.durability).map_err(Fault::Sqlite)?;
-    Ok((connection, opened))
+    let recovered = recovery::recover(&mut connection, limits.reserve)?;
+    // Everything written up to here was synced whatever the durability.
+    schema::set_durability(&connection, limits.durability).map_err(DbError::Sqlite)?;
+    Ok((connection, recovered))
 }
 
-fn spawn_readers(
+fn spawn_read_threads(
     dir: &Path,
-    shared: &Arc<Shared>,
-    questions: Receiver<Job<Reader>>,
+    state: &Arc<SharedState>,
+    jobs: Receiver<Job<ReadConnection>>,
 ) -> Result<Vec<JoinHandle<()>>, SqliteOpenError> {
-    let questions = Arc::new(Mutex::new(questions));
-    let mut threads = Vec::with_capacity(READERS);
-    for _ in 0..READERS {
-        let mut reader = Reader::new(schema::open_reader(dir)?, Arc::clone(shared));
-        let questions = Arc::clone(&questions);
+    let jobs = Arc::new(Mutex::new(jobs));
+    let mut threads = Vec::with_capacity(READ_THREADS);
+    for _ in 0..READ_THREADS {
+        let mut connection = ReadConnection::new(schema::open_reader(dir)?, Arc::clone(state));
+        let jobs = Arc::clone(&jobs);
         threads.push(spawn("stentor-reader", dir, move || {
-            while let Some(question) = next(&questions) {
-                question(&mut reader);
+            while let Some(job) = next(&jobs) {
+                job(&mut connection);
             }
         })?);
     }
     Ok(threads)
 }
 
-/// Waits for the next job; one idle reader waits, the others wait for its turn to end.
-fn next(questions: &Mutex<Receiver<Job<Reader>>>) -> Option<Job<Reader>> {
-    questions.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+/// Waits for the next job. One idle thread waits for the channel, the others for its mutex.
+fn next(jobs: &Mutex<Receiver<Job<ReadConnection>>>) -> Option<Job<ReadConnection>> {
+    jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
 fn spawn(

@@ -1,6 +1,6 @@
-//! What a user of the embedded log may choose.
+//! Options of the SQLite log.
 
-/// How an embedded log is kept.
+/// Options of a log on disk.
 ///
 /// ```
 /// use stentor_hub::storage::{Durability, SqliteOptions, SqliteStorage};
@@ -13,17 +13,18 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// What an event that was acknowledged survives.
+    /// What an acknowledged event survives.
     pub durability: Durability,
-    /// How many bytes the log may take on the disk before its oldest records go; `None` for no limit.
+    /// Maximum size of the log in bytes, indexes included; `None` for no limit. Default:
+    /// [`SqliteOptions::BYTES_MAX`].
     ///
-    /// All that the database holds counts, indices too. It is a goal and not a wall: what is appended
-    /// faster than it can be trimmed goes beyond it for a while.
+    /// When it is reached, the oldest records are deleted first. It is a target: the log exceeds it for a
+    /// while if events arrive faster than old ones can be trimmed.
     pub bytes_max: Option<u64>,
 }
 
 impl SqliteOptions {
-    /// How many bytes a log may take unless told otherwise: 1 GiB.
+    /// Default maximum size of a log: 1 GiB.
     pub const BYTES_MAX: u64 = 1 << 30;
 }
 
@@ -33,14 +34,15 @@ impl Default for SqliteOptions {
     }
 }
 
-/// What an event that was acknowledged survives.
+/// What an acknowledged event survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// The end of the program, of the system, and of the power: every commit waits for the disk.
+    /// A crash of the program or of the operating system, and a power loss: every commit waits for the disk.
     #[default]
     Fsync,
-    /// The end of the program, however it ends. What the system had not yet brought to the disk
-    /// by itself is lost with the system: the newest events, never one in the middle. Readers that had
-    /// them are told a gap, for offsets are not used twice in this case either.
+    /// A crash of the program, but not of the operating system, and not a power loss.
+    ///
+    /// After such a crash the newest events may be missing, never one in the middle. Their offsets are not
+    /// reused, so a reader that had received them gets a gap.
     Os,
 }

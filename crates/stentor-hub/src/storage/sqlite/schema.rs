@@ -1,34 +1,34 @@
-//! The file: what it holds, how it is opened, and which versions of it are known.
+//! The database file: its tables, its format versions, and how connections are opened.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::SqliteOpenError;
-use super::fault::Fault;
+use super::db_error::DbError;
+use super::open_error::SqliteOpenError;
 use super::options::Durability;
 use crate::cursor::Epoch;
 
-/// The name of the database within the log's directory.
+/// Name of the database file in the log's directory.
 pub(super) const FILE: &str = "log.db";
-/// How long to wait for another program that looks into the file.
+/// Maximum time to wait for another program that has the database locked.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
-/// The name of its write-ahead log.
+/// Name of the write-ahead log in the log's directory.
 pub(super) const WAL_FILE: &str = "log.db-wal";
-/// The version of the format that is written here. Older ones are migrated, newer ones refused.
+/// Format version that this program writes. Older versions are migrated, newer ones refused.
 const VERSION: i64 = 2;
-/// What tells a log from other databases: `Sten` in ASCII.
+/// Marks the database as a log of Stentor: `Sten` in ASCII.
 const APPLICATION_ID: i64 = 0x5374_656e;
 
-/// - `log` is one row: what is known of the log as a whole, see [`Ledger`](super::ledger::Ledger).
-/// - `records` are kept by offset, with the large text last, so that a scan need not pass over it.
-/// - `topic_records` is the index by topic, a relation of its own, so that a record can have several
-///   topics. It also has what trim and the bounds of a page need, so that they need no records.
-/// - `keys` are the idempotency keys; a batch over several topics has the scope ''.
-/// - `upload_parts` are the running hashes of streamed uploads under a key, by the upload's first offset.
-/// - `leases` are the topics that end if nobody publishes to them for so many seconds.
-/// - `burned` are the offsets given up after unclean stops.
+/// The tables of format version 1. `docs/formats/log.md` describes every column.
+///
+/// - `log` has one row, the state of the log as a whole.
+/// - `records` is ordered by offset. The large text is the last column, so that a scan need not read past it.
+/// - `topic_records` is the index of records by topic. It is a table of its own, so that a record can have several
+///   topics. It has the columns that trimming and paging need, so that these do not read `records`.
+/// - `keys` has the idempotency keys. A batch over several topics has the scope `''`.
+/// - `burned` has the ranges of offsets that were reserved and lost in an unclean stop.
 const SCHEMA: &str = "
 CREATE TABLE log (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -96,8 +96,12 @@ CREATE INDEX keys_expires ON keys (expires);
 CREATE TABLE burned (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 ";
 
-/// What makes the next version of each: version 2 of version 1 at the first place, and so on. A new log
-/// is made of the first version in the same way, so there is only one way to each version.
+/// The statements that migrate a log by one version each: from 1 to 2, and so on.
+///
+/// A new log starts as version 1 and is migrated too, so a version has only one definition.
+///
+/// - `upload_parts` has the running hash of each part of an upload under a key, by the upload's first offset.
+/// - `leases` has the topics that end if nothing is published to them for a number of seconds.
 const MIGRATIONS: [&str; 1] = ["
 CREATE TABLE upload_parts (
     upload INTEGER NOT NULL,
@@ -108,32 +112,33 @@ CREATE TABLE upload_parts (
 CREATE TABLE leases (topic TEXT PRIMARY KEY, seconds INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 "];
 
-/// The one connection that writes. Creates the log if there is none.
+/// Opens the connection that writes. Creates or migrates the log if necessary.
 pub(super) fn open_writer(dir: &Path) -> Result<Connection, SqliteOpenError> {
     let path = dir.join(FILE);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut connection = connect(&path, flags).map_err(|error| refused(&path, error))?;
     let found = version(&connection, &path)?;
-    if !make_durable(&connection).map_err(Fault::Sqlite)? {
+    if !make_durable(&connection).map_err(DbError::Sqlite)? {
         return Err(SqliteOpenError::NoWal { dir: dir.to_owned() });
     }
     if found != Some(VERSION) {
-        migrate(&mut connection, found).map_err(Fault::Sqlite)?;
+        migrate(&mut connection, found).map_err(DbError::Sqlite)?;
     }
     Ok(connection)
 }
 
-/// A connection that only reads, beside the writing one.
-pub(super) fn open_reader(dir: &Path) -> Result<Connection, Fault> {
+/// Opens a connection that only reads. The writer's connection must exist.
+pub(super) fn open_reader(dir: &Path) -> Result<Connection, DbError> {
     let connection = connect(&dir.join(FILE), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.pragma_update(None, "query_only", true)?;
-    // Opens what is opened with the first question, so that no question fails for want of files.
+    // The first query opens further files. Run one here, so that no later query fails for lack of descriptors.
     connection.query_row("SELECT epoch FROM log", [], |_| Ok(()))?;
     Ok(connection)
 }
 
-/// A connection for a program that only looks into the file, be it of an older version, beside the program
-/// that may write it. Tells the version that it found.
+/// Opens a connection that only reads, also while another process writes. Returns it with the format version.
+///
+/// Accepts older versions and does not migrate them.
 pub(super) fn open_beside(dir: &Path) -> Result<(Connection, i64), SqliteOpenError> {
     let path = dir.join(FILE);
     let open = |connection: rusqlite::Result<Connection>| {
@@ -144,8 +149,8 @@ pub(super) fn open_beside(dir: &Path) -> Result<(Connection, i64), SqliteOpenErr
         }
     };
     let opened = open(connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY));
-    // Reading a log that uses a write-ahead log makes one. Where that is not allowed and there is none, the
-    // log is at rest, as on a medium that cannot be written.
+    // SQLite creates a write-ahead log to read the database. Where that is not permitted and there is none,
+    // nothing can write the log either, as on a read-only medium.
     match (opened, at_rest(&path)) {
         (Err(SqliteOpenError::Sqlite { .. }), Some(at_rest)) if !dir.join(WAL_FILE).exists() => {
             open(connect(Path::new(&at_rest), AT_REST))
@@ -154,21 +159,21 @@ pub(super) fn open_beside(dir: &Path) -> Result<(Connection, i64), SqliteOpenErr
     }
 }
 
-/// How a file is opened that nobody changes, by its address.
+/// Flags to open a file that does not change, by the URI from [`at_rest`].
 pub(super) const AT_REST: OpenFlags =
     OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_URI);
 
-/// The address of a file that nobody changes; only those that are UTF-8 have one.
+/// Returns the URI that opens a file as one that does not change, or `None` if the path is not UTF-8.
 pub(super) fn at_rest(path: &Path) -> Option<String> {
     let path = path.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     Some(format!("file:{path}?immutable=1"))
 }
 
-/// Connects, with what holds for all connections. Each is used by one thread at a time.
+/// Opens a connection with the settings that all connections share. One thread at a time may use it.
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    /// More than there are different statements.
+    /// Larger than the number of different statements.
     const STATEMENTS: usize = 64;
-    /// In KiB, as SQLite tells them from pages by the sign.
+    /// Size of the page cache: 8 MiB. A negative number counts KiB, a positive one pages.
     const CACHE: i64 = -(8 << 10);
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY)?;
@@ -182,16 +187,16 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Sets how the file is written. Says whether the file system can do it.
+/// Sets how the file is written. Returns `false` if the file system does not support a write-ahead log.
 fn make_durable(connection: &Connection) -> rusqlite::Result<bool> {
-    // SQLite's own checkpoints hide their errors, so the writer makes them, see its `checkpoint`. The first
-    // of them would follow what is set next, on a full disk too.
+    // SQLite's automatic checkpoints hide their errors, so the writer runs its own. They are turned off first:
+    // the next statement could start one, also on a full disk.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    // Has an effect only before the first table, and must come before the journal mode.
+    // This must come before the first table and before the journal mode.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-    // A commit is on the disk when it returns, also where a plain fsync is not enough for that.
+    // A commit is on the disk when it returns, also on systems where `fsync` alone does not guarantee that.
     set_durability(connection, Durability::Fsync)?;
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
@@ -199,26 +204,22 @@ fn make_durable(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(mode == "wal")
 }
 
-/// Copies the write-ahead log into the file, as far as nobody reads it, and has it begin anew in its place.
-pub(super) fn begin_wal_anew(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
-}
-
-/// Sets whether a commit waits for the disk. Not within a transaction.
+/// Sets whether a commit waits for the disk. Must not be called within a transaction.
 pub(super) fn set_durability(
     connection: &Connection,
     durability: Durability,
 ) -> rusqlite::Result<()> {
     let synchronous = match durability {
         Durability::Fsync => "FULL",
-        // Checkpoints still sync in the right order, so the file is whole at any time.
+        // Checkpoints still sync in the right order, so the file is consistent at any time.
         Durability::Os => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous)
 }
 
-/// The version of the log, `None` where nothing has been written yet. Changes nothing in the file, for
-/// it may be somebody else's.
+/// Returns the format version of the log, or `None` if the database is empty.
+///
+/// Does not write: the file may belong to another program.
 fn version(connection: &Connection, path: &Path) -> Result<Option<i64>, SqliteOpenError> {
     let number = |sql| {
         let number = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -240,17 +241,16 @@ fn version(connection: &Connection, path: &Path) -> Result<Option<i64>, SqliteOp
 fn refused(path: &Path, error: rusqlite::Error) -> SqliteOpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => SqliteOpenError::NotALog { path: path.to_owned() },
-        _ => Fault::Sqlite(error).into(),
+        _ => DbError::Sqlite(error).into(),
     }
 }
 
-/// Brings a log to the version that is written here, all at once or not at all; without one it begins
-/// a new history.
+/// Migrates a log to [`VERSION`] in one transaction. Creates it, with a new epoch, if `found` is `None`.
 fn migrate(connection: &mut Connection, found: Option<i64>) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     if found.is_none() {
         transaction.execute_batch(SCHEMA)?;
-        // Fifty bits, so the number is never negative.
+        // An epoch has 50 bits, so the number is never negative.
         transaction.execute(
             "INSERT INTO log (id, epoch) VALUES (1, ?1)",
             [Epoch::random().get().cast_signed()],
@@ -265,7 +265,7 @@ fn migrate(connection: &mut Connection, found: Option<i64>) -> rusqlite::Result<
     transaction.commit()
 }
 
-/// Makes a log of the first version, as the first release did.
+/// Creates a log of format version 1, as the first release did.
 #[cfg(test)]
 pub(super) fn create_first_version(dir: &Path) -> rusqlite::Result<()> {
     let connection = Connection::open(dir.join(FILE))?;

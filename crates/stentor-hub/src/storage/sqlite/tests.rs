@@ -1,4 +1,4 @@
-//! What a user of the log can see, and what it must not cost.
+//! Tests of the SQLite log: its behaviour and its costs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::storage::conformance::log::event;
 use crate::storage::conformance::{Fresh, Log};
 
 mod capacity;
+mod compaction;
 mod cost;
 mod damage;
 mod durable;
 mod full;
-mod pack;
+mod purge;
 mod space;
-mod sweep;
 mod tools;
 mod uploads;
 
@@ -28,7 +28,7 @@ crate::conformance_tests!(|| async {
     Fresh::on(Sound::default(), open)
 });
 
-/// The same contract, with everything done in steps that are as small as they can be.
+/// The conformance suite with the smallest possible steps.
 mod in_small_steps {
     use super::{Fresh, Limits, Sound, SqliteStorage};
 
@@ -37,19 +37,19 @@ mod in_small_steps {
             reserve: 2,
             trim_rows: 1,
             slice_rows: 1,
-            pack_rows: 3,
-            pack_gain: 0,
-            pack_part: u64::MAX,
-            pack_bytes: 0,
+            compaction_rows: 3,
+            compaction_gain: 0,
+            compaction_part: u64::MAX,
+            compaction_bytes: 0,
             ..Limits::default()
         };
         Fresh::on(Sound::default(), move |ground| {
-            SqliteStorage::open_within(ground.0.path(), limits).unwrap()
+            SqliteStorage::open_with_limits(ground.0.path(), limits).unwrap()
         })
     });
 }
 
-/// The directory of a scenario. Whatever happened in it, the log is sound in the end.
+/// The directory of a scenario. When it is dropped, the log in it must pass verification.
 struct Sound(TempDir);
 
 impl Default for Sound {
@@ -66,13 +66,13 @@ impl Drop for Sound {
     }
 }
 
-/// A log on a directory of its own.
+/// The directory of a log, which outlives the open log.
 struct Kept {
     dir: TempDir,
     limits: Limits,
 }
 
-/// A log that is open.
+/// An open log.
 struct Open {
     log: Log,
     storage: Arc<SqliteStorage>,
@@ -92,7 +92,7 @@ impl Kept {
     }
 
     fn open(&self) -> Open {
-        let storage = Arc::new(SqliteStorage::open_within(self.path(), self.limits).unwrap());
+        let storage = Arc::new(SqliteStorage::open_with_limits(self.path(), self.limits).unwrap());
         let log = Log::of(Arc::clone(&storage) as Arc<dyn crate::storage::Storage>);
         Open { log, storage }
     }
@@ -104,7 +104,7 @@ impl Kept {
         }
     }
 
-    /// The files as they are on the disk at this moment, as after a power failure.
+    /// Copies the files as they are at this moment, as a kill would leave them.
     fn copy(&self) -> Kept {
         let copy = Kept::with(self.limits);
         for file in [schema::FILE, "log.db-wal", "ballast", "lock"] {
@@ -115,7 +115,7 @@ impl Kept {
         copy
     }
 
-    /// Works on the file behind the log's back.
+    /// Opens the database directly.
     fn database(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path().join(schema::FILE)).unwrap()
     }
@@ -144,14 +144,14 @@ impl Kept {
 }
 
 impl Open {
-    /// Has the writer do all that it would do in time. Returns in how many slices.
+    /// Runs all maintenance, also what waits for an idle log. Returns the number of slices.
     async fn settle(&self) -> usize {
-        let settled = self.storage.writer.ask(|writer| {
+        let settled = self.storage.log.writes.run(|writer| {
             let mut slices = 0;
-            // What is given back while nothing is asked makes work that can be done at once, twice.
+            // An idle log may find more maintenance, twice.
             for _ in 0..3 {
-                while writer.has_chores() {
-                    writer.chore();
+                while writer.has_maintenance() {
+                    writer.maintain();
                     slices += 1;
                 }
                 writer.idle();
@@ -162,7 +162,7 @@ impl Open {
         settled.await.unwrap()
     }
 
-    /// Appends so many events, many at a time.
+    /// Appends a number of events in large batches.
     async fn fill(&self, events: usize, make: impl Fn(usize) -> Publish) {
         for from in (0..events).step_by(1_000) {
             self.log.append((from..events.min(from + 1_000)).map(&make).collect()).await;
@@ -178,7 +178,7 @@ pub(super) fn filler(n: usize) -> Publish {
     event(&format!("loud/{}", n % 50), &format!("event {n}"))
 }
 
-/// One of ten is in `small`, the others are in `big`.
+/// A large event. One of ten is in the topic `small`, the others are in `big`.
 fn large(n: usize) -> Publish {
     const BYTES: usize = 10_000;
     event(if n.is_multiple_of(10) { "small" } else { "big" }, &"x".repeat(BYTES))

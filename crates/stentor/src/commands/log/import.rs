@@ -40,7 +40,7 @@ fn input(file: Option<&Path>) -> anyhow::Result<Box<dyn BufRead>> {
     match file {
         Some(path) if path != Path::new("-") => {
             let file =
-                File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+                File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
             Ok(Box::new(BufReader::new(file)))
         }
         _ => Ok(Box::new(BufReader::new(io::stdin()))),

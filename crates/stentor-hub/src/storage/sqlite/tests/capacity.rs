@@ -1,10 +1,11 @@
-//! The bound of the log as a whole.
+//! The size limit of the log as a whole.
 
 use super::{Kept, Open, schema};
 use crate::cursor::Offset;
 use crate::publish::Publish;
 use crate::storage::conformance::log::{appended, at, event, name, request, said, topic_names};
 use crate::storage::sqlite::limits::Limits;
+use crate::storage::sqlite::write::pages::pragma;
 use crate::storage::{Storage, StorageError, TopicState};
 
 const MIB: u64 = 1 << 20;
@@ -15,13 +16,13 @@ fn bounded(bytes_max: u64) -> Kept {
     Kept::with(Limits { bytes_max: Some(bytes_max), ..Limits::default() })
 }
 
-/// An event of 4 kB that begins with its number.
+/// An event of 4 kB whose data starts with its number.
 fn numbered(n: usize) -> Publish {
     event(&format!("loud/{}", n % 20), &format!("{n:07}{}", "x".repeat(LARGE)))
 }
 
 impl Kept {
-    /// What the log takes on the disk.
+    /// Size of the database and the write-ahead log.
     fn all_bytes(&self) -> u64 {
         let wal = std::fs::metadata(self.path().join(schema::WAL_FILE));
         self.file_bytes() + wal.map_or(0, |wal| wal.len())
@@ -34,21 +35,21 @@ impl Kept {
 }
 
 impl Open {
-    /// The numbers of the events that are left.
+    /// Numbers of the events that are left.
     async fn numbers(&self) -> Vec<usize> {
         let records = self.log.all("loud/*").await;
         let data = records.iter().filter_map(|record| record.event());
         data.map(|event| event.data()[..7].parse().unwrap()).collect()
     }
 
-    /// Writes until the log has had several times its bound.
+    /// Appends several times the size limit.
     async fn flood(&self) {
         self.fill(5_000, numbered).await;
     }
 }
 
 #[tokio::test]
-async fn a_log_that_is_written_far_beyond_its_bound_keeps_as_much_as_it_may_of_the_newest() {
+async fn a_log_that_is_written_far_beyond_its_limit_keeps_as_many_of_the_newest_events_as_it_may() {
     let kept = bounded(BOUND);
     let open = kept.open();
     open.flood().await;
@@ -56,24 +57,24 @@ async fn a_log_that_is_written_far_beyond_its_bound_keeps_as_much_as_it_may_of_t
     kept.is_within(BOUND);
     let numbers = open.numbers().await;
     let expected: Vec<usize> = (5_000 - numbers.len()..5_000).collect();
-    assert_eq!(numbers, expected, "the newest, without a hole");
+    assert_eq!(numbers, expected, "the newest ones, contiguous");
     let bytes = (numbers.len() * LARGE) as u64;
     assert!(bytes > BOUND * 3 / 4, "only {bytes} bytes of events are left");
     assert_eq!(kept.count("records"), i64::try_from(numbers.len()).unwrap());
 }
 
 #[tokio::test]
-async fn a_log_that_is_written_without_a_pause_does_not_grow_for_ever() {
+async fn a_log_that_is_written_without_a_pause_stays_bounded() {
     let kept = bounded(BOUND);
     let open = kept.open();
     for (batches, batch) in [(1_000, 10), (10, 1_000)] {
-        // What the writer does while there is always a next append.
-        let written = open.storage.writer.ask(move |writer| {
+        // The loop of a writer whose queue is never empty.
+        let written = open.storage.log.writes.run(move |writer| {
             let mut pages = 0;
             for n in 0..batches {
                 writer.append((0..batch).map(|m| numbered(n * batch + m)).collect(), at(0))?;
-                writer.chore();
-                pages = pages.max(writer.pragma("page_count").unwrap());
+                writer.maintain();
+                pages = pages.max(pragma(&writer.connection, "page_count").unwrap());
             }
             Ok(pages * 4_096)
         });
@@ -85,7 +86,7 @@ async fn a_log_that_is_written_without_a_pause_does_not_grow_for_ever() {
 }
 
 #[tokio::test]
-async fn readers_of_what_the_bound_took_are_told_and_only_these() {
+async fn readers_of_trimmed_topics_get_a_gap_and_no_others() {
     let kept = bounded(BOUND);
     let open = kept.open();
     let old = open.log.event("old", "1").await;
@@ -107,7 +108,7 @@ async fn readers_of_what_the_bound_took_are_told_and_only_these() {
 }
 
 #[tokio::test]
-async fn an_end_goes_with_its_topic_and_a_deletion_stays() {
+async fn an_end_is_trimmed_with_its_topic_and_a_deletion_stays() {
     let kept = bounded(BOUND);
     let open = kept.open();
     open.log.event("ended", "1").await;
@@ -125,7 +126,7 @@ async fn an_end_goes_with_its_topic_and_a_deletion_stays() {
 }
 
 #[tokio::test]
-async fn a_topic_that_begins_anew_again_and_again_is_held_to_the_bound_too() {
+async fn a_topic_that_is_deleted_and_reused_again_and_again_stays_within_the_limit() {
     let kept = bounded(BOUND);
     let open = kept.open();
     for round in 0..21 {
@@ -144,7 +145,7 @@ async fn a_topic_that_begins_anew_again_and_again_is_held_to_the_bound_too() {
 }
 
 #[tokio::test]
-async fn large_events_take_no_more_with_them_than_they_need() {
+async fn large_events_displace_no_more_than_they_need() {
     let kept = bounded(32 * MIB);
     let open = kept.open();
     for n in 0..9 {
@@ -152,7 +153,7 @@ async fn large_events_take_no_more_with_them_than_they_need() {
         open.settle().await;
     }
     let left = open.log.all("large").await;
-    // Four of them and their indices are a little more than the bound.
+    // Four of them and their indexes are slightly larger than the limit.
     assert_eq!(left.len(), 3);
     assert!(left[2].event().unwrap().data().starts_with('8'));
 }
@@ -178,7 +179,7 @@ async fn the_newest_event_stays_however_large_it_is() {
 }
 
 #[tokio::test]
-async fn a_smaller_bound_holds_for_what_is_there_already() {
+async fn a_smaller_limit_applies_to_existing_events() {
     let mut kept = bounded(1 << 30);
     kept.open().flood().await;
     assert!(kept.file_bytes() > 4 * BOUND);
@@ -192,11 +193,11 @@ async fn a_smaller_bound_holds_for_what_is_there_already() {
     let open = kept.open();
     open.flood().await;
     open.settle().await;
-    assert!(kept.file_bytes() > 4 * BOUND, "without a bound everything stays");
+    assert!(kept.file_bytes() > 4 * BOUND, "without a limit everything stays");
 }
 
 #[tokio::test]
-async fn on_a_full_disk_the_bound_makes_room_while_publishers_go_on_trying() {
+async fn on_a_full_disk_the_limit_makes_room_while_publishers_retry() {
     let mut kept = Kept::with(Limits { pages: Some(2_000), bytes_max: None, ..Limits::default() });
     let open = kept.open();
     let mut next = 0;
@@ -206,7 +207,7 @@ async fn on_a_full_disk_the_bound_makes_room_while_publishers_go_on_trying() {
     drop(open);
     kept.limits.bytes_max = Some(BOUND);
     let open = kept.open();
-    // The hub's clock goes on by ten milliseconds with each try.
+    // The hub's clock advances by ten milliseconds with each attempt.
     for attempt in 1..=20_000 {
         let now = crate::Timestamp::from_micros(at(0).as_micros() + attempt * 10_000);
         match open.storage.append(vec![numbered(next)], now).await {
@@ -226,12 +227,12 @@ async fn on_a_full_disk_the_bound_makes_room_while_publishers_go_on_trying() {
 }
 
 #[tokio::test]
-async fn a_bound_that_nothing_can_keep_is_no_work_without_end() {
+async fn a_limit_that_is_too_small_causes_no_endless_work() {
     let kept = bounded(1);
     let open = kept.open();
     for n in 0..100 {
         open.log.event(&format!("t{n}"), "1").await;
-        // It comes to an end, which is all that this asks for.
+        // All that matters is that it ends.
         assert!(open.settle().await < 100);
     }
     assert_eq!(said(&open.log.all("**").await), ["t99: 1"]);

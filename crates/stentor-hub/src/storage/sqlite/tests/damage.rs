@@ -1,4 +1,4 @@
-//! What is on the disk is never trusted.
+//! Damaged files: data on the disk is never trusted.
 
 use super::Kept;
 use crate::cursor::Offset;
@@ -6,7 +6,7 @@ use crate::storage::conformance::log::{at, event, filters, name, request, said};
 use crate::storage::sqlite::{SqliteStorage, schema};
 use crate::storage::{Seek, Storage, StorageError, TopicsQuery};
 
-/// A log of three records, changed behind its back.
+/// A log of four records that was then changed with SQL.
 async fn changed(sql: &str) -> Kept {
     let kept = Kept::new();
     let open = kept.open();
@@ -26,17 +26,17 @@ async fn failed(kept: &Kept, words: &str) {
     assert!(reason.contains(words), "{reason}");
     let append = open.storage.append(vec![event("c", "1")], at(0)).await;
     assert!(matches!(append, Err(StorageError::Failed { .. })), "nothing more is written");
-    assert_eq!(said(&open.log.all("b").await), ["b: 4"], "reading what is whole goes on");
+    assert_eq!(said(&open.log.all("b").await), ["b: 4"], "sound records are still readable");
 }
 
 #[tokio::test]
-async fn a_record_of_no_known_kind_is_a_failure_that_names_it() {
+async fn a_record_of_an_unknown_kind_is_a_failure_that_names_it() {
     let kept = changed("UPDATE records SET kind = 9 WHERE offset = 2").await;
     failed(&kept, "the record at offset 2 cannot be read").await;
 }
 
 #[tokio::test]
-async fn a_type_that_nobody_could_publish_is_a_failure() {
+async fn a_type_that_cannot_be_published_is_a_failure() {
     let kept = changed("UPDATE records SET type = 'a' || char(10) || 'b' WHERE offset = 2").await;
     failed(&kept, "the record at offset 2 cannot be read").await;
 }
@@ -60,14 +60,13 @@ async fn a_negative_offset_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_log_without_its_own_row_is_not_opened() {
+async fn a_log_without_the_row_of_log_is_not_opened() {
     let kept = changed("DELETE FROM log").await;
     let error = kept.refused().to_string();
-    assert!(error.contains("the log's own row cannot be read"), "{error}");
+    assert!(error.contains("the row of the table `log` cannot be read"), "{error}");
 }
 
-/// Any byte of the file may be wrong. Whatever comes of it, it is an answer or an error, and no thread
-/// is lost.
+/// Any byte of the file may be wrong. Every call must return a result or an error, and no thread may panic.
 #[tokio::test]
 async fn a_file_with_wrong_bytes_gives_errors_and_never_a_panic() {
     let kept = Kept::new();
@@ -86,31 +85,32 @@ async fn a_file_with_wrong_bytes_gives_errors_and_never_a_panic() {
         }
         std::fs::write(copy.path().join(schema::FILE), bytes).unwrap();
         let Ok(storage) = SqliteStorage::open(copy.path()) else { continue };
-        ask_everything(&storage).await;
+        run_every_query(&storage).await;
     }
 }
 
-async fn ask_everything(storage: &SqliteStorage) {
+async fn run_every_query(storage: &SqliteStorage) {
     let mut after = Offset::ZERO;
     for _ in 0..100 {
-        let Some(page) = unless_lost(storage.read(request("t0 t1 t3 **", after)).await) else {
+        let Some(page) = unless_worker_died(storage.read(request("t0 t1 t3 **", after)).await)
+        else {
             break;
         };
         after = page.through;
     }
     for seek in [Seek::Since(at(1)), Seek::Newest { count: 600, before: Offset::MAX }] {
-        unless_lost(storage.seek(filters("t2 t*"), seek).await);
+        unless_worker_died(storage.seek(filters("t2 t*"), seek).await);
     }
     let topics = (0..7).map(|n| name(&format!("t{n}"))).collect();
-    unless_lost(storage.states(topics).await);
-    unless_lost(storage.topics(TopicsQuery { limit: 10, ..TopicsQuery::default() }).await);
-    unless_lost(storage.newest_each(filters("**"), 3, Offset::MAX, 100).await);
-    unless_lost(storage.trim(vec![(name("t2"), Offset::new(300))]).await);
-    unless_lost(storage.delete(name("t3"), at(0)).await);
-    unless_lost(storage.append(vec![event("t4", "new")], at(0)).await);
+    unless_worker_died(storage.states(topics).await);
+    unless_worker_died(storage.topics(TopicsQuery { limit: 10, ..TopicsQuery::default() }).await);
+    unless_worker_died(storage.newest_each(filters("**"), 3, Offset::MAX, 100).await);
+    unless_worker_died(storage.trim(vec![(name("t2"), Offset::new(300))]).await);
+    unless_worker_died(storage.delete(name("t3"), at(0)).await);
+    unless_worker_died(storage.append(vec![event("t4", "new")], at(0)).await);
 }
 
-fn unless_lost<T>(answer: Result<T, StorageError>) -> Option<T> {
+fn unless_worker_died<T>(answer: Result<T, StorageError>) -> Option<T> {
     match answer {
         Ok(answer) => Some(answer),
         Err(error) => {

@@ -1,4 +1,4 @@
-//! What outlives the program.
+//! Durability: what survives a restart.
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::storage::sqlite::{SqliteOpenError, SqliteStorage};
 use crate::storage::{Outcome, Seek, Storage, StorageError};
 
 #[tokio::test]
-async fn what_was_appended_is_there_after_a_drop_without_close() {
+async fn appended_records_are_there_after_a_drop_without_close() {
     let kept = Kept::new();
     let open = kept.open();
     let id = open.log.event("a", "1").await;
@@ -29,7 +29,7 @@ async fn what_was_appended_is_there_after_a_drop_without_close() {
 }
 
 #[tokio::test]
-async fn after_a_drop_or_a_close_numbering_goes_on_where_it_was() {
+async fn after_a_drop_or_a_close_offsets_continue_without_a_break() {
     let kept = Kept::new();
     let open = kept.open();
     open.log.event("a", "1").await;
@@ -43,7 +43,7 @@ async fn after_a_drop_or_a_close_numbering_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn numbering_goes_on_also_if_the_newest_records_are_gone() {
+async fn offsets_continue_even_if_the_newest_records_were_trimmed() {
     let kept = Kept::new();
     let open = kept.open();
     let last = open.log.event("a", "1").await;
@@ -55,7 +55,7 @@ async fn numbering_goes_on_also_if_the_newest_records_are_gone() {
 }
 
 #[tokio::test]
-async fn after_an_unclean_stop_numbering_goes_on_beyond_what_was_reserved() {
+async fn after_an_unclean_stop_offsets_continue_after_the_reservation() {
     let kept = Kept::new();
     let open = kept.open();
     for n in 1..=5 {
@@ -65,18 +65,18 @@ async fn after_an_unclean_stop_numbering_goes_on_beyond_what_was_reserved() {
     let after = copy.open();
     let bounds = after.storage.bounds();
     let [(first, last)] = bounds.burned[..] else { panic!("{bounds:?}") };
-    assert_eq!(first, Offset::new(6), "all that was acknowledged is there");
+    assert_eq!(first, Offset::new(6), "every acknowledged record is there");
     assert!(last >= Offset::new(5 + copy.limits.reserve / 2), "{last}");
     assert_eq!(bounds.tail, last);
     assert_eq!(after.log.all("a").await.len(), 5);
     assert_eq!(after.log.event("a", "6").await.offset, last.next());
-    assert_eq!(after.log.after("a", Offset::new(5)).await.len(), 1, "reading goes on across it");
+    assert_eq!(after.log.after("a", Offset::new(5)).await.len(), 1, "reading continues after it");
     drop(after);
     assert_eq!(copy.open().storage.bounds().burned, [(first, last)], "a clean stop burns nothing");
 }
 
 #[tokio::test]
-async fn what_lies_before_a_burned_range_is_found_by_its_time() {
+async fn records_before_a_burned_range_are_found_by_time() {
     let kept = Kept::new();
     let open = kept.open();
     open.log.publish_at(event("a", "1"), at(10)).await;
@@ -100,11 +100,11 @@ async fn unclean_stops_without_an_append_burn_a_range_each() {
     let bounds = third.storage.bounds();
     let between = second.storage.bounds().tail;
     assert_eq!(bounds.burned, [(Offset::new(2), between), (between.next(), bounds.tail)]);
-    assert!(bounds.tail > between, "the numbers of the second are given up too");
+    assert!(bounds.tail > between, "the offsets that the second one reserved are burned too");
 }
 
 #[tokio::test]
-async fn the_reservation_is_always_ahead_of_what_was_given_out() {
+async fn the_reservation_is_always_ahead_of_the_assigned_offsets() {
     let mut kept = Kept::new();
     kept.limits.reserve = 10;
     let open = kept.open();
@@ -140,7 +140,7 @@ async fn a_key_is_a_repeat_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_a_restart() {
+async fn an_upload_continues_after_a_restart() {
     let kept = Kept::new();
     let part = |index: u8| Key {
         scope: Some(name("a")),
@@ -166,7 +166,7 @@ async fn an_upload_goes_on_after_a_restart() {
 }
 
 #[tokio::test]
-async fn removals_and_deletions_are_told_after_a_restart() {
+async fn removals_and_deletions_are_reported_after_a_restart() {
     let kept = Kept::new();
     let open = kept.open();
     let trimmed = open.log.event("trimmed", "1").await;
@@ -177,7 +177,7 @@ async fn removals_and_deletions_are_told_after_a_restart() {
     open.log.delete("deleted").await;
     open.log.delete("anew").await;
     open.log.event("anew", "2").await;
-    let told = open.log.removals().await;
+    let reported = open.log.removals().await;
     drop(open);
     let open = kept.open();
     assert_eq!(
@@ -187,7 +187,11 @@ async fn removals_and_deletions_are_told_after_a_restart() {
     );
     let gap = open.log.gap("trimmed deleted anew", Offset::ZERO).await.unwrap();
     assert_eq!(gap.topics, topic_names(&["trimmed", "anew"]));
-    assert_eq!(open.log.gap_beyond("**", Offset::ZERO, told).await, None, "it was told before");
+    assert_eq!(
+        open.log.gap_beyond("**", Offset::ZERO, reported).await,
+        None,
+        "it was reported before"
+    );
 }
 
 #[tokio::test]
@@ -245,7 +249,7 @@ async fn a_log_of_a_newer_version_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn a_file_of_somebody_else_is_refused_and_left_as_it_is() {
+fn a_file_of_another_program_is_refused_and_left_as_it_is() {
     let database = Kept::new();
     database.database().execute_batch("CREATE TABLE theirs (a)").unwrap();
     let text = Kept::new();
@@ -272,7 +276,7 @@ fn a_directory_that_is_a_file_is_refused() {
 }
 
 #[tokio::test]
-async fn a_closed_log_answers_that_it_is_closed() {
+async fn a_closed_log_returns_an_error() {
     let kept = Kept::new();
     let open = kept.open();
     open.log.event("a", "1").await;
@@ -282,7 +286,7 @@ async fn a_closed_log_answers_that_it_is_closed() {
     assert!(matches!(read, Err(StorageError::Unavailable { .. })), "{read:?}");
     let append = open.storage.append(vec![event("a", "2")], at(0)).await;
     assert!(matches!(append, Err(StorageError::Unavailable { .. })), "{append:?}");
-    assert_eq!(open.tail(), Offset::new(1), "what is in memory is still told");
+    assert_eq!(open.tail(), Offset::new(1), "state in memory is still available");
 }
 
 #[tokio::test]
@@ -300,7 +304,7 @@ async fn after_a_close_the_database_is_one_file() {
 }
 
 #[test]
-fn the_feed_has_a_record_before_readers_can_see_it() {
+fn the_commit_sink_gets_a_record_before_readers_can_see_it() {
     let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
     let kept = Kept::new();
     let storage = Arc::new(SqliteStorage::open(kept.path()).unwrap());
@@ -323,7 +327,7 @@ fn the_feed_has_a_record_before_readers_can_see_it() {
 }
 
 #[tokio::test]
-async fn a_log_of_the_first_version_is_brought_to_this_one_and_keeps_what_it_holds() {
+async fn a_log_of_the_first_version_is_migrated_and_keeps_its_records() {
     let kept = Kept::new();
     schema::create_first_version(kept.path()).unwrap();
     let insert = "INSERT INTO topics VALUES (1, 'news', 1, 5, 1, NULL, NULL, 0, 0, 0, 0, NULL);

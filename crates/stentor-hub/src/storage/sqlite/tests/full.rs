@@ -1,13 +1,14 @@
-//! What is done without space.
+//! Behaviour on a full disk.
 
 use super::{Kept, large};
 use crate::cursor::Offset;
 use crate::storage::conformance::log::{appended, at, event, name, request, said};
-use crate::storage::sqlite::ballast::{Ballast, growth};
 use crate::storage::sqlite::limits::Limits;
+use crate::storage::sqlite::write::ballast::Ballast;
+use crate::storage::sqlite::write::pages::growth;
 use crate::storage::{Storage, StorageError, TopicsQuery};
 
-/// A log whose file cannot become larger than 4 MB.
+/// A log whose database cannot grow beyond 4 MB, filled until it is full.
 async fn full() -> (Kept, super::Open) {
     let kept = Kept::with(Limits { pages: Some(1_000), ..Limits::default() });
     let open = kept.open();
@@ -26,11 +27,11 @@ async fn full() -> (Kept, super::Open) {
 async fn a_full_disk_refuses_events_and_nothing_else() {
     let (kept, open) = full().await;
     let (held, tail) = (open.log.state("big").await.events, open.tail());
-    assert!(!kept.holds_ballast(), "the ballast was let go");
+    assert!(!kept.holds_ballast(), "the ballast was released");
     let again = open.storage.append(vec![large(1)], at(0)).await;
     assert_eq!(again, Err(StorageError::Full));
     assert_eq!((open.log.state("big").await.events, open.tail()), (held, tail), "all or nothing");
-    assert_eq!(open.log.all("big").await.len() as u64, held, "reading goes on");
+    assert_eq!(open.log.all("big").await.len() as u64, held, "reading still works");
     let query = TopicsQuery { limit: 10, ..TopicsQuery::default() };
     assert_eq!(open.storage.topics(query).await.unwrap().len(), 2);
 }
@@ -41,7 +42,7 @@ async fn deleting_on_a_full_disk_makes_room_for_events() {
     open.log.delete("big").await;
     open.settle().await;
     appended(&open.log.publish(event("other", "2")).await);
-    assert!(kept.holds_ballast(), "and the next time is provided for");
+    assert!(kept.holds_ballast(), "the ballast is back");
     assert_eq!(said(&open.log.all("**").await), ["other: 1", "big deleted", "other: 2"]);
 }
 
@@ -56,10 +57,10 @@ async fn trimming_on_a_full_disk_makes_room_for_events() {
 }
 
 #[tokio::test]
-async fn events_go_on_after_a_pause_when_there_is_space_again() {
+async fn appends_continue_after_a_pause_when_there_is_space_again() {
     let (kept, open) = full().await;
     assert_eq!(open.storage.append(vec![event("a", "")], at(0)).await, Err(StorageError::Full));
-    assert!(!kept.holds_ballast(), "within a second nothing is tried");
+    assert!(!kept.holds_ballast(), "there is no attempt within a second");
     appended(&open.log.publish_at(event("other", "2"), at(2)).await);
     assert!(kept.holds_ballast());
 }
@@ -89,25 +90,25 @@ async fn a_log_that_was_killed_on_a_full_disk_can_be_opened_and_cleared() {
 }
 
 #[tokio::test]
-async fn what_the_file_has_yet_to_grow_is_put_aside() {
+async fn the_ballast_covers_the_growth_of_the_file() {
     let kept = Kept::new();
     let open = kept.open();
     let batch = (0..1_000).map(large).collect();
-    // In one job, so that nothing is copied in between.
-    let put_aside = open.storage.writer.ask(|writer| {
+    // In one job, so that there is no checkpoint in between.
+    let sizes = open.storage.log.writes.run(|writer| {
         writer.append(batch, at(0))?;
         Ok((growth(&writer.connection)?, writer.ballast.bytes()))
     });
-    let (growth, ballast) = put_aside.await.unwrap();
+    let (growth, ballast) = sizes.await.unwrap();
     assert!(growth > 10_000_000, "{growth}");
     assert!(ballast >= growth + Ballast::BYTES, "{ballast}");
     open.log.delete("big").await;
     open.settle().await;
-    assert_eq!(kept.ballast_bytes(), Ballast::BYTES, "what is needed no more is given back");
+    assert_eq!(kept.ballast_bytes(), Ballast::BYTES, "space that is no longer needed is returned");
 }
 
 #[tokio::test]
-async fn what_there_is_no_space_to_copy_is_refused() {
+async fn an_append_without_space_for_its_checkpoint_is_refused() {
     let kept = Kept::with(Limits { ballast: Some(12 << 20), ..Limits::default() });
     let open = kept.open();
     let refused = open.storage.append((0..1_000).map(large).collect(), at(0)).await;
@@ -117,13 +118,13 @@ async fn what_there_is_no_space_to_copy_is_refused() {
 }
 
 #[tokio::test]
-async fn where_no_more_can_be_put_aside_the_write_ahead_log_is_copied() {
+async fn a_checkpoint_runs_when_the_ballast_cannot_grow() {
     let kept = Kept::with(Limits { ballast: Some(12 << 20), ..Limits::default() });
     let open = kept.open();
     let half = || (0..500).map(large).collect();
-    let appended = open.storage.writer.ask(move |writer| {
+    let appended = open.storage.log.writes.run(move |writer| {
         writer.append(half(), at(0))?;
-        // Together they are too much.
+        // Together they exceed the ballast.
         Ok([writer.append(half(), at(0)).is_ok(), writer.append(half(), at(2)).is_ok()])
     });
     assert_eq!(appended.await, Ok([false, true]));
@@ -131,11 +132,11 @@ async fn where_no_more_can_be_put_aside_the_write_ahead_log_is_copied() {
 }
 
 #[tokio::test]
-async fn nothing_is_copied_where_somebody_else_has_taken_the_space() {
+async fn there_is_no_checkpoint_while_another_program_uses_the_space() {
     let before = Kept::new();
     let open = before.open();
     let batch = (0..1_000).map(large).collect();
-    let killed = open.storage.writer.ask(move |writer| {
+    let killed = open.storage.log.writes.run(move |writer| {
         writer.append(batch, at(0))?;
         Ok(before.copy())
     });
@@ -148,5 +149,5 @@ async fn nothing_is_copied_where_somebody_else_has_taken_the_space() {
     assert_eq!(open.storage.append(vec![large(1)], at(0)).await, Err(StorageError::Full));
     open.log.delete("big").await;
     open.settle().await;
-    assert!(kept.file_bytes() > 1 << 20, "what is left fits");
+    assert!(kept.file_bytes() > 1 << 20, "the rest fits");
 }

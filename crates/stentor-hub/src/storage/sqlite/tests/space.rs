@@ -1,4 +1,4 @@
-//! What is given back and forgotten.
+//! Freed space, and bounds of what is stored.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::schema;
 use crate::storage::{Outcome, Storage, TrimLimits};
 
-/// Far longer than anything takes.
+/// Timeout: far longer than any of this takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
@@ -46,24 +46,24 @@ async fn trimming_makes_the_file_smaller() {
 }
 
 #[tokio::test]
-async fn a_log_that_became_small_keeps_no_large_write_ahead_log() {
+async fn a_log_that_shrank_keeps_no_large_write_ahead_log() {
     let kept = Kept::new();
     let open = kept.open();
     open.fill(2_000, large).await;
     open.storage.trim(vec![(name("big"), open.tail())]).await.unwrap();
-    assert!(kept.wal_bytes() > kept.file_bytes() / 8, "there is something to give back");
+    assert!(kept.wal_bytes() > kept.file_bytes() / 8, "there is space to return");
     open.settle().await;
     assert!(kept.wal_bytes() <= kept.file_bytes() / 8);
     assert_eq!(open.log.all("small").await.len(), 200);
 }
 
 #[tokio::test]
-async fn the_log_itself_tidies_up_in_time() {
+async fn maintenance_runs_between_jobs() {
     let kept = Kept::new();
     let open = kept.open();
     open.fill(3_000, filler).await;
     open.log.delete("loud/1").await;
-    // Each job is followed by a slice of the chores, so some more of them see it through.
+    // A slice of maintenance follows each job, so a number of jobs finish it.
     let mut left = kept.count("records");
     for _ in 0..20 {
         open.storage.trim(vec![(name("none"), Offset::MAX)]).await.unwrap();
@@ -73,7 +73,7 @@ async fn the_log_itself_tidies_up_in_time() {
 }
 
 #[tokio::test]
-async fn who_looks_into_the_file_for_long_keeps_no_publisher_waiting() {
+async fn a_long_read_from_outside_delays_no_publisher() {
     let mut kept = Kept::new();
     kept.limits.wal_pages = 10;
     let open = kept.open();
@@ -85,15 +85,15 @@ async fn who_looks_into_the_file_for_long_keeps_no_publisher_waiting() {
             open.log.event("a", &n.to_string()).await;
         }
     };
-    tokio::time::timeout(PATIENCE, publish).await.expect("nobody waits");
+    tokio::time::timeout(PATIENCE, publish).await.expect("no publisher waits");
     drop(outside);
     // Four transactions of about 12 MiB each.
     open.fill(4_000, large).await;
-    assert!(kept.wal_bytes() < 30 << 20, "and then the write-ahead log begins anew");
+    assert!(kept.wal_bytes() < 30 << 20, "then the write-ahead log restarts");
 }
 
 #[tokio::test]
-async fn removed_records_leave_the_disk_after_a_restart_too() {
+async fn removed_records_are_purged_after_a_restart_too() {
     let mut kept = Kept::new();
     kept.limits.slice_rows = 10;
     let open = kept.open();
@@ -108,7 +108,7 @@ async fn removed_records_leave_the_disk_after_a_restart_too() {
 }
 
 #[tokio::test]
-async fn large_records_leave_the_disk_in_small_slices() {
+async fn large_records_are_purged_in_small_slices() {
     let mut kept = Kept::new();
     kept.limits.slice_bytes = 1;
     let open = kept.open();
@@ -120,7 +120,7 @@ async fn large_records_leave_the_disk_in_small_slices() {
 }
 
 #[tokio::test]
-async fn a_long_trim_goes_in_steps_and_ends_where_it_should() {
+async fn a_long_trim_runs_in_steps_and_ends_at_the_right_offset() {
     let mut kept = Kept::new();
     kept.limits.trim_rows = 7;
     let open = kept.open();
@@ -133,7 +133,7 @@ async fn a_long_trim_goes_in_steps_and_ends_where_it_should() {
 }
 
 #[tokio::test]
-async fn what_is_beyond_the_limits_of_a_long_topic_is_told_in_parts() {
+async fn the_trim_point_of_a_long_topic_is_returned_in_parts() {
     let kept = Kept::new();
     let open = kept.open();
     open.fill(7_000, |n| event("a", &n.to_string())).await;
@@ -149,7 +149,7 @@ async fn what_is_beyond_the_limits_of_a_long_topic_is_told_in_parts() {
 }
 
 #[tokio::test]
-async fn very_many_topics_are_trimmed_and_swept_together() {
+async fn many_topics_are_trimmed_and_purged_together() {
     let kept = Kept::new();
     let open = kept.open();
     open.fill(20_000, |n| event(&format!("t{}", n % 10_000), "1")).await;
@@ -163,7 +163,7 @@ async fn very_many_topics_are_trimmed_and_swept_together() {
 }
 
 #[tokio::test]
-async fn names_of_vanished_topics_fold_into_a_floor() {
+async fn forgotten_topics_raise_the_floor() {
     let kept = Kept::with(Limits { empty_topics: 2, ..Limits::default() });
     let open = kept.open();
     let mut ids = Vec::new();
@@ -177,17 +177,25 @@ async fn names_of_vanished_topics_fold_into_a_floor() {
     assert_eq!(kept.count("topics"), 2);
     drop(open);
     let open = kept.open();
-    assert_eq!(open.log.state("a").await.removed_through, ids[1].offset, "rather too much");
+    assert_eq!(
+        open.log.state("a").await.removed_through,
+        ids[1].offset,
+        "not known exactly: the floor"
+    );
     assert_eq!(open.log.state("d").await.removed_through, ids[3].offset, "known exactly");
     let gap = open.log.gap("a", Offset::ZERO).await.unwrap();
     assert_eq!(gap.topics, topic_names(&["a"]));
     assert!(open.log.gap("*", ids[1].offset.previous()).await.is_some());
-    assert_eq!(open.log.gap("a", ids[1]).await, None, "nothing forgotten lies behind it");
-    assert_eq!(open.log.gap_beyond("a", Offset::ZERO, gap.removals).await, None, "it is told once");
+    assert_eq!(open.log.gap("a", ids[1]).await, None, "no forgotten removal is after it");
+    assert_eq!(
+        open.log.gap_beyond("a", Offset::ZERO, gap.removals).await,
+        None,
+        "it is reported once"
+    );
 }
 
 #[tokio::test]
-async fn a_forgotten_topic_that_begins_anew_tells_older_readers_a_gap() {
+async fn readers_of_a_forgotten_topic_that_is_used_again_get_a_gap() {
     let kept = Kept::with(Limits { empty_topics: 0, ..Limits::default() });
     let open = kept.open();
     let old = open.log.event("a", "1").await;
@@ -202,46 +210,46 @@ async fn a_forgotten_topic_that_begins_anew_tells_older_readers_a_gap() {
     assert_eq!(
         said(&open.log.all("a").await),
         ["a: 2"],
-        "a topic that holds something is not folded"
+        "a topic that has records is not forgotten"
     );
 }
 
 #[tokio::test]
-async fn a_deleted_topic_that_is_forgotten_becomes_a_gap() {
+async fn a_forgotten_deletion_becomes_a_gap() {
     let kept = Kept::with(Limits { empty_topics: 0, ..Limits::default() });
     let open = kept.open();
     open.log.event("a", "1").await;
-    let told = open.log.removals().await;
+    let reported = open.log.removals().await;
     let deletion = open.log.delete("a").await;
     open.settle().await;
     assert_eq!((kept.count("topics"), kept.count("records")), (0, 0));
-    assert!(open.log.gap_beyond("a", Offset::ZERO, told).await.is_some());
-    assert_eq!(open.log.gap_beyond("a", deletion, told).await, None, "it was read");
+    assert!(open.log.gap_beyond("a", Offset::ZERO, reported).await.is_some());
+    assert_eq!(open.log.gap_beyond("a", deletion, reported).await, None, "it was read");
     assert_eq!(open.storage.delete(name("a"), at(0)).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_chore_that_could_not_be_done_is_done_later_although_nothing_is_asked() {
+async fn failed_maintenance_is_retried_without_a_job() {
     let kept = Kept::new();
     let open = kept.open();
     open.fill(100, large).await;
     open.settle().await;
     let outside = kept.database();
-    let stalled = open.storage.writer.ask(move |writer| {
+    let stalled = open.storage.log.writes.run(move |writer| {
         writer.trim(vec![(name("big"), Offset::MAX)])?;
         writer.connection.busy_timeout(Duration::ZERO).unwrap();
         outside.execute_batch("BEGIN IMMEDIATE").unwrap();
-        writer.chore();
+        writer.maintain();
         writer.connection.busy_timeout(schema::BUSY).unwrap();
-        Ok(!writer.has_chores() && !writer.is_settled())
+        Ok(!writer.has_maintenance() && !writer.is_settled())
     });
-    assert_eq!(stalled.await, Ok(true), "it is not tried again at once");
+    assert_eq!(stalled.await, Ok(true), "it is not retried at once");
     let is_done = async {
         while kept.count("records") > 10 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, is_done).await.expect("it is done in time");
+    tokio::time::timeout(PATIENCE, is_done).await.expect("it is retried later");
 }
 
 fn key(n: u64) -> Key {
@@ -255,7 +263,7 @@ fn key(n: u64) -> Key {
 }
 
 #[tokio::test]
-async fn expired_keys_leave_the_disk() {
+async fn expired_keys_are_deleted() {
     let mut kept = Kept::new();
     kept.limits.slice_rows = 2;
     let open = kept.open();
@@ -264,7 +272,7 @@ async fn expired_keys_leave_the_disk() {
     }
     open.log.publish_at(event("a", "1"), at(64)).await;
     open.settle().await;
-    assert_eq!(kept.count("keys"), 4, "those of the first 64 seconds are gone");
+    assert_eq!(kept.count("keys"), 4, "those of the first 64 seconds are deleted");
     let outcome = open.log.publish_at(event("a", "1").with_key(key(8)), at(64)).await;
     assert!(matches!(outcome, Outcome::Repeat { .. }));
 }
@@ -280,5 +288,5 @@ async fn no_more_keys_are_kept_than_the_limit() {
     open.settle().await;
     assert_eq!(kept.count("keys"), 3);
     let outcome = open.log.publish(event("a", "1").with_key(key(8))).await;
-    assert!(matches!(outcome, Outcome::Repeat { .. }), "those that last longest stay");
+    assert!(matches!(outcome, Outcome::Repeat { .. }), "the keys that expire last are kept");
 }

@@ -1,4 +1,4 @@
-//! What is kept on the disk of uploads under a key, and for how long.
+//! Uploads under a key: the stored parts and their lifetime.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::storage::sqlite::schema;
 use crate::storage::{KeyHash, Outcome};
 use crate::timestamp::Timestamp;
 
-/// The running hash of the first so many parts of a content.
+/// The running hash of the first `parts` parts of a content.
 fn hash(content: u8, parts: u64) -> KeyHash {
     let mut hash = [0; 16];
     if parts > 0 {
@@ -60,7 +60,7 @@ async fn parts_are_compared_after_a_restart() {
 }
 
 #[tokio::test]
-async fn parts_leave_the_disk_with_their_key_in_slices() {
+async fn parts_are_deleted_with_their_key_in_slices() {
     let mut kept = Kept::new();
     kept.limits.slice_rows = 10;
     let open = kept.open();
@@ -76,11 +76,11 @@ async fn parts_leave_the_disk_with_their_key_in_slices() {
 }
 
 #[tokio::test]
-async fn a_key_that_begins_another_upload_leaves_nothing_of_the_old_one() {
+async fn a_key_that_starts_another_upload_leaves_nothing_of_the_old_one() {
     let kept = Kept::new();
     let open = kept.open();
     open.upload("up", 100, at(0)).await;
-    // In the same moment as the first look for expired keys, so the old parts are still there.
+    // At the same time as the first check for expired keys, so the old parts are still stored.
     open.log.append_at((0..3).map(|index| part("up", 2, index)).collect(), at(100)).await;
     open.settle().await;
     open.log.publish_at(event("a", "x"), at(102)).await;
@@ -91,7 +91,7 @@ async fn a_key_that_begins_another_upload_leaves_nothing_of_the_old_one() {
 }
 
 #[tokio::test]
-async fn beyond_the_limit_the_parts_of_the_first_upload_are_taken_for_repeats() {
+async fn beyond_the_limit_parts_of_the_first_upload_count_as_repeats() {
     let kept = Kept::with(Limits { parts: 10, ..Limits::default() });
     let open = kept.open();
     open.upload("first", 8, at(0)).await;
@@ -136,11 +136,11 @@ async fn a_quick_repeat_writes_nothing_and_a_slow_one_restarts_the_window() {
     assert!(open.is_repeat(part("up", 1, 0), at(1)).await);
     assert!(wal() != before);
     drop(open);
-    assert!(kept.open().is_repeat(part("up", 1, 0), at(64)).await, "the window began at 1 s");
+    assert!(kept.open().is_repeat(part("up", 1, 0), at(64)).await, "the window started at 1 s");
 }
 
 #[tokio::test]
-async fn an_upload_from_before_parts_were_kept_goes_on_where_it_was() {
+async fn an_upload_without_stored_parts_continues() {
     let kept = Kept::new();
     let open = kept.open();
     open.upload("up", 3, at(0)).await;

@@ -1,26 +1,33 @@
-//! A copy of a log.
+//! Copies a log.
 
 use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::draft::Draft;
-use super::{SqliteLog, ToolError, error};
+use super::error::{self, ToolError};
+use super::log::SqliteLog;
 
-/// What a backup came to.
+/// Result of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackedUp {
-    /// The size of the copy, in bytes.
+    /// Size of the copy in bytes.
     pub bytes: u64,
 }
 
 impl SqliteLog {
-    /// Copies the log as it is at this moment into a directory that is new or empty, and is then complete
-    /// as the directory of a log. Until all of the copy is on the disk there is no log in it.
+    /// Copies the log, as it is at this moment, into a directory that is new or empty.
     ///
-    /// The copy is of the same history, for readers of the original to resume from. Opened, it goes on
-    /// beyond all numbers that were reserved at this moment, and tells a gap to those who have read more
-    /// than there is in it.
+    /// The directory has no log until the whole copy is on the disk. Afterwards a server can use it.
+    ///
+    /// The copy has the same epoch, so readers of the original can resume from it. When it is opened, it assigns
+    /// offsets after all that were reserved in the original at this moment. A reader that has read more than the
+    /// copy holds gets a gap.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolError::Exists`] or [`ToolError::Occupied`] if `to` is not empty, [`ToolError::Full`] if its disk is
+    /// full, and others if the log cannot be read or the copy cannot be written.
     pub fn backup(&self, to: &Path) -> Result<BackedUp, ToolError> {
         let draft = Draft::begin(to)?;
         let copy = error::file(draft.dir());
@@ -28,19 +35,19 @@ impl SqliteLog {
             let reason = "a backup needs a path in UTF-8";
             ToolError::write(&copy, std::io::Error::new(std::io::ErrorKind::InvalidInput, reason))
         })?;
-        // Not page by page: a server that writes would have such a copy begin anew each time, or carry the
-        // free pages and the damage of the original along. This reads each row once, in one snapshot,
-        // which the write-ahead log has to keep meanwhile: for as long as the disk takes to copy the log.
+        // A copy page by page would start again with each write of the server, and would include the free pages
+        // and the damage of the original. This reads each row once, in one snapshot. The write-ahead log must keep
+        // that snapshot while the copy runs.
         let copied = self.connection.execute("VACUUM INTO ?1", [path]).map_err(ToolError::from);
-        copied.and_then(|_| leave_unclean(&copy)).map_err(|error| draft.judge(error))?;
+        copied.and_then(|_| mark_unclean(&copy)).map_err(|error| draft.convert_error(error))?;
         draft.finish()?;
         let bytes = std::fs::metadata(error::file(to)).map_or(0, |file| file.len());
         Ok(BackedUp { bytes })
     }
 }
 
-/// The original goes on, so the next numbers of the copy may stand for something else there.
-fn leave_unclean(copy: &Path) -> Result<(), ToolError> {
+/// Marks the copy as not closed. The original continues, and assigns the next offsets to other records.
+fn mark_unclean(copy: &Path) -> Result<(), ToolError> {
     let connection = Connection::open(copy)?;
     connection.execute("UPDATE log SET clean = 0", [])?;
     connection.close().map_err(|(_, error)| error)?;

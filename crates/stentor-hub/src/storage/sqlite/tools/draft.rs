@@ -1,22 +1,25 @@
-//! A directory that gets its log whole or not at all.
+//! A directory that gets a complete log or none.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::ballast::Ballast;
-use super::super::lock::Lock;
-use super::super::{SqliteOpenError, open};
-use super::{ToolError, error};
+use super::error::{self, ToolError};
 use crate::storage::StorageError;
+use crate::storage::sqlite::lock::Lock;
+use crate::storage::sqlite::open;
+use crate::storage::sqlite::open_error::SqliteOpenError;
+use crate::storage::sqlite::write::ballast::Ballast;
 
-/// A log in the making. It grows in a folder within the directory that is to have it, where nothing takes
-/// it for a log, and moves out of there by one rename when it is done. Until then the directory is
-/// locked. Dropped before that, it leaves nothing behind; what a killed program left, the next one clears.
+/// A log that is being created.
+///
+/// It is written in a folder inside the target directory, where no program takes it for a log. One rename moves it
+/// out when it is complete. Until then the directory is locked. If it is dropped before, it removes its files; what
+/// a killed program left is removed by the next attempt.
 pub(super) struct Draft {
     target: PathBuf,
     folder: PathBuf,
-    /// Whether the directory was not there before.
+    /// `true` if the directory did not exist before.
     is_new: bool,
     is_done: bool,
     lock: Option<Lock>,
@@ -25,7 +28,7 @@ pub(super) struct Draft {
 impl Draft {
     const FOLDER: &str = "unfinished";
 
-    /// Begins a log for a directory that is new or empty.
+    /// Starts a log for a directory that is new or empty.
     pub(super) fn begin(target: &Path) -> Result<Draft, ToolError> {
         refuse_occupied(target)?;
         let is_new = !target.exists();
@@ -34,20 +37,20 @@ impl Draft {
         let lock = Some(Lock::take(target)?);
         let folder = target.join(Self::FOLDER);
         let draft = Draft { target: target.to_owned(), folder, is_new, is_done: false, lock };
-        // Somebody may have come before the lock.
+        // Another program may have written to it before the lock was taken.
         refuse_occupied(target)?;
         draft.clear().map_err(refused)?;
         fs::create_dir(&draft.folder).map_err(refused)?;
         Ok(draft)
     }
 
-    /// Where the log grows.
+    /// The directory in which the log is written.
     pub(super) fn dir(&self) -> &Path {
         &self.folder
     }
 
-    /// What an error means that hit the log in the making.
-    pub(super) fn judge(&self, error: ToolError) -> ToolError {
+    /// Converts an error of writing the draft: a full disk is that of the target directory.
+    pub(super) fn convert_error(&self, error: ToolError) -> ToolError {
         match error {
             ToolError::Storage(StorageError::Full) | ToolError::Open(SqliteOpenError::Full) => {
                 ToolError::Full { dir: self.target.clone() }
@@ -56,7 +59,7 @@ impl Draft {
         }
     }
 
-    /// Makes it the log of the directory. Its file is complete: nothing of it is in another one.
+    /// Moves the log into the target directory. It must be closed, so that all of it is in one file.
     pub(super) fn finish(mut self) -> Result<(), ToolError> {
         let (from, to) = (error::file(&self.folder), error::file(&self.target));
         let moved = File::open(&from)
@@ -78,7 +81,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // What cannot be removed is no log, and the next one clears it.
+        // Files that cannot be removed are not a log, and the next attempt removes them.
         let _ = self.clear();
         if self.is_new && !self.is_done {
             let _ = fs::remove_file(self.target.join(Lock::FILE));
@@ -88,7 +91,7 @@ impl Drop for Draft {
     }
 }
 
-/// Fails if a directory holds anything but what a draft, a lock, or the file system left there.
+/// Returns an error if a directory contains anything but the files of a draft, of a lock, or of the file system.
 fn refuse_occupied(dir: &Path) -> Result<(), ToolError> {
     const OURS: [&str; 4] = [Draft::FOLDER, Lock::FILE, Ballast::FILE, "lost+found"];
     let io = |error| ToolError::Open(SqliteOpenError::directory(dir, error));

@@ -1,81 +1,82 @@
-//! Why a tool did not do what it was asked.
+//! The error of the tools.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::fault::Fault;
-use super::super::{SqliteOpenError, schema};
 use crate::storage::StorageError;
+use crate::storage::sqlite::db_error::DbError;
+use crate::storage::sqlite::open_error::SqliteOpenError;
+use crate::storage::sqlite::schema;
 
-/// Why a log could not be looked into, copied, or made.
+/// Reason why a log cannot be read, copied or created.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
-    /// There is no log.
+    /// The directory has no log.
     #[error("there is no log in {}; name its directory with --data", .dir.display())]
     Missing {
-        /// Where one was looked for.
+        /// Directory that was searched.
         dir: PathBuf,
     },
-    /// It cannot be opened.
+    /// The log cannot be opened.
     #[error(transparent)]
     Open(#[from] SqliteOpenError),
-    /// It cannot be read on.
+    /// The log cannot be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// There is a log where a new one is to be.
-    #[error("there is a log in {} already; name a directory that is new or empty", .dir.display())]
+    /// The directory for the new log has a log already.
+    #[error("there is already a log in {}; choose a directory that is new or empty", .dir.display())]
     Exists {
-        /// The directory.
+        /// Path of the directory.
         dir: PathBuf,
     },
-    /// A new log needs a directory of its own.
-    #[error("there is something in {} already ({name}); name a directory that is new or empty", .dir.display())]
+    /// The directory for the new log is not empty.
+    #[error("{} is not empty (it contains {name}); choose a directory that is new or empty", .dir.display())]
     Occupied {
-        /// The directory.
+        /// Path of the directory.
         dir: PathBuf,
-        /// What is in it.
+        /// Name of a file in it.
         name: String,
     },
-    /// An id that this log did not give.
-    #[error(
-        "{id} is the id of another history than that of this log; begin with `earliest` or a time"
-    )]
+    /// The start id is of another log.
+    #[error("the id {id} is not from this log; start with `earliest` or a time")]
     ForeignId {
-        /// The id.
+        /// The start id.
         id: String,
     },
-    /// That log ends before it.
-    #[error("this log ends before {id}; begin with `earliest`, a time, or an id of it")]
+    /// The start id is after the end of this log.
+    #[error(
+        "this log ends before the id {id}; start with `earliest`, a time, or an id from this log"
+    )]
     Beyond {
-        /// The id.
+        /// The start id.
         id: String,
     },
-    /// The disk of the new log is full.
+    /// The disk for the new log is full.
     #[error("the disk of {} is full; free some space there and try again", .dir.display())]
     Full {
-        /// Where it was to be.
+        /// Directory of the new log.
         dir: PathBuf,
     },
-    /// The file system refused.
-    #[error("{} cannot be written ({error}); look at its permissions and at the disk", .path.display())]
+    /// A file cannot be written.
+    #[error("cannot write {} ({error}); check its permissions and the disk", .path.display())]
     Write {
-        /// What was to be written.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// Why it cannot be.
+        /// Error of the file operation.
         error: io::Error,
     },
-    /// What is to be imported cannot be read on.
-    #[error("the input cannot be read ({error})")]
+    /// The input of an import cannot be read.
+    #[error("cannot read the input ({error}); check the file or pipe, then import again")]
     Read {
-        /// Why not.
+        /// Error of the read.
         error: io::Error,
     },
-    /// A line that is no record of an export.
+    /// A line of the input is not a record of an export.
     #[error("line {line}: {reason}")]
     Line {
-        /// Which one, from 1.
+        /// Number of the line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// What is wrong with the line.
         reason: String,
     },
 }
@@ -86,10 +87,10 @@ impl ToolError {
     }
 }
 
-/// A fault while a log is read. One of the file is told as when it is opened.
-impl From<Fault> for ToolError {
-    fn from(fault: Fault) -> ToolError {
-        match SqliteOpenError::from(fault) {
+/// An error of reading a log. Damage is reported as when the log is opened.
+impl From<DbError> for ToolError {
+    fn from(error: DbError) -> ToolError {
+        match SqliteOpenError::from(error) {
             SqliteOpenError::Full => StorageError::Full.into(),
             SqliteOpenError::Sqlite { reason } => StorageError::Unavailable { reason }.into(),
             other => other.into(),
@@ -99,11 +100,11 @@ impl From<Fault> for ToolError {
 
 impl From<rusqlite::Error> for ToolError {
     fn from(error: rusqlite::Error) -> ToolError {
-        Fault::from(error).into()
+        DbError::from(error).into()
     }
 }
 
-/// The file of the log within a directory.
+/// Returns the path of the database in the directory of a log.
 pub(super) fn file(dir: &Path) -> PathBuf {
     dir.join(schema::FILE)
 }

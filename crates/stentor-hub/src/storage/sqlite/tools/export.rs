@@ -1,35 +1,36 @@
-//! The records of a log, for a program that reads all of them.
+//! Reads all records of a log.
 
 use std::sync::Arc;
 
-use super::super::row;
-use super::super::view::View;
-use super::whole::Whole;
-use super::{SqliteLog, ToolError};
+use super::error::ToolError;
+use super::log::SqliteLog;
+use super::log_row::LogRow;
 use crate::cursor::{Cursor, Offset};
 use crate::filter::Filters;
 use crate::record::{Body, Record};
+use crate::storage::sqlite::read::snapshot::Snapshot;
+use crate::storage::sqlite::tables::record;
 use crate::storage::{Budget, ReadRequest, Removed, Seek};
 use crate::timestamp::Timestamp;
 
-/// How much is read at a time.
+/// Size of a page.
 const BUDGET: Budget = Budget { records: 2_000, bytes: 4 << 20, rows: 20_000 };
 
-/// Where an export begins.
+/// Start of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportFrom {
-    /// With the oldest record.
+    /// At the oldest record.
     Earliest,
-    /// Behind the event with this id.
+    /// After the event with this id.
     After(Cursor),
-    /// With the first record of this time or later.
+    /// At the first record with this time or a later one.
     Since(Timestamp),
 }
 
-/// An export under way: from where it began to the tail of that moment.
+/// A running export, up to the tail of the moment when it started.
 ///
-/// Each page is read in a moment of its own, so that a slow taker does not keep the log from being
-/// tidied. What is removed meanwhile is told as a reader is told a gap.
+/// Each page is read in a transaction of its own, so that a slow consumer does not hold up checkpoints. Records that
+/// are removed before they are read are reported in [`Exported::removed`].
 #[derive(Debug)]
 pub struct Export<'a> {
     log: &'a mut SqliteLog,
@@ -39,57 +40,62 @@ pub struct Export<'a> {
 /// A page of an export.
 #[derive(Clone, Debug, Default)]
 pub struct Exported {
-    /// Events and ends in the order of the log. Deletions are left out: they are nothing to keep.
+    /// Events and ends in log order. Deletions are left out.
     pub records: Vec<Arc<Record>>,
-    /// What was removed before it could be read.
+    /// Records that were removed before they could be read.
     pub removed: Option<Removed>,
 }
 
 impl SqliteLog {
-    /// Begins an export of the topics that match.
+    /// Starts an export of the matching topics.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolError::ForeignId`] or [`ToolError::Beyond`] if the start id is not one of this log.
     pub fn export(&mut self, filters: Filters, from: ExportFrom) -> Result<Export<'_>, ToolError> {
         let filters = Arc::new(filters);
         let transaction = self.connection.transaction()?;
-        let whole = Whole::load(&transaction)?;
-        let view = View::at(&transaction, whole.epoch, whole.tail(), whole.removals);
-        let (after, told) = match from {
-            ExportFrom::Earliest => (Offset::ZERO, whole.removals),
+        let log = LogRow::load(&transaction)?;
+        let snapshot = Snapshot::new(&transaction, log.epoch, log.tail(), log.removals);
+        let (after, reported) = match from {
+            ExportFrom::Earliest => (Offset::ZERO, log.removals),
             ExportFrom::Since(time) => {
-                (view.seek(&filters, Seek::Since(time))?.after, whole.removals)
+                (snapshot.seek(&filters, Seek::Since(time))?.after, log.removals)
             }
             ExportFrom::After(cursor) => {
-                let there = row::find(&transaction, whole.epoch, cursor.offset, |id| {
-                    Ok(Some(view.topic(id)?.name.clone()))
+                let found = record::find(&transaction, log.epoch, cursor.offset, |id| {
+                    Ok(Some(snapshot.topic(id)?.name.clone()))
                 })?;
                 let fits =
-                    there.is_none_or(|record| cursor.check.is_none() || record.cursor() == cursor);
-                if cursor.epoch != whole.epoch || !fits {
+                    found.is_none_or(|record| cursor.check.is_none() || record.cursor() == cursor);
+                if cursor.epoch != log.epoch || !fits {
                     return Err(ToolError::ForeignId { id: cursor.to_string() });
                 }
-                if cursor.offset > whole.tail() {
+                if cursor.offset > log.tail() {
                     return Err(ToolError::Beyond { id: cursor.to_string() });
                 }
                 (cursor.offset, 0)
             }
         };
-        drop(view);
-        let until = whole.tail();
+        drop(snapshot);
+        let until = log.tail();
         drop(transaction);
-        let request = ReadRequest { filters, after, until, budget: BUDGET, losses_reported: told };
+        let request =
+            ReadRequest { filters, after, until, budget: BUDGET, losses_reported: reported };
         Ok(Export { log: self, request })
     }
 }
 
 impl Export<'_> {
-    /// The next page, `None` at the end. A page may be empty.
+    /// Reads the next page. Returns `None` at the end. A page may be empty.
     pub fn next_page(&mut self) -> Result<Option<Exported>, ToolError> {
         if self.request.after >= self.request.until {
             return Ok(None);
         }
         let transaction = self.log.connection.transaction()?;
-        let whole = Whole::load(&transaction)?;
-        let view = View::at(&transaction, whole.epoch, self.request.until, whole.removals);
-        let mut page = view.read(&self.request)?;
+        let log = LogRow::load(&transaction)?;
+        let snapshot = Snapshot::new(&transaction, log.epoch, self.request.until, log.removals);
+        let mut page = snapshot.read(&self.request)?;
         page.records.retain(|record| *record.body() != Body::Deleted);
         self.request.after = page.through;
         if let Some(removed) = &page.removed {

@@ -1,100 +1,111 @@
-//! A new log made of an export.
+//! Creates a log from an export.
 
 use std::io::{BufRead, Read};
 use std::mem;
 use std::path::Path;
 
-use super::super::limits::Limits;
-use super::super::writer::Writer;
-use super::super::{Durability, SqliteOptions, SqliteStorage};
 use super::draft::Draft;
+use super::error::ToolError;
 use super::line::Line;
-use super::{SqliteLog, ToolError};
+use super::log::SqliteLog;
 use crate::publish::{FRAME_BYTES_MAX, Publish};
-use crate::storage::{Outcome, Storage, StorageError};
+use crate::storage::sqlite::limits::Limits;
+use crate::storage::sqlite::open::OpenLog;
+use crate::storage::sqlite::options::{Durability, SqliteOptions};
+use crate::storage::{Outcome, StorageError};
 use crate::timestamp::Timestamp;
 
-/// The longest line, in bytes: what the largest event takes, and then some.
+/// Maximum length of a line in bytes: the largest event and 1 MiB.
 const LINE_BYTES_MAX: usize = FRAME_BYTES_MAX + (1 << 20);
-/// How many records, or bytes of lines, are appended at a time.
+/// Maximum number of records in one append.
 const BATCH_RECORDS: usize = 1_000;
+/// Number of bytes of lines after which an append starts.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// What an import came to.
+/// Progress, and result, of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// Events and ends that are in the log.
+    /// Number of events and ends that were imported.
     pub records: u64,
-    /// Lines that were read.
+    /// Number of lines that were read.
     pub lines: u64,
 }
 
 impl SqliteLog {
-    /// Makes a new log, of a new history, in a directory that is new or empty: of the lines of an export,
-    /// in their order, until the input ends. It is there whole or not at all.
+    /// Creates a log with a new epoch from the lines of an export, in a directory that is new or empty.
     ///
-    /// Records get new ids, and keep the old one as their publisher's. They keep their times, as far as
-    /// these do not go back. An end, which tells no time, gets that of the record before it.
-    /// `tell` is told now and then how far it is. Reads the input without leaving the thread.
+    /// The log appears when the input has ended and all of it is stored. If an error occurs before, or the future is
+    /// dropped, nothing is left.
+    ///
+    /// Records get new ids and keep the old one as their publisher id. They keep their times, except that a time never
+    /// goes back. An end has no time in an export, and gets that of the record before it.
+    ///
+    /// Calls `progress` from time to time. Blocks the thread while it reads the input.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolError::Line`] with the number of the first invalid line. [`ToolError::Exists`] or
+    /// [`ToolError::Occupied`] if `dir` is not empty. Others if the input cannot be read or the log cannot be
+    /// written.
     pub async fn import(
         dir: &Path,
         input: &mut dyn BufRead,
-        tell: &mut dyn FnMut(Imported),
+        progress: &mut dyn FnMut(Imported),
     ) -> Result<Imported, ToolError> {
         let draft = Draft::begin(dir)?;
-        let made = Import::make(draft.dir(), input, tell).await;
-        let done = made.map_err(|error| draft.judge(error))?;
+        let imported = Import::run(draft.dir(), input, progress).await;
+        let imported = imported.map_err(|error| draft.convert_error(error))?;
         draft.finish()?;
-        Ok(done)
+        Ok(imported)
     }
 }
 
 struct Import {
-    storage: SqliteStorage,
+    log: OpenLog,
     batch: Batch,
-    /// The time of the record before, if any was known so far.
+    /// Time of the last record, if one is known.
     time: Option<Timestamp>,
     done: Imported,
 }
 
-/// Lines that were read and not yet appended.
+/// Lines that were read and are not appended yet.
 #[derive(Default)]
 struct Batch {
     publishes: Vec<(Publish, Option<Timestamp>)>,
-    /// The line of each.
+    /// The line number of each publish.
     lines: Vec<u64>,
     bytes: usize,
 }
 
 impl Import {
-    /// Makes a log that is closed and in one file.
-    async fn make(
+    /// Creates the log in `dir`, and closes it so that all of it is in one file.
+    async fn run(
         dir: &Path,
         input: &mut dyn BufRead,
-        tell: &mut dyn FnMut(Imported),
+        progress: &mut dyn FnMut(Imported),
     ) -> Result<Imported, ToolError> {
-        // A sync at the end is enough: before that there is no log. Nothing is trimmed either, and no
-        // space put aside for a full disk.
+        // One sync at the end is enough, because there is no log before. Nothing is trimmed, and there is no
+        // ballast.
         let options = SqliteOptions { durability: Durability::Os, bytes_max: None };
         let limits = Limits { ballast: Some(0), ..Limits::new(options) };
-        let storage = SqliteStorage::open_within(dir, limits)?;
+        let log = OpenLog::open(dir, limits)?;
         let mut import =
-            Import { storage, batch: Batch::default(), time: None, done: Imported::default() };
+            Import { log, batch: Batch::default(), time: None, done: Imported::default() };
         while import.fill(input)? {
             import.flush().await?;
-            tell(import.done);
+            progress(import.done);
         }
         import.flush().await?;
-        import.storage.close().await;
+        import.log.close().await;
         let written = SqliteLog::open(dir)?.info()?;
         if !written.clean || written.wal_bytes > 0 {
-            let reason = "the new log could not be closed in good order".to_owned();
+            let reason = "the new log could not be closed properly".to_owned();
             return Err(StorageError::Failed { reason }.into());
         }
         Ok(import.done)
     }
 
-    /// Reads lines for one append. Says whether there may be more.
+    /// Reads lines for one append. Returns `false` at the end of the input.
     fn fill(&mut self, input: &mut dyn BufRead) -> Result<bool, ToolError> {
         let mut line = Vec::new();
         while self.batch.lines.len() < BATCH_RECORDS && self.batch.bytes < BATCH_BYTES {
@@ -105,17 +116,17 @@ impl Import {
                 return Ok(false);
             }
             self.done.lines += 1;
-            self.take(&line).map_err(|reason| wrong(self.done.lines, reason))?;
+            self.take(&line).map_err(|reason| invalid_line(self.done.lines, reason))?;
         }
         Ok(true)
     }
 
     fn take(&mut self, line: &[u8]) -> Result<(), String> {
         if line.len() == LINE_BYTES_MAX && !line.ends_with(b"\n") {
-            return Err(format!("it has more than {LINE_BYTES_MAX} bytes"));
+            return Err(format!("the line is longer than {LINE_BYTES_MAX} bytes"));
         }
         let line = match self.done.lines {
-            // Some editors and shells begin a text so.
+            // Some editors and shells start a file with a byte order mark.
             1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
             _ => line,
         };
@@ -130,7 +141,7 @@ impl Import {
     async fn flush(&mut self) -> Result<(), ToolError> {
         let Batch { publishes, lines, .. } = mem::take(&mut self.batch);
         let mut timed = Vec::with_capacity(publishes.len());
-        // An end that is the first of all gets the time of what comes next.
+        // An end at the start of the export gets the time of the next event.
         let first = publishes.iter().find_map(|(_, time)| *time);
         let mut last = self.time.or(first).unwrap_or_else(Timestamp::now);
         for (publish, time) in publishes {
@@ -140,16 +151,16 @@ impl Import {
         if !timed.is_empty() {
             self.time = Some(last);
         }
-        let outcomes = self.storage.writer.ask(|writer| writer.append_timed(timed)).await?;
+        let outcomes = self.log.writes.run(|writer| writer.append_timed(timed)).await?;
         for (outcome, line) in outcomes.into_iter().zip(lines) {
             match outcome {
                 Outcome::Appended { .. } => self.done.records += 1,
                 Outcome::Ended { topic, .. } => {
-                    let reason = format!("the topic {:?} has ended before it", topic.as_str());
-                    return Err(wrong(line, reason));
+                    let reason = format!("the topic {:?} ended on an earlier line", topic.as_str());
+                    return Err(invalid_line(line, reason));
                 }
                 Outcome::Repeat { .. } | Outcome::KeyReused | Outcome::Withheld => {
-                    return Err(wrong(line, "it was refused".to_owned()));
+                    return Err(invalid_line(line, "the log refused it".to_owned()));
                 }
             }
         }
@@ -157,16 +168,6 @@ impl Import {
     }
 }
 
-fn wrong(line: u64, reason: String) -> ToolError {
+fn invalid_line(line: u64, reason: String) -> ToolError {
     ToolError::Line { line, reason }
-}
-
-impl Writer {
-    /// Appends publishes at times of their own, in one transaction.
-    fn append_timed(
-        &mut self,
-        batch: Vec<(Publish, Timestamp)>,
-    ) -> Result<Vec<Outcome>, StorageError> {
-        self.transact(|change| change.publish_all(batch)).map_err(|fault| self.judge(fault))
-    }
 }

@@ -1,84 +1,89 @@
-//! What there is in a log.
+//! Facts about a log.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::super::column::Columns;
-use super::super::fault::Fault;
-use super::super::lock::{Held, Lock};
-use super::super::schema;
-use super::whole::Whole;
-use super::{SqliteLog, ToolError, error};
+use super::error::{self, ToolError};
+use super::log::SqliteLog;
+use super::log_row::LogRow;
 use crate::cursor::{Cursor, Epoch};
+use crate::storage::sqlite::db_error::DbError;
+use crate::storage::sqlite::lock::{Holder, Lock};
+use crate::storage::sqlite::schema;
+use crate::storage::sqlite::tables::column::Columns;
 use crate::timestamp::Timestamp;
 
-/// A log at one moment.
+/// Facts about a log at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogInfo {
-    /// Its directory.
+    /// Directory of the log.
     pub dir: PathBuf,
-    /// The version of its format.
+    /// Format version.
     pub format: i64,
-    /// The identity of its history.
+    /// Epoch: the identity of the log's history.
     pub epoch: Epoch,
-    /// Where the log ends.
+    /// Position of the tail.
     pub tail: Cursor,
-    /// Whether a program has it open.
+    /// `true` if a process has the log open.
     pub in_use: bool,
-    /// Which one, if that is known.
+    /// Id of that process, if known.
     pub process: Option<u32>,
-    /// Whether it was left in good order; not so while it is in use.
+    /// `true` if the log was closed in an orderly way. `false` while it is in use.
     pub clean: bool,
-    /// Events, ends and deletions that can be read.
+    /// Number of readable events, ends and deletions.
     pub records: u64,
-    /// Events that can be read.
+    /// Number of readable events.
     pub events: u64,
-    /// The bytes of their text.
+    /// Bytes of these events, as [`Body::bytes`](crate::Body::bytes) counts them.
     pub event_bytes: u64,
-    /// Topics that exist.
+    /// Number of topics that have an event or an end.
     pub topics: u64,
-    /// How many of these have ended.
+    /// Number of these topics that have ended.
     pub ended_topics: u64,
-    /// The time of the oldest record that can be read.
+    /// Time of the oldest readable record.
     pub oldest: Option<Timestamp>,
-    /// The time of the newest one.
+    /// Time of the newest readable record.
     pub newest: Option<Timestamp>,
-    /// Ranges of numbers that were given up after unclean stops.
+    /// Number of burned ranges: offsets that were reserved and lost in an unclean stop.
     pub burned_ranges: u64,
-    /// Idempotency keys that are remembered.
+    /// Number of stored idempotency keys.
     pub keys: u64,
-    /// Topics that end if nobody publishes to them.
+    /// Number of topics with a lease.
     pub leases: u64,
-    /// The size of the database, in bytes.
+    /// Size of the database file in bytes.
     pub database_bytes: u64,
-    /// How much of that is free.
+    /// Bytes of the database file that are free.
     pub free_bytes: u64,
-    /// The size of the write-ahead log, in bytes.
+    /// Size of the write-ahead log in bytes.
     pub wal_bytes: u64,
 }
 
 impl SqliteLog {
-    /// What there is, all of the same moment. The work is that of looking at each topic.
+    /// Reads facts about the log, all of the same moment. The cost is that of reading each topic.
+    ///
+    /// # Errors
+    ///
+    /// If the log cannot be read, or is damaged where this reads it.
     pub fn info(&mut self) -> Result<LogInfo, ToolError> {
-        let held = Lock::look(&self.dir)?;
+        let holder = Lock::holder(&self.dir)?;
         let transaction = self.connection.transaction()?;
-        let whole = Whole::load(&transaction)?;
+        let log = LogRow::load(&transaction)?;
         let topics = Topics::count(&transaction)?;
-        let count = |what: &str| count(&transaction, &format!("SELECT count(*) FROM {what}"));
+        let count = |table: &str| count(&transaction, &format!("SELECT count(*) FROM {table}"));
         let pragma = |name: &str| count_pragma(&transaction, name);
         let file = error::file(&self.dir);
         Ok(LogInfo {
             dir: self.dir.clone(),
             format: self.version,
-            epoch: whole.epoch,
-            tail: Cursor::position(whole.epoch, whole.tail()),
-            in_use: held != Held::No,
-            process: match held {
-                Held::By(process) => process,
-                Held::No => None,
+            epoch: log.epoch,
+            tail: Cursor::position(log.epoch, log.tail()),
+            in_use: holder != Holder::None,
+            process: match holder {
+                Holder::Process(process) => process,
+                Holder::None => None,
             },
-            clean: whole.clean,
+            clean: log.clean,
             records: topics.events + topics.ends,
             events: topics.events,
             event_bytes: topics.bytes,
@@ -101,12 +106,12 @@ struct Topics {
     ended: u64,
     events: u64,
     bytes: u64,
-    /// Ends and deletions.
+    /// Number of ends and deletions.
     ends: u64,
 }
 
 impl Topics {
-    fn count(connection: &Connection) -> Result<Topics, Fault> {
+    fn count(connection: &Connection) -> Result<Topics, DbError> {
         let topics = connection.query_row(
             "SELECT count(*) FILTER (WHERE events > 0 OR end_offset IS NOT NULL AND deleted = 0), \
              count(*) FILTER (WHERE end_offset IS NOT NULL AND deleted = 0), coalesce(sum(events), 0), \
@@ -122,7 +127,7 @@ impl Topics {
                 })
             },
         );
-        topics.map_err(|error| Fault::at("the topics", error))
+        topics.map_err(|error| DbError::at("the topics", error))
     }
 }
 
@@ -131,17 +136,17 @@ const OLDEST: &str = "SELECT r.time FROM records r JOIN topics t ON t.id = r.top
 const NEWEST: &str = "SELECT r.time FROM records r JOIN topics t ON t.id = r.topic \
                       WHERE r.offset > t.removed_through ORDER BY r.offset DESC LIMIT 1";
 
-fn time(connection: &Connection, sql: &str) -> Result<Option<Timestamp>, Fault> {
+fn time(connection: &Connection, sql: &str) -> Result<Option<Timestamp>, DbError> {
     let time = connection.query_row(sql, [], |row| row.time(0)).optional();
-    time.map_err(|error| Fault::at("the time of a record", error))
+    time.map_err(|error| DbError::at("the time of a record", error))
 }
 
-fn count(connection: &Connection, sql: &str) -> Result<u64, Fault> {
+fn count(connection: &Connection, sql: &str) -> Result<u64, DbError> {
     let count = connection.query_row(sql, [], |row| row.number(0));
-    count.map_err(|error| Fault::at("the log's counts", error))
+    count.map_err(|error| DbError::at("the number of rows", error))
 }
 
-fn count_pragma(connection: &Connection, name: &str) -> Result<u64, Fault> {
+fn count_pragma(connection: &Connection, name: &str) -> Result<u64, DbError> {
     count(connection, &format!("PRAGMA {name}"))
 }
 

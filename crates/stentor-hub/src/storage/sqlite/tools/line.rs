@@ -1,28 +1,28 @@
-//! A line of an export.
+//! Parses a line of an export.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 use stentor_sse::Event;
 
-use super::super::row;
 use crate::form::END_EVENT;
 use crate::gap::{CURSOR_EVENT, GAP_EVENT};
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body};
+use crate::storage::sqlite::tables::record;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// What a line of NDJSON says.
+/// A line of NDJSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Something that goes into the log, and when it happened, if that is known: ends do not tell.
+    /// A record, and its time if the line has one: an end has none.
     Record { publish: Publish, time: Option<Timestamp> },
-    /// What a live stream says of itself: a keep-alive, a position, a gap.
-    Talk,
+    /// A line without a record: blank, a position, or a gap.
+    NoRecord,
 }
 
-/// The members of an event object and of an end.
+/// The members of an event or of an end.
 #[derive(Debug, Deserialize)]
 struct Object {
     id: Option<String>,
@@ -36,14 +36,14 @@ struct Object {
 }
 
 impl Line {
-    /// Reads a line, or tells what is wrong with it.
+    /// Parses a line. The error says what is wrong with it.
     pub(super) fn parse(line: &[u8]) -> Result<Line, String> {
         if line.trim_ascii().is_empty() {
-            return Ok(Line::Talk);
+            return Ok(Line::NoRecord);
         }
         if !line.trim_ascii_start().starts_with(b"{") {
             return Err(
-                "this is no event object, such as {\"topic\":\"a\",\"data\":\"x\"}".to_owned()
+                "this is not an event object such as {\"topic\":\"a\",\"data\":\"x\"}".to_owned()
             );
         }
         let object: Object = serde_json::from_slice(line).map_err(|error| not_an_object(&error))?;
@@ -53,7 +53,7 @@ impl Line {
             Some(END_EVENT) => {
                 Body::End { reason: object.reason.ok_or("an end needs its `reason`")? }
             }
-            Some(CURSOR_EVENT | GAP_EVENT) if object.data.is_none() => return Ok(Line::Talk),
+            Some(CURSOR_EVENT | GAP_EVENT) if object.data.is_none() => return Ok(Line::NoRecord),
             event_type => {
                 let data = object.data.ok_or("an event needs its `data`, a string")?;
                 Body::Event(event(data, event_type, object.retry)?)
@@ -73,9 +73,9 @@ fn event(data: String, event_type: Option<&str>, retry: Option<u64>) -> Result<E
     let mut event = Event::new(data);
     if let Some(name) = event_type {
         if name.starts_with("stentor.") {
-            return Err(format!("the type {name:?} is one of the server's own; rename it"));
+            return Err(format!("the type {name:?} is reserved for the server; rename it"));
         }
-        let event_type = row::event_type(name).map_err(|error| format!("`type`: {error}"))?;
+        let event_type = record::event_type(name).map_err(|error| format!("`type`: {error}"))?;
         event = event.with_type(event_type);
     }
     if let Some(retry) = retry {
@@ -84,9 +84,9 @@ fn event(data: String, event_type: Option<&str>, retry: Option<u64>) -> Result<E
     Ok(event)
 }
 
-/// The error without its own count of lines, which is always 1.
+/// Describes a JSON error without its line number, which is always 1.
 fn not_an_object(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    format!("this is no event object ({text}, column {})", error.column())
+    format!("this is not an event object ({text}, column {})", error.column())
 }

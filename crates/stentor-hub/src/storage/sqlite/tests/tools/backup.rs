@@ -1,4 +1,4 @@
-//! A copy of a log that is in use.
+//! `SqliteLog::backup`.
 
 use std::path::PathBuf;
 
@@ -31,32 +31,32 @@ async fn filled() -> (Kept, Open) {
 }
 
 #[tokio::test]
-async fn a_copy_holds_all_that_was_there_and_goes_on_beyond_the_reservation() {
+async fn a_copy_has_all_records_and_continues_after_the_reservation() {
     let (kept, open) = filled().await;
     let (_parent, dir) = copy_of(&kept);
     assert_eq!(findings(&dir), Vec::<String>::new());
     let tail = open.tail();
     open.log.event("loud/1", "after the backup").await;
     let copy = log_in(&dir);
-    assert_eq!(copy.storage.epoch(), open.storage.shared.epoch);
+    assert_eq!(copy.storage.epoch(), open.storage.log.state.epoch);
     assert_eq!(copy.all("**").await, open.log.between("**", Offset::ZERO, tail).await);
     let next = copy.event("loud/1", "of the copy").await.offset;
     assert!(next > Offset::new(tail.get() + kept.limits.reserve / 2), "{next}");
 }
 
 #[tokio::test]
-async fn a_copy_of_a_log_at_rest_counts_as_not_left_in_good_order_either() {
+async fn a_copy_of_a_closed_log_counts_as_not_closed_too() {
     let (kept, open) = filled().await;
     drop(open);
     let (_parent, dir) = copy_of(&kept);
     assert!(!SqliteLog::open(&dir).unwrap().info().unwrap().clean);
     assert!(
         SqliteLog::open(kept.path()).unwrap().info().unwrap().clean,
-        "the original is as it was"
+        "the original is unchanged"
     );
 }
 
-/// Where a reader of the copy stands that comes with an id of the original.
+/// The start position of a reader that resumes from the copy with an id of the original.
 async fn opening(hub: &Hub, id: impl ToString) -> StartPosition {
     let filters = Filters::topic("a".parse().unwrap());
     match hub.subscribe(filters, Start::Cursor(id.to_string())).await.unwrap() {
@@ -66,7 +66,7 @@ async fn opening(hub: &Hub, id: impl ToString) -> StartPosition {
 }
 
 #[tokio::test]
-async fn who_has_read_more_than_there_is_in_the_copy_is_told_a_gap() {
+async fn a_reader_that_has_read_more_than_the_copy_has_gets_a_gap() {
     let kept = Kept::new();
     let open = kept.open();
     let both = open.log.event("a", "in both").await;
@@ -80,32 +80,32 @@ async fn who_has_read_more_than_there_is_in_the_copy_is_told_a_gap() {
 }
 
 #[tokio::test]
-async fn an_id_that_both_gave_to_different_events_is_found_out() {
+async fn an_id_that_both_logs_assigned_to_different_events_is_detected() {
     let mut kept = Kept::new();
     kept.limits.reserve = 4;
     let open = kept.open();
     open.log.event("a", "in both").await;
     let (_parent, dir) = copy_of(&kept);
-    let storage = SqliteStorage::open_within(&dir, kept.limits).unwrap();
-    // Both go on until they have given the same number to an event of their own.
+    let storage = SqliteStorage::open_with_limits(&dir, kept.limits).unwrap();
+    // Both continue until they have assigned the same offset to different events.
     let copy = Log::of(std::sync::Arc::new(storage));
-    let its = copy.event("a", "of the copy").await;
+    let ours = copy.event("a", "of the copy").await;
     let other = loop {
         let other = open.log.event("a", "of the original").await;
-        if other.offset == its.offset {
+        if other.offset == ours.offset {
             break other;
         }
     };
-    assert_ne!(its, other);
+    assert_ne!(ours, other);
     copy.storage.close().await;
-    let hub = Hub::new(SqliteStorage::open_within(&dir, kept.limits).unwrap());
-    assert!(matches!(opening(&hub, its).await, StartPosition::At(_)));
+    let hub = Hub::new(SqliteStorage::open_with_limits(&dir, kept.limits).unwrap());
+    assert!(matches!(opening(&hub, ours).await, StartPosition::At(_)));
     assert!(matches!(opening(&hub, other).await, StartPosition::Gap(_)));
     hub.close().await;
 }
 
 #[tokio::test]
-async fn a_directory_that_holds_anything_is_left_as_it_is() {
+async fn a_directory_that_is_not_empty_is_left_as_it_is() {
     let (kept, _open) = filled().await;
     let log = SqliteLog::open(kept.path()).unwrap();
     let other = Kept::new();
@@ -120,7 +120,7 @@ async fn a_directory_that_holds_anything_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_a_killed_backup_left_is_no_log_and_is_cleared_by_the_next_one() {
+async fn the_files_of_a_killed_backup_are_no_log_and_are_removed_by_the_next_one() {
     let (kept, _open) = filled().await;
     let (parent, dir) = copy_of(&kept);
     let halved = parent.path().join("halved");
@@ -137,7 +137,7 @@ async fn what_a_killed_backup_left_is_no_log_and_is_cleared_by_the_next_one() {
 async fn a_backup_that_fails_leaves_nothing_behind() {
     let (kept, open) = filled().await;
     drop(open);
-    // The root of the records is garbage.
+    // Overwrite the root page of the table `records`.
     let database = kept.database();
     let page: i64 = database
         .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'records'", [], |row| {

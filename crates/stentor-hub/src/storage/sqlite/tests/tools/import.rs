@@ -1,4 +1,4 @@
-//! From one log by way of an export into another.
+//! `SqliteLog::export` and `SqliteLog::import`.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ async fn import(dir: &Path, lines: &str) -> Result<Imported, ToolError> {
     SqliteLog::import(dir, &mut lines.as_bytes(), &mut |_| {}).await
 }
 
-/// An import into a directory of its own.
+/// Imports lines into a new directory.
 async fn imported(lines: &str) -> Kept {
     let kept = Kept::new();
     let done = import(kept.path(), lines).await.unwrap();
@@ -42,7 +42,7 @@ async fn imported(lines: &str) -> Kept {
     kept
 }
 
-/// What lines say but for their ids.
+/// Parses lines and removes their ids.
 fn without_ids(lines: &str) -> Vec<Value> {
     let line = |line: &str| {
         let mut object: Value = serde_json::from_str(line).unwrap();
@@ -67,10 +67,10 @@ async fn varied() -> Kept {
 }
 
 #[tokio::test]
-async fn what_comes_out_of_the_second_log_is_what_went_in_but_for_ids() {
+async fn an_imported_log_exports_the_same_lines_but_for_ids() {
     let kept = varied().await;
     let lines = export(kept.path(), "**");
-    assert_eq!(lines.lines().count(), 2_503, "deletions and what they took are left out");
+    assert_eq!(lines.lines().count(), 2_503, "deletions and deleted events are left out");
     let copy = imported(&lines).await;
     let again = export(copy.path(), "**");
     assert_eq!(without_ids(&again), without_ids(&lines));
@@ -78,13 +78,13 @@ async fn what_comes_out_of_the_second_log_is_what_went_in_but_for_ids() {
 }
 
 #[tokio::test]
-async fn the_new_log_is_of_a_new_history_and_knows_the_old_ids() {
+async fn the_new_log_has_a_new_epoch_and_keeps_the_old_ids() {
     let kept = varied().await;
     let lines = export(kept.path(), "**");
     let copy = imported(&lines).await;
     let (old, new) = (kept.open(), copy.open());
     assert_ne!(old.storage.epoch(), new.storage.epoch());
-    assert_eq!(new.storage.bounds().burned, [], "it was left in good order");
+    assert_eq!(new.storage.bounds().burned, [], "it was closed properly");
     let first = &old.log.all("a").await[0];
     let id = first.cursor().to_string();
     let records = new.log.all("a").await;
@@ -96,7 +96,7 @@ async fn the_new_log_is_of_a_new_history_and_knows_the_old_ids() {
 }
 
 #[tokio::test]
-async fn a_filter_takes_whole_topics_with_their_ends() {
+async fn a_filter_exports_whole_topics_with_their_ends() {
     let kept = varied().await;
     let copy = imported(&export(kept.path(), "a loud/7")).await.open();
     assert_eq!(copy.log.all("a").await.len(), 2);
@@ -105,7 +105,7 @@ async fn a_filter_takes_whole_topics_with_their_ends() {
 }
 
 #[tokio::test]
-async fn an_export_begins_where_it_is_told() {
+async fn an_export_starts_where_requested() {
     let kept = varied().await;
     let open = kept.open();
     let all = open.log.all("**").await;
@@ -124,7 +124,7 @@ async fn an_export_begins_where_it_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_removed_while_an_export_goes_on_is_told() {
+async fn records_removed_during_an_export_are_reported() {
     let kept = Kept::new();
     let open = kept.open();
     open.fill(3_000, filler).await;
@@ -135,19 +135,19 @@ async fn what_is_removed_while_an_export_goes_on_is_told() {
     assert_eq!(first.removed, None);
     open.log.trim("loud/0", last).await;
     open.log.event("loud/1", "after the export began").await;
-    let (mut told, mut records) = (Vec::new(), first.records);
+    let (mut reported, mut records) = (Vec::new(), first.records);
     while let Some(page) = export.next_page().unwrap() {
-        told.extend(page.removed);
+        reported.extend(page.removed);
         records.extend(page.records);
     }
-    assert_eq!(told.len(), 1, "once");
-    assert_eq!(told[0].topics, [name("loud/0")]);
+    assert_eq!(reported.len(), 1, "once");
+    assert_eq!(reported[0].topics, [name("loud/0")]);
     assert!(records.iter().all(|record| record.offset() <= last.offset), "it ends at the tail");
     assert_eq!(records.len(), 3_000 - 20);
 }
 
 #[tokio::test]
-async fn times_never_go_back_and_an_end_takes_that_of_the_record_before() {
+async fn times_never_go_back_and_an_end_gets_that_of_the_record_before() {
     let kept = imported(
         "{\"type\":\"stentor.end\",\"id\":\"e\",\"topic\":\"z\",\"reason\":\"first of all\"}\n\
          {\"topic\":\"a\",\"time\":\"2023-11-14T22:13:30Z\",\"data\":\"1\"}\n\
@@ -161,7 +161,7 @@ async fn times_never_go_back_and_an_end_takes_that_of_the_record_before() {
 }
 
 #[tokio::test]
-async fn what_a_live_stream_says_of_itself_is_passed_over() {
+async fn positions_and_gaps_of_a_live_stream_are_ignored() {
     let kept = Kept::new();
     let lines = "\n{\"type\":\"stentor.cursor\",\"id\":\"x\"}\n \r\n{\"topic\":\"a\",\"data\":\"1\"}\r\n\
                  {\"type\":\"stentor.gap\",\"id\":\"y\",\"reason\":\"trimmed\"}\n{\"topic\":\"a\",\"data\":\"2\"}";
@@ -171,32 +171,32 @@ async fn what_a_live_stream_says_of_itself_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_before_the_first_line_is_no_part_of_it() {
+async fn a_byte_order_mark_before_the_first_line_is_ignored() {
     let kept = Kept::new();
     import(kept.path(), "\u{feff}{\"topic\":\"a\",\"data\":\"1\"}\n").await.unwrap();
     assert_eq!(said(&kept.open().log.all("**").await), ["a: 1"]);
 }
 
 #[tokio::test]
-async fn a_bad_line_is_told_by_its_number_and_nothing_is_left_behind() {
+async fn the_number_of_an_invalid_line_is_reported_and_nothing_is_left_behind() {
     let good = "{\"topic\":\"a\",\"data\":\"1\"}\n".repeat(1_200);
     for (line, words) in [
-        ("nonsense", "no event object"),
-        ("{\"topic\":\"a\",\"data\":", "no event object"),
-        ("[]", "no event object"),
-        ("[null,\"a\",null,null,\"x\",null,null]", "no event object"),
-        ("\u{feff}{\"topic\":\"a\",\"data\":\"x\"}", "no event object"),
+        ("nonsense", "not an event object"),
+        ("{\"topic\":\"a\",\"data\":", "not an event object"),
+        ("[]", "not an event object"),
+        ("[null,\"a\",null,null,\"x\",null,null]", "not an event object"),
+        ("\u{feff}{\"topic\":\"a\",\"data\":\"x\"}", "not an event object"),
         ("{\"topic\":\"a\"}", "needs its `data`"),
         ("{\"topic\":\"a\",\"data\":5}", "invalid type"),
         ("{\"data\":\"x\"}", "needs its `topic`"),
         ("{\"topic\":\"a/*\",\"data\":\"x\"}", "is a filter"),
         ("{\"topic\":\"$SYS\",\"data\":\"x\"}", "reserved"),
         ("{\"topic\":\"a\",\"data\":\"x\",\"time\":\"yesterday\"}", "`time`"),
-        ("{\"topic\":\"a\",\"data\":\"x\",\"type\":\"stentor.own\"}", "the server's own"),
+        ("{\"topic\":\"a\",\"data\":\"x\",\"type\":\"stentor.own\"}", "reserved for the server"),
         ("{\"topic\":\"a\",\"data\":\"x\",\"type\":\"a\\nb\"}", "line break"),
         ("{\"topic\":\"a\",\"data\":\"x\",\"retry\":-1}", "invalid value"),
         ("{\"topic\":\"a\",\"type\":\"stentor.end\"}", "needs its `reason`"),
-        ("{\"topic\":\"a\",\"data\":\"\\ud800\"}", "no event object"),
+        ("{\"topic\":\"a\",\"data\":\"\\ud800\"}", "not an event object"),
     ] {
         let parent = Kept::new();
         let dir = parent.path().join("new");
@@ -208,15 +208,15 @@ async fn a_bad_line_is_told_by_its_number_and_nothing_is_left_behind() {
 }
 
 #[tokio::test]
-async fn an_event_behind_the_end_of_its_topic_is_a_bad_line() {
+async fn an_event_after_the_end_of_its_topic_is_an_invalid_line() {
     let parent = Kept::new();
     let lines = "{\"topic\":\"a\",\"type\":\"stentor.end\",\"reason\":\"\"}\n\n{\"topic\":\"a\",\"data\":\"\"}\n";
     let error = import(&parent.path().join("new"), lines).await.unwrap_err().to_string();
-    assert_eq!(error, "line 3: the topic \"a\" has ended before it");
+    assert_eq!(error, "line 3: the topic \"a\" ended on an earlier line");
 }
 
 #[tokio::test]
-async fn a_log_that_is_there_is_never_imported_into() {
+async fn an_existing_log_is_never_imported_into() {
     let kept = varied().await;
     let lines = export(kept.path(), "**");
     assert!(matches!(import(kept.path(), &lines).await, Err(ToolError::Exists { .. })));
@@ -227,22 +227,22 @@ async fn a_log_that_is_there_is_never_imported_into() {
 }
 
 #[tokio::test]
-async fn an_import_keeps_others_out_of_its_directory() {
+async fn an_import_locks_its_directory() {
     let parent = Kept::new();
     let dir = parent.path().join("new");
     let mut refusals = 0;
-    let mut tell = |_| {
+    let mut progress = |_| {
         let refused = SqliteStorage::open(&dir).map(drop).unwrap_err();
         assert!(refused.to_string().contains("in use by process"), "{refused}");
         refusals += 1;
     };
     let lines = "{\"topic\":\"a\",\"data\":\"1\"}\n".repeat(1_500);
-    SqliteLog::import(&dir, &mut lines.as_bytes(), &mut tell).await.unwrap();
+    SqliteLog::import(&dir, &mut lines.as_bytes(), &mut progress).await.unwrap();
     assert!(refusals > 0);
     assert_eq!(SqliteStorage::open(&dir).unwrap().bounds().tail.get(), 1_500);
 }
 
-/// An event as somebody could have published it, or an end.
+/// An event that could have been published.
 fn any_line() -> impl Strategy<Value = Value> {
     let topic = "[a-c/é ]{1,3}";
     let event_type = prop_oneof![Just("message".to_owned()), "[^\r\n]{1,8}"]
@@ -264,7 +264,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_was_published_survives_the_journey(
+    fn every_event_survives_export_and_import(
         mut lines in proptest::collection::vec(any_line(), 0..60),
         reason in any::<String>(),
     ) {
@@ -278,7 +278,7 @@ proptest! {
             let again = without_ids(&export(second.path(), "**"));
             assert_eq!(again, without_ids(&exported));
             for (line, exported) in lines.iter().zip(again) {
-                // Times were made to rise.
+                // The import made times rise.
                 let mut line = line.clone();
                 if line.get("time").is_some() {
                     line["time"] = exported["time"].clone();

@@ -1,4 +1,4 @@
-//! What there is in a log.
+//! `SqliteLog::info`.
 
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::publish::{Key, KeyContent};
@@ -6,7 +6,7 @@ use crate::storage::conformance::log::{at, event, name};
 use crate::storage::sqlite::tests::Kept;
 use crate::storage::sqlite::{SqliteLog, SqliteOpenError, ToolError, schema};
 
-fn info(kept: &Kept) -> crate::storage::sqlite::LogInfo {
+fn info_of(kept: &Kept) -> crate::storage::sqlite::LogInfo {
     SqliteLog::open(kept.path()).unwrap().info().unwrap()
 }
 
@@ -15,7 +15,7 @@ fn refused(kept: &Kept) -> ToolError {
 }
 
 #[tokio::test]
-async fn what_there_is_is_told_while_the_log_is_in_use() {
+async fn a_log_in_use_is_described() {
     let kept = Kept::new();
     let open = kept.open();
     let key = Key {
@@ -33,35 +33,35 @@ async fn what_there_is_is_told_while_the_log_is_in_use() {
     open.log.delete("c").await;
     open.log.trim("a", second).await;
     open.log.event("a", "89").await;
-    let told = info(&kept);
-    assert_eq!((told.in_use, told.process), (true, Some(std::process::id())));
-    assert_eq!(told.epoch, open.storage.shared.epoch);
-    assert_eq!(told.tail, Cursor::position(told.epoch, open.tail()));
-    assert_eq!((told.records, told.events, told.event_bytes), (4, 2, 3));
-    assert_eq!((told.topics, told.ended_topics, told.keys), (2, 1, 1));
-    assert_eq!((told.oldest, told.newest), (Some(at(9)), Some(at(9))));
-    assert!(told.database_bytes > 0 && told.wal_bytes > 0, "{told:?}");
-    assert!(!told.clean);
+    let info = info_of(&kept);
+    assert_eq!((info.in_use, info.process), (true, Some(std::process::id())));
+    assert_eq!(info.epoch, open.storage.log.state.epoch);
+    assert_eq!(info.tail, Cursor::position(info.epoch, open.tail()));
+    assert_eq!((info.records, info.events, info.event_bytes), (4, 2, 3));
+    assert_eq!((info.topics, info.ended_topics, info.keys), (2, 1, 1));
+    assert_eq!((info.oldest, info.newest), (Some(at(9)), Some(at(9))));
+    assert!(info.database_bytes > 0 && info.wal_bytes > 0, "{info:?}");
+    assert!(!info.clean);
     drop(open);
-    let told = info(&kept);
-    assert_eq!((told.in_use, told.process, told.clean), (false, None, true));
-    assert_eq!((told.records, told.wal_bytes), (4, 0));
+    let info = info_of(&kept);
+    assert_eq!((info.in_use, info.process, info.clean), (false, None, true));
+    assert_eq!((info.records, info.wal_bytes), (4, 0));
 }
 
 #[tokio::test]
-async fn looking_changes_nothing_in_the_file() {
+async fn reading_does_not_change_the_file() {
     let kept = Kept::new();
     drop(kept.open());
     let file = kept.path().join(schema::FILE);
     let before = std::fs::read(&file).unwrap();
-    info(&kept);
+    info_of(&kept);
     super::findings(kept.path());
     assert!(std::fs::read(&file).unwrap() == before);
-    assert_eq!(kept.open().tail(), Offset::ZERO, "and it opens as if nobody had looked");
+    assert_eq!(kept.open().tail(), Offset::ZERO, "and it opens as before");
 }
 
 #[tokio::test]
-async fn a_log_at_rest_is_at_rest_again_when_the_last_who_looked_is_gone() {
+async fn a_closed_log_is_one_file_again_when_the_last_tool_is_done() {
     let kept = Kept::new();
     drop(kept.open());
     let files = || [schema::WAL_FILE, "log.db-shm"].map(|file| kept.path().join(file).exists());
@@ -69,14 +69,14 @@ async fn a_log_at_rest_is_at_rest_again_when_the_last_who_looked_is_gone() {
         (SqliteLog::open(kept.path()).unwrap(), SqliteLog::open(kept.path()).unwrap());
     one.info().unwrap();
     drop(one);
-    assert_eq!(files(), [true, true], "the other one needs them");
+    assert_eq!(files(), [true, true], "the other tool needs them");
     other.info().unwrap();
     drop(other);
     assert_eq!(files(), [false, false]);
 }
 
 #[tokio::test]
-async fn a_log_that_was_not_closed_is_left_as_it_is() {
+async fn a_log_that_was_not_closed_is_not_changed() {
     let kept = Kept::new();
     let open = kept.open();
     open.log.event("a", "1").await;
@@ -87,12 +87,12 @@ async fn a_log_that_was_not_closed_is_left_as_it_is() {
     let both =
         || [schema::FILE, schema::WAL_FILE].map(|file| std::fs::read(copy.path().join(file)));
     let before = both().map(Result::unwrap);
-    assert_eq!(info(&copy).records, 1);
+    assert_eq!(info_of(&copy).records, 1);
     assert!(both().map(Result::unwrap) == before);
 }
 
 #[tokio::test]
-async fn a_log_at_rest_is_read_without_a_write_ahead_log() {
+async fn a_closed_log_is_read_without_a_write_ahead_log() {
     let parent = Kept::new();
     let dir = parent.path().join("50 % of #1?");
     drop(crate::storage::sqlite::SqliteStorage::open(&dir).unwrap());
@@ -104,11 +104,11 @@ async fn a_log_at_rest_is_read_without_a_write_ahead_log() {
 }
 
 #[tokio::test]
-async fn a_log_of_the_first_version_is_read_as_it_is() {
+async fn a_log_of_the_first_version_is_read_without_migration() {
     let kept = Kept::new();
     schema::create_first_version(kept.path()).unwrap();
-    let told = info(&kept);
-    assert_eq!((told.format, told.epoch, told.records, told.leases), (1, Epoch::new(7), 0, 0));
+    let info = info_of(&kept);
+    assert_eq!((info.format, info.epoch, info.records, info.leases), (1, Epoch::new(7), 0, 0));
     assert_eq!(super::findings(kept.path()), Vec::<String>::new());
     let version: i64 =
         kept.database().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
@@ -116,10 +116,10 @@ async fn a_log_of_the_first_version_is_read_as_it_is() {
 }
 
 #[tokio::test]
-async fn where_there_is_no_log_that_is_said() {
+async fn a_missing_log_is_reported() {
     let kept = Kept::new();
     assert!(matches!(refused(&kept), ToolError::Missing { .. }));
-    assert!(!kept.path().join(schema::FILE).exists(), "and none is made");
+    assert!(!kept.path().join(schema::FILE).exists(), "and none is created");
     std::fs::write(kept.path().join(schema::FILE), vec![7; 8192]).unwrap();
     assert!(matches!(refused(&kept), ToolError::Open(SqliteOpenError::NotALog { .. })));
     let file = SqliteLog::open(kept.path().join(schema::FILE)).unwrap_err();

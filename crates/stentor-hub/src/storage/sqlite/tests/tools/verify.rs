@@ -1,4 +1,4 @@
-//! What is damaged on purpose is found, and what is not is sound.
+//! `SqliteLog::verify`.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ fn part(topic: &str, index: u8) -> Publish {
     })
 }
 
-/// A log at rest: `a` at offsets 1 to 3, `b` at 4 and its end at 5, `c` deleted by 7, a key at 8.
+/// A closed log: `a` at offsets 1 to 3, `b` at 4 and its end at 5, `c` deleted at 7, an event with a key at 8.
 async fn kept() -> Kept {
     let kept = Kept::new();
     let open = kept.open();
@@ -50,14 +50,14 @@ async fn kept() -> Kept {
     kept
 }
 
-/// What is done to the file, and the place and the words of the finding.
+/// The SQL that damages a log, then two parts of the expected finding.
 type Damage = (&'static str, &'static str, &'static str);
 
 async fn is_found(damages: &[Damage]) {
-    let whole = kept().await;
-    assert_eq!(findings(whole.path()), Vec::<String>::new());
+    let sound = kept().await;
+    assert_eq!(findings(sound.path()), Vec::<String>::new());
     for (sql, place, what) in damages {
-        let copy = whole.copy();
+        let copy = sound.copy();
         copy.database().execute_batch(sql).unwrap();
         let found = findings(copy.path());
         let named = found.iter().any(|finding| finding.contains(place) && finding.contains(what));
@@ -66,29 +66,29 @@ async fn is_found(damages: &[Damage]) {
 }
 
 #[tokio::test]
-async fn records_that_cannot_be_right_are_named() {
+async fn invalid_records_are_found() {
     is_found(&[
         ("DELETE FROM topic_records WHERE offset = 2", "record at offset 2", "index"),
         ("DELETE FROM records WHERE offset = 2", "topic \"a\"", "offset 2 is missing"),
         (
             "UPDATE topic_records SET bytes = 9 WHERE offset = 2",
             "record at offset 2",
-            "another kind or size",
+            "its kind or size",
         ),
         (
             "UPDATE topic_records SET kind = 1 WHERE offset = 2",
             "record at offset 2",
-            "another kind or size",
+            "its kind or size",
         ),
         (
             "UPDATE records SET topic = 99 WHERE offset = 2",
             "record at offset 2",
-            "no topic in row 99",
+            "(row 99) does not exist",
         ),
         (
             "UPDATE records SET time = 5 WHERE offset = 3",
             "record at offset 3",
-            "before that of the record before",
+            "before that of an earlier record",
         ),
         ("UPDATE records SET kind = 9 WHERE offset = 3", "record at offset 3", "cannot be read"),
         (
@@ -109,41 +109,41 @@ async fn records_that_cannot_be_right_are_named() {
         (
             "UPDATE records SET offset = 999999 WHERE offset = 8",
             "record at offset 999999",
-            "beyond all",
+            "after the last reserved offset",
         ),
     ])
     .await;
 }
 
 #[tokio::test]
-async fn topics_that_disagree_with_their_records_are_named() {
+async fn topics_that_disagree_with_their_records_are_found() {
     is_found(&[
         (
             "UPDATE topics SET events = 4 WHERE name = 'a'",
             "topic \"a\"",
-            "4 events of 3 bytes and holds 3",
+            "4 events of 3 bytes, but it has 3",
         ),
         (
             "UPDATE topics SET bytes = 1 WHERE name = 'a'",
             "topic \"a\"",
-            "3 events of 1 bytes and holds 3",
+            "3 events of 1 bytes, but it has 3",
         ),
         ("UPDATE topics SET last = 2 WHERE name = 'a'", "topic \"a\"", "should be 3"),
         (
             "UPDATE topics SET removed_through = 999999 WHERE name = 'a'",
             "topic \"a\"",
-            "beyond all that was given out",
+            "after the last reserved offset",
         ),
         (
             "UPDATE topics SET removed_through = 1, events = 2, bytes = 2 WHERE name = 'a'",
             "topic \"a\"",
-            "not to be swept",
+            "will not be purged",
         ),
-        ("UPDATE topics SET removals = 50 WHERE name = 'a'", "topic \"a\"", "removal 50"),
+        ("UPDATE topics SET removals = 50 WHERE name = 'a'", "topic \"a\"", "removal count 50"),
         (
             "UPDATE topics SET end_offset = 77 WHERE name = 'b'",
             "topic \"b\"",
-            "offset 77 is missing, its end",
+            "its end at offset 77 is missing",
         ),
         (
             "UPDATE topics SET end_offset = 4 WHERE name = 'b'",
@@ -158,69 +158,72 @@ async fn topics_that_disagree_with_their_records_are_named() {
         (
             "UPDATE topics SET end_check = 1 WHERE name = 'b'",
             "topic \"b\"",
-            "does not fit its check",
+            "does not match its check",
         ),
         (
             "UPDATE topics SET end_offset = NULL WHERE name = 'b'",
             "record at offset 5",
-            "does not know of it",
+            "not the end of its topic",
         ),
         (
             "UPDATE topics SET name = 'c' || char(10) WHERE name = 'c'",
             "the topic in row 3",
             "cannot be read",
         ),
-        ("UPDATE topics SET end_offset = NULL WHERE name = 'c'", "topic \"c\"", "has no deletion"),
+        (
+            "UPDATE topics SET end_offset = NULL WHERE name = 'c'",
+            "topic \"c\"",
+            "has no deletion record",
+        ),
     ])
     .await;
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_log_as_a_whole_is_named() {
+async fn inconsistencies_of_the_log_as_a_whole_are_found() {
     is_found(&[
-        ("UPDATE log SET reserved_through = 6", "the log", "offset 8 was given out"),
-        ("UPDATE log SET tail = 6", "the log", "left at offset 6"),
-        ("UPDATE log SET floor = 60", "the log", "was left at offset 8 and has offset 60"),
-        ("UPDATE log SET epoch = -1", "the log's own row", "cannot be read"),
-        ("DELETE FROM log", "the log's own row", "cannot be read"),
+        ("UPDATE log SET reserved_through = 6", "the log", "offset 8 was assigned"),
+        ("UPDATE log SET tail = 6", "the log", "closed at offset 6"),
+        ("UPDATE log SET floor = 60", "the log", "was closed at offset 8 and has offset 60"),
+        ("UPDATE log SET epoch = -1", "the row of the table `log`", "cannot be read"),
+        ("DELETE FROM log", "the row of the table `log`", "cannot be read"),
         ("INSERT INTO burned VALUES (2, 3)", "burned range 2 to 3", "record at offset 2 is in it"),
-        ("INSERT INTO burned VALUES (30, 20)", "burned range 30 to 20", "does not fit"),
-        ("INSERT INTO burned VALUES (30, 40), (35, 50)", "burned range 35 to 50", "does not fit"),
-        ("UPDATE keys SET last_offset = 999999", "key \"k\"", "does not point"),
-        ("UPDATE keys SET first_offset = 9", "key \"k\"", "does not point"),
-        ("UPDATE keys SET hash = x'00'", "key \"k\"", "does not point"),
+        ("INSERT INTO burned VALUES (30, 20)", "burned range 30 to 20", "overlaps"),
+        ("INSERT INTO burned VALUES (30, 40), (35, 50)", "burned range 35 to 50", "overlaps"),
+        ("UPDATE keys SET last_offset = 999999", "key \"k\"", "does not refer"),
+        ("UPDATE keys SET first_offset = 9", "key \"k\"", "does not refer"),
+        ("UPDATE keys SET hash = x'00'", "key \"k\"", "does not refer"),
         ("UPDATE keys SET first_check = -1", "key \"k\"", "cannot be read"),
-        ("INSERT INTO leases VALUES ('a', 0)", "lease of the topic \"a\"", "no sense"),
+        ("INSERT INTO leases VALUES ('a', 0)", "lease of the topic \"a\"", "not valid"),
     ])
     .await;
 }
 
 #[tokio::test]
-async fn parts_that_cannot_be_those_of_an_upload_are_named() {
-    let whole = Kept::new();
-    let open = whole.open();
+async fn invalid_parts_of_an_upload_are_found() {
+    let sound = Kept::new();
+    let open = sound.open();
     open.log.append((0..4).map(|index| part("d", index)).collect()).await;
     drop(open);
-    assert_eq!(findings(whole.path()), Vec::<String>::new());
+    assert_eq!(findings(sound.path()), Vec::<String>::new());
     for (sql, what) in [
         ("DELETE FROM keys", "no key"),
         ("UPDATE keys SET upload = 0", "no key"),
-        ("DELETE FROM upload_parts WHERE part = 2", "3 parts from 0 to 3, and 4 events"),
-        ("DELETE FROM upload_parts WHERE part = 3", "3 parts from 0 to 2, and 4 events"),
-        ("UPDATE upload_parts SET part = 4 WHERE part = 3", "4 parts from 0 to 4, and 4 events"),
+        ("DELETE FROM upload_parts WHERE part = 2", "3 parts from 0 to 3, but 4 events"),
+        ("DELETE FROM upload_parts WHERE part = 3", "3 parts from 0 to 2, but 4 events"),
+        ("UPDATE upload_parts SET part = 4 WHERE part = 3", "4 parts from 0 to 4, but 4 events"),
         ("UPDATE upload_parts SET part = -1 WHERE part = 0", "from -1 to 3"),
     ] {
-        let copy = whole.copy();
+        let copy = sound.copy();
         copy.database().execute_batch(sql).unwrap();
         let found = findings(copy.path());
-        let named = |finding: &String| {
-            finding.contains("upload from offset 1 on") && finding.contains(what)
-        };
+        let named =
+            |finding: &String| finding.contains("upload at offset 1") && finding.contains(what);
         assert!(found.iter().any(named), "{sql}: {found:?}");
     }
-    let copy = whole.copy();
+    let copy = sound.copy();
     copy.database().execute_batch("DELETE FROM upload_parts WHERE part < 2").unwrap();
-    assert_eq!(findings(copy.path()), Vec::<String>::new(), "the oldest may be forgotten");
+    assert_eq!(findings(copy.path()), Vec::<String>::new(), "the oldest may be deleted");
 }
 
 #[tokio::test]
@@ -239,7 +242,7 @@ async fn a_broken_index_of_the_file_is_found() {
 }
 
 #[tokio::test]
-async fn records_that_wait_for_the_sweep_are_no_finding() {
+async fn records_that_are_not_purged_yet_are_no_finding() {
     let kept = Kept::with(Limits { slice_rows: 1, ..Limits::default() });
     let open = kept.open();
     open.fill(400, filler).await;
@@ -248,7 +251,10 @@ async fn records_that_wait_for_the_sweep_are_no_finding() {
     let copy = kept.copy();
     copy.database().execute("UPDATE topics SET sweep_through = NULL", []).unwrap();
     let found = findings(copy.path());
-    assert!(found.iter().any(|finding| finding.contains("loud/1")), "they were there: {found:?}");
+    assert!(
+        found.iter().any(|finding| finding.contains("loud/1")),
+        "they are still stored: {found:?}"
+    );
     assert_eq!(findings(kept.path()), Vec::<String>::new());
     open.log.delete("loud/2").await;
     assert_eq!(findings(kept.path()), Vec::<String>::new());
@@ -270,21 +276,21 @@ async fn a_log_that_was_killed_again_and_again_is_sound() {
 }
 
 #[tokio::test]
-async fn more_findings_than_anybody_reads_are_only_counted() {
+async fn findings_beyond_the_maximum_are_only_counted() {
     let kept = Kept::new();
     let open = kept.open();
     open.fill(1_500, filler).await;
     drop(open);
     kept.database().execute("UPDATE topic_records SET bytes = bytes + 1", []).unwrap();
-    let mut told = 0;
-    let counted = SqliteLog::open(kept.path()).unwrap().verify(&mut |_| told += 1).unwrap();
-    assert_eq!(told, Finding::MAX);
+    let mut passed_on = 0;
+    let counted = SqliteLog::open(kept.path()).unwrap().verify(&mut |_| passed_on += 1).unwrap();
+    assert_eq!(passed_on, Finding::MAX);
     assert!(counted >= 1_500, "{counted}");
 }
 
-/// Whatever is in the file, looking at it ends with an answer or an error.
+/// Any byte of the file may be wrong. Every tool must return a result or an error.
 #[tokio::test]
-async fn a_file_with_wrong_bytes_is_never_a_panic() {
+async fn a_file_with_wrong_bytes_never_causes_a_panic() {
     let kept = Kept::new();
     let open = kept.open();
     open.fill(300, |n| event(&format!("t{}", n % 7), &"x".repeat(n))).await;
@@ -300,11 +306,11 @@ async fn a_file_with_wrong_bytes_is_never_a_panic() {
             bytes[at] = random.u8(..);
         }
         std::fs::write(copy.path().join(schema::FILE), bytes).unwrap();
-        look_at_everything(copy.path());
+        run_every_tool(copy.path());
     }
 }
 
-fn look_at_everything(dir: &Path) {
+fn run_every_tool(dir: &Path) {
     use crate::storage::conformance::log::filters;
     use crate::storage::sqlite::ExportFrom;
     let Ok(mut log) = SqliteLog::open(dir) else { return };

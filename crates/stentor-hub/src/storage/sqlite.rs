@@ -1,0 +1,241 @@
+//! The durable log in SQLite.
+//!
+//! One thread writes and three read. Callers hand them jobs through two queues:
+//!
+//! ```text
+//! SqliteStorage -> queue -> write/   run          the writer's loop: jobs, and maintenance between them
+//!                                    transaction  append, delete, trim: one transaction each
+//!                                    maintenance  purge, compaction, size limit, checkpoints, expired keys
+//!                                       |
+//!                                       v
+//!                           shared_state          commit -> commit sink -> tail, in this order
+//!                                       ^
+//!               -> queue -> read/    snapshot     one read transaction for each query
+//!                                    page         records after an offset
+//!                                    seek         where reading begins
+//!                                    removed      what a reader has lost
+//! ```
+//!
+//! `schema` has the tables, their versions and the connections; `tables` reads and writes the rows of each
+//! table. `open` starts the threads and stops them. `tools` inspects and copies a log, also while a server
+//! uses it. The format is described in `docs/formats/log.md`.
+
+mod db_error;
+mod limits;
+mod lock;
+mod open;
+mod open_error;
+mod options;
+mod queue;
+mod read;
+mod schema;
+mod shared_state;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod tools;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use futures_util::future::FutureExt;
+
+use self::db_error::DbError;
+use self::limits::Limits;
+use self::open::OpenLog;
+pub use self::open_error::SqliteOpenError;
+pub use self::options::{Durability, SqliteOptions};
+use self::read::snapshot::Snapshot;
+use self::tables::lease;
+pub use self::tools::{
+    BackedUp, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog, ToolError,
+    VerifyNote,
+};
+use super::{
+    Bounds, CommitSink, Outcome, Page, ReadRequest, Seek, SeekResult, Storage, StorageError,
+    TopicInfo, TopicState, TopicsQuery, TrimLimits, Trimmed,
+};
+use crate::cursor::{Epoch, Offset};
+use crate::filter::Filters;
+use crate::publish::Publish;
+use crate::record::Record;
+use crate::timestamp::Timestamp;
+use crate::topic::TopicName;
+
+/// A durable log in a directory of its own.
+///
+/// When [`append`](Storage::append) returns, its records are on the disk. Only one process can have a directory
+/// open. Dropping the storage closes the log and blocks until that is done; [`close`](Storage::close) does the
+/// same without blocking a thread.
+///
+/// ```
+/// use stentor_hub::storage::{SqliteStorage, Storage};
+///
+/// # let parent = tempfile::tempdir()?;
+/// # let dir = parent.path().join("data");
+/// let log = SqliteStorage::open(&dir)?;
+/// assert_eq!(log.bounds().tail.get(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SqliteStorage {
+    log: OpenLog,
+}
+
+impl SqliteStorage {
+    /// Opens the log in `dir` with the default options. Creates the directory and the log if they do not exist.
+    ///
+    /// Blocks until the log is open: call it before serving.
+    ///
+    /// # Errors
+    ///
+    /// See [`SqliteOpenError`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<SqliteStorage, SqliteOpenError> {
+        SqliteStorage::open_with(dir, SqliteOptions::default())
+    }
+
+    /// Opens the log in `dir` with the given options. Creates the directory and the log if they do not exist.
+    ///
+    /// Blocks until the log is open: call it before serving.
+    ///
+    /// # Errors
+    ///
+    /// See [`SqliteOpenError`].
+    pub fn open_with(
+        dir: impl AsRef<Path>,
+        options: SqliteOptions,
+    ) -> Result<SqliteStorage, SqliteOpenError> {
+        Ok(SqliteStorage { log: OpenLog::open(dir.as_ref(), Limits::new(options))? })
+    }
+
+    /// Opens the log in `dir` with the given limits.
+    #[cfg(test)]
+    fn open_with_limits(dir: &Path, limits: Limits) -> Result<SqliteStorage, SqliteOpenError> {
+        Ok(SqliteStorage { log: OpenLog::open(dir, limits)? })
+    }
+
+    /// Runs a query on one of the reading threads.
+    fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Snapshot<'_>) -> Result<T, DbError> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, StorageError>> {
+        self.log.reads.run(|connection| connection.query(query)).boxed()
+    }
+}
+
+impl Storage for SqliteStorage {
+    fn epoch(&self) -> Epoch {
+        self.log.state.epoch
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.log.state.bounds()
+    }
+
+    fn follow(&self, sink: CommitSink) {
+        self.log.state.set_sink(sink);
+    }
+
+    fn append(
+        &self,
+        batch: Vec<Publish>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Outcome>, StorageError>> {
+        self.log.writes.run(move |writer| writer.append(batch, now)).boxed()
+    }
+
+    fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Page, StorageError>> {
+        self.query(move |snapshot| snapshot.read(&request))
+    }
+
+    fn fetch(&self, offsets: Vec<Offset>) -> BoxFuture<'_, Result<Vec<Arc<Record>>, StorageError>> {
+        self.query(move |snapshot| snapshot.fetch(&offsets))
+    }
+
+    fn seek(
+        &self,
+        filters: Arc<Filters>,
+        seek: Seek,
+    ) -> BoxFuture<'_, Result<SeekResult, StorageError>> {
+        self.query(move |snapshot| snapshot.seek(&filters, seek))
+    }
+
+    fn newest_each(
+        &self,
+        filters: Arc<Filters>,
+        count: usize,
+        until: Offset,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Option<Vec<Offset>>, StorageError>> {
+        self.query(move |snapshot| snapshot.newest_each(&filters, count, until, limit))
+    }
+
+    fn states(
+        &self,
+        topics: Vec<TopicName>,
+    ) -> BoxFuture<'_, Result<Vec<TopicState>, StorageError>> {
+        self.query(move |snapshot| snapshot.states(&topics))
+    }
+
+    fn topics(&self, query: TopicsQuery) -> BoxFuture<'_, Result<Vec<TopicInfo>, StorageError>> {
+        self.query(move |snapshot| snapshot.list(&query))
+    }
+
+    fn trim_point(
+        &self,
+        topic: TopicName,
+        limits: TrimLimits,
+    ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
+        self.query(move |snapshot| snapshot.trim_point(&topic, limits))
+    }
+
+    fn trim(&self, topics: Vec<(TopicName, Offset)>) -> BoxFuture<'_, Result<(), StorageError>> {
+        async move {
+            let mut left = topics;
+            // In steps, so that appends can run in between.
+            while !left.is_empty() {
+                left = self.log.writes.run(move |writer| writer.trim(left)).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn removals(&self) -> u64 {
+        self.log.state.removals()
+    }
+
+    fn trimmed(&self) -> Trimmed {
+        self.log.state.trimmed()
+    }
+
+    fn delete(
+        &self,
+        topic: TopicName,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
+        self.log.writes.run(move |writer| writer.delete(&topic, now)).boxed()
+    }
+
+    fn set_lease(
+        &self,
+        topic: TopicName,
+        lease: Option<Duration>,
+    ) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.log.writes.run(move |writer| writer.set_lease(&topic, lease)).boxed()
+    }
+
+    fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>> {
+        self.query(|snapshot| lease::all(snapshot.connection))
+    }
+
+    fn failed(&self) -> BoxFuture<'_, StorageError> {
+        self.log.state.failed().boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.log.close().boxed()
+    }
+}

@@ -1,0 +1,91 @@
+//! The error of the functions that read and write the database.
+
+use std::fmt::Display;
+use std::io;
+
+use rusqlite::{ErrorCode, ffi};
+
+use crate::storage::StorageError;
+
+/// Reason why a query or a write transaction failed.
+#[derive(Debug)]
+pub(super) enum DbError {
+    /// SQLite returned an error.
+    Sqlite(rusqlite::Error),
+    /// The stored data is invalid. The text says what is wrong, and where.
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for DbError {
+    fn from(error: rusqlite::Error) -> DbError {
+        DbError::Sqlite(error)
+    }
+}
+
+impl DbError {
+    /// The error for a row that cannot be read. `place` names the row in the message, unless the read itself
+    /// failed.
+    pub(super) fn at(place: impl Display, error: rusqlite::Error) -> DbError {
+        match error {
+            rusqlite::Error::SqliteFailure(..) => DbError::Sqlite(error),
+            other => DbError::Damaged(format!("{place} cannot be read: {other}")),
+        }
+    }
+
+    /// The error for a write whose reserve cannot be allocated. It counts as a full disk.
+    pub(super) fn no_reserve(error: &io::Error) -> DbError {
+        let code = ffi::Error::new(ffi::SQLITE_FULL);
+        DbError::Sqlite(rusqlite::Error::SqliteFailure(code, Some(error.to_string())))
+    }
+
+    /// Returns `true` if the write failed because the disk is full.
+    pub(super) fn is_disk_full(&self) -> bool {
+        let DbError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
+        error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+    }
+}
+
+impl From<DbError> for StorageError {
+    fn from(error: DbError) -> StorageError {
+        if error.is_disk_full() {
+            return StorageError::Full;
+        }
+        match error {
+            DbError::Damaged(reason) => StorageError::Failed { reason },
+            DbError::Sqlite(error) if is_transient(&error) => {
+                StorageError::Unavailable { reason: describe(&error) }
+            }
+            DbError::Sqlite(error) => StorageError::Failed { reason: describe(&error) },
+        }
+    }
+}
+
+/// Describes an SQLite error, with the file operation that failed and the extended error code.
+pub(super) fn describe(error: &rusqlite::Error) -> String {
+    let Some(code) = error.sqlite_error().map(|error| error.extended_code) else {
+        return error.to_string();
+    };
+    let operation = match code {
+        ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC => " in a sync",
+        ffi::SQLITE_IOERR_WRITE => " in a write",
+        ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ => " in a read",
+        ffi::SQLITE_IOERR_TRUNCATE => " while truncating a file",
+        _ => "",
+    };
+    format!("{error}{operation}, SQLite code {code}")
+}
+
+/// Returns `true` if a retry may succeed: the error casts no doubt on the data on the disk.
+fn is_transient(error: &rusqlite::Error) -> bool {
+    let rusqlite::Error::SqliteFailure(error, _) = error else { return false };
+    error.extended_code == ffi::SQLITE_IOERR_NOMEM
+        || matches!(
+            error.code,
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::CannotOpen
+                | ErrorCode::OutOfMemory
+                | ErrorCode::TooBig
+        )
+}

@@ -1,0 +1,122 @@
+//! State that all threads of an open log share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::watch;
+
+use super::db_error::DbError;
+use crate::cursor::{Epoch, Offset};
+use crate::record::Record;
+use crate::storage::{Bounds, CommitSink, StorageError, Trimmed};
+
+/// The committed state of a log, as readers may see it.
+pub(super) struct SharedState {
+    pub(super) epoch: Epoch,
+    burned: Vec<(Offset, Offset)>,
+    tail: AtomicU64,
+    removals: AtomicU64,
+    trimmed_events: AtomicU64,
+    trimmed_bytes: AtomicU64,
+    sink: OnceLock<CommitSink>,
+    failed: watch::Sender<Option<String>>,
+}
+
+impl SharedState {
+    pub(super) fn new(
+        epoch: Epoch,
+        burned: Vec<(Offset, Offset)>,
+        tail: Offset,
+        removals: u64,
+    ) -> SharedState {
+        SharedState {
+            epoch,
+            burned,
+            tail: AtomicU64::new(tail.get()),
+            removals: AtomicU64::new(removals),
+            trimmed_events: AtomicU64::new(0),
+            trimmed_bytes: AtomicU64::new(0),
+            sink: OnceLock::new(),
+            failed: watch::Sender::new(None),
+        }
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { tail: self.tail(), burned: self.burned.clone() }
+    }
+
+    /// The tail: everything up to this offset is committed, and the commit sink has it.
+    pub(super) fn tail(&self) -> Offset {
+        Offset::new(self.tail.load(Ordering::Acquire))
+    }
+
+    /// Number of removals. At least this many are committed.
+    pub(super) fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Acquire)
+    }
+
+    /// Events and bytes trimmed since the log was opened.
+    pub(super) fn trimmed(&self) -> Trimmed {
+        Trimmed {
+            events: self.trimmed_events.load(Ordering::Relaxed),
+            bytes: self.trimmed_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Adds the events and bytes that a commit trimmed.
+    pub(super) fn count_trimmed(&self, trimmed: Trimmed) {
+        self.trimmed_events.fetch_add(trimmed.events, Ordering::Relaxed);
+        self.trimmed_bytes.fetch_add(trimmed.bytes, Ordering::Relaxed);
+    }
+
+    /// Sets the commit sink. Only the first call has an effect; a second one is a bug of the caller.
+    pub(super) fn set_sink(&self, sink: CommitSink) {
+        let _ = self.sink.set(sink);
+    }
+
+    /// Makes a commit visible: first its removals, then its records to the commit sink, last the new tail.
+    pub(super) fn publish(&self, records: &[Arc<Record>], tail: Offset, removals: u64) {
+        self.removals.store(removals, Ordering::Release);
+        if let Some(sink) = self.sink.get()
+            && !records.is_empty()
+        {
+            sink(records);
+        }
+        self.tail.store(tail.get(), Ordering::Release);
+    }
+
+    /// Returns an error if the log has failed, so that nothing more is written.
+    pub(super) fn refuse_if_failed(&self) -> Result<(), StorageError> {
+        match &*self.failed.borrow() {
+            None => Ok(()),
+            Some(reason) => Err(StorageError::Failed { reason: reason.clone() }),
+        }
+    }
+
+    /// Waits until the log has failed, and returns the reason.
+    pub(super) async fn failed(&self) -> StorageError {
+        let mut failed = self.failed.subscribe();
+        let reason = failed.wait_for(Option::is_some).await;
+        let reason = reason.ok().and_then(|reason| reason.clone()).unwrap_or_default();
+        StorageError::Failed { reason }
+    }
+
+    /// Converts an error. One that casts doubt on the disk marks the log as failed, which ends all writing.
+    pub(super) fn note_error(&self, error: DbError) -> StorageError {
+        let error = StorageError::from(error);
+        if let StorageError::Failed { reason } = &error {
+            let is_first = self.failed.send_if_modified(|failed| {
+                let is_first = failed.is_none();
+                failed.get_or_insert_with(|| reason.clone());
+                is_first
+            });
+            if is_first {
+                tracing::error!(
+                    reason,
+                    "the log has failed; no more events are accepted until a restart"
+                );
+            }
+        }
+        error
+    }
+}

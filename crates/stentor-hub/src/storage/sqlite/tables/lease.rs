@@ -1,0 +1,41 @@
+//! Rows of `leases`: topics that end if nothing is published to them for some time.
+
+use std::time::Duration;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, params};
+
+use super::column::{self, Columns, invalid};
+use crate::storage::sqlite::db_error::DbError;
+use crate::storage::whole_seconds;
+use crate::topic::TopicName;
+
+/// Stores the lease of a topic, or deletes it if `lease` is `None`. Part of a second counts as a whole one.
+pub(crate) fn store(
+    connection: &Connection,
+    topic: &TopicName,
+    lease: Option<Duration>,
+) -> Result<(), DbError> {
+    let Some(lease) = lease else {
+        connection
+            .prepare_cached("DELETE FROM leases WHERE topic = ?1")?
+            .execute([topic.as_str()])?;
+        return Ok(());
+    };
+    let seconds = column::number(whole_seconds(lease).as_secs());
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO leases (topic, seconds) VALUES (?1, ?2)")?
+        .execute(params![topic.as_str(), seconds])?;
+    Ok(())
+}
+
+/// Returns all leases, by topic name in byte order.
+pub(crate) fn all(connection: &Connection) -> Result<Vec<(TopicName, Duration)>, DbError> {
+    let mut statement = connection.prepare("SELECT topic, seconds FROM leases ORDER BY topic")?;
+    let leases = statement.query_map([], |row| {
+        let name: String = row.get(0)?;
+        let topic = TopicName::new(name).map_err(|error| invalid(0, Type::Text, error))?;
+        Ok((topic, Duration::from_secs(row.number(1)?)))
+    })?;
+    leases.collect::<Result<_, _>>().map_err(|error| DbError::at("a lease", error))
+}

@@ -1,0 +1,184 @@
+//! Rows of `topics`.
+
+use std::ops::ControlFlow;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::column::{self, Columns, invalid};
+use super::log::LogState;
+use crate::cursor::{Check, Offset};
+use crate::storage::sqlite::db_error::DbError;
+use crate::topic::TopicName;
+
+/// The row of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Topic {
+    /// Id of the row. Records refer to their topic by it.
+    pub(crate) id: i64,
+    pub(crate) name: TopicName,
+    /// Number of readable events (not ends).
+    pub(crate) events: u64,
+    /// Bytes of these events, as [`Body::bytes`](crate::Body::bytes) counts them.
+    pub(crate) bytes: u64,
+    /// Offset of its last record, which may have been removed since.
+    pub(crate) last: Offset,
+    /// Its end, or its deletion if it was deleted and nothing was published since.
+    pub(crate) end: Option<(Offset, Check)>,
+    /// `true` if `end` is a deletion.
+    pub(crate) deleted: bool,
+    /// Records up to this offset are removed: no query returns them.
+    pub(crate) removed_through: Offset,
+    /// `true` if the last removal was a deletion, not a trim.
+    pub(crate) removed_by_delete: bool,
+    /// The log's removal count when records of this topic were last removed.
+    pub(crate) removals: u64,
+    /// Records up to this offset are still to be purged from the disk (column `sweep_through`).
+    pub(crate) purge_through: Option<Offset>,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, events, bytes, last, end_offset, end_check, deleted, removed_through, \
+             removed_by_delete, removals, sweep_through FROM topics ",
+            $rest
+        )
+    };
+}
+
+/// The queries of topics. Each uses an index.
+pub(crate) mod sql {
+    pub(crate) const BY_NAME: &str = select!("WHERE name = ?1");
+    pub(crate) const BY_ID: &str = select!("WHERE id = ?1");
+    pub(crate) const NAMES_FROM: &str = select!("WHERE name >= ?1 ORDER BY name");
+    pub(crate) const REMOVED_AFTER: &str =
+        select!("WHERE removed_through > ?1 AND removed_through > 0 AND deleted = 0");
+    pub(crate) const TO_PURGE: &str =
+        select!("WHERE sweep_through IS NOT NULL ORDER BY id LIMIT ?1");
+    pub(crate) const LONGEST_EMPTY: &str = select!(
+        "WHERE events = 0 AND (end_offset IS NULL OR deleted = 1) AND sweep_through IS NULL \
+         ORDER BY removed_through LIMIT 1"
+    );
+}
+
+impl Topic {
+    /// Creates a topic without records. Its name may be one that was forgotten, so everything that was removed
+    /// from forgotten topics counts as removed from it.
+    pub(crate) fn new(name: TopicName, log: &LogState) -> Topic {
+        Topic {
+            id: log.next_topic,
+            name,
+            events: 0,
+            bytes: 0,
+            last: Offset::ZERO,
+            end: None,
+            deleted: false,
+            removed_through: log.floor,
+            removed_by_delete: false,
+            removals: log.floor_removals,
+            purge_through: None,
+        }
+    }
+
+    /// Returns `true` if the topic has no record but, at most, its deletion.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events == 0 && (self.end.is_none() || self.deleted)
+    }
+
+    /// Returns `true` if the topic may have readable records after an offset.
+    pub(crate) fn has_after(&self, after: Offset) -> bool {
+        self.last > after && self.last > self.removed_through
+    }
+
+    /// Reads the topic with this name.
+    pub(crate) fn by_name(connection: &Connection, name: &str) -> Result<Option<Topic>, DbError> {
+        let mut statement = connection.prepare_cached(sql::BY_NAME)?;
+        let topic = statement.query_row([name], read).optional();
+        topic.map_err(|error| DbError::at(format_args!("the topic {name:?}"), error))
+    }
+
+    /// Reads the topic with this row id. It must exist.
+    pub(crate) fn by_id(connection: &Connection, id: i64) -> Result<Topic, DbError> {
+        let mut statement = connection.prepare_cached(sql::BY_ID)?;
+        statement
+            .query_row([id], read)
+            .map_err(|error| DbError::at(format_args!("the topic in row {id}"), error))
+    }
+
+    /// Returns the first topic that a query without parameters finds.
+    pub(crate) fn first(
+        connection: &Connection,
+        sql: &'static str,
+    ) -> Result<Option<Topic>, DbError> {
+        let mut statement = connection.prepare_cached(sql)?;
+        statement.query_row([], read).optional().map_err(|error| DbError::at("a topic", error))
+    }
+
+    /// Calls `visit` with each topic that a query finds, until it returns a break.
+    pub(crate) fn each(
+        connection: &Connection,
+        sql: &'static str,
+        parameter: impl rusqlite::ToSql,
+        mut visit: impl FnMut(Topic) -> Result<ControlFlow<()>, DbError>,
+    ) -> Result<(), DbError> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query([parameter])?;
+        while let Some(row) = rows.next()? {
+            let topic = read(row).map_err(|error| DbError::at("a topic", error))?;
+            if visit(topic)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Inserts or updates the row.
+    pub(crate) fn store(&self, connection: &Connection) -> Result<(), DbError> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO topics (id, name, events, bytes, last, end_offset, end_check, deleted, \
+             removed_through, removed_by_delete, removals, sweep_through) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+             ON CONFLICT (id) DO UPDATE SET events = ?3, bytes = ?4, last = ?5, end_offset = ?6, \
+             end_check = ?7, deleted = ?8, removed_through = ?9, removed_by_delete = ?10, removals = ?11, \
+             sweep_through = ?12",
+        )?;
+        statement.execute(params![
+            self.id,
+            self.name.as_str(),
+            column::number(self.events),
+            column::number(self.bytes),
+            column::offset(self.last),
+            self.end.map(|(offset, _)| column::offset(offset)),
+            self.end.map(|(_, check)| check.get()),
+            self.deleted,
+            column::offset(self.removed_through),
+            self.removed_by_delete,
+            column::number(self.removals),
+            self.purge_through.map(column::offset),
+        ])?;
+        Ok(())
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Topic> {
+    let name =
+        TopicName::new(row.get_ref(1)?.as_str()?).map_err(|error| invalid(1, Type::Text, error))?;
+    let end = match row.offset_or_none(5)? {
+        Some(offset) => Some((offset, row.check(6)?)),
+        None => None,
+    };
+    Ok(Topic {
+        id: row.get(0)?,
+        name,
+        events: row.number(2)?,
+        bytes: row.number(3)?,
+        last: row.offset(4)?,
+        end,
+        deleted: row.get(7)?,
+        removed_through: row.offset(8)?,
+        removed_by_delete: row.get(9)?,
+        removals: row.number(10)?,
+        purge_through: row.offset_or_none(11)?,
+    })
+}

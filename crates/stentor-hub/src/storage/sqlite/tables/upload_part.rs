@@ -1,0 +1,63 @@
+//! Rows of `upload_parts`: the running hash after each part of a streamed upload.
+//!
+//! The offset of its first record identifies an upload. Its parts are contiguous: only the oldest ones are
+//! deleted, or all.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::column::{self, Columns};
+use crate::cursor::Offset;
+use crate::storage::PartHash;
+use crate::storage::sqlite::db_error::DbError;
+
+pub(crate) const BY_NUMBER: &str = "SELECT hash FROM upload_parts WHERE upload = ?1 AND part = ?2";
+pub(crate) const FIRST_UPLOAD: &str =
+    "SELECT upload FROM upload_parts WHERE upload >= 0 ORDER BY upload LIMIT 1";
+pub(crate) const DELETE_OLDEST: &str = "DELETE FROM upload_parts WHERE upload = ?1 AND part < ?2 + \
+                                        (SELECT min(part) FROM upload_parts WHERE upload = ?1)";
+
+/// Returns the hash stored for a part, if there is one.
+pub(crate) fn find(
+    connection: &Connection,
+    upload: Offset,
+    part: u64,
+) -> Result<Option<PartHash>, DbError> {
+    let mut statement = connection.prepare_cached(BY_NUMBER)?;
+    let found = statement.query_row([column::offset(upload), column::number(part)], |row| {
+        Ok(row.get::<_, i64>(0)?.cast_unsigned())
+    });
+    found.optional().map_err(|error| {
+        DbError::at(format_args!("part {part} of the upload at offset {upload}"), error)
+    })
+}
+
+/// Stores the hash of a part.
+pub(crate) fn store(
+    connection: &Connection,
+    upload: Offset,
+    part: u64,
+    hash: PartHash,
+) -> Result<(), DbError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO upload_parts (upload, part, hash) VALUES (?1, ?2, ?3)",
+    )?;
+    statement.execute([column::offset(upload), column::number(part), hash.cast_signed()])?;
+    Ok(())
+}
+
+/// Returns the upload that began first, of those that have stored parts.
+pub(crate) fn first_upload(connection: &Connection) -> Result<Option<Offset>, DbError> {
+    let mut statement = connection.prepare_cached(FIRST_UPLOAD)?;
+    let first = statement.query_row([], |row| row.offset(0)).optional();
+    first.map_err(|error| DbError::at("the parts of uploads", error))
+}
+
+/// Deletes the oldest parts of an upload, at most `rows_max`. Returns how many it deleted.
+pub(crate) fn delete_oldest(
+    connection: &Connection,
+    upload: Offset,
+    rows_max: u64,
+) -> Result<u64, DbError> {
+    let mut statement = connection.prepare_cached(DELETE_OLDEST)?;
+    Ok(statement.execute([column::offset(upload), column::number(rows_max)])? as u64)
+}

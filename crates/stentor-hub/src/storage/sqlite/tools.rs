@@ -1,0 +1,30 @@
+//! The tools of `stentor log`: they read a log from outside, also while a server uses it, or create a new one.
+//!
+//! ```text
+//! SqliteLog -> info      facts about the log
+//!           -> verify    finds damage
+//!           -> backup    copies the log     -> draft    a directory that gets a complete log or none
+//!           -> export    pages of records
+//!    import -> line      parses an export   -> draft
+//! ```
+//!
+//! Reading takes no lock and does not change the file.
+
+mod backup;
+mod draft;
+mod error;
+mod export;
+mod import;
+mod info;
+mod line;
+mod log;
+mod log_row;
+mod verify;
+
+pub use self::backup::BackedUp;
+pub use self::error::ToolError;
+pub use self::export::{Export, ExportFrom, Exported};
+pub use self::import::Imported;
+pub use self::info::LogInfo;
+pub use self::log::SqliteLog;
+pub use self::verify::{Finding, VerifyNote};

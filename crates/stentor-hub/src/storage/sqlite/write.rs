@@ -1,0 +1,22 @@
+//! The writing half of a log: one thread with one connection.
+//!
+//! ```text
+//! run -> maintenance -> writer -> transaction -> keys
+//!                    -> purge, trim, capacity, compaction, keys
+//! ```
+
+pub(super) mod ballast;
+pub(super) mod capacity;
+pub(super) mod checkpoint;
+pub(super) mod clock;
+pub(super) mod compaction;
+pub(super) mod keys;
+pub(super) mod maintenance;
+pub(super) mod pages;
+pub(super) mod pending;
+pub(super) mod purge;
+pub(super) mod recovery;
+pub(super) mod run;
+pub(super) mod transaction;
+pub(super) mod trim;
+pub(super) mod writer;

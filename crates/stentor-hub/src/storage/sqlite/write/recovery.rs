@@ -1,0 +1,109 @@
+//! Recovery: what is done to a log before it is used again.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::cursor::{Epoch, Offset};
+use crate::storage::sqlite::db_error::DbError;
+use crate::storage::sqlite::tables::column::{self, Columns};
+use crate::storage::sqlite::tables::log::{LogState, Stored};
+
+/// The state of a log after recovery.
+pub(crate) struct Recovered {
+    pub(crate) epoch: Epoch,
+    pub(crate) log: LogState,
+    /// Ranges of burned offsets, oldest first. Both ends are burned.
+    pub(crate) burned: Vec<(Offset, Offset)>,
+}
+
+/// Writes the write-ahead log again with the bytes that it has, and syncs it. Does nothing if there is none.
+///
+/// If the last run ended with a failed sync, the operating system may return bytes that are not on the disk, and
+/// no later sync would write them, because it takes them for written. Everything recovered from them, and
+/// everything appended after them, would be lost with the next power loss.
+pub(crate) fn rewrite_wal(path: &Path) -> io::Result<()> {
+    /// Number of bytes read and written at a time.
+    const CHUNK: usize = 1 << 20;
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    let mut chunk = vec![0; CHUNK];
+    let mut at = 0;
+    loop {
+        let read = match file.read_at(&mut chunk, at) {
+            Ok(0) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        file.write_all_at(chunk.get(..read).unwrap_or_default(), at)?;
+        at += read as u64;
+    }
+    file.sync_all()
+}
+
+/// Loads the state of the log and marks the log as in use.
+///
+/// If it was not closed in an orderly way, this burns the reserved offsets after the last record: they may have
+/// been assigned.
+pub(crate) fn recover(connection: &mut Connection, block: u64) -> Result<Recovered, DbError> {
+    let transaction = connection.transaction()?;
+    let Stored { epoch, clean, state: before } = LogState::load(&transaction)?;
+    let mut log = before;
+    if !clean {
+        log.tail = log.tail.max(newest_offset(&transaction)?);
+        if log.reserved_through > log.tail {
+            burn(&transaction, log.tail, log.reserved_through)?;
+            log.tail = log.reserved_through;
+        }
+    }
+    log.reserve(block);
+    log.store(&before, &transaction)?;
+    transaction.execute("UPDATE log SET clean = 0", [])?;
+    let burned = burned(&transaction)?;
+    transaction.commit()?;
+    Ok(Recovered { epoch, log, burned })
+}
+
+/// Returns the highest offset that any table mentions, even if the record itself is gone.
+fn newest_offset(connection: &Connection) -> Result<Offset, DbError> {
+    let newest = connection.query_row(
+        "SELECT max(
+            (SELECT coalesce(max(offset), 0) FROM records),
+            (SELECT coalesce(max(last), 0) FROM topics),
+            (SELECT coalesce(max(last), 0) FROM burned),
+            (SELECT floor FROM log))",
+        [],
+        |row| row.offset(0),
+    );
+    newest.map_err(|error| DbError::at("the newest offset", error))
+}
+
+/// Burns the offsets after `after`, up to and including `through`.
+fn burn(connection: &Connection, after: Offset, through: Offset) -> Result<(), DbError> {
+    /// From this number of ranges on, adjacent ones are merged. Otherwise a program that is killed again and
+    /// again without an append would add rows without end.
+    const RANGES_MAX: i64 = 1_000;
+    let (after, through) = (column::offset(after), column::offset(through));
+    // Below that number they stay separate. A reader that connected between two kills is at the end of the first
+    // range, and lost nothing by the second.
+    let merged = connection.execute(
+        "UPDATE burned SET last = ?2 WHERE last = ?1 AND (SELECT count(*) FROM burned) >= ?3",
+        [after, through, RANGES_MAX],
+    )?;
+    if merged == 0 {
+        connection
+            .execute("INSERT INTO burned (first, last) VALUES (?1 + 1, ?2)", [after, through])?;
+    }
+    Ok(())
+}
+
+fn burned(connection: &Connection) -> Result<Vec<(Offset, Offset)>, DbError> {
+    let mut statement = connection.prepare("SELECT first, last FROM burned ORDER BY first")?;
+    let ranges = statement.query_map([], |row| Ok((row.offset(0)?, row.offset(1)?)))?;
+    ranges.collect::<Result<_, _>>().map_err(|error| DbError::at("a burned range", error))
+}

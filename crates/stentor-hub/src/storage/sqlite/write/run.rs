@@ -1,0 +1,101 @@
+//! The writer's thread: runs jobs, does maintenance between them, and closes the log at the end.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::thread::JoinHandle;
+
+use rusqlite::config::DbConfig;
+
+use super::checkpoint::{Checkpoint, checkpoint};
+use super::pending::IDLE;
+use super::writer::Writer;
+use crate::storage::sqlite::db_error::DbError;
+use crate::storage::sqlite::options::Durability;
+use crate::storage::sqlite::queue::Job;
+use crate::storage::sqlite::schema;
+
+/// What the writer does next.
+enum Next {
+    Job(Job<Writer>),
+    Maintain,
+    Idle,
+    End,
+}
+
+/// Runs jobs until the queue is closed. Does a slice of maintenance after each job and while there is none.
+///
+/// At the end it waits for the threads that read, then closes the log.
+pub(crate) fn run(mut writer: Writer, jobs: &Receiver<Job<Writer>>, readers: Vec<JoinHandle<()>>) {
+    loop {
+        match next(&writer, jobs) {
+            Next::Job(job) => {
+                job(&mut writer);
+                writer.maintain();
+            }
+            Next::Maintain => writer.maintain(),
+            Next::Idle => writer.idle(),
+            Next::End => break,
+        }
+    }
+    for reader in readers {
+        // A thread that panicked has ended too.
+        let _ = reader.join();
+    }
+    close(writer);
+}
+
+fn next(writer: &Writer, jobs: &Receiver<Job<Writer>>) -> Next {
+    if writer.has_maintenance() {
+        return match jobs.try_recv() {
+            Ok(job) => Next::Job(job),
+            Err(TryRecvError::Empty) => Next::Maintain,
+            Err(TryRecvError::Disconnected) => Next::End,
+        };
+    }
+    if writer.is_settled() {
+        return jobs.recv().map_or(Next::End, Next::Job);
+    }
+    match jobs.recv_timeout(IDLE) {
+        Ok(job) => Next::Job(job),
+        Err(RecvTimeoutError::Timeout) => Next::Idle,
+        Err(RecvTimeoutError::Disconnected) => Next::End,
+    }
+}
+
+/// Marks the log as closed and closes it. A log that has failed is left as it is.
+fn close(mut writer: Writer) {
+    if writer.state.refuse_if_failed().is_err() {
+        skip_checkpoint(&writer);
+        return;
+    }
+    let mut settled = settle(&writer);
+    if settled.as_ref().is_err_and(DbError::is_disk_full) {
+        writer.make_room();
+        if writer.state.refuse_if_failed().is_ok() {
+            settled = settle(&writer);
+        }
+    }
+    let left = settled.map_err(|error| writer.state.note_error(error));
+    if writer.state.refuse_if_failed().is_err() {
+        skip_checkpoint(&writer);
+        return;
+    }
+    let close = || writer.connection.close().map_err(|(_, error)| DbError::from(error).into());
+    if let Err(error) = left.and_then(|()| close()) {
+        tracing::warn!(%error, "the log could not be closed properly; no stored event is lost");
+    }
+}
+
+fn settle(writer: &Writer) -> Result<(), DbError> {
+    schema::set_durability(&writer.connection, Durability::Fsync)?;
+    writer.log.store_clean(&writer.connection)?;
+    checkpoint(&writer.connection, Checkpoint::Truncate).map(drop)
+}
+
+/// Turns off the checkpoint that SQLite runs when the connection is closed: after a failure, it would copy data
+/// that may not be in the write-ahead log on the disk.
+fn skip_checkpoint(writer: &Writer) {
+    let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    if let Err(error) = writer.connection.set_db_config(config, true) {
+        tracing::warn!(%error, "cannot turn off the checkpoint at close for the failed log");
+    }
+}

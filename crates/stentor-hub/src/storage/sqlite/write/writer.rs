@@ -1,0 +1,239 @@
+//! The writer: its connection and its state, and the jobs it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::time::Instant;
+
+use super::ballast::Ballast;
+use super::capacity::{Capacity, RECORD_BYTES};
+use super::checkpoint::{self, Checkpoint, WalLimit, checkpoint};
+use super::clock::Clock;
+use super::compaction::Compaction;
+use super::pages::growth;
+use super::pending::Pending;
+use super::transaction::{Changes, WriteTransaction};
+use crate::cursor::Offset;
+use crate::publish::Publish;
+use crate::storage::sqlite::db_error::DbError;
+use crate::storage::sqlite::limits::Limits;
+use crate::storage::sqlite::options::Durability;
+use crate::storage::sqlite::schema;
+use crate::storage::sqlite::shared_state::SharedState;
+use crate::storage::sqlite::tables::log::LogState;
+use crate::storage::sqlite::tables::{column, lease};
+use crate::storage::{Outcome, StorageError};
+use crate::timestamp::Timestamp;
+use crate::topic::TopicName;
+
+/// The connection that writes, and the state that continues from one transaction to the next.
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) state: Arc<SharedState>,
+    pub(crate) log: LogState,
+    pub(crate) limits: Limits,
+    pub(crate) ballast: Ballast,
+    pub(crate) pending: Pending,
+    pub(crate) wal_limit: WalLimit,
+    pub(crate) capacity: Capacity,
+    pub(crate) compaction: Compaction,
+    /// The newest time that the hub passed.
+    pub(crate) now: Timestamp,
+    /// While the disk is full, appends are refused without an attempt until this time.
+    pub(crate) full_until: Timestamp,
+    clock: Clock,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        connection: Connection,
+        state: Arc<SharedState>,
+        log: LogState,
+        limits: Limits,
+        ballast: Ballast,
+    ) -> Writer {
+        Writer {
+            connection,
+            state,
+            log,
+            limits,
+            ballast,
+            pending: Pending::default(),
+            wal_limit: WalLimit::default(),
+            capacity: Capacity::default(),
+            compaction: Compaction::default(),
+            now: Timestamp::default(),
+            full_until: Timestamp::default(),
+            clock: Clock::default(),
+        }
+    }
+
+    /// See [`Storage::append`](crate::storage::Storage::append).
+    pub(crate) fn append(
+        &mut self,
+        batch: Vec<Publish>,
+        now: Timestamp,
+    ) -> Result<Vec<Outcome>, StorageError> {
+        self.observe(now);
+        self.state.refuse_if_failed()?;
+        self.refuse_if_full(now)?;
+        self.write(|transaction| {
+            transaction.publish_all(batch.into_iter().map(|publish| (publish, now)))
+        })
+    }
+
+    /// Appends publishes, each with a time of its own, in one transaction.
+    pub(crate) fn append_timed(
+        &mut self,
+        batch: Vec<(Publish, Timestamp)>,
+    ) -> Result<Vec<Outcome>, StorageError> {
+        self.transact(|transaction| transaction.publish_all(batch))
+            .map_err(|error| self.handle_error(error))
+    }
+
+    /// See [`Storage::delete`](crate::storage::Storage::delete).
+    pub(crate) fn delete(
+        &mut self,
+        topic: &TopicName,
+        now: Timestamp,
+    ) -> Result<Option<Offset>, StorageError> {
+        self.observe(now);
+        self.write_even_if_full(|transaction| transaction.delete(topic, now))
+    }
+
+    /// Trims a slice. Returns the topics that are left to trim.
+    pub(crate) fn trim(
+        &mut self,
+        mut topics: Vec<(TopicName, Offset)>,
+    ) -> Result<Vec<(TopicName, Offset)>, StorageError> {
+        let done = self.write_even_if_full(|transaction| transaction.trim_each(&topics))?;
+        Ok(topics.split_off(done.min(topics.len())))
+    }
+
+    /// See [`Storage::set_lease`](crate::storage::Storage::set_lease).
+    pub(crate) fn set_lease(
+        &mut self,
+        topic: &TopicName,
+        lease: Option<Duration>,
+    ) -> Result<(), StorageError> {
+        self.write(|transaction| lease::store(transaction.connection, topic, lease))
+    }
+
+    /// Writes what frees space. If the disk is full, it retries with the space of the ballast.
+    fn write_even_if_full<T>(
+        &mut self,
+        work: impl Fn(&mut WriteTransaction<'_>) -> Result<T, DbError>,
+    ) -> Result<T, StorageError> {
+        match self.write(&work) {
+            Err(StorageError::Full) => self.write(&work),
+            other => other,
+        }
+    }
+
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, DbError>,
+    ) -> Result<T, StorageError> {
+        self.state.refuse_if_failed()?;
+        self.transact(work).map_err(|error| self.handle_error(error))
+    }
+
+    /// Runs `work` in a transaction of its own, commits it, and makes its changes visible.
+    pub(crate) fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut write =
+            WriteTransaction::new(&transaction, self.state.epoch, self.log, &self.limits);
+        let result = work(&mut write)?;
+        let Changes { log, records, trimmed, purged, to_purge } = write.finish()?;
+        if self.ballast.is_held() {
+            let growth = growth(&transaction)?;
+            self.ballast.hold(growth).map_err(|error| DbError::no_reserve(&error))?;
+        }
+        transaction.commit()?;
+        if log.reserved_through != self.log.reserved_through {
+            self.sync_reservation(log.tail)?;
+        }
+        self.log = log;
+        let bytes: u64 = records.iter().map(|record| record.body().bytes() as u64).sum();
+        let rows = records.len() as u64;
+        self.pending.committed(to_purge, rows, bytes);
+        self.capacity.appended(bytes + rows * RECORD_BYTES);
+        self.compaction.purged(purged);
+        self.state.count_trimmed(trimmed);
+        self.state.publish(&records, log.tail, log.removals);
+        Ok(result)
+    }
+
+    /// Syncs a new reservation before the first of its offsets is assigned. Without that, an offset could stand
+    /// for two records: one before a power loss and one after it.
+    fn sync_reservation(&mut self, tail: Offset) -> Result<(), DbError> {
+        if self.limits.durability == Durability::Os {
+            schema::set_durability(&self.connection, Durability::Fsync)?;
+            // A commit that syncs brings all earlier commits to the disk. A commit without a change does not
+            // sync, so this one stores something new: the tail, which never decreases.
+            self.connection.execute("UPDATE log SET tail = ?1", [column::offset(tail)])?;
+            schema::set_durability(&self.connection, Durability::Os)?;
+        }
+        Ok(())
+    }
+
+    /// Converts an error. If the disk is full, frees space first.
+    pub(crate) fn handle_error(&mut self, error: DbError) -> StorageError {
+        if error.is_disk_full() {
+            self.make_room();
+        }
+        self.state.note_error(error)
+    }
+
+    /// Makes room on a full disk: releases the ballast, and runs a checkpoint so that the write-ahead log is
+    /// overwritten from its start.
+    pub(crate) fn make_room(&mut self) {
+        /// Time for which appends are refused without an attempt.
+        const PAUSE: Duration = Duration::from_secs(1);
+        if self.ballast.is_held() {
+            tracing::warn!(
+                "the disk is full: events are refused until there is space; deleting and trimming continue"
+            );
+            self.ballast.release();
+        }
+        self.full_until = self.now.plus(PAUSE);
+        let copied = match checkpoint::has_room(&self.connection, &self.ballast) {
+            Ok(true) => checkpoint(&self.connection, Checkpoint::Restart).map(drop),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match copied {
+            Err(error) if !error.is_disk_full() => drop(self.state.note_error(error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Returns an error while the disk is full. Appends continue once the ballast has its space again.
+    fn refuse_if_full(&mut self, now: Timestamp) -> Result<(), StorageError> {
+        if self.ballast.is_held() {
+            return Ok(());
+        }
+        // A clock that was set back must not make the pause longer.
+        if now < self.full_until && now >= self.now {
+            return Err(StorageError::Full);
+        }
+        self.pending.resume();
+        let growth = growth(&self.connection).map_err(|error| self.handle_error(error))?;
+        self.ballast.hold(growth).map_err(|error| {
+            tracing::debug!(%error, "the disk is still full");
+            self.handle_error(DbError::no_reserve(&error))
+        })
+    }
+
+    fn observe(&mut self, now: Timestamp) {
+        if let Some(jump) = self.clock.check(self.log.time, now, Instant::now()) {
+            jump.log();
+        }
+        self.now = self.now.max(now);
+    }
+}
