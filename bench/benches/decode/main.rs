@@ -1,10 +1,10 @@
-//! How fast streams are decoded, by Stentor and by others in the same run.
+//! Benchmark of event stream decoders: Stentor and three others in one run.
 //!
-//! All contestants take turns within each round. Speeds are those of the best round, for whatever else
-//! the machine does only slows them down; beside their ratio stands the median of the rounds' ratios.
-#![allow(clippy::cast_precision_loss, reason = "figures are rounded when they are printed")]
+//! All decoders take turns within each round. The reported speed is that of the best round, because other work on the
+//! machine only slows a decoder down. The ratio of the best rounds is reported with the median of all ratios.
+#![allow(clippy::cast_precision_loss, reason = "figures are rounded for printing")]
 
-mod contestants;
+mod decoders;
 mod streams;
 
 use std::fs;
@@ -12,33 +12,33 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::contestants::{CONTESTANTS, Contestant};
+use crate::decoders::{Candidate, DECODERS};
 use crate::streams::Stream;
 
-/// Rounds for a line of the first table, after a turn to warm up.
+/// Number of rounds for a line of the first table, after one turn to warm up.
 const ROUNDS: usize = 200;
-/// Rounds for one large event.
+/// Number of rounds for one large event.
 const EVENT_ROUNDS: usize = 25;
-/// Of the rounds a contestant has so many that takes far longer than its turn.
+/// Number of rounds for a decoder that takes far longer than its turn.
 const SLOW_ROUNDS: usize = 5;
-/// A contestant decodes a stream as often as this allows in a round, at least once: short, so that
-/// the contestants of a round meet the same machine.
+/// Time for one decoder in one round. It decodes the stream as often as fits, at least once. The time is short, so
+/// that all decoders of a round run under the same conditions.
 const TURN: Duration = Duration::from_millis(1);
-/// What one event of a size may cost a contestant before its larger ones are left out.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// Like a segment of TCP over Ethernet.
+/// A decoder that takes longer than this for one event is not measured with larger ones.
+const EVENT_TIME_MAX: Duration = Duration::from_secs(4);
+/// Size of a piece, in bytes: a TCP segment over Ethernet.
 const PIECE: usize = 1460;
 
 fn main() {
     println!("- machine: {}\n", machine());
-    println!("What each yields:\n");
-    for contestant in &CONTESTANTS {
-        println!("- `{}`: {}", contestant.name, contestant.yields);
+    println!("Output of each decoder:\n");
+    for candidate in &DECODERS {
+        println!("- `{}`: {}", candidate.name, candidate.output);
     }
-    let heads = CONTESTANTS.map(|contestant| format!(" {} |", contestant.name)).concat();
-    let rules = " ---: |".repeat(CONTESTANTS.len());
-    println!("\nMB/s (million events/s), and Stentor's of sse-core's, best / median:\n");
-    println!("| stream | cut |{heads} ratio |\n| --- | --- |{rules} ---: |");
+    let heads = DECODERS.map(|candidate| format!(" {} |", candidate.name)).concat();
+    let rules = " ---: |".repeat(DECODERS.len());
+    println!("\nMB/s (million events/s); ratio of stentor-sse to sse-core, best round / median:\n");
+    println!("| stream | pieces |{heads} ratio |\n| --- | --- |{rules} ---: |");
     for stream in streams::all() {
         for (cut, size) in [("whole", usize::MAX), ("1,460 bytes", PIECE)] {
             println!("| {} | {cut} |{}", stream.name, throughput(&stream, size));
@@ -46,28 +46,33 @@ fn main() {
     }
     println!("\nOne event in pieces of 1,460 bytes, milliseconds:\n");
     println!("| MiB |{heads}\n| ---: |{rules}");
-    let mut patient = CONTESTANTS.map(|_| true);
+    let mut measured = DECODERS.map(|_| true);
     for kib in [1024, 2560, 5120, 10_240, 20_480] {
         let stream = streams::one_event(kib * 1024);
-        println!("| {} |{}", kib as f64 / 1024.0, one_event(&stream, &mut patient));
+        println!("| {} |{}", kib as f64 / 1024.0, one_event(&stream, &mut measured));
     }
 }
 
-/// Cells of a line: what each contestant does, and how Stentor compares with the second.
+/// Table cells of one stream: the speed of each decoder, and the ratio of the first to the second.
 fn throughput(stream: &Stream, piece: usize) -> String {
     let pieces: Vec<&[u8]> = stream.bytes.chunks(piece).collect();
-    let turns = CONTESTANTS.map(|contestant| {
+    let turns = DECODERS.map(|candidate| {
         let started = Instant::now();
-        assert_eq!((contestant.decode)(&pieces), stream.decoded, "{} is wrong", contestant.name);
+        assert_eq!(
+            (candidate.decode)(&pieces),
+            stream.decoded,
+            "{} decodes the stream differently",
+            candidate.name
+        );
         TURN.div_duration_f64(started.elapsed()).ceil()
     });
-    let mut rates = CONTESTANTS.map(|_| Vec::new());
+    let mut rates = DECODERS.map(|_| Vec::new());
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
-        for ((contestant, turns), rates) in CONTESTANTS.iter().zip(turns).zip(&mut rates) {
+        for ((candidate, turns), rates) in DECODERS.iter().zip(turns).zip(&mut rates) {
             let is_slow = rates.last().is_some_and(|rate| TURN.as_secs_f64() * rate < 0.1);
             if round < SLOW_ROUNDS || !is_slow {
-                rates.push(turns / time(contestant, &pieces, turns).as_secs_f64());
+                rates.push(turns / time(candidate, &pieces, turns).as_secs_f64());
             }
         }
         if let [Some(ours), Some(theirs), ..] = rates.each_ref().map(|rates| rates.last()) {
@@ -84,15 +89,14 @@ fn throughput(stream: &Stream, piece: usize) -> String {
     format!("{} {:.2} / {:.2} |", best.map(cell).concat(), ours / theirs, median(ratios))
 }
 
-fn one_event(stream: &Stream, patient: &mut [bool]) -> String {
+fn one_event(stream: &Stream, measured: &mut [bool]) -> String {
     let pieces: Vec<&[u8]> = stream.bytes.chunks(PIECE).collect();
-    let mut times = CONTESTANTS.map(|_| Vec::new());
+    let mut times = DECODERS.map(|_| Vec::new());
     for _ in 0..EVENT_ROUNDS {
-        for ((contestant, patient), times) in CONTESTANTS.iter().zip(&mut *patient).zip(&mut times)
-        {
-            if *patient {
-                let time = time(contestant, &pieces, 1.0);
-                *patient = time < PATIENCE;
+        for ((candidate, measured), times) in DECODERS.iter().zip(&mut *measured).zip(&mut times) {
+            if *measured {
+                let time = time(candidate, &pieces, 1.0);
+                *measured = time < EVENT_TIME_MAX;
                 times.push(time.as_secs_f64() * 1e3);
             }
         }
@@ -104,11 +108,11 @@ fn one_event(stream: &Stream, patient: &mut [bool]) -> String {
     times.map(cell).concat()
 }
 
-fn time(contestant: &Contestant, pieces: &[&[u8]], turns: f64) -> Duration {
+fn time(candidate: &Candidate, pieces: &[&[u8]], turns: f64) -> Duration {
     let started = Instant::now();
     let mut turn = 0.0;
     while turn < turns {
-        std::hint::black_box((contestant.decode)(std::hint::black_box(pieces)));
+        std::hint::black_box((candidate.decode)(std::hint::black_box(pieces)));
         turn += 1.0;
     }
     started.elapsed()
@@ -119,7 +123,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// The processor, and how busy the machine was with other things.
+/// The processor model and the load average at the start.
 fn machine() -> String {
     let read = |file| fs::read_to_string(file).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");

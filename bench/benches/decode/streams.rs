@@ -1,8 +1,8 @@
-//! What is decoded.
+//! The streams to decode.
 
-use crate::contestants::Decoded;
+use crate::decoders::Decoded;
 
-/// Bytes of a stream: small enough for those whose time grows with the square of a piece.
+/// Size of a stream, in bytes. It is small, because some decoders take quadratic time in the size of a piece.
 const BYTES: usize = 512 * 1024;
 
 pub(crate) struct Stream {
@@ -31,7 +31,7 @@ pub(crate) fn all() -> [Stream; 8] {
     ]
 }
 
-/// One event with so many bytes of data.
+/// A stream of one event with the given number of bytes of data.
 pub(crate) fn one_event(bytes: usize) -> Stream {
     Stream {
         name: "one event",

@@ -1,15 +1,16 @@
-//! What a Stentor server tells about the stream itself.
+//! Control events: messages of a Stentor server about the stream itself.
 
 use serde::Deserialize;
 use stentor_sse::{Event, EventType};
 
-/// An event of a Stentor server that is no data: its type begins with `stentor.`, which no publisher
-/// can use.
+/// A control event of a Stentor server.
+///
+/// The type of a control event begins with `stentor.`. Publishers cannot use such types.
 ///
 /// ```no_run
 /// use stentor_client::{Control, EventSource};
 ///
-/// # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn subscribe() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut source = EventSource::new("http://localhost:8080/topics/build-7")?;
 /// while let Some(event) = source.next().await {
 ///     let event = event?;
@@ -26,44 +27,44 @@ use stentor_sse::{Event, EventType};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Control {
-    /// `stentor.cursor`: where the reader is. Its id has done its work already.
+    /// `stentor.cursor`: the current position. It needs no action: its id already is the last event id.
     Cursor,
-    /// `stentor.gap`: events were lost.
+    /// `stentor.gap`: events were lost for this subscriber.
     Gap(Gap),
     /// `stentor.end`: a topic has ended.
     End(End),
-    /// Of a version to come.
+    /// A control event that this version of the crate does not know.
     Unknown,
 }
 
-/// What a reader has lost, told once per loss. What cannot be read of it is empty.
+/// Content of a `stentor.gap` event. A server reports each loss once. Fields that cannot be parsed are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Gap {
-    /// Why: `unreadable`, `epoch`, `future`, `trimmed` or `deleted`.
+    /// The reason: `unreadable`, `epoch`, `future`, `trimmed` or `deleted`.
     pub reason: String,
-    /// The cursor that the reader came with.
+    /// The cursor that the subscriber sent.
     pub requested: Option<String>,
-    /// The id of the next event that there is.
+    /// The id of the next event of the stream, if there is one.
     pub earliest: Option<String>,
-    /// The topics that lost events, as far as they are listed.
+    /// The topics that lost events, as far as the server lists them.
     pub topics: Vec<String>,
 }
 
-/// The end of a topic. What cannot be read of it is empty.
+/// Content of a `stentor.end` event. Fields that cannot be parsed are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct End {
-    /// Which one.
+    /// The topic.
     pub topic: String,
-    /// Why, in the words of who ended it.
+    /// The reason given by the publisher that ended the topic.
     pub reason: String,
 }
 
 impl Control {
-    /// What this event tells about its stream; `None` for data.
+    /// Parses a control event. Returns `None` for any other event.
     pub fn of(event: &Event) -> Option<Control> {
         let name = event.event_type().map(EventType::as_str)?.strip_prefix("stentor.")?;
         Some(match name {
@@ -84,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn data_is_no_control() {
+    fn other_events_are_not_control_events() {
         assert_eq!(Control::of(&Event::new("x")), None);
         assert_eq!(Control::of(&event("stentor", "x")), None);
         assert_eq!(Control::of(&event("tick", "x")), None);
     }
 
     #[test]
-    fn gaps_and_ends_are_read() {
+    fn gaps_and_ends_are_parsed() {
         let gap = r#"{"reason":"trimmed","requested":"c1","earliest":null,"topics":["a"]}"#;
         let Some(Control::Gap(gap)) = Control::of(&event("stentor.gap", gap)) else { panic!() };
         assert_eq!((gap.reason.as_str(), gap.earliest), ("trimmed", None));
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_still_a_control() {
+    fn a_malformed_control_event_is_still_one() {
         assert_eq!(Control::of(&event("stentor.cursor", "")), Some(Control::Cursor));
         assert_eq!(Control::of(&event("stentor.end", "?")), Some(Control::End(End::default())));
         assert_eq!(Control::of(&event("stentor.new", "")), Some(Control::Unknown));

@@ -1,129 +1,137 @@
-//! A stream of events that survives its connections.
+//! A stream of events that survives lost connections.
 
+pub(crate) mod attempt;
+pub(crate) mod authorization;
+pub(crate) mod builder;
+pub(crate) mod connection;
+pub(crate) mod error;
+pub(crate) mod idle;
+pub(crate) mod json;
+pub(crate) mod open_stream;
+pub(crate) mod redirect;
+pub(crate) mod request;
+pub(crate) mod response_head;
+pub(crate) mod state;
+pub(crate) mod transport;
+
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
-use serde::de::DeserializeOwned;
 use stentor_sse::{Event, Item};
 use tokio::sync::watch;
 
-use crate::builder::EventSourceBuilder;
-use crate::connection::Connection;
+use self::connection::Connection;
+use self::error::EventSourceError;
+use self::open_stream::Chunk;
+use self::redirect::REDIRECTS_MAX;
+use self::state::State;
 use crate::cursor::{Committer, CursorError};
-use crate::error::{BuildError, EventSourceError};
-use crate::json::JsonEvents;
-use crate::reading::Chunk;
-use crate::server_url::shown;
-use crate::state::State;
+use crate::http_client::HttpClient;
+use crate::server_url::redacted;
 
-/// The events at an address, over as many connections as it takes.
+/// The events of a URL, received over as many connections as necessary.
 ///
-/// It works while it is polled, within a tokio runtime, and needs no task of its own: dropping it is
-/// all it takes to leave. What it holds in memory is bounded: what has come in one piece, and one
-/// event ([`Decoder::EVENT_BYTES_MAX`](crate::Decoder::EVENT_BYTES_MAX), unless told otherwise). The
-/// head of an answer is bounded too: 400 KiB or so, and on HTTP/1.1 100 headers. A reader that does
-/// not poll holds the server back by the flow control of its connection.
+/// ```no_run
+/// use stentor_client::EventSource;
 ///
-/// The rules are those of the standard (HTML, section 9.2). What only a program needs is added by
-/// the usual [`Mode::Resilient`](crate::reconnect::Mode::Resilient): 429 and 5xx are tried again,
-/// `Retry-After` honoured, and a 401 can be answered with new credentials. In either mode waits
-/// grow, with jitter, until the stream gets on.
+/// # async fn subscribe() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut source = EventSource::new("http://localhost:8080/topics/news?from=earliest")?;
+/// while let Some(event) = source.next().await {
+///     println!("{}", event?.data());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A source follows the standard (WHATWG HTML, section 9.2). The default mode,
+/// [`Mode::Resilient`](crate::reconnect::Mode::Resilient), adds what unattended programs need: it retries 429 and 5xx,
+/// honors `Retry-After`, and can renew credentials after a 401. In both modes delays grow, with jitter, until the
+/// stream makes progress.
+///
+/// # Runtime
+///
+/// A source works only while it is polled, inside a Tokio runtime. It spawns no task. Dropping it closes the
+/// connection. A program that does not poll slows the server down through the flow control of the connection.
+///
+/// # Limits
+///
+/// - Memory: the bytes of one network read, and one event of at most 16 MiB
+///   ([`event_bytes_max`](crate::EventSourceBuilder::event_bytes_max)).
+/// - Response head: about 400 KiB, and 100 headers on HTTP/1.1.
+/// - Redirects: 20 in a row.
 pub struct EventSource {
     connection: Connection,
     committer: Committer,
 }
 
 impl EventSource {
-    /// The reconnection time until a stream sets its own: 2 s.
+    /// Default reconnection time, used until the stream sends its own: 2 s.
     pub const RECONNECTION_TIME: Duration = Duration::from_secs(2);
 
-    /// How long connecting may take, unless told otherwise: 10 s.
-    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+    /// Default timeout for connecting: 10 s.
+    pub const CONNECT_TIMEOUT: Duration = HttpClient::CONNECT_TIMEOUT;
 
-    /// How many redirects in a row are followed: 20.
-    pub const REDIRECTS_MAX: usize = 20;
+    /// Maximum number of consecutive redirects: 20.
+    pub const REDIRECTS_MAX: usize = REDIRECTS_MAX;
 
-    /// A source at this http or https address, which connects when it is first polled.
-    pub fn new(url: impl AsRef<str>) -> Result<EventSource, BuildError> {
-        EventSource::builder(url).build()
-    }
-
-    /// A source that needs headers, a start, a cursor or times of its own.
-    pub fn builder(url: impl AsRef<str>) -> EventSourceBuilder {
-        EventSourceBuilder::new(url.as_ref())
-    }
-
-    pub(crate) fn begin(connection: Connection, committer: Committer) -> EventSource {
-        EventSource { connection, committer }
-    }
-
-    /// The next event. `None` is the end: the server has nothing more (204), or an error came before
-    /// it, or the source was closed.
+    /// Returns the next event.
     ///
-    /// Nothing is lost if the future is dropped.
+    /// Returns `None` at the end of the stream: after a 204, after an error, and after [`close`](Self::close).
+    /// Reconnects while waiting, so this may wait without a time limit.
     ///
     /// # Errors
     ///
-    /// Only what no further attempt can mend; it is the last item.
+    /// Only a fatal error is returned, as the last item. See [`EventSourceError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no event is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Result<Event, EventSourceError>> {
         std::future::poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// The next piece of the stream, for those who want to see its bytes, comments or ids. Mixed
-    /// with [`next`](Self::next), each goes on where the other stopped.
+    /// Returns the next chunk of the stream, for access to raw bytes, comments and ids.
+    ///
+    /// Calls may be mixed with [`next`](Self::next). Each continues where the other stopped.
     ///
     /// # Errors
     ///
-    /// As with [`next`](Self::next).
+    /// Only a fatal error is returned, as the last item. See [`EventSourceError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no chunk is lost if the future is dropped.
     pub async fn next_chunk(&mut self) -> Option<Result<Chunk, EventSourceError>> {
         std::future::poll_fn(|cx| self.connection.poll_chunk(cx)).await
     }
 
-    /// The events as values of a type, from JSON.
+    /// Returns the last event id, which a reconnect sends. Empty means none.
     ///
-    /// ```no_run
-    /// use stentor_client::EventSource;
-    ///
-    /// #[derive(serde::Deserialize)]
-    /// struct Reading {
-    ///     celsius: f32,
-    /// }
-    ///
-    /// # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
-    /// let mut readings = EventSource::new("http://localhost:8080/topics/kitchen")?.json::<Reading>();
-    /// while let Some(reading) = readings.next().await {
-    ///     match reading {
-    ///         Ok(reading) => println!("{} °C", reading.celsius),
-    ///         Err(error) => eprintln!("{error}"),
-    ///     }
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn json<T: DeserializeOwned>(self) -> JsonEvents<T> {
-        JsonEvents::new(self)
-    }
-
-    /// The last event id, as the standard has it: that of the newest event that was handed out, or
-    /// of an earlier one if it had none, or of a block without data behind it. It is what a reconnect
-    /// sends. Empty means none.
+    /// As defined by the standard, it is the id of the newest returned event, of an earlier event if that one had no
+    /// id, or of a later block without data.
     pub fn last_event_id(&self) -> &str {
         self.connection.last_event_id()
     }
 
-    /// Stores the [`last_event_id`](Self::last_event_id) in the [cursor store](crate::cursor): all
-    /// events that were handed out are processed. It is stored for good when this returns. Does
-    /// nothing before the first event, or for a source that has no store.
+    /// Stores the [`last_event_id`](Self::last_event_id) in the [cursor store](crate::cursor): all events returned so
+    /// far are processed.
+    ///
+    /// The id is durable when the future completes. Does nothing before the first event, or without a store.
     ///
     /// # Errors
     ///
-    /// Those of the store. The source goes on, and a later commit makes up for it.
+    /// The error of the store. The source is not affected, and a later commit stores the newer id.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the id may or may not be stored. A later commit works normally.
     pub fn commit(&self) -> impl Future<Output = Result<(), CursorError>> + Send + use<> {
         let (committer, id) =
-            (self.committer.clone(), self.connection.reached().map(str::to_owned));
+            (self.committer.clone(), self.connection.id_to_commit().map(str::to_owned));
         async move {
             match id {
                 Some(id) => committer.commit_id(&id).await,
@@ -132,30 +140,37 @@ impl EventSource {
         }
     }
 
-    /// To commit from elsewhere, by id.
+    /// Returns a handle to commit ids from another task.
     pub fn committer(&self) -> Committer {
         self.committer.clone()
     }
 
-    /// How the connection fares.
+    /// Returns the current connection state.
     pub fn state(&self) -> State {
         self.connection.state().borrow().clone()
     }
 
-    /// The same, to be told of changes. A state that another follows at once may go unseen.
+    /// Returns a receiver that is notified when the connection state changes.
+    ///
+    /// It holds only the newest state. A state that is replaced quickly may go unseen.
     pub fn states(&self) -> watch::Receiver<State> {
         self.connection.state().subscribe()
     }
 
-    /// Leaves the stream, or cuts the wait short, and connects at once, to go on behind the last
-    /// event id. A closed source stays closed.
+    /// Closes the connection, or ends the current delay, and connects again at once after the last event id.
+    ///
+    /// Does nothing if the source is closed.
     pub fn reconnect(&mut self) {
         self.connection.reconnect();
     }
 
-    /// Leaves for good, also while it waits.
+    /// Closes the source permanently. The stream then ends.
     pub fn close(&mut self) {
         self.connection.close();
+    }
+
+    pub(crate) fn from_connection(connection: Connection, committer: Committer) -> EventSource {
+        EventSource { connection, committer }
     }
 
     fn poll_event(
@@ -183,10 +198,10 @@ impl Stream for EventSource {
     }
 }
 
-impl std::fmt::Debug for EventSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for EventSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventSource")
-            .field("url", &shown(self.connection.url()))
+            .field("url", &redacted(self.connection.url()))
             .field("state", &*self.connection.state().borrow())
             .field("last_event_id", &self.last_event_id())
             .finish_non_exhaustive()

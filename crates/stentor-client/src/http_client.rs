@@ -1,83 +1,91 @@
-//! The HTTP client that requests go through.
+//! Connection options, and the HTTP client built from them.
 
+use std::error::Error;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, ClientBuilder, Proxy, Url};
 
-use crate::error::{BuildError, cause};
+use crate::build_error::BuildError;
 
-/// How a client connects.
+/// Connection options of a builder.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
     pub(crate) connect_timeout: Duration,
     pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) route: Route,
-    /// In PEM, to be trusted beside those of the system.
+    /// Certificates in PEM format, trusted in addition to those of the system.
     pub(crate) root_certificates: Vec<u8>,
     pub(crate) accepts_invalid_certificates: bool,
     pub(crate) has_http2_prior_knowledge: bool,
 }
 
-/// The way to the server.
+/// Proxy selection.
 #[derive(Clone, Default)]
 pub(crate) enum Route {
-    /// Through the proxy that the environment names, unless the server is on this machine.
+    /// Use the proxy from the environment, except for servers on this machine.
     #[default]
     Environment,
+    /// Use no proxy.
     Direct,
+    /// Use the proxy with this URL.
     Proxy(String),
 }
 
-/// What a builder with an `http: HttpClient` can be told about connecting.
-macro_rules! how_it_connects {
+/// Adds the connection options to a builder that has a field `http: HttpClient`.
+macro_rules! connection_options {
     ($builder:ident) => {
-        /// How it connects.
+        /// Connection options.
         impl $builder {
-            /// How long it may take to connect (name, TCP, TLS); 10 s unless told otherwise. The
-            /// answer may take longer.
+            /// Sets the timeout for connecting: DNS, TCP and TLS together (default: 10 s).
+            ///
+            /// The timeout does not include the response.
             pub fn connect_timeout(mut self, time: std::time::Duration) -> Self {
                 self.http.connect_timeout = time;
                 self
             }
 
-            /// Connects to this Unix socket, whatever the host of the address, and never through a
-            /// proxy.
+            /// Connects to a Unix socket instead of the host and port of the URL. No proxy is used.
             #[cfg(unix)]
             pub fn unix_socket(mut self, path: impl Into<std::path::PathBuf>) -> Self {
                 self.http.unix_socket = Some(path.into());
                 self
             }
 
-            /// Connects through this proxy, such as `http://proxy:3128`. Unless told otherwise, the
-            /// environment says which one (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), but
-            /// for addresses of this machine (`localhost`, 127/8, `[::1]`), which go through none.
+            /// Connects through a proxy, such as `http://proxy:3128`.
+            ///
+            /// Default: the proxy from the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`,
+            /// `NO_PROXY`), and no proxy for this machine (`localhost`, 127.0.0.0/8, `[::1]`).
             pub fn proxy(mut self, url: impl Into<String>) -> Self {
                 self.http.route = crate::http_client::Route::Proxy(url.into());
                 self
             }
 
-            /// Connects through no proxy, whatever the environment says.
+            /// Connects without a proxy and ignores the proxy settings of the environment.
             pub fn no_proxy(mut self) -> Self {
                 self.http.route = crate::http_client::Route::Direct;
                 self
             }
 
-            /// Trusts these certificates (one or more, in PEM) beside those of the system.
+            /// Trusts one or more certificates in PEM format, in addition to those of the system.
             pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
                 self.http.root_certificates = pem.into();
                 self
             }
 
-            /// Trusts any certificate at all: whoever is on the way can read along and forge.
+            /// Accepts any TLS certificate.
+            ///
+            /// **Dangerous:** anyone between client and server can then read and change the traffic.
             pub fn danger_accept_invalid_certificates(mut self) -> Self {
                 self.http.accepts_invalid_certificates = true;
                 self
             }
 
-            /// Speaks HTTP/2 at once, also without encryption. Unless told otherwise, HTTP/2 is for
-            /// https servers that choose it.
+            /// Uses HTTP/2 from the first byte, even without TLS.
+            ///
+            /// Default: HTTP/2 if an https server selects it, otherwise HTTP/1.1.
             pub fn http2_prior_knowledge(mut self) -> Self {
                 self.http.has_http2_prior_knowledge = true;
                 self
@@ -85,15 +93,19 @@ macro_rules! how_it_connects {
         }
     };
 }
-pub(crate) use how_it_connects;
+pub(crate) use connection_options;
 
 impl HttpClient {
-    /// The bound of a head on HTTP/2. On HTTP/1.1 it is hyper's, of about 400 KiB and 100 headers.
+    /// Default timeout for connecting.
+    pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Maximum size of a response head on HTTP/2, in bytes. On HTTP/1.1 hyper limits it to about 400 KiB and 100
+    /// headers.
     const HEAD_BYTES_MAX: u32 = 400 * 1024;
 
-    pub(crate) fn new(connect_timeout: Duration) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            connect_timeout,
+            connect_timeout: Self::CONNECT_TIMEOUT,
             unix_socket: None,
             route: Route::default(),
             root_certificates: Vec::new(),
@@ -102,15 +114,15 @@ impl HttpClient {
         }
     }
 
-    /// The client for this address. Redirects are not its to follow.
+    /// Builds the client for a URL. The client does not follow redirects; its caller does.
     pub(crate) fn build(&self, url: &Url) -> Result<Client, BuildError> {
         let mut client = self.builder(url)?.build();
         if client.is_err() && url.scheme() == "http" && self.root_certificates.is_empty() {
-            // A machine without certificates (a minimal container) can still do without encryption;
-            // a redirect to https then fails, for nobody is trusted.
+            // Plain http must work without system certificates, for example in a minimal container. With an empty set
+            // of trusted certificates, a redirect to https fails.
             client = self.builder(url)?.tls_certs_only([]).build();
         }
-        client.map_err(|error| BuildError::Client { cause: cause(&error) })
+        client.map_err(|error| BuildError::Client { cause: root_cause(&error) })
     }
 
     fn builder(&self, url: &Url) -> Result<ClientBuilder, BuildError> {
@@ -128,7 +140,8 @@ impl HttpClient {
             Route::Environment | Route::Direct => builder.no_proxy(),
             Route::Proxy(proxy) => {
                 let proxy = Proxy::all(proxy);
-                builder.proxy(proxy.map_err(|error| BuildError::Proxy { cause: cause(&error) })?)
+                builder
+                    .proxy(proxy.map_err(|error| BuildError::Proxy { cause: root_cause(&error) })?)
             }
         };
         if !self.root_certificates.is_empty() {
@@ -147,14 +160,14 @@ impl HttpClient {
         }
     }
 
-    /// Nobody can have set one.
+    /// Does nothing: the option does not exist on this system.
     #[cfg(not(unix))]
     fn with_socket(&self, builder: ClientBuilder) -> ClientBuilder {
         builder
     }
 }
 
-/// Whether the address is on this machine, as its text says. No proxy can mean the same machine by it.
+/// Returns `true` if the host name is one of this machine. A proxy would resolve such a name to its own machine.
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost"
@@ -162,12 +175,37 @@ fn is_loopback(url: &Url) -> bool {
         || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
+/// Parses the headers set by the caller. They may contain secrets, so they are marked as sensitive.
+pub(crate) fn parse_headers(given: &[(String, String)]) -> Result<HeaderMap, BuildError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        let header = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
+        let (header, mut value) =
+            header.ok_or_else(|| BuildError::Header { name: name.clone() })?;
+        value.set_sensitive(true);
+        headers.append(header, value);
+    }
+    Ok(headers)
+}
+
+/// Formats the innermost cause of an error. The outer layers only say which component reported it.
+pub(crate) fn root_cause(error: &reqwest::Error) -> String {
+    if error.is_connect() && error.is_timeout() {
+        return "connecting timed out".to_owned();
+    }
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_is_known_by_its_names() {
+    fn loopback_hosts_are_recognized() {
         for (url, expected) in [
             ("http://localhost:8080/", true),
             ("http://app.localhost/", true),

@@ -1,11 +1,11 @@
-//! A client of Server-Sent Events: an [`EventSource`] for Rust that follows every rule of the
-//! [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html) against any server,
-//! and a [`Publisher`] for the Stentor event server.
+//! Client for Server-Sent Events: an [`EventSource`] that follows the
+//! [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html) and works with any server, and a
+//! [`Publisher`] for Stentor servers.
 //!
 //! ```no_run
 //! use stentor_client::EventSource;
 //!
-//! # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn subscribe() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut source = EventSource::new("http://localhost:8080/topics/news")?;
 //! while let Some(event) = source.next().await {
 //!     println!("{}", event?.data());
@@ -14,79 +14,70 @@
 //! # }
 //! ```
 //!
-//! The source reconnects by itself and goes on behind the last event that it saw; that is no error.
-//! The loop ends when the server says that nothing more is to come, or with the one error that no
-//! further attempt can mend.
+//! Reconnecting is automatic: after a lost connection the loop continues with the next event. It ends when the server
+//! has nothing more to send (204), or with a permanent error.
 //!
-//! # Map
+//! # Overview
 //!
-//! | to | take |
+//! | to | use |
 //! | --- | --- |
-//! | receive | [`EventSource`], which is also a `Stream`; [`EventSourceBuilder`] for headers, bodies, times, proxies and more |
-//! | receive values | [`EventSource::json`] |
-//! | go on where the last run of the program stopped | a [`cursor`], with [`EventSource::commit`] |
-//! | do as browsers do, to the letter | [`Mode::Spec`](reconnect::Mode::Spec) |
-//! | see how the connection fares | [`State`], from [`EventSource::state`] or [`EventSource::states`] |
-//! | see comments, or the bytes themselves | [`EventSource::next_chunk`] |
-//! | publish | [`Publisher`] with a [`Publish`]; [`PublisherBuilder`] for tokens, times and attempts |
-//! | publish several events or none | [`Publisher::batch`] with a [`Batch`] |
-//! | publish many events in order | [`PublishQueue`] |
-//! | publish bytes as they come | [`Publisher::upload`] |
-//! | find the address of a topic | [`ServerUrl`] |
-//! | tell Stentor's own events from data | [`Control`] |
-//! | read the events of many topics in one stream | [`EventObject`] |
+//! | receive events | [`EventSource`], which is also a `Stream` |
+//! | set headers, a body, timeouts, a proxy and more | [`EventSourceBuilder`] |
+//! | receive JSON as values of a type | [`EventSource::json`] |
+//! | continue where the last run of the program stopped | a [`cursor`] store and [`EventSource::commit`] |
+//! | behave exactly like a browser | [`Mode::Spec`](reconnect::Mode::Spec) |
+//! | observe the connection | [`EventSource::state`], [`EventSource::states`] |
+//! | see comments, ids or raw bytes | [`EventSource::next_chunk`] |
+//! | recognize Stentor's own events (gap, end) | [`Control`] |
+//! | read the events of many topics from one stream | [`EventObject`] |
+//! | publish an event | [`Publisher::publish`] with a [`Publish`] |
+//! | set a token, timeouts or the number of attempts | [`PublisherBuilder`] |
+//! | publish several events, all or none | [`Publisher::batch`] with a [`Batch`] |
+//! | publish many events in order | [`Publisher::queue`], a [`PublishQueue`] |
+//! | publish a stream of bytes as it arrives | [`Publisher::upload`] |
+//! | build the URL of a topic | [`ServerUrl`] |
 //!
 //! # Layers
 //!
-//! Each can be used alone: what bytes mean ([`Decoder`]), what to do when there are no more
-//! ([`reconnect`]), both without I/O or clock; and over them [`EventSource`] with HTTP.
+//! Each layer can be used alone. [`Decoder`] turns bytes into events. [`reconnect`] decides if and when to connect
+//! again. Neither does I/O or reads a clock. [`EventSource`] combines them with HTTP.
 #![forbid(unsafe_code)]
 
-mod attempt;
-mod batch;
-mod builder;
-mod connection;
+mod build_error;
 mod control;
 pub mod cursor;
-mod error;
 mod event_object;
 mod event_source;
-mod feed;
-mod head;
 mod http_client;
-mod idle;
-mod json;
 mod problem;
-mod publish;
-mod published;
 mod publisher;
-mod reading;
 pub mod reconnect;
-mod redirect;
-mod renewal;
-mod request;
+mod retry_after;
 mod server_url;
-mod state;
-mod transport;
 
 pub use reqwest::header::HeaderMap;
 pub use reqwest::{StatusCode, Url, Version};
 pub use stentor_sse::{DecodeError, Decoder, Event, EventId, EventType, Item};
 
-pub use crate::batch::Batch;
-pub use crate::builder::EventSourceBuilder;
+pub use crate::build_error::BuildError;
 pub use crate::control::{Control, End, Gap};
-pub use crate::error::{Attempts, BuildError, EventSourceError, PublishError};
 pub use crate::event_object::EventObject;
 pub use crate::event_source::EventSource;
-pub use crate::feed::{PublishAck, PublishQueue, PublishQueueError};
-pub use crate::head::ResponseHead;
-pub use crate::json::{JsonError, JsonEvents};
+pub use crate::event_source::builder::EventSourceBuilder;
+pub use crate::event_source::error::EventSourceError;
+pub use crate::event_source::json::{JsonError, JsonEvents};
+pub use crate::event_source::open_stream::Chunk;
+pub use crate::event_source::redirect::RedirectError;
+pub use crate::event_source::response_head::ResponseHead;
+pub use crate::event_source::state::State;
 pub use crate::problem::Problem;
-pub use crate::publish::Publish;
-pub use crate::published::Published;
-pub use crate::publisher::{Publisher, PublisherBuilder};
-pub use crate::reading::Chunk;
-pub use crate::redirect::RedirectError;
+pub use crate::publisher::Publisher;
+pub use crate::publisher::batch::Batch;
+pub use crate::publisher::builder::PublisherBuilder;
+pub use crate::publisher::error::{Attempts, PublishError};
+pub use crate::publisher::publish::Publish;
+pub use crate::publisher::published::Published;
+pub use crate::publisher::queue::PublishQueue;
+pub use crate::publisher::queue::ack::PublishAck;
+pub use crate::publisher::queue::error::PublishQueueError;
 pub use crate::server_url::{ServerUrl, UrlError};
-pub use crate::state::State;

@@ -1,4 +1,4 @@
-//! Errors in the words of the server.
+//! Error details sent by the server.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,37 +7,42 @@ use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-/// A body of `application/problem+json` (RFC 9457), as a Stentor server explains its refusals.
+/// Error details from a response body of type `application/problem+json` (RFC 9457).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Problem {
-    /// A short name for programs, which does not change.
+    /// A stable, short code for programs.
     pub code: Option<String>,
-    /// What the status means.
+    /// The meaning of the status.
     pub title: Option<String>,
     /// What went wrong and what to do.
     pub detail: Option<String>,
-    /// How many events of a streamed upload were published before it failed.
+    /// Number of events of an upload that were published before it failed.
     pub published: Option<u64>,
-    /// The id of the last of them.
+    /// The id of the last event that was published.
     pub last_id: Option<String>,
 }
 
 impl Problem {
-    /// The bound of a body that is read for its problem.
+    /// Maximum size of a problem body, in bytes. A larger one is ignored.
     const BYTES_MAX: usize = 64 * 1024;
 
-    /// How long that body may take.
-    const TIME_MAX: Duration = Duration::from_secs(5);
+    /// Maximum time to receive a problem body.
+    const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// The problem that an answer holds, if it holds one.
+    /// Formats `: ` and the problem, as the end of an error text. Empty without a problem.
+    pub(crate) fn suffix(problem: Option<&Problem>) -> String {
+        problem.map(|problem| format!(": {problem}")).unwrap_or_default()
+    }
+
+    /// Reads the problem from a response. Returns `None` if the response has no valid problem body.
     pub(crate) async fn read(response: Response) -> Option<Problem> {
         let content_type = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
         if !is_essence(content_type, "application/problem+json") {
             return None;
         }
-        let body = tokio::time::timeout(Self::TIME_MAX, read_up_to(response, Self::BYTES_MAX));
+        let body = tokio::time::timeout(Self::READ_TIMEOUT, read_up_to(response, Self::BYTES_MAX));
         serde_json::from_slice(&body.await.ok()??).ok()
     }
 }
@@ -45,11 +50,11 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.detail.as_deref().or(self.title.as_deref()).or(self.code.as_deref());
-        f.write_str(text.unwrap_or("the server does not say why"))
+        f.write_str(text.unwrap_or("the server gave no reason"))
     }
 }
 
-/// A whole body, unless it breaks off or is over the bound.
+/// Reads a whole body. Returns `None` if the connection breaks or the body is larger than `bytes_max`.
 pub(crate) async fn read_up_to(mut response: Response, bytes_max: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.ok()? {
@@ -61,7 +66,7 @@ pub(crate) async fn read_up_to(mut response: Response, bytes_max: usize) -> Opti
     Some(body)
 }
 
-/// Whether a content type is this one, parameters aside.
+/// Compares a content type with `essence`, ignoring parameters and case.
 pub(crate) fn is_essence(content_type: &str, essence: &str) -> bool {
     let name = content_type.split(';').next().unwrap_or_default();
     name.trim_matches([' ', '\t']).eq_ignore_ascii_case(essence)
@@ -72,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_and_case_of_a_content_type_do_not_matter() {
+    fn parameters_and_case_of_a_content_type_are_ignored() {
         for good in [
             "text/event-stream",
             "text/event-stream;",
@@ -89,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_says_its_detail_first() {
+    fn a_problem_displays_its_detail_first() {
         let problem: Problem =
             serde_json::from_str(r#"{"title":"Conflict","detail":"it has ended","more":1}"#)
                 .unwrap();

@@ -1,10 +1,15 @@
-//! Publishing to a Stentor server.
+//! Publishes to a Stentor server.
 
-mod builder;
-mod exchange;
-mod keys;
-mod retry;
-mod upload;
+pub(crate) mod batch;
+pub(crate) mod builder;
+pub(crate) mod error;
+pub(crate) mod keys;
+pub(crate) mod publish;
+pub(crate) mod published;
+pub(crate) mod queue;
+pub(crate) mod request;
+pub(crate) mod retry;
+pub(crate) mod upload;
 
 use std::time::Duration;
 
@@ -14,16 +19,14 @@ use reqwest::Client;
 use reqwest::header::HeaderMap;
 use tokio::time::{Instant, sleep};
 
-pub use self::builder::PublisherBuilder;
-use self::exchange::{Call, Failure};
-use self::keys::Keys;
-use self::retry::{Limits, Retry};
-use crate::batch::Batch;
-use crate::error::{BuildError, PublishError};
-use crate::event_source::EventSource;
-use crate::feed::PublishQueue;
-use crate::publish::Publish;
-use crate::published::Published;
+use self::batch::Batch;
+use self::error::PublishError;
+use self::keys::KeyGenerator;
+use self::publish::Publish;
+use self::published::Published;
+use self::request::{Failure, PublishRequest};
+use self::retry::{Retry, RetryLimits};
+use crate::http_client::HttpClient;
 use crate::server_url::ServerUrl;
 
 /// Publishes to the topics of a Stentor server. Cheap to clone; all clones share connections.
@@ -42,76 +45,74 @@ use crate::server_url::ServerUrl;
 /// # }
 /// ```
 ///
-/// | to publish | take |
+/// | to publish | use |
 /// | --- | --- |
 /// | an event, a picture, the end of a topic | [`publish`](Self::publish), [`end`](Self::end) |
 /// | several events, all or none | [`batch`](Self::batch) |
-/// | many events, one after the other | [`queue`](Self::queue) |
-/// | bytes as they come | [`upload`](Self::upload) |
+/// | many events, in order | [`queue`](Self::queue) |
+/// | bytes as they arrive | [`upload`](Self::upload) |
 /// | a file of any size | [`upload_repeatable`](Self::upload_repeatable) |
 ///
-/// # Once
+/// # Retries
 ///
-/// Each publish has an idempotency key, under which the server publishes once. So a publish whose
-/// answer was lost is simply repeated, as is one that the server could not take at the time (it cannot
-/// be reached, or answers 408, 429 or 5xx), after a wait that grows, has a random length, and is at
-/// least what the server asks for. That ends after [`ATTEMPTS_MAX`](Self::ATTEMPTS_MAX) or
-/// [`RETRY_TIME`](Self::RETRY_TIME), and before the server forgets the key, which is after ten
-/// minutes. The error then tells the key, and whether the event may be in nonetheless.
+/// Retries never publish twice: each publish has an idempotency key, and the server publishes once per key.
+///
+/// A publish is retried if the response was lost, the server is unreachable, or it responds with 408, 429 or 5xx
+/// (except 501 and 505). Delays double from 0.2 s to 10 s, are randomized, and come on top of the wait that the server
+/// requests with `Retry-After`.
+///
+/// Retries end after [`ATTEMPTS_MAX`](Self::ATTEMPTS_MAX) attempts or [`RETRY_TIME`](Self::RETRY_TIME), and in any
+/// case before the server forgets the key, after ten minutes. The error then contains the key, and
+/// [`may_be_published`](PublishError::may_be_published) returns `true` if the events may be in the log anyway.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     client: Client,
     server: ServerUrl,
-    /// What the caller wants to be sent with each request.
+    /// Headers of the caller, sent with each request.
     headers: HeaderMap,
-    /// Whether and how keys are made.
-    keys: Option<Keys>,
-    limits: Limits,
+    /// Generates idempotency keys; `None` if disabled.
+    keys: Option<KeyGenerator>,
+    limits: RetryLimits,
     request_timeout: Duration,
 }
 
 impl Publisher {
-    /// How long it may take to connect, unless told otherwise.
-    pub const CONNECT_TIMEOUT: Duration = EventSource::CONNECT_TIMEOUT;
+    /// Default timeout for connecting: 10 s.
+    pub const CONNECT_TIMEOUT: Duration = HttpClient::CONNECT_TIMEOUT;
 
-    /// How long an attempt may take from its start to the whole answer, unless told otherwise.
+    /// Default timeout of one attempt, from its start to the complete response: 1 min.
     pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-    /// How many attempts a publish has, the first one included, unless told otherwise.
+    /// Default maximum number of attempts of a publish, including the first: 20.
     pub const ATTEMPTS_MAX: u32 = 20;
 
-    /// How long after its first failure a publish is still tried, unless told otherwise.
+    /// Default maximum time for retries, from the first failure to the last attempt: 1 min.
     pub const RETRY_TIME: Duration = Duration::from_mins(1);
 
-    /// A publisher to the server at this address.
-    pub fn new(url: impl AsRef<str>) -> Result<Publisher, BuildError> {
-        Publisher::builder(url).build()
-    }
-
-    /// A publisher to the server at this address, set up differently.
-    pub fn builder(url: impl AsRef<str>) -> PublisherBuilder {
-        PublisherBuilder::new(url.as_ref())
-    }
-
-    /// Publishes to a topic by its exact name, and returns when it is durable and readers have it.
+    /// Publishes to a topic. Returns when the events are durable and visible to subscribers.
     ///
-    /// Of a streamed type (`application/x-ndjson`, `text/event-stream`) the events that are whole are
-    /// published even if one behind them is refused; the error tells how many.
+    /// A body of a streamed type (`application/x-ndjson`, `text/event-stream`) is not atomic: if an event is refused,
+    /// the events before it are published. [`Problem::published`](crate::Problem::published) of the error is their
+    /// number.
     ///
     /// # Errors
     ///
-    /// The server's refusal in its own words, or that all attempts failed. See [`Publisher`] for what
-    /// is tried again. To drop the future leaves open whether it is published.
+    /// [`PublishError`] if the server refuses the publish, or all attempts fail. See [`Publisher`] for retries.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: if the future is dropped, the events may or may not be published.
     pub async fn publish(
         &self,
         topic: &str,
         publish: impl Into<Publish>,
     ) -> Result<Published, PublishError> {
         let (publish, body) = publish.into().into_parts();
-        self.call(Call::new(&self.server, topic, self.keyed(publish))?, body).await
+        let request = PublishRequest::new(&self.server, topic, self.with_key(publish))?;
+        self.send_with_retry(request, body).await
     }
 
-    /// Publishes events to their topics, all or none, at once and in this order.
+    /// Publishes a batch of events to their topics, atomically and in order.
     ///
     /// ```no_run
     /// use stentor_client::{Event, Publisher};
@@ -126,69 +127,68 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish). No event at all is refused too.
+    /// [`PublishError`] if the server refuses the batch, or all attempts fail. An empty batch is refused.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: if the future is dropped, the batch may or may not be published.
     pub async fn batch(&self, batch: Batch) -> Result<Published, PublishError> {
         let (body, key) = batch.into_parts();
-        self.publish_together(body, key).await
+        self.publish_batch(body, key).await
     }
 
-    /// Ends a topic for this reason, which may be empty.
+    /// Ends a topic. The reason may be empty. Ending a topic that has already ended is not an error.
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish). That the topic has ended already is none.
+    /// [`PublishError`] if the server refuses the end, or all attempts fail.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: if the future is dropped, the topic may or may not end.
     pub async fn end(&self, topic: &str, reason: &str) -> Result<Published, PublishError> {
         self.publish(topic, Publish::end(reason)).await
     }
 
-    /// Feeds a topic: a queue of events that are sent in the background, in order and together.
-    ///
-    /// # Errors
-    ///
-    /// If the topic has no address.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a Tokio runtime.
-    pub fn queue(&self, topic: &str) -> Result<PublishQueue, PublishError> {
-        self.server.topic(topic)?;
-        Ok(PublishQueue::begin(self.clone(), topic))
-    }
-
-    /// Publishes this batch, all or none of it.
-    pub(crate) async fn publish_together(
+    /// Publishes an encoded batch atomically.
+    pub(crate) async fn publish_batch(
         &self,
         body: Bytes,
         key: Option<String>,
     ) -> Result<Published, PublishError> {
         let key = key.or_else(|| self.new_key());
-        self.call(Call::batch(&self.server, key)?, body).await
+        self.send_with_retry(PublishRequest::batch(&self.server, key)?, body).await
     }
 
-    /// The publish with a key, unless it has one or brings one with each event.
-    fn keyed(&self, mut publish: Publish<()>) -> Publish<()> {
+    /// Adds a generated key, unless the publish has one or each of its events has one.
+    fn with_key(&self, mut publish: Publish<()>) -> Publish<()> {
         if publish.key.is_none() && !publish.dedupe {
             publish.key = self.new_key();
         }
         publish
     }
 
-    /// A key, if keys are made.
+    /// Generates a key; `None` if the generation is disabled.
     fn new_key(&self) -> Option<String> {
-        self.keys.as_ref().map(Keys::next)
+        self.keys.as_ref().map(KeyGenerator::next)
     }
 
-    /// Attempts until one gets through, or no further one is any use.
-    async fn call(&self, call: Call, body: Bytes) -> Result<Published, PublishError> {
-        let mut retry = Retry::new(self.limits, call.key(), Rng::new());
+    /// Sends a request until an attempt succeeds or a retry is not allowed.
+    async fn send_with_retry(
+        &self,
+        publish: PublishRequest,
+        body: Bytes,
+    ) -> Result<Published, PublishError> {
+        let mut retry = Retry::new(self.limits, publish.key(), Rng::new());
         loop {
-            let began = Instant::now();
-            let request = call.request(&self.client, &self.headers).timeout(self.request_timeout);
-            let Failure { error, asked } = match call.send(request.body(body.clone())).await {
+            let started = Instant::now();
+            let request = publish.to_http(&self.client, &self.headers);
+            let request = request.timeout(self.request_timeout).body(body.clone());
+            let Failure { error, retry_after } = match publish.send(request).await {
                 Ok(published) => return Ok(published),
                 Err(failure) => failure,
             };
-            sleep(retry.wait(error, asked, began, Instant::now())?).await;
+            sleep(retry.delay(error, retry_after, started, Instant::now())?).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The addresses of a Stentor server.
+//! URLs of a Stentor server and its topics.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::Url;
 use thiserror::Error;
 
-/// Where a Stentor server is, and so where its topics are.
+/// URL of a Stentor server. Builds the URLs of its topics and streams.
 ///
 /// ```
 /// use stentor_client::ServerUrl;
@@ -23,35 +23,35 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl(Url);
 
-/// Why a text is no address, or a topic has none.
+/// Error: a text is not a valid URL, or a topic name cannot be part of one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UrlError {
-    /// The text cannot be read as a URL.
-    #[error("{url:?} is no address ({cause}); write one such as http://localhost:8080")]
+    /// The text is not a URL.
+    #[error("{url:?} is not a valid URL ({cause}); use one such as http://localhost:8080")]
     Invalid {
         /// The text.
         url: String,
-        /// What is wrong with it.
+        /// The reason.
         cause: String,
     },
-    /// A URL, but not of the web.
-    #[error("{url:?} is no http or https address; write one such as http://localhost:8080")]
+    /// The scheme of the URL is not `http` or `https`.
+    #[error("{url:?} is not an http or https URL; use one such as http://localhost:8080")]
     Scheme {
         /// The text.
         url: String,
     },
-    /// No topic has an empty name.
-    #[error("a topic must not be empty; name one, such as `news`")]
+    /// The topic name is empty.
+    #[error("the topic name is empty; use a name such as `news`")]
     EmptyTopic,
-    /// `.` and `..` have a meaning of their own in a path, however they are written.
-    #[error("the topic {topic:?} cannot stand in a path; name it otherwise")]
+    /// The topic is `.` or `..`. Both have a special meaning in a path, even percent-encoded.
+    #[error("the topic {topic:?} cannot be used in a URL; choose another name")]
     DotTopic {
-        /// The topic.
+        /// The topic name.
         topic: String,
     },
 }
 
-/// What cannot stand in a segment of a path as it is.
+/// Characters that are percent-encoded in a path segment.
 const SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -71,7 +71,11 @@ const SEGMENT: &AsciiSet = &CONTROLS
     .add(b'}');
 
 impl ServerUrl {
-    /// The server at this address, which may have a path of its own (behind a proxy, say).
+    /// Creates a server URL. The URL may include a path, for a server behind a proxy.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError`] if the text is not an http or https URL.
     pub fn new(url: &str) -> Result<ServerUrl, UrlError> {
         let mut url = parse(url)?;
         url.set_query(None);
@@ -81,10 +85,14 @@ impl ServerUrl {
         Ok(ServerUrl(url))
     }
 
-    /// The address of one topic by its exact name, to publish to and to read.
+    /// Returns the URL of a topic, for publishing and for reading.
     ///
-    /// A slash of the name is a slash of the path, unless a segment is empty, `.` or `..`, which
-    /// programs on the way would rewrite: then all slashes are encoded.
+    /// A slash in the name stays a slash in the path. If a segment of the name is empty, `.` or `..`, all slashes are
+    /// percent-encoded instead, because proxies and HTTP libraries would rewrite such a path.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError`] if the name is empty, `.` or `..`.
     pub fn topic(&self, name: &str) -> Result<Url, UrlError> {
         match name {
             "" => return Err(UrlError::EmptyTopic),
@@ -101,19 +109,19 @@ impl ServerUrl {
         Ok(self.at(&format!("/topics/{path}")))
     }
 
-    /// The address of one stream for all these filters: exact names, or with segments `*` and `**`.
+    /// Returns the URL of one stream for all `filters`: topic names, or patterns with the segments `*` and `**`.
     pub fn events<'a>(&self, filters: impl IntoIterator<Item = &'a str>) -> Url {
         let mut url = self.at("/events");
         url.query_pairs_mut().extend_pairs(filters.into_iter().map(|filter| ("topic", filter)));
         url
     }
 
-    /// The address of all topics, to publish a batch to.
+    /// Returns the URL of all topics. Batches are published there.
     pub(crate) fn topics(&self) -> Url {
         self.at("/topics")
     }
 
-    /// The address of the server itself.
+    /// Returns the URL of the server itself.
     pub fn as_url(&self) -> &Url {
         &self.0
     }
@@ -140,7 +148,7 @@ impl fmt::Display for ServerUrl {
     }
 }
 
-/// An address of the web.
+/// Parses an http or https URL.
 pub(crate) fn parse(url: &str) -> Result<Url, UrlError> {
     match Url::parse(url) {
         Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Ok(parsed),
@@ -149,10 +157,10 @@ pub(crate) fn parse(url: &str) -> Result<Url, UrlError> {
     }
 }
 
-/// An address as others may see it: without user and password.
-pub(crate) fn shown(url: &Url) -> String {
+/// Formats a URL for logs and errors, without user name and password.
+pub(crate) fn redacted(url: &Url) -> String {
     let mut url = url.clone();
-    // An address that cannot have them has none.
+    // These fail only for URLs that cannot have a user name.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.into()
@@ -167,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn slashes_of_a_name_are_slashes_of_the_path() {
+    fn slashes_in_a_name_stay_slashes_in_the_path() {
         assert_eq!(path("a/b"), "/topics/a/b");
         assert_eq!(path("a b/ü?#%\\"), "/topics/a%20b/%C3%BC%3F%23%25%5C");
         assert_eq!(path("a+b:c"), "/topics/a+b:c");
     }
 
     #[test]
-    fn slashes_that_others_would_rewrite_are_encoded() {
+    fn slashes_that_a_proxy_would_rewrite_are_encoded() {
         assert_eq!(path("https://x/y"), "/topics/https:%2F%2Fx%2Fy");
         assert_eq!(path("/a"), "/topics/%2Fa");
         assert_eq!(path("a/"), "/topics/a%2F");
@@ -184,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn names_that_no_path_can_hold_are_told() {
+    fn names_that_cannot_be_in_a_path_are_refused() {
         let server = ServerUrl::new("http://h").unwrap();
         assert_eq!(server.topic(""), Err(UrlError::EmptyTopic));
         assert!(matches!(server.topic(".."), Err(UrlError::DotTopic { .. })));
     }
 
     #[test]
-    fn a_server_may_live_below_a_path() {
+    fn a_server_url_may_have_a_path() {
         for base in ["http://h/live", "http://h/live/", "http://h/live/?x#y"] {
             let server = ServerUrl::new(base).unwrap();
             assert_eq!(server.topic("t").unwrap().as_str(), "http://h/live/topics/t", "{base}");
@@ -200,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_and_nonsense_are_refused() {
+    fn other_schemes_and_invalid_urls_are_refused() {
         assert!(matches!(ServerUrl::new("ftp://h"), Err(UrlError::Scheme { .. })));
         assert!(matches!(ServerUrl::new("localhost:8080"), Err(UrlError::Scheme { .. })));
         assert!(matches!(ServerUrl::new("news"), Err(UrlError::Invalid { .. })));

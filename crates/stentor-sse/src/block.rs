@@ -1,26 +1,29 @@
-//! What lines come to: the fields since the last blank line, and what outlives them.
+//! Collects lines into blocks: the fields since the last blank line, and the state that outlives a block.
 
 use std::mem;
 use std::time::Duration;
 
-use crate::{DecodeError, Event, EventId, EventType};
+use crate::error::DecodeError;
+use crate::event::Event;
+use crate::field::{EventId, EventType};
 
-/// The block that is being read, and what the ones before it have left behind.
+/// The current block, and the state kept from earlier blocks.
 #[derive(Debug)]
 pub(crate) struct Block {
     data: Data,
     event_type: Option<EventType>,
     id: Option<EventId>,
     own_retry: Option<Duration>,
-    /// Types are few: the events of a type share it, as long as no other comes between.
+    /// The most recent type. Consecutive events with the same type share its allocation.
     last_type: Option<EventType>,
     pub(crate) last_event_id: String,
     pub(crate) retry: Option<Duration>,
 }
 
-/// What a line completes. An event is made only where it is returned, for it is large to move.
+/// An item completed by a line. An event is built by the caller, because it is expensive to move.
 pub(crate) enum Found<'i> {
-    /// The block, with the data taken so far, or with this alone: [`Block::end_with_data`].
+    /// An event. `Some` holds its only data line; `None` means that the data is in the block. Pass it to
+    /// [`Block::end_with_data`].
     Event(Option<&'i [u8]>),
     Id(EventId),
     Comment(String),
@@ -28,7 +31,7 @@ pub(crate) enum Found<'i> {
 }
 
 impl Block {
-    /// The first block, whose data may have so many bytes.
+    /// Creates an empty block that accepts at most `data_max` bytes of data.
     pub(crate) fn new(data_max: usize) -> Self {
         Self {
             data: Data { lines: Vec::new(), is_some: false, max: data_max },
@@ -41,24 +44,24 @@ impl Block {
         }
     }
 
-    /// Whether something would be lost if the block did not end. A retry would not: it has counted.
+    /// Returns `true` if the block has a field that takes effect only at its end. A retry takes effect at once.
     pub(crate) fn has_begun(&self) -> bool {
         self.data.is_some || self.event_type.is_some() || self.id.is_some()
     }
 
-    /// How many bytes of the stream it holds.
+    /// Returns the number of buffered bytes.
     pub(crate) fn bytes(&self) -> usize {
         let event_type = self.event_type.as_ref().map_or(0, |text| text.as_str().len());
         let id = self.id.as_ref().map_or(0, |text| text.as_str().len());
         self.data.lines.len() + event_type + id
     }
 
-    /// Takes a line that is not blank. Of a comment and a retry something comes at once.
+    /// Takes a line that is not blank. A comment or a retry completes an item at once.
     pub(crate) fn take_line(&mut self, line: &[u8]) -> Result<Option<Found<'static>>, DecodeError> {
         if let Some(value) = value_of(b"data", line) {
             self.data.begin_line(value)?;
         } else if let Some(value) = value_of(b"id", line) {
-            // An id with NUL is none: the field is ignored, an earlier one of the block stays.
+            // The standard ignores an id with NUL, so an earlier id of the block stays.
             if let Some(id) = EventId::decoded(text(value.to_vec())) {
                 self.id = Some(id);
             }
@@ -77,33 +80,34 @@ impl Block {
         Ok(None)
     }
 
-    /// Takes the first part of a line, which must be longer than this, if it is one of data. Such a
-    /// line need not be kept until its end.
+    /// Takes the first part of a data line that continues in a later piece. Returns `false` for any other line.
+    ///
+    /// A data line does not have to be buffered until its end.
     pub(crate) fn begin_data(&mut self, line: &[u8]) -> Result<bool, DecodeError> {
-        // With the last byte it is settled whether there is a space to take away.
+        // One byte after the colon decides if there is a space to strip.
         match value_of(b"data", line) {
             Some(value) if line.len() > "data:".len() => self.data.begin_line(value).map(|()| true),
             _ => Ok(false),
         }
     }
 
-    /// Goes on with the line of data.
+    /// Appends to the current data line.
     pub(crate) fn extend_data(&mut self, piece: &[u8]) -> Result<(), DecodeError> {
         self.data.extend(piece)
     }
 
-    /// The value of a line of data that is all there is if a blank line follows.
+    /// Returns the value of a data line that is the only data of its block if a blank line follows.
     pub(crate) fn only_data<'l>(&self, line: &'l [u8]) -> Option<&'l [u8]> {
         let value = value_of(b"data", line)?;
         (!self.data.is_some && value.len() <= self.data.max).then_some(value)
     }
 
-    /// Whether a blank line makes an event of it.
+    /// Returns `true` if a blank line completes an event.
     pub(crate) fn has_data(&self) -> bool {
         self.data.is_some
     }
 
-    /// Ends the block, which has data: the lines taken before, or the only one.
+    /// Ends a block with data: `only_data` if given, otherwise the data lines taken so far.
     pub(crate) fn end_with_data(&mut self, only_data: Option<&[u8]>) -> Event {
         let data = match only_data {
             Some(data) => text(data.to_vec()),
@@ -115,7 +119,7 @@ impl Block {
         Event::of_block(self.event_type.take(), data, self.id.take(), self.own_retry.take())
     }
 
-    /// Ends the block, which has no data.
+    /// Ends a block without data. Returns its id, if it has one.
     pub(crate) fn end_without_data(&mut self) -> Option<EventId> {
         self.event_type = None;
         self.own_retry = None;
@@ -125,16 +129,17 @@ impl Block {
     }
 }
 
-/// The data lines of a block, as they came in, joined with LF. An empty line differs from none.
+/// The data lines of a block, as received, joined with LF.
 #[derive(Debug)]
 struct Data {
     lines: Vec<u8>,
+    /// `true` after the first data line, even an empty one.
     is_some: bool,
     max: usize,
 }
 
 impl Data {
-    /// Up to this size data is copied out of the buffer, which stays; more takes the buffer along.
+    /// Largest data that is copied out of the buffer, in bytes. Larger data takes the buffer with it.
     const COPIED_MAX: usize = 8 * 1024;
 
     fn begin_line(&mut self, piece: &[u8]) -> Result<(), DecodeError> {
@@ -165,7 +170,7 @@ impl Data {
     }
 }
 
-/// The value of the line if its field has this name; a line without a colon is a name alone.
+/// Returns the value of a line if its field has this name. A line without a colon is a name with an empty value.
 fn value_of<'l>(name: &[u8], line: &'l [u8]) -> Option<&'l [u8]> {
     match line.strip_prefix(name)? {
         [b':', b' ', value @ ..] | [b':', value @ ..] | value @ [] => Some(value),
@@ -173,7 +178,7 @@ fn value_of<'l>(name: &[u8], line: &'l [u8]) -> Option<&'l [u8]> {
     }
 }
 
-/// ASCII digits and nothing else; beyond what fits it is the longest time there is.
+/// Parses ASCII digits, in milliseconds. A value that does not fit becomes the longest duration.
 fn parse_retry(value: &[u8]) -> Option<Duration> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
@@ -183,8 +188,9 @@ fn parse_retry(value: &[u8]) -> Option<Duration> {
     Some(Duration::from_millis(value.iter().fold(0, add_digit)))
 }
 
-/// Line ends are ASCII, so that mending malformed UTF-8 line by line, or in lines already joined,
-/// gives what mending the whole stream would.
+/// Converts bytes to text and replaces invalid UTF-8 with U+FFFD.
+///
+/// Line ends are ASCII, so converting a line, or joined lines, gives the same text as converting the whole stream.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|malformed| String::from_utf8_lossy(malformed.as_bytes()).into_owned())

@@ -1,13 +1,25 @@
 use std::time::Duration;
 
 use crate::encode::{encode_data, encode_field, whole_millis};
-use crate::{EventId, EventType};
+use crate::field::{EventId, EventType};
 
-/// What travels the wire: data and, each optional, a type, an id and a reconnection time.
+/// An event: data, and optionally a type, an id and a reconnection time.
 ///
-/// Any text is valid data. The wire knows no CR: a CR or CRLF in the data arrives as LF.
+/// Any text is valid data. The wire format cannot express CR inside data: a CR or CRLF arrives as LF.
+///
+/// ```
+/// use stentor_sse::{Event, EventId, EventType};
+///
+/// let event = Event::new("21.5")
+///     .with_type(EventType::new("temperature")?)
+///     .with_id(EventId::new("7")?);
+/// let mut wire = Vec::new();
+/// event.encode(&mut wire);
+/// assert_eq!(wire, b"id: 7\nevent: temperature\ndata: 21.5\n\n");
+/// # Ok::<(), stentor_sse::FieldError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(clippy::struct_field_names, reason = "`type` alone is a keyword")]
+#[expect(clippy::struct_field_names, reason = "`type` is a keyword")]
 pub struct Event {
     event_type: Option<EventType>,
     data: String,
@@ -16,12 +28,12 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event of the type `message` that has only data.
+    /// Creates an event with only data. Its type is `message`.
     pub fn new(data: impl Into<String>) -> Self {
         Self { data: data.into(), ..Self::default() }
     }
 
-    /// The event that a block came to.
+    /// Creates an event from the fields of a decoded block.
     pub(crate) fn of_block(
         event_type: Option<EventType>,
         data: String,
@@ -32,66 +44,67 @@ impl Event {
         Self { event_type, data, id, retry }
     }
 
-    /// The event with this type. `message` is what an event without a type is, so it becomes that.
+    /// Sets the type. `message` is the default type, so it is stored as no type.
     #[must_use]
     pub fn with_type(mut self, event_type: EventType) -> Self {
         self.event_type = Some(event_type).filter(|event_type| event_type.as_str() != "message");
         self
     }
 
-    /// The event with this id, which a reader keeps as its last event id.
+    /// Sets the id. Clients keep it as their last event id.
     #[must_use]
     pub fn with_id(mut self, id: EventId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// The event with this reconnection time, in whole milliseconds: what is finer is cut off.
+    /// Sets the reconnection time, in whole milliseconds. A fraction of a millisecond is dropped.
     #[must_use]
     pub fn with_retry(mut self, retry: Duration) -> Self {
         self.retry = Some(Duration::from_millis(whole_millis(retry)));
         self
     }
 
-    /// The type; `None` means `message`.
+    /// Returns the type; `None` means `message`.
     pub fn event_type(&self) -> Option<&EventType> {
         self.event_type.as_ref()
     }
 
-    /// The data.
+    /// Returns the data.
     pub fn data(&self) -> &str {
         &self.data
     }
 
-    /// The id that this event itself carries; `None` leaves a reader's last event id as it is.
+    /// Returns the id of this event; `None` leaves the client's last event id unchanged.
     pub fn id(&self) -> Option<&EventId> {
         self.id.as_ref()
     }
 
-    /// How long a reader is to wait before it reconnects, in whole milliseconds.
+    /// Returns the reconnection time, in whole milliseconds.
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
-    /// The data, without a copy.
+    /// Returns the data without a copy.
     pub fn into_data(self) -> String {
         self.data
     }
 
-    /// Appends the event as one block: id, type, retry, a `data:` line for each line of the data
-    /// (also for an empty one), and the blank line that makes a reader dispatch it.
+    /// Appends the event as one block: id, type, retry, one `data:` line for each line of the data (one for empty
+    /// data), and the blank line that ends the block.
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.encode_block(self.id.as_ref(), out);
     }
 
-    /// Appends the event as [`encode`](Self::encode) does, under another id than its own. For a log,
-    /// where the id is the place of the record and not a part of the event.
+    /// Appends the event like [`encode`](Self::encode), but with the given id instead of its own.
+    ///
+    /// A log uses this: there the id is the position of the record and not part of the event.
     pub fn encode_with_id(&self, id: &EventId, out: &mut Vec<u8>) {
         self.encode_block(Some(id), out);
     }
 
     fn encode_block(&self, id: Option<&EventId>, out: &mut Vec<u8>) {
-        /// All that one block with one line of data holds besides its values, and a full retry.
+        /// Size of a block with one line of data, without the values of its fields, but with the longest retry.
         const MARKUP: usize = "id: \nevent: \nretry: 18446744073709551615\ndata: \n\n".len();
 
         let id = id.map(EventId::as_str);

@@ -1,4 +1,4 @@
-//! The two fields with a restricted text.
+//! Event types and ids: the fields whose text is restricted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,15 +6,19 @@ use std::sync::Arc;
 use memchr::{memchr, memchr3};
 use thiserror::Error;
 
-/// The name under which a reader dispatches an event (`event:` on the wire).
+/// The type of an event (`event:` on the wire), which selects the listeners in a browser.
 ///
-/// Not empty, without CR and LF, and without NUL unless it was decoded: the standard lets a reader
-/// accept a NUL here, so [`Decoder`](crate::Decoder) hands such a type on, but nobody else can make one.
+/// A type is not empty and contains no CR, LF or NUL. A decoded type is an exception: the standard allows a NUL
+/// in a received type, so [`Decoder`](crate::Decoder) passes it on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EventType(Arc<str>);
 
 impl EventType {
-    /// Checks the text of a type.
+    /// Creates a type from a text.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError`] if the text is empty or contains CR, LF or NUL.
     pub fn new(text: impl Into<Box<str>>) -> Result<Self, FieldError> {
         let text = text.into();
         if text.is_empty() {
@@ -24,56 +28,60 @@ impl EventType {
         Ok(Self(text.into()))
     }
 
-    /// A type as it came in, without CR and LF as a part of a line is; none if it is empty.
+    /// Creates a type from a part of a line, which cannot contain CR or LF. Returns `None` for an empty text.
     pub(crate) fn decoded(text: String) -> Option<Self> {
         (!text.is_empty()).then(|| Self(text.into()))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The id of an event (`id:` on the wire), which comes back as `Last-Event-ID` on a reconnect.
+/// The id of an event (`id:` on the wire). Clients send it as `Last-Event-ID` when they reconnect.
 ///
-/// Without CR, LF and NUL. It may be empty, which makes a reader forget the last event id.
+/// An id contains no CR, LF or NUL. An empty id makes a client forget its last event id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct EventId(Box<str>);
 
 impl EventId {
-    /// Checks the text of an id.
+    /// Creates an id from a text.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError`] if the text contains CR, LF or NUL.
     pub fn new(text: impl Into<Box<str>>) -> Result<Self, FieldError> {
         let text = text.into();
         check("event id", &text)?;
         Ok(Self(text))
     }
 
-    /// An id as it came in, without CR and LF as a part of a line is; none if it has a NUL.
+    /// Creates an id from a part of a line, which cannot contain CR or LF. Returns `None` for a text with NUL.
     pub(crate) fn decoded(text: String) -> Option<Self> {
         (memchr(b'\0', text.as_bytes()).is_none()).then(|| Self(text.into()))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Why a text cannot be an [`EventType`] or an [`EventId`].
+/// Error: the text is not valid as an [`EventType`] or an [`EventId`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum FieldError {
-    /// An empty type, which a reader would take for `message`.
+    /// The type is empty. Clients would treat it as `message`.
     #[error("an event type must not be empty; leave it out for the type `message`")]
     EmptyType,
-    /// A character that would end the field early or make readers ignore it.
-    #[error("an {field} cannot hold {character:?} (at byte {at}); remove or escape it")]
+    /// The text contains a character that would end the field early or make clients ignore the field.
+    #[error("an {field} cannot contain {character:?} (at byte {at}); remove or escape it")]
     Character {
         /// `event type` or `event id`.
         field: &'static str,
         /// CR, LF or NUL.
         character: char,
-        /// Where it stands, in bytes from the start of the text.
+        /// Position of the character, in bytes from the start of the text.
         at: usize,
     },
 }

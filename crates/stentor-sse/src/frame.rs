@@ -2,12 +2,12 @@ use std::ops::Range;
 
 use bytes::{Buf, Bytes};
 
-use crate::Event;
+use crate::event::Event;
 
-/// Bytes to send that are encoded once and shared by all who send them, in one buffer with two
-/// views: the payload, and the payload as a chunk of HTTP/1.1 (RFC 9112, section 7.1).
+/// Encoded bytes that many readers share.
 ///
-/// A clone is a reference to the same bytes.
+/// One buffer has two views: the payload, and the payload as a chunk of HTTP/1.1 (RFC 9112, section 7.1).
+/// Cloning is cheap: a clone refers to the same bytes.
 ///
 /// ```
 /// use stentor_sse::{Event, Frame};
@@ -18,21 +18,21 @@ use crate::Event;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frame {
-    /// `hex-length CRLF payload CRLF`; empty if the payload is, for a chunk of length 0 would end
-    /// the body.
+    /// `hex-length CRLF payload CRLF`. Empty for an empty payload, because a chunk of length 0 ends the body.
     chunk: Bytes,
-    /// Where the payload begins.
+    /// Start of the payload in `chunk`.
     head: usize,
 }
 
 const CRLF: &[u8] = b"\r\n";
 
-/// Room for the largest head: the digits of any length, and CRLF.
+/// Size of the largest head: all hexadecimal digits of a `usize`, and CRLF.
 const HEAD_MAX: usize = usize::BITS as usize / 4 + CRLF.len();
 
 impl Frame {
-    /// The frame of the payload that `write` appends to its argument. It may only append: what is
-    /// there already is room for the head of the chunk.
+    /// Creates a frame from the payload that `write` appends to its argument.
+    ///
+    /// `write` must only append. The bytes already in the buffer are reserved for the head of the chunk.
     pub fn build(write: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut buffer = vec![0; HEAD_MAX];
         write(&mut buffer);
@@ -50,33 +50,34 @@ impl Frame {
         Self { chunk, head: HEAD_MAX - unused }
     }
 
-    /// The frame of an event.
+    /// Encodes an event.
     pub fn of(event: &Event) -> Self {
         Self::build(|out| event.encode(out))
     }
 
-    /// The payload, shared.
+    /// Returns the payload. The bytes are shared, not copied.
     pub fn bytes(&self) -> Bytes {
         self.chunk.slice(self.payload())
     }
 
-    /// The payload.
+    /// Returns the payload.
     pub fn as_slice(&self) -> &[u8] {
         self.chunk.get(self.payload()).unwrap_or_default()
     }
 
-    /// The payload as an HTTP/1.1 chunk, shared; empty if the payload is, and then there is nothing
-    /// to send.
+    /// Returns the payload as an HTTP/1.1 chunk. The bytes are shared, not copied.
+    ///
+    /// Empty if the payload is empty: then there is nothing to send.
     pub fn chunk(&self) -> Bytes {
         self.chunk.clone()
     }
 
-    /// Bytes of the payload.
+    /// Returns the length of the payload, in bytes.
     pub fn len(&self) -> usize {
         self.payload().len()
     }
 
-    /// Whether there is no payload.
+    /// Returns `true` if the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.chunk.is_empty()
     }
@@ -86,7 +87,7 @@ impl Frame {
     }
 }
 
-/// Writes the head at the end of `room` and says how many bytes before it are unused.
+/// Writes the head of a chunk at the end of `room`. Returns the number of unused bytes before it.
 fn write_head(room: &mut [u8], length: usize) -> usize {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -94,8 +95,8 @@ fn write_head(room: &mut [u8], length: usize) -> usize {
         .take_while(|rest| *rest > 0)
         .filter_map(|rest| DIGITS.get(rest & 0xF));
     let mut unused = room.len();
-    for (place, byte) in room.iter_mut().rev().zip(CRLF.iter().rev().chain(digits)) {
-        *place = *byte;
+    for (slot, byte) in room.iter_mut().rev().zip(CRLF.iter().rev().chain(digits)) {
+        *slot = *byte;
         unused -= 1;
     }
     unused

@@ -1,10 +1,9 @@
-//! The `text/event-stream` format of Server-Sent Events: bytes in, values out, and back.
+//! Encoder and decoder for `text/event-stream`, the wire format of Server-Sent Events (SSE).
 //!
-//! Encoding cannot go wrong: an [`Event`] is valid by construction, so nothing a publisher sends can
-//! break out of its field. Decoding follows every rule of the
-//! [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html), wherever the input
-//! happens to be cut, in linear time and bounded memory. There is no async, no clock and no I/O in
-//! this crate.
+//! - **Encoding is infallible.** An [`Event`] is valid by construction: no data, type or id can break out of its field.
+//! - **Decoding follows the [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html).** Input may be
+//!   cut anywhere. Decoding takes linear time and bounded memory.
+//! - The crate has no async code, no clock and does no I/O.
 //!
 //! ```
 //! use stentor_sse::{Decoder, Event, EventId, EventType, Item};
@@ -26,25 +25,30 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Map
+//! # Overview
 //!
-//! | to | take |
+//! | to | use |
 //! | --- | --- |
-//! | say what travels | [`Event`] with its [`EventType`] and [`EventId`] |
-//! | write it, once for all readers | [`Event::encode`], [`Frame`] |
-//! | write what is not an event | [`encode_comment`], [`encode_retry`], [`encode_id`] |
-//! | read a stream, piece by piece | [`Decoder`], which yields [`Item`]s |
+//! | build an event | [`Event`] with its [`EventType`] and [`EventId`] |
+//! | encode an event | [`Event::encode`] |
+//! | encode an event once and share the bytes between many readers | [`Frame`] |
+//! | encode a comment, a reconnection time or an id alone | [`encode_comment`], [`encode_retry`], [`encode_id`] |
+//! | decode a stream piece by piece | [`Decoder`], which returns [`Item`]s |
 
 mod block;
-mod decode;
+mod decoder;
 mod encode;
+mod error;
 mod event;
 mod field;
 mod frame;
+mod item;
 mod line;
 
-pub use decode::{DecodeError, Decoder, Item};
+pub use decoder::Decoder;
 pub use encode::{encode_comment, encode_id, encode_retry};
+pub use error::DecodeError;
 pub use event::Event;
 pub use field::{EventId, EventType, FieldError};
 pub use frame::Frame;
+pub use item::Item;

@@ -1,6 +1,6 @@
-//! What goes out on the wire, byte for byte.
+//! Encoded events, comments and frames, byte for byte.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ fn an_empty_id_is_written() {
 }
 
 #[test]
-fn a_record_writes_its_own_id_in_place_of_the_event_s() {
+fn encode_with_id_replaces_the_id_of_the_event() {
     let id = EventId::new("c7").unwrap();
     let other = written(|out| full_event().encode_with_id(&id, out));
     assert_eq!(other, "id: c7\nevent: note\nretry: 1500\ndata: a\n\n");
@@ -99,7 +99,7 @@ fn each_line_of_a_comment_is_a_comment() {
 }
 
 #[test]
-fn an_id_can_go_alone() {
+fn an_id_can_be_encoded_alone() {
     assert_eq!(written(|out| encode_id(out, &EventId::new("1").unwrap())), "id: 1\n\n");
 }
 
@@ -115,10 +115,10 @@ fn a_type_or_id_that_could_break_its_line_is_refused() {
 }
 
 #[test]
-fn a_refusal_says_where_and_what_to_do() {
+fn a_field_error_says_where_and_what_to_do() {
     assert_eq!(
         EventId::new("ab\ndata: x").unwrap_err().to_string(),
-        "an event id cannot hold '\\n' (at byte 2); remove or escape it"
+        "an event id cannot contain '\\n' (at byte 2); remove or escape it"
     );
 }
 
@@ -143,7 +143,7 @@ fn a_frame_of_an_event_is_its_encoding() {
 }
 
 #[test]
-fn the_views_of_a_frame_and_its_clones_share_one_buffer() {
+fn the_views_and_clones_of_a_frame_share_one_buffer() {
     let frame = Frame::of(&full_event());
     let copy = frame.clone();
     assert_eq!(frame.as_slice().as_ptr(), copy.bytes().as_ptr());
@@ -152,7 +152,7 @@ fn the_views_of_a_frame_and_its_clones_share_one_buffer() {
 }
 
 #[test]
-fn an_empty_frame_is_no_terminating_chunk() {
+fn an_empty_frame_is_not_a_terminating_chunk() {
     let frame = Frame::build(|_| {});
     assert!(frame.is_empty());
     assert_eq!(frame.len(), 0);

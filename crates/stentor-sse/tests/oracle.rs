@@ -1,9 +1,9 @@
-//! The decoder against a slow one that is plainly right: the text of the standard (HTML, section 9.2.6)
-//! put down word by word, which takes the whole stream at once.
+//! Compares the decoder with a slow reference implementation: the text of the standard (WHATWG HTML, section 9.2.6)
+//! translated literally, for a complete stream.
 //!
-//! `STENTOR_FUZZ_SECONDS` makes the search longer; it begins elsewhere each time and prints where.
+//! `STENTOR_FUZZ_SECONDS` extends the search. Each run starts from another seed and prints it.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test helpers")]
 
 use std::time::Duration;
 use std::{env, time};
@@ -12,12 +12,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use stentor_sse::{Decoder, Event, Item};
 
-/// Streams that are tried in a normal run.
+/// Number of streams in a normal run.
 const STREAMS: u32 = 2_000;
-/// What a decoder may hold, in times of its limit: a line, the data, a type and an id.
+/// Maximum number of buffered bytes, as a multiple of the limit: a line, the data, a type and an id.
 const HELD_LIMITS: usize = 4;
 
-/// An event as a page would get it.
+/// An event as a page receives it.
 #[derive(Debug, PartialEq, Clone)]
 struct Dispatched {
     event_type: String,
@@ -25,7 +25,7 @@ struct Dispatched {
     last_event_id: String,
 }
 
-/// What a stream comes to.
+/// The result of decoding a stream.
 #[derive(Debug, PartialEq, Default)]
 struct Outcome {
     dispatched: Vec<Dispatched>,
@@ -33,14 +33,14 @@ struct Outcome {
     retry: Option<u64>,
 }
 
-/// The standard. "UTF-8 decode" takes away one byte order mark and puts U+FFFD for what is malformed.
+/// The reference implementation. "UTF-8 decode" strips one byte order mark and replaces invalid bytes with U+FFFD.
 fn standard(bytes: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(bytes);
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut outcome = Outcome::default();
     let (mut data, mut event_type, mut id) = (String::new(), String::new(), String::new());
-    // What stands behind the last line end is no line.
+    // Text after the last line end is not a line.
     for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
@@ -72,7 +72,7 @@ fn standard(bytes: &[u8]) -> Outcome {
     outcome
 }
 
-/// What the decoder makes of it. It must never hold more than its limit allows.
+/// Decodes the pieces, and asserts that the decoder never buffers more than its limit allows. `None` after an error.
 fn decoded<'a>(
     mut decoder: Decoder,
     limit: usize,
@@ -85,7 +85,7 @@ fn decoded<'a>(
                 outcome.dispatched.push(dispatched(&event, decoder.last_event_id()));
             }
         }
-        assert!(piece.is_empty(), "input was left");
+        assert!(piece.is_empty(), "input is left over");
         assert!(decoder.buffered_bytes() <= HELD_LIMITS * (limit + "data: ".len()));
     }
     decoder.last_event_id().clone_into(&mut outcome.last_event_id);
@@ -105,7 +105,7 @@ fn millis(retry: Duration) -> u64 {
     u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Streams of what the format is made of, of any bytes, and of both with some bytes changed.
+/// Streams that consist of parts of the format, the same with some bytes changed, and random bytes.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let parts: Vec<&[u8]> = vec![
         b"\r",
@@ -173,7 +173,7 @@ fn agree(bytes: &[u8], piece: usize, limit: usize) {
         let ours = decoded(decoder, Decoder::EVENT_BYTES_MAX, bytes.chunks(size));
         assert_eq!(ours.as_ref(), Some(&expected), "in pieces of {size}");
     }
-    // With a limit it says the same, or that there was too much.
+    // With a limit the result is equal, or an error.
     let decoder = Decoder::with_event_bytes_max(limit);
     if let Some(ours) = decoded(decoder, limit, bytes.chunks(piece)) {
         assert_eq!(ours, expected, "with a limit of {limit}");
@@ -181,11 +181,11 @@ fn agree(bytes: &[u8], piece: usize, limit: usize) {
 }
 
 #[test]
-fn any_stream_comes_to_what_the_standard_says() {
+fn any_stream_decodes_as_the_standard_says() {
     let seconds = env::var("STENTOR_FUZZ_SECONDS").ok().map(|seconds| seconds.parse().unwrap());
     let until = seconds.map(|seconds| time::SystemTime::now() + Duration::from_secs(seconds));
     let seed = time::SystemTime::now().duration_since(time::UNIX_EPOCH).unwrap().as_secs();
-    println!("begins at seed {seed}");
+    println!("first seed: {seed}");
     for round in 0.. {
         let rng_seed = RngSeed::Fixed(seed.wrapping_add(round << 32));
         let config =
@@ -203,7 +203,7 @@ fn any_stream_comes_to_what_the_standard_says() {
 }
 
 #[test]
-fn what_never_ends_is_bounded() {
+fn an_endless_block_is_bounded() {
     const LIMIT: usize = 1000;
     for line in [": comment", "id: 1", "event: a", "retry: 5", "unknown", "data"] {
         for endless in [format!("{line}\n"), line.to_owned(), format!("{line}\n\n")] {

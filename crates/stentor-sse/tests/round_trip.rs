@@ -1,6 +1,6 @@
-//! Any event comes back as it went out, however the stream is cut, and any bytes can be read.
+//! Property tests: every event survives encoding and decoding, however the stream is cut, and any bytes can be decoded.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test helpers")]
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn decode<'a>(decoder: &mut Decoder, pieces: impl IntoIterator<Item = &'a [u8]>)
     items
 }
 
-/// The bytes, cut at the given places.
+/// Cuts the bytes at the given indices.
 fn cut<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
     let mut places: Vec<usize> = places.iter().map(|at| at.index(bytes.len() + 1)).collect();
     places.extend([0, bytes.len()]);
@@ -30,7 +30,7 @@ fn cut<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
     places.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
 }
 
-/// Text of whole fields, line ends and whatever else could lead a reader astray.
+/// Text made of whole fields, line ends and other parts that could confuse a decoder.
 fn text() -> impl Strategy<Value = String> {
     let tricky = select(vec![
         "\r",
@@ -59,7 +59,7 @@ fn text() -> impl Strategy<Value = String> {
     vec(part, 0..12).prop_map(|parts| parts.concat())
 }
 
-/// Text without what a type and an id must not hold.
+/// Text without the characters that are not allowed in a type or an id.
 fn field_text() -> impl Strategy<Value = String> {
     text().prop_map(|text| text.replace(['\r', '\n', '\0'], ""))
 }
@@ -76,7 +76,7 @@ fn event() -> impl Strategy<Value = Event> {
     })
 }
 
-/// The event as it arrives: the wire has one line end.
+/// The event as decoded: every line end of the data becomes LF.
 fn arrived(event: &Event) -> Event {
     let mut arrived = Event::new(event.data().replace("\r\n", "\n").replace('\r', "\n"));
     arrived = event.event_type().cloned().into_iter().fold(arrived, Event::with_type);
@@ -84,7 +84,7 @@ fn arrived(event: &Event) -> Event {
     event.retry().into_iter().fold(arrived, Event::with_retry)
 }
 
-/// Bytes that are mostly made of what the format is made of.
+/// Bytes that consist mostly of parts of the format.
 fn stream_bytes() -> impl Strategy<Value = Vec<u8>> {
     let tricky = select(vec![
         &b"\r"[..],
@@ -115,7 +115,7 @@ fn stream_bytes() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn events_come_back_as_they_went_out(
+    fn events_survive_encoding_and_decoding(
         events in vec(event(), 1..4),
         places in vec(any::<Index>(), 0..8),
     ) {
@@ -159,7 +159,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_read_the_same_however_they_are_cut(
+    fn any_bytes_decode_the_same_however_they_are_cut(
         bytes in stream_bytes(),
         places in vec(any::<Index>(), 0..8),
         limit in prop_oneof![Just(Decoder::EVENT_BYTES_MAX), 0..20usize],
@@ -167,7 +167,7 @@ proptest! {
         let read = |pieces: Vec<&[u8]>| {
             let mut decoder = Decoder::with_event_bytes_max(limit);
             let mut items = decode(&mut decoder, pieces);
-            // A decoder that has failed repeats its error for each further piece.
+            // A failed decoder returns its error again for each further piece.
             items.dedup_by(|next, last| next.is_err() && last.is_err());
             let ending = (decoder.last_event_id().to_owned(), decoder.retry());
             (items, ending)

@@ -1,67 +1,74 @@
-//! Telling what is processed.
+//! Commits cursors to a store.
 
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::CursorError;
-use super::store::{AnyStore, CursorStore};
+use super::error::CursorError;
+use super::store::{CursorStore, DynCursorStore};
 
-/// Commits the ids of an [`EventSource`](crate::EventSource) from elsewhere: from a task that
-/// processes its events, or when the source went into a chain of streams. Cheap to clone.
+/// Commits event ids of an [`EventSource`](crate::EventSource) from another task. Cheap to clone.
 ///
-/// An id says that its event *and all before it* are processed, so commit in the order of the
-/// stream. For an event without an id of its own, that is the id the source had when it handed it
-/// out ([`last_event_id`](crate::EventSource::last_event_id)).
+/// Use it when other tasks process the events, or when the source is wrapped in stream adapters.
+///
+/// Committing an id states that its event *and all earlier events* are processed, so commit in the order of the
+/// stream. For an event without an id, commit the [`last_event_id`](crate::EventSource::last_event_id) that the source
+/// had when it returned the event.
 #[derive(Clone)]
-pub struct Committer(Option<Arc<Store>>);
+pub struct Committer(Option<Arc<Shared>>);
 
-struct Store {
-    store: Box<dyn AnyStore>,
-    /// What is stored, empty for nothing, if that is known. Held for as long as the store is at
-    /// work, so that ids are saved in the order of their commits.
+struct Shared {
+    store: Box<dyn DynCursorStore>,
+    /// The stored id, or an empty text if nothing is stored; `None` if unknown.
+    ///
+    /// Locked while the store works, so that ids are saved in the order of their commits.
     saved: Mutex<Option<String>>,
 }
 
 impl Committer {
-    /// For a source without a store.
+    /// Creates a committer for a source without a store.
     pub(crate) fn without_store() -> Self {
         Self(None)
     }
 
     pub(crate) fn new(store: impl CursorStore) -> Self {
-        Self(Some(Arc::new(Store { store: Box::new(store), saved: Mutex::default() })))
+        Self(Some(Arc::new(Shared { store: Box::new(store), saved: Mutex::default() })))
     }
 
     pub(crate) fn has_store(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The id that is stored.
+    /// Loads the stored id.
     pub(crate) async fn load(self) -> Result<Option<String>, CursorError> {
-        let Some(store) = self.0 else { return Ok(None) };
-        let mut saved = store.saved.lock().await;
-        let id = store.store.load().await?;
+        let Some(shared) = self.0 else { return Ok(None) };
+        let mut saved = shared.saved.lock().await;
+        let id = shared.store.load().await?;
         *saved = Some(id.clone().unwrap_or_default());
         Ok(id)
     }
 
-    /// Stores this id, unless it is stored already: its event and all before it are processed. It
-    /// is stored for good when this returns. Does nothing for a source that has no store.
+    /// Stores `id`: its event and all earlier events are processed.
+    ///
+    /// The id is durable when this returns. Does nothing if the id is already stored, or if the source has no store.
     ///
     /// # Errors
     ///
-    /// Those of the store. The source goes on, and a later commit makes up for it.
+    /// The error of the store. The source is not affected, and a later commit stores the newer id.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the id may or may not be stored. A later commit works normally.
     pub async fn commit_id(&self, id: &str) -> Result<(), CursorError> {
-        let Some(store) = &self.0 else { return Ok(()) };
-        let mut saved = store.saved.lock().await;
+        let Some(shared) = &self.0 else { return Ok(()) };
+        let mut saved = shared.saved.lock().await;
         if saved.as_deref() == Some(id) {
             return Ok(());
         }
-        // Unknown until it is done, also if this future is dropped.
+        // The stored id is unknown until the save is done. This also holds if this future is dropped.
         *saved = None;
-        store.store.save(id).await?;
+        shared.store.save(id).await?;
         *saved = Some(id.to_owned());
         Ok(())
     }

@@ -1,17 +1,18 @@
-//! A place for a cursor.
+//! The trait of cursor stores.
 
 use std::future::Future;
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 
-use super::CursorError;
+use super::error::CursorError;
 
-/// Keeps the id of the last event that was processed: a file, a row of a database.
+/// Stores the id of the last processed event, for example in a file or in a database row.
 ///
-/// One reader has it at a time, and it is asked for one thing at a time. A place whose work can be
-/// atomic with the processing itself (the same transaction) needs no [`commit`]: it saves on its
-/// own and only [`load`](Self::load)s here.
+/// A store serves one event source. Its methods are never called concurrently.
+///
+/// If your program can save the id in the same transaction as its own results, do that and do not call [`commit`].
+/// The source then only uses [`load`](Self::load), and each event takes effect exactly once.
 ///
 /// ```
 /// use stentor_client::cursor::{CursorError, CursorStore};
@@ -36,15 +37,24 @@ use super::CursorError;
 ///
 /// [`commit`]: crate::EventSource::commit
 pub trait CursorStore: Send + Sync + 'static {
-    /// The id that was saved last; `None` if there never was one.
+    /// Returns the id that was saved last; `None` if no id was ever saved.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the event source.
     fn load(&self) -> impl Future<Output = Result<Option<String>, CursorError>> + Send;
 
-    /// Saves an id, any text that an `id:` field can hold. Empty is one too: the server has taken
-    /// the last one back. When it returns, the id must be there for good.
+    /// Saves an id. It must be durable when the future completes.
+    ///
+    /// An id is any text that an `id:` field can contain. It may be empty: the server has then reset the last event id.
+    ///
+    /// # Errors
+    ///
+    /// The error is returned by [`commit`](crate::EventSource::commit).
     fn save(&self, id: &str) -> impl Future<Output = Result<(), CursorError>> + Send;
 }
 
-/// A cursor kept by two functions.
+/// A cursor store made of two functions.
 ///
 /// ```
 /// use stentor_client::cursor::{CallbackCursor, CursorError};
@@ -67,7 +77,7 @@ pub struct CallbackCursor<L, S> {
 }
 
 impl<L, S> CallbackCursor<L, S> {
-    /// A cursor that the first function loads and the second saves, as with [`CursorStore`].
+    /// Creates a store that loads with the first function and saves with the second, as in [`CursorStore`].
     pub fn new<LF, SF>(load: L, save: S) -> Self
     where
         L: Fn() -> LF + Send + Sync + 'static,
@@ -95,13 +105,13 @@ where
     }
 }
 
-/// The same as an object.
-pub(super) trait AnyStore: Send + Sync {
+/// Object-safe form of [`CursorStore`].
+pub(super) trait DynCursorStore: Send + Sync {
     fn load(&self) -> BoxFuture<'_, Result<Option<String>, CursorError>>;
     fn save<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), CursorError>>;
 }
 
-impl<T: CursorStore> AnyStore for T {
+impl<T: CursorStore> DynCursorStore for T {
     fn load(&self) -> BoxFuture<'_, Result<Option<String>, CursorError>> {
         CursorStore::load(self).boxed()
     }

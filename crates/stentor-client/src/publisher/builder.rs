@@ -1,4 +1,4 @@
-//! Setting up a publisher.
+//! Builder of a publisher.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,14 +6,13 @@ use std::time::Duration;
 use reqwest::header::AUTHORIZATION;
 
 use super::Publisher;
-use super::keys::Keys;
-use super::retry::Limits;
-use crate::builder::parse_headers;
-use crate::error::BuildError;
-use crate::http_client::{HttpClient, how_it_connects};
+use super::keys::KeyGenerator;
+use super::retry::RetryLimits;
+use crate::build_error::BuildError;
+use crate::http_client::{HttpClient, connection_options, parse_headers};
 use crate::server_url::ServerUrl;
 
-/// What a [`Publisher`] can be told before it begins.
+/// Builder of a [`Publisher`]. Created by [`Publisher::builder`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,81 +32,105 @@ pub struct PublisherBuilder {
     headers: Vec<(String, String)>,
     http: HttpClient,
     request_timeout: Duration,
-    limits: Limits,
-    keys: bool,
+    limits: RetryLimits,
+    idempotency_keys: bool,
 }
 
-/// What is sent, and how often.
+impl Publisher {
+    /// Creates a publisher for the server at `url`, with the default options.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if the URL is not valid.
+    pub fn new(url: impl AsRef<str>) -> Result<Publisher, BuildError> {
+        Publisher::builder(url).build()
+    }
+
+    /// Returns a builder, to set a token, timeouts, the number of attempts and more.
+    pub fn builder(url: impl AsRef<str>) -> PublisherBuilder {
+        PublisherBuilder::new(url.as_ref())
+    }
+}
+
+/// Requests and retries.
 impl PublisherBuilder {
-    pub(super) fn new(url: &str) -> Self {
+    fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
             headers: Vec::new(),
-            http: HttpClient::new(Publisher::CONNECT_TIMEOUT),
+            http: HttpClient::new(),
             request_timeout: Publisher::REQUEST_TIMEOUT,
-            limits: Limits { attempts: Publisher::ATTEMPTS_MAX, time: Publisher::RETRY_TIME },
-            keys: true,
+            limits: RetryLimits { attempts: Publisher::ATTEMPTS_MAX, time: Publisher::RETRY_TIME },
+            idempotency_keys: true,
         }
     }
 
-    /// Sends this header with each request.
+    /// Adds a header to each request.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Sends this token with each request: `Authorization: Bearer …`.
+    /// Sets a bearer token, sent with each request as `Authorization: Bearer TOKEN`.
     pub fn bearer_token(self, token: impl AsRef<str>) -> Self {
         self.header(AUTHORIZATION.as_str(), format!("Bearer {}", token.as_ref()))
     }
 
-    /// How long an attempt may take from its start to the whole answer, and an
-    /// [`upload`](Publisher::upload) from the end of its stream; [`Publisher::REQUEST_TIMEOUT`] unless
-    /// told otherwise.
+    /// Sets the timeout of one attempt, from its start to the complete response (default: 1 min,
+    /// [`Publisher::REQUEST_TIMEOUT`]).
+    ///
+    /// For an [`upload`](Publisher::upload), the time starts at the end of its stream.
     pub fn request_timeout(mut self, time: Duration) -> Self {
         self.request_timeout = time;
         self
     }
 
-    /// How many attempts a publish has, the first one included; [`Publisher::ATTEMPTS_MAX`] unless
-    /// told otherwise. With 1 nothing is tried again.
+    /// Sets the maximum number of attempts of a publish, including the first (default: 20,
+    /// [`Publisher::ATTEMPTS_MAX`]). 1 disables retries.
     pub fn attempts_max(mut self, attempts: u32) -> Self {
         self.limits.attempts = attempts;
         self
     }
 
-    /// How long after its first failure a publish is still tried; [`Publisher::RETRY_TIME`] unless
-    /// told otherwise. A publish that may be in already is tried no longer than the server surely
-    /// knows its key, which is 9 min.
+    /// Sets the maximum time for retries, from the first failure to the last attempt (default: 1 min,
+    /// [`Publisher::RETRY_TIME`]).
+    ///
+    /// A publish that may already be in the log is retried for at most 9 min, because the server remembers its key
+    /// for 10 min.
     pub fn retry_time(mut self, time: Duration) -> Self {
         self.limits.time = time;
         self
     }
 
-    /// Whether idempotency keys are made, which they are unless told otherwise. Without a key only
-    /// those publishes are tried again that surely were not published.
+    /// Enables or disables the generation of idempotency keys (default: enabled).
+    ///
+    /// Without a key, a publish is retried only if it was certainly not published.
     pub fn idempotency_keys(mut self, on: bool) -> Self {
-        self.keys = on;
+        self.idempotency_keys = on;
         self
     }
 }
 
-how_it_connects!(PublisherBuilder);
+connection_options!(PublisherBuilder);
 
 impl PublisherBuilder {
-    /// The publisher.
+    /// Builds the publisher.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if the URL, a header, the proxy or a certificate is not valid.
     pub fn build(self) -> Result<Publisher, BuildError> {
         let server = ServerUrl::new(&self.url)?;
         let client = self.http.build(server.as_url())?;
         let headers = parse_headers(&self.headers)?;
-        let keys = self.keys.then(Keys::new).transpose()?;
+        let keys = self.idempotency_keys.then(KeyGenerator::new).transpose()?;
         let PublisherBuilder { limits, request_timeout, .. } = self;
         Ok(Publisher { client, server, headers, keys, limits, request_timeout })
     }
 }
 
 impl fmt::Debug for PublisherBuilder {
-    /// What it holds may be secret.
+    /// Omits everything that may contain a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PublisherBuilder").field("limits", &self.limits).finish_non_exhaustive()
     }

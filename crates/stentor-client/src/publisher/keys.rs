@@ -1,29 +1,31 @@
-//! Idempotency keys for publishes that have none of their own.
+//! Generates idempotency keys for publishes without one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::BuildError;
+use crate::build_error::BuildError;
 
-/// Makes keys: 128 random bits of the operating system, drawn for each publisher when it is set up,
-/// make them unique over processes and restarts, and a number within the publisher and its clones.
+/// Generates idempotency keys: a random prefix and a counter.
+///
+/// The prefix has 128 random bits from the operating system, drawn once per publisher. It makes keys unique across
+/// processes and restarts. The counter makes them unique within the publisher and its clones.
 #[derive(Clone, Debug)]
-pub(crate) struct Keys {
+pub(crate) struct KeyGenerator {
     prefix: Arc<str>,
     next: Arc<AtomicU64>,
 }
 
-impl Keys {
-    pub(crate) fn new() -> Result<Keys, BuildError> {
+impl KeyGenerator {
+    pub(crate) fn new() -> Result<KeyGenerator, BuildError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| BuildError::Client {
-            cause: format!("the system gives no random numbers ({error})"),
+            cause: format!("the operating system provides no random numbers ({error})"),
         })?;
         let prefix = u128::from_ne_bytes(random);
-        Ok(Keys { prefix: format!("{prefix:032x}").into(), next: Arc::default() })
+        Ok(KeyGenerator { prefix: format!("{prefix:032x}").into(), next: Arc::default() })
     }
 
-    /// A key that no other publish has.
+    /// Returns a new unique key.
     pub(crate) fn next(&self) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         format!("{}-{number}", self.prefix)
@@ -35,8 +37,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_keys_are_alike() {
-        let (one, other) = (Keys::new().unwrap(), Keys::new().unwrap());
+    fn all_keys_are_different() {
+        let (one, other) = (KeyGenerator::new().unwrap(), KeyGenerator::new().unwrap());
         let clone = one.clone();
         let mut keys = vec![one.next(), one.next(), clone.next(), other.next()];
         keys.sort();

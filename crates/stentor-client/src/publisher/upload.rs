@@ -1,4 +1,4 @@
-//! Bodies that come piece by piece.
+//! Uploads: request bodies that are streams.
 
 use std::error::Error;
 use std::pin::pin;
@@ -13,34 +13,34 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::Publisher;
-use super::exchange::{Call, Failure};
+use super::error::PublishError;
+use super::publish::Publish;
+use super::published::Published;
+use super::request::{Failure, PublishRequest};
 use super::retry::Retry;
-use crate::error::PublishError;
-use crate::publish::Publish;
-use crate::published::Published;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// How far a stream came.
+/// Progress of the stream of an upload.
 #[derive(Default)]
 struct Progress {
-    /// When its last piece was taken.
-    last_piece: Option<Instant>,
-    /// Whether it ended whole, or with the cause of its failure.
+    /// Time at which the last chunk was taken from the stream.
+    last_chunk: Option<Instant>,
+    /// Set at the end of the stream, with its error if it failed.
     end: Option<Result<(), String>>,
 }
 
-/// An attempt that failed.
-struct Failed {
+/// A failed attempt of an upload.
+struct UploadFailure {
     failure: Failure,
-    last_piece: Option<Instant>,
+    last_chunk: Option<Instant>,
 }
 
 impl Publisher {
-    /// Publishes a stream of bytes as it comes, without ever holding more of it than the piece that is
-    /// being sent: the output of a program, or a live feed that goes on for days. Each line of
-    /// `application/x-ndjson` and each event of a `text/event-stream` is published as soon as it is
-    /// whole.
+    /// Publishes a stream of bytes as it arrives, for example the output of a program.
+    ///
+    /// Each line of `application/x-ndjson` and each event of `text/event-stream` is published as soon as it is
+    /// complete. The stream may run for days; only the chunk being sent is in memory.
     ///
     /// ```no_run
     /// use std::convert::Infallible;
@@ -57,18 +57,23 @@ impl Publisher {
     /// # }
     /// ```
     ///
+    /// A stream cannot be read twice, so an upload is not retried. To repeat it:
+    ///
+    /// - [`upload_repeatable`](Self::upload_repeatable) retries by itself, if the stream can be created again.
+    /// - With a key ([`Publish::with_idempotency_key`]), upload the same stream again from its start. The server adds
+    ///   only the missing events, within ten minutes of the last one.
+    /// - With [`Publish::dedupe_by_id`], upload an event stream again from any earlier event.
+    ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish), as soon as the server refuses anything; the
-    /// [`Problem`](crate::Problem) tells how many events are published and the id of the last. An
-    /// error of the stream breaks the upload off, and the events that were whole by then are
-    /// published.
+    /// [`PublishError`] as soon as the server refuses an event. Its [`Problem`](crate::Problem) contains the number of
+    /// published events and the id of the last one. If the stream fails, the upload ends with
+    /// [`PublishError::Stream`]; complete events that were sent before are published.
     ///
-    /// A stream comes only once, so nothing is tried again: see
-    /// [`upload_repeatable`](Self::upload_repeatable). A caller that will have the same stream again
-    /// later gives it a key ([`Publish::with_idempotency_key`]) and then uploads it from its
-    /// beginning: only what is missing is published, if no more than ten minutes passed since the
-    /// last event. Or it uploads an event stream from anywhere, with [`Publish::dedupe_by_id`].
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: if the future is dropped, the upload is aborted. Complete events that were sent before may be
+    /// published.
     pub async fn upload<S, E>(
         &self,
         topic: &str,
@@ -78,16 +83,18 @@ impl Publisher {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let (publish, pieces) = upload.into_parts();
-        let call = Call::new(&self.server, topic, publish)?;
-        self.send(&call, pieces)
+        let (publish, stream) = upload.into_parts();
+        let request = PublishRequest::new(&self.server, topic, publish)?;
+        self.send_stream(&request, stream)
             .await
-            .map_err(|failed| Retry::only(failed.failure.error, call.key()))
+            .map_err(|failed| Retry::single_attempt(failed.failure.error, request.key()))
     }
 
-    /// Uploads as [`upload`](Self::upload) does what can be had again from its beginning, such as a
-    /// file: it is tried again as [`publish`](Self::publish) is, under one key, and the server
-    /// publishes only what is missing. Time counts from where the last attempt broke off.
+    /// Publishes a stream of bytes that can be created again from its start, such as a file.
+    ///
+    /// Like [`upload`](Self::upload), but with retries: each attempt sends the whole stream with the same idempotency
+    /// key, and the server adds only the missing events. The time limit of the retries restarts after an attempt that
+    /// sent data.
     ///
     /// ```no_run
     /// use std::convert::Infallible;
@@ -104,8 +111,13 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// As [`upload`](Self::upload); and if it is another stream the second time, the server refuses it
-    /// where it differs (422).
+    /// [`PublishError`] as for [`upload`](Self::upload). If a repeated stream differs from the first, the server
+    /// refuses it at the first difference (422).
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: if the future is dropped, the upload is aborted. Complete events that were sent before may be
+    /// published.
     pub async fn upload_repeatable<F, S, E>(
         &self,
         topic: &str,
@@ -116,74 +128,78 @@ impl Publisher {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let (publish, mut pieces) = upload.into_parts();
-        let call = Call::new(&self.server, topic, self.keyed(publish))?;
-        let mut retry = Retry::new(self.limits, call.key(), Rng::new());
+        let (publish, mut new_stream) = upload.into_parts();
+        let request = PublishRequest::new(&self.server, topic, self.with_key(publish))?;
+        let mut retry = Retry::new(self.limits, request.key(), Rng::new());
         loop {
-            let Failed { failure: Failure { error, asked }, last_piece } =
-                match self.send(&call, pieces()).await {
+            let UploadFailure { failure: Failure { error, retry_after }, last_chunk } =
+                match self.send_stream(&request, new_stream()).await {
                     Ok(published) => return Ok(published),
                     Err(failed) => failed,
                 };
             let now = Instant::now();
-            if let Some(last_piece) = last_piece {
-                retry.renew(last_piece);
+            if let Some(last_chunk) = last_chunk {
+                retry.restart(last_chunk);
             }
-            sleep(retry.wait(error, asked, last_piece.unwrap_or(now), now)?).await;
+            sleep(retry.delay(error, retry_after, last_chunk.unwrap_or(now), now)?).await;
         }
     }
 
-    /// One attempt.
-    async fn send<S, E>(&self, call: &Call, pieces: S) -> Result<Published, Failed>
+    /// Sends the stream once.
+    async fn send_stream<S, E>(
+        &self,
+        publish: &PublishRequest,
+        stream: S,
+    ) -> Result<Published, UploadFailure>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let (body, mut progress) = body(pieces);
-        let last_piece = progress.clone();
-        let request = call.request(&self.client, &self.headers).body(body);
-        let too_long = pin!(async {
+        let (body, mut progress) = body(stream);
+        let last_chunk = progress.clone();
+        let request = publish.to_http(&self.client, &self.headers).body(body);
+        let stream_error_or_timeout = pin!(async {
             let ended = progress.wait_for(|progress| progress.end.is_some()).await;
             match ended.map(|progress| progress.end.clone()) {
                 Ok(Some(Err(cause))) => return PublishError::Stream { cause },
                 Ok(_) => {}
-                // The stream was dropped before its end: there is an answer, or none.
+                // The stream was dropped before its end: the request is over, with or without a response.
                 Err(_) => std::future::pending().await,
             }
             sleep(self.request_timeout).await;
-            PublishError::too_slow()
+            PublishError::timed_out()
         });
-        // In this order, for a stream that fails also breaks the exchange off.
-        let failure = match select(too_long, pin!(call.send(request))).await {
+        // Poll the stream's error first: a stream that fails also aborts the request.
+        let failure = match select(stream_error_or_timeout, pin!(publish.send(request))).await {
             Either::Right((Ok(published), _)) => return Ok(published),
             Either::Right((Err(failure), _)) => failure,
             Either::Left((error, _)) => error.into(),
         };
-        let last_piece = last_piece.borrow().last_piece;
-        Err(Failed { failure, last_piece })
+        let last_chunk = last_chunk.borrow().last_chunk;
+        Err(UploadFailure { failure, last_chunk })
     }
 }
 
-/// A body of these pieces, and how far it came.
-fn body<S, E>(pieces: S) -> (Body, watch::Receiver<Progress>)
+/// Creates a body from a stream, and a receiver of its progress.
+fn body<S, E>(stream: S) -> (Body, watch::Receiver<Progress>)
 where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
     E: Into<BoxError>,
 {
-    let (told, progress) = watch::channel(Progress::default());
-    let body = try_unfold((Box::pin(pieces), told), |(mut pieces, told)| async move {
-        match pieces.next().await {
-            Some(Ok(piece)) => {
-                told.send_modify(|progress| progress.last_piece = Some(Instant::now()));
-                Ok(Some((piece, (pieces, told))))
+    let (sender, progress) = watch::channel(Progress::default());
+    let body = try_unfold((Box::pin(stream), sender), |(mut stream, sender)| async move {
+        match stream.next().await {
+            Some(Ok(chunk)) => {
+                sender.send_modify(|progress| progress.last_chunk = Some(Instant::now()));
+                Ok(Some((chunk, (stream, sender))))
             }
             Some(Err(error)) => {
                 let error: BoxError = error.into();
-                told.send_modify(|progress| progress.end = Some(Err(error.to_string())));
+                sender.send_modify(|progress| progress.end = Some(Err(error.to_string())));
                 Err(error)
             }
             None => {
-                told.send_modify(|progress| progress.end = Some(Ok(())));
+                sender.send_modify(|progress| progress.end = Some(Ok(())));
                 Ok(None)
             }
         }

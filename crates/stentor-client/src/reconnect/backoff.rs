@@ -1,16 +1,15 @@
-//! How long to wait before the next attempt.
+//! Delays between attempts.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 
-/// The waits of a client that does not get through: at least the reconnection time, and on top of
-/// it a random part whose bound doubles with each wait.
+/// Delays between attempts: the reconnection time plus a random extra, whose maximum doubles with each delay.
 ///
-/// The random part is uniform from nothing to its bound (full jitter), so that readers who were cut
-/// off together do not come back together; for that the very first wait has one too, of up to half
-/// its length. Only progress starts it over: a server that accepts and closes at once is not to be
-/// asked ever again at full speed.
+/// The extra is uniform between zero and its maximum (full jitter), so that clients that were disconnected together do
+/// not reconnect together. For the same reason the first delay has an extra of up to half its length. Only
+/// [`reset`](Self::reset), after progress, starts the growth over: a server that accepts connections and closes them
+/// at once is not contacted at full speed again.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,60 +24,63 @@ use fastrand::Rng;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Backoff {
-    /// What the server wants every reader to wait.
+    /// The reconnection time.
     base: Duration,
     extra_max: Duration,
-    /// Waits since the last progress.
+    /// Number of delays since the last progress.
     waits: u32,
     rng: Rng,
 }
 
 impl Backoff {
-    /// The bound of what is added to the reconnection time, unless told otherwise: 30 s.
+    /// Default maximum of the random extra: 30 s.
     pub const EXTRA_MAX: Duration = Duration::from_secs(30);
 
-    /// The bound of what a server can ask for: 1 h.
+    /// Maximum delay that a server can request, with `retry:` or `Retry-After`: 1 h.
     pub const SERVER_WAIT_MAX: Duration = Duration::from_hours(1);
 
-    /// The shortest wait, whatever is asked for: 50 ms. It keeps a server that asks for none, and
-    /// has a new id each time, from making its reader run in circles.
+    /// Minimum delay: 50 ms.
+    ///
+    /// Without it, a server that requests no delay and sends a new id each time would cause a busy loop.
     pub const WAIT_MIN: Duration = Duration::from_millis(50);
 
-    /// What growth starts from when the server asks for less, or for no wait at all.
+    /// Minimum value that the growth starts from, for a shorter reconnection time.
     const STEP_MIN: Duration = Duration::from_millis(500);
 
-    /// Waits from this reconnection time on, with a seed of its own.
+    /// Creates a backoff with the given reconnection time, at most [`SERVER_WAIT_MAX`](Self::SERVER_WAIT_MAX).
     pub fn new(base: Duration) -> Self {
         let base = base.min(Self::SERVER_WAIT_MAX);
         Self { base, extra_max: Self::EXTRA_MAX, waits: 0, rng: Rng::new() }
     }
 
-    /// With another bound of what is added to the reconnection time.
+    /// Sets the maximum of the random extra (default: [`EXTRA_MAX`](Self::EXTRA_MAX)).
     #[must_use]
     pub fn with_extra_max(mut self, extra_max: Duration) -> Self {
         self.extra_max = extra_max;
         self
     }
 
-    /// With this seed, which makes the waits the same each time.
+    /// Sets the seed of the random numbers, for reproducible delays. Default: a random seed.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.rng = Rng::with_seed(seed);
         self
     }
 
-    /// From now on the reconnection time is another, at most [`SERVER_WAIT_MAX`](Self::SERVER_WAIT_MAX).
+    /// Changes the reconnection time, at most [`SERVER_WAIT_MAX`](Self::SERVER_WAIT_MAX).
     pub fn set_base(&mut self, base: Duration) {
         self.base = base.min(Self::SERVER_WAIT_MAX);
     }
 
-    /// The stream got further: the next wait is the first.
+    /// Starts the growth over, after progress.
     pub fn reset(&mut self) {
         self.waits = 0;
     }
 
-    /// The next wait, and never less than `floor`, which the server asked for in its answer; of that
-    /// at most [`SERVER_WAIT_MAX`](Self::SERVER_WAIT_MAX) counts.
+    /// Returns the next delay.
+    ///
+    /// The delay is at least `floor`, the value of `Retry-After`, of which at most
+    /// [`SERVER_WAIT_MAX`](Self::SERVER_WAIT_MAX) counts.
     pub fn next(&mut self, floor: Duration) -> Duration {
         let wait = self.base.max(floor.min(Self::SERVER_WAIT_MAX)).max(Self::WAIT_MIN);
         let grown = match self.waits {
@@ -102,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_wait_is_what_the_server_asked_for_and_up_to_half_of_that() {
+    fn the_first_delay_is_the_reconnection_time_and_up_to_half_of_it() {
         let waits: Vec<_> = (0..200).map(|seed| backoff(seed).next(Duration::ZERO)).collect();
         assert!(waits.iter().all(|wait| (BASE..=BASE * 3 / 2).contains(wait)), "{waits:?}");
         assert!(waits.iter().any(|wait| *wait > BASE * 5 / 4), "{waits:?}");
     }
 
     #[test]
-    fn later_waits_grow_and_are_spread_up_to_the_bound() {
+    fn later_delays_grow_and_are_spread_up_to_the_maximum() {
         let mut longest = [Duration::ZERO; 8];
         for seed in 0..200 {
             let mut backoff = backoff(seed);
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn no_reconnection_time_at_all_still_slows_down() {
+    fn a_reconnection_time_of_zero_still_slows_down() {
         let slowed = (0..50).any(|seed| {
             let mut backoff = Backoff::new(Duration::ZERO).with_seed(seed);
             assert!(backoff.next(Duration::ZERO) >= Backoff::WAIT_MIN);
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_asks_for_is_bounded() {
+    fn delays_requested_by_the_server_are_bounded() {
         let most = Backoff::SERVER_WAIT_MAX + Backoff::EXTRA_MAX;
         let mut backoff = backoff(7);
         assert!(backoff.next(Duration::from_mins(2)) >= Duration::from_mins(2));

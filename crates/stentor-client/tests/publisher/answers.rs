@@ -85,7 +85,10 @@ async fn a_refusal_without_words_still_has_its_status() {
     let refusal = answer("502 Bad Gateway", "content-type: text/html\r\n", "<h1>oh</h1>");
     let (_, result) = publish(&refusal, "t", "x").await;
     let text = result.unwrap_err().to_string();
-    assert!(text.starts_with("the server answered 502 Bad Gateway; it may be published"), "{text}");
+    assert!(
+        text.starts_with("the server responded with 502 Bad Gateway; it may be published"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +97,7 @@ async fn a_server_that_has_moved_is_not_followed() {
     let (_, result) = publish(&moved, "t", "secret").await;
     match result.unwrap_err() {
         PublishError::Redirected { location, .. } => {
-            assert_eq!(location, "http://elsewhere/topics/t")
+            assert_eq!(location, "http://elsewhere/topics/t");
         }
         error => panic!("{error}"),
     }

@@ -150,11 +150,11 @@ fn what_cannot_be_requested_is_told_at_once() {
     }
     let builder = || EventSource::builder("http://h").idle_timeout(Duration::from_secs(1));
     for (fault, text) in [
-        (builder().header("x", "a\nb"), "`x` with this value is no HTTP header"),
-        (builder().header("x y", "a"), "`x y` with this value is no HTTP header"),
-        (builder().method("GET /"), "`GET /` is no HTTP method"),
-        (builder().proxy("::"), "the address of the proxy is none"),
-        (builder().root_certificates("none"), "the root certificates cannot be read"),
+        (builder().header("x", "a\nb"), "the header `x` is not valid"),
+        (builder().header("x y", "a"), "the header `x y` is not valid"),
+        (builder().method("GET /"), "`GET /` is not an HTTP method"),
+        (builder().proxy("::"), "the proxy URL is not valid"),
+        (builder().root_certificates("none"), "cannot read the root certificates"),
     ] {
         let error = fault.build().unwrap_err().to_string();
         assert!(error.starts_with(text), "{error}");

@@ -103,7 +103,7 @@ async fn c3_a_fatal_status_is_told_in_the_words_of_the_server() {
     let headers = "content-type: application/problem+json\r\n";
     let body = r#"{"status":404,"code":"path","detail":"write /topics/NAME"}"#;
     let error = error_of(answer("404 Not Found", headers, body)).await;
-    assert_eq!(error.to_string(), "the server answered 404 Not Found: write /topics/NAME");
+    assert_eq!(error.to_string(), "the server responded with 404 Not Found: write /topics/NAME");
 }
 
 #[tokio::test]

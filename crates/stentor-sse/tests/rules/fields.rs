@@ -1,11 +1,11 @@
-//! P6 to P12: fields and the events they make.
+//! P6 to P12: fields and events.
 
 use stentor_sse::{Decoder, Event, EventId, EventType, Item};
 
 use crate::{check, comment, data, outcome, typed, with_id};
 
 #[test]
-fn p6_a_colon_begins_a_comment_and_a_line_without_one_is_a_name() {
+fn p6_a_colon_begins_a_comment_and_a_line_without_a_colon_is_a_name() {
     check([
         ("comment", b": a\n:b\n:\n", vec![comment("a"), comment("b"), comment("")]),
         ("within a block", b"data: a\n: c\ndata: b\n\n", vec![comment("c"), data("a\nb")]),
@@ -37,7 +37,7 @@ fn p7_exactly_one_space_is_removed_after_the_colon() {
 fn p8_field_names_are_exact_and_unknown_ones_ignored() {
     check([
         ("space before", b" data: a\n\n", vec![]),
-        ("space behind", b"data : a\n\n", vec![]),
+        ("space after", b"data : a\n\n", vec![]),
         ("case", b"Data: a\nDATA: b\nID: c\n\n", vec![]),
         ("NUL", b"data\0: a\n\0data: b\n\n", vec![]),
         ("a field named comment", b"comment: a\n\n", vec![]),
@@ -67,7 +67,7 @@ fn p10_data_lines_are_joined_with_lf() {
 }
 
 #[test]
-fn p11_empty_data_is_an_event_and_no_data_is_none() {
+fn p11_empty_data_makes_an_event_and_no_data_does_not() {
     check([
         ("empty data", b"data:\n\n", vec![data("")]),
         ("no data", b"event: a\n\n", vec![]),
@@ -80,7 +80,7 @@ fn p11_empty_data_is_an_event_and_no_data_is_none() {
 fn p12_the_last_type_wins_and_lasts_for_one_block() {
     check([
         ("one", b"event: a\ndata\n\n", vec![typed("a", "")]),
-        ("behind the data", b"data\nevent: a\n\n", vec![typed("a", "")]),
+        ("after the data", b"data\nevent: a\n\n", vec![typed("a", "")]),
         ("two", b"event: a\nevent: b\ndata\n\n", vec![typed("b", "")]),
         ("empty", b"event: a\nevent:\ndata\n\n", vec![data("")]),
         ("message", b"event: message\ndata\n\n", vec![data("")]),

@@ -30,31 +30,31 @@ fn p14_an_empty_id_resets_the_last_event_id() {
 }
 
 #[test]
-fn p15_a_blank_line_commits_the_id_also_without_data() {
+fn p15_a_blank_line_commits_the_id_even_without_data() {
     check([
         ("no data", b"id: 1\n\n", vec![id("1")]),
         ("the last of a block", b"id: 1\nid: 2\n\n", vec![id("2")]),
         ("with a type", b"event: a\nid: 1\n\n", vec![id("1")]),
-        ("the next event has none of its own", b"id: 1\n\ndata\n\n", vec![id("1"), data("")]),
+        ("the next event has no id", b"id: 1\n\ndata\n\n", vec![id("1"), data("")]),
     ]);
     assert_eq!(outcome("no data", Decoder::new, b"id: 1\n\n").last_event_id, "1");
     assert_eq!(outcome("no blank line", Decoder::new, b"id: 1\ndata\n").last_event_id, "");
 }
 
 #[test]
-fn p16_the_id_persists_over_events_and_connections() {
+fn p16_the_id_persists_across_events_and_connections() {
     let whole = outcome("events", Decoder::new, b"id: 1\ndata\n\ndata: a\n\n");
     assert_eq!(whole.items, [Ok(with_id("1", "")), Ok(data("a"))]);
     assert_eq!(whole.last_event_id, "1");
 
-    let seeded = || {
+    let continued = || {
         let mut decoder = Decoder::new();
         decoder.set_last_event_id("7");
         decoder
     };
-    let whole = outcome("connections", seeded, b"data: a\n\n");
+    let whole = outcome("connections", continued, b"data: a\n\n");
     assert_eq!(whole.items, [Ok(data("a"))]);
     assert_eq!(whole.last_event_id, "7");
-    assert_eq!(outcome("then another", seeded, b"id: 8\ndata\n\n").last_event_id, "8");
-    assert_eq!(outcome("then a reset", seeded, b"id\ndata\n\n").last_event_id, "");
+    assert_eq!(outcome("then another", continued, b"id: 8\ndata\n\n").last_event_id, "8");
+    assert_eq!(outcome("then a reset", continued, b"id\ndata\n\n").last_event_id, "");
 }

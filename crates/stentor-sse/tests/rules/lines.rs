@@ -41,12 +41,12 @@ fn p3_malformed_utf8_becomes_replacement_characters() {
         ("in an id", b"id: \xFF\ndata\n\n", vec![with_id("\u{FFFD}", "")]),
         ("in a comment", b": \xFF\n", vec![comment("\u{FFFD}")]),
         ("in a name", b"dat\xFFa: a\ndata: b\n\n", vec![data("b")]),
-        ("in an ignored line", b"x: \xC3\ndata: b\n\n", vec![data("b")]),
+        ("in an ignored field", b"x: \xC3\ndata: b\n\n", vec![data("b")]),
     ]);
 }
 
 #[test]
-fn p4_lines_end_with_lf_cr_or_crlf_as_they_like() {
+fn p4_lines_end_with_lf_cr_or_crlf_in_any_mix() {
     check([
         ("LF", b"data: a\n\ndata: b\n\n", vec![data("a"), data("b")]),
         ("CR", b"data: a\r\rdata: b\r\r", vec![data("a"), data("b")]),

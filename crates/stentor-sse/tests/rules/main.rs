@@ -1,8 +1,8 @@
-//! The rules of reading, P1 to P20. A table for each: what is sent, what comes out, however it is cut.
+//! Decoding rules P1 to P20, each as a table of streams and the expected items. Every stream is also cut into pieces.
 //!
-//! P1-P5 bytes and lines, P6-P12 fields and events, P13-P16 ids, P17-P20 retry, end and bounds.
+//! P1-P5: bytes and lines. P6-P12: fields and events. P13-P16: ids. P17-P20: retry, end of stream and limits.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test helpers")]
 
 mod fields;
 mod ids;
@@ -15,7 +15,7 @@ use stentor_sse::{DecodeError, Decoder, Event, EventId, EventType, Item};
 
 type Items = Vec<Result<Item, DecodeError>>;
 
-/// What a reader ends up with: the items, and what the decoder remembers.
+/// The result of decoding a stream: the items, and the final state of the decoder.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     items: Items,
@@ -30,7 +30,7 @@ fn decode<'a>(mut decoder: Decoder, pieces: impl IntoIterator<Item = &'a [u8]>) 
         while let Some(item) = decoder.decode(&mut piece) {
             items.push(item);
         }
-        assert!(piece.is_empty(), "input was left");
+        assert!(piece.is_empty(), "input is left over");
         if items.last().is_some_and(Result::is_err) {
             break;
         }
@@ -43,8 +43,7 @@ fn decode<'a>(mut decoder: Decoder, pieces: impl IntoIterator<Item = &'a [u8]>) 
     }
 }
 
-/// Feeds the bytes whole, in pieces of 1 and of 3 bytes, and cut in two at every byte; the outcome
-/// must be one.
+/// Decodes the bytes whole, in pieces of 1 and 3 bytes, and cut in two at every byte. All outcomes must be equal.
 #[track_caller]
 fn outcome(name: &str, decoder: impl Fn() -> Decoder, bytes: &[u8]) -> Outcome {
     let whole = decode(decoder(), [bytes]);

@@ -1,4 +1,4 @@
-//! P17 to P20: the reconnection time, the end of the stream, and bounds.
+//! P17 to P20: the reconnection time, the end of the stream, and limits.
 
 use std::time::Duration;
 
@@ -22,12 +22,13 @@ fn p17_a_retry_is_ascii_digits_only() {
         ("beyond it", b"retry: 18446744073709551616\n", vec![retry(u64::MAX)]),
         ("far beyond it", b"retry: 999999999999999999999999\n", vec![retry(u64::MAX)]),
     ]);
-    let whole = outcome("a bad one changes nothing", Decoder::new, b"retry: 5\nretry: x\nretry:\n");
+    let whole =
+        outcome("an invalid retry changes nothing", Decoder::new, b"retry: 5\nretry: x\nretry:\n");
     assert_eq!(whole.retry, Some(Duration::from_millis(5)));
 }
 
 #[test]
-fn p18_a_retry_counts_at_once() {
+fn p18_a_retry_takes_effect_at_once() {
     check([
         ("no data", b"retry: 5\n\n", vec![retry(5)]),
         ("before its event", b"data: a\nretry: 5\n\n", {
@@ -47,7 +48,7 @@ fn p19_the_end_of_the_stream_discards_an_unfinished_block() {
         ("a whole block", b"data: a\n\n", false),
         ("a comment", b": a\n", false),
         ("an unknown field", b"a: b\n", false),
-        ("a retry, which has counted", b"retry: 5\n", false),
+        ("a retry, which took effect", b"retry: 5\n", false),
         ("only a byte order mark", b"\xEF\xBB\xBF", false),
         ("data", b"data: a\n", true),
         ("empty data", b"data\n", true),
@@ -68,19 +69,19 @@ fn p20_data_up_to_the_limit_passes_and_one_byte_more_fails() {
     let limited = || Decoder::with_event_bytes_max(8);
     let too_long = Err(DecodeError::TooLong { limit: 8 });
     let table: [(&str, &[u8], Items); 11] = [
-        ("one line of it", b"data: 12345678\n\n", vec![Ok(data("12345678"))]),
-        ("behind a mark", b"\xEF\xBB\xBFdata: 12345678\n\n", vec![Ok(data("12345678"))]),
-        ("lines of it", b"data:1234\ndata:678\n\n", vec![Ok(data("1234\n678"))]),
-        ("event by event", b"data:12345\n\ndata:67890\n\n", {
+        ("one line at the limit", b"data: 12345678\n\n", vec![Ok(data("12345678"))]),
+        ("after a byte order mark", b"\xEF\xBB\xBFdata: 12345678\n\n", vec![Ok(data("12345678"))]),
+        ("two lines", b"data:1234\ndata:678\n\n", vec![Ok(data("1234\n678"))]),
+        ("two events", b"data:12345\n\ndata:67890\n\n", {
             vec![Ok(data("12345")), Ok(data("67890"))]
         }),
-        ("one line", b"data: 123456789\n\n", vec![too_long.clone()]),
-        ("lines", b"data:1234\ndata:5678\n\n", vec![too_long.clone()]),
+        ("one line over the limit", b"data: 123456789\n\n", vec![too_long.clone()]),
+        ("two lines over the limit", b"data:1234\ndata:5678\n\n", vec![too_long.clone()]),
         ("line ends count", b"data\ndata:1234567\ndata\n\n", vec![too_long.clone()]),
         ("a comment", b":23456789012345\n", vec![too_long.clone()]),
         ("an endless line", b"x23456789012345", vec![too_long.clone()]),
         ("an endless line at the limit", b"x2345678901234", vec![]),
-        ("behind an event", b"data:1\n\ndata: 123456789\n\n", {
+        ("after an event", b"data:1\n\ndata: 123456789\n\n", {
             vec![Ok(data("1")), too_long.clone()]
         }),
     ];
@@ -90,14 +91,14 @@ fn p20_data_up_to_the_limit_passes_and_one_byte_more_fails() {
 }
 
 #[test]
-fn p20_many_empty_data_lines_are_bounded_too() {
+fn p20_the_limit_counts_empty_data_lines() {
     let mut decoder = Decoder::with_event_bytes_max(8);
     let lines = b"data\n".repeat(10);
     assert_eq!(decoder.decode(&mut lines.as_slice()), Some(Err(DecodeError::TooLong { limit: 8 })));
 }
 
 #[test]
-fn p20_a_long_legal_event_passes_by_default() {
+fn p20_a_long_event_passes_with_the_default_limit() {
     let text = "x".repeat(4 * 1024 * 1024);
     let mut wire = Vec::new();
     Event::new(text.clone()).encode(&mut wire);

@@ -81,7 +81,7 @@ async fn attempts_without_progress_end_at_their_limit() {
     assert!(matches!(error, EventSourceError::GaveUp { attempts: 3, .. }), "{error}");
     assert_eq!(
         error.to_string(),
-        "gave up after 3 attempts without progress; the last one: the server answered \
+        "gave up after 3 attempts without progress; the last one: the server responded with \
          503 Service Unavailable"
     );
 }

@@ -118,7 +118,9 @@ async fn a_file_that_is_no_cursor_or_cannot_be_one_is_named() {
     let (_directory, cursor) = file();
     std::fs::write(&cursor, "two\nlines\n").unwrap();
     let missing = cursor.with_file_name("missing/cursor");
-    for (path, words, code) in [(&cursor, "is no cursor", 1), (&missing, "make it first", 2)] {
+    for (path, words, code) in
+        [(&cursor, "is not a cursor file", 1), (&missing, "make it first", 2)]
+    {
         let path = path.to_str().unwrap();
         let done = sub(&server, &["t", "--cursor", path]).run().await;
         assert_eq!((done.code, done.stdout.as_str()), (Some(code), ""), "{done:?}");

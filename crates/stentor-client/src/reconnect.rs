@@ -1,7 +1,7 @@
-//! What to do next, as a value: no I/O, and no clock but the `now` that is handed in.
+//! Decides if and when to reconnect. No I/O and no clock: the caller passes the time.
 //!
-//! [`EventSource`](crate::EventSource) is driven by it. A program with a transport of its own can
-//! drive it alone, with a [`Decoder`](crate::Decoder) to read what comes:
+//! [`EventSource`](crate::EventSource) uses this state machine. A program with its own transport can use it together
+//! with a [`Decoder`](crate::Decoder):
 //!
 //! ```
 //! use std::time::Duration;
@@ -10,7 +10,7 @@
 //!
 //! let backoff = Backoff::new(Duration::from_secs(2));
 //! let mut reconnect = Reconnect::new(Mode::Resilient, backoff).with_attempts_max(2);
-//! // Any origin will do, such as the start of the program.
+//! // Time since any fixed moment, for example the start of the program.
 //! let now = Duration::from_secs(100);
 //!
 //! let open = Outcome::Response { status: StatusCode::OK, is_event_stream: true, retry_after: None };
@@ -19,7 +19,7 @@
 //! reconnect.progressed(); // an event with a new id
 //!
 //! let Step::Wait(wait) = reconnect.next_step(Outcome::Ended, now + Duration::from_secs(1)) else {
-//!     panic!("an ended stream is not the end");
+//!     panic!("a stream that ended is resumed");
 //! };
 //! assert!(wait >= Duration::from_millis(500));
 //!
@@ -37,92 +37,94 @@ use reqwest::StatusCode;
 
 pub use self::backoff::Backoff;
 
-/// Which answers end it all.
+/// Determines which responses are fatal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// As browsers have it: every status but 200 and 204 is fatal.
+    /// Behaves like a browser: every status except 200 and 204 is fatal.
     Spec,
-    /// For programs that run unattended: 429 and 5xx are waited out, for as long as `Retry-After`
-    /// asks, and a 401 may be answered with new credentials. All else is as in [`Spec`](Self::Spec).
+    /// For unattended programs. The default.
+    ///
+    /// 429 and 5xx are retried, after `Retry-After` if the server sends it. A 401 can be retried with new credentials.
+    /// Everything else is as in [`Spec`](Self::Spec).
     #[default]
     Resilient,
 }
 
-/// What came of an attempt, or of the stream that it opened.
+/// Result of an attempt to connect, or the end of an open stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The server answered.
+    /// The server responded.
     Response {
         /// The status.
         status: StatusCode,
-        /// Whether the body is a stream of events, by its content type, and can be read.
+        /// `true` if the body is a readable event stream, according to the response headers.
         is_event_stream: bool,
-        /// How long the server asks to be left alone.
+        /// The wait requested with `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// The server answered 401, and the client knows how to come by new credentials.
+    /// The server responded with 401, and the client can obtain new credentials.
     Unauthorized,
-    /// It did not answer: it cannot be reached, or broke off before its answer.
+    /// There is no response: the server is unreachable, or the connection broke before the response.
     NoResponse,
-    /// The open stream ended, cleanly or not. If it fell silent, its time is that of its last sign of
-    /// life, for silence is no health.
+    /// The open stream ended, cleanly or not.
+    ///
+    /// After an idle timeout, pass the time of the last received bytes: silence does not count as a healthy stream.
     Ended,
-    /// What the server sends cannot be used, and would come again: a redirect that leads nowhere, an
-    /// event over the bound.
+    /// The response or the stream is not usable, and a further attempt would give the same result: an invalid
+    /// redirect, an event over the limit.
     Unusable,
 }
 
-/// What to do after an [`Outcome`].
+/// Action to take after an [`Outcome`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The stream is open: read it.
     Read,
-    /// Connect again after this time.
+    /// Connect again after this delay.
     Wait(Duration),
-    /// Get new credentials and connect again at once. If they cannot be had, that is an
-    /// [`Outcome::NoResponse`].
+    /// Obtain new credentials and connect again at once. If that fails, report [`Outcome::NoResponse`].
     Renew,
-    /// The server has said that there is nothing more to come.
+    /// Stop: the server has nothing more to send.
     Finish,
-    /// No further attempt can do better.
+    /// Stop with an error: a further attempt cannot succeed, or the limit of attempts is reached.
     GiveUp(GiveUp),
 }
 
-/// Why no further attempt is made.
+/// Reason of [`Step::GiveUp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GiveUp {
     /// The last outcome is fatal.
     Fatal,
-    /// The new credentials were refused like the old ones.
+    /// The server rejected the new credentials as well.
     Unauthorized,
-    /// So many attempts in a row came to nothing, as many as there may be.
+    /// This number of consecutive attempts made no progress, which is the limit.
     Attempts(u32),
 }
 
-/// Decides between waiting, finishing and giving up.
+/// State machine that decides between waiting, finishing and giving up.
 ///
-/// Two things are progress: a new id, and a stream that was open for long enough
-/// ([`HEALTHY_AFTER`](Self::HEALTHY_AFTER)). Nothing less counts, for a server may accept, and even
-/// repeat events, for ever.
+/// Delays grow and attempts are counted until the stream makes progress. Progress is a new event id, or a stream that
+/// stayed open for [`HEALTHY_AFTER`](Self::HEALTHY_AFTER). A successful connection is not progress: a server could
+/// accept connections and repeat the same events without end.
 #[derive(Clone, Debug)]
 pub struct Reconnect {
     mode: Mode,
     backoff: Backoff,
     attempts_max: u32,
     healthy_after: Duration,
-    /// Attempts in a row that came to nothing.
+    /// Number of consecutive attempts without progress.
     failures: u32,
-    /// When the stream that is being read was opened.
+    /// Time at which the current stream was opened.
     opened: Option<Duration>,
     has_progressed: bool,
     has_renewed: bool,
 }
 
 impl Reconnect {
-    /// How long a stream must have been open to count as progress, unless told otherwise: 60 s.
+    /// Default time a stream must stay open to count as progress: 60 s.
     pub const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 
-    /// With no limit of attempts.
+    /// Creates a state machine without a limit on attempts.
     pub fn new(mode: Mode, backoff: Backoff) -> Self {
         Self {
             mode,
@@ -136,22 +138,23 @@ impl Reconnect {
         }
     }
 
-    /// Gives up after so many attempts in a row without progress; at least one is made.
+    /// Sets the maximum number of consecutive attempts without progress (default: no limit). 0 counts as 1.
     #[must_use]
     pub fn with_attempts_max(mut self, attempts_max: u32) -> Self {
         self.attempts_max = attempts_max;
         self
     }
 
-    /// With another time for which a stream must have been open to count as progress.
+    /// Sets the time a stream must stay open to count as progress (default: [`HEALTHY_AFTER`](Self::HEALTHY_AFTER)).
     #[must_use]
     pub fn with_healthy_after(mut self, healthy_after: Duration) -> Self {
         self.healthy_after = healthy_after;
         self
     }
 
-    /// The step after this outcome. `now` is the time since an origin of the caller's choosing,
-    /// always the same one.
+    /// Returns the step to take after an outcome.
+    ///
+    /// `now` is the time since a fixed moment chosen by the caller.
     pub fn next_step(&mut self, outcome: Outcome, now: Duration) -> Step {
         let has_renewed = std::mem::take(&mut self.has_renewed);
         match outcome {
@@ -160,8 +163,8 @@ impl Reconnect {
                 Step::Read
             }
             Outcome::Response { status: StatusCode::NO_CONTENT, .. } => Step::Finish,
-            Outcome::Response { status, retry_after, .. } if self.is_passing(status) => {
-                self.lose(retry_after.unwrap_or_default())
+            Outcome::Response { status, retry_after, .. } if self.is_transient(status) => {
+                self.after_loss(retry_after.unwrap_or_default())
             }
             Outcome::Unauthorized if self.mode == Mode::Resilient && !has_renewed => {
                 self.has_renewed = true;
@@ -171,31 +174,31 @@ impl Reconnect {
             Outcome::Response { .. } | Outcome::Unauthorized | Outcome::Unusable => {
                 Step::GiveUp(GiveUp::Fatal)
             }
-            Outcome::NoResponse => self.lose(Duration::ZERO),
+            Outcome::NoResponse => self.after_loss(Duration::ZERO),
             Outcome::Ended => {
                 let open_for = self.opened.take().map(|opened| now.saturating_sub(opened));
                 self.has_progressed |= open_for.is_some_and(|time| time >= self.healthy_after);
-                self.lose(Duration::ZERO)
+                self.after_loss(Duration::ZERO)
             }
         }
     }
 
-    /// The stream got further than ever: a new id came.
+    /// Reports progress: an event with a new id arrived.
     pub fn progressed(&mut self) {
         self.has_progressed = true;
     }
 
-    /// The stream asked for another reconnection time.
+    /// Sets the reconnection time that the stream sent with `retry:`.
     pub fn set_reconnection_time(&mut self, time: Duration) {
         self.backoff.set_base(time);
     }
 
-    /// Which attempt since the last progress the next one is, counted from 1.
+    /// Returns the number of the next attempt since the last progress, counted from 1.
     pub fn attempt(&self) -> u32 {
         self.failures.saturating_add(1)
     }
 
-    fn lose(&mut self, floor: Duration) -> Step {
+    fn after_loss(&mut self, floor: Duration) -> Step {
         if std::mem::take(&mut self.has_progressed) {
             self.failures = 0;
             self.backoff.reset();
@@ -208,8 +211,8 @@ impl Reconnect {
         Step::Wait(self.backoff.next(floor))
     }
 
-    /// Whether a status tells of a trouble that passes: too many requests, or a server in need.
-    fn is_passing(&self, status: StatusCode) -> bool {
+    /// Returns `true` for a status that is worth a retry: 429, or a server error.
+    fn is_transient(&self, status: StatusCode) -> bool {
         self.mode == Mode::Resilient
             && (status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error())
     }

@@ -1,4 +1,4 @@
-//! Setting up an event source.
+//! Builder of an event source.
 
 use std::error::Error;
 use std::fmt;
@@ -7,22 +7,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use stentor_sse::Decoder;
 
-use crate::connection::Connection;
+use super::EventSource;
+use super::authorization::RenewAuthorization;
+use super::connection::Connection;
+use super::idle::IdleTimer;
+use super::request::Request;
+use super::transport::Transport;
+use crate::build_error::BuildError;
 use crate::cursor::{Committer, CursorStore};
-use crate::error::BuildError;
-use crate::event_source::EventSource;
-use crate::http_client::{HttpClient, how_it_connects};
-use crate::idle::Idle;
+use crate::http_client::{HttpClient, connection_options, parse_headers};
 use crate::reconnect::{Backoff, Mode, Reconnect};
-use crate::renewal::Renewal;
-use crate::request::Request;
 use crate::server_url;
-use crate::transport::Transport;
 
-/// What an [`EventSource`] can be told before it begins.
+/// Builder of an [`EventSource`]. Created by [`EventSource::builder`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,7 +35,7 @@ use crate::transport::Transport;
 /// # Ok::<(), stentor_client::BuildError>(())
 /// ```
 ///
-/// A stream that is the answer to a question, which is asked again at each reconnect:
+/// A stream that is the response to a POST request. The request is sent again at each reconnect:
 ///
 /// ```
 /// use stentor_client::EventSource;
@@ -49,7 +48,7 @@ use crate::transport::Transport;
 /// # Ok::<(), stentor_client::BuildError>(())
 /// ```
 ///
-/// A stream of this machine, as a browser would follow it:
+/// A stream from a Unix socket, with the rules of a browser:
 ///
 /// ```
 /// use stentor_client::EventSource;
@@ -69,7 +68,7 @@ pub struct EventSourceBuilder {
     method: Option<String>,
     headers: Vec<(String, String)>,
     body: Option<Bytes>,
-    renewal: Option<Renewal>,
+    renew_authorization: Option<RenewAuthorization>,
     http: HttpClient,
     last_event_id: String,
     committer: Committer,
@@ -82,16 +81,32 @@ pub struct EventSourceBuilder {
     event_bytes_max: usize,
 }
 
-/// What is asked for.
+impl EventSource {
+    /// Creates a source for an http or https URL. It connects when it is first polled.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if the URL is not valid.
+    pub fn new(url: impl AsRef<str>) -> Result<EventSource, BuildError> {
+        EventSource::builder(url).build()
+    }
+
+    /// Returns a builder, to set headers, a start position, a cursor store, timeouts and more.
+    pub fn builder(url: impl AsRef<str>) -> EventSourceBuilder {
+        EventSourceBuilder::new(url.as_ref())
+    }
+}
+
+/// Request and start position.
 impl EventSourceBuilder {
-    pub(crate) fn new(url: &str) -> Self {
+    fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
             method: None,
             headers: Vec::new(),
             body: None,
-            renewal: None,
-            http: HttpClient::new(EventSource::CONNECT_TIMEOUT),
+            renew_authorization: None,
+            http: HttpClient::new(),
             last_event_id: String::new(),
             committer: Committer::without_store(),
             mode: Mode::default(),
@@ -104,29 +119,33 @@ impl EventSourceBuilder {
         }
     }
 
-    /// Asks with this method, such as `QUERY`. GET unless told otherwise, and POST with a body.
+    /// Sets the HTTP method, such as `QUERY` (default: GET, or POST with a body).
     pub fn method(mut self, method: impl Into<String>) -> Self {
         self.method = Some(method.into());
         self
     }
 
-    /// Sends this header too. It goes to the origin of the address only: a redirect to another one
-    /// leaves it out, for it may be a secret.
+    /// Adds a request header.
+    ///
+    /// After a redirect to another origin the header is not sent, because it may contain a secret.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Sends this body, at each reconnect anew. It goes to the origin of the address only: a
-    /// redirect that would take it to another one is an error.
+    /// Sets the request body. It is sent again at each reconnect.
+    ///
+    /// A redirect to another origin that would keep the body is an error, because the body may contain a secret.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = Some(body.into());
         self
     }
 
-    /// Answers a 401 with a new `Authorization`, which this function gives, and asks again at once.
-    /// An error of it is tried again after a wait, as if the server could not be reached; a 401 to
-    /// the new value is fatal. Has no effect in [`Mode::Spec`].
+    /// Sets a callback that obtains a new `Authorization` value after a 401.
+    ///
+    /// The source sends the request again at once with the new value. If the callback fails, the source waits and
+    /// retries, as if the server were unreachable. A 401 to the new value is fatal. In [`Mode::Spec`] the callback is
+    /// not used.
     ///
     /// ```
     /// # async fn log_in() -> Result<String, std::io::Error> { Ok("secret".to_owned()) }
@@ -148,86 +167,95 @@ impl EventSourceBuilder {
         R: Future<Output = Result<String, E>> + Send + 'static,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.renewal = Some(Renewal::new(renew));
+        self.renew_authorization = Some(RenewAuthorization::new(renew));
         self
     }
 
-    /// Begins behind the event with this id, if no [`cursor`](Self::cursor) says otherwise.
+    /// Starts after the event with this id. An id stored in a [`cursor`](Self::cursor) has priority.
     pub fn last_event_id(mut self, id: impl Into<String>) -> Self {
         self.last_event_id = id.into();
         self
     }
 
-    /// Begins behind the id that is stored here, if one is, and stores there what is
-    /// [committed](EventSource::commit).
+    /// Sets a cursor store. The source starts after the stored id, and [`commit`](EventSource::commit) stores the
+    /// current one.
     pub fn cursor(mut self, store: impl CursorStore) -> Self {
         self.committer = Committer::new(store);
         self
     }
 
-    /// The bound of an event's data and of a line, in bytes; [`Decoder::EVENT_BYTES_MAX`] unless
-    /// told otherwise. What is over it is a fatal error.
+    /// Sets the maximum size of the data of an event, and of a line, in bytes (default: 16 MiB,
+    /// [`Decoder::EVENT_BYTES_MAX`]). A larger one is a fatal error.
     pub fn event_bytes_max(mut self, bytes: usize) -> Self {
         self.event_bytes_max = bytes;
         self
     }
 }
 
-/// When it connects again.
+/// Reconnection.
 impl EventSourceBuilder {
-    /// Which answers end it all; [`Mode::Resilient`] unless told otherwise.
+    /// Determines which responses are fatal (default: [`Mode::Resilient`]).
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// How long to wait before a reconnect until the stream asks for another time, at most 1 h;
-    /// [`EventSource::RECONNECTION_TIME`] unless told otherwise.
+    /// Sets the reconnection time until the stream sends its own with `retry:` (default: 2 s,
+    /// [`EventSource::RECONNECTION_TIME`]; maximum: 1 h).
     pub fn reconnection_time(mut self, time: Duration) -> Self {
         self.reconnection_time = time;
         self
     }
 
-    /// The bound of what [`Backoff`] adds to that; [`Backoff::EXTRA_MAX`] unless told otherwise.
+    /// Sets the maximum of the random extra that is added to the reconnection time (default: 30 s,
+    /// [`Backoff::EXTRA_MAX`]).
     pub fn backoff_extra_max(mut self, time: Duration) -> Self {
         self.backoff_extra_max = time;
         self
     }
 
-    /// Gives up after so many attempts in a row without progress, the first included. There is no
-    /// limit unless told otherwise.
+    /// Sets the maximum number of consecutive attempts without progress, including the first (default: no limit).
+    ///
+    /// Progress is an event with a new id, or a stream that stayed open for [`healthy_after`](Self::healthy_after).
     pub fn attempts_max(mut self, attempts: u32) -> Self {
         self.attempts_max = attempts;
         self
     }
 
-    /// How long a stream must have been open to count as progress without a new id;
-    /// [`Reconnect::HEALTHY_AFTER`] unless told otherwise.
+    /// Sets the time a stream must stay open to count as progress without a new id (default: 60 s,
+    /// [`Reconnect::HEALTHY_AFTER`]).
     pub fn healthy_after(mut self, time: Duration) -> Self {
         self.healthy_after = time;
         self
     }
 
-    /// Reconnects when nothing at all comes for so long, keep-alives included, or when the head of
-    /// the answer takes so long. Off unless told otherwise, for a server need not send keep-alives;
-    /// those of Stentor come after at most 18 s. A machine that is gone is noticed without it, after
-    /// a minute, for TCP asks for a sign of life every 15 s.
+    /// Sets the idle timeout: reconnects if no bytes arrive for this time, or if the response head takes this long
+    /// (default: none).
+    ///
+    /// Any bytes count, including keep-alives. Stentor sends a keep-alive after at most 18 s. There is no default,
+    /// because other servers may send none. A machine that disappeared is detected without this timeout after about
+    /// one minute, by TCP keep-alive probes every 15 s.
     pub fn idle_timeout(mut self, time: Duration) -> Self {
         self.idle_timeout = Some(time);
         self
     }
 }
 
-how_it_connects!(EventSourceBuilder);
+connection_options!(EventSourceBuilder);
 
 impl EventSourceBuilder {
-    /// The source.
+    /// Builds the source. It connects when it is first polled.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if the URL, a header, the method, the proxy or a certificate is not valid.
     pub fn build(self) -> Result<EventSource, BuildError> {
         let url = server_url::parse(&self.url)?;
         let client = self.http.build(&url)?;
         let (method, headers) = (self.parse_method()?, parse_headers(&self.headers)?);
         let request = Request { method, url, headers, body: self.body };
-        let transport = Transport { client, request, renewal: self.renewal };
+        let transport =
+            Transport { client, request, renew_authorization: self.renew_authorization };
         let backoff = Backoff::new(self.reconnection_time).with_extra_max(self.backoff_extra_max);
         let reconnect = Reconnect::new(self.mode, backoff)
             .with_attempts_max(self.attempts_max)
@@ -235,37 +263,24 @@ impl EventSourceBuilder {
         let connection = Connection::new(
             transport,
             reconnect,
-            Idle::new(self.idle_timeout),
+            IdleTimer::new(self.idle_timeout),
             self.event_bytes_max,
             self.last_event_id,
             &self.committer,
         );
-        Ok(EventSource::begin(connection, self.committer))
+        Ok(EventSource::from_connection(connection, self.committer))
     }
 
     fn parse_method(&self) -> Result<Method, BuildError> {
-        let usual = if self.body.is_some() { "POST" } else { "GET" };
-        let method = self.method.as_deref().unwrap_or(usual);
+        let default = if self.body.is_some() { "POST" } else { "GET" };
+        let method = self.method.as_deref().unwrap_or(default);
         Method::from_bytes(method.as_bytes())
             .map_err(|_| BuildError::Method { method: method.to_owned() })
     }
 }
 
-/// Headers of the caller, which may be secret.
-pub(crate) fn parse_headers(given: &[(String, String)]) -> Result<HeaderMap, BuildError> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in given {
-        let header = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
-        let (header, mut value) =
-            header.ok_or_else(|| BuildError::Header { name: name.clone() })?;
-        value.set_sensitive(true);
-        headers.append(header, value);
-    }
-    Ok(headers)
-}
-
 impl fmt::Debug for EventSourceBuilder {
-    /// What it holds may be secret.
+    /// Omits everything that may contain a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventSourceBuilder").field("mode", &self.mode).finish_non_exhaustive()
     }

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use stentor_sse::{Event, EventType};
 
-/// Events, each with its topic, that are published all or not at all:
-/// [`Publisher::batch`](crate::Publisher::batch). A server takes up to 10,000 in up to 16 MiB.
+/// Events for one or more topics that are published atomically, with [`Publisher::batch`](crate::Publisher::batch).
+///
+/// A server accepts at most 10,000 events and 16 MiB per batch.
 ///
 /// ```
 /// use stentor_client::{Batch, Event, EventType};
@@ -25,27 +26,28 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// No events yet.
+    /// Creates an empty batch.
     pub fn new() -> Batch {
         Batch::default()
     }
 
-    /// Adds an event to this topic. Its id is for the log to give: one that it has is left out.
+    /// Adds an event for a topic. The log assigns ids, so an id of the event is ignored.
     pub fn push(&mut self, topic: impl Into<String>, event: Event) {
         self.events.push((topic.into(), event));
     }
 
-    /// Under this key for all of it, 1 to 256 visible ASCII characters, instead of one that is made
-    /// for it; see [`Publish::with_idempotency_key`](crate::Publish::with_idempotency_key). It is a
-    /// key of batches, whatever their topics.
+    /// Sets the idempotency key of the whole batch: 1 to 256 visible ASCII characters (default: a generated key).
+    ///
+    /// Keys of batches are separate from those of single publishes, and do not depend on the topics. See
+    /// [`Publish::with_idempotency_key`](crate::Publish::with_idempotency_key).
     pub fn with_idempotency_key(mut self, key: impl Into<String>) -> Batch {
         self.key = Some(key.into());
         self
     }
 
-    /// The body of the request, and the key.
+    /// Returns the request body and the key.
     pub(crate) fn into_parts(self) -> (Bytes, Option<String>) {
-        let body = json(self.events.iter().map(|(topic, event)| BatchItem {
+        let body = encode_batch(self.events.iter().map(|(topic, event)| BatchItem {
             topic,
             data: event.data(),
             event_type: event.event_type().map(EventType::as_str),
@@ -68,7 +70,7 @@ impl<T: Into<String>> Extend<(T, Event)> for Batch {
     }
 }
 
-/// An event of a batch, as the server reads it.
+/// JSON form of an event in a batch.
 #[derive(Serialize)]
 pub(crate) struct BatchItem<'a> {
     pub(crate) topic: &'a str,
@@ -79,8 +81,8 @@ pub(crate) struct BatchItem<'a> {
     pub(crate) retry: Option<u128>,
 }
 
-/// These as a list, which is made of texts and numbers alone and so cannot fail.
-pub(crate) fn json<'a>(items: impl Iterator<Item = BatchItem<'a>>) -> Bytes {
+/// Encodes events as a JSON array. It contains only texts and numbers, so the encoding cannot fail.
+pub(crate) fn encode_batch<'a>(items: impl Iterator<Item = BatchItem<'a>>) -> Bytes {
     let items: Vec<_> = items.collect();
     serde_json::to_vec(&items).unwrap_or_default().into()
 }

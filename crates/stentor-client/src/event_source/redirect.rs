@@ -1,48 +1,54 @@
-//! Where a redirect leads.
+//! HTTP redirects.
 
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{StatusCode, Url};
 use thiserror::Error;
 
-use crate::server_url::shown;
+use crate::server_url::redacted;
 
-/// Why a redirect cannot be followed.
+/// Maximum number of consecutive redirects.
+pub(crate) const REDIRECTS_MAX: usize = 20;
+
+/// Error: a redirect cannot be followed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RedirectError {
-    /// More than [`EventSource::REDIRECTS_MAX`](crate::EventSource::REDIRECTS_MAX) in a row.
-    #[error("the address redirects more than {limit} times; use the address where the stream is")]
+    /// More than [`EventSource::REDIRECTS_MAX`](crate::EventSource::REDIRECTS_MAX) consecutive redirects.
+    #[error("the URL redirects more than {limit} times; use the URL of the stream itself")]
     TooMany {
-        /// The bound.
+        /// The maximum number of redirects.
         limit: usize,
     },
-    /// From https to http, where anyone on the way could read along.
-    #[error("{from} redirects to {to}, which is not encrypted; use an address that stays on https")]
+    /// The redirect leads from https to http, which is not encrypted.
+    #[error("{from} redirects to {to}, which is not encrypted; use a URL that stays on https")]
     Insecure {
-        /// The address that redirects.
+        /// The URL that redirects.
         from: String,
-        /// Where it leads.
+        /// The target of the redirect.
         to: String,
     },
-    /// To another origin, with a body that is not meant for it.
-    #[error("{from} redirects to {to}, to which nobody asked to send a body; use that address")]
+    /// The redirect leads to another origin, and the request has a body.
+    #[error(
+        "{from} redirects to {to}, another origin, which does not get the request body; use that URL"
+    )]
     Body {
-        /// The address that redirects.
+        /// The URL that redirects.
         from: String,
-        /// Where it leads.
+        /// The target of the redirect.
         to: String,
     },
-    /// The `Location` is no address of the web.
-    #[error("{from} redirects to {location:?}, which is no http or https address")]
+    /// The `Location` header is not an http or https URL.
+    #[error("{from} redirects to {location:?}, which is not an http or https URL; check the URL")]
     Location {
-        /// The address that redirects.
+        /// The URL that redirects.
         from: String,
-        /// Where it leads.
+        /// The target of the redirect.
         location: String,
     },
 }
 
-/// The address to ask next, if the answer is a redirect. A status of this kind without `Location`
-/// is none, and left to be judged as the status that it is.
+/// Returns the target if the response is a redirect.
+///
+/// A redirect status without `Location` is not a redirect. The caller handles it like any other status.
 pub(crate) fn target(
     from: &Url,
     status: StatusCode,
@@ -54,10 +60,10 @@ pub(crate) fn target(
     match from.join(&location) {
         Ok(to) if to.scheme() == "https" => Ok(Some(to)),
         Ok(to) if to.scheme() == "http" && from.scheme() == "https" => {
-            Err(RedirectError::Insecure { from: shown(from), to: shown(&to) })
+            Err(RedirectError::Insecure { from: redacted(from), to: redacted(&to) })
         }
         Ok(to) if to.scheme() == "http" => Ok(Some(to)),
-        _ => Err(RedirectError::Location { from: shown(from), location }),
+        _ => Err(RedirectError::Location { from: redacted(from), location }),
     }
 }
 
@@ -99,10 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn a_location_outside_the_web_is_refused() {
+    fn a_location_that_is_not_http_is_refused() {
         for location in ["file:///etc/passwd", "data:text/event-stream,x", "http://"] {
-            let answer = follow("http://a.test/", 302, location);
-            assert!(matches!(answer, Err(RedirectError::Location { .. })), "{location}");
+            let result = follow("http://a.test/", 302, location);
+            assert!(matches!(result, Err(RedirectError::Location { .. })), "{location}");
         }
     }
 }

@@ -1,19 +1,20 @@
-//! How the connection of a source fares.
+//! Connection state of an event source.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::error::EventSourceError;
-use crate::head::ResponseHead;
+use super::error::EventSourceError;
+use super::response_head::ResponseHead;
 
-/// The state of an [`EventSource`](crate::EventSource): the `readyState` of browsers, with the wait
-/// told apart from the attempt.
+/// Connection state of an [`EventSource`](crate::EventSource).
+///
+/// It corresponds to `readyState` in browsers, where `Connecting` and `Waiting` are one state.
 ///
 /// ```no_run
 /// use stentor_client::{EventSource, State};
 ///
-/// # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn subscribe() -> Result<(), Box<dyn std::error::Error>> {
 /// let source = EventSource::new("http://localhost:8080/topics/news")?;
 /// let mut states = source.states();
 /// tokio::spawn(async move {
@@ -30,19 +31,19 @@ use crate::head::ResponseHead;
 /// ```
 #[derive(Clone, Debug)]
 pub enum State {
-    /// A request is under way, or will be as soon as the source is polled.
+    /// A request is in progress, or starts when the source is polled next.
     Connecting,
-    /// The stream is open, and this is the head of its answer.
+    /// The stream is open.
     Open(Arc<ResponseHead>),
-    /// The source lost its stream, or did not get one, and tries again.
+    /// The source has no stream and waits before the next attempt.
     Waiting {
-        /// When it does.
+        /// Time of the next attempt.
         until: Instant,
-        /// What happened.
+        /// The reason why there is no stream.
         reason: EventSourceError,
-        /// Which attempt since the last progress that will be, counted from 1.
+        /// Number of the next attempt since the last progress, counted from 1.
         attempt: u32,
     },
-    /// For good: the server said so, an error was fatal, or [`close`](crate::EventSource::close).
+    /// Closed permanently: by a 204, a fatal error, or [`close`](crate::EventSource::close).
     Closed,
 }

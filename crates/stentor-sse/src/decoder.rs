@@ -1,19 +1,18 @@
 use std::mem;
 use std::time::Duration;
 
-use thiserror::Error;
-
 use crate::block::{Block, Found};
+use crate::error::DecodeError;
+use crate::item::Item;
 use crate::line::Lines;
-use crate::{Event, EventId};
 
-/// Reads a stream, in pieces cut anywhere, by every rule of the standard (HTML, section 9.2.6).
+/// Incremental decoder of an event stream (WHATWG HTML, section 9.2.6). The input may be cut anywhere.
 ///
-/// What cannot be read is never an error: malformed UTF-8 becomes U+FFFD, unknown fields are
-/// ignored. The one failure is a stream that goes over the bound.
+/// Malformed input is not an error: invalid UTF-8 becomes U+FFFD, and unknown fields are ignored. The only error is
+/// [`DecodeError::TooLong`].
 ///
-/// The end of the stream needs no call. By the standard it discards an unfinished block, its id
-/// included; [`is_mid_block`](Self::is_mid_block) tells whether there is one.
+/// No call is needed at the end of a stream. The standard discards an unfinished block, including its id;
+/// [`is_mid_block`](Self::is_mid_block) reports one.
 ///
 /// ```
 /// use stentor_sse::{Decoder, Item};
@@ -34,58 +33,31 @@ use crate::{Event, EventId};
 #[derive(Debug)]
 pub struct Decoder {
     lines: Lines,
-    /// The line that has begun in an earlier piece and not ended, unless it is one of data.
+    /// The start of a line from earlier pieces. Empty if the line is a data line: see `in_data`.
     begun: Vec<u8>,
-    /// The line that has begun is one of data; what has come of it is in the block.
+    /// `true` within a data line whose start is already in `block`.
     in_data: bool,
     block: Block,
     limit: usize,
     failed: bool,
 }
 
-/// What a [`Decoder`] finds in a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
-    /// A block with data ended. The event's id and retry are those of its own block; the id that
-    /// outlives blocks is [`Decoder::last_event_id`].
-    Event(Event),
-    /// A comment line, without its colon and the one space behind it.
-    Comment(String),
-    /// A new reconnection time, which counts from now on; the event of the same block, if it comes to
-    /// one, has it too.
-    Retry(Duration),
-    /// A block without data ended that set the last event id.
-    Id(EventId),
-}
-
-/// Why a [`Decoder`] gave up.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum DecodeError {
-    /// The data of one event, or one line, is over the bound.
-    #[error(
-        "an event of the stream is over {limit} bytes; send smaller events or raise the limit of the decoder"
-    )]
-    TooLong {
-        /// The bound, in bytes as they came in.
-        limit: usize,
-    },
-}
-
 impl Decoder {
-    /// The bound of [`Decoder::new`]: 16 MiB.
+    /// Default limit for the data of one event: 16 MiB.
     pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-    /// Room for a line that comes in pieces is kept up to this.
+    /// Capacity of `begun` that is kept between lines, in bytes.
     const LINE_BYTES_KEPT: usize = 8 * 1024;
 
-    /// A decoder for events of up to [`EVENT_BYTES_MAX`](Self::EVENT_BYTES_MAX) bytes of data.
+    /// Creates a decoder that accepts events with up to [`EVENT_BYTES_MAX`](Self::EVENT_BYTES_MAX) bytes of data.
     pub fn new() -> Self {
         Self::with_event_bytes_max(Self::EVENT_BYTES_MAX)
     }
 
-    /// A decoder for events of up to `limit` bytes of data, counted as they come in. No line may be
-    /// longer than the longest that carries such data, so memory is bounded too: by a small multiple
-    /// of `limit`, and by what was sent.
+    /// Creates a decoder that accepts events with up to `limit` bytes of data, counted as received.
+    ///
+    /// Every line is limited as well, to `limit` bytes plus the length of `data: `. Memory is therefore bounded by
+    /// a small multiple of `limit`, and by the number of bytes received.
     pub fn with_event_bytes_max(limit: usize) -> Self {
         Self {
             lines: Lines::new(),
@@ -97,20 +69,22 @@ impl Decoder {
         }
     }
 
-    /// Sets the last event id of a new connection to that of the previous one, for it outlives
-    /// connections: without this, a first event that has no id would erase it.
+    /// Sets the last event id. Call it before decoding a new connection, with the id of the previous one.
+    ///
+    /// The last event id outlives connections. Without this call, a first event without an id would reset it.
     pub fn set_last_event_id(&mut self, last_event_id: &str) {
         last_event_id.clone_into(&mut self.block.last_event_id);
     }
 
-    /// Consumes `input` up to the end of the next item, or all of it, which gives `None`: call it
-    /// again with the next piece. An item is complete with its last line end; a CR does not wait for
-    /// an LF.
+    /// Decodes the next item and advances `input` past it.
+    ///
+    /// Returns `None` when all of `input` is consumed without completing another item: call again with the next
+    /// piece. An item is complete at its last line end; a CR does not wait for an LF.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::TooLong`], after which the rest of `input` is gone, and further input gives
-    /// the same error.
+    /// [`DecodeError::TooLong`] if a line or the data of an event is over the limit. The rest of `input` is then
+    /// discarded, and any further input returns the same error.
     pub fn decode(&mut self, input: &mut &[u8]) -> Option<Result<Item, DecodeError>> {
         if self.failed && input.is_empty() {
             return None;
@@ -129,30 +103,31 @@ impl Decoder {
         }
     }
 
-    /// The last event id: of the last finished block that had one, with or without data, else as
-    /// set by [`set_last_event_id`](Self::set_last_event_id). Empty means none, and then a reconnect
-    /// sends no `Last-Event-ID`.
+    /// Returns the last event id: that of the last complete block with an id, with or without data.
+    ///
+    /// Before such a block it is the id from [`set_last_event_id`](Self::set_last_event_id). Empty means none: a
+    /// reconnect then sends no `Last-Event-ID`.
     pub fn last_event_id(&self) -> &str {
         &self.block.last_event_id
     }
 
-    /// The reconnection time that the stream asked for last.
+    /// Returns the most recent reconnection time of the stream.
     pub fn retry(&self) -> Option<Duration> {
         self.block.retry
     }
 
-    /// Whether the stream, if it ended now, would lose something: a line without its end, or a block
-    /// without its blank line. A failed decoder always says so.
+    /// Returns `true` if input would be discarded if the stream ended now: a line without a line end, or a block
+    /// without its blank line. Always `true` after an error.
     pub fn is_mid_block(&self) -> bool {
-        self.failed || self.lines.mark_bytes() > 0 || self.is_mid_line() || self.block.has_begun()
+        self.failed || self.lines.bom_bytes() > 0 || self.is_mid_line() || self.block.has_begun()
     }
 
-    /// How many bytes of the stream it holds for what is not finished yet.
+    /// Returns the number of bytes buffered for the unfinished block and line.
     pub fn buffered_bytes(&self) -> usize {
-        self.lines.mark_bytes() + self.begun.len() + self.block.bytes()
+        self.lines.bom_bytes() + self.begun.len() + self.block.bytes()
     }
 
-    /// Takes input until something is complete.
+    /// Takes input until an item is complete.
     fn find<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Found<'i>>, DecodeError> {
         if self.failed {
             return Err(self.too_long());
@@ -188,7 +163,7 @@ impl Decoder {
         }
     }
 
-    /// Takes the rest of a line that has begun in an earlier piece.
+    /// Takes the rest of a line that began in an earlier piece.
     fn end_line(&mut self, input: &mut &[u8]) -> Result<Option<Found<'static>>, DecodeError> {
         let Some(piece) = self.lines.next(input) else {
             self.begin_line(mem::take(input))?;
@@ -206,7 +181,7 @@ impl Decoder {
         item
     }
 
-    /// Takes the last piece of input, whose line does not end in it.
+    /// Takes the rest of the input, which does not contain the end of its line.
     fn begin_line(&mut self, piece: &[u8]) -> Result<(), DecodeError> {
         if self.in_data {
             return self.block.extend_data(piece);

@@ -1,4 +1,4 @@
-//! Those who decode, each by the interface that its documentation shows first for bytes at hand.
+//! The decoders, each used through the interface that its documentation shows first for bytes in memory.
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -11,41 +11,41 @@ use sse_core::{SseDecoder, SseEvent};
 use sse_stream::SseByteStream;
 use stentor_sse::{Decoder, Item};
 
-/// More than any event here has.
+/// Limit for the data of one event, in bytes. No event of this benchmark reaches it.
 const EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-pub(crate) struct Contestant {
+pub(crate) struct Candidate {
     pub(crate) name: &'static str,
-    pub(crate) yields: &'static str,
+    pub(crate) output: &'static str,
     pub(crate) decode: fn(&[&[u8]]) -> Decoded,
 }
 
-/// What came out: enough to see that all have decoded the same.
+/// Totals of a decoded stream, to check that all decoders agree.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Decoded {
     pub(crate) events: usize,
     pub(crate) data_bytes: usize,
 }
 
-pub(crate) const CONTESTANTS: [Contestant; 4] = [
-    Contestant {
+pub(crate) const DECODERS: [Candidate; 4] = [
+    Candidate {
         name: "stentor-sse",
-        yields: "owned events (`String` data), comments too; ill-formed UTF-8 is mended",
+        output: "owned events (`String` data), and comments; replaces invalid UTF-8",
         decode: stentor,
     },
-    Contestant {
+    Candidate {
         name: "sse-core",
-        yields: "owned events (`String` data), no comments; ill-formed UTF-8 is mended",
+        output: "owned events (`String` data), no comments; replaces invalid UTF-8",
         decode: sse_core,
     },
-    Contestant {
+    Candidate {
         name: "sse-stream",
-        yields: "owned blocks (`String` data) from an async stream, no comments; ill-formed UTF-8 is an error",
+        output: "owned blocks (`String` data) from an async stream, no comments; invalid UTF-8 is an error",
         decode: sse_stream,
     },
-    Contestant {
+    Candidate {
         name: "eventsource-stream",
-        yields: "owned events (`String` data) from an async stream, no comments; ill-formed UTF-8 is an error",
+        output: "owned events (`String` data) from an async stream, no comments; invalid UTF-8 is an error",
         decode: eventsource_stream,
     },
 ];
@@ -108,7 +108,7 @@ fn body<'p>(pieces: &[&'p [u8]]) -> impl Stream<Item = Result<&'p [u8], Infallib
     stream::iter(pieces.iter().copied().map(Ok))
 }
 
-/// Drives a stream that never waits.
+/// Runs a stream that never waits to its end.
 fn each<S: Stream>(items: S, mut take: impl FnMut(S::Item)) {
     let mut items = pin!(items);
     while let Some(item) = items.next().now_or_never().flatten() {

@@ -1,4 +1,4 @@
-//! What comes of a request.
+//! The result of a request for an event stream.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,30 +9,31 @@ use futures_util::{StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use crate::error::{EventSourceError, cause};
-use crate::head::ResponseHead;
+use super::error::EventSourceError;
+use super::redirect::RedirectError;
+use super::response_head::ResponseHead;
+use crate::http_client::root_cause;
 use crate::problem::{Problem, is_essence};
 use crate::reconnect::Outcome;
-use crate::redirect::RedirectError;
+use crate::retry_after::parse_retry_after;
 
-/// The body of an open stream; an error is the cause of its break.
+/// The body of an open stream. An error is the reason why the connection broke.
 pub(crate) type Body = BoxStream<'static, Result<Bytes, String>>;
 
-/// What came of a request, redirects followed.
+/// The result of a request, after all redirects.
 pub(crate) enum Attempt {
-    Answer(Answer),
-    /// There was none, and this is the cause.
-    NoAnswer(String),
-    /// A redirect cannot be followed.
-    Astray(RedirectError),
+    Response(StreamResponse),
+    /// No response, for this reason.
+    NoResponse(String),
+    /// A redirect that cannot be followed.
+    BadRedirect(RedirectError),
 }
 
-/// What the server answered.
-pub(crate) struct Answer {
+/// A response to a request for an event stream.
+pub(crate) struct StreamResponse {
     head: Arc<ResponseHead>,
-    /// How long the server asks to be left alone.
     retry_after: Option<Duration>,
-    /// Whether new credentials can make a difference.
+    /// `true` if a 401 can be retried with new credentials.
     can_renew: bool,
     content: Content,
 }
@@ -43,8 +44,8 @@ enum Content {
     Other { content_type: Option<String>, problem: Option<Problem> },
 }
 
-impl Answer {
-    pub(crate) async fn read(response: Response, can_renew: bool) -> Answer {
+impl StreamResponse {
+    pub(crate) async fn read(response: Response, can_renew: bool) -> StreamResponse {
         let head = Arc::new(ResponseHead::of(&response));
         let header = |name: HeaderName| {
             head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
@@ -61,9 +62,12 @@ impl Answer {
                 Content::Other { content_type, problem: Problem::read(response).await }
             }
             Some(encoding) => Content::Encoded { encoding: encoding.into_owned() },
-            None => Content::Events(response.bytes_stream().map_err(|error| cause(&error)).boxed()),
+            None => {
+                let body = response.bytes_stream().map_err(|error| root_cause(&error));
+                Content::Events(body.boxed())
+            }
         };
-        Answer { head, retry_after, can_renew, content }
+        StreamResponse { head, retry_after, can_renew, content }
     }
 
     fn outcome(&self) -> Outcome {
@@ -92,49 +96,21 @@ impl Answer {
 }
 
 impl Attempt {
-    /// The attempt as the state machine sees it.
+    /// Returns the outcome for the reconnect state machine.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Attempt::Answer(answer) => answer.outcome(),
-            Attempt::NoAnswer(_) => Outcome::NoResponse,
-            Attempt::Astray(_) => Outcome::Unusable,
+            Attempt::Response(response) => response.outcome(),
+            Attempt::NoResponse(_) => Outcome::NoResponse,
+            Attempt::BadRedirect(_) => Outcome::Unusable,
         }
     }
 
-    /// The open stream, or why there is none.
+    /// Returns the open stream, or the reason why there is none.
     pub(crate) fn into_stream(self) -> Result<(Arc<ResponseHead>, Body), EventSourceError> {
         match self {
-            Attempt::Answer(answer) => answer.into_stream(),
-            Attempt::NoAnswer(cause) => Err(EventSourceError::Unreachable { cause }),
-            Attempt::Astray(error) => Err(error.into()),
-        }
-    }
-}
-
-/// `Retry-After` in either form (RFC 9110, section 10.2.3): seconds, or a date.
-pub(crate) fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(text.parse().map_or(Duration::MAX, Duration::from_secs));
-    }
-    let date = SystemTime::from(jiff::fmt::rfc2822::parse(text).ok()?.timestamp());
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 60);
-        let parse = |text| parse_retry_after(text, now);
-        assert_eq!(parse("120"), Some(Duration::from_mins(2)));
-        assert_eq!(parse("99999999999999999999999"), Some(Duration::MAX));
-        assert_eq!(parse("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_mins(1)));
-        assert_eq!(parse("Sun, 06 Nov 1993 08:49:37 GMT"), None, "not a Sunday");
-        assert_eq!(parse("Sat, 06 Nov 1993 08:49:37 GMT"), Some(Duration::ZERO), "past");
-        for bad in ["", "-1", "1.5", "soon"] {
-            assert_eq!(parse(bad), None, "{bad}");
+            Attempt::Response(response) => response.into_stream(),
+            Attempt::NoResponse(cause) => Err(EventSourceError::Unreachable { cause }),
+            Attempt::BadRedirect(error) => Err(error.into()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The connection of a source: made, lost, waited for, and made again.
+//! The connection of an event source: connects, reads, waits and reconnects.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,47 +11,48 @@ use stentor_sse::Item;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::attempt::Attempt;
+use super::attempt::Attempt;
+use super::error::EventSourceError;
+use super::idle::IdleTimer;
+use super::open_stream::{Chunk, OpenStream, ReadResult};
+use super::state::State;
+use super::transport::Transport;
 use crate::cursor::{Committer, CursorError};
-use crate::error::EventSourceError;
-use crate::idle::Idle;
-use crate::reading::{Chunk, Read, Reading};
 use crate::reconnect::{GiveUp, Outcome, Reconnect, Step};
-use crate::state::State;
-use crate::transport::Transport;
 
-/// What an [`EventSource`](crate::EventSource) is inside. It does what [`Reconnect`] decides.
+/// The connection of an [`EventSource`](crate::EventSource). It executes the decisions of [`Reconnect`].
 pub(crate) struct Connection {
     transport: Transport,
     reconnect: Reconnect,
-    idle: Idle,
+    idle: IdleTimer,
     event_bytes_max: usize,
     last_event_id: String,
+    /// `true` once a chunk was read. Before that, the store may hold another id than `last_event_id`.
     has_read: bool,
     state: watch::Sender<State>,
     phase: Phase,
-    /// What the state machine's time is counted from.
+    /// Start of the time that is passed to the state machine.
     origin: Instant,
 }
 
 enum Phase {
-    /// Asks the store where to begin.
+    /// Loads the cursor from the store.
     Loading(BoxFuture<'static, Result<Option<String>, CursorError>>),
     Connecting(BoxFuture<'static, Attempt>),
     Renewing(BoxFuture<'static, Result<HeaderValue, String>>),
-    Open(Box<Reading>),
+    Open(Box<OpenStream>),
     Waiting(Pin<Box<Sleep>>),
     Closed,
 }
 
-/// Goes on, or ends with an error.
-type Moved = Result<(), EventSourceError>;
+/// Result of a change of phase. An error closes the connection.
+type Transition = Result<(), EventSourceError>;
 
 impl Connection {
     pub(crate) fn new(
         transport: Transport,
         reconnect: Reconnect,
-        idle: Idle,
+        idle: IdleTimer,
         event_bytes_max: usize,
         last_event_id: String,
         committer: &Committer,
@@ -78,8 +79,8 @@ impl Connection {
         &self.last_event_id
     }
 
-    /// The last event id, once something was read: before that it may not be what the store has.
-    pub(crate) fn reached(&self) -> Option<&str> {
+    /// Returns the last event id; `None` before the first chunk.
+    pub(crate) fn id_to_commit(&self) -> Option<&str> {
         self.has_read.then_some(&self.last_event_id)
     }
 
@@ -95,7 +96,7 @@ impl Connection {
         self.enter(Phase::Closed, State::Closed);
     }
 
-    /// Connects anew, unless it is on the way there for the first time, or closed.
+    /// Reconnects at once. Does nothing while loading a cursor or renewing the authorization, or when closed.
     pub(crate) fn reconnect(&mut self) {
         match self.phase {
             Phase::Loading(_) | Phase::Renewing(_) | Phase::Closed => {}
@@ -108,27 +109,29 @@ impl Connection {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Chunk, EventSourceError>>> {
         loop {
-            let moved = match &mut self.phase {
+            let transition = match &mut self.phase {
                 Phase::Loading(load) => {
                     let loaded = ready!(load.poll_unpin(cx));
                     self.take_cursor(loaded)
                 }
                 Phase::Connecting(attempt) => match attempt.poll_unpin(cx) {
                     Poll::Ready(attempt) => self.take_attempt(attempt),
-                    Poll::Pending => ready!(self.poll_silence(Outcome::NoResponse, cx)),
+                    Poll::Pending => ready!(self.poll_idle(Outcome::NoResponse, cx)),
                 },
                 Phase::Renewing(renewal) => {
                     let renewed = ready!(renewal.poll_unpin(cx));
                     self.take_authorization(renewed)
                 }
-                Phase::Open(reading) => match reading.poll(cx) {
-                    Poll::Ready(Read::Chunk(piece)) => {
-                        self.take_chunk(&piece);
-                        return Poll::Ready(Some(Ok(piece)));
+                Phase::Open(stream) => match stream.poll(cx) {
+                    Poll::Ready(ReadResult::Chunk(chunk)) => {
+                        self.take_chunk(&chunk);
+                        return Poll::Ready(Some(Ok(chunk)));
                     }
-                    Poll::Ready(Read::End(reason)) => self.lose(Outcome::Ended, reason),
-                    Poll::Ready(Read::Failed(error)) => self.lose(Outcome::Unusable, error.into()),
-                    Poll::Pending => ready!(self.poll_silence(Outcome::Ended, cx)),
+                    Poll::Ready(ReadResult::End(reason)) => self.lose(Outcome::Ended, reason),
+                    Poll::Ready(ReadResult::Failed(error)) => {
+                        self.lose(Outcome::Unusable, error.into())
+                    }
+                    Poll::Pending => ready!(self.poll_idle(Outcome::Ended, cx)),
                 },
                 Phase::Waiting(sleep) => {
                     ready!(sleep.as_mut().poll(cx));
@@ -137,14 +140,14 @@ impl Connection {
                 }
                 Phase::Closed => return Poll::Ready(None),
             };
-            if let Err(error) = moved {
+            if let Err(error) = transition {
                 self.close();
                 return Poll::Ready(Some(Err(error)));
             }
         }
     }
 
-    fn take_cursor(&mut self, loaded: Result<Option<String>, CursorError>) -> Moved {
+    fn take_cursor(&mut self, loaded: Result<Option<String>, CursorError>) -> Transition {
         if let Some(id) = loaded? {
             self.last_event_id = id;
         }
@@ -152,20 +155,20 @@ impl Connection {
         Ok(())
     }
 
-    fn take_attempt(&mut self, attempt: Attempt) -> Moved {
+    fn take_attempt(&mut self, attempt: Attempt) -> Transition {
         let outcome = attempt.outcome();
         match attempt.into_stream() {
             Ok((head, body)) => {
                 self.reconnect.next_step(outcome, self.now());
-                let reading = Reading::new(body, &self.last_event_id, self.event_bytes_max);
-                self.enter(Phase::Open(Box::new(reading)), State::Open(head));
+                let stream = OpenStream::new(body, &self.last_event_id, self.event_bytes_max);
+                self.enter(Phase::Open(Box::new(stream)), State::Open(head));
                 Ok(())
             }
             Err(reason) => self.lose(outcome, reason),
         }
     }
 
-    fn take_authorization(&mut self, renewed: Result<HeaderValue, String>) -> Moved {
+    fn take_authorization(&mut self, renewed: Result<HeaderValue, String>) -> Transition {
         match renewed {
             Ok(value) => {
                 self.transport.set_authorization(value);
@@ -176,14 +179,14 @@ impl Connection {
         }
     }
 
-    fn take_chunk(&mut self, piece: &Chunk) {
+    fn take_chunk(&mut self, chunk: &Chunk) {
         self.idle.stop();
         self.has_read = true;
-        if let Some(Item::Retry(time)) = piece.item {
+        if let Some(Item::Retry(time)) = chunk.item {
             self.reconnect.set_reconnection_time(time);
         }
-        let Phase::Open(reading) = &self.phase else { return };
-        let id = reading.last_event_id();
+        let Phase::Open(stream) = &self.phase else { return };
+        let id = stream.last_event_id();
         if id != self.last_event_id {
             id.clone_into(&mut self.last_event_id);
             if !id.is_empty() {
@@ -192,20 +195,20 @@ impl Connection {
         }
     }
 
-    /// There is nothing to read: goes on if that is so for too long by now.
-    fn poll_silence(&mut self, outcome: Outcome, cx: &mut Context<'_>) -> Poll<Moved> {
+    /// Waits for the idle timeout, because no bytes are available. Ready when it elapses.
+    fn poll_idle(&mut self, outcome: Outcome, cx: &mut Context<'_>) -> Poll<Transition> {
         self.idle
             .poll_elapsed(cx)
             .map(|after| self.lose(outcome, EventSourceError::IdleTimeout { after }))
     }
 
-    /// There is no stream, for this reason.
-    fn lose(&mut self, outcome: Outcome, reason: EventSourceError) -> Moved {
-        let last_sign_of_life = match reason {
+    /// Handles the loss of the stream, or a failed attempt, for this reason.
+    fn lose(&mut self, outcome: Outcome, reason: EventSourceError) -> Transition {
+        let last_bytes_at = match reason {
             EventSourceError::IdleTimeout { after } => self.now().saturating_sub(after),
             _ => self.now(),
         };
-        match self.reconnect.next_step(outcome, last_sign_of_life) {
+        match self.reconnect.next_step(outcome, last_bytes_at) {
             Step::Wait(wait) => {
                 let until = Instant::now() + wait;
                 let attempt = self.reconnect.attempt();
@@ -225,7 +228,7 @@ impl Connection {
             Step::GiveUp(GiveUp::Attempts(attempts)) => {
                 Err(EventSourceError::GaveUp { attempts, last: Box::new(reason) })
             }
-            Step::GiveUp(GiveUp::Unauthorized) => Err(reason.even_renewed()),
+            Step::GiveUp(GiveUp::Unauthorized) => Err(reason.after_renewal()),
             Step::GiveUp(GiveUp::Fatal) | Step::Read => Err(reason),
         }
     }

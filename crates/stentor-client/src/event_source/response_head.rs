@@ -1,17 +1,17 @@
-//! The head of an answer.
+//! The head of a response.
 
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode, Url, Version};
 
-/// What the server said before the events.
+/// Status, headers and URL of the response that opened a stream.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ResponseHead {
-    /// The status: 200 for an open stream.
+    /// The status. It is 200 for an open stream.
     pub status: StatusCode,
-    /// The version of HTTP.
+    /// The HTTP version.
     pub version: Version,
-    /// Where the stream is, after all redirects.
+    /// The URL of the stream after all redirects.
     pub url: Url,
     /// The headers.
     pub headers: HeaderMap,

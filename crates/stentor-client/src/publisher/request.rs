@@ -1,77 +1,85 @@
-//! One request and its answer.
+//! One publish request and its response.
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, Url};
 
-use crate::attempt::parse_retry_after;
-use crate::error::{Attempts, PublishError, cause};
+use super::error::{Attempts, PublishError};
+use super::publish::Publish;
+use super::published::Published;
+use crate::http_client::root_cause;
 use crate::problem::Problem;
-use crate::publish::Publish;
-use crate::published::Published;
+use crate::retry_after::parse_retry_after;
 use crate::server_url::ServerUrl;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The longest key that a server takes, in bytes.
+/// Maximum length of an idempotency key, in bytes.
 const KEY_BYTES_MAX: usize = 256;
 
-/// The bound of an answer that is read.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Maximum size of a response body, in bytes.
+const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
-/// What is requested, but for the body.
+/// A publish request without its body. It can be sent several times.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct PublishRequest {
     url: Url,
     content_type: HeaderValue,
     key: Option<(String, HeaderValue)>,
 }
 
-/// Why an attempt failed.
+/// A failed attempt.
 pub(super) struct Failure {
     pub(super) error: PublishError,
-    /// How long the server wants to be left alone.
-    pub(super) asked: Option<Duration>,
+    /// The wait requested with `Retry-After`.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Failure {
-        Failure { error, asked: None }
+        Failure { error, retry_after: None }
     }
 }
 
-impl Call {
-    /// To publish this to a topic.
+impl PublishRequest {
+    /// Creates a request to publish to a topic.
     pub(super) fn new(
         server: &ServerUrl,
         topic: &str,
         publish: Publish<()>,
-    ) -> Result<Call, PublishError> {
+    ) -> Result<PublishRequest, PublishError> {
         let mut url = server.topic(topic)?;
         let query = publish.query();
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let key = publish.key.map(checked).transpose()?;
+        let key = publish.key.map(parse_key).transpose()?;
         let content_type = publish.content_type;
         let content_type = HeaderValue::try_from(&content_type)
             .map_err(|_| PublishError::ContentType { content_type })?;
-        Ok(Call { url, content_type, key })
+        Ok(PublishRequest { url, content_type, key })
     }
 
-    /// To publish a batch.
-    pub(super) fn batch(server: &ServerUrl, key: Option<String>) -> Result<Call, PublishError> {
+    /// Creates a request to publish a batch.
+    pub(super) fn batch(
+        server: &ServerUrl,
+        key: Option<String>,
+    ) -> Result<PublishRequest, PublishError> {
         let content_type = HeaderValue::from_static("application/json");
-        Ok(Call { url: server.topics(), content_type, key: key.map(checked).transpose()? })
+        Ok(PublishRequest {
+            url: server.topics(),
+            content_type,
+            key: key.map(parse_key).transpose()?,
+        })
     }
 
     pub(super) fn key(&self) -> Option<String> {
         self.key.as_ref().map(|(key, _)| key.clone())
     }
 
-    /// The request without its body.
-    pub(super) fn request(&self, client: &Client, headers: &HeaderMap) -> RequestBuilder {
+    /// Returns the HTTP request, without its body.
+    pub(super) fn to_http(&self, client: &Client, headers: &HeaderMap) -> RequestBuilder {
         let mut headers = headers.clone();
         headers.insert(CONTENT_TYPE, self.content_type.clone());
         if let Some((_, key)) = &self.key {
@@ -80,14 +88,14 @@ impl Call {
         client.post(self.url.clone()).headers(headers)
     }
 
-    /// Sends the request, and reads the answer.
+    /// Sends the request, and reads the response.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Published, Failure> {
-        let response = request.send().await.map_err(|error| no_answer(&error))?;
+        let response = request.send().await.map_err(|error| no_response(&error))?;
         let status = response.status();
         if status.is_success() {
             let repeat = status == reqwest::StatusCode::OK;
-            let answer = Published::read(&read(response).await?, repeat);
-            return Ok(answer.ok_or(PublishError::UnexpectedResponse)?);
+            let published = Published::parse(&read_body(response).await?, repeat);
+            return Ok(published.ok_or(PublishError::UnexpectedResponse)?);
         }
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         if status.is_redirection()
@@ -97,15 +105,16 @@ impl Call {
                 self.url.join(location).map_or_else(|_| location.to_owned(), String::from);
             return Err(PublishError::Redirected { status, location }.into());
         }
-        let asked = header(RETRY_AFTER).and_then(|text| parse_retry_after(text, SystemTime::now()));
+        let retry_after =
+            header(RETRY_AFTER).and_then(|text| parse_retry_after(text, SystemTime::now()));
         let problem = Problem::read(response).await.map(Box::new);
         let error = PublishError::Refused { status, problem, attempts: Attempts::default() };
-        Err(Failure { error, asked })
+        Err(Failure { error, retry_after })
     }
 }
 
-/// A key that a server takes.
-fn checked(key: String) -> Result<(String, HeaderValue), PublishError> {
+/// Checks an idempotency key, and converts it to a header value.
+fn parse_key(key: String) -> Result<(String, HeaderValue), PublishError> {
     let is_key =
         (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
     match HeaderValue::try_from(&key) {
@@ -114,24 +123,24 @@ fn checked(key: String) -> Result<(String, HeaderValue), PublishError> {
     }
 }
 
-/// The whole answer, which is small.
-async fn read(mut response: Response) -> Result<Vec<u8>, PublishError> {
+/// Reads the whole response body.
+async fn read_body(mut response: Response) -> Result<Vec<u8>, PublishError> {
     let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| no_answer(&error))? {
-        if body.len() + piece.len() > ANSWER_BYTES_MAX {
+    while let Some(chunk) = response.chunk().await.map_err(|error| no_response(&error))? {
+        if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
             return Err(PublishError::UnexpectedResponse);
         }
-        body.extend_from_slice(&piece);
+        body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-fn no_answer(error: &reqwest::Error) -> PublishError {
+fn no_response(error: &reqwest::Error) -> PublishError {
     if error.is_connect() {
-        PublishError::Unreachable { cause: cause(error), attempts: Attempts::default() }
+        PublishError::Unreachable { cause: root_cause(error), attempts: Attempts::default() }
     } else if error.is_timeout() {
-        PublishError::too_slow()
+        PublishError::timed_out()
     } else {
-        PublishError::NoResponse { cause: cause(error), attempts: Attempts::default() }
+        PublishError::NoResponse { cause: root_cause(error), attempts: Attempts::default() }
     }
 }

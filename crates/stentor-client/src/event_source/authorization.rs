@@ -1,4 +1,4 @@
-//! New credentials for old.
+//! Renewal of the `Authorization` header.
 
 use std::error::Error;
 use std::fmt;
@@ -9,13 +9,13 @@ use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use reqwest::header::HeaderValue;
 
-/// The caller's way to come by a new `Authorization`.
+/// The callback of the caller that obtains a new `Authorization` value.
 #[derive(Clone)]
-pub(crate) struct Renewal(
+pub(crate) struct RenewAuthorization(
     Arc<dyn Fn() -> BoxFuture<'static, Result<HeaderValue, String>> + Send + Sync>,
 );
 
-impl Renewal {
+impl RenewAuthorization {
     pub(crate) fn new<R, E>(renew: impl Fn() -> R + Send + Sync + 'static) -> Self
     where
         R: Future<Output = Result<String, E>> + Send + 'static,
@@ -26,7 +26,7 @@ impl Renewal {
             async move {
                 let value = renewed.await.map_err(|error| error.into().to_string())?;
                 let mut value = HeaderValue::try_from(value)
-                    .map_err(|_| "what it gave is no header value".to_owned())?;
+                    .map_err(|_| "the callback returned an invalid header value".to_owned())?;
                 value.set_sensitive(true);
                 Ok(value)
             }
@@ -34,14 +34,14 @@ impl Renewal {
         }))
     }
 
-    /// The new value, or why there is none.
-    pub(crate) fn renew(&self) -> BoxFuture<'static, Result<HeaderValue, String>> {
+    /// Calls the callback. Returns the new value, or the error as text.
+    pub(crate) fn call(&self) -> BoxFuture<'static, Result<HeaderValue, String>> {
         (self.0)()
     }
 }
 
-impl fmt::Debug for Renewal {
+impl fmt::Debug for RenewAuthorization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Renewal")
+        f.write_str("RenewAuthorization")
     }
 }

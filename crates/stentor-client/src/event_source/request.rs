@@ -1,4 +1,4 @@
-//! What is asked for.
+//! The request for an event stream.
 
 use bytes::Bytes;
 use reqwest::header::{
@@ -6,22 +6,21 @@ use reqwest::header::{
 };
 use reqwest::{Method, StatusCode, Url};
 
-use crate::redirect::RedirectError;
-use crate::server_url::shown;
+use super::redirect::RedirectError;
+use crate::server_url::redacted;
 
-/// A request, as the caller wants it: the same at each reconnect.
+/// A request as configured by the caller. It is sent again at each reconnect.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
-    /// For the origin of the address only.
+    /// Headers of the caller. They are sent only to the origin of the URL.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
 }
 
 impl Request {
-    /// What is left of it behind a redirect to this address, by the rules of browsers (the Fetch
-    /// standard, HTTP-redirect fetch).
+    /// Returns the request to send after a redirect to the given URL (WHATWG Fetch, HTTP-redirect fetch).
     pub(crate) fn redirected(mut self, status: StatusCode, to: Url) -> Result<Self, RedirectError> {
         let is_get = match status {
             StatusCode::SEE_OTHER => self.method != Method::HEAD,
@@ -33,10 +32,9 @@ impl Request {
         }
         if to.origin() != self.url.origin() {
             if self.body.is_some() {
-                return Err(RedirectError::Body { from: shown(&self.url), to: shown(&to) });
+                return Err(RedirectError::Body { from: redacted(&self.url), to: redacted(&to) });
             }
-            // Credentials and other secrets of the caller are not for strangers, nor for one to
-            // whom strangers lead.
+            // Headers may contain secrets. Another origin must not get them, nor an origin that it redirects to.
             self.headers.clear();
         }
         self.url = to;
@@ -75,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_sent_again_where_the_method_is_kept() {
+    fn a_body_is_sent_again_if_the_method_is_kept() {
         for (method, status, kept) in [
             ("POST", 301, false),
             ("POST", 302, false),
@@ -97,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_caller_goes_to_another_origin() {
+    fn another_origin_gets_no_headers_and_no_body() {
         for to in ["http://b.test/s", "https://a.test/s", "http://a.test:81/s"] {
             let request = redirect("GET", 307, to).unwrap();
             assert!(request.headers.is_empty(), "{to}");

@@ -1,11 +1,11 @@
-//! What is published.
+//! A publish: the body and options of one request.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use stentor_sse::{Event, EventType};
 
-/// What a [`Publisher`](crate::Publisher) sends to a topic: an event, a body, or an end.
+/// One publish to a topic: an event, a body, or the end of the topic. Sent with [`Publisher`](crate::Publisher).
 ///
 /// ```
 /// use std::time::Duration;
@@ -17,8 +17,8 @@ use stentor_sse::{Event, EventType};
 /// let order = Publish::from("paid").with_idempotency_key("order-7-paid");
 /// ```
 ///
-/// The body is in memory, or with [`Publish::stream`] a stream of pieces for
-/// [`Publisher::upload`](crate::Publisher::upload).
+/// `B` is the body: bytes in memory, or a stream of bytes for [`Publisher::upload`](crate::Publisher::upload), created
+/// with [`Publish::stream`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Publish<B = Bytes> {
@@ -32,11 +32,11 @@ pub struct Publish<B = Bytes> {
     pub(crate) key: Option<String>,
 }
 
-/// The type of text, as which events without a type of their own go.
+/// Content type of an event.
 const TEXT: &str = "text/plain; charset=utf-8";
 
 impl Publish {
-    /// One event. Its id is for the log to give: one that it has is left out.
+    /// Publishes one event. The log assigns ids, so an id of the event is ignored.
     pub fn event(event: Event) -> Publish {
         Publish {
             event_type: event.event_type().map(EventType::to_string),
@@ -45,25 +45,31 @@ impl Publish {
         }
     }
 
-    /// A body of this content type, of which the server makes events: one of any text, one per line
-    /// of `application/x-ndjson`, each of a `text/event-stream`, a `data:` URL of anything else.
+    /// Publishes a body. The server converts it to events, depending on the content type:
+    ///
+    /// | content type | events |
+    /// | --- | --- |
+    /// | any text | one |
+    /// | `application/x-ndjson` | one per line |
+    /// | `text/event-stream` | each event of the stream |
+    /// | anything else | one, with a `data:` URL as its data |
     pub fn body(content_type: impl Into<String>, body: impl Into<Bytes>) -> Publish {
         Publish::new(content_type.into(), body.into())
     }
 
-    /// No event, only the end of the topic, for this reason, which may be empty.
+    /// Ends the topic without an event. The reason may be empty.
     pub fn end(reason: impl Into<String>) -> Publish {
         Publish::body(TEXT, Bytes::new()).and_end(reason)
     }
 
-    /// What it takes of a queue or of a request: all texts that can be of any length.
+    /// Returns the size that counts towards queue and request limits: everything whose length is not fixed.
     pub(crate) fn bytes(&self) -> usize {
         let texts = [&self.event_type, &self.end, &self.key];
         self.body.len() + texts.into_iter().flatten().map(String::len).sum::<usize>()
     }
 
-    /// The data of the one event that it is, if an event with a type and a reconnection time is all
-    /// that it is.
+    /// Returns the data if this is a single event with at most a type and a reconnection time. Such an event can be
+    /// part of a batch.
     pub(crate) fn plain_data(&self) -> Option<&str> {
         let is_plain = self.content_type == TEXT
             && self.end.is_none()
@@ -75,11 +81,12 @@ impl Publish {
 }
 
 impl<S> Publish<S> {
-    /// A body of this content type that comes piece by piece: a stream of `Result<Bytes, _>`. Each
-    /// line of `application/x-ndjson` and each event of a `text/event-stream` is published as soon as
-    /// it is whole.
-    pub fn stream(content_type: impl Into<String>, pieces: S) -> Publish<S> {
-        Publish::new(content_type.into(), pieces)
+    /// Publishes a stream of `Result<Bytes, _>` as a body. Use it with [`Publisher::upload`](crate::Publisher::upload).
+    ///
+    /// Each line of `application/x-ndjson` and each event of `text/event-stream` is published as soon as it is
+    /// complete.
+    pub fn stream(content_type: impl Into<String>, stream: S) -> Publish<S> {
+        Publish::new(content_type.into(), stream)
     }
 }
 
@@ -97,56 +104,58 @@ impl<B> Publish<B> {
         }
     }
 
-    /// Under this event name, for events that bring none. Names that begin with `stentor.` are the
-    /// server's own.
+    /// Sets the event type, for events without their own. Types that begin with `stentor.` are reserved.
     pub fn with_type(mut self, event_type: impl Into<String>) -> Self {
         self.event_type = Some(event_type.into());
         self
     }
 
-    /// Asks readers to wait so long before they reconnect, in whole milliseconds, at most 1 h.
+    /// Sets the reconnection time of subscribers, in whole milliseconds, at most 1 h.
     pub fn with_retry(mut self, retry: Duration) -> Self {
         self.retry = Some(retry);
         self
     }
 
-    /// And then the topic ends, for this reason, which may be empty. Of an empty body that is all.
+    /// Ends the topic after the body. The reason may be empty. With an empty body, the topic only ends.
     pub fn and_end(mut self, reason: impl Into<String>) -> Self {
         self.end = Some(reason.into());
         self
     }
 
-    /// Ends the topic, for the reason `producer lost`, when nobody publishes to it for so long: in
-    /// whole seconds, rounded up, at most a day. Each publish to the topic starts it afresh; zero
-    /// lifts it.
+    /// Sets a lease: the topic ends with reason `producer lost` if nothing is published to it for this time.
+    ///
+    /// The time is rounded up to whole seconds, and is at most one day. Each publish to the topic restarts it. Zero
+    /// removes the lease.
     pub fn with_lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
         self
     }
 
-    /// Under this key, 1 to 256 visible ASCII characters, instead of one that is made for it. The
-    /// same key on the same topic publishes once within the server's window, which is ten minutes:
-    /// give one that you have again when your program starts anew, such as the number of an order.
+    /// Sets the idempotency key: 1 to 256 visible ASCII characters (default: a generated key).
+    ///
+    /// Within ten minutes, the server publishes only once per key and topic. Use a key that your program can derive
+    /// again after a restart, such as an order number.
     pub fn with_idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// For bodies of `text/event-stream`: the id of each event is the key of that event, and the
-    /// body has none. So a stream can be sent again from anywhere before where it broke off; that is
-    /// for the caller to do, who knows whether each event has an id.
+    /// Uses the id of each event as its idempotency key, for bodies of type `text/event-stream`.
+    ///
+    /// The request itself then has no key. After a failure the caller can send the stream again from any earlier
+    /// event. The publisher does not do this, because it cannot know that every event has an id.
     pub fn dedupe_by_id(mut self) -> Self {
         self.dedupe = true;
         self
     }
 
-    /// What is said of the body, and the body.
+    /// Separates the options from the body.
     pub(crate) fn into_parts(self) -> (Publish<()>, B) {
         let Publish { body, content_type, event_type, retry, end, lease, dedupe, key } = self;
         (Publish { body: (), content_type, event_type, retry, end, lease, dedupe, key }, body)
     }
 
-    /// What goes into the query.
+    /// Returns the query parameters.
     pub(crate) fn query(&self) -> Vec<(&'static str, String)> {
         let seconds = |lease: Duration| lease.as_secs() + u64::from(lease.subsec_nanos() > 0);
         let query = [
@@ -166,14 +175,14 @@ impl From<Event> for Publish {
     }
 }
 
-/// One event with this data.
+/// Creates an event with this data.
 impl From<&str> for Publish {
     fn from(data: &str) -> Publish {
         Publish::event(Event::new(data))
     }
 }
 
-/// One event with this data.
+/// Creates an event with this data.
 impl From<String> for Publish {
     fn from(data: String) -> Publish {
         Publish::event(Event::new(data))
@@ -185,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_event_alone_is_plain() {
+    fn only_a_single_event_without_options_is_plain() {
         let event = || Publish::from("x").with_type("t").with_retry(Duration::from_secs(1));
         assert_eq!(event().plain_data(), Some("x"));
         for other in [
@@ -200,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_never_shorter_than_asked_for() {
+    fn a_lease_is_rounded_up() {
         for (lease, seconds) in [(0, "0"), (1, "1"), (1_000, "1"), (1_001, "2")] {
             let publish = Publish::from("x").with_lease(Duration::from_millis(lease));
             assert_eq!(publish.query(), [("lease", seconds.to_owned())]);
