@@ -1,4 +1,4 @@
-//! The bodies of answers and requests.
+//! The bodies of responses and requests.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,71 +9,63 @@ use futures_core::Stream;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 
-use crate::stream::{self, Ticket};
-
-/// What went wrong underneath a body.
+/// The error type of a body that is not ours.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of a request, wherever it comes from.
+/// The body of a request, boxed.
 pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// The body of an answer: whole, or a stream of events.
+/// The body of a response: either complete, or a stream of events.
 pub struct Body(Kind);
 
 enum Kind {
     Full(Option<Bytes>),
-    /// A stream that nobody has asked for a piece yet.
-    Ticket(Ticket),
-    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StreamCut>> + Send>>),
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StreamInterrupted>> + Send>>),
 }
 
-/// A stream that ends without its end, so that the reader comes back and resumes.
+/// A stream stopped before its end. The subscriber reconnects and resumes by its last event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stream was cut; reconnect with the last event id")]
-pub struct StreamCut;
+#[error("the stream was interrupted; reconnect with the last event id")]
+pub struct StreamInterrupted;
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Kind::Full(_) => "Body::Full",
-            Kind::Ticket(_) | Kind::Stream(_) => "Body::Stream",
+            Kind::Stream(_) => "Body::Stream",
         })
     }
 }
 
 impl Body {
-    /// Nothing.
+    /// Creates a body without bytes.
     pub fn empty() -> Body {
         Body(Kind::Full(None))
     }
 
-    /// All of it at once.
+    /// Creates a body of these bytes.
     pub fn full(bytes: impl Into<Bytes>) -> Body {
         Body(Kind::Full(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
     }
 
-    pub(crate) fn stream(ticket: Ticket) -> Body {
-        Body(Kind::Ticket(ticket))
+    /// Creates a body that is produced piece by piece.
+    pub(crate) fn stream(
+        pieces: impl Stream<Item = Result<Bytes, StreamInterrupted>> + Send + 'static,
+    ) -> Body {
+        Body(Kind::Stream(Box::pin(pieces)))
     }
 }
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = StreamCut;
+    type Error = StreamInterrupted;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StreamCut>>> {
-        if let Kind::Ticket(ticket) = &self.0 {
-            self.0 = match ticket.claim() {
-                Some(reader) => Kind::Stream(Box::pin(stream::pieces(reader))),
-                None => Kind::Full(None),
-            };
-        }
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamInterrupted>>> {
         match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Ticket(_) => Poll::Ready(None),
             Kind::Stream(pieces) => {
                 pieces.as_mut().poll_next(cx).map(|piece| piece.map(|bytes| bytes.map(Frame::data)))
             }
@@ -87,7 +79,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Kind::Ticket(_) | Kind::Stream(_) => SizeHint::default(),
+            Kind::Stream(_) => SizeHint::default(),
         }
     }
 }

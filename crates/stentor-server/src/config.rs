@@ -1,19 +1,23 @@
-//! What can be set.
+//! The settings of the service.
 
 use std::time::Duration;
 
-/// How a [`Stentor`](crate::Stentor) answers. The defaults are those of the server.
+/// Settings of a [`Stentor`](crate::Stentor) service. The defaults are those of the `stentor` binary.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Silence after which a stream gets a sign of life, give or take a fifth: 15 s.
+    /// Time of silence after which a stream gets a keep-alive. The server varies it by up to 20 %.
+    /// Default: 15 s.
     pub keep_alive: Duration,
-    /// How long an idempotency key is remembered: 10 min.
+    /// Time for which an idempotency key is remembered. Default: 10 min.
     pub key_window: Duration,
-    /// How long the body of a single publish may be silent: 30 s.
+    /// Maximum time between two pieces of a request body, for single publishes and batches.
+    /// Default: 30 s.
     pub body_silence: Duration,
-    /// Bytes of bodies in flight, of all requests together: 256 MiB.
+    /// Maximum number of bytes of request bodies in memory, for all requests together.
+    /// Default: 256 MiB.
     pub body_bytes_max: usize,
-    /// Where the console is; `None` leaves it out. A path without a trailing slash but for `/`.
+    /// Path of the console, without a trailing slash unless it is `/`. `None` turns the console off.
+    /// Default: `/`.
     pub console: Option<String>,
 }
 

@@ -1,10 +1,11 @@
-//! One connection, from its first byte to its last, or to the takeover of its socket.
+//! One connection, from its first byte until it closes or a shard takes its socket over.
 
 mod head_timer;
 mod io;
 pub(crate) mod lazy;
+mod request_log;
 pub(crate) mod stop;
-pub(crate) mod takeover;
+mod takeover;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -23,84 +24,87 @@ use tokio::time::timeout;
 use self::head_timer::HeadTimer;
 use self::io::Io;
 use self::lazy::LazyStream;
-use self::stop::{Stop, Stopping};
+use self::request_log::RequestLog;
+use self::stop::{Stop, StopStep};
 use self::takeover::Takeover;
-use crate::app::{AnswerError, App};
-use crate::driver::Handle;
+use crate::driver::ShardHandle;
+use crate::http_service::{HttpService, ServiceError};
 
-/// What a client that speaks HTTP/2 without TLS sends first (RFC 9113, 3.4).
+/// The first bytes of a client that speaks HTTP/2 without TLS (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How long a request head may take, from the first byte of a connection or the last answer.
+/// Maximum time for a request head, counted from the first byte of the connection or from the last
+/// response.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
-/// The largest request head; more is answered 431.
+/// Maximum size of a request head. A larger one gets 431.
 const HEAD_BYTES_MAX: usize = 16 << 10;
-/// What hyper may hold of a connection.
+/// Maximum number of bytes that hyper buffers for a connection.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
-/// HTTP/2: a client that does not answer a PING is gone, and its stalled streams with it.
+/// HTTP/2: interval of PINGs. A client that does not reply within `PONG_WITHIN` is disconnected, with
+/// all its streams.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
-/// HTTP/2: streams of one connection.
+/// HTTP/2: maximum number of streams of a connection.
 const STREAMS_MAX: u32 = 256;
 
-/// Serves a connection until its end, or until `shard` has taken it over. When the server stops it
-/// finishes what it is answering.
-pub(crate) async fn serve(
+/// Runs a connection until it closes, or until `shard` takes its socket over. When the server stops,
+/// the connection finishes the current response.
+pub(crate) async fn run(
     mut stream: LazyStream,
-    app: impl App,
+    service: impl HttpService,
     stop: Stop,
-    shard: Option<Handle>,
+    shard: Option<ShardHandle>,
 ) {
-    let begun = tokio::select! {
-        begun = timeout(HEAD_TIME_MAX, preface(&mut stream)) => begun,
-        () = stop.begun.cancelled() => return,
+    let preface = tokio::select! {
+        preface = timeout(HEAD_TIME_MAX, read_preface(&mut stream)) => preface,
+        () = stop.drained.cancelled() => return,
     };
-    // Silent or gone before it said anything: nothing is owed to it.
-    let Ok(Ok((ahead, is_http2))) = begun else { return };
+    // A client that sent nothing is owed no response.
+    let Ok(Ok((prefix, is_http2))) = preface else { return };
     let takeover = Takeover::default();
-    let io = Io::new(stream, ahead, takeover.clone());
-    // In boxes, for these are large, and this future is moved a few times on its way to its task.
+    let io = Io::new(stream, prefix, takeover.clone());
+    // Boxed, because these futures are large and this one is moved several times before it is spawned.
     let result = if is_http2 {
-        Box::pin(http2(io, app, stop)).await
+        Box::pin(run_http2(io, service, stop)).await
     } else {
-        Box::pin(http1(io, app, stop, takeover, shard)).await
+        Box::pin(run_http1(io, service, stop, takeover, shard)).await
     };
     if let Err(error) = result {
-        tracing::debug!(%error, "a connection broke");
+        tracing::debug!(%error, "a connection failed");
     }
 }
 
-/// Reads until it is clear which protocol the client speaks.
-async fn preface(stream: &mut LazyStream) -> std::io::Result<(Bytes, bool)> {
-    let mut ahead = BytesMut::with_capacity(1024);
+/// Reads until the protocol of the client is known. Returns the bytes read, and `true` for HTTP/2.
+async fn read_preface(stream: &mut LazyStream) -> std::io::Result<(Bytes, bool)> {
+    let mut prefix = BytesMut::with_capacity(1024);
     loop {
-        if stream.read_buf(&mut ahead).await? == 0 {
+        if stream.read_buf(&mut prefix).await? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
-        if ahead.starts_with(HTTP2_PREFACE) {
-            return Ok((ahead.freeze(), true));
+        if prefix.starts_with(HTTP2_PREFACE) {
+            return Ok((prefix.freeze(), true));
         }
-        if !HTTP2_PREFACE.starts_with(&ahead) {
-            return Ok((ahead.freeze(), false));
+        if !HTTP2_PREFACE.starts_with(&prefix) {
+            return Ok((prefix.freeze(), false));
         }
     }
 }
 
-async fn http1(
+async fn run_http1(
     io: Io,
-    app: impl App,
+    service: impl HttpService,
     stop: Stop,
     takeover: Takeover,
-    shard: Option<Handle>,
+    shard: Option<ShardHandle>,
 ) -> hyper::Result<()> {
-    let (takes_over, departures) = (shard.is_some(), takeover.clone());
+    let (takes_over, pending) = (shard.is_some(), takeover.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let fits = takes_over && Takeover::fits(&request);
-        let version = request.version();
-        let takeover = fits.then(|| takeover.clone());
-        Answering { answer: app.clone().answer(request), version, takeover }
+        let allowed = takes_over && Takeover::allows(&request);
+        let (version, log) = (request.version(), RequestLog::start(&request));
+        let takeover = allowed.then(|| takeover.clone());
+        Responding { response: service.clone().respond(request), version, log, takeover }
     });
-    // Without `pipeline_flush`: see `takeover.rs`. Whoever closes its side with its request, as `nc -N`
-    // does, is answered all the same, unless streams stay here: they would not miss their reader.
+    // `pipeline_flush` must stay off: see `takeover.rs`. Half-closed clients (`nc -N`) get their
+    // response, except if streams are response bodies: those would not notice that their reader left.
     let mut connection = http1::Builder::new()
         .timer(HeadTimer::default())
         .header_read_timeout(HEAD_TIME_MAX)
@@ -111,61 +115,67 @@ async fn http1(
         .serve_connection(TokioIo::new(io), service);
     let mut stopping = pin!(stop.watch());
     let result = poll_fn(|cx| {
-        match stopping.as_mut().poll_stop(cx) {
-            Stopping::No => {}
-            Stopping::Begun => Pin::new(&mut connection).graceful_shutdown(),
-            Stopping::Abandoned => return Poll::Ready(None),
+        match stopping.as_mut().poll_step(cx) {
+            StopStep::None => {}
+            StopStep::Drained => Pin::new(&mut connection).graceful_shutdown(),
+            StopStep::Aborted => return Poll::Ready(None),
         }
         let polled = connection.poll_without_shutdown(cx);
-        if departures.is_due() { Poll::Ready(Some(Ok(()))) } else { polled.map(Some) }
+        if pending.is_due() { Poll::Ready(Some(Ok(()))) } else { polled.map(Some) }
     })
     .await;
     let Some(result) = result else { return Ok(()) };
-    if let Some(departure) = departures.take()
+    if let Some(arrival) = pending.take()
         && let Some(shard) = shard
     {
-        // What the client sent behind its request is dropped with hyper's buffer.
+        // Bytes that the client sent after its request are dropped with hyper's buffer.
         match connection.into_parts().io.into_inner().into_std() {
-            Ok(socket) => shard.adopt(departure.with(socket)),
-            Err(error) => tracing::debug!(%error, "a socket could not be taken over"),
+            Ok(socket) => shard.adopt(arrival.with_socket(socket)),
+            Err(error) => tracing::debug!(%error, "cannot take a socket over"),
         }
         return Ok(());
     }
-    // A head that is refused was not read to its end: closed at once, the connection would be reset
-    // and the answer lost.
+    // The rest of a refused head is still unread. Closing at once would reset the connection, and the
+    // client could lose the response.
     if result.as_ref().err().is_none_or(hyper::Error::is_parse) {
         connection.into_parts().io.into_inner().linger().await;
     }
     result
 }
 
-/// An answer to come, unless the reader leaves with the socket.
-struct Answering<F> {
-    answer: F,
+/// The future of a response. It stays pending if the socket of the connection is to be taken over.
+struct Responding<F> {
+    response: F,
     version: Version,
+    log: RequestLog,
     takeover: Option<Takeover>,
 }
 
-impl<F, B> Future for Answering<F>
+impl<F, B> Future for Responding<F>
 where
-    F: Future<Output = Result<Response<B>, AnswerError>> + Unpin,
+    F: Future<Output = Result<Response<B>, ServiceError>> + Unpin,
+    B: http_body::Body,
 {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut response = ready!(Pin::new(&mut self.answer).poll(cx))?;
+        let mut response = ready!(Pin::new(&mut self.response).poll(cx))?;
+        self.log.end(&response);
         if let Some(takeover) = self.takeover.take()
-            && takeover.claim(&mut response, self.version)
+            && takeover.offer(&mut response, self.version)
         {
-            // The connection is taken from hyper before this could be polled again.
+            // The connection is taken apart before this future can be polled again.
             return Poll::Pending;
         }
         Poll::Ready(Ok(response))
     }
 }
 
-async fn http2(io: Io, app: impl App, stop: Stop) -> hyper::Result<()> {
-    let service = service_fn(move |request| app.clone().answer(request));
+async fn run_http2(io: Io, service: impl HttpService, stop: Stop) -> hyper::Result<()> {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (version, log) = (request.version(), RequestLog::start(&request));
+        Responding { response: service.clone().respond(request), version, log, takeover: None }
+    });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
@@ -177,11 +187,11 @@ async fn http2(io: Io, app: impl App, stop: Stop) -> hyper::Result<()> {
     tokio::pin!(connection);
     tokio::select! {
         result = connection.as_mut() => return result,
-        () = stop.begun.cancelled() => {}
+        () = stop.drained.cancelled() => {}
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         result = connection => result,
-        () = stop.abandoned.cancelled() => Ok(()),
+        () = stop.aborted.cancelled() => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! The shared state of the service: the hub, the configuration, the metrics and the drain token.
+//! The state that all routes and streams share: the hub, the settings, the metrics and the drain token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,11 @@ use crate::budget::BodyBudget;
 use crate::config::Config;
 use crate::metrics::Metrics;
 
-/// Stentor over HTTP: a [`tower_service::Service`] over a [`Hub`]. Cheap to clone.
+/// The HTTP API over a [`Hub`], as a [`tower_service::Service`]. Cloning is cheap, and all clones share
+/// one state.
 ///
-/// It looks at neither `Host` nor `Origin`: [`Guard::wrap`](crate::Guard::wrap) it, unless the
-/// program around it does that.
+/// It does not check the headers `Host` and `Origin`. Wrap it in a [`Guard`](crate::Guard), unless your
+/// program checks them itself.
 #[derive(Clone)]
 pub struct Stentor(Arc<Inner>);
 
@@ -26,46 +27,48 @@ struct Inner {
 }
 
 impl Stentor {
-    /// The service over a hub.
+    /// Creates a service with the default settings.
     pub fn new(hub: Hub) -> Stentor {
         Stentor::with_config(hub, Config::default())
     }
 
-    /// The service over a hub, set up differently.
+    /// Creates a service with these settings.
     pub fn with_config(hub: Hub, config: Config) -> Stentor {
         let metrics = Metrics::default();
         let budget = BodyBudget::new(config.body_bytes_max, metrics.clone());
         Stentor(Arc::new(Inner { hub, config, metrics, budget, drain: CancellationToken::new() }))
     }
 
-    /// The hub.
+    /// Returns the hub.
     pub fn hub(&self) -> &Hub {
         &self.0.hub
     }
 
-    /// What it counts.
+    /// Returns the metrics of this service.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 
-    /// Cancelled, it ends all streams cleanly, each with a `retry:` of its own, and lets
-    /// `/health/ready` say no. A server hands it to [`serve`](crate::serve) too.
+    /// Returns the token that drains the service when it is cancelled.
+    ///
+    /// Every stream then ends cleanly with a `retry:` of its own, publishes get 503, and
+    /// `/health/ready` fails. [`serve`](crate::serve) stops when it is cancelled.
     pub fn drain(&self) -> &CancellationToken {
         &self.0.drain
     }
 
-    /// Whether both are clones of one.
-    pub(crate) fn is(&self, other: &Stentor) -> bool {
+    /// Returns `true` if `other` is a clone of this service.
+    pub(crate) fn is_clone_of(&self, other: &Stentor) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// What tells it from others.
-    pub(crate) fn address(&self) -> usize {
+    /// Returns a number that differs between services and is equal for clones.
+    pub(crate) fn identity(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
 
-    /// How long a stream may be silent this time.
-    pub(crate) fn silence(&self) -> Duration {
+    /// Returns a time until the next keep-alive of a stream: the configured time, varied by 20 %.
+    pub(crate) fn keep_alive_interval(&self) -> Duration {
         self.0.config.keep_alive.mul_f64(0.8 + 0.4 * fastrand::f64())
     }
 

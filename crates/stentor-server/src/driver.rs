@@ -1,4 +1,4 @@
-//! What drives a shard: a task of the runtime that also accepts and answers.
+//! The driver of a shard: the task or thread that runs it.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,18 +17,18 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::context::Stentor;
 use crate::metrics::Metrics;
-use crate::shard::{Findings, Newcomer, Shard};
+use crate::shard::{Arrival, QueryResult, Shard};
 
-/// The way to a shard, from any thread. Cheap to clone.
+/// Sends messages to a shard, from any thread. Cloning is cheap.
 #[derive(Clone)]
-pub(crate) struct Handle(Arc<Inner>);
+pub(crate) struct ShardHandle(Arc<Inner>);
 
 struct Inner {
     consumer: Consumer,
     inbox: Mutex<Inbox>,
 }
 
-/// What waits for the shard: at most one message of each connection and errand under way.
+/// Messages for a shard: at most one for each connection and each running query.
 #[derive(Default)]
 struct Inbox {
     messages: Vec<Message>,
@@ -36,18 +36,18 @@ struct Inbox {
 }
 
 enum Message {
-    Newcomer(Box<Newcomer<TcpStream>>),
-    Findings(Box<Findings>),
+    Arrival(Box<Arrival<TcpStream>>),
+    QueryResult(Box<QueryResult>),
     Drain(Stentor),
 }
 
-impl Handle {
-    /// Hands a reader over.
-    pub(crate) fn adopt(&self, newcomer: Newcomer<TcpStream>) {
-        self.send(Message::Newcomer(Box::new(newcomer)));
+impl ShardHandle {
+    /// Hands a reader over to the shard.
+    pub(crate) fn adopt(&self, arrival: Arrival<TcpStream>) {
+        self.send(Message::Arrival(Box::new(arrival)));
     }
 
-    /// No readers come any more: the shard ends when the last one has left.
+    /// Announces that no more readers will arrive. The shard ends when its last reader has left.
     pub(crate) fn close(&self) {
         self.inbox().closed = true;
         self.0.consumer.wake();
@@ -63,11 +63,11 @@ impl Handle {
     }
 }
 
-/// A shard with what it takes to run it.
+/// A shard and the parts that run it.
 pub(crate) struct Driver {
     shard: Shard<TcpStream>,
-    handle: Handle,
-    /// Services that are watched for their end: as many as a program has.
+    handle: ShardHandle,
+    /// Services whose drain token is watched. A program has few.
     watched: Vec<Stentor>,
     messages: Vec<Message>,
 }
@@ -76,63 +76,63 @@ impl Driver {
     pub(crate) fn new(metrics: Metrics) -> io::Result<Driver> {
         let shard = Shard::new(metrics, Instant::now())?;
         let inner = Inner { consumer: shard.consumer().clone(), inbox: Mutex::default() };
-        let handle = Handle(Arc::new(inner));
+        let handle = ShardHandle(Arc::new(inner));
         Ok(Driver { shard, handle, watched: Vec::new(), messages: Vec::new() })
     }
 
-    pub(crate) fn handle(&self) -> Handle {
+    pub(crate) fn handle(&self) -> ShardHandle {
         self.handle.clone()
     }
 
-    /// Sets the shard going: as a task where everything runs on one thread, which needs no wake-ups
-    /// across threads, otherwise on a thread of its own, for a runtime of several threads would run it
-    /// after each single publish.
-    pub(crate) fn start(self) -> io::Result<Running> {
+    /// Starts the shard. On a single-threaded runtime it is a task, which needs no wake-ups across
+    /// threads. On other runtimes it is a thread, because such a runtime would poll it after every
+    /// publish, and each event would be written by itself.
+    pub(crate) fn start(self) -> io::Result<RunningDriver> {
         let runtime = RuntimeHandle::current();
         if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
-            return Ok(Running(tokio::spawn(async move { log(self.run().await) })));
+            return Ok(RunningDriver(tokio::spawn(async move { log_end(self.run().await) })));
         }
         let own = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (done, ended) = oneshot::channel::<()>();
         std::thread::Builder::new().name("stentor-shard".to_owned()).spawn(move || {
-            log(own.block_on(self.run()));
+            log_end(own.block_on(self.run()));
             drop(done);
         })?;
-        Ok(Running(tokio::spawn(async move {
-            // Closed without a word, which is the word.
+        Ok(RunningDriver(tokio::spawn(async move {
+            // Dropping the sender signals the end.
             let _ = ended.await;
         })))
     }
 
-    /// Runs the shard until it is closed and empty.
+    /// Runs the shard until it is closed and has no readers.
     async fn run(mut self) -> io::Result<()> {
-        let mut alarm = Alarm::new(&self.shard)?;
+        let mut waiter = Waiter::new(&self.shard)?;
         loop {
             let now = Instant::now();
             let closed = self.take_messages(now);
-            if alarm.take_events() || self.shard.has_work() {
-                self.shard.events(now)?;
+            if waiter.take_ready() || self.shard.has_work() {
+                self.shard.poll_sockets(now)?;
             }
             self.shard.turn(now);
-            while let Some(errand) = self.shard.next_errand() {
+            while let Some(query) = self.shard.next_query() {
                 let handle = self.handle.clone();
                 tokio::spawn(async move {
-                    handle.send(Message::Findings(Box::new(errand.run().await)));
+                    handle.send(Message::QueryResult(Box::new(query.run().await)));
                 });
             }
             if closed && self.shard.is_empty() {
                 return Ok(());
             }
             if self.shard.has_work() {
-                // Publishers have their turn, and what they publish goes with the next writes.
+                // Publishers run now. Their events are written together in the next turn.
                 yield_now().await;
             } else {
-                alarm.wait(self.shard.consumer(), self.shard.next_timer()).await?;
+                waiter.wait(self.shard.consumer(), self.shard.next_timer()).await?;
             }
         }
     }
 
-    /// Takes what was sent, and says whether that was all for ever.
+    /// Takes the messages of the inbox. Returns `true` if the inbox is closed.
     fn take_messages(&mut self, now: Instant) -> bool {
         let closed = {
             let mut inbox = self.handle.inbox();
@@ -142,12 +142,12 @@ impl Driver {
         let mut messages = std::mem::take(&mut self.messages);
         for message in messages.drain(..) {
             match message {
-                Message::Newcomer(newcomer) => {
-                    let stentor = newcomer.stentor().clone();
-                    self.shard.adopt(*newcomer);
-                    self.watch(&stentor);
+                Message::Arrival(arrival) => {
+                    let stentor = arrival.stentor().clone();
+                    self.shard.adopt(*arrival);
+                    self.watch_drain(&stentor);
                 }
-                Message::Findings(findings) => self.shard.settle(*findings, now),
+                Message::QueryResult(result) => self.shard.complete(*result, now),
                 Message::Drain(stentor) => self.shard.drain(&stentor),
             }
         }
@@ -155,9 +155,10 @@ impl Driver {
         closed
     }
 
-    /// Has the end of a service told, also to a reader who came in the middle of it.
-    fn watch(&mut self, stentor: &Stentor) {
-        if self.watched.iter().any(|known| known.is(stentor)) {
+    /// Makes sure that the shard drains the readers of a service when its token is cancelled. A reader
+    /// that arrives after that is drained at once.
+    fn watch_drain(&mut self, stentor: &Stentor) {
+        if self.watched.iter().any(|known| known.is_clone_of(stentor)) {
             if stentor.is_draining() {
                 self.shard.drain(stentor);
             }
@@ -172,45 +173,45 @@ impl Driver {
     }
 }
 
-/// A shard that runs.
-pub(crate) struct Running(JoinHandle<()>);
+/// A driver that was started.
+pub(crate) struct RunningDriver(JoinHandle<()>);
 
-impl Running {
-    /// Waits until its last reader has left.
+impl RunningDriver {
+    /// Waits until the last reader has left.
     pub(crate) async fn ended(self) {
-        // One that panicked has no readers any more.
+        // A driver that panicked has no readers either.
         let _ = self.0.await;
     }
 }
 
-fn log(ended: io::Result<()>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a shard stopped, and its streams were cut");
+fn log_end(result: io::Result<()>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "a shard failed; all its streams were interrupted");
     }
 }
 
-/// What wakes a shard that has nothing to do.
-struct Alarm {
+/// Waits for the events that wake an idle shard.
+struct Waiter {
     epoll: AsyncFd<RawFd>,
     timer: Pin<Box<Sleep>>,
-    has_events: bool,
+    sockets_ready: bool,
 }
 
-impl Alarm {
-    fn new(shard: &Shard<TcpStream>) -> io::Result<Alarm> {
-        // The descriptor is the shard's, which outlives this: both are locals of one future.
-        #[allow(deprecated, reason = "the other way in needs `unsafe`")]
+impl Waiter {
+    fn new(shard: &Shard<TcpStream>) -> io::Result<Waiter> {
+        // The shard owns the descriptor and outlives this: both are local variables of `run`.
+        #[allow(deprecated, reason = "the replacement needs `unsafe`")]
         let epoll = AsyncFd::with_interest(shard.as_raw_fd(), tokio::io::Interest::READABLE)?;
         let timer = Box::pin(sleep_until(Instant::now()));
-        Ok(Alarm { epoll, timer, has_events: true })
+        Ok(Waiter { epoll, timer, sockets_ready: true })
     }
 
-    /// Whether sockets have something to say.
-    fn take_events(&mut self) -> bool {
-        std::mem::take(&mut self.has_events)
+    /// Returns `true`, once, if sockets have become ready.
+    fn take_ready(&mut self) -> bool {
+        std::mem::take(&mut self.sockets_ready)
     }
 
-    /// Waits for news, for sockets, or for this moment.
+    /// Waits for records, for a socket, or until `until`.
     async fn wait(&mut self, consumer: &Consumer, until: Option<Instant>) -> io::Result<()> {
         if let Some(until) = until
             && until != self.timer.deadline()
@@ -218,7 +219,7 @@ impl Alarm {
             self.timer.as_mut().reset(until);
         }
         poll_fn(|cx| {
-            if self.poll_events(cx)? {
+            if self.poll_sockets(cx)? {
                 return Poll::Ready(Ok(()));
             }
             let timer = until.is_some() && self.timer.as_mut().poll(cx).is_ready();
@@ -230,12 +231,12 @@ impl Alarm {
         .await
     }
 
-    fn poll_events(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn poll_sockets(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         while let Poll::Ready(guard) = self.epoll.poll_read_ready(cx) {
-            // Cleared before the events are read: what comes after that wakes again.
+            // Cleared before the shard reads its events: later events wake this again.
             guard?.clear_ready();
-            self.has_events = true;
+            self.sockets_ready = true;
         }
-        Ok(self.has_events)
+        Ok(self.sockets_ready)
     }
 }

@@ -1,6 +1,9 @@
-//! Stentor over HTTP: publish with a POST, receive with an `EventSource`, nothing lost or doubled.
+//! Publish and subscribe over HTTP, with Server-Sent Events that resume without loss.
 //!
-//! In one's own axum program:
+//! [`Stentor`] is a [`tower_service::Service`] over a [`Hub`](stentor_hub::Hub): use it in an axum or
+//! hyper program, or serve it with [`serve`].
+//!
+//! # Example
 //!
 //! ```no_run
 //! use axum::Router;
@@ -19,32 +22,50 @@
 //! }
 //! ```
 //!
-//! The program publishes with `hub.send(&topic, "data")`, others with `POST /topics/NAME`. For
-//! routes of one's own [`Stentor::stream`] turns filters and a start into the answer to a reader.
+//! Publish with `curl -d hello localhost:8080/topics/news`, and subscribe in a browser with
+//! `new EventSource("/topics/news")`.
 //!
-//! A map of the crate. A connection: [`bind`] and [`serve`] (`serve.rs`: listening, and the driver of
-//! the shard) -> `connection.rs` (HTTP/1.1 or HTTP/2 by hyper, and the takeover of a reader's socket) ->
-//! [`Guard`] (`guard.rs`) -> [`Stentor`] (`service.rs`: the API on one screen) -> one file for each
-//! route in `routes/`. What routes share: `query.rs`, `path.rs`, `accept.rs`, `resume.rs` read a
-//! request; `content.rs`, `peeked.rs`, `incoming.rs`, `budget.rs`, `lines.rs`, `idempotency.rs` take in
-//! a body; `json.rs` and [`Problem`] (`problem.rs`, the only place where errors become statuses) write
-//! answers. A stream is written by a [`shard`] of the core, or as a body by `stream.rs`; `control.rs`
-//! is what both say.
+//! # Publishing from your program
+//!
+//! Call `hub.send(&topic, "data").await`. Subscribers over HTTP get the event too.
+//!
+//! # Streams on your own routes
+//!
+//! [`Stentor::stream`] turns topic filters and a start position into the response of a handler.
+//! [`cursor_of`] reads the position of a subscriber that reconnects.
+//!
+//! # Serving many subscribers
+//!
+//! Under `axum::serve` each stream is a response body of hyper. [`serve`] and [`serve_on_cores`] take
+//! the sockets of subscribers over from hyper and write them in a [`shard`], with much less memory and
+//! processor time for each subscriber.
+//!
+//! # Access
+//!
+//! A [`Guard`] checks the headers `Host` and `Origin`, and adds CORS headers. There is no other access
+//! control: a client that can connect can read and publish.
+//!
+//! # Source map
+//!
+//! A connection is accepted in `serve.rs` and run in `connection.rs`. Its requests pass the guard
+//! (`guard.rs`) and the router (`router.rs`), which has one file for each route in `routes/`. Streams
+//! are opened in `stream.rs`. A shard (`shard.rs`, run by `driver.rs`) writes them, or a response body
+//! (`stream/writer.rs`) where the socket cannot be taken over.
 
 mod accept;
-mod app;
 mod body;
 mod budget;
 mod config;
 mod connection;
 mod content;
 mod context;
-mod control;
 mod driver;
 mod guard;
+mod http_service;
 mod idempotency;
 mod incoming;
 mod json;
+mod limits;
 mod lines;
 mod metrics;
 mod path;
@@ -59,15 +80,15 @@ mod service;
 pub mod shard;
 mod stream;
 
-pub use crate::app::{Answer, AnswerError, App};
-pub use crate::body::{Body, StreamCut};
+pub use crate::body::{Body, StreamInterrupted};
 pub use crate::config::Config;
 pub use crate::context::Stentor;
 pub use crate::guard::{AllowedOrigin, Guard, Guarded, GuardedBody, GuardedFuture, OriginError};
+pub use crate::http_service::{HttpService, ServiceError, ServiceFuture};
 pub use crate::metrics::Metrics;
 pub use crate::problem::Problem;
 pub use crate::resume::cursor_of;
 pub use crate::routes::console::BASE_CSS;
 pub use crate::serve::{ServeOptions, bind, serve, serve_on_cores};
 pub use crate::service::StentorFuture;
-pub use crate::stream::StreamOptions;
+pub use crate::stream::options::StreamOptions;

@@ -1,6 +1,4 @@
-//! What is counted.
-
-use std::sync::atomic::AtomicI64;
+//! The counters and gauges of a server.
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -8,30 +6,30 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use stentor_hub::Hub;
 
-/// The counters of one server. Cheap to clone; all clones count together.
+/// The metrics of one server. Cloning is cheap, and all clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    /// Publish requests that were answered 200 or 201.
+    /// Publish requests with status 200 or 201.
     pub(crate) publishes: Counter,
     /// Records that publishing added to the log.
     pub(crate) published: Counter,
     /// Publish requests that were refused.
     pub(crate) refused: Counter,
-    /// Records handed to streams.
+    /// Records written to streams.
     pub(crate) delivered: Counter,
-    /// Bytes handed to streams.
+    /// Bytes written to streams.
     pub(crate) delivered_bytes: Counter,
-    /// Gaps told.
+    /// Gaps reported to readers.
     pub(crate) gaps: Counter,
-    /// Streams begun.
+    /// Streams opened.
     pub(crate) streams: Counter,
-    /// Streams that are open.
+    /// Open streams.
     pub(crate) streams_open: Gauge,
     /// Connections accepted.
     pub(crate) connections: Counter,
-    /// Connections that are open.
+    /// Open connections.
     pub(crate) connections_open: Gauge,
-    /// Bytes of bodies in flight.
+    /// Bytes of request bodies in flight.
     pub(crate) body_bytes: Gauge,
     /// Bytes held for readers.
     pub(crate) reader_bytes: Gauge,
@@ -39,29 +37,29 @@ pub struct Metrics {
 
 impl Metrics {
     /// Counts a publish request by its outcome.
-    pub(crate) fn count_publish<T, E>(&self, answer: &Result<T, E>) {
-        if answer.is_ok() {
+    pub(crate) fn count_publish<T, E>(&self, outcome: &Result<T, E>) {
+        if outcome.is_ok() {
             self.publishes.inc();
         } else {
             self.refused.inc();
         }
     }
 
-    /// All of them, and what the hub counts, as `OpenMetrics` text.
+    /// Returns these metrics and those of `hub` as `OpenMetrics` text.
     pub fn to_text(&self, hub: &Hub) -> String {
         let mut registry = Registry::with_prefix("stentor");
         let counters: [(&str, &str, &Counter); 8] = [
             ("publishes", "Publish requests that succeeded", &self.publishes),
             ("publishes_refused", "Publish requests that were refused", &self.refused),
             ("published_events", "Records that publishing added to the log", &self.published),
-            ("delivered_events", "Records handed to streams", &self.delivered),
+            ("delivered_events", "Records written to streams", &self.delivered),
             (
                 "delivered_bytes",
-                "Bytes written to streams, with their framing",
+                "Bytes written to streams, including framing",
                 &self.delivered_bytes,
             ),
-            ("gaps", "Gaps told to readers", &self.gaps),
-            ("streams", "Streams begun", &self.streams),
+            ("gaps", "Gaps reported to readers", &self.gaps),
+            ("streams", "Streams opened", &self.streams),
             ("connections", "Connections accepted", &self.connections),
         ];
         for (name, help, counter) in counters {
@@ -71,18 +69,18 @@ impl Metrics {
         let of_hub = [
             (
                 "commits",
-                "Writes to the log, each of publishes that came at the same time",
+                "Group commits to the log; publishes that arrive together share one",
                 hub.commits(),
             ),
-            ("trimmed_events", "Events that retention took from the log", trimmed.events),
-            ("trimmed_bytes", "Bytes that retention took from the log", trimmed.bytes),
+            ("trimmed_events", "Events that retention removed from the log", trimmed.events),
+            ("trimmed_bytes", "Bytes that retention removed from the log", trimmed.bytes),
         ];
         for (name, help, count) in of_hub {
             registry.register(name, help, ConstCounter::new(count));
         }
         let gauges: [(&str, &str, &Gauge); 4] = [
-            ("streams_open", "Streams that are open", &self.streams_open),
-            ("connections_open", "Connections that are open", &self.connections_open),
+            ("streams_open", "Open streams", &self.streams_open),
+            ("connections_open", "Open connections", &self.connections_open),
             ("body_bytes", "Bytes of request bodies in flight", &self.body_bytes),
             ("reader_bytes", "Bytes held for the readers of streams", &self.reader_bytes),
         ];
@@ -96,31 +94,68 @@ impl Metrics {
     }
 }
 
-/// One more of something that is open, until it is dropped.
+/// Open connections or streams. A gauge includes them until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Open(Gauge<i64, AtomicI64>);
+pub(crate) struct OpenCount {
+    gauge: Gauge,
+    count: i64,
+}
 
-impl Open {
-    pub(crate) fn count(gauge: &Gauge) -> Open {
+impl OpenCount {
+    /// Counts nothing yet.
+    pub(crate) fn none(gauge: &Gauge) -> OpenCount {
+        OpenCount { gauge: gauge.clone(), count: 0 }
+    }
+
+    /// Counts one.
+    pub(crate) fn one(gauge: &Gauge) -> OpenCount {
         gauge.inc();
-        Open(gauge.clone())
+        OpenCount { gauge: gauge.clone(), count: 1 }
+    }
+
+    /// Takes over the count of `other`, which must be of the same gauge.
+    pub(crate) fn merge(&mut self, mut other: OpenCount) {
+        self.count += std::mem::take(&mut other.count);
+    }
+
+    /// Splits off a count of one.
+    pub(crate) fn split_one(&mut self) -> OpenCount {
+        self.count -= 1;
+        OpenCount { gauge: self.gauge.clone(), count: 1 }
+    }
+
+    /// Counts one less.
+    pub(crate) fn close_one(&mut self) {
+        self.count -= 1;
+        self.gauge.dec();
     }
 }
 
-impl Open {
-    /// Goes on counting when this is gone: until [`Open::kept`] takes it up, or the gauge is lowered.
-    pub(crate) fn keep(self) {
-        std::mem::forget(self);
-    }
-
-    /// Takes up what was kept.
-    pub(crate) fn kept(gauge: &Gauge) -> Open {
-        Open(gauge.clone())
-    }
-}
-
-impl Drop for Open {
+impl Drop for OpenCount {
     fn drop(&mut self) {
-        self.0.dec();
+        self.gauge.dec_by(self.count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gauge_follows_counts_that_are_merged_split_and_dropped() {
+        let gauge = Gauge::default();
+        let mut group = OpenCount::none(&gauge);
+        for _ in 0..3 {
+            group.merge(OpenCount::one(&gauge));
+        }
+        assert_eq!(gauge.get(), 3);
+        let split = group.split_one();
+        assert_eq!(gauge.get(), 3);
+        drop(split);
+        assert_eq!(gauge.get(), 2);
+        group.close_one();
+        assert_eq!(gauge.get(), 1);
+        drop(group);
+        assert_eq!(gauge.get(), 0);
     }
 }

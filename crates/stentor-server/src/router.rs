@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::routes::{batch, console, delete, health, publish, read, topics};
 
 impl Stentor {
-    /// Answers a request.
+    /// Handles a request. It never fails: errors are responses of the type `application/problem+json`.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Listening: accept loops, one per core, and the way they stop.
+//! Listening, accepting, and stopping.
 
 mod listener;
 
@@ -13,36 +13,41 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::listener::Listener;
-use crate::app::App;
 use crate::connection;
 use crate::connection::lazy::LazyStream;
 use crate::connection::stop::Stop;
+use crate::context::Stentor;
 use crate::driver::Driver;
-use crate::metrics::{Metrics, Open};
+use crate::http_service::HttpService;
+use crate::metrics::OpenCount;
 
-/// Connections that the kernel holds until they are accepted: after a restart all readers come back at
-/// once. Linux cuts it to `net.core.somaxconn`, which is 4096 unless set; clients beyond that try again
-/// after a second.
+/// Maximum number of connections that the kernel holds until they are accepted. After a restart all
+/// subscribers reconnect at once. Linux cuts this to `net.core.somaxconn` (4096 by default); clients
+/// beyond it retry after a second.
 const BACKLOG: i32 = 32_768;
-/// Unsent bytes that the kernel holds for a connection, so that slow readers do not eat its memory.
+/// Maximum number of unsent bytes that the kernel buffers for a connection. It bounds the memory that
+/// slow subscribers use.
 const NOT_SENT_BYTES_MAX: u32 = 128 << 10;
-/// How long sent bytes may stay unacknowledged before the peer is taken for gone.
+/// Maximum time that sent bytes stay unacknowledged before the kernel closes the connection.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
-/// Silence after which the kernel asks whether the peer is still there.
+/// Time of silence after which the kernel probes the peer.
 const PROBE_AFTER: Duration = Duration::from_mins(1);
-/// The pause after an accept that failed for want of file descriptors or memory.
+/// Pause after an accept failed for lack of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long connections have to finish once the server stops.
+/// Maximum time that connections and streams have to finish once the server stops.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Opens a listener as [`serve`] wants it. Port 0 lets the system choose one.
+/// Opens a listener with the socket options that [`serve`] needs. With port 0 the system chooses a port.
 ///
-/// An address in use is an error that says so, also when another server of this kind uses it.
+/// # Errors
+///
+/// Returns an error if the address is in use, also by another server of this kind, or if a socket
+/// cannot be opened.
 pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    // What is set here is inherited by every connection.
+    // Every accepted connection inherits these options.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX)?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
@@ -52,14 +57,14 @@ pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// How a server uses its machine.
+/// Options of [`serve_on_cores`].
 #[derive(Clone, Copy, Debug)]
 pub struct ServeOptions {
-    /// How many cores serve: each accepts, answers, and has a shard of the readers. One for each core
-    /// of the machine unless told otherwise.
+    /// Number of serving threads. Each accepts connections, handles requests, and writes the streams
+    /// of its readers. Default: the number of cores.
     pub shards: NonZero<usize>,
-    /// Whether the sockets of readers are taken from hyper, which is much cheaper. Otherwise each stream
-    /// is a body of hyper's, as over HTTP/2.
+    /// `true` if the server takes the sockets of subscribers over from hyper, which costs much less
+    /// memory and time. With `false` every stream is a response body, as over HTTP/2. Default: `true`.
     pub takeover: bool,
 }
 
@@ -70,88 +75,69 @@ impl Default for ServeOptions {
     }
 }
 
-/// Serves connections on this runtime until `shutdown` is cancelled, then lets them finish for at most
-/// 5 s. The listener is one of [`bind`]'s.
+/// Serves `service` on the current tokio runtime until [`Stentor::drain`] is cancelled. Then streams
+/// end, and open connections have 5 s to finish.
+///
+/// `stentor` is the service itself, or the one that `service` wraps or routes to. Its metrics count the
+/// connections. Open the listener with [`bind`].
+///
+/// # Errors
+///
+/// Returns an error if the listener or the shard cannot be registered with the system.
+///
+/// # Examples
+///
+/// ```no_run
+/// use stentor_hub::Hub;
+/// use stentor_server::{Guard, Stentor, bind, serve};
+///
+/// # async fn run() -> std::io::Result<()> {
+/// let stentor = Stentor::new(Hub::memory());
+/// let listener = bind("127.0.0.1:8080".parse().unwrap())?;
+/// serve(listener, Guard::new().wrap(stentor.clone()), stentor).await
+/// # }
+/// ```
 pub async fn serve(
     listener: StdListener,
-    app: impl App,
-    metrics: Metrics,
-    shutdown: CancellationToken,
+    service: impl HttpService,
+    stentor: Stentor,
 ) -> io::Result<()> {
-    let driver = Driver::new(metrics.clone())?;
-    serve_beside(Some(driver), listener, app, metrics, shutdown).await
+    let driver = Driver::new(stentor.metrics().clone())?;
+    run_core(Some(driver), listener, service, &stentor).await
 }
 
-/// The same with this shard, or without one.
-async fn serve_beside(
-    driver: Option<Driver>,
-    listener: StdListener,
-    app: impl App,
-    metrics: Metrics,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
-    let mut listener = Listener::new(listener)?;
-    let shard = driver.as_ref().map(Driver::handle);
-    let driver = driver.map(Driver::start).transpose()?;
-    let connections = TaskTracker::new();
-    let abandoned = CancellationToken::new();
-    let stop = Stop { begun: shutdown.clone(), abandoned: abandoned.clone() };
-    while let Some(stream) = accept(&mut listener, &shutdown).await {
-        metrics.connections.inc();
-        let open = Open::count(&metrics.connections_open);
-        let served = connection::serve(stream, app.clone(), stop.clone(), shard.clone());
-        connections.spawn(async move {
-            served.await;
-            drop(open);
-        });
-    }
-    drop(listener);
-    connections.close();
-    let deadline = Instant::now() + DRAIN_TIME_MAX;
-    if timeout_at(deadline, connections.wait()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "connections did not finish in time");
-        abandoned.cancel();
-        connections.wait().await;
-    }
-    // Readers came from connections, so none comes any more.
-    if let Some(shard) = shard {
-        shard.close();
-    }
-    if let Some(driver) = driver
-        && timeout_at(deadline, driver.ended()).await.is_err()
-    {
-        tracing::warn!("readers did not finish in time");
-    }
-    Ok(())
-}
-
-/// Serves on several cores: one single-threaded runtime each, all accepting from the same listener.
-/// Blocks until `shutdown` is cancelled and all connections are done.
+/// Serves on several cores. Each is a thread with a single-threaded runtime, and all accept from the
+/// same listener.
+///
+/// Blocks until [`Stentor::drain`] is cancelled and all connections are closed. See [`serve`] for the
+/// arguments.
+///
+/// # Errors
+///
+/// Returns the error of the first core that failed. If one core fails, all stop.
 pub fn serve_on_cores(
     options: ServeOptions,
     listener: &StdListener,
-    app: &impl App,
-    metrics: &Metrics,
-    shutdown: &CancellationToken,
+    service: &impl HttpService,
+    stentor: &Stentor,
 ) -> io::Result<()> {
     let cores = options.shards.get();
     std::thread::scope(|scope| {
         let mut threads = Vec::with_capacity(cores);
         for core in 0..cores {
             let listener = listener.try_clone()?;
-            let (app, metrics) = (app.clone(), metrics.clone());
+            let service = service.clone();
             let thread = std::thread::Builder::new().name(format!("stentor-{core}"));
             threads.push(thread.spawn_scoped(scope, move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                // If one core fails, the others must not go on without it.
-                let stop = shutdown.clone().drop_guard();
-                let served = runtime.block_on(async {
-                    let driver = options.takeover.then(|| Driver::new(metrics.clone()));
-                    let driver = driver.transpose()?;
-                    serve_beside(driver, listener, app, metrics, shutdown.clone()).await
+                // If one core fails, the others stop too.
+                let stop_all = stentor.drain().clone().drop_guard();
+                let result = runtime.block_on(async {
+                    let driver = options.takeover.then(|| Driver::new(stentor.metrics().clone()));
+                    run_core(driver.transpose()?, listener, service, stentor).await
                 });
-                drop(stop);
-                served
+                drop(stop_all);
+                result
             })?);
         }
         let results = threads.into_iter().map(|thread| {
@@ -161,22 +147,66 @@ pub fn serve_on_cores(
     })
 }
 
-/// The next connection; `None` when the server stops.
-async fn accept(listener: &mut Listener, shutdown: &CancellationToken) -> Option<LazyStream> {
+/// Accepts connections and runs them beside the shard of `driver` until the server has stopped. Without
+/// a driver, streams are response bodies.
+async fn run_core(
+    driver: Option<Driver>,
+    listener: StdListener,
+    service: impl HttpService,
+    stentor: &Stentor,
+) -> io::Result<()> {
+    let (metrics, drain) = (stentor.metrics(), stentor.drain());
+    let mut listener = Listener::new(listener)?;
+    let shard = driver.as_ref().map(Driver::handle);
+    let driver = driver.map(Driver::start).transpose()?;
+    let connections = TaskTracker::new();
+    let aborted = CancellationToken::new();
+    let stop = Stop { drained: drain.clone(), aborted: aborted.clone() };
+    while let Some(stream) = accept(&mut listener, drain).await {
+        metrics.connections.inc();
+        let open = OpenCount::one(&metrics.connections_open);
+        let connection = connection::run(stream, service.clone(), stop.clone(), shard.clone());
+        connections.spawn(async move {
+            connection.await;
+            drop(open);
+        });
+    }
+    drop(listener);
+    connections.close();
+    let deadline = Instant::now() + DRAIN_TIME_MAX;
+    if timeout_at(deadline, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "closing connections that did not finish");
+        aborted.cancel();
+        connections.wait().await;
+    }
+    // Readers come from connections, so no more will arrive.
+    if let Some(shard) = shard {
+        shard.close();
+    }
+    if let Some(driver) = driver
+        && timeout_at(deadline, driver.ended()).await.is_err()
+    {
+        tracing::warn!("closing streams that did not finish");
+    }
+    Ok(())
+}
+
+/// Returns the next connection, or `None` when the server stops.
+async fn accept(listener: &mut Listener, drain: &CancellationToken) -> Option<LazyStream> {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = shutdown.cancelled() => return None,
+            () = drain.cancelled() => return None,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok(stream) => return Some(LazyStream::new(stream)),
-            // The client was gone before it was accepted: that is its own affair.
-            Err(error) if is_of_client(&error) => {}
+            // The client disconnected before it was accepted.
+            Err(error) if is_client_error(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "accepting pauses");
+                tracing::error!(%error, "cannot accept connections; trying again in 100 ms");
                 tokio::select! {
-                    () = shutdown.cancelled() => return None,
+                    () = drain.cancelled() => return None,
                     () = sleep(ACCEPT_PAUSE) => {}
                 }
             }
@@ -184,7 +214,7 @@ async fn accept(listener: &mut Listener, shutdown: &CancellationToken) -> Option
     }
 }
 
-fn is_of_client(error: &io::Error) -> bool {
+fn is_client_error(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         error.kind(),

@@ -14,16 +14,16 @@ use crate::body::{Body, BoxError};
 use crate::context::Stentor;
 use crate::routes::fast_publish::{self, FastPublish};
 
-/// The answer of a [`Stentor`] to come.
+/// The future of a [`Stentor`]'s response.
 ///
-/// What is asked most is a publish that is plain and small, whose body came with its head: that is
-/// answered in one poll and without a box. All else is an async function in one.
+/// The most frequent request is a publish of one small event whose body arrived with its head. It is
+/// handled in one poll, without a boxed future. Every other request is a boxed async function.
 pub struct StentorFuture<B>(Kind<B>);
 
 enum Kind<B> {
     Event(FastPublish<B>),
     Other(BoxFuture<'static, Response<Body>>),
-    Answered,
+    Done,
 }
 
 impl<B> StentorFuture<B>
@@ -48,16 +48,16 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Kind::Event(_) = self.0
-            && let Kind::Event(publish) = std::mem::replace(&mut self.0, Kind::Answered)
+            && let Kind::Event(publish) = std::mem::replace(&mut self.0, Kind::Done)
         {
             match publish.step(cx) {
-                Ok(answer) => return Poll::Ready(Ok(answer)),
+                Ok(response) => return Poll::Ready(Ok(response)),
                 Err(rest) => self.0 = Kind::Other(rest),
             }
         }
         match &mut self.0 {
-            Kind::Other(answer) => answer.as_mut().poll(cx).map(Ok),
-            Kind::Event(_) | Kind::Answered => Poll::Pending,
+            Kind::Other(response) => response.as_mut().poll(cx).map(Ok),
+            Kind::Event(_) | Kind::Done => Poll::Pending,
         }
     }
 }

@@ -1,280 +1,213 @@
-//! The fan-out: the readers of one core, from the moment hyper let go of their sockets.
+//! The fan-out: a shard holds the readers of one core and writes their streams.
 //!
-//! A [`Shard`] is free of async and asks no disk. Whoever drives it hands in newcomers, the time, and
-//! the findings of the errands it wants run: [`serve`](crate::serve) does that as a task of its
-//! runtime (`driver.rs`), and a program with hyper connections of its own may do it in a thread.
+//! A [`Shard`] has no async code, no clock and no disk access. Its driver hands it readers
+//! ([`Shard::adopt`]), the time, and the results of the [`StorageQuery`]s that it needs.
+//! [`serve`](crate::serve) drives it as a task. A program that runs hyper connections of its own can
+//! drive it in a thread.
 //!
-//! A reader is in one of three places. **Behind** (`behind.rs`): it has a cursor of its own, for it is
-//! new, catches up, or its socket has no room. **Live** (`feed.rs`): at the tail, a socket and a number
-//! within the feed of all who asked for the same. **Leaving** (`leaving.rs`): its stream has ended.
-//! Each [`Shard::turn`] does a bounded piece of work, so that publishing goes on in between.
+//! A reader is in one of three states:
+//!
+//! - **Catching up** (`catch_up.rs`): it has its own cursor, because it is new, it lags, or its socket
+//!   has no room.
+//! - **Live** (`live_group.rs`): it is at the tail, and is a socket and a frame number in the group of
+//!   all readers with the same filters and encoding.
+//! - **Closing** (`closing.rs`): its stream has ended.
+//!
+//! Each [`Shard::turn`] does a bounded amount of work, so that publishers run in between.
 
-mod behind;
-mod errand;
-mod feed;
+mod arrival;
+mod catch_up;
+mod closing;
 mod frames;
 mod framing;
-mod leaving;
-mod newcomer;
-mod serve;
+mod live_group;
+mod promotion;
+mod reader_turns;
 mod socket;
+mod state;
+mod storage_query;
 mod sweep;
-mod wheel;
+mod timer_wheel;
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::RandomState;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use mio::{Events, Poll, Token};
-use slab::Slab;
+use mio::Token;
 use stentor_hub::Consumer;
 use tokio::time::Instant;
 
-use self::behind::{Behind, Watched};
-use self::errand::Asker;
-pub use self::errand::{Errand, Findings};
-use self::feed::{Feed, Parting};
-use self::leaving::Leaving;
-pub use self::newcomer::Newcomer;
+pub use self::arrival::Arrival;
+use self::catch_up::{CatchUpReader, Watching};
+use self::live_group::CloseReason;
 pub use self::socket::Socket;
 use self::socket::discard;
-use self::wheel::Wheel;
+pub use self::state::Shard;
+use self::state::{EVENTS_MAX, ReaderState, Timer, to_u32};
+use self::storage_query::Requester;
+pub use self::storage_query::{QueryResult, StorageQuery};
 use crate::context::Stentor;
-use crate::metrics::Metrics;
 
-/// Errands of one shard that are run at the same time; others wait.
-const ERRANDS_MAX: usize = 32;
-/// Readers with a cursor of their own that are served in one turn.
-const SERVED_MAX: usize = 16;
-/// How long output may wait without a byte of progress before the connection is given up. The reader
-/// resumes by its last id.
-const STALL_MAX: Duration = Duration::from_secs(30);
-/// What a client may send behind its request, before it is taken for something other than a reader.
-const HEARD_MAX: usize = 1 << 20;
-/// What the kernel tells at once.
-const EVENTS_MAX: usize = 1024;
-
-/// The readers of one core. See the [module](self).
-pub struct Shard<S> {
-    poll: Poll,
-    events: Events,
-    metrics: Metrics,
-    consumer: Consumer,
-    marks: Vec<usize>,
-    /// Places that the kernel told about.
-    stirred: Vec<u32>,
-    readers: Slab<Place<S>>,
-    feeds: Slab<Feed<S>>,
-    /// Feeds by what their readers asked for.
-    by_wish: HashMap<u64, Vec<usize>>,
-    hasher: RandomState,
-    /// Feeds with news, each once.
-    dirty: VecDeque<usize>,
-    /// Readers with a cursor of their own who can go on, each once.
-    ready: VecDeque<u32>,
-    errands: VecDeque<Errand>,
-    errands_out: usize,
-    wheel: Wheel<Timer>,
-    due: Vec<Timer>,
-    last_id: u64,
-    /// Bytes held for readers, and how many of them the metric knows of.
-    held: usize,
-    held_told: usize,
-}
-
-/// Where a reader is.
-enum Place<S> {
-    Live { feed: u32, index: u32, heard: u32 },
-    Behind(Box<Behind<S>>),
-    Leaving(Box<Leaving<S>>),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Timer {
-    /// A feed may have been silent for too long.
-    Silence(usize),
-    /// A reader behind may have had no room for too long.
-    Stall(u32),
-    /// A connection that lingers is to be closed.
-    Leave(u32),
-}
+/// Maximum number of storage queries that run at once. Further ones wait.
+const QUERIES_MAX: usize = 32;
+/// Maximum number of catching-up readers that run in one turn.
+const READERS_PER_TURN: usize = 16;
+/// Maximum number of bytes that a client may send after its request. A client that sends more is
+/// disconnected: it is not a subscriber.
+const INPUT_BYTES_MAX: usize = 1 << 20;
 
 impl<S: Socket> Shard<S> {
-    /// A shard without readers.
-    pub fn new(metrics: Metrics, now: Instant) -> io::Result<Shard<S>> {
-        Ok(Shard {
-            poll: Poll::new()?,
-            events: Events::with_capacity(EVENTS_MAX),
-            metrics,
-            consumer: Consumer::new(),
-            marks: Vec::new(),
-            stirred: Vec::new(),
-            readers: Slab::new(),
-            feeds: Slab::new(),
-            by_wish: HashMap::new(),
-            hasher: RandomState::new(),
-            dirty: VecDeque::new(),
-            ready: VecDeque::new(),
-            errands: VecDeque::new(),
-            errands_out: 0,
-            wheel: Wheel::new(now),
-            due: Vec::new(),
-            last_id: 0,
-            held: 0,
-            held_told: 0,
-        })
-    }
-
-    /// What is woken when there is news for any of its readers.
+    /// Returns the consumer that is woken when records arrive for a reader.
     pub fn consumer(&self) -> &Consumer {
         &self.consumer
     }
 
-    /// Whether it has no readers.
+    /// Returns `true` if the shard has no readers.
     pub fn is_empty(&self) -> bool {
         self.readers.is_empty()
     }
 
-    /// Whether a turn would do something now.
+    /// Returns `true` if a turn has something to do now.
     pub fn has_work(&self) -> bool {
-        !self.dirty.is_empty() || !self.ready.is_empty()
+        !self.group_queue.is_empty() || !self.reader_queue.is_empty()
     }
 
-    /// When it wants a turn at the latest.
+    /// Returns the time of the next timer. The shard needs a turn by then.
     pub fn next_timer(&self) -> Option<Instant> {
-        self.wheel.next()
+        self.timers.next()
     }
 
-    /// The next question that the log is to be asked.
-    pub fn next_errand(&mut self) -> Option<Errand> {
-        if self.errands_out >= ERRANDS_MAX {
+    /// Returns the next storage query to run. `None` if none is needed now, or if 32 are running.
+    pub fn next_query(&mut self) -> Option<StorageQuery> {
+        if self.queries_running >= QUERIES_MAX {
             return None;
         }
-        let errand = self.errands.pop_front()?;
-        self.errands_out += 1;
-        Some(errand)
+        let query = self.queries.pop_front()?;
+        self.queries_running += 1;
+        Some(query)
     }
 
-    /// Takes in a reader.
-    pub fn adopt(&mut self, newcomer: Newcomer<S>) {
+    /// Adds a reader.
+    pub fn adopt(&mut self, arrival: Arrival<S>) {
         self.last_id += 1;
         self.metrics.connections_open.inc();
-        let behind = Box::new(newcomer.into_behind(self.last_id));
-        self.held += behind.held();
-        let slot = number(self.readers.insert(Place::Behind(behind)));
+        let reader = Box::new(CatchUpReader::new(self.last_id, arrival));
+        self.held_bytes += reader.held_bytes();
+        let slot = to_u32(self.readers.insert(ReaderState::CatchingUp(reader)));
         self.queue_reader(slot);
     }
 
-    /// Takes what an errand found out.
-    pub fn settle(&mut self, findings: Findings, now: Instant) {
-        self.errands_out = self.errands_out.saturating_sub(1);
-        match findings.asker {
-            Asker::Reader { slot, id } => self.settle_reader(slot, id, findings),
-            Asker::Feed { index } => self.settle_feed(index, findings, now),
+    /// Takes the result of a storage query.
+    pub fn complete(&mut self, result: QueryResult, now: Instant) {
+        self.queries_running = self.queries_running.saturating_sub(1);
+        match result.requester {
+            Requester::Reader { slot, id } => self.complete_reader(slot, id, result),
+            Requester::Group { index } => self.complete_group(index, result, now),
         }
     }
 
-    /// Takes leave of all readers of a service that stops.
+    /// Ends the streams of all readers of a service. Each gets a reconnection time of its own.
     pub fn drain(&mut self, stentor: &Stentor) {
-        for (index, feed) in &mut self.feeds {
-            if feed.stentor.is(stentor) && feed.parting.is_none() {
-                feed.parting = Some(Parting::Draining);
-                if !std::mem::replace(&mut feed.queued, true) {
-                    self.dirty.push_back(index);
+        for (index, group) in &mut self.groups {
+            if group.stentor.is_clone_of(stentor) && group.closing.is_none() {
+                group.closing = Some(CloseReason::Draining);
+                if !std::mem::replace(&mut group.queued, true) {
+                    self.group_queue.push_back(index);
                 }
             }
         }
-        for (slot, place) in &mut self.readers {
-            if let Place::Behind(behind) = place
-                && behind.stentor.is(stentor)
+        for (slot, state) in &mut self.readers {
+            if let ReaderState::CatchingUp(reader) = state
+                && reader.stentor.is_clone_of(stentor)
             {
-                behind.drain();
-                if !std::mem::replace(&mut behind.queued, true) {
-                    self.ready.push_back(number(slot));
+                reader.drain();
+                if !std::mem::replace(&mut reader.queued, true) {
+                    self.reader_queue.push_back(to_u32(slot));
                 }
             }
         }
     }
 
-    /// Does a bounded piece of what there is to do.
+    /// Does a bounded amount of work. Call it again while [`Shard::has_work`] returns `true`.
     pub fn turn(&mut self, now: Instant) {
-        self.take_marks();
-        self.take_due(now);
-        for _ in 0..SERVED_MAX {
-            let Some(slot) = self.ready.pop_front() else { break };
-            self.serve(slot, now);
+        self.take_woken();
+        self.fire_timers(now);
+        for _ in 0..READERS_PER_TURN {
+            let Some(slot) = self.reader_queue.pop_front() else { break };
+            self.run_reader(slot, now);
         }
         self.sweep(now);
-        self.tell_held();
+        self.report_held();
     }
 
-    /// Takes what the kernel has to say about the sockets. Never waits.
-    pub fn events(&mut self, now: Instant) -> io::Result<()> {
+    /// Takes the events of all sockets from the kernel. Does not wait for events.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel cannot be asked. The shard cannot continue then.
+    pub fn poll_sockets(&mut self, now: Instant) -> io::Result<()> {
         loop {
             match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
             let slots = self.events.iter().filter_map(|event| u32::try_from(event.token().0).ok());
-            let mut stirred = std::mem::take(&mut self.stirred);
-            stirred.extend(slots);
-            for slot in &stirred {
-                self.hear(*slot, now);
+            let mut readable = std::mem::take(&mut self.readable);
+            readable.extend(slots);
+            for slot in &readable {
+                self.on_readable(*slot, now);
             }
-            let all = stirred.len() < EVENTS_MAX;
-            stirred.clear();
-            self.stirred = stirred;
-            if all {
+            let is_last = readable.len() < EVENTS_MAX;
+            readable.clear();
+            self.readable = readable;
+            if is_last {
                 return Ok(());
             }
         }
     }
 
-    /// Takes note that a socket has something to say: for sockets of which the kernel knows nothing.
-    pub fn stir(&mut self, token: Token, now: Instant) {
+    /// Reports that a socket has input or room. For sockets that the kernel does not know.
+    pub fn notify_ready(&mut self, token: Token, now: Instant) {
         if let Ok(slot) = u32::try_from(token.0) {
-            self.hear(slot, now);
+            self.on_readable(slot, now);
         }
     }
 
-    /// Calls what the time has come for.
-    fn take_due(&mut self, now: Instant) {
+    /// Runs the timers that are due.
+    fn fire_timers(&mut self, now: Instant) {
         let mut due = std::mem::take(&mut self.due);
-        self.wheel.take_due(now, &mut due);
+        self.timers.take_due(now, &mut due);
         for timer in due.drain(..) {
             match timer {
-                Timer::Silence(index) => self.look_at_silence(index, now),
-                Timer::Stall(slot) => self.look_at_stall(slot, now),
-                Timer::Leave(slot) => self.look_at_leaving(slot, now),
+                Timer::Silence(index) => self.check_silence(index, now),
+                Timer::Stall(slot) => self.check_stall(slot, now),
+                Timer::Close(slot) => self.check_closing(slot, now),
             }
         }
         self.due = due;
     }
 
-    /// Hears from a client: its end, some words that nobody asked for, or that there is room.
-    fn hear(&mut self, slot: u32, now: Instant) {
-        let Some(place) = self.readers.get_mut(slot as usize) else { return };
-        let gone = match place {
-            Place::Live { feed, index, heard } => {
-                let feed = self.feeds.get_mut(*feed as usize);
-                let live = feed.and_then(|feed| feed.live.get_mut(*index as usize));
-                let room = HEARD_MAX.saturating_sub(*heard as usize);
-                match live.and_then(|live| discard(&mut live.socket, room)) {
+    /// Handles an event of a socket: its end, input (which is discarded), or room for output.
+    fn on_readable(&mut self, slot: u32, now: Instant) {
+        let Some(state) = self.readers.get_mut(slot as usize) else { return };
+        let is_gone = match state {
+            ReaderState::Live { group, index, input_bytes } => {
+                let group = self.groups.get_mut(*group as usize);
+                let reader = group.and_then(|group| group.readers.get_mut(*index as usize));
+                let limit = INPUT_BYTES_MAX.saturating_sub(*input_bytes as usize);
+                match reader.and_then(|reader| discard(&mut reader.socket, limit)) {
                     Some(bytes) => {
-                        *heard += number(bytes);
+                        *input_bytes += to_u32(bytes);
                         false
                     }
                     None => true,
                 }
             }
-            Place::Behind(behind) => {
-                let room = HEARD_MAX.saturating_sub(behind.heard);
-                match discard(&mut behind.socket, room) {
+            ReaderState::CatchingUp(reader) => {
+                let limit = INPUT_BYTES_MAX.saturating_sub(reader.input_bytes);
+                match discard(&mut reader.socket, limit) {
                     Some(bytes) => {
-                        behind.heard += bytes;
-                        if behind.watched == Watched::ForRoom {
+                        reader.input_bytes += bytes;
+                        if reader.watching == Watching::Room {
                             self.queue_reader(slot);
                         }
                         false
@@ -282,63 +215,10 @@ impl<S: Socket> Shard<S> {
                     None => true,
                 }
             }
-            Place::Leaving(leaving) => leaving.is_done(now),
+            ReaderState::Closing(closing) => closing.is_done(now),
         };
-        if gone {
+        if is_gone {
             self.remove(slot);
         }
     }
-
-    /// Lets a reader go whose connection is over.
-    fn remove(&mut self, slot: u32) {
-        let Some(place) = self.readers.try_remove(slot as usize) else { return };
-        self.metrics.connections_open.dec();
-        match place {
-            Place::Live { feed, index, .. } => {
-                if let Some(feed) = self.feeds.get_mut(feed as usize) {
-                    feed.stentor.metrics().streams_open.dec();
-                }
-                self.take_out(feed, index);
-            }
-            Place::Behind(behind) => self.held -= behind.held(),
-            Place::Leaving(leaving) => self.held -= leaving.held(),
-        }
-    }
-
-    /// Keeps the metric of the memory held for readers true.
-    fn tell_held(&mut self) {
-        let held = self.held + self.readers.capacity() * size_of::<Place<S>>();
-        if held != self.held_told {
-            let change =
-                i64::try_from(held).unwrap_or(0) - i64::try_from(self.held_told).unwrap_or(0);
-            self.metrics.reader_bytes.inc_by(change);
-            self.held_told = held;
-        }
-    }
-}
-
-impl<S> AsRawFd for Shard<S> {
-    /// What becomes readable when sockets have something to say.
-    fn as_raw_fd(&self) -> RawFd {
-        self.poll.as_raw_fd()
-    }
-}
-
-impl<S> Drop for Shard<S> {
-    fn drop(&mut self) {
-        self.metrics.reader_bytes.dec_by(i64::try_from(self.held_told).unwrap_or(0));
-        for (_, place) in &self.readers {
-            self.metrics.connections_open.dec();
-            if let Place::Live { feed, .. } = place
-                && let Some(feed) = self.feeds.get(*feed as usize)
-            {
-                feed.stentor.metrics().streams_open.dec();
-            }
-        }
-    }
-}
-
-/// The number of a place; there are far fewer than that.
-fn number(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
 }

@@ -21,9 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn start(stentor: &Stentor) -> (SocketAddr, JoinHandle<std::io::Result<()>>) {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    let (app, metrics) = (stentor.clone(), stentor.metrics().clone());
-    let drain = stentor.drain().clone();
-    (address, tokio::spawn(serve(listener, app, metrics, drain)))
+    (address, tokio::spawn(serve(listener, stentor.clone(), stentor.clone())))
 }
 
 async fn subscribe(address: SocketAddr) -> TcpStream {

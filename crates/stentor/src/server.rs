@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use futures_util::FutureExt;
-use stentor_server::{AllowedOrigin, App, Guard, ServeOptions, Stentor, bind, serve_on_cores};
+use stentor_server::{
+    AllowedOrigin, Guard, HttpService, ServeOptions, Stentor, bind, serve_on_cores,
+};
 
 use crate::signals::Signals;
 
@@ -57,8 +59,8 @@ pub(crate) fn run<A>(
     background: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<ExitCode>
 where
-    A: App,
-    Guarded<A>: App,
+    A: HttpService,
+    Guarded<A>: HttpService,
 {
     let address = resolve(listen)?;
     let is_local = address.ip().is_loopback();
@@ -84,7 +86,7 @@ where
     })?;
     eprintln!("listening on http://{}", listener.local_addr()?);
     let (options, app) = (access.serve_options(), guard.wrap(app));
-    let served = serve_on_cores(options, &listener, &app, stentor.metrics(), stentor.drain());
+    let served = serve_on_cores(options, &listener, &app, stentor);
     beside.block_on(stentor.hub().close());
     served?;
     // It may have failed while it was closed.

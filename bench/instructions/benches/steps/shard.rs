@@ -8,7 +8,7 @@ use gungraun::{library_benchmark, library_benchmark_group};
 use http::Version;
 use mio::{Interest, Registry, Token};
 use stentor_hub::{Filters, Hub, Publish, Start};
-use stentor_server::shard::{Newcomer, Shard, Socket};
+use stentor_server::shard::{Arrival, Shard, Socket};
 use stentor_server::{Stentor, StreamOptions};
 use tokio::time::Instant;
 
@@ -67,7 +67,7 @@ fn shard_with(readers: usize) -> FanOut {
         let (filters, version) = (Filters::topic(topic()), Version::HTTP_11);
         let stream = stentor.stream(filters, Start::Now, StreamOptions::new(version));
         let Some(Ok(mut answer)) = stream.now_or_never() else { unreachable!("no stream") };
-        shard.adopt(Newcomer::of(&mut answer, version, Sink).expect("a reader"));
+        shard.adopt(Arrival::new(&mut answer, version, Sink).expect("a reader"));
     }
     let mut fan_out = FanOut { hub, shard, now, waiting: events(10) };
     fan_out.publish();

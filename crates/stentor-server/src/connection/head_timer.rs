@@ -1,4 +1,4 @@
-//! The time that a request head may take: one timer for a connection, however many heads it sends.
+//! The timeout of request heads: one timer for each connection.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,14 +8,14 @@ use std::time::Duration;
 use hyper::rt::{Sleep, Timer};
 use tokio::time::{self, Instant};
 
-#[expect(clippy::disallowed_types, reason = "hyper's signatures name it")]
+#[expect(clippy::disallowed_types, reason = "hyper's trait requires it")]
 type StdInstant = std::time::Instant;
 
-/// A timer for hyper, of one connection.
+/// The timer that hyper uses for one connection.
 ///
-/// hyper asks for a new sleep with each head and drops it as soon as the head is there. These sleeps
-/// are no more than their deadlines. The real one is set when it is first waited for, and set again
-/// only when it has run out too early, so that a busy connection does not touch the runtime's timers.
+/// hyper creates a sleep for each head and drops it when the head is complete. These sleeps only hold
+/// their deadlines. The one timer of the runtime is set when a sleep is first polled, and reset only when
+/// it fires before the current deadline. So a busy connection does not touch the runtime's timers.
 #[derive(Debug, Default)]
 pub(crate) struct HeadTimer(Shared);
 
@@ -24,7 +24,7 @@ type Shared = Arc<Mutex<Option<Clock>>>;
 #[derive(Debug)]
 struct Clock {
     sleep: Pin<Box<time::Sleep>>,
-    /// Whom it wakes.
+    /// The task that it wakes.
     waker: Waker,
 }
 
@@ -59,7 +59,7 @@ impl Future for HeadSleep {
         if sleep.deadline() > self.deadline {
             sleep.as_mut().reset(self.deadline);
         } else if !sleep.is_elapsed() && waker.will_wake(cx.waker()) {
-            // It runs, for this very task.
+            // It already runs for this task.
             return Poll::Pending;
         }
         waker.clone_from(cx.waker());
@@ -80,12 +80,12 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_head_has_the_whole_time() {
+    async fn each_head_gets_the_full_time() {
         let timer = HeadTimer::default();
         let (begun, limit) = (Instant::now(), Duration::from_secs(30));
         for seconds in [10, 25] {
             let first = time::timeout(Duration::from_secs(seconds), timer.sleep(limit)).await;
-            assert!(first.is_err(), "the head came in time");
+            assert!(first.is_err(), "the head arrived in time");
         }
         timer.sleep(limit).await;
         assert_eq!(begun.elapsed().as_secs(), 10 + 25 + 30);

@@ -1,48 +1,41 @@
-//! The socket of a connection: what was read before hyper took over, and an eye on its progress.
+//! The socket of a connection, as hyper sees it: with the bytes that were read before hyper started,
+//! and with a timeout for stalled output.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use crate::connection::lazy::LazyStream;
-use crate::connection::takeover::Takeover;
+use super::lazy::LazyStream;
+use super::takeover::Takeover;
+use crate::limits::{LINGER_BYTES_MAX, LINGER_TIME_MAX, STALL_TIME_MAX};
 
-/// How long output may wait without a byte of progress before the connection is given up. The reader
-/// resumes by its last id.
-const STALL_MAX: Duration = Duration::from_secs(30);
-
-/// What is still read from a client after a clean close, so that it gets our last bytes and not a reset.
-const LINGER_BYTES_MAX: usize = 64 << 10;
-const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// A socket whose first bytes were read to see which protocol it speaks.
+/// A socket whose first bytes were read to detect the protocol.
 #[derive(Debug)]
 pub(crate) struct Io {
     stream: LazyStream,
-    /// Bytes that hyper is still to see.
-    ahead: Bytes,
-    /// Runs while output waits.
+    /// Bytes that were read and that hyper has not seen yet.
+    prefix: Bytes,
+    /// Runs while output waits for room.
     stall: Option<Pin<Box<Sleep>>>,
     takeover: Takeover,
 }
 
 impl Io {
-    pub(crate) fn new(stream: LazyStream, ahead: Bytes, takeover: Takeover) -> Io {
-        Io { stream, ahead, stall: None, takeover }
+    pub(crate) fn new(stream: LazyStream, prefix: Bytes, takeover: Takeover) -> Io {
+        Io { stream, prefix, stall: None, takeover }
     }
 
-    /// The bare socket, which does not block. What was read of it is lost.
+    /// Returns the bare socket, in non-blocking mode. The bytes that were read from it are lost.
     pub(crate) fn into_std(self) -> io::Result<std::net::TcpStream> {
         self.stream.into_std()
     }
 
-    /// Ends the connection once all was written: our side is shut, and what the client still sends is
-    /// read for a moment.
+    /// Closes the connection after its last byte was written. The sending side is shut down, and input
+    /// is discarded for a bounded time.
     pub(crate) async fn linger(mut self) {
         use tokio::io::AsyncWriteExt;
         let drained = timeout(LINGER_TIME_MAX, async {
@@ -57,11 +50,11 @@ impl Io {
                 }
             }
         });
-        // However that went, the connection is over.
+        // The connection is closed in either case.
         let _ = drained.await;
     }
 
-    /// Watches a write: one that waits too long without progress is an error.
+    /// Applies the timeout for stalled output to a write.
     fn watch<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -74,14 +67,11 @@ impl Io {
             return written;
         }
         self.takeover.set_unflushed(true);
-        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(STALL_MAX)));
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(STALL_TIME_MAX)));
         ready!(stall.as_mut().poll(cx));
-        // Asked again, it shall not claim to have been completed.
-        stall.as_mut().reset(Instant::now() + STALL_MAX);
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the client reads nothing any more",
-        )))
+        // A completed timer must not be polled again.
+        stall.as_mut().reset(Instant::now() + STALL_TIME_MAX);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading")))
     }
 }
 
@@ -92,15 +82,15 @@ impl AsyncRead for Io {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.takeover.is_pending() {
-            // In this very poll the socket is taken, so nobody waits for a wake-up.
+            // The socket is taken over in this poll, so no wake-up is needed.
             return Poll::Pending;
         }
-        if self.ahead.is_empty() {
+        if self.prefix.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, into);
         }
-        let bytes = self.ahead.len().min(into.remaining());
-        into.put_slice(self.ahead.get(..bytes).unwrap_or_default());
-        self.ahead.advance(bytes);
+        let bytes = self.prefix.len().min(into.remaining());
+        into.put_slice(self.prefix.get(..bytes).unwrap_or_default());
+        self.prefix.advance(bytes);
         Poll::Ready(Ok(()))
     }
 }
@@ -145,7 +135,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_reads_nothing_is_given_up() {
+    async fn a_client_that_stops_reading_is_disconnected() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
@@ -161,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_ahead_comes_first() {
+    async fn the_prefix_is_read_first() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();

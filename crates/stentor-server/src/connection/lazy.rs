@@ -1,4 +1,4 @@
-//! A connection that tokio learns of when it first has to wait.
+//! A connection that is registered with tokio only when it first has to wait.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream as StdStream};
@@ -9,47 +9,48 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop;
 
-/// The most that is read at once as long as tokio does not know of the connection.
+/// Maximum number of bytes of one read before the connection is registered with tokio.
 const FIRST_READ: usize = 4 << 10;
 
-/// A stream that is read and written at once, and registered with tokio only when that would block. In a
-/// storm of readers the request is there when the connection is accepted, and the socket goes on to a
-/// shard: registering it and taking it out again would cost two system calls.
+/// A stream that tries each read and write directly, and registers with tokio when one would block.
+///
+/// When many subscribers connect at once, the request is there when the connection is accepted, and then
+/// a shard takes the socket over. Registering and deregistering would cost two system calls.
 #[derive(Debug)]
 pub(crate) struct LazyStream(State);
 
 #[derive(Debug)]
 enum State {
-    Unknown(StdStream),
-    Known(TcpStream),
-    /// Registering it failed.
-    Lost,
+    Unregistered(StdStream),
+    Registered(TcpStream),
+    /// Registration failed.
+    Failed,
 }
 
 impl LazyStream {
-    /// A connection that does not block.
+    /// Wraps a connection in non-blocking mode.
     pub(crate) fn new(stream: StdStream) -> LazyStream {
-        LazyStream(State::Unknown(stream))
+        LazyStream(State::Unregistered(stream))
     }
 
-    /// The bare socket, which does not block.
+    /// Returns the bare socket, in non-blocking mode.
     pub(crate) fn into_std(self) -> io::Result<StdStream> {
         match self.0 {
-            State::Unknown(stream) => Ok(stream),
-            State::Known(stream) => stream.into_std(),
-            State::Lost => Err(lost()),
+            State::Unregistered(stream) => Ok(stream),
+            State::Registered(stream) => stream.into_std(),
+            State::Failed => Err(not_registered()),
         }
     }
 
-    /// Tries something on a stream that tokio does not know; `None` if it would have to wait, or if
-    /// tokio knows it. A task that never has to wait gives others their turn all the same.
-    fn at_once<T>(
+    /// Tries an operation directly. Returns `None` if it would block or if the stream is registered.
+    /// It takes part in tokio's cooperative scheduling, so a task that never waits still yields.
+    fn try_directly<T>(
         &mut self,
         cx: &mut Context<'_>,
         mut attempt: impl FnMut(&mut &StdStream) -> io::Result<T>,
     ) -> Poll<Option<io::Result<T>>> {
-        let State::Unknown(stream) = &self.0 else { return Poll::Ready(None) };
-        let turn = ready!(coop::poll_proceed(cx));
+        let State::Unregistered(stream) = &self.0 else { return Poll::Ready(None) };
+        let budget = ready!(coop::poll_proceed(cx));
         loop {
             match attempt(&mut &*stream) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -57,35 +58,38 @@ impl LazyStream {
                     return Poll::Ready(None);
                 }
                 result => {
-                    turn.made_progress();
+                    budget.made_progress();
                     return Poll::Ready(Some(result));
                 }
             }
         }
     }
 
-    /// The stream as tokio knows it.
-    fn known(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        if matches!(self.0, State::Unknown(_))
-            && let State::Unknown(stream) = std::mem::replace(&mut self.0, State::Lost)
+    /// Returns the stream as tokio knows it, and registers it if necessary.
+    fn registered(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        if matches!(self.0, State::Unregistered(_))
+            && let State::Unregistered(stream) = std::mem::replace(&mut self.0, State::Failed)
         {
-            self.0 = State::Known(TcpStream::from_std(stream)?);
+            self.0 = State::Registered(TcpStream::from_std(stream)?);
         }
         match &mut self.0 {
-            State::Known(stream) => Ok(Pin::new(stream)),
-            State::Unknown(_) | State::Lost => Err(lost()),
+            State::Registered(stream) => Ok(Pin::new(stream)),
+            State::Unregistered(_) | State::Failed => Err(not_registered()),
         }
     }
 }
 
-fn lost() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the connection could not be waited for")
+fn not_registered() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotConnected,
+        "the connection could not be registered with the runtime",
+    )
 }
 
 #[cfg(test)]
 impl From<TcpStream> for LazyStream {
     fn from(stream: TcpStream) -> LazyStream {
-        LazyStream(State::Known(stream))
+        LazyStream(State::Registered(stream))
     }
 }
 
@@ -96,10 +100,10 @@ impl AsyncRead for LazyStream {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let room = into.remaining().min(FIRST_READ);
-        let read = self.at_once(cx, |stream| stream.read(into.initialize_unfilled_to(room)));
+        let read = self.try_directly(cx, |stream| stream.read(into.initialize_unfilled_to(room)));
         match ready!(read) {
             Some(read) => Poll::Ready(read.map(|count| into.advance(count))),
-            None => self.known()?.poll_read(cx, into),
+            None => self.registered()?.poll_read(cx, into),
         }
     }
 }
@@ -110,9 +114,9 @@ impl AsyncWrite for LazyStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match ready!(self.at_once(cx, |stream| stream.write(bytes))) {
+        match ready!(self.try_directly(cx, |stream| stream.write(bytes))) {
             Some(written) => Poll::Ready(written),
-            None => self.known()?.poll_write(cx, bytes),
+            None => self.registered()?.poll_write(cx, bytes),
         }
     }
 
@@ -121,9 +125,9 @@ impl AsyncWrite for LazyStream {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match ready!(self.at_once(cx, |stream| stream.write_vectored(pieces))) {
+        match ready!(self.try_directly(cx, |stream| stream.write_vectored(pieces))) {
             Some(written) => Poll::Ready(written),
-            None => self.known()?.poll_write_vectored(cx, pieces),
+            None => self.registered()?.poll_write_vectored(cx, pieces),
         }
     }
 
@@ -137,8 +141,8 @@ impl AsyncWrite for LazyStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
-            State::Unknown(stream) => Poll::Ready(stream.shutdown(Shutdown::Write)),
-            State::Known(_) | State::Lost => self.known()?.poll_shutdown(cx),
+            State::Unregistered(stream) => Poll::Ready(stream.shutdown(Shutdown::Write)),
+            State::Registered(_) | State::Failed => self.registered()?.poll_shutdown(cx),
         }
     }
 }
@@ -151,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// A client that blocks, and our end of its connection.
+    /// Returns a blocking client and the server's end of its connection.
     fn pair() -> (StdStream, LazyStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -160,12 +164,12 @@ mod tests {
         (client, LazyStream::new(stream))
     }
 
-    fn is_known(stream: &LazyStream) -> bool {
-        matches!(stream.0, State::Known(_))
+    fn is_registered(stream: &LazyStream) -> bool {
+        matches!(stream.0, State::Registered(_))
     }
 
     #[tokio::test]
-    async fn what_is_there_is_read_and_answered_without_a_word_to_tokio() {
+    async fn a_request_that_is_already_there_is_handled_without_registration() {
         let (mut client, mut stream) = pair();
         client.write_all(b"hello").unwrap();
         let mut request = [0; 5];
@@ -173,14 +177,14 @@ mod tests {
         assert_eq!(&request, b"hello");
         stream.write_all(b"welcome").await.unwrap();
         stream.shutdown().await.unwrap();
-        assert!(!is_known(&stream));
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).unwrap();
-        assert_eq!(answer, "welcome");
+        assert!(!is_registered(&stream));
+        let mut response = String::new();
+        client.read_to_string(&mut response).unwrap();
+        assert_eq!(response, "welcome");
     }
 
     #[tokio::test]
-    async fn what_is_not_there_yet_is_waited_for() {
+    async fn a_request_that_arrives_later_registers_the_stream() {
         let (mut client, mut stream) = pair();
         let reading = async {
             let mut request = String::new();
@@ -188,17 +192,17 @@ mod tests {
             (request, stream)
         };
         let writing = async {
-            // The reader has had its turn and waits.
+            // The other future has been polled and waits.
             client.write_all(b"late").unwrap();
             drop(client);
         };
         let ((request, stream), ()) = tokio::join!(reading, writing);
         assert_eq!(request, "late");
-        assert!(is_known(&stream));
+        assert!(is_registered(&stream));
     }
 
     #[tokio::test]
-    async fn a_client_that_never_keeps_us_waiting_does_not_keep_others_waiting() {
+    async fn a_client_that_never_blocks_does_not_starve_other_tasks() {
         const BYTES: usize = 1_000;
         let (mut client, mut stream) = pair();
         client.write_all(&[b'x'; BYTES]).unwrap();
@@ -206,11 +210,11 @@ mod tests {
         for _ in 0..BYTES {
             stream.read_u8().await.unwrap();
         }
-        assert!(!is_known(&stream) && other.is_finished());
+        assert!(!is_registered(&stream) && other.is_finished());
     }
 
     #[tokio::test]
-    async fn a_large_answer_is_written_as_fast_as_it_is_read() {
+    async fn a_large_response_is_written_as_fast_as_it_is_read() {
         const BYTES: usize = 8 << 20;
         let (mut client, mut stream) = pair();
         let reading = tokio::task::spawn_blocking(move || {
@@ -224,14 +228,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_bare_socket_can_be_had_before_and_after() {
+    async fn the_bare_socket_is_available_before_and_after_registration() {
         for waits in [false, true] {
             let (mut client, mut stream) = pair();
             if waits {
                 let nothing = tokio::time::timeout(std::time::Duration::ZERO, stream.read_u8());
                 assert!(nothing.await.is_err());
             }
-            assert_eq!(is_known(&stream), waits);
+            assert_eq!(is_registered(&stream), waits);
             let bare = stream.into_std().unwrap();
             client.write_all(b"x").unwrap();
             client.shutdown(Shutdown::Write).unwrap();

@@ -1,4 +1,4 @@
-//! The end of the server, as its connections see it.
+//! The stop of the server, as its connections see it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,75 +7,79 @@ use std::task::{Context, Wake, Waker};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-/// Two steps: connections finish what they are at, and those that take too long are left.
+/// The two steps of a stop: first connections finish their current response, then those that take too
+/// long are closed.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop {
-    pub(crate) begun: CancellationToken,
-    /// Never before `begun`.
-    pub(crate) abandoned: CancellationToken,
+    /// Cancelled when connections are to finish.
+    pub(crate) drained: CancellationToken,
+    /// Cancelled when connections are closed. Never before `drained`.
+    pub(crate) aborted: CancellationToken,
 }
 
-/// How far that is.
+/// A step of the stop, as [`StopWatch::poll_step`] reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stopping {
-    No,
-    /// Said once.
-    Begun,
-    Abandoned,
+pub(crate) enum StopStep {
+    /// Nothing new.
+    None,
+    /// Reported once.
+    Drained,
+    Aborted,
 }
 
 impl Stop {
-    pub(crate) fn watch(&self) -> Watch<'_> {
-        let begun = Box::pin(self.begun.cancelled());
-        Watch { stop: self, begun, abandoned: None, alarm: None }
+    pub(crate) fn watch(&self) -> StopWatch<'_> {
+        let drained = Box::pin(self.drained.cancelled());
+        StopWatch { stop: self, drained, aborted: None, flag: None }
     }
 }
 
-/// An eye on the end that costs next to nothing while there is none: a connection is woken with every
-/// request, and by the end once at most.
-pub(crate) struct Watch<'a> {
+/// Watches for the steps of a stop. A connection polls it with every request, so a poll costs one
+/// atomic load while the server runs.
+pub(crate) struct StopWatch<'a> {
     stop: &'a Stop,
-    begun: Pin<Box<WaitForCancellationFuture<'a>>>,
-    abandoned: Option<Pin<Box<WaitForCancellationFuture<'a>>>>,
-    /// What is told of the beginning of the end.
-    alarm: Option<Arc<Alarm>>,
+    drained: Pin<Box<WaitForCancellationFuture<'a>>>,
+    aborted: Option<Pin<Box<WaitForCancellationFuture<'a>>>>,
+    /// Registered with `drained` as its waker.
+    flag: Option<Arc<WakeFlag>>,
 }
 
-/// Wakes a task, and tells it why.
-struct Alarm {
-    rung: AtomicBool,
+/// Wakes a task, and remembers that it did.
+struct WakeFlag {
+    woken: AtomicBool,
     task: Waker,
 }
 
-impl Wake for Alarm {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
+        self.woken.store(true, Ordering::Release);
         self.task.wake_by_ref();
     }
 }
 
-impl Watch<'_> {
-    pub(crate) fn poll_stop(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Stopping {
-        if let Some(abandoned) = &mut self.abandoned {
-            let is_over = abandoned.as_mut().poll(cx).is_ready();
-            return if is_over { Stopping::Abandoned } else { Stopping::No };
+impl StopWatch<'_> {
+    /// Returns the next step, and registers the task to be woken by it.
+    pub(crate) fn poll_step(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> StopStep {
+        if let Some(aborted) = &mut self.aborted {
+            let is_aborted = aborted.as_mut().poll(cx).is_ready();
+            return if is_aborted { StopStep::Aborted } else { StopStep::None };
         }
-        let is_quiet = self.alarm.as_ref().is_some_and(|alarm| {
-            !alarm.rung.load(Ordering::Acquire) && alarm.task.will_wake(cx.waker())
+        let is_registered = self.flag.as_ref().is_some_and(|flag| {
+            !flag.woken.load(Ordering::Acquire) && flag.task.will_wake(cx.waker())
         });
-        if is_quiet {
-            return Stopping::No;
+        if is_registered {
+            return StopStep::None;
         }
-        let alarm = Arc::new(Alarm { rung: AtomicBool::new(false), task: cx.waker().clone() });
-        let waker = Waker::from(Arc::clone(&alarm));
-        self.alarm = Some(alarm);
-        if self.begun.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
-            return Stopping::No;
+        let flag = Arc::new(WakeFlag { woken: AtomicBool::new(false), task: cx.waker().clone() });
+        let waker = Waker::from(Arc::clone(&flag));
+        self.flag = Some(flag);
+        if self.drained.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            return StopStep::None;
         }
-        let mut abandoned = Box::pin(self.stop.abandoned.cancelled());
-        let is_over = abandoned.as_mut().poll(cx).is_ready();
-        self.abandoned = Some(abandoned);
-        if is_over { Stopping::Abandoned } else { Stopping::Begun }
+        let mut aborted = Box::pin(self.stop.aborted.cancelled());
+        let is_aborted = aborted.as_mut().poll(cx).is_ready();
+        self.aborted = Some(aborted);
+        if is_aborted { StopStep::Aborted } else { StopStep::Drained }
     }
 }
 
@@ -91,13 +95,13 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn both_steps_wake_who_watches() {
-        let (begun, abandoned) = (CancellationToken::new(), CancellationToken::new());
-        let end = Stop { begun: begun.clone(), abandoned: abandoned.clone() };
-        let mut watch = pin!(end.watch());
+    async fn both_steps_wake_a_watching_task() {
+        let (drained, aborted) = (CancellationToken::new(), CancellationToken::new());
+        let stop = Stop { drained: drained.clone(), aborted: aborted.clone() };
+        let mut watch = pin!(stop.watch());
         let mut step = async || {
-            let next = poll_fn(|cx| match watch.as_mut().poll_stop(cx) {
-                Stopping::No => Poll::Pending,
+            let next = poll_fn(|cx| match watch.as_mut().poll_step(cx) {
+                StopStep::None => Poll::Pending,
                 step => Poll::Ready(step),
             });
             timeout(Duration::from_secs(10), next).await
@@ -105,12 +109,12 @@ mod tests {
         assert!(step().await.is_err(), "nothing has happened");
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            begun.cancel();
+            drained.cancel();
             tokio::time::sleep(Duration::from_secs(15)).await;
-            abandoned.cancel();
+            aborted.cancel();
         });
-        assert_eq!(step().await, Ok(Stopping::Begun));
-        assert!(step().await.is_err(), "said once");
-        assert_eq!(step().await, Ok(Stopping::Abandoned));
+        assert_eq!(step().await, Ok(StopStep::Drained));
+        assert!(step().await.is_err(), "reported once");
+        assert_eq!(step().await, Ok(StopStep::Aborted));
     }
 }

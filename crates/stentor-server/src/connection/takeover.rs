@@ -1,135 +1,74 @@
-//! The takeover: the socket of a reader leaves hyper and goes to a shard.
+//! Takeover: the socket of a subscriber moves from hyper to a shard.
 //!
-//! hyper costs a task and more than 16 KiB for each idle stream, and a body cannot be written more
-//! cheaply than piece by piece. So, once the answer to a request turns out to be a stream, the future
-//! of that answer stays pending for ever, and whoever drives the connection takes it apart
-//! (`Connection::into_parts`) in the same poll. Nothing of the answer has been written by then, and all
-//! earlier answers have been flushed: without `pipeline_flush` (which would break this) hyper parses
-//! the next request only after that.
+//! An idle stream under hyper costs a task and more than 16 KiB, and its body is written piece by
+//! piece. So when a response turns out to be a stream, the future of that response stays pending, and
+//! the connection is taken apart (`Connection::into_parts`) in the same poll. At that time nothing of
+//! the response is written, and all earlier responses are flushed: without `pipeline_flush`, which
+//! would break this, hyper parses the next request only after the flush.
 //!
-//! What does not fit exactly stays with hyper, whose bodies tell a reader the same: HTTP/2, requests
-//! with a body, and answers that somebody encodes.
+//! Other streams stay with hyper, and their readers get the same bytes from a response body: HTTP/2,
+//! requests with a body, and responses that a middleware encodes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use crate::shard::{Newcomer, Socket};
-use crate::stream::{Reader, Ticket};
+use crate::shard::Arrival;
 
-/// Where the reader of a connection is put until its socket is taken. There is one for each connection;
-/// all clones are the same.
+/// The takeover of one connection. All clones share one state.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Takeover(Arc<Inner>);
+pub(super) struct Takeover(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     pending: AtomicBool,
-    /// Whether output of an earlier answer waits for room.
+    /// `true` while output of an earlier response waits for room in the socket.
     unflushed: AtomicBool,
-    place: Mutex<Option<Departure>>,
-}
-
-/// A reader who leaves hyper.
-pub(crate) struct Departure {
-    head: Vec<u8>,
-    chunked: bool,
-    reader: Reader,
-}
-
-impl std::fmt::Debug for Departure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Departure")
-    }
+    arrival: Mutex<Option<Arrival<()>>>,
 }
 
 impl Takeover {
-    /// Whether the answer to this request may be taken over: nothing of it is still to be read.
-    pub(crate) fn fits(request: &Request<Incoming>) -> bool {
+    /// Returns `true` if the response to this request may be taken over: it has no body to read.
+    pub(super) fn allows(request: &Request<Incoming>) -> bool {
         *request.method() == Method::GET
             && request.version() <= Version::HTTP_11
             && request.body().is_end_stream()
     }
 
-    /// Takes the reader out of an answer that is a stream; whether it was one.
-    pub(crate) fn claim<B>(&self, response: &mut Response<B>, version: Version) -> bool {
-        let Some(departure) = Departure::claim(response, version) else { return false };
-        *self.0.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(departure);
+    /// Takes the reader out of a response. Returns `false` if the response is not a stream.
+    pub(super) fn offer<B>(&self, response: &mut Response<B>, version: Version) -> bool {
+        let Some(arrival) = Arrival::take(response, version) else { return false };
+        *self.0.arrival.lock().unwrap_or_else(PoisonError::into_inner) = Some(arrival);
         self.0.pending.store(true, Ordering::Release);
         true
     }
 
-    /// Whether a reader waits for its socket to be taken. hyper must not read any more then: it would
-    /// find the bytes behind the request, or the client's end, and act on them.
-    pub(crate) fn is_pending(&self) -> bool {
+    /// Returns `true` if a reader waits for its socket. hyper must not read from the socket then: it
+    /// would act on input after the request, or on the client's end.
+    pub(super) fn is_pending(&self) -> bool {
         self.0.pending.load(Ordering::Acquire)
     }
 
-    /// Notes whether output waits.
-    pub(crate) fn set_unflushed(&self, unflushed: bool) {
+    /// Records whether output waits for room in the socket.
+    pub(super) fn set_unflushed(&self, unflushed: bool) {
         self.0.unflushed.store(unflushed, Ordering::Relaxed);
     }
 
-    /// Whether the socket can be taken. While output waits, which hyper promises not to let happen,
-    /// hyper goes on until it is written.
-    pub(crate) fn is_due(&self) -> bool {
+    /// Returns `true` if the socket can be taken. While output waits, which hyper promises not to let
+    /// happen, hyper continues until it is written.
+    pub(super) fn is_due(&self) -> bool {
         self.is_pending() && !self.0.unflushed.load(Ordering::Relaxed)
     }
 
-    /// Takes the reader, if one waits.
-    pub(crate) fn take(&self) -> Option<Departure> {
+    /// Takes the reader, if the socket can be taken.
+    pub(super) fn take(&self) -> Option<Arrival<()>> {
         if !self.is_due() {
             return None;
         }
         self.0.pending.store(false, Ordering::Release);
-        self.0.place.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.arrival.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
-}
-
-impl Departure {
-    /// Takes the reader out of an answer, if it is a stream as Stentor made it.
-    pub(crate) fn claim<B>(response: &mut Response<B>, version: Version) -> Option<Departure> {
-        let ticket = response.extensions_mut().remove::<Ticket>()?;
-        let headers = response.headers();
-        let encoded = [CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING];
-        let is_plain = response.status() == StatusCode::OK
-            && !encoded.iter().any(|name| headers.contains_key(name));
-        let reader = if is_plain { ticket.claim() } else { None }?;
-        let chunked = version == Version::HTTP_11;
-        Some(Departure { head: head(response, chunked), chunked, reader })
-    }
-
-    /// The reader with its socket.
-    pub(crate) fn with<S: Socket>(self, socket: S) -> Newcomer<S> {
-        Newcomer::new(socket, self.head, self.chunked, self.reader)
-    }
-}
-
-/// The head of an answer as hyper would write it.
-fn head<B>(response: &Response<B>, chunked: bool) -> Vec<u8> {
-    const TYPICAL_BYTES: usize = 512;
-    let mut head = Vec::with_capacity(TYPICAL_BYTES);
-    head.extend_from_slice(if chunked { b"HTTP/1.1 200 OK\r\n" } else { b"HTTP/1.0 200 OK\r\n" });
-    let mut line = |name: &[u8], value: &[u8]| {
-        head.extend_from_slice(name);
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value);
-        head.extend_from_slice(b"\r\n");
-    };
-    for (name, value) in response.headers() {
-        line(name.as_str().as_bytes(), value.as_bytes());
-    }
-    if chunked {
-        line(b"transfer-encoding", b"chunked");
-    }
-    if !response.headers().contains_key(DATE) {
-        line(b"date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
-    }
-    head.extend_from_slice(b"\r\n");
-    head
 }

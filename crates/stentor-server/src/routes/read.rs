@@ -16,7 +16,7 @@ use crate::path;
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::resume::last_event_id;
-use crate::stream::StreamOptions;
+use crate::stream::options::StreamOptions;
 
 /// Query parameters of `/events`. `/topics/{topic}` has all of them except the last.
 const PARAMETERS: [&str; 12] = [

@@ -1,4 +1,4 @@
-//! A listener that storms do not hold up.
+//! A listener that stays responsive when many clients connect at once.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -8,13 +8,14 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::yield_now;
 
-/// Connections that are accepted in a row. Then those that were get their turn, and other cores that
-/// listen too. Each takes some 20 KiB until its reader has left hyper, so in small rows a storm needs less
-/// memory.
+/// Maximum number of connections that are accepted in a row. Then the task yields, so that the accepted
+/// ones and the other cores run. A connection takes about 20 KiB until its socket is taken over from
+/// hyper, so short rows also bound the memory of a connection storm.
 const IN_A_ROW_MAX: usize = 16;
 
-/// Accepts connections without telling tokio of them: that costs a system call, and one whose request
-/// comes at once may never need it. See [`LazyStream`](crate::connection::lazy::LazyStream).
+/// Accepts connections without registering them with tokio. Registering costs a system call, which a
+/// connection whose request arrives at once never needs. See
+/// [`LazyStream`](crate::connection::lazy::LazyStream).
 #[derive(Debug)]
 pub(crate) struct Listener {
     listener: AsyncFd<mio::net::TcpListener>,
@@ -22,21 +23,21 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Listens where this one does.
+    /// Accepts from this listener.
     pub(crate) fn new(listener: TcpListener) -> io::Result<Listener> {
-        // Listeners that are not ours may block, and not set what every connection is to inherit.
+        // A listener that `bind` did not open may block and lack the options that connections inherit.
         listener.set_nonblocking(true)?;
         let _ = SockRef::from(&listener).set_tcp_nodelay(true);
         let listener = mio::net::TcpListener::from_std(listener);
         #[allow(
             deprecated,
-            reason = "unsound only for types whose descriptor is not their own; the other way is unsafe"
+            reason = "unsound only for types that do not own their descriptor; the replacement is unsafe"
         )]
         let listener = AsyncFd::with_interest(listener, Interest::READABLE)?;
         Ok(Listener { listener, in_a_row: 0 })
     }
 
-    /// The next connection. It does not block. The call may be dropped at any time.
+    /// Returns the next connection, in non-blocking mode. Cancel safe.
     pub(crate) async fn accept(&mut self) -> io::Result<TcpStream> {
         if self.in_a_row == IN_A_ROW_MAX {
             self.in_a_row = 0;
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn those_who_were_accepted_get_their_turn_during_a_storm() {
+    async fn accepted_connections_run_during_a_connection_storm() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let storm: Vec<_> =
@@ -78,11 +79,15 @@ mod tests {
                 tokio::spawn(async move { turns.fetch_add(1, Ordering::Relaxed) });
             }
         }
-        assert_eq!(turns.load(Ordering::Relaxed), 1, "it waited for the end of the storm");
+        assert_eq!(
+            turns.load(Ordering::Relaxed),
+            1,
+            "the task ran only after all connections were accepted"
+        );
     }
 
     #[tokio::test]
-    async fn a_connection_neither_blocks_nor_holds_back_small_pieces() {
+    async fn an_accepted_connection_is_non_blocking_and_sends_small_pieces_at_once() {
         let blocking = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = blocking.local_addr().unwrap();
         let mut listener = Listener::new(blocking).unwrap();

@@ -1,155 +1,158 @@
-//! What a feed has read and not all of its readers have.
+//! The frames that a live group has read and that not all of its readers have.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use stentor_hub::{LossesReported, Offset, TopicName};
 
-/// Bytes on their way to the live readers of a feed, in order. Each has a number, by which a reader
-/// knows how far it is.
+/// Frames in the order in which they are written. Each has a number, which is never used again.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
+    /// Number of the first frame in `queue`.
     first: u64,
-    queue: VecDeque<Entry>,
+    queue: VecDeque<QueuedFrame>,
     bytes: usize,
-    /// Several in one piece, of the numbers from and to: most readers wait for the same ones.
+    /// The frames from `gathered_from` to before `gathered_to`, copied together for one write. Most
+    /// readers of a group need the same ones.
     gathered: Vec<u8>,
     gathered_from: u64,
     gathered_to: u64,
     gathered_records: u64,
 }
 
-/// One frame.
+/// A frame in the queue.
 #[derive(Debug)]
-pub(super) struct Entry {
-    /// The record's, or where a reader is who has this.
+pub(super) struct QueuedFrame {
+    /// Offset of the record, or position of a reader that has this control message.
     pub(super) offset: Offset,
     pub(super) bytes: Bytes,
-    pub(super) kind: Kind,
+    pub(super) kind: FrameKind,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
-    /// A record that says no end.
+pub(super) enum FrameKind {
+    /// An event.
     Event,
     /// The end of a topic.
     End(TopicName),
-    /// A gap, and what the readers had been told of before.
-    Gap(LossesReported),
-    /// A position or a sign of life.
+    /// A gap, with the losses that were reported to the readers before it.
+    Gap { losses_before: LossesReported },
+    /// A position or a keep-alive.
     Text,
 }
 
-/// Where a reader stopped within the frames.
-pub(super) struct Stop<'a> {
-    pub(super) entry: &'a Entry,
-    /// Bytes of it that were written.
+/// The point within the frames at which a write stopped.
+pub(super) struct StopPoint<'a> {
+    pub(super) frame: &'a QueuedFrame,
+    /// Number of bytes of this frame that are written.
     pub(super) written: usize,
-    /// Records before it that were written.
+    /// Number of records that are written before this frame.
     pub(super) records: u64,
-    /// Its number.
+    /// Number of this frame.
     pub(super) number: u64,
 }
 
 impl Frames {
-    /// The most that is gathered for one write, but for a single frame that is larger.
+    /// Maximum number of bytes gathered for one write. A single frame may be larger.
     const GATHERED_MAX: usize = 256 << 10;
-    /// What `gathered` may keep of its room when there is nothing to gather.
+    /// Capacity that `gathered` keeps while no frames are queued.
     const GATHERED_KEPT: usize = 64 << 10;
 
-    pub(super) fn push(&mut self, entry: Entry) {
-        self.bytes += entry.bytes.len();
-        self.queue.push_back(entry);
+    pub(super) fn push(&mut self, frame: QueuedFrame) {
+        self.bytes += frame.bytes.len();
+        self.queue.push_back(frame);
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Bytes of all frames.
+    /// Returns the number of bytes of all frames.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Bytes held, with those gathered.
-    pub(super) fn held(&self) -> usize {
-        self.bytes + self.gathered.capacity() + self.queue.capacity() * size_of::<Entry>()
+    /// Returns the number of bytes held, including those gathered.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes + self.gathered.capacity() + self.queue.capacity() * size_of::<QueuedFrame>()
     }
 
-    /// The number of the first frame beyond an offset.
-    pub(super) fn after(&self, offset: Offset) -> u64 {
-        self.first + self.queue.partition_point(|entry| entry.offset <= offset) as u64
+    /// Returns the number of the first frame after `offset`.
+    pub(super) fn number_after(&self, offset: Offset) -> u64 {
+        self.first + self.queue.partition_point(|frame| frame.offset <= offset) as u64
     }
 
-    /// The bytes that a reader at this number gets with one write, the number it is at then, and how
-    /// many records that is.
-    pub(super) fn next(&mut self, at: u64) -> Option<(&[u8], u64, u64)> {
-        let index = self.index(at);
+    /// Returns the bytes of the next write to a reader whose next frame is `next`, with the number of
+    /// the frame after them and the number of records in them. `None` if there are no more frames.
+    pub(super) fn next_write(&mut self, next: u64) -> Option<(&[u8], u64, u64)> {
+        let index = self.index(next);
         let first = self.queue.get(index)?.bytes.len();
         if self.queue.len() == index + 1 || first >= Self::GATHERED_MAX {
-            let entry = self.queue.get(index)?;
-            return Some((&entry.bytes, at + 1, entry.kind.records()));
+            let frame = self.queue.get(index)?;
+            return Some((&frame.bytes, next + 1, frame.kind.records()));
         }
-        if self.gathered_from != at || self.gathered_to <= at {
+        if self.gathered_from != next || self.gathered_to <= next {
             self.gathered.clear();
-            (self.gathered_from, self.gathered_to, self.gathered_records) = (at, at, 0);
+            (self.gathered_from, self.gathered_to, self.gathered_records) = (next, next, 0);
         }
         self.gather();
         Some((&self.gathered, self.gathered_to, self.gathered_records))
     }
 
-    /// Adds to what is gathered what has come since, as much as there is room for.
+    /// Appends the frames that are not gathered yet, as many as there is room for.
     fn gather(&mut self) {
-        for entry in self.queue.range(self.index(self.gathered_to)..) {
+        for frame in self.queue.range(self.index(self.gathered_to)..) {
             let room = Self::GATHERED_MAX.saturating_sub(self.gathered.len());
-            if !self.gathered.is_empty() && entry.bytes.len() > room {
+            if !self.gathered.is_empty() && frame.bytes.len() > room {
                 break;
             }
-            self.gathered.extend_from_slice(&entry.bytes);
+            self.gathered.extend_from_slice(&frame.bytes);
             self.gathered_to += 1;
-            self.gathered_records += entry.kind.records();
+            self.gathered_records += frame.kind.records();
         }
     }
 
-    /// Where a reader at this number stops after so many more bytes; `None` where they end.
-    pub(super) fn stop(&self, at: u64, mut written: usize) -> Option<Stop<'_>> {
+    /// Returns the point that is `written` bytes after the start of the frame `next`, or `None` if that
+    /// is the end of all frames.
+    pub(super) fn locate(&self, next: u64, mut written: usize) -> Option<StopPoint<'_>> {
         let mut records = 0;
-        for (number, entry) in (at..).zip(self.queue.range(self.index(at)..)) {
-            if written < entry.bytes.len() {
-                return Some(Stop { entry, written, records, number });
+        for (number, frame) in (next..).zip(self.queue.range(self.index(next)..)) {
+            if written < frame.bytes.len() {
+                return Some(StopPoint { frame, written, records, number });
             }
-            written -= entry.bytes.len();
-            records += entry.kind.records();
+            written -= frame.bytes.len();
+            records += frame.kind.records();
         }
         None
     }
 
-    /// The topics whose ends are told by the frames from this number on.
+    /// Returns the topics whose ends are in the frames from `number` on.
     pub(super) fn ends_from(&self, number: u64) -> impl Iterator<Item = &TopicName> {
-        self.queue.range(self.index(number)..).filter_map(|entry| match &entry.kind {
-            Kind::End(topic) => Some(topic),
-            Kind::Event | Kind::Gap(_) | Kind::Text => None,
+        self.queue.range(self.index(number)..).filter_map(|frame| match &frame.kind {
+            FrameKind::End(topic) => Some(topic),
+            FrameKind::Event | FrameKind::Gap { .. } | FrameKind::Text => None,
         })
     }
 
-    /// What a reader was told of who gets the frames from this number on; `None` if no gap is among them.
-    pub(super) fn told_before(&self, number: u64) -> Option<LossesReported> {
-        self.queue.range(self.index(number)..).find_map(|entry| match entry.kind {
-            Kind::Gap(before) => Some(before),
-            Kind::Event | Kind::End(_) | Kind::Text => None,
+    /// Returns the losses already reported to a reader whose next frame is `number`, or `None` if no
+    /// gap follows.
+    pub(super) fn losses_before(&self, number: u64) -> Option<LossesReported> {
+        self.queue.range(self.index(number)..).find_map(|frame| match frame.kind {
+            FrameKind::Gap { losses_before } => Some(losses_before),
+            FrameKind::Event | FrameKind::End(_) | FrameKind::Text => None,
         })
     }
 
-    /// Lets go of the frames before this number, which all readers have.
-    pub(super) fn forget(&mut self, before: u64) {
-        while self.first < before
-            && let Some(entry) = self.queue.pop_front()
+    /// Drops the frames before `number`. All readers have them.
+    pub(super) fn discard_before(&mut self, number: u64) {
+        while self.first < number
+            && let Some(frame) = self.queue.pop_front()
         {
-            self.bytes -= entry.bytes.len();
+            self.bytes -= frame.bytes.len();
             self.first += 1;
         }
         if self.queue.is_empty() {
-            // Numbers go on, so what was gathered is never taken for something else.
+            // Numbers are never reused, so gathered bytes are never taken for other frames.
             self.gathered.clear();
             self.gathered.shrink_to(Self::GATHERED_KEPT);
             (self.gathered_from, self.gathered_to) = (self.first, self.first);
@@ -162,11 +165,11 @@ impl Frames {
     }
 }
 
-impl Kind {
+impl FrameKind {
     fn records(&self) -> u64 {
         match self {
-            Kind::Event | Kind::End(_) => 1,
-            Kind::Gap(_) | Kind::Text => 0,
+            FrameKind::Event | FrameKind::End(_) => 1,
+            FrameKind::Gap { .. } | FrameKind::Text => 0,
         }
     }
 }

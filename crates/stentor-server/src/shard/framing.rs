@@ -1,34 +1,33 @@
-//! How the bytes of a stream are laid out for a kind of reader.
+//! The encoding of a stream over HTTP/1.
 
 use bytes::{Bytes, BytesMut};
 use stentor_hub::Record;
 use stentor_sse::Frame;
 
-use crate::control::Control;
+use crate::stream::encoder::StreamEncoder;
 
-/// What readers of the same feed have in common beside their filters.
+/// The encoding that all readers of a live group share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Framing {
-    pub(super) control: Control,
-    /// As chunks of HTTP/1.1, or plain for HTTP/1.0, where the end of the connection is the end of the
-    /// body.
+    pub(super) encoder: StreamEncoder,
+    /// `true` if the body is chunked (HTTP/1.1). The body of HTTP/1.0 ends with the connection.
     pub(super) chunked: bool,
 }
 
 impl Framing {
-    /// The bytes of a record: for most the same shared ones.
+    /// Returns the bytes of a record. In most forms all readers share them.
     pub(super) fn record(self, record: &Record) -> Bytes {
-        match self.control.frame(record) {
+        match self.encoder.frame(record) {
             Some(frame) if self.chunked => frame.chunk(),
             Some(frame) => frame.bytes(),
-            None => self.wrap(&self.control.record(record)),
+            None => self.wrap(&self.encoder.record(record)),
         }
     }
 
-    /// What the server says of its own.
-    pub(super) fn text(self, say: impl FnOnce(Control, &mut BytesMut)) -> Bytes {
+    /// Returns the bytes of the control messages that `write` writes.
+    pub(super) fn control(self, write: impl FnOnce(StreamEncoder, &mut BytesMut)) -> Bytes {
         let mut text = BytesMut::new();
-        say(self.control, &mut text);
+        write(self.encoder, &mut text);
         self.wrap(&text)
     }
 
@@ -37,8 +36,8 @@ impl Framing {
         if self.chunked { frame.chunk() } else { frame.bytes() }
     }
 
-    /// What ends the body.
-    pub(super) fn last(self) -> &'static [u8] {
+    /// Returns the bytes that end the body.
+    pub(super) fn body_end(self) -> &'static [u8] {
         if self.chunked { b"0\r\n\r\n" } else { b"" }
     }
 }

@@ -1,4 +1,4 @@
-//! What a shard writes to.
+//! The sockets that a shard writes to.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,27 +7,46 @@ use std::os::fd::AsRawFd;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-/// A socket that never blocks. Plain TCP today; whatever encrypts comes as another one.
+/// A non-blocking socket.
 pub trait Socket {
-    /// Writes as much as there is room for.
+    /// Writes as much of `bytes` as there is room for, and returns the number of bytes written.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`io::ErrorKind::WouldBlock`] if there is no room, and any other error if the connection
+    /// is broken.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Writes as much of these pieces as there is room for.
+    /// Writes as much of `pieces` as there is room for. Otherwise like [`Socket::write`].
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Reads what the client sends; 0 is its end.
+    /// Reads input. Returns 0 if the client has closed its side.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`io::ErrorKind::WouldBlock`] if there is no input, and any other error if the connection
+    /// is broken.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
 
-    /// Says that nothing more will be written.
+    /// Shuts down the sending side.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the connection is broken.
     fn finish(&mut self) -> io::Result<()>;
 
-    /// Has the registry tell changes under this token: `again` if it did before.
+    /// Registers for events with this token and interest. `is_registered` is `true` if the socket was
+    /// registered before.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the system refuses the registration.
     fn watch(
         &mut self,
         registry: &Registry,
         token: Token,
         interest: Interest,
-        again: bool,
+        is_registered: bool,
     ) -> io::Result<()>;
 }
 
@@ -53,11 +72,11 @@ impl Socket for TcpStream {
         registry: &Registry,
         token: Token,
         interest: Interest,
-        again: bool,
+        is_registered: bool,
     ) -> io::Result<()> {
         let fd = self.as_raw_fd();
         let mut source = SourceFd(&fd);
-        if again {
+        if is_registered {
             registry.reregister(&mut source, token, interest)
         } else {
             registry.register(&mut source, token, interest)
@@ -65,19 +84,19 @@ impl Socket for TcpStream {
     }
 }
 
-/// What came of a write.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// So many bytes, and perhaps there is room for more.
+    /// This number of bytes was written. There may be room for more.
     Bytes(usize),
-    /// There is no room now.
+    /// There is no room.
     Blocked,
-    /// The connection is no more.
+    /// The connection is broken.
     Gone,
 }
 
 impl Written {
-    /// Sorts out the result of a write; `attempt` is asked again when a signal came in between.
+    /// Runs `attempt`, again if a signal interrupted it, and classifies its result.
     pub(super) fn of(mut attempt: impl FnMut() -> io::Result<usize>) -> Written {
         loop {
             return match attempt() {
@@ -93,21 +112,21 @@ impl Written {
     }
 }
 
-/// Reads and discards what a client sends, at most `max` bytes of it; `None` once it is gone.
+/// Reads and discards input, and returns the number of bytes. Returns `None` if the client has closed
+/// its side, the connection is broken, or more than `max` bytes arrived.
 pub(super) fn discard(socket: &mut impl Socket, max: usize) -> Option<usize> {
     let mut scratch = [0; 4096];
-    let mut heard = 0;
-    while heard <= max {
+    let mut total = 0;
+    while total <= max {
         match socket.read(&mut scratch) {
             Ok(0) => return None,
-            Ok(bytes) => heard += bytes,
+            Ok(bytes) => total += bytes,
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock => return Some(heard),
+                io::ErrorKind::WouldBlock => return Some(total),
                 _ => return None,
             },
         }
     }
-    // Whoever goes on talking to a stream is not a reader.
     None
 }

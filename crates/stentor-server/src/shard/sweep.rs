@@ -1,282 +1,248 @@
-//! Turns of feeds.
+//! Sweeps: passes over the readers of a live group that write to their sockets.
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::errand::{Answer, Asker, Errand, Findings, Question};
-use super::feed::{Live, Parting, Read};
 use super::frames::Frames;
+use super::live_group::{CloseReason, GroupRead, LiveReader};
 use super::socket::{Socket, Written};
-use super::{Place, Shard, Timer, number};
-use crate::control::retry_of_readers;
+use super::state::{Shard, Timer, to_u32};
+use super::storage_query::{QueryKind, QueryOutput, QueryResult, Requester, StorageQuery};
+use crate::stream::encoder::reader_retry;
 
-/// Writes of one turn. What was published meanwhile goes out with the next ones, so small turns are
-/// full ones.
+/// Maximum number of writes in one turn. Events that are published in the meantime go out with the next
+/// writes, so short turns make full writes.
 const WRITES_MAX: usize = 128;
-/// Bytes of one turn.
+/// Maximum number of bytes in one turn.
 const BYTES_MAX: usize = 2 << 20;
 
-/// What is left of a turn.
-struct Turn {
+/// The writes and bytes that are left of a turn.
+struct TurnBudget {
     writes: usize,
     bytes: usize,
 }
 
-/// What live readers were given.
+/// The records and bytes that a sweep delivered.
 #[derive(Default)]
-struct Tally {
+struct Delivered {
     records: u64,
     bytes: u64,
 }
 
-/// How a live reader stands after its turn.
-enum Served {
-    /// It has all there is.
-    Whole,
-    /// There was room for so many bytes only.
+/// The outcome of the writes to a live reader.
+enum ReaderWrite {
+    /// It has all frames.
+    Complete,
+    /// Its socket took this number of bytes of the last write.
     Stopped(usize),
     Gone,
 }
 
 impl<S: Socket> Shard<S> {
-    pub(super) fn queue_feed(&mut self, index: usize) {
-        if let Some(feed) = self.feeds.get_mut(index)
-            && !std::mem::replace(&mut feed.queued, true)
-        {
-            self.dirty.push_back(index);
-        }
-    }
-
-    /// Queues the feeds that have news.
-    pub(super) fn take_marks(&mut self) {
-        let mut marks = std::mem::take(&mut self.marks);
-        self.consumer.take_ready(&mut marks);
-        for index in marks.drain(..) {
-            // One without readers stays marked, so that its topics wake nobody until one comes.
-            if self.feeds.get(index).is_some_and(|feed| !feed.live.is_empty()) {
-                self.queue_feed(index);
+    /// Queues the groups that the hub woke.
+    pub(super) fn take_woken(&mut self) {
+        let mut woken = std::mem::take(&mut self.woken);
+        self.consumer.take_ready(&mut woken);
+        for index in woken.drain(..) {
+            // A group without readers is not rearmed, so its topics do not wake the shard again.
+            if self.groups.get(index).is_some_and(|group| !group.readers.is_empty()) {
+                self.queue_group(index);
             }
         }
-        self.marks = marks;
+        self.woken = woken;
     }
 
-    /// Writes to live readers, as much as one turn is long.
+    /// Writes to live readers, as much as one turn allows.
     pub(super) fn sweep(&mut self, now: Instant) {
-        let mut turn = Turn { writes: WRITES_MAX, bytes: BYTES_MAX };
+        let mut turn = TurnBudget { writes: WRITES_MAX, bytes: BYTES_MAX };
         while turn.writes > 0
             && turn.bytes > 0
-            && let Some(index) = self.dirty.pop_front()
+            && let Some(index) = self.group_queue.pop_front()
         {
-            let Some(feed) = self.feeds.get_mut(index) else { continue };
-            feed.queued = false;
-            if feed.read(now) == Read::Behind {
-                self.ask_for(index);
+            let Some(group) = self.groups.get_mut(index) else { continue };
+            group.queued = false;
+            if group.read(now) == GroupRead::NeedsStorage {
+                self.query_for_group(index);
             }
-            self.sweep_feed(index, &mut turn, now);
-            self.account(index);
+            self.sweep_group(index, &mut turn, now);
+            self.count_held(index);
         }
     }
 
-    /// Goes on with the sweep of one feed.
-    fn sweep_feed(&mut self, index: usize, turn: &mut Turn, now: Instant) {
-        let mut tally = Tally::default();
+    /// Continues the sweep of one group.
+    fn sweep_group(&mut self, index: usize, turn: &mut TurnBudget, now: Instant) {
+        let mut delivered = Delivered::default();
         loop {
-            let Some(feed) = self.feeds.get_mut(index) else { return };
-            if feed.frames.is_empty() {
-                feed.swept = feed.live.len();
+            let Some(group) = self.groups.get_mut(index) else { return };
+            if group.frames.is_empty() {
+                group.swept = group.readers.len();
             }
-            let Some(live) = feed.live.get_mut(feed.swept) else { break };
+            let Some(reader) = group.readers.get_mut(group.swept) else { break };
             if turn.writes == 0 || turn.bytes == 0 {
                 break;
             }
-            match write(live, &mut feed.frames, turn, &mut tally) {
-                Served::Whole => feed.swept += 1,
-                Served::Stopped(written) => {
-                    let (slot, at) = (number(index), number(feed.swept));
-                    if let Some(live) = self.take_out(slot, at) {
-                        self.fall(live.slot, index, live, written, now);
+            match write(reader, &mut group.frames, turn, &mut delivered) {
+                ReaderWrite::Complete => group.swept += 1,
+                ReaderWrite::Stopped(written) => {
+                    let (group, own_index) = (to_u32(index), to_u32(group.swept));
+                    if let Some(reader) = self.remove_from_group(group, own_index) {
+                        self.demote(index, reader, written, now);
                     }
                 }
-                Served::Gone => {
-                    let slot = live.slot;
+                ReaderWrite::Gone => {
+                    let slot = reader.slot;
                     self.remove(slot);
                 }
             }
         }
-        let Some(feed) = self.feeds.get_mut(index) else { return };
-        let metrics = feed.stentor.metrics();
-        metrics.delivered.inc_by(tally.records);
-        metrics.delivered_bytes.inc_by(tally.bytes);
-        if feed.swept < feed.live.len() {
-            return self.queue_feed(index);
+        let Some(group) = self.groups.get_mut(index) else { return };
+        let metrics = group.stentor.metrics();
+        metrics.delivered.inc_by(delivered.records);
+        metrics.delivered_bytes.inc_by(delivered.bytes);
+        if group.swept < group.readers.len() {
+            return self.queue_group(index);
         }
-        feed.sweep_done();
-        if feed.is_behind() {
-            self.queue_feed(index);
-        } else if feed.parting.is_some() {
-            self.part_all(index, turn, now);
+        group.finish_sweep();
+        if group.has_frames() {
+            self.queue_group(index);
+        } else if group.closing.is_some() {
+            self.close_readers(index, turn, now);
         }
     }
 
-    /// Takes leave of the readers of a feed, who have all there is.
-    fn part_all(&mut self, index: usize, turn: &mut Turn, now: Instant) {
+    /// Closes the readers of a group, which have all frames.
+    fn close_readers(&mut self, index: usize, turn: &mut TurnBudget, now: Instant) {
         while turn.writes > 0 {
-            let Some(feed) = self.feeds.get_mut(index) else { return };
-            let Some(live) = feed.live.pop() else { return self.close(index) };
+            let Some(group) = self.groups.get_mut(index) else { return };
+            let Some(reader) = group.readers.pop() else { return self.remove_unused_group(index) };
             turn.writes -= 1;
-            feed.subscription.set_readers(feed.live.len());
-            feed.stentor.metrics().streams_open.dec();
-            let words = match feed.parting {
-                Some(Parting::Draining) => {
-                    let retry =
-                        feed.framing.text(|control, out| control.retry(out, retry_of_readers()));
-                    Bytes::from([&retry[..], feed.framing.last()].concat())
+            group.subscription.set_readers(group.readers.len());
+            group.open.close_one();
+            let framing = group.framing;
+            let text = match group.closing {
+                Some(CloseReason::Draining) => {
+                    let retry = framing.control(|encoder, out| encoder.retry(out, reader_retry()));
+                    Bytes::from([&retry[..], framing.body_end()].concat())
                 }
-                Some(Parting::Finished) | None => Bytes::from_static(feed.framing.last()),
+                Some(CloseReason::Finished) | None => Bytes::from_static(framing.body_end()),
             };
-            self.leave(live.slot, live.socket, words, true, now);
+            self.start_closing(reader.slot, reader.socket, text, true, now);
         }
-        self.queue_feed(index);
+        self.queue_group(index);
     }
 
-    /// Has the log asked for a feed that the live window has left behind.
-    pub(super) fn ask_for(&mut self, index: usize) {
-        let Some(feed) = self.feeds.get_mut(index) else { return };
-        if std::mem::replace(&mut feed.away, true) {
+    /// Queues a query for a group whose next records are no longer in the live window.
+    pub(super) fn query_for_group(&mut self, index: usize) {
+        let Some(group) = self.groups.get_mut(index) else { return };
+        if std::mem::replace(&mut group.querying, true) {
             return;
         }
-        let told = feed.subscription.losses_reported();
-        let subscription = Box::new(feed.subscription.fork(feed.position(), told, []));
-        let hub = feed.stentor.hub().clone();
-        let question = Question::Next;
-        self.errands.push_back(Errand {
-            asker: Asker::Feed { index },
-            question,
-            hub,
+        let losses = group.subscription.losses_reported();
+        let subscription = Box::new(group.subscription.fork(group.position(), losses, []));
+        self.queries.push_back(StorageQuery {
+            requester: Requester::Group { index },
+            kind: QueryKind::NextPage,
+            hub: group.stentor.hub().clone(),
             subscription,
         });
     }
 
-    /// Takes what the log said to a feed.
-    pub(super) fn settle_feed(&mut self, index: usize, findings: Findings, now: Instant) {
-        let Some(feed) = self.feeds.get_mut(index) else { return };
-        feed.away = false;
-        match findings.answer {
-            Ok(Answer::Batch(batch)) if feed.parting.is_none() => {
-                feed.take_findings(*findings.subscription, batch, now);
+    /// Takes the result of a group's query.
+    pub(super) fn complete_group(&mut self, index: usize, result: QueryResult, now: Instant) {
+        let Some(group) = self.groups.get_mut(index) else { return };
+        group.querying = false;
+        match result.output {
+            Ok(QueryOutput::Page(batch)) if group.closing.is_none() => {
+                group.take_page(*result.subscription, batch, now);
             }
             Ok(_) => {}
             Err(error) => {
-                let readers = feed.live.len();
-                tracing::warn!(%error, readers, "streams were cut");
-                return self.cut(index);
+                let readers = group.readers.len();
+                tracing::warn!(%error, readers, "interrupted streams: the log cannot be read");
+                return self.interrupt_group(index);
             }
         }
-        self.account(index);
-        self.queue_feed(index);
+        self.count_held(index);
+        self.queue_group(index);
     }
 
-    /// Ends the connections of a feed whose log cannot be read.
-    fn cut(&mut self, index: usize) {
-        while let Some(feed) = self.feeds.get(index)
-            && let Some(slot) = feed.live.last().map(|live| live.slot)
+    /// Closes the connections of a group without an end of their streams. The readers reconnect.
+    fn interrupt_group(&mut self, index: usize) {
+        while let Some(group) = self.groups.get(index)
+            && let Some(slot) = group.readers.last().map(|reader| reader.slot)
         {
             self.remove(slot);
         }
-        self.close(index);
+        self.remove_unused_group(index);
     }
 
-    /// Lets an empty feed go.
-    fn close(&mut self, index: usize) {
-        if self.feeds.get(index).is_none_or(|feed| feed.away || !feed.live.is_empty()) {
+    /// Removes a group without readers and queries.
+    fn remove_unused_group(&mut self, index: usize) {
+        let group = self.groups.get(index);
+        if group.is_none_or(|group| group.querying || !group.readers.is_empty()) {
             return;
         }
-        let Some(feed) = self.feeds.try_remove(index) else { return };
-        self.held -= feed.held_told;
-        if let Some(known) = self.by_wish.get_mut(&feed.wish) {
-            known.retain(|known| *known != index);
-            if known.is_empty() {
-                self.by_wish.remove(&feed.wish);
+        let Some(group) = self.groups.try_remove(index) else { return };
+        self.held_bytes -= group.held_counted;
+        if let Some(indexes) = self.groups_by_key.get_mut(&group.key) {
+            indexes.retain(|known| *known != index);
+            if indexes.is_empty() {
+                self.groups_by_key.remove(&group.key);
             }
         }
     }
 
-    /// Takes a live reader out of its feed; another one takes its place in the row.
-    pub(super) fn take_out(&mut self, feed: u32, index: u32) -> Option<Live<S>> {
-        let feed = self.feeds.get_mut(feed as usize)?;
-        if index as usize >= feed.live.len() {
-            return None;
-        }
-        let taken = feed.live.swap_remove(index as usize);
-        feed.subscription.set_readers(feed.live.len());
-        // If that one has not had its turn, the sweep finds out at its end.
-        if let Some(moved) = feed.live.get(index as usize)
-            && let Some(Place::Live { index: place, .. }) =
-                self.readers.get_mut(moved.slot as usize)
-        {
-            *place = index;
-        }
-        Some(taken)
-    }
-
-    /// Breaks the silence of a feed, if it has been too long.
-    pub(super) fn look_at_silence(&mut self, index: usize, now: Instant) {
-        let Some(feed) = self.feeds.get_mut(index).filter(|feed| feed.speaks_at <= now) else {
+    /// Adds a keep-alive to a group that has been silent for too long, and removes a group without
+    /// readers.
+    pub(super) fn check_silence(&mut self, index: usize, now: Instant) {
+        let Some(group) = self.groups.get_mut(index).filter(|group| group.silence_check <= now)
+        else {
             return;
         };
-        let mut read = Read::Enough;
-        if feed.is_silent(now) {
-            // What is read on the way is not told by a position.
-            read = feed.read(now);
-            if read == Read::Enough && feed.is_silent(now) && !feed.live.is_empty() {
-                feed.keep_alive(now);
+        let mut read = GroupRead::Done;
+        if group.is_silent(now) {
+            // Reads first: a position must not cover records that are still to be sent.
+            read = group.read(now);
+            if read == GroupRead::Done && group.is_silent(now) && !group.readers.is_empty() {
+                group.keep_alive(now);
             }
         }
-        let later = feed.look_later(now);
-        self.wheel.add(later, Timer::Silence(index));
-        self.account(index);
-        if read == Read::Behind {
-            self.ask_for(index);
+        let next = group.schedule_silence_check(now);
+        self.timers.add(next, Timer::Silence(index));
+        self.count_held(index);
+        if read == GroupRead::NeedsStorage {
+            self.query_for_group(index);
         }
-        self.queue_feed(index);
-        // Nobody came back to it in all that time.
-        self.close(index);
-    }
-
-    /// Counts what a feed holds now.
-    pub(super) fn account(&mut self, index: usize) {
-        if let Some(feed) = self.feeds.get_mut(index) {
-            let held = feed.held();
-            self.held = self.held + held - feed.held_told;
-            feed.held_told = held;
-        }
+        self.queue_group(index);
+        self.remove_unused_group(index);
     }
 }
 
-/// Writes to one live reader what it lacks.
+/// Writes to one live reader all frames that it lacks.
 fn write<S: Socket>(
-    live: &mut Live<S>,
+    reader: &mut LiveReader<S>,
     frames: &mut Frames,
-    turn: &mut Turn,
-    tally: &mut Tally,
-) -> Served {
-    while let Some((bytes, to, records)) = frames.next(live.at) {
-        let socket = &mut live.socket;
+    turn: &mut TurnBudget,
+    delivered: &mut Delivered,
+) -> ReaderWrite {
+    while let Some((bytes, next_frame, records)) = frames.next_write(reader.next_frame) {
+        let socket = &mut reader.socket;
         turn.writes = turn.writes.saturating_sub(1);
         match Written::of(|| socket.write(bytes)) {
             Written::Bytes(written) => {
                 turn.bytes = turn.bytes.saturating_sub(written);
-                tally.bytes += written as u64;
+                delivered.bytes += written as u64;
                 if written < bytes.len() {
-                    tally.records += frames.stop(live.at, written).map_or(0, |stop| stop.records);
-                    return Served::Stopped(written);
+                    let stop = frames.locate(reader.next_frame, written);
+                    delivered.records += stop.map_or(0, |stop| stop.records);
+                    return ReaderWrite::Stopped(written);
                 }
-                live.at = to;
-                tally.records += records;
+                reader.next_frame = next_frame;
+                delivered.records += records;
             }
-            Written::Blocked => return Served::Stopped(0),
-            Written::Gone => return Served::Gone,
+            Written::Blocked => return ReaderWrite::Stopped(0),
+            Written::Gone => return ReaderWrite::Gone,
         }
     }
-    Served::Whole
+    ReaderWrite::Complete
 }

@@ -215,13 +215,7 @@ fn run(
     background
         .spawn(async move { tokio::join!(hub.enforce_retention(retention), hub.watch_leases()) });
     let _ = listening.send((listener.local_addr()?, stentor.drain().clone()));
-    let served = serve_on_cores(
-        options.serve_options(),
-        &listener,
-        &app,
-        stentor.metrics(),
-        stentor.drain(),
-    );
+    let served = serve_on_cores(options.serve_options(), &listener, &app, &stentor);
     background.block_on(stentor.hub().close());
     served
 }

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use http::Version;
 use mio::{Interest, Registry, Token};
 use stentor_hub::{Filters, Hub, Publish, Start, TopicFilter};
-use stentor_server::shard::{Newcomer, Shard, Socket};
+use stentor_server::shard::{Arrival, Shard, Socket};
 use stentor_server::{Metrics, Stentor, StreamOptions};
 use stentor_sse::{Decoder, Event, Item};
 use tokio::time::Instant;
@@ -182,7 +182,7 @@ impl Stage {
         let wire = Rc::new(RefCell::new(wire));
         let socket = Pipe(Rc::clone(&wire));
         let mut answer = answer.unwrap();
-        self.shard.adopt(Newcomer::of(&mut answer, Version::HTTP_11, socket).unwrap());
+        self.shard.adopt(Arrival::new(&mut answer, Version::HTTP_11, socket).unwrap());
         Client(wire)
     }
 
@@ -201,16 +201,16 @@ impl Stage {
     fn stir(&mut self, client: &Client) {
         let token = client.0.borrow().token;
         if let Some(token) = token {
-            self.shard.stir(token, self.now);
+            self.shard.notify_ready(token, self.now);
         }
     }
 
     /// One turn, with the errands that it asks for.
     pub(crate) fn turn(&mut self) {
         self.shard.turn(self.now);
-        while let Some(errand) = self.shard.next_errand() {
-            let findings = errand.run().now_or_never().unwrap();
-            self.shard.settle(findings, self.now);
+        while let Some(query) = self.shard.next_query() {
+            let result = query.run().now_or_never().unwrap();
+            self.shard.complete(result, self.now);
         }
     }
 

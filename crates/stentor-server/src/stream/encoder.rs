@@ -1,4 +1,5 @@
-//! What the server says in a stream besides events: greeting, positions, gaps, signs of life.
+//! The bytes of a stream: records, and the control messages of the server (greeting, positions, gaps
+//! and keep-alives). Shards and response bodies both use it, so a stream is the same over either.
 
 use std::time::Duration;
 
@@ -7,84 +8,85 @@ use serde_json::{Value, json};
 use stentor_hub::{CURSOR_EVENT, Cursor, Form, GAP_EVENT, Gap, Record};
 use stentor_sse::{Event, EventType, Frame, encode_comment, encode_id, encode_retry};
 
-use crate::stream::StreamOptions;
+use super::options::StreamOptions;
 
-/// How one reader is spoken to.
+/// Encodes one stream. It is part of the key by which readers are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Control {
+pub(crate) struct StreamEncoder {
     form: Form,
-    spelled: bool,
+    /// See [`StreamOptions::control`].
+    control: bool,
 }
 
-/// The reconnection time that readers are asked for: 1.5 to 2.5 s, each its own, so that they do not
-/// all come back in the same moment.
-pub(crate) fn retry_of_readers() -> Duration {
+/// Returns a reconnection time for a reader: 1.5 to 2.5 s, at random, so that readers do not all
+/// reconnect at once.
+pub(crate) fn reader_retry() -> Duration {
     Duration::from_millis(fastrand::u64(1_500..=2_500))
 }
 
-/// The reconnection time of readers who were turned away: 5 to 15 s.
-pub(crate) fn come_back_after() -> Duration {
+/// Returns a reconnection time for a reader that was turned away: 5 to 15 s, at random.
+pub(crate) fn turned_away_retry() -> Duration {
     Duration::from_millis(fastrand::u64(5_000..=15_000))
 }
 
-impl Control {
-    pub(crate) fn new(options: StreamOptions) -> Control {
-        Control { form: options.form, spelled: options.control }
+impl StreamEncoder {
+    pub(crate) fn new(options: StreamOptions) -> StreamEncoder {
+        StreamEncoder { form: options.form, control: options.control }
     }
 
-    /// The first bytes, which tell proxies and readers that the stream is open.
+    /// Writes the first bytes of a stream. They show proxies and subscribers that it is open.
     pub(crate) fn greeting(self, out: &mut BytesMut, retry: Duration) {
         self.retry(out, retry);
-        self.comment(out);
+        self.keep_alive(out);
     }
 
-    /// Asks the reader to wait so long before it reconnects. NDJSON has no word for it.
+    /// Writes the time that the subscriber is to wait before it reconnects. NDJSON cannot express it.
     pub(crate) fn retry(self, out: &mut BytesMut, retry: Duration) {
         if !self.is_ndjson() {
             write(out, |out| encode_retry(out, retry));
         }
     }
 
-    /// Nothing, said aloud: a comment, or an empty line of NDJSON.
-    pub(crate) fn comment(self, out: &mut BytesMut) {
+    /// Writes a keep-alive: a comment, or an empty line in NDJSON.
+    pub(crate) fn keep_alive(self, out: &mut BytesMut) {
         if !self.is_ndjson() {
             write(out, |out| encode_comment(out, "stentor"));
         }
         out.put_u8(b'\n');
     }
 
-    /// A position that no event carries.
+    /// Writes a position that no event carries.
     ///
-    /// An id without data would do by the letter of the standard, but of the browsers only Blink
-    /// keeps such an id; so it comes with empty data, under a name that nobody listens to.
+    /// The standard allows an id without data, but of the browsers only Blink keeps such an id. So the
+    /// position is an event with empty data, under a name that pages do not listen to.
     pub(crate) fn cursor(self, out: &mut BytesMut, cursor: Cursor) {
-        self.say(out, cursor, CURSOR_EVENT, None);
+        self.put_control(out, cursor, CURSOR_EVENT, None);
     }
 
-    /// A loss.
+    /// Writes the report of a loss.
     pub(crate) fn gap(self, out: &mut BytesMut, gap: &Gap) {
         let object = serde_json::to_value(gap).unwrap_or_default();
-        self.say(out, gap.position, GAP_EVENT, Some(object));
+        self.put_control(out, gap.position, GAP_EVENT, Some(object));
     }
 
-    /// The frame of a record in this reader's form, shared by all who have it. Ends are events of the
-    /// server's own, so they follow the same rule as positions and gaps.
+    /// Returns the frame of a record, which all readers of this form share. Ends are control events:
+    /// with `control` off they have no frame.
     pub(crate) fn frame(self, record: &Record) -> Option<&Frame> {
-        (self.spelled || record.event().is_some()).then(|| record.frame(self.form))
+        (self.control || record.event().is_some()).then(|| record.frame(self.form))
     }
 
-    /// The bytes of a record in this reader's form.
+    /// Returns the bytes of a record.
     pub(crate) fn record(self, record: &Record) -> Bytes {
         if let Some(frame) = self.frame(record) {
             return frame.bytes();
         }
         let mut out = BytesMut::new();
-        self.say(&mut out, record.cursor(), "", None);
+        self.put_control(&mut out, record.cursor(), "", None);
         out.freeze()
     }
 
-    fn say(self, out: &mut BytesMut, id: Cursor, name: &str, object: Option<Value>) {
-        match (self.is_ndjson(), self.spelled) {
+    fn put_control(self, out: &mut BytesMut, id: Cursor, name: &str, object: Option<Value>) {
+        match (self.is_ndjson(), self.control) {
             (true, true) => {
                 let mut line = json!({ "type": name, "id": id.to_string() });
                 if let (Some(line), Some(Value::Object(object))) = (line.as_object_mut(), object) {
@@ -112,7 +114,7 @@ impl Control {
     }
 }
 
-/// The encoders write to vectors; what the server says is short.
+/// Runs an encoder that writes to a vector, and copies its output. Control messages are short.
 fn write(out: &mut BytesMut, encode: impl FnOnce(&mut Vec<u8>)) {
     let mut text = Vec::new();
     encode(&mut text);

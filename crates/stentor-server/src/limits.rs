@@ -1,0 +1,14 @@
+//! Limits that hold for every connection, whether hyper or a shard writes to it.
+
+use std::time::Duration;
+
+/// Maximum time that output waits without a byte of progress. After that the connection is closed, and
+/// the subscriber resumes by its last event id.
+pub(crate) const STALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Maximum number of bytes that are read and discarded after the last byte was written. Closing a
+/// socket with unread input resets the connection, and the client could lose the end of the response.
+pub(crate) const LINGER_BYTES_MAX: usize = 64 << 10;
+
+/// Maximum time for which input is discarded after the last byte was written.
+pub(crate) const LINGER_TIME_MAX: Duration = Duration::from_secs(1);

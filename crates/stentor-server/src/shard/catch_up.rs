@@ -1,0 +1,360 @@
+//! A reader with its own cursor: it is new, it lags behind the tail, or its socket has no room.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use stentor_hub::{Batch, Offset, Record, StartPosition, Subscription, TryRead};
+use tokio::time::Instant;
+
+use super::arrival::Arrival;
+use super::framing::Framing;
+use super::socket::{Socket, Written};
+use super::storage_query::{PAGE, QueryKind};
+use crate::context::Stentor;
+use crate::metrics::OpenCount;
+use crate::stream::encoder::{StreamEncoder, reader_retry};
+use crate::stream::slot::NewStream;
+
+/// Number of bytes after which a reader yields to the others.
+const TURN_BYTES: usize = 256 << 10;
+
+/// A reader that is not at the tail, or whose socket has no room. While it waits it holds offsets and
+/// no records.
+pub(super) struct CatchUpReader<S> {
+    /// Distinguishes it from a later reader in the same slot.
+    pub(super) id: u64,
+    pub(super) socket: S,
+    pub(super) stentor: Stentor,
+    pub(super) framing: Framing,
+    /// `None` while a storage query has it.
+    pub(super) subscription: Option<Box<Subscription>>,
+    phase: Phase,
+    /// The head of the response, and control messages, that are still to be written.
+    text: Bytes,
+    /// `true` until the greeting was added to `text`.
+    needs_greeting: bool,
+    /// A record that is written in part, and the number of bytes that are written.
+    partial: Option<(Offset, usize)>,
+    /// Records that were read and not completely written.
+    records: VecDeque<Arc<Record>>,
+    /// The highest offset that the reader knows.
+    sent_through: Offset,
+    pub(super) watching: Watching,
+    /// Time since which the socket has had no room. `None` if it has room.
+    pub(super) stalled_since: Option<Instant>,
+    /// `true` if the timer for stalled output is set.
+    pub(super) has_stall_timer: bool,
+    /// `true` if it is in the queue of readers that can continue.
+    pub(super) queued: bool,
+    /// Number of bytes that the client sent after its request.
+    pub(super) input_bytes: usize,
+    pub(super) open: OpenCount,
+}
+
+/// The socket events that the shard is notified of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watching {
+    Nothing,
+    /// Input, and the end of the connection.
+    Input,
+    /// Room for output, input, and the end of the connection.
+    Room,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The start position, or a gap, is not written yet.
+    Opening,
+    Reading,
+    /// The server drains: a record that was begun is completed, and nothing more is read.
+    Draining,
+    Over,
+}
+
+/// The reason why a reader stopped writing.
+pub(super) enum Step {
+    /// It has everything.
+    AtTail,
+    /// Its socket has no room.
+    Blocked,
+    /// It wrote as much as one turn allows, and has more.
+    Yield,
+    /// It needs the storage.
+    Query(QueryKind),
+    /// Its stream is complete.
+    Finished,
+    /// Its connection is broken.
+    Gone,
+}
+
+impl<S: Socket> CatchUpReader<S> {
+    /// Creates a reader that has just arrived.
+    pub(super) fn new(id: u64, arrival: Arrival<S>) -> CatchUpReader<S> {
+        let Arrival { socket, head, chunked, stream } = arrival;
+        let NewStream { stentor, subscription, options, open } = stream;
+        let framing = Framing { encoder: StreamEncoder::new(options), chunked };
+        let sent_through = subscription.cursor().offset;
+        CatchUpReader {
+            phase: Phase::Opening,
+            text: Bytes::from(head),
+            needs_greeting: true,
+            ..Self::demoted(id, socket, stentor, framing, subscription, sent_through, open)
+        }
+    }
+
+    /// Creates a reader that was live until its socket had no room.
+    pub(super) fn demoted(
+        id: u64,
+        socket: S,
+        stentor: Stentor,
+        framing: Framing,
+        subscription: Box<Subscription>,
+        sent_through: Offset,
+        open: OpenCount,
+    ) -> CatchUpReader<S> {
+        CatchUpReader {
+            id,
+            socket,
+            stentor,
+            framing,
+            subscription: Some(subscription),
+            phase: Phase::Reading,
+            text: Bytes::new(),
+            needs_greeting: false,
+            partial: None,
+            records: VecDeque::new(),
+            sent_through,
+            watching: Watching::Nothing,
+            stalled_since: None,
+            has_stall_timer: false,
+            queued: false,
+            input_bytes: 0,
+            open,
+        }
+    }
+
+    /// Sets the point at which it stopped: within a text, or within a record.
+    pub(super) fn resume_at(&mut self, text: Bytes, partial: Option<(Offset, usize)>) {
+        self.text = text;
+        self.partial = partial;
+    }
+
+    /// Ends the stream once a record that was begun is written.
+    pub(super) fn drain(&mut self) {
+        if self.phase != Phase::Over {
+            self.phase = Phase::Draining;
+        }
+    }
+
+    pub(super) fn sent_through(&self) -> Offset {
+        self.sent_through
+    }
+
+    /// Number of bytes held for a reader without output in flight.
+    pub(super) const HELD_BYTES: usize = size_of::<CatchUpReader<S>>() + size_of::<Subscription>();
+
+    /// Returns the number of bytes held for the reader.
+    pub(super) fn held_bytes(&self) -> usize {
+        Self::HELD_BYTES + self.text.len()
+    }
+
+    /// Takes the start position of the stream.
+    pub(super) fn take_start(&mut self, start: &StartPosition) {
+        // If it was known at once, the greeting goes out with it.
+        let needs_greeting = std::mem::take(&mut self.needs_greeting);
+        let greeting = |encoder: StreamEncoder, out: &mut BytesMut| {
+            if needs_greeting {
+                encoder.greeting(out, reader_retry());
+            }
+        };
+        let position = match start {
+            StartPosition::At(cursor) => {
+                self.add_control(|encoder, out| {
+                    greeting(encoder, out);
+                    encoder.cursor(out, *cursor);
+                });
+                *cursor
+            }
+            StartPosition::Gap(gap) => {
+                self.stentor.metrics().gaps.inc();
+                self.add_control(|encoder, out| {
+                    greeting(encoder, out);
+                    encoder.gap(out, gap);
+                });
+                gap.position
+            }
+        };
+        self.sent_through = position.offset;
+        if self.phase == Phase::Opening {
+            self.phase = Phase::Reading;
+        }
+    }
+
+    /// Takes records that were read.
+    pub(super) fn take_batch(&mut self, batch: Batch) {
+        if let Some(gap) = batch.gap {
+            self.stentor.metrics().gaps.inc();
+            self.add_control(|encoder, out| encoder.gap(out, &gap));
+            self.sent_through = self.sent_through.max(gap.position.offset);
+        }
+        self.records.extend(batch.records);
+    }
+
+    /// Takes the record that is written in part.
+    pub(super) fn take_partial_record(&mut self, record: Arc<Record>) {
+        self.records.push_front(record);
+    }
+
+    fn add_control(&mut self, write: impl FnOnce(StreamEncoder, &mut BytesMut)) {
+        let more = self.framing.control(write);
+        if self.text.is_empty() {
+            self.text = more;
+        } else {
+            self.text = [&self.text[..], &more[..]].concat().into();
+        }
+    }
+
+    /// Reads and writes, as much as one turn allows.
+    pub(super) fn run(&mut self, now: Instant) -> Step {
+        let mut turn = TURN_BYTES;
+        let step = loop {
+            match self.advance(&mut turn, now) {
+                Some(step) => break step,
+                None if turn == 0 => break Step::Yield,
+                None => {}
+            }
+        };
+        // A reader that waits, for any reason, holds offsets only.
+        self.return_records();
+        step
+    }
+
+    /// Reads or writes once. Returns `None` if it can continue.
+    fn advance(&mut self, turn: &mut usize, now: Instant) -> Option<Step> {
+        if let Some((offset, _)) = self.partial
+            && self.records.front().is_none_or(|record| record.offset() != offset)
+        {
+            match self.stentor.hub().record_in_memory(offset) {
+                Some(record) => self.records.push_front(record),
+                None => return Some(Step::Query(QueryKind::Record(offset))),
+            }
+        }
+        if self.phase == Phase::Draining && self.partial.is_none() {
+            // Records that were read and not begun are not sent.
+            self.records.clear();
+            if self.text.is_empty() {
+                self.add_control(|encoder, out| encoder.retry(out, reader_retry()));
+                self.phase = Phase::Over;
+            }
+        }
+        // If the position is in memory it is written with the head; otherwise the head goes first.
+        if self.phase == Phase::Opening {
+            let start = self.subscription.as_mut().and_then(|s| s.start_position_in_memory());
+            if let Some(start) = start {
+                self.take_start(&start);
+            } else if std::mem::take(&mut self.needs_greeting) {
+                self.add_control(|encoder, out| encoder.greeting(out, reader_retry()));
+            }
+        }
+        if !self.text.is_empty() || !self.records.is_empty() {
+            return self.write(turn, now);
+        }
+        match self.phase {
+            Phase::Over => return Some(Step::Finished),
+            Phase::Opening => return Some(Step::Query(QueryKind::StartPosition)),
+            Phase::Reading | Phase::Draining => {}
+        }
+        let Some(subscription) = &mut self.subscription else { return Some(Step::Gone) };
+        match subscription.try_read(PAGE) {
+            TryRead::Batch(batch) => self.take_batch(batch),
+            TryRead::AtTail => return Some(Step::AtTail),
+            TryRead::NeedsStorage => return Some(Step::Query(QueryKind::NextPage)),
+            TryRead::Finished => self.phase = Phase::Over,
+        }
+        None
+    }
+
+    /// Writes the text and the records. A record that was begun comes before the text.
+    fn write(&mut self, turn: &mut usize, now: Instant) -> Option<Step> {
+        let mut records: VecDeque<Bytes> =
+            self.records.iter().map(|record| self.framing.record(record)).collect();
+        let partial = self.partial.and_then(|(_, written)| {
+            let mut rest = records.pop_front()?;
+            rest.advance(written.min(rest.len()));
+            Some(rest)
+        });
+        let pieces: Vec<IoSlice<'_>> = partial
+            .iter()
+            .chain([&self.text])
+            .chain(&records)
+            .filter(|piece| !piece.is_empty())
+            .map(|piece| IoSlice::new(piece))
+            .collect();
+        let socket = &mut self.socket;
+        let written = Written::of(|| socket.write_vectored(&pieces));
+        drop(pieces);
+        match written {
+            Written::Gone => Some(Step::Gone),
+            Written::Blocked => {
+                self.stalled_since.get_or_insert(now);
+                Some(Step::Blocked)
+            }
+            Written::Bytes(bytes) => {
+                self.stalled_since = None;
+                *turn = turn.saturating_sub(bytes);
+                self.stentor.metrics().delivered_bytes.inc_by(bytes as u64);
+                let sizes: Vec<usize> = records.iter().map(Bytes::len).collect();
+                self.mark_written(bytes, partial.map(|bytes| bytes.len()), &sizes);
+                None
+            }
+        }
+    }
+
+    /// Marks `bytes` as written: first of the rest of the partial record, then of the text, then of the
+    /// other records. `partial` and `sizes` are their sizes.
+    fn mark_written(&mut self, mut bytes: usize, partial: Option<usize>, sizes: &[usize]) {
+        if let Some(size) = partial
+            && !self.mark_record_written(&mut bytes, size)
+        {
+            return;
+        }
+        let of_text = bytes.min(self.text.len());
+        self.text.advance(of_text);
+        bytes -= of_text;
+        if self.text.is_empty() {
+            // Stops at the first record that is not complete.
+            let _ = sizes.iter().all(|size| self.mark_record_written(&mut bytes, *size));
+        }
+    }
+
+    /// Marks up to `size` of `bytes` as written of the first record, and takes them off `bytes`. Returns
+    /// `true` if the record is complete.
+    fn mark_record_written(&mut self, bytes: &mut usize, size: usize) -> bool {
+        let Some(record) = self.records.front() else { return false };
+        if *bytes < size {
+            if *bytes > 0 {
+                let before = self.partial.map_or(0, |(_, before)| before);
+                self.partial = Some((record.offset(), before + *bytes));
+            }
+            *bytes = 0;
+            return false;
+        }
+        *bytes -= size;
+        self.sent_through = record.offset();
+        self.partial = None;
+        self.records.pop_front();
+        self.stentor.metrics().delivered.inc();
+        true
+    }
+
+    /// Returns the records that are not written to the subscription. They are read again later.
+    fn return_records(&mut self) {
+        let begun = usize::from(self.partial.is_some() && !self.records.is_empty());
+        let rest: Vec<_> = self.records.drain(..).skip(begun).collect();
+        if let Some(subscription) = &mut self.subscription {
+            subscription.give_back(&rest);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Turns of readers with their own cursor, and the closing of connections.
+
+use bytes::Bytes;
+use mio::{Interest, Token};
+use tokio::time::Instant;
+
+use super::catch_up::{Step, Watching};
+use super::closing::Closing;
+use super::socket::Socket;
+use super::state::{ReaderState, Shard, Timer};
+use super::storage_query::{QueryKind, QueryOutput, QueryResult, Requester, StorageQuery};
+use crate::limits::STALL_TIME_MAX;
+
+impl<S: Socket> Shard<S> {
+    /// Runs a catching-up reader for one turn.
+    pub(super) fn run_reader(&mut self, slot: u32, now: Instant) {
+        let Some(reader) = self.catch_up_mut(slot) else { return };
+        reader.queued = false;
+        if reader.subscription.is_none() {
+            // The result of its query will queue it again.
+            return;
+        }
+        let before = reader.held_bytes();
+        let step = reader.run(now);
+        let after = reader.held_bytes();
+        self.held_bytes = self.held_bytes + after - before;
+        match step {
+            Step::AtTail => self.promote(slot, now),
+            Step::Yield => self.queue_reader(slot),
+            Step::Blocked => {
+                self.watch(slot, Watching::Room);
+                self.start_stall_timer(slot, now);
+            }
+            Step::Query(kind) => self.query_for_reader(slot, kind),
+            Step::Finished => self.finish_reader(slot, now),
+            Step::Gone => self.remove(slot),
+        }
+    }
+
+    /// Takes the result of a reader's query.
+    pub(super) fn complete_reader(&mut self, slot: u32, id: u64, result: QueryResult) {
+        // The reader may have left while the query ran.
+        let Some(reader) = self.catch_up_mut(slot).filter(|reader| reader.id == id) else { return };
+        let before = reader.held_bytes();
+        reader.subscription = Some(result.subscription);
+        match result.output {
+            Ok(QueryOutput::StartPosition(start)) => reader.take_start(&start),
+            Ok(QueryOutput::Page(batch)) => reader.take_batch(batch),
+            Ok(QueryOutput::Record(Some(record))) => reader.take_partial_record(record),
+            Ok(QueryOutput::Record(None)) => {
+                // The reader reconnects with its last id and gets the gap.
+                tracing::debug!("interrupted a stream: an event was removed while it was sent");
+                return self.remove(slot);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "interrupted a stream: the log cannot be read");
+                return self.remove(slot);
+            }
+        }
+        let after = reader.held_bytes();
+        self.held_bytes = self.held_bytes + after - before;
+        self.queue_reader(slot);
+    }
+
+    /// Removes a reader whose output has stalled for too long.
+    pub(super) fn check_stall(&mut self, slot: u32, now: Instant) {
+        let Some(reader) = self.catch_up_mut(slot).filter(|reader| reader.has_stall_timer) else {
+            return;
+        };
+        match reader.stalled_since.map(|since| since + STALL_TIME_MAX) {
+            None => reader.has_stall_timer = false,
+            Some(deadline) if deadline > now => self.timers.add(deadline, Timer::Stall(slot)),
+            Some(_) => self.remove(slot),
+        }
+    }
+
+    /// Continues to close a connection whose deadline may have passed.
+    pub(super) fn check_closing(&mut self, slot: u32, now: Instant) {
+        let Some(ReaderState::Closing(closing)) = self.readers.get_mut(slot as usize) else {
+            return;
+        };
+        if closing.is_done(now) {
+            self.remove(slot);
+        } else {
+            let deadline = closing.deadline;
+            self.timers.add(deadline, Timer::Close(slot));
+        }
+    }
+
+    /// Ends the stream of a catching-up reader that has all of it.
+    fn finish_reader(&mut self, slot: u32, now: Instant) {
+        let Some(state) = self.readers.get_mut(slot as usize) else { return };
+        let removed = ReaderState::Live { group: u32::MAX, index: u32::MAX, input_bytes: 0 };
+        match std::mem::replace(state, removed) {
+            ReaderState::CatchingUp(reader) => {
+                self.held_bytes -= reader.held_bytes();
+                let text = Bytes::from_static(reader.framing.body_end());
+                let is_watched = reader.watching != Watching::Nothing;
+                self.start_closing(slot, reader.socket, text, is_watched, now);
+            }
+            other => *state = other,
+        }
+    }
+
+    /// Closes the connection of a reader whose stream has ended, with `text` as its last bytes.
+    pub(super) fn start_closing(
+        &mut self,
+        slot: u32,
+        socket: S,
+        text: Bytes,
+        is_watched: bool,
+        now: Instant,
+    ) {
+        let mut closing = Box::new(Closing::new(socket, text, now + STALL_TIME_MAX));
+        let is_done = closing.is_done(now);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Token(slot as usize);
+        let watched = closing.socket.watch(self.poll.registry(), token, interest, is_watched);
+        self.timers.add(closing.deadline, Timer::Close(slot));
+        self.held_bytes += closing.held_bytes();
+        if let Some(state) = self.readers.get_mut(slot as usize) {
+            *state = ReaderState::Closing(closing);
+        }
+        if is_done || watched.is_err() {
+            self.remove(slot);
+        }
+    }
+
+    /// Queues a query for a reader, which lends its subscription to it.
+    fn query_for_reader(&mut self, slot: u32, kind: QueryKind) {
+        self.watch(slot, Watching::Input);
+        let Some(reader) = self.catch_up_mut(slot) else { return };
+        let Some(subscription) = reader.subscription.take() else { return };
+        let requester = Requester::Reader { slot, id: reader.id };
+        let hub = reader.stentor.hub().clone();
+        self.queries.push_back(StorageQuery { requester, kind, hub, subscription });
+    }
+
+    /// Changes the socket events of a reader. Removes it if its socket cannot be watched.
+    pub(super) fn watch(&mut self, slot: u32, wanted: Watching) {
+        let registry = self.poll.registry();
+        let Some(ReaderState::CatchingUp(reader)) = self.readers.get_mut(slot as usize) else {
+            return;
+        };
+        if reader.watching == wanted {
+            return;
+        }
+        let interest = match wanted {
+            Watching::Room => Interest::READABLE | Interest::WRITABLE,
+            Watching::Nothing | Watching::Input => Interest::READABLE,
+        };
+        let is_watched = reader.watching != Watching::Nothing;
+        match reader.socket.watch(registry, Token(slot as usize), interest, is_watched) {
+            Ok(()) => reader.watching = wanted,
+            Err(error) => {
+                tracing::debug!(%error, "cannot watch a socket");
+                self.remove(slot);
+            }
+        }
+    }
+
+    pub(super) fn start_stall_timer(&mut self, slot: u32, now: Instant) {
+        if let Some(reader) = self.catch_up_mut(slot)
+            && !std::mem::replace(&mut reader.has_stall_timer, true)
+        {
+            self.timers.add(now + STALL_TIME_MAX, Timer::Stall(slot));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The state of a shard: readers, live groups, queues, timers and the memory they hold.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::RandomState;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use mio::{Events, Poll};
+use slab::Slab;
+use stentor_hub::Consumer;
+use tokio::time::Instant;
+
+use super::catch_up::CatchUpReader;
+use super::closing::Closing;
+use super::live_group::{GroupKey, LiveGroup, LiveReader};
+use super::socket::Socket;
+use super::storage_query::StorageQuery;
+use super::timer_wheel::TimerWheel;
+use crate::metrics::Metrics;
+
+/// Maximum number of socket events that are taken from the kernel at once.
+pub(super) const EVENTS_MAX: usize = 1024;
+
+/// The readers of one core. See the [module](super).
+pub struct Shard<S> {
+    pub(super) poll: Poll,
+    pub(super) events: Events,
+    pub(super) metrics: Metrics,
+    pub(super) consumer: Consumer,
+    /// Buffer for the groups that the hub woke.
+    pub(super) woken: Vec<usize>,
+    /// Buffer for the slots of sockets with events.
+    pub(super) readable: Vec<u32>,
+    pub(super) readers: Slab<ReaderState<S>>,
+    pub(super) groups: Slab<LiveGroup<S>>,
+    pub(super) groups_by_key: HashMap<GroupKey, Vec<usize>>,
+    pub(super) hasher: RandomState,
+    /// Groups to sweep, each once.
+    pub(super) group_queue: VecDeque<usize>,
+    /// Catching-up readers that can continue, each once.
+    pub(super) reader_queue: VecDeque<u32>,
+    pub(super) queries: VecDeque<StorageQuery>,
+    pub(super) queries_running: usize,
+    pub(super) timers: TimerWheel<Timer>,
+    /// Buffer for the timers that fire.
+    pub(super) due: Vec<Timer>,
+    pub(super) last_id: u64,
+    /// Bytes held for readers, without the slab of readers.
+    pub(super) held_bytes: usize,
+    /// Bytes that the gauge includes.
+    held_reported: usize,
+}
+
+/// The state of a reader.
+pub(super) enum ReaderState<S> {
+    /// At the tail: the reader with this index in a live group. `input_bytes` is the number of bytes
+    /// that the client sent after its request.
+    Live {
+        group: u32,
+        index: u32,
+        input_bytes: u32,
+    },
+    CatchingUp(Box<CatchUpReader<S>>),
+    Closing(Box<Closing<S>>),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Timer {
+    /// Check a group for silence.
+    Silence(usize),
+    /// Check a catching-up reader for stalled output.
+    Stall(u32),
+    /// Check a closing connection.
+    Close(u32),
+}
+
+impl<S: Socket> Shard<S> {
+    /// Creates a shard without readers. `metrics` are those of the server that accepts the connections.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the system does not provide an event queue.
+    pub fn new(metrics: Metrics, now: Instant) -> io::Result<Shard<S>> {
+        Ok(Shard {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_MAX),
+            metrics,
+            consumer: Consumer::new(),
+            woken: Vec::new(),
+            readable: Vec::new(),
+            readers: Slab::new(),
+            groups: Slab::new(),
+            groups_by_key: HashMap::new(),
+            hasher: RandomState::new(),
+            group_queue: VecDeque::new(),
+            reader_queue: VecDeque::new(),
+            queries: VecDeque::new(),
+            queries_running: 0,
+            timers: TimerWheel::new(now),
+            due: Vec::new(),
+            last_id: 0,
+            held_bytes: 0,
+            held_reported: 0,
+        })
+    }
+
+    /// Returns the catching-up reader in a slot.
+    pub(super) fn catch_up_mut(&mut self, slot: u32) -> Option<&mut CatchUpReader<S>> {
+        match self.readers.get_mut(slot as usize) {
+            Some(ReaderState::CatchingUp(reader)) => Some(reader),
+            _ => None,
+        }
+    }
+
+    /// Queues a catching-up reader, unless it is queued.
+    pub(super) fn queue_reader(&mut self, slot: u32) {
+        if let Some(reader) = self.catch_up_mut(slot)
+            && !std::mem::replace(&mut reader.queued, true)
+        {
+            self.reader_queue.push_back(slot);
+        }
+    }
+
+    /// Queues a group for a sweep, unless it is queued.
+    pub(super) fn queue_group(&mut self, index: usize) {
+        if let Some(group) = self.groups.get_mut(index)
+            && !std::mem::replace(&mut group.queued, true)
+        {
+            self.group_queue.push_back(index);
+        }
+    }
+
+    /// Removes a reader and closes its connection.
+    pub(super) fn remove(&mut self, slot: u32) {
+        let Some(reader) = self.readers.try_remove(slot as usize) else { return };
+        self.metrics.connections_open.dec();
+        match reader {
+            ReaderState::Live { group, index, .. } => {
+                if let Some(group) = self.groups.get_mut(group as usize) {
+                    group.open.close_one();
+                }
+                self.remove_from_group(group, index);
+            }
+            ReaderState::CatchingUp(reader) => self.held_bytes -= reader.held_bytes(),
+            ReaderState::Closing(closing) => self.held_bytes -= closing.held_bytes(),
+        }
+    }
+
+    /// Takes a reader out of its group. The last reader of the group moves to its index.
+    pub(super) fn remove_from_group(&mut self, group: u32, index: u32) -> Option<LiveReader<S>> {
+        let group = self.groups.get_mut(group as usize)?;
+        if index as usize >= group.readers.len() {
+            return None;
+        }
+        let removed = group.readers.swap_remove(index as usize);
+        group.subscription.set_readers(group.readers.len());
+        // If the current sweep misses the moved reader, its frames stay queued and it is swept again.
+        if let Some(moved) = group.readers.get(index as usize)
+            && let Some(ReaderState::Live { index: own, .. }) =
+                self.readers.get_mut(moved.slot as usize)
+        {
+            *own = index;
+        }
+        Some(removed)
+    }
+
+    /// Updates the bytes held for a group.
+    pub(super) fn count_held(&mut self, index: usize) {
+        if let Some(group) = self.groups.get_mut(index) {
+            let held = group.held_bytes();
+            self.held_bytes = self.held_bytes + held - group.held_counted;
+            group.held_counted = held;
+        }
+    }
+
+    /// Updates the gauge of the bytes held for readers.
+    pub(super) fn report_held(&mut self) {
+        let held = self.held_bytes + self.readers.capacity() * size_of::<ReaderState<S>>();
+        if held != self.held_reported {
+            let change =
+                i64::try_from(held).unwrap_or(0) - i64::try_from(self.held_reported).unwrap_or(0);
+            self.metrics.reader_bytes.inc_by(change);
+            self.held_reported = held;
+        }
+    }
+}
+
+impl<S> AsRawFd for Shard<S> {
+    /// Returns a descriptor that becomes readable when a socket has events.
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
+
+impl<S> Drop for Shard<S> {
+    fn drop(&mut self) {
+        self.metrics.reader_bytes.dec_by(i64::try_from(self.held_reported).unwrap_or(0));
+        self.metrics.connections_open.dec_by(i64::try_from(self.readers.len()).unwrap_or(0));
+    }
+}
+
+/// Converts an index. A shard has far fewer readers and groups than `u32::MAX`.
+pub(super) fn to_u32(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
