@@ -13,3 +13,5 @@ mod harness;
 mod client;
 mod console;
 mod page;
+mod readme;
+mod session;
