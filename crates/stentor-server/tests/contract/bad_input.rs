@@ -121,7 +121,10 @@ async fn topic_problem(server: &Server, path: &str) -> (Response, String) {
 #[tokio::test]
 async fn segments_that_proxies_rewrite_are_refused() {
     let server = Server::in_memory().await;
-    for raw in ["", "/", "a//b", "a/", "/a", ".", "..", "a/./b", "a/..", "a/../b"] {
+    for raw in [
+        "", "/", "a//b", "a/", "/a", ".", "..", "a/./b", "a/..", "a/../b", "%2e", "%2E%2e/a",
+        "a/.%2e",
+    ] {
         let (_, detail) = topic_problem(&server, &format!("/topics/{raw}")).await;
         assert!(detail.contains("%2F"), "{detail}");
     }
@@ -186,6 +189,16 @@ async fn names_under_a_dollar_sign_are_reserved() {
         assert!(detail.contains("reserved") && detail.contains(&format!(" {name} ")), "{detail}");
     }
     server.publish("/topics/price/$", "not in first place").await;
+}
+
+#[tokio::test]
+async fn a_reserved_topic_cannot_be_deleted() {
+    let server = Server::in_memory().await;
+    for path in ["/topics/$sys", "/topics/%24sys/x"] {
+        let detail = server.delete(path).send().await.problem(400, "topic");
+        assert!(detail.contains("reserved"), "{detail}");
+    }
+    assert_eq!(server.delete("/topics/price/$").send().await.status, 204);
 }
 
 #[tokio::test]

@@ -51,6 +51,31 @@ async fn a_batch_of_ndjson_has_an_event_in_each_line() {
 }
 
 #[tokio::test]
+async fn a_batch_may_begin_with_a_byte_order_mark() {
+    let server = Server::in_memory().await;
+    for kind in ["application/x-ndjson", "application/json"] {
+        let item = r#"{"topic":"a","data":"1"}"#;
+        let body = if kind.ends_with("ndjson") { item.to_owned() } else { format!("[{item}]") };
+        let request =
+            server.post("/topics", format!("\u{feff}{body}")).header("Content-Type", kind);
+        assert_eq!(request.send().await.status, 201, "{kind}");
+    }
+    assert_eq!(server.history_data("/topics/a").await, ["1", "1"]);
+}
+
+#[tokio::test]
+async fn a_batch_of_more_than_10_000_events_is_told_its_limit() {
+    let server = Server::in_memory().await;
+    let events = |count| vec![json!({ "topic": "a", "data": "" }); count];
+    let answer = batch(&server, json!(events(10_001))).await;
+    let detail = answer.problem(400, "too-many");
+    assert!(detail.contains("the batch has 10001 events") && detail.contains("split"), "{detail}");
+    assert_eq!(answer.json()["limit"], 10_000);
+    assert_nothing_published(&server).await;
+    assert_eq!(batch(&server, json!(events(10_000))).await.status, 201);
+}
+
+#[tokio::test]
 async fn a_batch_with_an_ended_topic_publishes_nothing_anywhere() {
     for server in [Server::start().await, Server::in_memory().await] {
         server.publish("/topics/over?end", "").await;

@@ -158,6 +158,17 @@ async fn other_origins_are_let_in_by_name() {
 }
 
 #[tokio::test]
+async fn an_origin_may_be_written_with_a_slash_its_default_port_and_capitals() {
+    let server =
+        with_origins(&["https://a.example/", "HTTPS://B.example:443", "http://c.example:80/"])
+            .await;
+    for origin in ["https://a.example", "https://b.example", "http://c.example"] {
+        let answer = server.post("/topics/news", "x").header("Origin", origin).send().await;
+        assert_eq!((answer.status, allowed(&answer)), (201, Some(origin)));
+    }
+}
+
+#[tokio::test]
 async fn a_star_lets_every_origin_in() {
     let server = with_origins(&["*"]).await;
     for origin in ["https://any.example", "null"] {
@@ -172,7 +183,7 @@ async fn a_star_lets_every_origin_in() {
 async fn a_preflight_allows_what_readers_and_publishers_send() {
     let server = with_origins(&["https://app.example"]).await;
     for origin in ["http://localhost:5173", "https://app.example"] {
-        for method in ["GET", "POST", "DELETE"] {
+        for method in ["GET", "POST", "PUT", "DELETE"] {
             let answer = preflight(&server, origin, method).send().await;
             assert_eq!((answer.status, allowed(&answer)), (204, Some(origin)));
             assert_eq!(answer.header("access-control-allow-methods"), Some(METHODS));

@@ -128,6 +128,21 @@ async fn two_stars_stand_last_only() {
 }
 
 #[tokio::test]
+async fn a_star_inside_a_segment_of_a_filter_is_refused_and_a_name_may_have_it() {
+    let server = Server::start().await;
+    for filter in ["news*", "a*b/c", "a/*b", "***", "%2A%2A%2A"] {
+        let answer = server.get(&format!("/events?topic={filter}")).send().await;
+        let detail = answer.problem(400, "topic");
+        assert!(detail.contains("news/*") && detail.contains("/topics/NAME"), "{detail}");
+    }
+    server.publish("/topics/a*b", "a name").await;
+    for path in ["/topics/a*b", "/topics/a%2Ab"] {
+        let mut stream = server.subscribe(&format!("{path}?from=earliest")).await;
+        assert_eq!(stream.data(1).await, ["a name"]);
+    }
+}
+
+#[tokio::test]
 async fn a_filter_in_a_path_is_told_the_line_that_it_needs() {
     let server = Server::start().await;
     for (name, line) in [("a/*", "/events?topic=a/*"), ("b%20c/**", "/events?topic=b%20c/**")] {

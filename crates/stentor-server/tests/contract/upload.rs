@@ -62,6 +62,17 @@ async fn blank_lines_are_skipped_and_crlf_ends_a_line() {
 }
 
 #[tokio::test]
+async fn one_byte_order_mark_before_the_first_line_is_removed() {
+    let server = Server::in_memory().await;
+    let body = "\u{feff}{\"a\":1}\n\u{feff}2\n";
+    let answer = whole(&server, "/topics/t", NDJSON, body).await;
+    assert_eq!(answer.json()["count"], 2);
+    assert_eq!(server.history_data("/topics/t").await, ["{\"a\":1}", "\u{feff}2"]);
+    whole(&server, "/topics/empty", NDJSON, "\u{feff}").await;
+    assert_eq!(server.history("/topics/empty").await.len(), 0);
+}
+
+#[tokio::test]
 async fn thousands_of_lines_at_once_keep_their_order() {
     let server = Server::start().await;
     let lines: Vec<String> = (0..5_000).map(|n| n.to_string()).collect();

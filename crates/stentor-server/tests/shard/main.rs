@@ -9,6 +9,7 @@ mod chance;
 mod endings;
 mod fairness;
 mod gaps;
+mod groups;
 mod silence;
 mod stage;
 mod stalls;

@@ -173,9 +173,10 @@ impl Stage {
         self.stentor.hub().publish(publish).now_or_never().unwrap().unwrap();
     }
 
-    /// A reader whose socket has room for so many bytes.
-    pub(crate) fn join(&mut self, filter: &str, start: Start, room: usize) -> Client {
-        let filters = Filters::new([filter.parse::<TopicFilter>().unwrap()]).unwrap();
+    /// A reader of comma-separated filters whose socket has room for `room` bytes.
+    pub(crate) fn join(&mut self, filters: &str, start: Start, room: usize) -> Client {
+        let filters = filters.split(',').map(|filter| filter.parse::<TopicFilter>().unwrap());
+        let filters = Filters::new(filters).unwrap();
         let options = StreamOptions::new(Version::HTTP_11);
         let answer = self.stentor.stream(filters, start, options).now_or_never().unwrap();
         let wire = Wire { room, says: Some(Vec::new()), ..Wire::default() };

@@ -12,6 +12,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod cors_origin;
 mod descriptors;
 mod disconnects;
 mod kills;

@@ -224,6 +224,28 @@ async fn the_header_of_a_cursor_beats_the_parameter() {
 }
 
 #[tokio::test]
+async fn a_cursor_may_be_named_as_polyfills_do_and_the_last_one_counts() {
+    let server = Server::start_with(mode()).await;
+    let ids = numbers(&server, "a", 3).await;
+    for query in [
+        format!("lastEventId={}", ids[1]),
+        format!("last_event_id={}&lastEventId={}", ids[0], ids[1]),
+        format!("lastEventId={}&last_event_id={}", ids[0], ids[1]),
+        format!("lastEventId={}&lastEventId={}", ids[0], ids[1]),
+        format!("last_event_id={}&last_event_id={}&lastEventId=", ids[0], ids[1]),
+    ] {
+        for path in ["/topics/a?", "/events?topic=a&"] {
+            let mut stream = server.subscribe(&format!("{path}{query}")).await;
+            assert_eq!(stream.data(1).await, ["a3"], "{path}{query}");
+        }
+    }
+    let mut stream = server.resume(&format!("/topics/a?lastEventId={}", ids[0]), &ids[1]).await;
+    assert_eq!(stream.data(1).await, ["a3"], "the header wins");
+    let page = server.page(&format!("/topics/a?lastEventId={}", ids[1])).await;
+    assert_eq!(page["events"][0]["data"], "a3");
+}
+
+#[tokio::test]
 async fn an_empty_cursor_counts_as_absent() {
     let server = Server::start_with(mode()).await;
     let ids = numbers(&server, "a", 3).await;
