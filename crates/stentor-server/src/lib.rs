@@ -72,6 +72,7 @@ mod path;
 mod peeked;
 mod problem;
 mod query;
+mod refusal_log;
 mod resume;
 mod router;
 mod routes;

@@ -10,6 +10,7 @@ use stentor_hub::{
 };
 
 use crate::body::Body;
+use crate::refusal_log::log_refusal;
 
 /// Time after which a client should repeat a request that failed with 503, in seconds.
 const RETRY_AFTER_SECONDS: u16 = 2;
@@ -159,9 +160,11 @@ impl Problem {
         &self.0.detail
     }
 
-    /// Converts the problem into a response.
+    /// Converts the problem into a response. A refusal (403, 413, 429 or 503) is logged at the level
+    /// `info`, at most once for each code and second.
     pub fn into_response(self) -> Response<Body> {
         let Fields { status, code, detail, members, allow } = *self.0;
+        log_refusal(status, code, &detail);
         let mut object = json!({
             "type": "about:blank",
             "title": status.canonical_reason().unwrap_or("Error"),

@@ -1,6 +1,7 @@
 //! Responses that are streams of events.
 
 pub(crate) mod encoder;
+pub(crate) mod head;
 pub(crate) mod options;
 pub(crate) mod slot;
 mod writer;
@@ -59,7 +60,9 @@ impl Stentor {
     ) -> Result<Response<Body>, Problem> {
         match self.hub().subscribe(filters, start).await {
             Ok(Subscribed::Finished) => Ok(finished()),
-            Ok(Subscribed::Open(_)) | Err(SubscribeError::Storage(_)) => Ok(head(options)),
+            Ok(Subscribed::Open(_)) | Err(SubscribeError::Storage(_)) => {
+                Ok(stream_response(options))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -76,7 +79,7 @@ fn open(
     let open = OpenCount::one(&metrics.streams_open);
     let stream = NewStream { stentor: stentor.clone(), subscription, options, open };
     let slot = StreamSlot::new(stream);
-    let mut response = head(options);
+    let mut response = stream_response(options);
     *response.body_mut() = writer::body(slot.clone());
     response.extensions_mut().insert(slot);
     response
@@ -86,7 +89,7 @@ fn open(
 fn turn_away(options: StreamOptions) -> Response<Body> {
     let mut out = BytesMut::new();
     StreamEncoder::new(options).retry(&mut out, turned_away_retry());
-    let mut response = head(options);
+    let mut response = stream_response(options);
     *response.body_mut() = Body::full(out.freeze());
     response
 }
@@ -99,7 +102,8 @@ fn finished() -> Response<Body> {
     response
 }
 
-fn head(options: StreamOptions) -> Response<Body> {
+/// Returns the head of a stream, with an empty body.
+fn stream_response(options: StreamOptions) -> Response<Body> {
     let content_type = match options.form {
         Form::Plain | Form::Envelope => "text/event-stream",
         Form::Ndjson => "application/x-ndjson",

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use super::origin::AllowedOrigin;
 use crate::body::Body;
 use crate::problem::{Code, Problem};
+use crate::refusal_log::OriginWarnings;
 
 const ALLOWED_METHODS: &str = "GET, POST, PUT, DELETE";
 const ALLOWED_HEADERS: &str =
@@ -41,6 +42,7 @@ struct Rules {
     origins: Vec<AllowedOrigin>,
     /// `None`: any host.
     hosts: Option<Vec<String>>,
+    warnings: OriginWarnings,
 }
 
 impl Guard {
@@ -82,6 +84,9 @@ impl Guard {
                 authority(origin).is_some_and(|origin| origin.eq_ignore_ascii_case(host))
             });
         let admission = Admission { allow_origin: self.allow_origin(origin) };
+        if admission.allow_origin.is_none() && !same_origin {
+            self.0.warnings.warn_once(origin);
+        }
         if request.method() == Method::OPTIONS
             && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
         {

@@ -1,12 +1,12 @@
 //! The hand-over of a reader to a shard.
 
 use std::fmt;
-use std::time::SystemTime;
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Response, StatusCode, Version};
 
 use crate::context::Stentor;
+use crate::stream::head;
 use crate::stream::slot::{NewStream, StreamSlot};
 
 /// A reader on its way into a shard: its socket, the head of its response, and its stream. Nothing of
@@ -45,7 +45,7 @@ impl Arrival<()> {
             && !encoded.iter().any(|name| headers.contains_key(name));
         let stream = if is_plain { slot.take() } else { None }?;
         let chunked = version == Version::HTTP_11;
-        Some(Arrival { socket: (), head: encode_head(response, chunked), chunked, stream })
+        Some(Arrival { socket: (), head: head::encode(response, chunked), chunked, stream })
     }
 
     pub(crate) fn with_socket<S>(self, socket: S) -> Arrival<S> {
@@ -58,28 +58,4 @@ impl<S> fmt::Debug for Arrival<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Arrival")
     }
-}
-
-/// Encodes the head of a response as hyper would.
-fn encode_head<B>(response: &Response<B>, chunked: bool) -> Vec<u8> {
-    const TYPICAL_BYTES: usize = 512;
-    let mut head = Vec::with_capacity(TYPICAL_BYTES);
-    head.extend_from_slice(if chunked { b"HTTP/1.1 200 OK\r\n" } else { b"HTTP/1.0 200 OK\r\n" });
-    let mut line = |name: &[u8], value: &[u8]| {
-        head.extend_from_slice(name);
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value);
-        head.extend_from_slice(b"\r\n");
-    };
-    for (name, value) in response.headers() {
-        line(name.as_str().as_bytes(), value.as_bytes());
-    }
-    if chunked {
-        line(b"transfer-encoding", b"chunked");
-    }
-    if !response.headers().contains_key(DATE) {
-        line(b"date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
-    }
-    head.extend_from_slice(b"\r\n");
-    head
 }
