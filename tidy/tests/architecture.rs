@@ -4,9 +4,11 @@
 use tidy::repository::{self, File};
 use tidy::rust;
 
-/// The source files below a folder of `crates`.
+/// The source files below a folder of `crates`, and the file beside the folder: `name.rs` for `name/`.
 fn sources(folder: &str) -> Vec<File> {
-    let files = repository::files(&format!("crates/{folder}"), &[".rs"]);
+    let (below, beside) = (format!("crates/{folder}/"), format!("crates/{folder}.rs"));
+    let mut files = repository::files("crates", &[".rs"]);
+    files.retain(|file| file.path.starts_with(&below) || file.path == beside);
     assert!(!files.is_empty(), "no sources in {folder}");
     files
 }

@@ -16,7 +16,7 @@ pub struct Problem {
     pub code: Option<String>,
     /// The meaning of the status.
     pub title: Option<String>,
-    /// What went wrong and what to do.
+    /// Explanation of the error, with advice.
     pub detail: Option<String>,
     /// Number of events of an upload that were published before it failed.
     pub published: Option<u64>,

@@ -31,7 +31,7 @@ async fn a_batch_is_one_request_under_one_key() {
 }
 
 #[tokio::test]
-async fn a_batch_may_have_a_key_of_its_own() {
+async fn the_key_of_a_batch_can_be_set() {
     let server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
     let mut batch = Batch::new().with_idempotency_key("order-7");

@@ -1,4 +1,4 @@
-//! Many events for one topic.
+//! Tests of the publish queue.
 
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use tokio::task::unconstrained;
 use crate::support::{Connection, Request, Server};
 use crate::{created, created_many, ended, unavailable};
 
-/// A queue whose first event is under way.
+/// A queue with one request in progress.
 async fn begun() -> (Server, PublishQueue, Connection) {
     begun_with(20).await
 }
@@ -28,7 +28,7 @@ async fn answer(mut connection: Connection, answer: &str) -> Request {
     connection.close().await
 }
 
-/// The data of the events in a batch for the topic.
+/// Returns the data of the events of a batch for the topic `t`.
 fn batch(request: &Request) -> Vec<String> {
     assert_eq!(request.line(), "POST /topics");
     let items: Vec<Value> = serde_json::from_str(&request.body).unwrap();
@@ -40,7 +40,7 @@ fn batch(request: &Request) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_waits_goes_together_in_order() {
+async fn waiting_events_are_sent_together_in_order() {
     let (server, queue, first) = begun().await;
     for data in ["1", "2\r\n", ""] {
         queue.send(data).await.unwrap();
@@ -58,7 +58,7 @@ async fn what_waits_goes_together_in_order() {
 }
 
 #[tokio::test]
-async fn a_request_is_repeated_under_its_key_before_what_is_behind_it() {
+async fn a_request_is_retried_with_its_key_before_later_events() {
     let (server, queue, first) = begun().await;
     let key = answer(first, "").await.header("idempotency-key").unwrap().to_owned();
     queue.send("1").await.unwrap();
@@ -72,12 +72,12 @@ async fn a_request_is_repeated_under_its_key_before_what_is_behind_it() {
 }
 
 #[tokio::test]
-async fn a_full_queue_holds_the_producer_up() {
+async fn a_full_queue_makes_the_producer_wait() {
     let (server, queue, first) = begun().await;
     let mut sent = 1;
     while unconstrained(queue.send(sent.to_string())).now_or_never().is_some() {
         sent += 1;
-        assert!(sent <= PublishQueue::QUEUE_EVENTS_MAX + 1, "it is never full");
+        assert!(sent <= PublishQueue::QUEUE_EVENTS_MAX + 1, "the queue is never full");
     }
     assert_eq!(sent, PublishQueue::QUEUE_EVENTS_MAX + 1);
     let answers = async {
@@ -99,13 +99,13 @@ async fn a_full_queue_holds_the_producer_up() {
 }
 
 #[tokio::test]
-async fn large_events_hold_the_producer_up_and_go_alone() {
+async fn large_events_make_the_producer_wait_and_are_sent_alone() {
     let (server, queue, first) = begun().await;
     let large = "x".repeat(PublishQueue::REQUEST_BYTES_MAX * 2 / 3);
     let mut sent = 0;
     while unconstrained(queue.send(large.as_str())).now_or_never().is_some() {
         sent += 1;
-        assert!(sent <= 24, "it is never full");
+        assert!(sent <= 24, "the queue is never full");
     }
     assert_eq!(sent, 24);
     let answers = async {
@@ -120,7 +120,7 @@ async fn large_events_hold_the_producer_up_and_go_alone() {
 }
 
 #[tokio::test]
-async fn what_is_more_than_an_event_goes_alone_in_its_turn() {
+async fn other_publishes_are_sent_alone_in_order() {
     let (server, queue, first) = begun().await;
     let lines = Publish::body("application/x-ndjson", "3\n4\n");
     let keyed = Publish::from("5").with_idempotency_key("five");
@@ -141,13 +141,13 @@ async fn what_is_more_than_an_event_goes_alone_in_its_turn() {
 }
 
 #[tokio::test]
-async fn a_refusal_stops_it_and_gives_back_what_is_not_published() {
+async fn a_refusal_stops_the_queue_and_returns_the_unpublished_events() {
     let (server, queue, first) = begun().await;
     let second = queue.send("1").await.unwrap();
     answer(first, &created()).await;
-    let under_way = server.accept().await;
+    let in_progress = server.accept().await;
     queue.send("2").await.unwrap();
-    answer(under_way, &ended()).await;
+    answer(in_progress, &ended()).await;
     let error = second.await.unwrap_err();
     assert!(matches!(error, PublishError::Refused { .. }), "{error}");
     let error = queue.send("3").await.unwrap_err();
@@ -160,7 +160,7 @@ async fn a_refusal_stops_it_and_gives_back_what_is_not_published() {
 }
 
 #[tokio::test]
-async fn a_producer_that_is_held_up_is_told_that_it_stopped() {
+async fn a_waiting_producer_gets_the_error_that_stopped_the_queue() {
     let (_server, queue, first) = begun().await;
     let large = "x".repeat(PublishQueue::QUEUE_BYTES_MAX);
     let ((), result) =
@@ -169,21 +169,21 @@ async fn a_producer_that_is_held_up_is_told_that_it_stopped() {
 }
 
 #[tokio::test]
-async fn what_may_be_published_is_told_apart() {
+async fn events_that_may_be_published_are_counted() {
     let (server, queue, first) = begun_with(1).await;
     for data in ["1", "2"] {
         queue.send(data).await.unwrap();
     }
     answer(first, &created()).await;
-    let under_way = server.accept().await;
+    let in_progress = server.accept().await;
     queue.send("3").await.unwrap();
-    answer(under_way, "").await;
+    answer(in_progress, "").await;
     let error = queue.finish().await.unwrap_err();
     assert_eq!((error.in_doubt, error.unpublished.len()), (2, 3));
 }
 
 #[tokio::test]
-async fn a_flush_waits_for_what_was_sent_before() {
+async fn a_flush_waits_for_earlier_events() {
     let (server, queue, first) = begun().await;
     queue.send("1").await.unwrap();
     let mut flush = Box::pin(queue.flush());
@@ -197,7 +197,7 @@ async fn a_flush_waits_for_what_was_sent_before() {
 }
 
 #[tokio::test]
-async fn a_dropped_queue_abandons_what_is_queued() {
+async fn a_dropped_queue_discards_its_events() {
     let (server, queue, mut first) = begun().await;
     let ack = queue.send("1").await.unwrap();
     drop(queue);

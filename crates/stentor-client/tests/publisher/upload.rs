@@ -1,4 +1,4 @@
-//! Bodies that come piece by piece.
+//! Uploads.
 
 use std::io;
 use std::time::Duration;
@@ -11,32 +11,32 @@ use tokio::sync::mpsc;
 use crate::support::{Server, answer};
 use crate::{created_many, ended, unavailable};
 
-type Pieces = mpsc::UnboundedSender<Result<Bytes, io::Error>>;
+type Chunks = mpsc::UnboundedSender<Result<Bytes, io::Error>>;
 
 const NDJSON: &str = "application/x-ndjson";
 
-/// An upload whose pieces the test sends.
-fn pieces() -> (Pieces, Publish<impl futures_util::Stream<Item = Result<Bytes, io::Error>>>) {
-    let (send, mut pieces) = mpsc::unbounded_channel();
-    (send, Publish::stream(NDJSON, stream::poll_fn(move |cx| pieces.poll_recv(cx))))
+/// An upload whose chunks are sent by the test.
+fn chunks() -> (Chunks, Publish<impl futures_util::Stream<Item = Result<Bytes, io::Error>>>) {
+    let (send, mut chunks) = mpsc::unbounded_channel();
+    (send, Publish::stream(NDJSON, stream::poll_fn(move |cx| chunks.poll_recv(cx))))
 }
 
-fn send(pieces: &Pieces, piece: &'static str) {
-    pieces.send(Ok(Bytes::from(piece))).unwrap();
+fn send(chunks: &Chunks, chunk: &'static str) {
+    chunks.send(Ok(Bytes::from(chunk))).unwrap();
 }
 
 #[tokio::test]
-async fn each_piece_is_sent_as_it_comes() {
+async fn each_chunk_is_sent_as_it_arrives() {
     let server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
-    let (pieces, upload) = pieces();
+    let (chunks, upload) = chunks();
     let answers = async {
-        send(&pieces, "one\n");
+        send(&chunks, "one\n");
         let mut connection = server.accept().await;
         connection.read_until("one\n").await;
-        send(&pieces, "two\n");
+        send(&chunks, "two\n");
         connection.read_until("two\n").await;
-        drop(pieces);
+        drop(chunks);
         connection.read_until("\r\n0\r\n\r\n").await;
         connection.write(&created_many(2, 2)).await;
         connection.close().await
@@ -54,11 +54,11 @@ async fn each_piece_is_sent_as_it_comes() {
 async fn a_refusal_ends_an_upload_that_is_still_open() {
     let server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
-    let (pieces, upload) = pieces();
+    let (chunks, upload) = chunks();
     let problem = r#"{"code":"topic-ended","detail":"it has ended","published":1,"last_id":"c1"}"#;
     let refusal = answer("409 Conflict", "content-type: application/problem+json\r\n", problem);
     let answers = async {
-        send(&pieces, "one\n");
+        send(&chunks, "one\n");
         let mut connection = server.accept().await;
         connection.read_until("one\n").await;
         connection.write(&refusal).await;
@@ -72,20 +72,20 @@ async fn a_refusal_ends_an_upload_that_is_still_open() {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_breaks_the_upload_off() {
+async fn a_stream_that_fails_aborts_the_upload() {
     let server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
-    let (pieces, upload) = pieces();
+    let (chunks, upload) = chunks();
     let answers = async {
-        send(&pieces, "one\n");
+        send(&chunks, "one\n");
         let mut connection = server.accept().await;
         connection.read_until("one\n").await;
-        pieces.send(Err(io::Error::other("the camera is gone"))).unwrap();
+        chunks.send(Err(io::Error::other("the camera is gone"))).unwrap();
         connection.read_to_end().await;
         connection.request
     };
     let (request, result) = tokio::join!(answers, publisher.upload("t", upload));
-    assert!(!request.body.contains("0\r\n\r\n"), "the server must see that it is not whole");
+    assert!(!request.body.contains("0\r\n\r\n"), "the server must see that the body is incomplete");
     match result.unwrap_err() {
         PublishError::Stream { cause } => assert_eq!(cause, "the camera is gone"),
         error => panic!("{error}"),
@@ -93,12 +93,12 @@ async fn a_stream_that_fails_breaks_the_upload_off() {
 }
 
 #[tokio::test]
-async fn nothing_is_repeated_and_the_error_says_how_to() {
+async fn an_upload_is_not_retried_and_the_error_says_how_to() {
     let server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
-    let (pieces, upload) = pieces();
+    let (chunks, upload) = chunks();
     let answers = async {
-        send(&pieces, "one\n");
+        send(&chunks, "one\n");
         let mut connection = server.accept().await;
         connection.read_until("one\n").await;
         connection.close().await
@@ -112,7 +112,7 @@ async fn nothing_is_repeated_and_the_error_says_how_to() {
 }
 
 #[tokio::test]
-async fn what_can_be_had_again_is_uploaded_again_under_one_key() {
+async fn a_repeatable_upload_is_retried_with_one_key() {
     let server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
     let mut times = 0;
@@ -127,8 +127,8 @@ async fn what_can_be_had_again_is_uploaded_again_under_one_key() {
             connection.read_until("two\n").await;
             connection.write(last).await;
             let request = connection.close().await;
-            let again = request.header("idempotency-key").expect("a key").to_owned();
-            assert_eq!(key.get_or_insert(again.clone()), &again);
+            let sent = request.header("idempotency-key").expect("a key").to_owned();
+            assert_eq!(key.get_or_insert(sent.clone()), &sent);
         }
     };
     let upload = Publish::stream(NDJSON, lines);
@@ -137,7 +137,7 @@ async fn what_can_be_had_again_is_uploaded_again_under_one_key() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_ends_what_could_be_had_again() {
+async fn a_permanent_refusal_ends_a_repeatable_upload() {
     let server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
     let lines = || stream::iter([Ok::<_, io::Error>(Bytes::from("one\n"))]);
@@ -149,7 +149,7 @@ async fn a_refusal_for_good_ends_what_could_be_had_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_after_the_end_is_not_waited_for() {
+async fn the_request_timeout_starts_at_the_end_of_an_upload() {
     let server = Server::start().await;
     let publisher = Publisher::builder(server.url(""))
         .request_timeout(Duration::from_millis(50))
@@ -162,15 +162,15 @@ async fn an_answer_that_does_not_come_after_the_end_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn an_open_upload_may_be_silent_for_long() {
+async fn an_open_upload_has_no_timeout() {
     let server = Server::start().await;
     let publisher = Publisher::builder(server.url(""))
         .request_timeout(Duration::from_millis(1))
         .build()
         .unwrap();
-    let (pieces, upload) = pieces();
+    let (chunks, upload) = chunks();
     let mut upload = publisher.upload("t", upload).boxed();
-    send(&pieces, "one\n");
+    send(&chunks, "one\n");
     let mut connection = tokio::select! {
         connection = server.accept() => connection,
         result = &mut upload => panic!("{result:?}"),
@@ -187,5 +187,5 @@ async fn an_open_upload_may_be_silent_for_long() {
     };
     let (_, result) = tokio::join!(refuse, upload);
     assert!(matches!(result, Err(PublishError::Refused { .. })));
-    drop(pieces);
+    drop(chunks);
 }

@@ -1,4 +1,4 @@
-//! No bytes of a server can make a source panic, or read anything else than its decoder does.
+//! Property tests: random bytes from a server cause no panic, and the source returns the items of the decoder.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use crate::support::{STREAM, Server};
 
 const EVENT_BYTES_MAX: usize = 64;
 
-/// What answers and streams are made of.
+/// Parts of responses and streams.
 const WORDS: &[&[u8]] = &[
     b"HTTP/1.1 200 OK\r\n",
     b"HTTP/1.1 204 X\r\n",
@@ -43,37 +43,37 @@ const WORDS: &[&[u8]] = &[
     b"\xFF",
 ];
 
-/// Bytes that are often something like an answer or a stream.
+/// Random bytes that often look like a response or a stream.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let word = select(WORDS).prop_map(<[u8]>::to_vec);
-    let piece = prop_oneof![3 => word, 1 => vec(any::<u8>(), 0..20)];
-    vec(piece, 0..30).prop_map(|pieces| pieces.concat())
+    let part = prop_oneof![3 => word, 1 => vec(any::<u8>(), 0..20)];
+    vec(part, 0..30).prop_map(|parts| parts.concat())
 }
 
-/// Everything a source makes of this answer, until it has to try again or is at its end.
-async fn follow(answer: Vec<u8>) -> Vec<Item> {
+/// Returns all items of a response, until the source ends or waits for a retry.
+async fn items_of(answer: Vec<u8>) -> Vec<Item> {
     let server = Server::start().await;
     let mut source = quick(&server.url("/")).event_bytes_max(EVENT_BYTES_MAX).build().unwrap();
     let mut states = source.states();
     let script = async {
         let mut connection = server.accept().await;
-        connection.pour(&answer, answer.len().min(1)).await;
-        connection.leave().await;
+        connection.write_repeatedly(&answer, answer.len().min(1)).await;
+        connection.close_any().await;
     };
     let mut items = Vec::new();
     let read = async {
-        while let Some(Ok(piece)) = source.next_chunk().await {
-            items.extend(piece.item);
+        while let Some(Ok(chunk)) = source.next_chunk().await {
+            items.extend(chunk.item);
         }
     };
-    let follow = async {
+    let read_or_wait = async {
         tokio::select! {
             biased;
             () = read => {}
             _ = states.wait_for(|state| matches!(state, State::Waiting { .. })) => {}
         }
     };
-    tokio::join!(script, follow);
+    tokio::join!(script, read_or_wait);
     items
 }
 
@@ -85,14 +85,14 @@ proptest! {
     })]
 
     #[test]
-    fn any_answer_is_read_refused_or_tried_again(answer in bytes()) {
-        Runtime::new().unwrap().block_on(follow(answer));
+    fn any_response_is_read_refused_or_retried(answer in bytes()) {
+        Runtime::new().unwrap().block_on(items_of(answer));
     }
 
     #[test]
-    fn any_stream_is_what_the_decoder_makes_of_it(body in bytes()) {
+    fn any_stream_returns_the_items_of_the_decoder(body in bytes()) {
         let answer = [STREAM.as_bytes(), &body].concat();
-        let items = Runtime::new().unwrap().block_on(follow(answer));
+        let items = Runtime::new().unwrap().block_on(items_of(answer));
         let mut decoder = Decoder::with_event_bytes_max(EVENT_BYTES_MAX);
         let mut rest = &body[..];
         let mut expected = Vec::new();

@@ -1,4 +1,4 @@
-//! Credentials that are renewed.
+//! Renewal of credentials.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,10 +7,10 @@ use stentor_client::reconnect::Mode;
 use stentor_client::{EventSourceBuilder, EventSourceError};
 use tokio::sync::watch;
 
-use crate::support::{NOTHING_MORE, Request, Server, answer, stream};
+use crate::support::{NO_CONTENT, Request, Server, answer, stream};
 use crate::{data_of, fatal_error, quick, until_waiting};
 
-/// A source with the authorization `old`, and then `new 1`, `new 2` and so on.
+/// Returns a source with the authorization `old`. Renewals return `new 1`, `new 2` and so on.
 fn renewing(url: &str) -> EventSourceBuilder {
     let count = Arc::new(AtomicU32::new(0));
     quick(url).header("authorization", "old").renew_authorization(move || {
@@ -28,7 +28,7 @@ fn authorizations(requests: &[Request]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_401_is_answered_with_new_credentials_which_stay() {
+async fn new_credentials_after_a_401_are_kept() {
     let server = Server::start().await;
     let mut source = renewing(&server.url("/")).build().unwrap();
     let answers = [
@@ -36,7 +36,7 @@ async fn a_401_is_answered_with_new_credentials_which_stay() {
         stream("id: 1\ndata: a\n\n"),
         stream("data: b\n\n"),
         unauthorized(),
-        NOTHING_MORE.to_owned(),
+        NO_CONTENT.to_owned(),
     ];
     let (requests, data) = tokio::join!(server.answer(answers), data_of(&mut source));
     assert_eq!(data, ["a", "b"]);
@@ -55,7 +55,7 @@ async fn a_401_to_new_credentials_is_fatal() {
 }
 
 #[tokio::test]
-async fn without_a_way_to_renew_or_by_the_letter_a_401_is_fatal() {
+async fn a_401_is_fatal_without_a_callback_and_in_spec_mode() {
     let server = Server::start().await;
     let url = server.url("/");
     for builder in [quick(&url), renewing(&url).mode(Mode::Spec)] {
@@ -66,13 +66,13 @@ async fn without_a_way_to_renew_or_by_the_letter_a_401_is_fatal() {
 }
 
 #[tokio::test]
-async fn the_401_of_a_stranger_renews_nothing() {
-    let (home, abroad) = (Server::start().await, Server::start().await);
+async fn a_401_of_another_origin_renews_nothing() {
+    let (home, other) = (Server::start().await, Server::start().await);
     let mut source = renewing(&home.url("/")).build().unwrap();
     let script = async {
-        let location = format!("location: {}\r\n", abroad.url("/"));
+        let location = format!("location: {}\r\n", other.url("/"));
         home.answer([answer("302 Found", &location, "")]).await;
-        abroad.answer([unauthorized()]).await
+        other.answer([unauthorized()]).await
     };
     let (requests, error) = tokio::join!(script, fatal_error(&mut source));
     assert_eq!(requests[0].header("authorization"), None);
@@ -80,9 +80,10 @@ async fn the_401_of_a_stranger_renews_nothing() {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_had_are_asked_for_again_later() {
+async fn a_failed_renewal_is_retried_later() {
     let server = Server::start().await;
-    for (given, text) in [(Err("the issuer is away"), "the issuer is away"), (Ok("a\nb"), "header")]
+    for (given, text) in
+        [(Err("the issuer is unreachable"), "the issuer is unreachable"), (Ok("a\nb"), "header")]
     {
         let mut source = quick(&server.url("/"))
             .renew_authorization(move || async move { given.map(str::to_owned) })
@@ -96,28 +97,28 @@ async fn credentials_that_cannot_be_had_are_asked_for_again_later() {
 }
 
 #[tokio::test]
-async fn a_restart_does_not_disturb_a_renewal() {
+async fn a_reconnect_does_not_interrupt_a_renewal() {
     let server = Server::start().await;
-    let (ask, mut asked) = watch::channel(false);
-    let (give, given) = watch::channel(false);
+    let (start, mut started) = watch::channel(false);
+    let (allow, allowed) = watch::channel(false);
     let mut source = quick(&server.url("/"))
         .renew_authorization(move || {
-            ask.send_replace(true);
-            let mut given = given.clone();
-            async move { given.wait_for(|given| *given).await.map(|_| "new".to_owned()) }
+            start.send_replace(true);
+            let mut allowed = allowed.clone();
+            async move { allowed.wait_for(|allowed| *allowed).await.map(|_| "new".to_owned()) }
         })
         .build()
         .unwrap();
     let script = async {
         server.answer([unauthorized()]).await;
-        asked.wait_for(|asked| *asked).await.unwrap();
+        started.wait_for(|started| *started).await.unwrap();
     };
     tokio::select! {
         item = source.next() => panic!("{item:?}"),
         () = script => {}
     }
     source.reconnect();
-    give.send_replace(true);
-    let (requests, _) = tokio::join!(server.answer([NOTHING_MORE]), data_of(&mut source));
+    allow.send_replace(true);
+    let (requests, _) = tokio::join!(server.answer([NO_CONTENT]), data_of(&mut source));
     assert_eq!(authorizations(&requests), ["new"]);
 }

@@ -1,10 +1,10 @@
-//! Events as values.
+//! Events parsed from JSON.
 
 use serde::Deserialize;
 use stentor_client::JsonError;
 
 use crate::source;
-use crate::support::{NOTHING_MORE, Server, answer, stream};
+use crate::support::{NO_CONTENT, Server, answer, stream};
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct Reading {
@@ -12,7 +12,7 @@ struct Reading {
 }
 
 #[tokio::test]
-async fn a_value_that_cannot_be_read_is_an_error_and_not_the_end() {
+async fn an_event_that_cannot_be_parsed_is_an_error_and_not_the_end() {
     let server = Server::start().await;
     let mut readings = source(&server.url("/")).json::<Reading>();
     let body = "event: stentor.cursor\nid: c0\ndata\n\n\
@@ -28,7 +28,7 @@ async fn a_value_that_cannot_be_read_is_an_error_and_not_the_end() {
         }
         seen
     };
-    let (_, seen) = tokio::join!(server.answer([stream(body), NOTHING_MORE.to_owned()]), read);
+    let (_, seen) = tokio::join!(server.answer([stream(body), NO_CONTENT.to_owned()]), read);
     assert_eq!(seen.len(), 4, "{seen:?}");
     assert_eq!(seen[0].as_ref().unwrap(), &Reading { celsius: 1.5 });
     assert!(matches!(&seen[1], Err(JsonError::Data { event, .. }) if event.data() == "warm"));

@@ -1,27 +1,27 @@
-//! What is seen beside the stream, and what can be done to it.
+//! Connection state, reconnecting, closing and dropping.
 
 use std::time::Duration;
 
 use stentor_client::{EventSource, State, StatusCode, Version};
 
-use crate::support::{NOTHING_MORE, STREAM, Server, answer, stream};
+use crate::support::{NO_CONTENT, STREAM, Server, answer, stream};
 use crate::{data_of, quick, source, until_waiting};
 
 #[tokio::test]
-async fn states_tell_the_whole_story() {
+async fn the_state_follows_the_connection() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     assert!(matches!(source.state(), State::Connecting));
     let (_, event) = tokio::join!(server.answer([stream("data: a\n\n")]), source.next());
     assert!(event.is_some());
     assert!(matches!(source.state(), State::Open(_)));
-    let (_, end) = tokio::join!(server.answer([NOTHING_MORE]), source.next());
+    let (_, end) = tokio::join!(server.answer([NO_CONTENT]), source.next());
     assert!(end.is_none());
     assert!(matches!(source.state(), State::Closed));
 }
 
 #[tokio::test]
-async fn an_open_stream_tells_the_head_of_its_answer() {
+async fn the_state_of_an_open_stream_contains_the_response_head() {
     let server = Server::start().await;
     let mut source = source(&server.url("/old").replace("http://", "http://user:secret@"));
     let answers = [
@@ -37,7 +37,7 @@ async fn an_open_stream_tells_the_head_of_its_answer() {
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_behind_the_last_id() {
+async fn a_reconnect_continues_after_the_last_id() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let script = async {
@@ -49,19 +49,19 @@ async fn a_restart_goes_on_behind_the_last_id() {
     assert_eq!(event.unwrap().unwrap().data(), "a");
     source.reconnect();
     assert!(matches!(source.state(), State::Connecting));
-    connection.left().await;
-    let (requests, _) = tokio::join!(server.answer([NOTHING_MORE]), source.next());
+    connection.closed_by_client().await;
+    let (requests, _) = tokio::join!(server.answer([NO_CONTENT]), source.next());
     assert_eq!(requests[0].last_event_id(), Some("1"));
 }
 
 #[tokio::test]
-async fn a_restart_cuts_a_wait_short() {
+async fn a_reconnect_ends_a_wait() {
     let server = Server::start().await;
     let mut source = EventSource::new(server.url("/")).unwrap();
     let busy = answer("503 Service Unavailable", "retry-after: 3600\r\n", "");
     tokio::join!(server.answer([busy]), until_waiting(&mut source));
     source.reconnect();
-    let answers = [stream("retry: 0\ndata: a\n\n"), NOTHING_MORE.to_owned()];
+    let answers = [stream("retry: 0\ndata: a\n\n"), NO_CONTENT.to_owned()];
     let (_, data) = tokio::join!(server.answer(answers), data_of(&mut source));
     assert_eq!(data, ["a"]);
 }
@@ -79,7 +79,7 @@ async fn a_source_closed_while_it_waits_stays_closed() {
 }
 
 #[tokio::test]
-async fn whoever_drops_or_closes_a_source_leaves_the_server() {
+async fn dropping_or_closing_a_source_closes_the_connection() {
     for is_dropped in [true, false] {
         let server = Server::start().await;
         let mut source = source(&server.url("/"));
@@ -96,7 +96,7 @@ async fn whoever_drops_or_closes_a_source_leaves_the_server() {
             source.close();
             Some(source)
         };
-        connection.left().await;
+        connection.closed_by_client().await;
     }
 }
 
@@ -109,11 +109,11 @@ async fn a_source_may_be_dropped_while_it_connects_or_waits() {
         item = source.next() => panic!("{item:?}"),
     };
     drop(source);
-    connection.left().await;
+    connection.closed_by_client().await;
 }
 
 #[tokio::test]
-async fn a_source_can_be_followed_in_a_task_of_its_own() {
+async fn a_source_can_move_to_another_task() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let task = tokio::spawn(async move {
@@ -126,7 +126,7 @@ async fn a_source_can_be_followed_in_a_task_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_last_event_id_is_that_of_the_event_just_handed_out() {
+async fn the_last_event_id_is_that_of_the_last_returned_event() {
     let server = Server::start().await;
     let mut source = quick(&server.url("/")).last_event_id("0").build().unwrap();
     let body = "data: a\n\nid: 1\ndata: b\n\ndata: c\n\nid: 2\n\ndata: d\n\nid\ndata: e\n\n";
@@ -137,14 +137,14 @@ async fn the_last_event_id_is_that_of_the_event_just_handed_out() {
         }
         ids
     };
-    let answers = [stream(body), NOTHING_MORE.to_owned()];
+    let answers = [stream(body), NO_CONTENT.to_owned()];
     let (_, ids) = tokio::join!(server.answer(answers), read);
     let ids: Vec<_> = ids.iter().map(|(data, id)| (data.as_str(), id.as_str())).collect();
     assert_eq!(ids, [("a", "0"), ("b", "1"), ("c", "1"), ("d", "2"), ("e", "")]);
 }
 
 #[test]
-fn what_cannot_be_requested_is_told_at_once() {
+fn invalid_options_are_build_errors() {
     for url in ["news", "file:///etc/passwd", "http://"] {
         assert!(EventSource::new(url).is_err(), "{url}");
     }
@@ -162,7 +162,7 @@ fn what_cannot_be_requested_is_told_at_once() {
 }
 
 #[test]
-fn neither_a_builder_nor_a_source_shows_secrets() {
+fn debug_output_contains_no_secrets() {
     let builder = EventSource::builder("http://user:secret@h/")
         .header("authorization", "secret")
         .body("secret");

@@ -1,10 +1,10 @@
-//! Streams that are the answer to a question.
+//! Requests with a method and a body.
 
-use crate::support::{NOTHING_MORE, Server, answer, stream};
+use crate::support::{NO_CONTENT, Server, answer, stream};
 use crate::{data_of, quick};
 
 #[tokio::test]
-async fn a_question_is_asked_again_at_each_reconnect() {
+async fn method_and_body_are_sent_again_at_each_reconnect() {
     for (method, expected) in
         [(None, "POST /q"), (Some("QUERY"), "QUERY /q"), (Some("PUT"), "PUT /q")]
     {
@@ -16,7 +16,7 @@ async fn a_question_is_asked_again_at_each_reconnect() {
             builder = builder.method(method);
         }
         let mut source = builder.build().unwrap();
-        let answers = [stream("id: 1\ndata: a\n\n"), String::new(), NOTHING_MORE.to_owned()];
+        let answers = [stream("id: 1\ndata: a\n\n"), String::new(), NO_CONTENT.to_owned()];
         let (requests, data) = tokio::join!(server.answer(answers), data_of(&mut source));
         assert_eq!(data, ["a"]);
         assert_eq!(requests.len(), 3);
@@ -30,14 +30,11 @@ async fn a_question_is_asked_again_at_each_reconnect() {
 }
 
 #[tokio::test]
-async fn a_question_goes_along_with_a_redirect_that_keeps_it() {
+async fn a_redirect_that_keeps_the_method_keeps_the_body() {
     let server = Server::start().await;
     let mut source = quick(&server.url("/q")).body("ask").build().unwrap();
-    let answers = [
-        answer("308 Moved", "location: /r\r\n", ""),
-        stream("data: a\n\n"),
-        NOTHING_MORE.to_owned(),
-    ];
+    let answers =
+        [answer("308 Moved", "location: /r\r\n", ""), stream("data: a\n\n"), NO_CONTENT.to_owned()];
     let (requests, _) = tokio::join!(server.answer(answers), data_of(&mut source));
     let seen: Vec<_> =
         requests.iter().map(|request| (request.line(), request.body.as_str())).collect();
@@ -45,7 +42,7 @@ async fn a_question_goes_along_with_a_redirect_that_keeps_it() {
 }
 
 #[tokio::test]
-async fn what_every_source_says_cannot_be_unsaid() {
+async fn standard_headers_replace_those_of_the_caller() {
     let server = Server::start().await;
     let mut source = quick(&server.url("/"))
         .header("accept", "text/html")
@@ -55,7 +52,7 @@ async fn what_every_source_says_cannot_be_unsaid() {
         .last_event_id("7")
         .build()
         .unwrap();
-    let (requests, _) = tokio::join!(server.answer([NOTHING_MORE]), data_of(&mut source));
+    let (requests, _) = tokio::join!(server.answer([NO_CONTENT]), data_of(&mut source));
     let head = requests[0].head().to_lowercase();
     assert_eq!(requests[0].header("accept"), Some("text/event-stream"));
     assert_eq!(requests[0].last_event_id(), Some("7"));

@@ -1,5 +1,6 @@
-//! The rules of the standard for the connection (HTML, section 9.2), by number, to the letter. C7
-//! is of pages that ask another origin first; a program has no origin to ask from.
+//! The rules of the standard for connections (WHATWG HTML, section 9.2), C1 to C11, in `Mode::Spec`.
+//!
+//! C7 is about CORS preflights of web pages. It does not apply to programs.
 
 use std::time::Duration;
 
@@ -7,18 +8,18 @@ use stentor_client::reconnect::Mode;
 use stentor_client::{EventSource, EventSourceError, State};
 use tokio::time::Instant;
 
-use crate::support::{NOTHING_MORE, Request, Server, answer, stream};
+use crate::support::{NO_CONTENT, Request, Server, answer, stream};
 use crate::{data_of, fatal_error, quick, until_waiting};
 
 const STREAM_TYPE: &str = "content-type: text/event-stream\r\n";
 
-/// A source by the letter, which comes back as soon as it may.
+/// Creates a source in spec mode with the shortest delays.
 fn source(url: &str) -> EventSource {
     quick(url).mode(Mode::Spec).build().unwrap()
 }
 
-/// What a source by the letter reads of these answers, and what it asks for. All must be asked for.
-async fn follow<T: AsRef<str>>(
+/// Returns the requests and the data of a source in spec mode. All responses must be requested.
+async fn subscribe<T: AsRef<str>>(
     answers: impl IntoIterator<Item = T>,
 ) -> (Vec<Request>, Vec<String>) {
     let server = Server::start().await;
@@ -26,7 +27,7 @@ async fn follow<T: AsRef<str>>(
     tokio::join!(server.answer(answers), data_of(&mut source))
 }
 
-/// The error that this answer is to a source by the letter.
+/// Returns the fatal error of a source in spec mode for this response.
 async fn error_of(answer: String) -> EventSourceError {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
@@ -34,8 +35,8 @@ async fn error_of(answer: String) -> EventSourceError {
 }
 
 #[tokio::test]
-async fn c1_a_request_is_a_get_that_accepts_a_stream_and_no_cached_one() {
-    let (requests, _) = follow([stream("data: a\n\n"), NOTHING_MORE.to_owned()]).await;
+async fn c1_a_request_is_a_get_for_an_event_stream_without_caching() {
+    let (requests, _) = subscribe([stream("data: a\n\n"), NO_CONTENT.to_owned()]).await;
     for request in &requests {
         assert_eq!(request.line(), "GET /s?x=1");
         assert_eq!(request.header("accept"), Some("text/event-stream"));
@@ -46,7 +47,7 @@ async fn c1_a_request_is_a_get_that_accepts_a_stream_and_no_cached_one() {
 }
 
 #[tokio::test]
-async fn c2_a_200_of_the_type_opens_whatever_its_parameters() {
+async fn c2_a_200_with_the_content_type_opens_with_any_parameters() {
     for content_type in [
         "text/event-stream",
         "Text/Event-STREAM",
@@ -55,13 +56,13 @@ async fn c2_a_200_of_the_type_opens_whatever_its_parameters() {
         "text/event-stream ;x=y;z",
     ] {
         let body = answer("200 OK", &format!("content-type: {content_type}\r\n"), "data: ü\n\n");
-        let (_, data) = follow([body, NOTHING_MORE.to_owned()]).await;
+        let (_, data) = subscribe([body, NO_CONTENT.to_owned()]).await;
         assert_eq!(data, ["ü"], "{content_type}");
     }
 }
 
 #[tokio::test]
-async fn c2_another_type_is_fatal_and_not_read() {
+async fn c2_another_content_type_is_fatal_and_not_read() {
     for (headers, content_type) in [
         ("content-type: text/html\r\n", Some("text/html")),
         ("content-type: text/event-stream x\r\n", Some("text/event-stream x")),
@@ -80,13 +81,13 @@ async fn c2_another_type_is_fatal_and_not_read() {
 
 #[tokio::test]
 async fn c3_a_204_is_the_end() {
-    let (requests, data) = follow([stream("data: a\n\n"), NOTHING_MORE.to_owned()]).await;
+    let (requests, data) = subscribe([stream("data: a\n\n"), NO_CONTENT.to_owned()]).await;
     assert_eq!(data, ["a"]);
     assert_eq!(requests.len(), 2);
 }
 
 #[tokio::test]
-async fn c3_any_other_status_is_fatal_even_with_the_type() {
+async fn c3_any_other_status_is_fatal_even_with_the_content_type() {
     let statuses = [201, 205, 206, 210, 299, 300, 304, 400, 401, 404, 410, 429, 500, 502, 503, 504];
     for status in statuses {
         let headers = format!("{STREAM_TYPE}retry-after: 0\r\n");
@@ -99,7 +100,7 @@ async fn c3_any_other_status_is_fatal_even_with_the_type() {
 }
 
 #[tokio::test]
-async fn c3_a_fatal_status_is_told_in_the_words_of_the_server() {
+async fn c3_the_error_of_a_fatal_status_contains_the_problem() {
     let headers = "content-type: application/problem+json\r\n";
     let body = r#"{"status":404,"code":"path","detail":"write /topics/NAME"}"#;
     let error = error_of(answer("404 Not Found", headers, body)).await;
@@ -107,7 +108,7 @@ async fn c3_a_fatal_status_is_told_in_the_words_of_the_server() {
 }
 
 #[tokio::test]
-async fn c4_a_redirect_is_followed_anew_from_the_original_address() {
+async fn c4_a_reconnect_starts_at_the_original_url() {
     for status in [301, 302, 303, 307, 308] {
         let redirect =
             |to: &str| answer(&format!("{status} Moved"), &format!("location: {to}\r\n"), "");
@@ -118,7 +119,7 @@ async fn c4_a_redirect_is_followed_anew_from_the_original_address() {
             stream("id: 1\ndata: a\n\n"),
             redirect("/newer"),
             stream("id: 2\ndata: b\n\n"),
-            NOTHING_MORE.to_owned(),
+            NO_CONTENT.to_owned(),
         ];
         let (requests, data) = tokio::join!(server.answer(answers), data_of(&mut source));
         assert_eq!(data, ["a", "b"]);
@@ -136,23 +137,23 @@ async fn c4_a_redirect_is_followed_anew_from_the_original_address() {
 }
 
 #[tokio::test]
-async fn c4_a_redirect_without_a_location_is_a_status_like_others() {
+async fn c4_a_redirect_without_a_location_is_an_ordinary_status() {
     let error = error_of(answer("302 Found", STREAM_TYPE, "")).await;
     assert!(matches!(error, EventSourceError::Status { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn c5_any_end_of_the_stream_is_followed_by_a_new_request() {
+async fn c5_a_stream_that_ends_is_requested_again() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\n\
                data: b\n\n";
-    let answers = [&stream("data: a\n\n"), cut, "", "HTTP/1.1 2", NOTHING_MORE];
-    let (requests, data) = follow(answers).await;
+    let answers = [&stream("data: a\n\n"), cut, "", "HTTP/1.1 2", NO_CONTENT];
+    let (requests, data) = subscribe(answers).await;
     assert_eq!(data, ["a", "b"]);
     assert_eq!(requests.len(), 5);
 }
 
 #[tokio::test]
-async fn c5_the_reconnection_time_is_waited() {
+async fn c5_a_reconnect_waits_for_the_reconnection_time() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let before = Instant::now();
@@ -163,19 +164,19 @@ async fn c5_the_reconnection_time_is_waited() {
 }
 
 #[tokio::test]
-async fn c6_a_reconnect_says_where_to_go_on() {
+async fn c6_a_reconnect_sends_the_last_event_id() {
     let answers =
-        [stream("id: ü1\ndata: a\n\n"), stream("id: 8\ndata: b\n\n"), NOTHING_MORE.to_owned()];
-    let (requests, _) = follow(answers).await;
+        [stream("id: ü1\ndata: a\n\n"), stream("id: 8\ndata: b\n\n"), NO_CONTENT.to_owned()];
+    let (requests, _) = subscribe(answers).await;
     let ids: Vec<_> = requests.iter().map(Request::last_event_id).collect();
     assert_eq!(ids, [None, Some("ü1"), Some("8")]);
 }
 
 #[tokio::test]
-async fn c6_an_id_outlives_connections_that_send_none() {
+async fn c6_an_id_outlives_connections_without_ids() {
     let answers =
-        [stream("id: 1\ndata: a\n\n"), stream("data: b\n\n"), stream(""), NOTHING_MORE.to_owned()];
-    let (requests, data) = follow(answers).await;
+        [stream("id: 1\ndata: a\n\n"), stream("data: b\n\n"), stream(""), NO_CONTENT.to_owned()];
+    let (requests, data) = subscribe(answers).await;
     assert_eq!(data, ["a", "b"]);
     let ids: Vec<_> = requests.iter().map(Request::last_event_id).collect();
     assert_eq!(ids, [None, Some("1"), Some("1"), Some("1")]);
@@ -184,7 +185,7 @@ async fn c6_an_id_outlives_connections_that_send_none() {
 #[tokio::test]
 async fn c6_an_id_counts_without_data_and_an_unfinished_one_does_not() {
     let (requests, data) =
-        follow([stream("id: 1\n\nid: 2\ndata: cut\n"), NOTHING_MORE.to_owned()]).await;
+        subscribe([stream("id: 1\n\nid: 2\ndata: cut\n"), NO_CONTENT.to_owned()]).await;
     assert!(data.is_empty());
     assert_eq!(requests[1].last_event_id(), Some("1"));
 }
@@ -195,23 +196,23 @@ async fn c6_an_empty_id_stops_the_header() {
         let answers = [
             stream("id: 5\ndata: a\n\n"),
             stream(&format!("{empty}data: b\n\n")),
-            NOTHING_MORE.to_owned(),
+            NO_CONTENT.to_owned(),
         ];
-        let (requests, _) = follow(answers).await;
+        let (requests, _) = subscribe(answers).await;
         assert_eq!(requests[1].last_event_id(), Some("5"));
         assert!(!requests[2].head().to_lowercase().contains("last-event-id"), "{empty:?}");
     }
 }
 
 #[tokio::test]
-async fn c6_an_id_that_no_header_can_hold_is_left_out_and_the_stream_goes_on() {
+async fn c6_an_id_that_is_not_a_valid_header_is_omitted() {
     for odd in ["a\u{C}b", "\u{1B}[2J", "\u{7F}"] {
         let answers = [
             stream(&format!("id: {odd}\ndata: a\n\n")),
             stream("id: 2\ndata: b\n\n"),
-            NOTHING_MORE.to_owned(),
+            NO_CONTENT.to_owned(),
         ];
-        let (requests, data) = follow(answers).await;
+        let (requests, data) = subscribe(answers).await;
         assert_eq!(data, ["a", "b"], "{odd:?}");
         assert_eq!(requests[1].last_event_id(), None, "{odd:?}");
         assert_eq!(requests[2].last_event_id(), Some("2"), "{odd:?}");
@@ -219,7 +220,7 @@ async fn c6_an_id_that_no_header_can_hold_is_left_out_and_the_stream_goes_on() {
 }
 
 #[tokio::test]
-async fn c8_a_source_connects_opens_and_closes_for_good() {
+async fn c8_a_source_connects_opens_and_closes_permanently() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     assert!(matches!(source.state(), State::Connecting));
@@ -233,7 +234,7 @@ async fn c8_a_source_connects_opens_and_closes_for_good() {
 }
 
 #[tokio::test]
-async fn c9_the_reconnection_time_is_a_few_seconds_unless_told() {
+async fn c9_the_default_reconnection_time_is_two_seconds() {
     let server = Server::start().await;
     let mut source = EventSource::builder(server.url("/")).mode(Mode::Spec).build().unwrap();
     let before = Instant::now();
@@ -242,16 +243,16 @@ async fn c9_the_reconnection_time_is_a_few_seconds_unless_told() {
 }
 
 #[tokio::test]
-async fn c10_comments_and_keep_alives_are_no_events() {
+async fn c10_comments_and_keep_alives_are_not_events() {
     let body = ": hi\n\n:\n\nretry: 1\n\nevent: x\n\n: x\ndata: a\n: y\n\n";
-    let (_, data) = follow([stream(body), NOTHING_MORE.to_owned()]).await;
+    let (_, data) = subscribe([stream(body), NO_CONTENT.to_owned()]).await;
     assert_eq!(data, ["a"]);
 }
 
 #[tokio::test]
-async fn c11_a_source_is_closed_or_tries_again_and_never_stuck() {
+async fn c11_a_source_reconnects_until_it_is_closed() {
     let (requests, data) =
-        follow(["", &stream(""), "", &stream("data: a\n\n"), NOTHING_MORE]).await;
+        subscribe(["", &stream(""), "", &stream("data: a\n\n"), NO_CONTENT]).await;
     assert_eq!(data, ["a"]);
     assert_eq!(requests.len(), 5);
 }

@@ -1,12 +1,12 @@
-//! What comes of the bytes of a stream.
+//! Decoding of a stream, and access to its chunks.
 
 use futures_util::StreamExt;
 
 use crate::source;
-use crate::support::{NOTHING_MORE, Server, stream};
+use crate::support::{NO_CONTENT, Server, stream};
 
 #[tokio::test]
-async fn a_cr_ends_a_block_at_once_and_its_late_lf_is_no_line() {
+async fn a_cr_ends_a_block_at_once_and_a_later_lf_is_not_a_line() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let script = async {
@@ -23,7 +23,7 @@ async fn a_cr_ends_a_block_at_once_and_its_late_lf_is_no_line() {
 }
 
 #[tokio::test]
-async fn dropping_the_future_of_half_an_event_loses_nothing() {
+async fn dropping_the_future_within_an_event_loses_nothing() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let script = async {
@@ -31,11 +31,11 @@ async fn dropping_the_future_of_half_an_event_loses_nothing() {
         connection.write(&stream(": hi\n\ndata: ha")).await;
         connection
     };
-    let (mut connection, piece) = tokio::join!(script, source.next_chunk());
-    assert_eq!(piece.unwrap().unwrap().bytes, ": hi\n");
+    let (mut connection, chunk) = tokio::join!(script, source.next_chunk());
+    assert_eq!(chunk.unwrap().unwrap().bytes, ": hi\n");
     tokio::select! {
         biased;
-        _ = source.next() => panic!("an event without its end"),
+        _ = source.next() => panic!("the event is incomplete"),
         () = tokio::task::yield_now() => {}
     }
     connection.write("lf\n\n").await;
@@ -43,20 +43,20 @@ async fn dropping_the_future_of_half_an_event_loses_nothing() {
 }
 
 #[tokio::test]
-async fn pieces_are_the_stream_byte_by_byte() {
+async fn chunks_contain_every_byte_of_the_stream() {
     let body = "\u{FEFF}: hello\r\nretry: 0\n\nid: 1\rdata: x\r\rdata: cut";
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let read = async {
         let (mut bytes, mut items) = (Vec::new(), 0);
-        while let Some(piece) = source.next_chunk().await {
-            let piece = piece.unwrap();
-            bytes.extend_from_slice(&piece.bytes);
-            items += usize::from(piece.item.is_some());
+        while let Some(chunk) = source.next_chunk().await {
+            let chunk = chunk.unwrap();
+            bytes.extend_from_slice(&chunk.bytes);
+            items += usize::from(chunk.item.is_some());
         }
         (bytes, items)
     };
-    let answers = [stream(body), NOTHING_MORE.to_owned()];
+    let answers = [stream(body), NO_CONTENT.to_owned()];
     let (_, (bytes, items)) = tokio::join!(server.answer(answers), read);
     assert_eq!(String::from_utf8(bytes).unwrap(), body);
     assert_eq!(items, 3, "a comment, a retry and an event");
@@ -68,6 +68,6 @@ async fn a_source_is_a_stream() {
     let events =
         source(&server.url("/")).map(|event| event.unwrap().into_data()).collect::<Vec<_>>();
     let (_, data) =
-        tokio::join!(server.answer([stream("data: a\n\n"), NOTHING_MORE.to_owned()]), events);
+        tokio::join!(server.answer([stream("data: a\n\n"), NO_CONTENT.to_owned()]), events);
     assert_eq!(data, ["a"]);
 }

@@ -1,4 +1,4 @@
-//! Encrypted streams. The certificates are of a test root that nobody else trusts.
+//! Streams over TLS. The certificates are signed by a test root that no system trusts.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::support::{NOTHING_MORE, Server, answer, stream};
+use crate::support::{NO_CONTENT, Server, answer, stream};
 use crate::{data_of, fatal_error, until_waiting};
 
 const ROOT: &[u8] = include_bytes!("../support/tls/root.pem");
@@ -37,7 +37,7 @@ impl TlsServer {
         EventSource::builder(format!("https://localhost:{port}/"))
     }
 
-    /// Answers one connection after the other, as far as they come to a request.
+    /// Sends one response to each connection in turn. Skips a connection whose TLS handshake fails.
     async fn answer<const N: usize>(&self, answers: [&str; N]) {
         for answer in answers {
             let (socket, _) = self.listener.accept().await.unwrap();
@@ -53,7 +53,7 @@ impl TlsServer {
 }
 
 #[tokio::test]
-async fn a_server_is_trusted_whose_root_is_given() {
+async fn a_server_with_a_given_root_certificate_is_trusted() {
     let server = TlsServer::start().await;
     let body = stream("retry: 0\ndata: a\n\n");
     for builder in [
@@ -61,22 +61,22 @@ async fn a_server_is_trusted_whose_root_is_given() {
         server.source().danger_accept_invalid_certificates(),
     ] {
         let mut source = builder.build().unwrap();
-        let (data, ()) = tokio::join!(data_of(&mut source), server.answer([&body, NOTHING_MORE]));
+        let (data, ()) = tokio::join!(data_of(&mut source), server.answer([&body, NO_CONTENT]));
         assert_eq!(data, ["a"]);
     }
 }
 
 #[tokio::test]
-async fn a_server_that_nobody_vouches_for_gets_no_request() {
+async fn an_untrusted_server_gets_no_request() {
     let server = TlsServer::start().await;
     let mut source = server.source().build().unwrap();
-    let ((_, reason), ()) = tokio::join!(until_waiting(&mut source), server.answer([NOTHING_MORE]));
+    let ((_, reason), ()) = tokio::join!(until_waiting(&mut source), server.answer([NO_CONTENT]));
     assert!(matches!(reason, EventSourceError::Unreachable { .. }), "{reason}");
     assert!(reason.to_string().contains("certificate"), "{reason}");
 }
 
 #[tokio::test]
-async fn encryption_is_not_given_up_on_the_way() {
+async fn a_redirect_from_https_to_http_is_fatal() {
     let (server, plain) = (TlsServer::start().await, Server::start().await);
     let mut source =
         server.source().root_certificates(ROOT).header("cookie", "secret").build().unwrap();

@@ -1,5 +1,5 @@
-//! A server whose every byte is written by the test.
-#![allow(dead_code, reason = "each test file uses its part")]
+//! A server whose responses are written by the test, byte by byte.
+#![allow(dead_code, reason = "each test crate uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
@@ -8,22 +8,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-/// How long anything may take before a test gives up. Far longer than it ever takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Maximum time of an operation before a test fails. Far more than any operation takes.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The head of an answer that opens a stream, which ends with its connection.
+/// The head of a response that opens a stream. The stream ends with its connection.
 pub(crate) const STREAM: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
-/// The answer that there is nothing more to come.
-pub(crate) const NOTHING_MORE: &str = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+/// The response that ends a stream permanently.
+pub(crate) const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
 
-/// A stream of an open end.
+/// A response with a stream that starts with `body`.
 pub(crate) fn stream(body: &str) -> String {
     format!("{STREAM}{body}")
 }
 
-/// An answer with this status, these headers and this body.
+/// A response with this status, these headers and this body.
 pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!(
@@ -31,16 +31,16 @@ pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
     )
 }
 
-/// A listener on loopback.
+/// A server on a loopback address.
 pub(crate) struct Server(TcpListener);
 
-/// What a client has asked, and where the answer goes.
+/// A connection of a client, and its last request.
 pub(crate) struct Connection {
     pub(crate) request: Request,
     socket: TcpStream,
 }
 
-/// A request, as it came.
+/// A request as received.
 pub(crate) struct Request {
     head: String,
     pub(crate) body: String,
@@ -51,22 +51,22 @@ impl Server {
         Server(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
-    /// The address of this path.
+    /// Returns the URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.0.local_addr().unwrap())
     }
 
-    /// The next connection, once its request has come. A test that waits in vain fails.
+    /// Accepts the next connection and reads its request. Panics after a timeout.
     pub(crate) async fn accept(&self) -> Connection {
         let connection = async {
             let (mut socket, _) = self.0.accept().await.unwrap();
             let request = Request::read(&mut socket).await;
             Connection { request, socket }
         };
-        timeout(PATIENCE, connection).await.expect("no request came")
+        timeout(TIMEOUT, connection).await.expect("timeout: no request arrived")
     }
 
-    /// Answers one request after the other, and closes each connection.
+    /// Sends one response to each request in turn, and closes each connection.
     pub(crate) async fn answer<T: AsRef<str>>(
         &self,
         answers: impl IntoIterator<Item = T>,
@@ -86,46 +86,46 @@ impl Connection {
         self.socket.write_all(bytes.as_bytes()).await.unwrap();
     }
 
-    /// Writes this over and over until the client leaves, for at most so many bytes. Tells how many
-    /// it took.
-    pub(crate) async fn pour(&mut self, bytes: &[u8], bytes_max: usize) -> usize {
-        let mut poured = 0;
-        while poured < bytes_max && self.socket.write_all(bytes).await.is_ok() {
-            poured += bytes.len();
+    /// Writes `bytes` repeatedly until the client closes the connection, at most `bytes_max` bytes in total. Returns
+    /// the number of bytes written.
+    pub(crate) async fn write_repeatedly(&mut self, bytes: &[u8], bytes_max: usize) -> usize {
+        let mut written = 0;
+        while written < bytes_max && self.socket.write_all(bytes).await.is_ok() {
+            written += bytes.len();
         }
-        poured
+        written
     }
 
-    /// Closes the connection, if the client has not.
-    pub(crate) async fn leave(mut self) {
+    /// Closes the connection. The client may have closed it already.
+    pub(crate) async fn close_any(mut self) {
         let _ = self.socket.shutdown().await;
     }
 
-    /// Returns when the client has left.
-    pub(crate) async fn left(&mut self) {
+    /// Waits until the client has closed the connection.
+    pub(crate) async fn closed_by_client(&mut self) {
         let mut rest = [0; 256];
         while matches!(self.socket.read(&mut rest).await, Ok(count) if count > 0) {}
     }
 
-    /// Reads on, behind the head of the request, until the bytes hold this text.
+    /// Reads the body of the request until it contains `text`.
     pub(crate) async fn read_until(&mut self, text: &str) {
         let read = async {
             while !self.request.body.contains(text) {
-                let byte = self.socket.read_u8().await.expect("the rest of the body");
+                let byte = self.socket.read_u8().await.expect("the connection is open");
                 self.request.body.push(char::from(byte));
             }
         };
-        timeout(PATIENCE, read).await.expect("no more came");
+        timeout(TIMEOUT, read).await.expect("timeout: the text did not arrive");
     }
 
-    /// Reads to the end, which may be a break.
+    /// Reads until the connection ends or breaks.
     pub(crate) async fn read_to_end(&mut self) {
         while let Ok(byte) = self.socket.read_u8().await {
             self.request.body.push(char::from(byte));
         }
     }
 
-    /// The next request on the same connection.
+    /// Reads the next request of the connection.
     pub(crate) async fn next_request(&mut self) {
         self.request = Request::read(&mut self.socket).await;
     }
@@ -150,17 +150,17 @@ impl Request {
         request
     }
 
-    /// The whole head.
+    /// Returns the whole head.
     pub(crate) fn head(&self) -> &str {
         &self.head
     }
 
-    /// Method and target.
+    /// Returns method and target.
     pub(crate) fn line(&self) -> &str {
         self.head.lines().next().unwrap().trim_end_matches(" HTTP/1.1")
     }
 
-    /// The value of a header.
+    /// Returns the value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (found, value) = line.split_once(": ")?;
@@ -168,7 +168,7 @@ impl Request {
         })
     }
 
-    /// What the client has read so far.
+    /// Returns the header `Last-Event-ID`.
     pub(crate) fn last_event_id(&self) -> Option<&str> {
         self.header("last-event-id")
     }

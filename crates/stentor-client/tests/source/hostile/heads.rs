@@ -1,4 +1,4 @@
-//! Servers whose answers are not to end before they begin.
+//! Servers that send endless or invalid response heads.
 
 use std::future::{Future, pending};
 use std::time::Duration;
@@ -9,41 +9,41 @@ use tokio::time::sleep;
 use crate::support::{Server, answer};
 use crate::{fatal_error, source, until_waiting};
 
-/// More than any head may hold, and little enough to send.
+/// Number of bytes to send: more than any limit of a response.
 const PLENTY: usize = 64 * 1024 * 1024;
 
-/// Follows a server that begins its answer with this and goes on with that for ever: why the source
-/// waits, and how many bytes it took.
-async fn pour(begin: &str, piece: &[u8]) -> (EventSourceError, usize) {
+/// Connects to a server that sends `begin` and then repeats `part`. Returns the reason why the source waits, and the
+/// number of bytes that the server sent.
+async fn endless_response(begin: &str, part: &[u8]) -> (EventSourceError, usize) {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let script = async {
         let mut connection = server.accept().await;
         connection.write(begin).await;
-        connection.pour(piece, PLENTY).await
+        connection.write_repeatedly(part, PLENTY).await
     };
-    let (poured, (_, reason)) = tokio::join!(script, until_waiting(&mut source));
-    (reason, poured)
+    let (written, (_, reason)) = tokio::join!(script, until_waiting(&mut source));
+    (reason, written)
 }
 
 #[tokio::test]
-async fn endless_headers_are_cut_off_and_tried_again_later() {
-    let piece = [b'x'; 4096];
-    for (begin, piece) in [
+async fn an_endless_head_is_cut_off_and_retried_later() {
+    let long = [b'x'; 4096];
+    for (begin, part) in [
         ("HTTP/1.1 200 OK\r\n", &b"x-more: and more\r\n"[..]),
-        ("HTTP/1.1 200 OK\r\nx-long: ", &piece),
-        ("HTTP/1.1 200 ", &piece),
-        ("", &piece),
+        ("HTTP/1.1 200 OK\r\nx-long: ", &long),
+        ("HTTP/1.1 200 ", &long),
+        ("", &long),
     ] {
-        let (reason, poured) = pour(begin, piece).await;
+        let (reason, written) = endless_response(begin, part).await;
         assert!(matches!(reason, EventSourceError::Unreachable { .. }), "{begin}: {reason}");
-        // What was on the way when it left counts as well.
-        assert!(poured < 16 * 1024 * 1024, "{begin}: {poured} bytes");
+        // The count includes bytes that were in transit when the source closed the connection.
+        assert!(written < 16 * 1024 * 1024, "{begin}: {written} bytes");
     }
 }
 
-/// Follows a server that is heard of but never answers: why the source waits.
-async fn wait_out(server: &Server, never: impl Future<Output = ()>) -> EventSourceError {
+/// Connects to a server that never completes a response head. Returns the reason why the source waits.
+async fn without_response(server: &Server, never: impl Future<Output = ()>) -> EventSourceError {
     let mut source = EventSource::builder(server.url("/"))
         .idle_timeout(Duration::from_millis(200))
         .build()
@@ -56,34 +56,34 @@ async fn wait_out(server: &Server, never: impl Future<Output = ()>) -> EventSour
 }
 
 #[tokio::test]
-async fn answers_that_go_before_the_answer_do_not_outlast_the_idle_timeout() {
+async fn endless_interim_responses_end_at_the_idle_timeout() {
     let server = Server::start().await;
     let script = async {
         let hint = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
-        server.accept().await.pour(hint, usize::MAX).await;
+        server.accept().await.write_repeatedly(hint, usize::MAX).await;
         pending::<()>().await;
     };
-    let reason = wait_out(&server, script).await;
+    let reason = without_response(&server, script).await;
     assert!(matches!(reason, EventSourceError::IdleTimeout { .. }), "{reason}");
 }
 
 #[tokio::test]
-async fn a_head_that_drips_does_not_outlast_the_idle_timeout() {
+async fn a_head_that_arrives_byte_by_byte_ends_at_the_idle_timeout() {
     let server = Server::start().await;
     let script = async {
         let mut connection = server.accept().await;
         connection.write("HTTP/1.1 200 OK\r\nx-drip: ").await;
         loop {
-            connection.pour(b"x", 1).await;
+            connection.write_repeatedly(b"x", 1).await;
             sleep(Duration::from_millis(5)).await;
         }
     };
-    let reason = wait_out(&server, script).await;
+    let reason = without_response(&server, script).await;
     assert!(matches!(reason, EventSourceError::IdleTimeout { .. }), "{reason}");
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_an_unreachable_server() {
+async fn a_server_that_does_not_speak_http_is_unreachable() {
     for nonsense in
         ["SSH-2.0-OpenSSH_9.2\r\n", "\0\0\0\u{1}", "HTTP/1.1 999999 X\r\n\r\n", "data: a\n\n"]
     {
@@ -95,7 +95,7 @@ async fn what_is_no_http_is_an_unreachable_server() {
 }
 
 #[tokio::test]
-async fn a_compressed_stream_is_refused_by_name() {
+async fn a_compressed_stream_is_refused_with_its_encoding() {
     for encoding in ["gzip", "br", "GZIP", "deflate, gzip"] {
         let server = Server::start().await;
         let mut source = source(&server.url("/"));
@@ -109,21 +109,21 @@ async fn a_compressed_stream_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_page_with_200_is_left_at_once_however_long_it_is() {
+async fn an_endless_page_with_200_is_not_read() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let script = async {
         let mut connection = server.accept().await;
         connection.write("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n").await;
-        connection.pour(&[b'<'; 4096], PLENTY).await
+        connection.write_repeatedly(&[b'<'; 4096], PLENTY).await
     };
-    let (poured, error) = tokio::join!(script, fatal_error(&mut source));
+    let (written, error) = tokio::join!(script, fatal_error(&mut source));
     assert!(matches!(error, EventSourceError::ContentType { .. }), "{error}");
-    assert!(poured < PLENTY);
+    assert!(written < PLENTY);
 }
 
 #[tokio::test]
-async fn an_explanation_without_end_is_not_read_to_its_end() {
+async fn an_endless_problem_is_not_read_completely() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let script = async {
@@ -131,9 +131,9 @@ async fn an_explanation_without_end_is_not_read_to_its_end() {
         connection
             .write("HTTP/1.1 404 X\r\ncontent-type: application/problem+json\r\n\r\n\"")
             .await;
-        connection.pour(&[b'x'; 4096], PLENTY).await
+        connection.write_repeatedly(&[b'x'; 4096], PLENTY).await
     };
-    let (poured, error) = tokio::join!(script, fatal_error(&mut source));
+    let (written, error) = tokio::join!(script, fatal_error(&mut source));
     assert!(matches!(error, EventSourceError::Status { problem: None, .. }), "{error}");
-    assert!(poured < PLENTY);
+    assert!(written < PLENTY);
 }

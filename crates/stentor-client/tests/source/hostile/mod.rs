@@ -1,5 +1,5 @@
-//! Servers that mean harm, or are broken as if they did: each ends as documented, with nothing of the
-//! caller given away, memory bounded and no running in circles.
+//! Malicious or broken servers. Each test asserts the documented result, that no secret is sent to another origin,
+//! that memory is bounded, and that there is no busy loop.
 
 mod bodies;
 mod heads;

@@ -1,8 +1,8 @@
-//! Servers that send a reader elsewhere.
+//! Servers that redirect.
 
 use stentor_client::{EventSource, EventSourceError, RedirectError};
 
-use crate::support::{NOTHING_MORE, Server, answer};
+use crate::support::{NO_CONTENT, Server, answer};
 use crate::{data_of, fatal_error, source};
 
 fn redirect(status: u16, to: &str) -> String {
@@ -10,8 +10,8 @@ fn redirect(status: u16, to: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_secret_goes_to_another_origin_nor_back_from_there() {
-    let (home, abroad) = (Server::start().await, Server::start().await);
+async fn another_origin_gets_no_secret_and_neither_does_its_redirect_target() {
+    let (home, other) = (Server::start().await, Server::start().await);
     let with_password = home.url("/s").replace("http://", "http://user:secret@");
     for url in [home.url("/s"), with_password] {
         let mut source = EventSource::builder(url)
@@ -23,10 +23,10 @@ async fn no_secret_goes_to_another_origin_nor_back_from_there() {
             .unwrap();
         assert!(!format!("{source:?}").contains("secret"), "{source:?}");
         let script = async {
-            let answers = [redirect(307, "/t"), redirect(308, &abroad.url("/u"))];
+            let answers = [redirect(307, "/t"), redirect(308, &other.url("/u"))];
             let first = home.answer(answers).await;
-            let second = abroad.answer([redirect(302, &home.url("/v"))]).await;
-            let third = home.answer([NOTHING_MORE]).await;
+            let second = other.answer([redirect(302, &home.url("/v"))]).await;
+            let third = home.answer([NO_CONTENT]).await;
             (first, second, third)
         };
         let ((first, second, third), data) = tokio::join!(script, data_of(&mut source));
@@ -47,21 +47,21 @@ async fn no_secret_goes_to_another_origin_nor_back_from_there() {
 
 #[tokio::test]
 async fn no_body_goes_to_another_origin() {
-    let (home, abroad) = (Server::start().await, Server::start().await);
+    let (home, other) = (Server::start().await, Server::start().await);
     for status in [307, 308] {
         let url = home.url("/").replace("http://", "http://user:password@");
         let mut source = EventSource::builder(url).body("secret").build().unwrap();
-        let answers = [redirect(status, &abroad.url("/"))];
+        let answers = [redirect(status, &other.url("/"))];
         let (_, error) = tokio::join!(home.answer(answers), fatal_error(&mut source));
         let text = error.to_string();
         assert!(matches!(error, EventSourceError::Redirect(RedirectError::Body { .. })), "{text}");
-        assert!(text.contains(&abroad.url("/")) && !text.contains("password"), "{text}");
+        assert!(text.contains(&other.url("/")) && !text.contains("password"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn a_question_that_becomes_a_get_leaves_its_body_behind() {
-    let (home, abroad) = (Server::start().await, Server::start().await);
+async fn a_redirect_that_changes_the_method_to_get_drops_the_body() {
+    let (home, other) = (Server::start().await, Server::start().await);
     let mut source = EventSource::builder(home.url("/"))
         .header("content-type", "text/plain")
         .header("x-key", "secret")
@@ -69,8 +69,8 @@ async fn a_question_that_becomes_a_get_leaves_its_body_behind() {
         .build()
         .unwrap();
     let script = async {
-        home.answer([redirect(302, &abroad.url("/u"))]).await;
-        abroad.answer([NOTHING_MORE]).await.remove(0)
+        home.answer([redirect(302, &other.url("/u"))]).await;
+        other.answer([NO_CONTENT]).await.remove(0)
     };
     let (request, _) = tokio::join!(script, data_of(&mut source));
     assert_eq!((request.line(), request.body.as_str()), ("GET /u", ""));
@@ -89,7 +89,7 @@ async fn a_loop_of_redirects_ends_after_twenty() {
 }
 
 #[tokio::test]
-async fn a_redirect_out_of_the_web_is_fatal() {
+async fn a_redirect_to_another_scheme_is_fatal() {
     for to in ["file:///etc/passwd", "data:text/event-stream,data:x", "gopher://x", "http://"] {
         let server = Server::start().await;
         let mut source = source(&server.url("/"));
@@ -107,10 +107,10 @@ async fn the_body_of_a_redirect_is_not_waited_for() {
     let script = async {
         let mut endless = server.accept().await;
         endless.write("HTTP/1.1 302 Found\r\nlocation: /t\r\n\r\nblah").await;
-        server.answer([NOTHING_MORE]).await;
+        server.answer([NO_CONTENT]).await;
         endless
     };
     let (mut endless, data) = tokio::join!(script, data_of(&mut source));
     assert!(data.is_empty());
-    endless.left().await;
+    endless.closed_by_client().await;
 }

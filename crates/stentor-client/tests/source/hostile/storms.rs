@@ -1,4 +1,4 @@
-//! Servers that have their readers come back again and again.
+//! Servers that cause many reconnects.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::support::{Server, answer, stream};
 use crate::{fatal_error, quick, until_waiting};
 
-/// How long a source waits after each of these answers, and as which attempt. Each wait is cut short.
+/// Returns the delay and the attempt number after each of these responses. Does not wait for the delays.
 async fn waits(
     source: &mut EventSource,
     server: &Server,
@@ -19,7 +19,9 @@ async fn waits(
     for answer in answers {
         let before = Instant::now();
         let (_, (until, _)) = tokio::join!(server.answer([answer]), until_waiting(source));
-        let State::Waiting { attempt, .. } = source.state() else { panic!("it waits") };
+        let State::Waiting { attempt, .. } = source.state() else {
+            panic!("the source does not wait")
+        };
         waits.push((until - before, attempt));
         source.reconnect();
     }
@@ -27,23 +29,23 @@ async fn waits(
 }
 
 #[tokio::test]
-async fn a_connection_that_is_closed_at_once_is_not_made_again_at_once() {
+async fn a_connection_that_is_closed_at_once_is_retried_with_growing_delays() {
     let accepted = stream("");
     let repeated = stream("id: 1\n\n");
-    let unwilling = answer("503 Service Unavailable", "retry-after: 0\r\n", "");
-    for hung_up in [String::new(), accepted, repeated, unwilling] {
+    let unavailable = answer("503 Service Unavailable", "retry-after: 0\r\n", "");
+    for response in [String::new(), accepted, repeated, unavailable] {
         let server = Server::start().await;
         let mut source = EventSource::builder(server.url("/")).last_event_id("1").build().unwrap();
-        let waits = waits(&mut source, &server, &vec![hung_up.clone(); 8]).await;
+        let waits = waits(&mut source, &server, &vec![response.clone(); 8]).await;
         let least = EventSource::RECONNECTION_TIME;
-        assert!(waits.iter().all(|(wait, _)| *wait >= least), "{hung_up}: {waits:?}");
+        assert!(waits.iter().all(|(wait, _)| *wait >= least), "{response}: {waits:?}");
         let attempts: Vec<_> = waits.iter().map(|(_, attempt)| *attempt).collect();
-        assert_eq!(attempts, [2, 3, 4, 5, 6, 7, 8, 9], "{hung_up}");
+        assert_eq!(attempts, [2, 3, 4, 5, 6, 7, 8, 9], "{response}");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_no_wait_at_all_gets_one_even_with_new_ids() {
+async fn a_reconnection_time_of_zero_has_a_minimum_delay_even_with_new_ids() {
     let server = Server::start().await;
     let mut source = EventSource::new(server.url("/")).unwrap();
     let answers: Vec<_> = (1..=5).map(|id| stream(&format!("retry: 0\nid: {id}\n\n"))).collect();
@@ -57,7 +59,7 @@ async fn a_server_that_asks_for_no_wait_at_all_gets_one_even_with_new_ids() {
 }
 
 #[tokio::test]
-async fn a_stream_that_was_open_for_long_enough_is_progress() {
+async fn a_stream_that_stayed_open_is_progress() {
     let server = Server::start().await;
     for (healthy_after, expected) in [(Duration::ZERO, [1, 1, 1]), (Duration::MAX, [2, 3, 4])] {
         let mut source = quick(&server.url("/")).healthy_after(healthy_after).build().unwrap();
@@ -68,7 +70,7 @@ async fn a_stream_that_was_open_for_long_enough_is_progress() {
 }
 
 #[tokio::test]
-async fn attempts_without_progress_end_at_their_limit() {
+async fn attempts_without_progress_are_limited() {
     let server = Server::start().await;
     let mut source = quick(&server.url("/")).attempts_max(3).build().unwrap();
     let answers = [String::new(), stream("data: a\n\n"), answer("503 Service Unavailable", "", "")];
@@ -87,7 +89,7 @@ async fn attempts_without_progress_end_at_their_limit() {
 }
 
 #[tokio::test]
-async fn progress_begins_the_count_anew() {
+async fn progress_resets_the_number_of_attempts() {
     let server = Server::start().await;
     let mut source = quick(&server.url("/")).attempts_max(2).build().unwrap();
     let answers = ["", &stream("id: 1\n\n"), "", &stream("id: 2\n\n"), "", &stream("id: 2\n\n")];

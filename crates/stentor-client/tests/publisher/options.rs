@@ -1,14 +1,13 @@
-//! What a publisher can be told.
+//! Options of a publisher.
 
 use stentor_client::{BuildError, Publisher};
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::created;
 use crate::support::Server;
 
 #[tokio::test]
-async fn headers_and_a_token_go_with_each_request() {
+async fn headers_and_a_token_are_sent_with_each_request() {
     let server = Server::start().await;
     let publisher = Publisher::builder(server.url(""))
         .bearer_token("secret")
@@ -21,7 +20,7 @@ async fn headers_and_a_token_go_with_each_request() {
 }
 
 #[tokio::test]
-async fn what_is_no_header_is_named_without_its_value() {
+async fn an_invalid_header_is_named_without_its_value() {
     let builder = Publisher::builder("http://h").bearer_token("sec\nret");
     assert!(!format!("{builder:?}").contains("sec"));
     match builder.build().unwrap_err() {
@@ -32,7 +31,7 @@ async fn what_is_no_header_is_named_without_its_value() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_unix_socket_takes_the_place_of_the_host() {
+async fn a_unix_socket_replaces_the_host() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Ways to the server.
+//! Connection options: Unix sockets, proxies, HTTP/2.
 
 use std::convert::Infallible;
 use std::process::{Command, Stdio};
@@ -15,18 +15,18 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::support::{NOTHING_MORE, Server, stream};
+use crate::support::{NO_CONTENT, Server, stream};
 use crate::{data_of, quick, until_waiting};
 
 #[tokio::test]
-async fn a_unix_socket_is_a_way() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("socket");
+async fn a_source_can_connect_to_a_unix_socket() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
     let mut source = quick("http://a.test/s").unix_socket(&path).build().unwrap();
     let script = async {
         let mut heads = Vec::new();
-        for answer in [&stream("id: 1\ndata: a\n\n"), NOTHING_MORE] {
+        for answer in [&stream("id: 1\ndata: a\n\n"), NO_CONTENT] {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut head = vec![0; 4096];
             let read = socket.read(&mut head).await.unwrap();
@@ -43,16 +43,16 @@ async fn a_unix_socket_is_a_way() {
 }
 
 #[tokio::test]
-async fn a_proxy_is_a_way() {
+async fn a_source_can_connect_through_a_proxy() {
     let proxy = Server::start().await;
     let mut source = quick("http://a.test/s").proxy(proxy.url("")).build().unwrap();
-    let answers = [stream("data: a\n\n"), NOTHING_MORE.to_owned()];
+    let answers = [stream("data: a\n\n"), NO_CONTENT.to_owned()];
     let (requests, data) = tokio::join!(proxy.answer(answers), data_of(&mut source));
     assert_eq!(data, ["a"]);
     assert_eq!(requests[0].line(), "GET http://a.test/s");
 }
 
-/// Serves HTTP/2 with these headers and one event.
+/// Serves one event over HTTP/2, with these response headers.
 async fn serve_http_2(listener: &TcpListener, headers: HeaderMap) -> hyper::Result<()> {
     let (socket, _) = listener.accept().await.unwrap();
     let service = service_fn(|_| {
@@ -65,7 +65,7 @@ async fn serve_http_2(listener: &TcpListener, headers: HeaderMap) -> hyper::Resu
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_at_once_if_the_server_is_known_to() {
+async fn http_2_is_used_without_tls_if_requested() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let mut source = EventSource::builder(url).http2_prior_knowledge().build().unwrap();
@@ -78,7 +78,7 @@ async fn http_2_is_spoken_at_once_if_the_server_is_known_to() {
 }
 
 #[tokio::test]
-async fn a_head_beyond_bounds_is_refused_on_http_2_as_well() {
+async fn a_head_over_the_limit_is_refused_on_http_2_as_well() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let mut source = EventSource::builder(url).http2_prior_knowledge().build().unwrap();
@@ -94,52 +94,54 @@ async fn a_head_beyond_bounds_is_refused_on_http_2_as_well() {
     assert!(matches!(reason, EventSourceError::Unreachable { .. }), "{reason}");
 }
 
-/// Follows an address in a program of its own, which has these variables.
-async fn follow_with(variables: &[(&str, &str)], url: &str) {
+/// Subscribes to a URL in another process, with these environment variables.
+async fn subscribe_with(variables: &[(&str, &str)], url: &str) {
     let mut program = Command::new(std::env::current_exe().unwrap());
-    program.args(["--exact", "ways::in_an_environment_of_its_own"]);
+    program.args(["--exact", "connecting::subscribe_in_this_process"]);
     for name in ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"] {
         program.env_remove(name);
     }
-    program.envs(variables.iter().copied()).env(FOLLOW, url).stdout(Stdio::null());
+    program.envs(variables.iter().copied()).env(SUBSCRIBE, url).stdout(Stdio::null());
     let status = tokio::task::spawn_blocking(move || program.status().unwrap()).await.unwrap();
     assert!(status.success(), "{variables:?}");
 }
 
-/// The address to follow, for the test below.
-const FOLLOW: &str = "STENTOR_CLIENT_TEST_FOLLOW";
+/// Environment variable with the URL for `subscribe_in_this_process`.
+const SUBSCRIBE: &str = "STENTOR_CLIENT_TEST_SUBSCRIBE";
 
-/// The program that the tests around it start; nothing by itself.
+/// Runs in the process that `subscribe_with` starts. Does nothing otherwise.
 #[tokio::test]
-async fn in_an_environment_of_its_own() {
-    let Ok(url) = std::env::var(FOLLOW) else { return };
+async fn subscribe_in_this_process() {
+    let Ok(url) = std::env::var(SUBSCRIBE) else { return };
     let mut source = EventSource::builder(url).attempts_max(1).build().unwrap();
     assert!(source.next().await.is_none());
 }
 
 #[tokio::test]
-async fn the_environment_names_a_proxy_but_not_for_this_machine() {
+async fn the_proxy_of_the_environment_is_not_used_for_this_machine() {
     let (proxy, server) = (Server::start().await, Server::start().await);
     let variables = [("HTTP_PROXY", &*proxy.url(""))];
     let (requests, ()) =
-        tokio::join!(proxy.answer([NOTHING_MORE]), follow_with(&variables, "http://a.test/s"));
+        tokio::join!(proxy.answer([NO_CONTENT]), subscribe_with(&variables, "http://a.test/s"));
     assert_eq!(requests[0].line(), "GET http://a.test/s");
 
     let url = server.url("/s");
-    let (requests, ()) = tokio::join!(server.answer([NOTHING_MORE]), follow_with(&variables, &url));
+    let (requests, ()) =
+        tokio::join!(server.answer([NO_CONTENT]), subscribe_with(&variables, &url));
     assert_eq!(requests[0].line(), "GET /s");
 }
 
 #[tokio::test]
-async fn the_environment_names_hosts_that_need_no_proxy() {
+async fn no_proxy_of_the_environment_is_honored() {
     let (proxy, server) = (Server::start().await, Server::start().await);
-    // 0.0.0.0 is this machine as well, but no loopback address.
+    // 0.0.0.0 also is this machine, but it is not a loopback address.
     let url = server.url("/s").replace("127.0.0.1", "0.0.0.0");
     let proxied = [("HTTP_PROXY", &*proxy.url(""))];
-    let (requests, ()) = tokio::join!(proxy.answer([NOTHING_MORE]), follow_with(&proxied, &url));
+    let (requests, ()) = tokio::join!(proxy.answer([NO_CONTENT]), subscribe_with(&proxied, &url));
     assert!(requests[0].line().contains("http://0.0.0.0"), "{}", requests[0].line());
 
     let variables = [("HTTP_PROXY", &*proxy.url("")), ("NO_PROXY", "a.test,0.0.0.0")];
-    let (requests, ()) = tokio::join!(server.answer([NOTHING_MORE]), follow_with(&variables, &url));
+    let (requests, ()) =
+        tokio::join!(server.answer([NO_CONTENT]), subscribe_with(&variables, &url));
     assert_eq!(requests[0].line(), "GET /s");
 }

@@ -1,4 +1,4 @@
-//! What a server gets from a publisher, and the publisher from it.
+//! Requests of a publisher, and results for each response.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use stentor_client::{Event, EventType, Publish, PublishError, Published, Publish
 use crate::created;
 use crate::support::{Request, Server, answer};
 
-/// Publishes to a server that gives this answer.
+/// Publishes to a server that sends this response.
 async fn publish(
     answer: &str,
     topic: &str,
@@ -31,7 +31,7 @@ async fn text_is_published_as_text() {
 }
 
 #[tokio::test]
-async fn what_is_said_of_it_goes_into_the_query() {
+async fn options_are_query_parameters() {
     let event = Event::new("x").with_type(EventType::new("a&b").unwrap());
     let event = event.with_retry(Duration::from_secs(3));
     let publish_ = Publish::event(event).and_end("all done").with_lease(Duration::from_secs(30));
@@ -40,7 +40,7 @@ async fn what_is_said_of_it_goes_into_the_query() {
 }
 
 #[tokio::test]
-async fn ids_that_are_keys_leave_no_room_for_another_key() {
+async fn dedupe_by_id_sends_no_other_key() {
     let body = Publish::body("text/event-stream", "id: 1\ndata: a\n\n").dedupe_by_id();
     let (request, _) = publish(&created(), "t", body).await;
     assert_eq!(request.line(), "POST /topics/t?dedupe=id");
@@ -48,7 +48,7 @@ async fn ids_that_are_keys_leave_no_room_for_another_key() {
 }
 
 #[tokio::test]
-async fn an_end_alone_has_no_body() {
+async fn an_end_without_an_event_has_no_body() {
     let (request, _) = publish(&created(), "t", Publish::end("")).await;
     assert_eq!(request.line(), "POST /topics/t?end=");
     assert_eq!(request.body, "");
@@ -65,7 +65,7 @@ async fn a_body_keeps_its_type_and_may_become_many_events() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_in_the_words_of_the_server() {
+async fn a_refusal_contains_the_problem_of_the_server() {
     let problem =
         r#"{"title":"Conflict","status":409,"code":"topic-ended","detail":"the topic has ended"}"#;
     let refusal = answer("409 Conflict", "content-type: application/problem+json\r\n", problem);
@@ -81,7 +81,7 @@ async fn a_refusal_is_told_in_the_words_of_the_server() {
 }
 
 #[tokio::test]
-async fn a_refusal_without_words_still_has_its_status() {
+async fn a_refusal_without_a_problem_contains_the_status() {
     let refusal = answer("502 Bad Gateway", "content-type: text/html\r\n", "<h1>oh</h1>");
     let (_, result) = publish(&refusal, "t", "x").await;
     let text = result.unwrap_err().to_string();
@@ -92,7 +92,7 @@ async fn a_refusal_without_words_still_has_its_status() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_moved_is_not_followed() {
+async fn a_redirect_is_not_followed() {
     let moved = answer("308 Permanent Redirect", "location: //elsewhere/topics/t\r\n", "");
     let (_, result) = publish(&moved, "t", "secret").await;
     match result.unwrap_err() {
@@ -104,13 +104,13 @@ async fn a_server_that_has_moved_is_not_followed() {
 }
 
 #[tokio::test]
-async fn another_kind_of_server_is_noticed() {
+async fn the_response_of_another_server_is_an_error() {
     let (_, result) = publish(&answer("200 OK", "", "hello"), "t", "x").await;
     assert!(matches!(result, Err(PublishError::UnexpectedResponse)));
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_an_error() {
+async fn an_unreachable_server_is_an_error() {
     let server = Server::start().await;
     let publisher = Publisher::builder(server.url("")).attempts_max(1).build().unwrap();
     drop(server);
@@ -119,7 +119,7 @@ async fn a_server_that_is_away_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_topic_without_address_is_told_before_anything_is_sent() {
+async fn a_topic_that_cannot_be_in_a_url_is_refused_before_anything_is_sent() {
     let publisher = Publisher::new("http://127.0.0.1:9").unwrap();
     for topic in ["", ".", ".."] {
         assert!(

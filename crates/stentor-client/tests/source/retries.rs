@@ -1,15 +1,15 @@
-//! When a source tries again, and when not.
+//! Retries and the idle timeout.
 
 use std::time::Duration;
 
 use stentor_client::{EventSource, EventSourceError, State};
 use tokio::time::Instant;
 
-use crate::support::{NOTHING_MORE, Server, answer, stream};
+use crate::support::{NO_CONTENT, Server, answer, stream};
 use crate::{data_of, source, until_waiting};
 
 #[tokio::test]
-async fn trouble_that_passes_is_waited_out_for_as_long_as_the_server_asks() {
+async fn a_transient_error_is_retried_after_the_requested_wait() {
     let date = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(5);
     let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date);
     for (status, retry_after, least) in [
@@ -23,10 +23,10 @@ async fn trouble_that_passes_is_waited_out_for_as_long_as_the_server_asks() {
         let server = Server::start().await;
         let mut source = source(&server.url("/"));
         let headers = format!("retry-after: {retry_after}\r\n");
-        let trouble = answer(&format!("{status} Trouble"), &headers, "");
+        let response = answer(&format!("{status} Error"), &headers, "");
         let before = Instant::now();
         let (_, (until, reason)) =
-            tokio::join!(server.answer([trouble]), until_waiting(&mut source));
+            tokio::join!(server.answer([response]), until_waiting(&mut source));
         let wait = until - before;
         assert!(wait >= Duration::from_secs(least), "{status}, {retry_after}: {wait:?}");
         match reason {
@@ -37,14 +37,14 @@ async fn trouble_that_passes_is_waited_out_for_as_long_as_the_server_asks() {
 }
 
 #[tokio::test]
-async fn after_a_503_the_source_goes_on_where_it_was() {
+async fn after_a_503_the_source_continues_after_the_last_id() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let answers = [
         answer("503 Service Unavailable", "retry-after: 0\r\n", ""),
         stream("id: 1\ndata: a\n\n"),
         answer("429 Too Many Requests", "", ""),
-        NOTHING_MORE.to_owned(),
+        NO_CONTENT.to_owned(),
     ];
     let (requests, data) = tokio::join!(server.answer(answers), data_of(&mut source));
     assert_eq!(data, ["a"]);
@@ -52,19 +52,18 @@ async fn after_a_503_the_source_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_resumed_and_no_error() {
+async fn a_broken_connection_is_resumed_without_an_error() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let broken = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 999\r\n\r\n\
                   id: 1\ndata: a\n\n";
-    let (requests, data) =
-        tokio::join!(server.answer([broken, NOTHING_MORE]), data_of(&mut source));
+    let (requests, data) = tokio::join!(server.answer([broken, NO_CONTENT]), data_of(&mut source));
     assert_eq!(data, ["a"]);
     assert_eq!(requests[1].last_event_id(), Some("1"));
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_waited_for() {
+async fn an_unreachable_server_is_retried() {
     let server = Server::start().await;
     let url = server.url("/");
     drop(server);
@@ -74,15 +73,16 @@ async fn a_server_that_is_away_is_waited_for() {
 }
 
 #[tokio::test]
-async fn silence_is_a_lost_connection_if_asked_for() {
-    let quiet = Duration::from_secs(10);
+async fn the_idle_timeout_ends_a_silent_connection() {
+    let timeout = Duration::from_secs(10);
     for (head, state) in [
         (stream(": hi\n"), "in a stream"),
-        (String::new(), "before the answer"),
+        (String::new(), "before the response"),
         ("HTTP/1.1 200 O".to_owned(), "within the head"),
     ] {
         let server = Server::start().await;
-        let mut source = EventSource::builder(server.url("/")).idle_timeout(quiet).build().unwrap();
+        let mut source =
+            EventSource::builder(server.url("/")).idle_timeout(timeout).build().unwrap();
         let script = async {
             let mut connection = server.accept().await;
             connection.write(&head).await;
@@ -96,12 +96,12 @@ async fn silence_is_a_lost_connection_if_asked_for() {
                 item = source.next() => panic!("{item:?}"),
             }
         };
-        // From here on there is nothing to come, so the clock may run ahead.
+        // The server sends nothing from now on, so the clock may run ahead.
         tokio::time::pause();
         let (_, reason) = until_waiting(&mut source).await;
         tokio::time::resume();
         assert!(
-            matches!(reason, EventSourceError::IdleTimeout { after } if after == quiet),
+            matches!(reason, EventSourceError::IdleTimeout { after } if after == timeout),
             "{state}"
         );
         drop(connection);
@@ -109,7 +109,7 @@ async fn silence_is_a_lost_connection_if_asked_for() {
 }
 
 #[tokio::test]
-async fn silence_is_no_progress_however_long_it_was() {
+async fn a_silent_stream_is_not_progress() {
     let server = Server::start().await;
     let mut source = EventSource::builder(server.url("/"))
         .idle_timeout(Duration::from_secs(10))

@@ -1,4 +1,4 @@
-//! What is tried again, and what is not.
+//! Retries of a publish.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use crate::support::{Request, Server, answer};
 use crate::{created, ended, repeated, unavailable};
 
-/// What a server sends that breaks off before its answer.
+/// Sent by a server that closes the connection before its response.
 const NOTHING: &str = "";
 
-/// Publishes to a server that gives these answers.
+/// Publishes to a server that sends these responses.
 async fn publish(
     answers: &[&str],
     set_up: impl FnOnce(PublisherBuilder) -> PublisherBuilder,
@@ -22,7 +22,7 @@ async fn publish(
     tokio::join!(server.answer(answers), publisher.publish("t", publish))
 }
 
-fn as_it_is(builder: PublisherBuilder) -> PublisherBuilder {
+fn unchanged(builder: PublisherBuilder) -> PublisherBuilder {
     builder
 }
 
@@ -30,7 +30,7 @@ fn key(request: &Request) -> &str {
     request.header("idempotency-key").expect("a key")
 }
 
-/// Asserts that the same was requested so many times, under one key.
+/// Asserts that the request was sent `count` times, with one key.
 fn assert_same(requests: &[Request], count: usize) {
     assert_eq!(requests.len(), count);
     for request in requests {
@@ -40,22 +40,22 @@ fn assert_same(requests: &[Request], count: usize) {
 }
 
 #[tokio::test]
-async fn what_cannot_be_published_now_is_repeated_under_the_same_key() {
+async fn a_transient_failure_is_retried_with_the_same_key() {
     for refusal in
         ["408 Request Timeout", "429 Too Many Requests", "500 Oh", "503 Not Now", "520 ?"]
     {
         let refusal = answer(refusal, "", "");
-        let (requests, result) = publish(&[&refusal, &refusal, &created()], as_it_is, "x").await;
+        let (requests, result) = publish(&[&refusal, &refusal, &created()], unchanged, "x").await;
         assert_same(&requests, 3);
         assert!(!result.unwrap().repeat);
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_was_lost_is_asked_for_again() {
+async fn a_publish_is_retried_after_a_lost_response() {
     let half = "HTTP/1.1 201 Created\r\ncontent-length: 100\r\n\r\n{\"topic\":";
     for lost in [NOTHING, "HTTP/1.1 201 Cre", half] {
-        let (requests, result) = publish(&[lost, &repeated()], as_it_is, "x").await;
+        let (requests, result) = publish(&[lost, &repeated()], unchanged, "x").await;
         assert_same(&requests, 2);
         let published = result.unwrap();
         assert_eq!((published.repeat, published.last_id.as_deref()), (true, Some("c1")));
@@ -63,31 +63,31 @@ async fn an_answer_that_was_lost_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_server_is_left_alone_for_as_long_as_it_asks() {
+async fn retry_after_is_waited_for() {
     let busy = answer("429 Too Many Requests", "retry-after: 1\r\n", "");
     let began = Instant::now();
-    let (requests, result) = publish(&[&busy, &created()], as_it_is, "x").await;
+    let (requests, result) = publish(&[&busy, &created()], unchanged, "x").await;
     assert_same(&requests, 2);
     assert!(result.is_ok() && began.elapsed() >= Duration::from_secs(1));
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_too_long_is_not_waited_for() {
+async fn a_retry_after_beyond_the_time_limit_is_an_error() {
     let busy = answer("429 Slow Down", "retry-after: 3600\r\n", "");
-    let (_, result) = publish(&[&busy], as_it_is, "x").await;
+    let (_, result) = publish(&[&busy], unchanged, "x").await;
     let error = result.unwrap_err();
     assert_eq!(error.to_string(), "the server responded with 429 Too Many Requests");
     assert!(!error.may_be_published());
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_is_asked_for_again() {
+async fn a_publish_is_retried_after_a_timeout() {
     let server = Server::start().await;
     let publisher =
         Publisher::builder(server.url("")).request_timeout(Duration::from_secs(1)).build().unwrap();
     let answers = async {
         let silent = server.accept().await;
-        // On a machine that is busy even the good answer may come too late for one attempt.
+        // On a busy machine even the response may arrive after the timeout of an attempt.
         loop {
             let mut good = server.accept().await;
             assert_eq!(key(&good.request), key(&silent.request));
@@ -101,8 +101,8 @@ async fn an_answer_that_does_not_come_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_is_not_repeated() {
-    let (requests, result) = publish(&[&ended()], as_it_is, "x").await;
+async fn a_permanent_refusal_is_not_retried() {
+    let (requests, result) = publish(&[&ended()], unchanged, "x").await;
     assert_same(&requests, 1);
     match result.unwrap_err() {
         PublishError::Refused { status, attempts, .. } => {
@@ -113,7 +113,7 @@ async fn a_refusal_for_good_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn attempts_come_to_an_end_that_tells_how_to_go_on() {
+async fn the_last_error_says_how_to_continue() {
     let limited = |builder: PublisherBuilder| builder.attempts_max(2);
     let (requests, result) = publish(&[NOTHING, &unavailable()], limited, "x").await;
     let error = result.unwrap_err();
@@ -124,15 +124,15 @@ async fn attempts_come_to_an_end_that_tells_how_to_go_on() {
 }
 
 #[tokio::test]
-async fn a_key_of_ones_own_is_used() {
+async fn the_key_of_a_publish_is_used() {
     let event = Publish::from("x").with_idempotency_key("order-7");
-    let (requests, _) = publish(&[&unavailable(), &created()], as_it_is, event).await;
+    let (requests, _) = publish(&[&unavailable(), &created()], unchanged, event).await;
     assert_same(&requests, 2);
     assert_eq!(key(&requests[0]), "order-7");
 }
 
 #[tokio::test]
-async fn what_is_no_key_is_told_before_anything_is_sent() {
+async fn an_invalid_key_is_refused_before_anything_is_sent() {
     let publisher = Publisher::new("http://127.0.0.1:9").unwrap();
     for bad in ["", "two words", "ü", &"x".repeat(257)] {
         let event = Publish::from("x").with_idempotency_key(bad);
@@ -159,7 +159,7 @@ async fn every_publish_has_another_key() {
 }
 
 #[tokio::test]
-async fn without_keys_only_what_is_surely_not_published_is_repeated() {
+async fn without_keys_a_publish_in_doubt_is_not_retried() {
     let keyless = |builder: PublisherBuilder| builder.idempotency_keys(false);
     let (requests, result) = publish(&[&unavailable(), &created()], keyless, "x").await;
     assert_eq!(requests[1].header("idempotency-key"), None);
