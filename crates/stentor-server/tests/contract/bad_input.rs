@@ -1,8 +1,8 @@
-//! Publishes that are refused: each says why, and nothing of it is published.
+//! Refused publishes: the response says why, and nothing is published.
 
 use crate::harness::{Response, Server};
 
-/// Eight mebibytes: the most data of an event.
+/// Maximum data of an event, in bytes.
 const EVENT_MAX: usize = 8 << 20;
 
 #[tokio::test]
@@ -21,8 +21,8 @@ async fn names_of_the_servers_own_events_are_refused() {
 async fn a_type_cannot_hold_what_would_break_a_line() {
     let server = Server::in_memory().await;
     for bad in ["a%0Ab", "a%0Db", "a%00b"] {
-        let answer = server.post(&format!("/topics/t?type={bad}"), "x").send().await;
-        answer.problem(400, "event-type");
+        let response = server.post(&format!("/topics/t?type={bad}"), "x").send().await;
+        response.problem(400, "event-type");
     }
 }
 
@@ -30,8 +30,8 @@ async fn a_type_cannot_hold_what_would_break_a_line() {
 async fn a_retry_is_a_number_of_at_most_an_hour() {
     let server = Server::in_memory().await;
     for long in ["3600001", "99999999999999999999"] {
-        let answer = server.post(&format!("/topics/t?retry={long}"), "x").send().await;
-        let detail = answer.problem(400, "retry");
+        let response = server.post(&format!("/topics/t?retry={long}"), "x").send().await;
+        let detail = response.problem(400, "retry");
         assert!(detail.contains("3600000"), "{detail}");
     }
     for bad in ["soon", "-1", "%2B5", "1.5"] {
@@ -66,7 +66,7 @@ async fn bodies_that_need_unpacking_are_refused_with_advice() {
 }
 
 #[tokio::test]
-async fn text_that_is_not_utf8_is_told_where() {
+async fn text_that_is_not_utf8_is_refused_with_the_position() {
     let server = Server::in_memory().await;
     let detail = server.post("/topics/t", *b"caf\xe9").send().await.problem(400, "not-utf8");
     assert!(
@@ -80,14 +80,14 @@ async fn text_that_is_not_utf8_is_told_where() {
 async fn an_event_of_8_mib_is_taken_and_one_byte_more_is_not() {
     let server = Server::in_memory().await;
     server.publish("/topics/t", "x".repeat(EVENT_MAX)).await;
-    let answer = server.post("/topics/t", "x".repeat(EVENT_MAX + 1)).send().await;
-    answer.problem(413, "too-large");
+    let response = server.post("/topics/t", "x".repeat(EVENT_MAX + 1)).send().await;
+    response.problem(413, "too-large");
     let mut upload = server.upload("/topics/t", "text/plain").await;
     upload.send("x".repeat(EVENT_MAX)).await;
     upload.send("x").await;
-    let answer = upload.response().await;
-    answer.problem(413, "too-large");
-    assert_eq!(answer.json()["limit"], EVENT_MAX);
+    let response = upload.response().await;
+    response.problem(413, "too-large");
+    assert_eq!(response.json()["limit"], EVENT_MAX);
     assert_eq!(server.history("/topics/t").await.len(), 1);
 }
 
@@ -95,27 +95,27 @@ async fn an_event_of_8_mib_is_taken_and_one_byte_more_is_not() {
 async fn a_binary_counts_as_what_it_becomes() {
     let server = Server::in_memory().await;
     let image = vec![0; 7 << 20];
-    let answer = server.post("/topics/t", image).header("Content-Type", "image/png").send().await;
-    answer.problem(413, "too-large");
+    let response = server.post("/topics/t", image).header("Content-Type", "image/png").send().await;
+    response.problem(413, "too-large");
 }
 
 #[tokio::test]
 async fn an_event_whose_frame_would_be_over_16_mib_is_refused() {
     let server = Server::in_memory().await;
     for body in ["\n", "\r", "\u{1}"] {
-        let answer = server.post("/topics/t", body.repeat(3 << 20)).send().await;
-        let detail = answer.problem(413, "too-large");
+        let response = server.post("/topics/t", body.repeat(3 << 20)).send().await;
+        let detail = response.problem(413, "too-large");
         assert!(detail.contains("on the wire"), "{body:?}: {detail}");
     }
-    // As many line breaks as fit do go through.
+    // Fewer line breaks fit into a frame.
     server.publish("/topics/t", "\n".repeat(2 << 20)).await;
 }
 
 async fn topic_problem(server: &Server, path: &str) -> (Response, String) {
-    let answer = server.post(path, "x").send().await;
-    assert_eq!(answer.status, 400, "{path}: {answer:?}");
-    let detail = answer.problem(400, "topic");
-    (answer, detail)
+    let response = server.post(path, "x").send().await;
+    assert_eq!(response.status, 400, "{path}: {response:?}");
+    let detail = response.problem(400, "topic");
+    (response, detail)
 }
 
 #[tokio::test]
@@ -133,10 +133,10 @@ async fn segments_that_proxies_rewrite_are_refused() {
 #[tokio::test]
 async fn an_encoded_slash_belongs_to_the_name() {
     let server = Server::in_memory().await;
-    let answer = server.post("/topics/https:%2F%2Fx%2Fy", "1").send().await;
-    assert_eq!(answer.json()["topic"], "https://x/y");
-    let answer = server.post("/topics/a%2Fb", "1").send().await;
-    assert_eq!(answer.json()["topic"], "a/b");
+    let response = server.post("/topics/https:%2F%2Fx%2Fy", "1").send().await;
+    assert_eq!(response.json()["topic"], "https://x/y");
+    let response = server.post("/topics/a%2Fb", "1").send().await;
+    assert_eq!(response.json()["topic"], "a/b");
     server.publish("/topics/a/b", "2").await;
     assert_eq!(server.history_data("/topics/a%2fb").await, ["1", "2"]);
 }
@@ -147,22 +147,22 @@ async fn a_path_is_decoded_once_and_a_plus_stays_one() {
     for (raw, name) in
         [("100%2525", "100%25"), ("a+b", "a+b"), ("Gr%C3%BC%C3%9Fe", "Grüße"), ("a*b", "a*b")]
     {
-        let answer = server.post(&format!("/topics/{raw}"), "x").send().await;
-        assert_eq!(answer.json()["topic"], name);
+        let response = server.post(&format!("/topics/{raw}"), "x").send().await;
+        assert_eq!(response.json()["topic"], name);
     }
 }
 
 #[tokio::test]
-async fn a_filter_in_the_path_is_told_the_line_to_use() {
+async fn a_filter_in_the_path_is_answered_with_the_path_to_use() {
     let server = Server::in_memory().await;
     for (raw, line) in [
         ("news/*", "/events?topic=news/*"),
         ("**", "/events?topic=**"),
         ("a%20b/%2A", "/events?topic=a%20b/*"),
     ] {
-        let (answer, detail) = topic_problem(&server, &format!("/topics/{raw}")).await;
+        let (response, detail) = topic_problem(&server, &format!("/topics/{raw}")).await;
         assert!(detail.contains(line), "{detail}");
-        assert_eq!(answer.json()["use"], line);
+        assert_eq!(response.json()["use"], line);
     }
 }
 
@@ -202,7 +202,7 @@ async fn a_reserved_topic_cannot_be_deleted() {
 }
 
 #[tokio::test]
-async fn a_misspelt_query_name_is_told_the_nearest_one() {
+async fn a_misspelt_query_name_is_answered_with_the_nearest_one() {
     let server = Server::in_memory().await;
     for (bad, near) in [("tpye=x", "`type`"), ("rerty=1", "`retry`"), ("End=x", "`end`")] {
         let detail = server.post(&format!("/topics/t?{bad}"), "x").send().await;
@@ -223,7 +223,7 @@ async fn query_names_that_begin_with_an_underscore_are_ignored() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_ones() {
+async fn a_wrong_method_is_answered_with_the_right_ones() {
     let server = Server::in_memory().await;
     let cases = [
         ("PATCH", "/topics/t", "GET, HEAD, POST, PUT, DELETE"),
@@ -233,14 +233,14 @@ async fn a_wrong_method_is_told_the_right_ones() {
         ("DELETE", "/health/live", "GET, HEAD"),
     ];
     for (method, path, allow) in cases {
-        let answer = server.request(method, path).send().await;
-        answer.problem(405, "method");
-        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+        let response = server.request(method, path).send().await;
+        response.problem(405, "method");
+        assert_eq!(response.header("allow"), Some(allow), "{method} {path}");
     }
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_404_and_tells_where_topics_are() {
+async fn an_unknown_path_is_404_and_names_the_path_of_topics() {
     let server = Server::in_memory().await;
     for (method, path) in
         [("GET", "/topic/x"), ("POST", "/publish"), ("DELETE", "/x"), ("GET", "/health")]

@@ -1,4 +1,4 @@
-//! `POST /topics`: a batch over several topics, all or nothing.
+//! `POST /topics`: a batch of events for several topics, published all or none.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ async fn batch(server: &Server, items: serde_json::Value) -> Response {
     request.header("Content-Type", "application/json").send().await
 }
 
-/// Asserts that nobody ever published anything.
+/// Asserts that the log is empty.
 async fn assert_nothing_published(server: &Server) {
     let topics = server.get("/topics").send().await.json();
     assert_eq!(topics["topics"], json!([]));
@@ -24,8 +24,8 @@ async fn a_batch_goes_to_several_topics_in_its_order() {
         { "topic": "b", "data": "2", "type": "two", "retry": 2000 },
         { "topic": "a", "data": "3\n" },
     ]);
-    let answer = batch(&server, items).await;
-    assert_eq!(answer.status, 201);
+    let response = batch(&server, items).await;
+    assert_eq!(response.status, 201);
     let mut seen = Vec::new();
     for data in stream.data(3).await {
         seen.push(serde_json::from_str::<serde_json::Value>(&data).unwrap());
@@ -37,7 +37,7 @@ async fn a_batch_goes_to_several_topics_in_its_order() {
     );
     assert_eq!((&seen[1]["type"], &seen[1]["retry"]), (&json!("two"), &json!(2000)));
     let ends = json!({ "count": 3, "first_id": seen[0]["id"], "last_id": seen[2]["id"] });
-    assert_eq!(answer.json(), ends);
+    assert_eq!(response.json(), ends);
 }
 
 #[tokio::test]
@@ -67,10 +67,10 @@ async fn a_batch_may_begin_with_a_byte_order_mark() {
 async fn a_batch_of_more_than_10_000_events_is_told_its_limit() {
     let server = Server::in_memory().await;
     let events = |count| vec![json!({ "topic": "a", "data": "" }); count];
-    let answer = batch(&server, json!(events(10_001))).await;
-    let detail = answer.problem(400, "too-many");
+    let response = batch(&server, json!(events(10_001))).await;
+    let detail = response.problem(400, "too-many");
     assert!(detail.contains("the batch has 10001 events") && detail.contains("split"), "{detail}");
-    assert_eq!(answer.json()["limit"], 10_000);
+    assert_eq!(response.json()["limit"], 10_000);
     assert_nothing_published(&server).await;
     assert_eq!(batch(&server, json!(events(10_000))).await.status, 201);
 }
@@ -80,9 +80,9 @@ async fn a_batch_with_an_ended_topic_publishes_nothing_anywhere() {
     for server in [Server::start().await, Server::in_memory().await] {
         server.publish("/topics/over?end", "").await;
         let items = ["a", "over", "b"].map(|topic| json!({ "topic": topic, "data": "x" }));
-        let answer = batch(&server, json!(items)).await;
-        answer.problem(409, "topic-ended");
-        assert_eq!(answer.json()["topic"], "over");
+        let response = batch(&server, json!(items)).await;
+        response.problem(409, "topic-ended");
+        assert_eq!(response.json()["topic"], "over");
         for topic in ["a", "b"] {
             assert_eq!(server.history(&format!("/topics/{topic}")).await.len(), 0);
         }
@@ -106,9 +106,9 @@ async fn a_bad_item_is_named_by_its_index() {
     ];
     for (bad, status, code) in cases {
         let good = json!({ "topic": "good", "data": "x" });
-        let answer = batch(&server, json!([good, good, bad, good])).await;
-        answer.problem(status, code);
-        assert_eq!(answer.json()["index"], 2, "{}", answer.text());
+        let response = batch(&server, json!([good, good, bad, good])).await;
+        response.problem(status, code);
+        assert_eq!(response.json()["index"], 2, "{}", response.text());
     }
     assert_nothing_published(&server).await;
 }
@@ -118,14 +118,14 @@ async fn a_bad_line_of_a_batch_is_named_by_its_number() {
     let server = Server::in_memory().await;
     let lines = "{\"topic\":\"a\",\"data\":\"1\"}\n\n{\"topic\":\"a\",\"data\":";
     let request = server.post("/topics", lines).header("Content-Type", "application/x-ndjson");
-    let answer = request.send().await;
-    answer.problem(400, "batch");
-    assert_eq!(answer.json()["line"], 3);
+    let response = request.send().await;
+    response.problem(400, "batch");
+    assert_eq!(response.json()["line"], 3);
     assert_nothing_published(&server).await;
 }
 
 #[tokio::test]
-async fn a_batch_that_is_empty_or_no_list_is_refused() {
+async fn a_batch_that_is_empty_or_not_a_list_is_refused() {
     let server = Server::in_memory().await;
     batch(&server, json!([])).await.problem(400, "nothing");
     for bad in [json!({ "topic": "a", "data": "x" }), json!("x"), json!([1])] {

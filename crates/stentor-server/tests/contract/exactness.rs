@@ -1,8 +1,8 @@
-//! What was published is what arrives, byte for byte.
+//! Readers get the published data byte for byte.
 
 use crate::harness::{Server, awkward_texts};
 
-/// A server with these texts in an ended topic `t`.
+/// Starts a server that holds `texts` in an ended topic `t`.
 async fn published(texts: &[String]) -> Server {
     let server = Server::start().await;
     for text in texts {
@@ -12,7 +12,7 @@ async fn published(texts: &[String]) -> Server {
     server
 }
 
-/// What SSE makes of line breaks.
+/// Returns `text` with the line breaks that an event stream has: `\n` only.
 fn as_lines(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
@@ -37,7 +37,7 @@ fn data_of(object: &str) -> String {
     object["data"].as_str().unwrap().to_owned()
 }
 
-/// The data of all events of the topic `t` as NDJSON.
+/// Reads the topic `t` as NDJSON, and returns the data of its events.
 async fn ndjson(server: &Server) -> Vec<String> {
     let request = server.get("/topics/t?from=earliest").header("Accept", "application/x-ndjson");
     let mut stream = request.open().await;
@@ -64,7 +64,7 @@ async fn no_data_can_forge_a_field() {
     let ids: Vec<_> = server.history("/topics/t").await.iter().map(|e| e["id"].clone()).collect();
     let mut stream = server.subscribe("/topics/t?from=earliest").await;
     let events = stream.rest().await;
-    assert_eq!(events.len(), texts.len() + 1, "no event more than was published, but for the end");
+    assert_eq!(events.len(), texts.len() + 1, "the published events and the end");
     for (event, id) in events.iter().zip(ids) {
         assert_eq!((event.name.as_str(), event.id.as_str()), ("message", id.as_str().unwrap()));
     }
@@ -93,7 +93,7 @@ async fn a_batch_keeps_every_byte_too() {
     let texts = awkward_texts();
     let items: Vec<_> =
         texts.iter().map(|t| serde_json::json!({ "topic": "t", "data": t })).collect();
-    let answer = server.post("/topics", serde_json::to_vec(&items).unwrap()).send().await;
-    assert_eq!(answer.status, 201, "{answer:?}");
+    let response = server.post("/topics", serde_json::to_vec(&items).unwrap()).send().await;
+    assert_eq!(response.status, 201, "{response:?}");
     assert_eq!(server.history_data("/topics/t").await, texts);
 }

@@ -1,12 +1,12 @@
-//! Safe by default: who may ask, and from which pages.
+//! Safe by default: the accepted hosts, and the web pages that may read and publish.
 
 use crate::harness::{Options, Request, Response, Server, send_raw};
 
 const METHODS: &str = "GET, POST, PUT, DELETE";
 const HEADERS: &str = "Last-Event-ID, Idempotency-Key, Content-Type, Authorization, Cache-Control";
 
-/// The answer to a request that names this host, or none.
-async fn asked_as(server: &Server, host: Option<&str>) -> Response {
+/// Returns the response to a request with this `Host` header, or without one.
+async fn with_host(server: &Server, host: Option<&str>) -> Response {
     let host = host.map(|host| format!("Host: {host}\r\n")).unwrap_or_default();
     let request = format!("GET /health/live HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
     Response::parse(&send_raw(&server.address, request.as_bytes()).await)
@@ -20,8 +20,8 @@ async fn with_origins(origins: &[&str]) -> Server {
         .await
 }
 
-fn allowed(answer: &Response) -> Option<&str> {
-    answer.header("access-control-allow-origin")
+fn allowed(response: &Response) -> Option<&str> {
+    response.header("access-control-allow-origin")
 }
 
 fn preflight(server: &Server, origin: &str, method: &str) -> Request {
@@ -42,7 +42,7 @@ async fn a_loopback_server_answers_to_loopback_names_only() {
         "[::1]",
         "[::1]:80",
     ] {
-        assert_eq!(asked_as(&server, Some(host)).await.status, 200, "{host}");
+        assert_eq!(with_host(&server, Some(host)).await.status, 200, "{host}");
     }
     for host in [
         "evil.example",
@@ -53,8 +53,8 @@ async fn a_loopback_server_answers_to_loopback_names_only() {
         "[::2]",
         "127.0.0.1.evil.example",
     ] {
-        let answer = asked_as(&server, Some(host)).await;
-        assert!(answer.problem(403, "host").contains("--host"), "{host}");
+        let response = with_host(&server, Some(host)).await;
+        assert!(response.problem(403, "host").contains("--host"), "{host}");
     }
 }
 
@@ -75,15 +75,15 @@ async fn a_foreign_host_neither_reads_nor_writes() {
 #[tokio::test]
 async fn a_client_of_http_1_0_need_not_name_a_host() {
     let server = Server::in_memory().await;
-    let answer =
+    let response =
         Response::parse(&send_raw(&server.address, b"GET /health/live HTTP/1.0\r\n\r\n").await);
-    assert_eq!(answer.status, 200);
-    let answer = Response::parse(
+    assert_eq!(response.status, 200);
+    let response = Response::parse(
         &send_raw(&server.address, b"GET /health/live HTTP/1.0\r\nHost: evil.example\r\n\r\n")
             .await,
     );
-    answer.problem(403, "host");
-    assert!(matches!(asked_as(&server, None).await.status, 400 | 403));
+    response.problem(403, "host");
+    assert!(matches!(with_host(&server, None).await.status, 400 | 403));
 }
 
 #[tokio::test]
@@ -91,10 +91,10 @@ async fn a_proxy_on_the_same_machine_may_pass_a_name_that_was_listed() {
     let options = Options::in_memory().host("news.example").host("other.example:8443");
     let server = options.start().await;
     for host in ["news.example", "News.Example:443", "other.example:8443", "localhost"] {
-        assert_eq!(asked_as(&server, Some(host)).await.status, 200, "{host}");
+        assert_eq!(with_host(&server, Some(host)).await.status, 200, "{host}");
     }
     for host in ["www.news.example", "evil.example"] {
-        asked_as(&server, Some(host)).await.problem(403, "host");
+        with_host(&server, Some(host)).await.problem(403, "host");
     }
 }
 
@@ -126,9 +126,12 @@ async fn a_page_of_a_foreign_origin_may_change_nothing_and_see_nothing() {
     {
         for method in ["POST", "PUT", "DELETE"] {
             let request = server.request(method, "/topics/news").body("x").header("Origin", origin);
-            let answer = request.send().await;
-            assert!(answer.problem(403, "foreign-origin").contains("--cors-origin"), "{answer:?}");
-            assert_eq!(allowed(&answer), None);
+            let response = request.send().await;
+            assert!(
+                response.problem(403, "foreign-origin").contains("--cors-origin"),
+                "{response:?}"
+            );
+            assert_eq!(allowed(&response), None);
         }
         let batch = server.post("/topics", r#"[{"topic":"news","data":"x"}]"#);
         batch.header("Origin", origin).send().await.problem(403, "foreign-origin");
@@ -138,7 +141,7 @@ async fn a_page_of_a_foreign_origin_may_change_nothing_and_see_nothing() {
         assert_eq!(
             (page.status, allowed(&page)),
             (200, None),
-            "the browser keeps it from the page"
+            "the browser hides it from the page"
         );
     }
     assert_eq!(server.history_data("/topics/news").await, ["stays"]);
@@ -148,12 +151,12 @@ async fn a_page_of_a_foreign_origin_may_change_nothing_and_see_nothing() {
 async fn other_origins_are_let_in_by_name() {
     let server = with_origins(&["https://app.example", "null"]).await;
     for origin in ["https://app.example", "null"] {
-        let answer = server.post("/topics/news", "x").header("Origin", origin).send().await;
-        assert_eq!((answer.status, allowed(&answer)), (201, Some(origin)));
+        let response = server.post("/topics/news", "x").header("Origin", origin).send().await;
+        assert_eq!((response.status, allowed(&response)), (201, Some(origin)));
     }
     for origin in ["http://app.example", "https://app.example:8443", "https://other.example"] {
-        let answer = server.post("/topics/news", "x").header("Origin", origin).send().await;
-        answer.problem(403, "foreign-origin");
+        let response = server.post("/topics/news", "x").header("Origin", origin).send().await;
+        response.problem(403, "foreign-origin");
     }
 }
 
@@ -163,8 +166,8 @@ async fn an_origin_may_be_written_with_a_slash_its_default_port_and_capitals() {
         with_origins(&["https://a.example/", "HTTPS://B.example:443", "http://c.example:80/"])
             .await;
     for origin in ["https://a.example", "https://b.example", "http://c.example"] {
-        let answer = server.post("/topics/news", "x").header("Origin", origin).send().await;
-        assert_eq!((answer.status, allowed(&answer)), (201, Some(origin)));
+        let response = server.post("/topics/news", "x").header("Origin", origin).send().await;
+        assert_eq!((response.status, allowed(&response)), (201, Some(origin)));
     }
 }
 
@@ -172,9 +175,9 @@ async fn an_origin_may_be_written_with_a_slash_its_default_port_and_capitals() {
 async fn a_star_lets_every_origin_in() {
     let server = with_origins(&["*"]).await;
     for origin in ["https://any.example", "null"] {
-        let answer = server.post("/topics/news", "x").header("Origin", origin).send().await;
-        assert_eq!(answer.status, 201);
-        assert!(matches!(allowed(&answer), Some(value) if value == "*" || value == origin));
+        let response = server.post("/topics/news", "x").header("Origin", origin).send().await;
+        assert_eq!(response.status, 201);
+        assert!(matches!(allowed(&response), Some(value) if value == "*" || value == origin));
         assert_eq!(preflight(&server, origin, "DELETE").send().await.status, 204);
     }
 }
@@ -184,17 +187,17 @@ async fn a_preflight_allows_what_readers_and_publishers_send() {
     let server = with_origins(&["https://app.example"]).await;
     for origin in ["http://localhost:5173", "https://app.example"] {
         for method in ["GET", "POST", "PUT", "DELETE"] {
-            let answer = preflight(&server, origin, method).send().await;
-            assert_eq!((answer.status, allowed(&answer)), (204, Some(origin)));
-            assert_eq!(answer.header("access-control-allow-methods"), Some(METHODS));
-            assert_eq!(answer.header("access-control-allow-headers"), Some(HEADERS));
-            assert_eq!(answer.header("vary"), Some("Origin"));
+            let response = preflight(&server, origin, method).send().await;
+            assert_eq!((response.status, allowed(&response)), (204, Some(origin)));
+            assert_eq!(response.header("access-control-allow-methods"), Some(METHODS));
+            assert_eq!(response.header("access-control-allow-headers"), Some(HEADERS));
+            assert_eq!(response.header("vary"), Some("Origin"));
         }
     }
 }
 
 #[tokio::test]
-async fn every_answer_to_an_allowed_page_says_so_errors_and_204_too() {
+async fn every_response_to_an_allowed_page_says_so_errors_and_204_too() {
     let server = Server::in_memory().await;
     let origin = "http://localhost:5173";
     let end = server.publish("/topics/over?end", "").await;
@@ -209,16 +212,16 @@ async fn every_answer_to_an_allowed_page_says_so_errors_and_204_too() {
         (server.get("/topics/over").header("Accept", "application/json"), 200),
         (server.get("/topics"), 200),
     ] {
-        let answer = request.header("Origin", origin).send().await;
-        assert_eq!((answer.status, allowed(&answer)), (status, Some(origin)), "{answer:?}");
-        assert!(answer.header("vary").unwrap().contains("Origin"), "{answer:?}");
+        let response = request.header("Origin", origin).send().await;
+        assert_eq!((response.status, allowed(&response)), (status, Some(origin)), "{response:?}");
+        assert!(response.header("vary").unwrap().contains("Origin"), "{response:?}");
     }
 }
 
 #[tokio::test]
 async fn our_own_pages_may_do_anything() {
     let server = Options::in_memory().host("news.example").start().await;
-    // The authority of the origin is the host that was asked, scheme aside: a proxy may speak TLS.
+    // The origin names the requested host. Its scheme may differ, because a proxy may speak TLS.
     for (origin, more) in [
         ("https://news.example", ""),
         ("http://news.example", ""),
@@ -228,8 +231,8 @@ async fn our_own_pages_may_do_anything() {
             "POST /topics/news HTTP/1.1\r\nHost: news.example\r\nOrigin: {origin}\r\n{more}\
              Content-Length: 1\r\nConnection: close\r\n\r\nx"
         );
-        let answer = Response::parse(&send_raw(&server.address, request.as_bytes()).await);
-        assert_eq!(answer.status, 201, "{origin}: {answer:?}");
+        let response = Response::parse(&send_raw(&server.address, request.as_bytes()).await);
+        assert_eq!(response.status, 201, "{origin}: {response:?}");
     }
     let request = "POST /topics/news HTTP/1.1\r\nHost: news.example\r\nOrigin: https://evil.example\r\n\
                    Sec-Fetch-Site: cross-site\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx";

@@ -139,7 +139,7 @@ impl Server {
         self.directory.path().join("data")
     }
 
-    /// Tells the server to stop and does not wait for that.
+    /// Begins to stop the server, without waiting for its end.
     pub fn shut_down(&self) {
         self.running.as_ref().expect("the server runs").shutdown.cancel();
     }
@@ -197,7 +197,7 @@ async fn spawn(options: Options, directory: &Path, address: SocketAddr) -> (Runn
     (Running { shutdown, stopped, thread: thread.unwrap() }, address)
 }
 
-/// Runs a server until it is told to stop. Does what `stentor serve` does, without signals and log lines.
+/// Runs a server until it is shut down. Does what `stentor serve` does, without signals and log lines.
 fn run(
     options: &Options,
     data: &Path,

@@ -20,7 +20,7 @@ async fn refused(server: &Server, path: &str) -> Response {
     server.get(path).header("Accept", "application/json").send().await
 }
 
-/// Publishes a to e, and gives their ids.
+/// Publishes the letters a to e, and returns their ids.
 async fn letters(server: &Server, topic: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for letter in ["a", "b", "c", "d", "e"] {
@@ -29,7 +29,7 @@ async fn letters(server: &Server, topic: &str) -> Vec<String> {
     ids
 }
 
-/// The data of all pages, each of which has at most so many events.
+/// Reads page after page with at most `limit` events each, and returns the data of all.
 async fn walk(server: &Server, path: &str, limit: usize) -> Vec<String> {
     let mut all = Vec::new();
     let mut after = String::new();
@@ -46,7 +46,7 @@ async fn walk(server: &Server, path: &str, limit: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_page_tells_its_events_and_where_they_lie() {
+async fn a_page_has_its_events_and_their_bounds() {
     let server = Server::start().await;
     let first = server.publish("/topics/news?type=sport&retry=10", "one").await;
     let second = server.publish("/topics/news", "two").await;
@@ -98,7 +98,7 @@ async fn without_an_option_a_page_is_the_oldest() {
     let page = server.page("/topics/news").await;
     let whole = server.page("/topics/news?limit=1000").await;
     assert_eq!((data(&page)[0], data(&whole)[0]), ("0", "0"));
-    assert_eq!(data(&whole).len(), 1_000, "the most there is to a page");
+    assert_eq!(data(&whole).len(), 1_000, "the most events of a page");
     assert!(page["next"].is_string() && whole["next"].is_string());
 }
 
@@ -204,7 +204,7 @@ async fn a_page_ends_at_a_mebibyte_or_with_one_event() {
 }
 
 #[tokio::test]
-async fn an_end_is_told_beside_the_events_and_not_among_them() {
+async fn an_end_is_beside_the_events_and_not_among_them() {
     let server = Server::start().await;
     letters(&server, "job").await;
     let end = server.publish("/topics/job?end=done", "").await;
@@ -233,7 +233,7 @@ async fn a_page_counts_the_streams_of_its_topic() {
 }
 
 #[tokio::test]
-async fn a_stream_from_the_tail_of_a_page_goes_on_without_a_seam() {
+async fn a_stream_from_the_tail_of_a_page_continues_without_a_gap() {
     let server = Server::start().await;
     letters(&server, "news").await;
     let page = server.page("/topics/news").await;
@@ -244,7 +244,7 @@ async fn a_stream_from_the_tail_of_a_page_goes_on_without_a_seam() {
 }
 
 #[tokio::test]
-async fn what_is_no_page_is_refused_with_advice() {
+async fn an_invalid_request_for_a_page_is_refused_with_advice() {
     let server = Server::start().await;
     letters(&server, "news").await;
     for (options, code) in [
@@ -256,9 +256,9 @@ async fn what_is_no_page_is_refused_with_advice() {
         ("limits=2", "query"),
         ("since=yesterday", "time"),
     ] {
-        let answer = refused(&server, &format!("/topics/news?{options}")).await;
-        assert!(answer.problem(400, code).len() > 10, "{options}");
+        let response = refused(&server, &format!("/topics/news?{options}")).await;
+        assert!(response.problem(400, code).len() > 10, "{options}");
     }
-    // Options of pages are no options of streams.
+    // Streams do not take the options of pages.
     server.get("/topics/news?limit=2").send().await.problem(400, "query");
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 without TLS, by prior knowledge: the same contract, many streams on one connection.
+//! The contract over HTTP/2 without TLS (prior knowledge): many streams on one connection.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ fn client() -> Client {
 }
 
 async fn publish(client: &Client, server: &Server, path: &str, body: &str) -> String {
-    let answer = client.post(server.url(path)).body(body.to_owned()).send().await.unwrap();
-    assert_eq!((answer.status(), answer.version()), (StatusCode::CREATED, Version::HTTP_2));
-    let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
-    answer["id"].as_str().unwrap().to_owned()
+    let response = client.post(server.url(path)).body(body.to_owned()).send().await.unwrap();
+    assert_eq!((response.status(), response.version()), (StatusCode::CREATED, Version::HTTP_2));
+    let response: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+    response["id"].as_str().unwrap().to_owned()
 }
 
 /// A stream over HTTP/2.
 struct Stream {
-    answer: Response,
+    response: Response,
     decoder: Decoder,
     rest: Vec<u8>,
 }
@@ -31,12 +31,12 @@ impl Stream {
     async fn open(client: &Client, server: &Server, path: &str, cursor: &str) -> Stream {
         let request =
             client.get(server.url(path)).timeout(Duration::MAX).header("Last-Event-ID", cursor);
-        let answer = request.send().await.unwrap();
-        assert_eq!((answer.status(), answer.version()), (StatusCode::OK, Version::HTTP_2));
-        Stream { answer, decoder: Decoder::new(), rest: Vec::new() }
+        let response = request.send().await.unwrap();
+        assert_eq!((response.status(), response.version()), (StatusCode::OK, Version::HTTP_2));
+        Stream { response, decoder: Decoder::new(), rest: Vec::new() }
     }
 
-    /// The name, data and id of the next event; `None` at a clean end.
+    /// Returns the name, data and id of the next event; `None` at a clean end.
     async fn next(&mut self) -> Option<(String, String, String)> {
         loop {
             let mut input = self.rest.as_slice();
@@ -51,7 +51,9 @@ impl Stream {
                 }
                 Some(item) => drop(item.unwrap()),
                 None => {
-                    let more = timeout(TIMEOUT, self.answer.chunk()).await.expect("more");
+                    let more = timeout(TIMEOUT, self.response.chunk())
+                        .await
+                        .expect("more of the stream in time");
                     self.rest = more.expect("no reset")?.to_vec();
                 }
             }
@@ -70,7 +72,7 @@ async fn publishing_and_reading_work_over_http2() {
     let server = Server::start().await;
     let client = client();
     let mut stream = Stream::open(&client, &server, "/topics/news", "").await;
-    let headers = stream.answer.headers().clone();
+    let headers = stream.response.headers().clone();
     assert_eq!(headers["content-type"], "text/event-stream");
     assert_eq!(headers["cache-control"], "no-cache, no-store, no-transform");
     assert_eq!(headers["x-accel-buffering"], "no");
@@ -81,7 +83,7 @@ async fn publishing_and_reading_work_over_http2() {
 }
 
 #[tokio::test]
-async fn a_reader_over_http2_resumes_and_is_told_the_end() {
+async fn a_reader_over_http2_resumes_and_gets_the_end() {
     let server = Server::start().await;
     let client = client();
     let first = publish(&client, &server, "/topics/job", "one").await;
@@ -118,14 +120,14 @@ async fn a_hundred_streams_share_one_connection() {
         assert_eq!(stream.next().await.unwrap().1, "to all");
         assert_eq!(stream.next().await.unwrap().1, number.to_string());
     }
-    // One more is the connection that asks.
+    // The second connection is that of the request for the metric.
     assert_eq!(server.metric("stentor_connections_total").await, connections + 1);
     drop(streams);
     server.until_metric("stentor_streams_open", 0).await;
 }
 
 #[tokio::test]
-async fn a_stream_that_nobody_reads_holds_up_none_of_its_connection() {
+async fn a_stream_that_is_not_read_does_not_block_others_on_its_connection() {
     let server = Server::in_memory().await;
     let client = client();
     let mut stuck = Stream::open(&client, &server, "/topics/large", "").await;
@@ -151,11 +153,11 @@ async fn pages_and_problems_come_over_http2_too() {
     let page = client.get(server.url("/topics/news")).header("Accept", "application/json").send();
     let page: Value = serde_json::from_slice(&page.await.unwrap().bytes().await.unwrap()).unwrap();
     assert_eq!(page["events"][0]["data"], json!("one"));
-    let answer = client.get(server.url("/topics/news?form=now")).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(answer.headers()["content-type"], "application/problem+json");
-    let answer = client.delete(server.url("/topics/news")).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    let response = client.get(server.url("/topics/news?form=now")).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let response = client.delete(server.url("/topics/news")).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]
@@ -173,9 +175,9 @@ async fn the_authority_must_be_ours_and_a_foreign_page_may_not_write() {
     let request = client.post(server.url("/topics/news")).header("Origin", "https://evil.example");
     assert_eq!(request.body("x").send().await.unwrap().status(), 403);
     let request = client.post(server.url("/topics/news")).header("Origin", "http://localhost:5173");
-    let answer = request.body("x").send().await.unwrap();
-    assert_eq!(answer.status(), 201);
-    assert_eq!(answer.headers()["access-control-allow-origin"], "http://localhost:5173");
+    let response = request.body("x").send().await.unwrap();
+    assert_eq!(response.status(), 201);
+    assert_eq!(response.headers()["access-control-allow-origin"], "http://localhost:5173");
 }
 
 #[tokio::test]

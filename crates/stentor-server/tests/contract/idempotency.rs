@@ -56,8 +56,8 @@ async fn the_same_key_for_something_else_is_refused() {
         ("/topics/t?end", ""),
     ];
     for (path, body) in others {
-        let answer = keyed(&server, path, "k", body).await;
-        let detail = answer.problem(422, "key-reused");
+        let response = keyed(&server, path, "k", body).await;
+        let detail = response.problem(422, "key-reused");
         assert!(detail.contains("new key"), "{path} {body:?}: {detail}");
     }
     keyed(&server, "/topics/u?end=a", "k", "x").await;
@@ -74,7 +74,7 @@ async fn a_key_counts_within_its_topic() {
 }
 
 #[tokio::test]
-async fn a_refused_publish_uses_no_key_up() {
+async fn a_refused_publish_does_not_use_its_key() {
     let server = Server::in_memory().await;
     keyed(&server, "/topics/t?retry=3600001", "k", "x").await.problem(400, "retry");
     assert_eq!(keyed(&server, "/topics/t", "k", "x").await.status, 201);
@@ -102,7 +102,7 @@ async fn two_keys_in_one_request_are_refused() {
 }
 
 #[tokio::test]
-async fn an_empty_key_is_none() {
+async fn an_empty_key_counts_as_absent() {
     let server = Server::in_memory().await;
     for _ in 0..2 {
         assert_eq!(keyed(&server, "/topics/t", "", "x").await.status, 201);
@@ -116,11 +116,11 @@ async fn equal_keys_at_the_same_time_publish_once() {
         for _ in 0..50 {
             publishes.spawn(server.post("/topics/t", "x").header("Idempotency-Key", "k").send());
         }
-        let answers = publishes.join_all().await;
-        let new = answers.iter().filter(|answer| answer.status == 201).count();
-        let repeats = answers.iter().filter(|answer| answer.status == 200).count();
+        let responses = publishes.join_all().await;
+        let new = responses.iter().filter(|response| response.status == 201).count();
+        let repeats = responses.iter().filter(|response| response.status == 200).count();
         assert_eq!((new, repeats), (1, 49));
-        assert!(answers.iter().all(|answer| answer.json() == answers[0].json()));
+        assert!(responses.iter().all(|response| response.json() == responses[0].json()));
         assert_eq!(server.history("/topics/t").await.len(), 1);
     }
 }

@@ -1,10 +1,10 @@
-//! `lease=`: a topic whose producer is gone ends by itself.
+//! `lease=`: a topic ends when its producer is silent.
 
 use serde_json::{Value, json};
 
 use crate::harness::{EventStream, Server};
 
-/// Waits for the end, which must be that of a lost producer, and gives the data before it.
+/// Waits for an end with the reason `producer lost`, and returns the data before it.
 async fn lost(mut stream: EventStream) -> Vec<String> {
     let mut rest = stream.rest().await;
     let end = rest.pop().unwrap();
@@ -15,7 +15,7 @@ async fn lost(mut stream: EventStream) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn readers_of_a_topic_that_lost_its_producer_are_told_the_end() {
+async fn readers_of_a_topic_that_lost_its_producer_get_the_end() {
     let server = Server::start().await;
     let mut reader = server.subscribe("/topics/job").await;
     reader.position().await;
@@ -40,14 +40,14 @@ async fn a_lease_of_zero_lifts_the_one_before() {
     let server = Server::start().await;
     server.publish("/topics/kept?lease=1", "1").await;
     server.publish("/topics/kept?lease=0", "2").await;
-    // This one ends after the other would have.
+    // This lease expires after the other one would have.
     server.publish("/topics/lost?lease=1", "1").await;
     lost(server.subscribe("/topics/lost?from=earliest").await).await;
     server.publish("/topics/kept", "3").await;
 }
 
 #[tokio::test]
-async fn an_end_that_was_asked_for_stays_the_only_one() {
+async fn an_end_that_was_published_stays_the_only_one() {
     let server = Server::start().await;
     server.publish("/topics/job?lease=1&end=done", "all").await;
     server.publish("/topics/other?lease=1", "1").await;
@@ -66,25 +66,28 @@ async fn a_repeat_gives_no_lease_to_a_topic_that_was_deleted_since() {
     assert_eq!(publish("job").await.status, 201);
     assert_eq!(server.delete("/topics/job").send().await.status, 204);
     assert_eq!(publish("job").await.status, 200);
-    // A repeat of one that is still there does: its first answer may have been lost before it had a lease.
+    // If the topic still exists, a repeat does set the lease: the server may have stopped before it set the first one.
     assert_eq!(publish("other").await.status, 201);
     server.publish("/topics/other?lease=0", "x").await;
     assert_eq!(publish("other").await.status, 200);
     lost(server.subscribe("/topics/other?from=earliest").await).await;
-    server.publish("/topics/job", "it began anew and has not ended").await;
+    server.publish("/topics/job", "the new topic has not ended").await;
 }
 
 #[tokio::test]
-async fn a_lease_that_is_none_is_refused_and_nothing_is_published() {
+async fn an_invalid_lease_is_refused_and_nothing_is_published() {
     let server = Server::in_memory().await;
     for lease in ["86401", "99999999999999999999"] {
-        let answer = server.post(&format!("/topics/job?lease={lease}"), "x").send().await;
-        assert!(answer.problem(400, "lease").contains("at most 86400 s"), "{lease}: {answer:?}");
+        let response = server.post(&format!("/topics/job?lease={lease}"), "x").send().await;
+        assert!(
+            response.problem(400, "lease").contains("at most 86400 s"),
+            "{lease}: {response:?}"
+        );
     }
     for lease in ["soon", "-1", "1.5"] {
-        let answer = server.post(&format!("/topics/job?lease={lease}"), "x").send().await;
-        assert_eq!(answer.status, 400, "{lease}: {answer:?}");
-        assert!(answer.text().contains("lease"), "{answer:?}");
+        let response = server.post(&format!("/topics/job?lease={lease}"), "x").send().await;
+        assert_eq!(response.status, 400, "{lease}: {response:?}");
+        assert!(response.text().contains("lease"), "{response:?}");
     }
     assert_eq!(server.page("/topics/job").await["events"], json!([]));
 }

@@ -1,6 +1,7 @@
-//! The HTTP contract, tested over real sockets with a server in the threads of the test process. One file for each part.
+//! The HTTP contract over real sockets, with servers in threads of the test process. One file for each part.
 //!
-//! Tests that need a server process (kills, signals, memory, descriptors, options) are in `crates/stentor/tests/process`.
+//! Tests that need a server process (kills, signals, memory, file descriptors, options) are in
+//! `crates/stentor/tests/process`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,7 +12,7 @@
 
 mod bad_input;
 mod batch;
-mod early_answer;
+mod early_response;
 mod exactness;
 mod fan_out;
 mod guard;

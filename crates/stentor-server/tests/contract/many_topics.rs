@@ -2,7 +2,7 @@
 
 use crate::harness::Server;
 
-/// A query of so many filters of their own.
+/// Returns a path with `count` different filters.
 fn filters(count: usize) -> String {
     let filters: Vec<String> = (0..count).map(|number| format!("topic=t{number}")).collect();
     format!("/events?{}", filters.join("&"))
@@ -105,8 +105,8 @@ async fn a_stream_has_at_most_64_filters() {
     server.publish("/topics/t0", "first").await;
     server.publish("/topics/t63", "last").await;
     assert_eq!(stream.data(2).await, ["first", "last"]);
-    let answer = server.get(&filters(65)).send().await;
-    assert!(answer.problem(400, "filters").contains("64"), "{answer:?}");
+    let response = server.get(&filters(65)).send().await;
+    assert!(response.problem(400, "filters").contains("64"), "{response:?}");
 }
 
 #[tokio::test]
@@ -119,11 +119,11 @@ async fn a_stream_of_no_topic_is_refused() {
 }
 
 #[tokio::test]
-async fn two_stars_stand_last_only() {
+async fn two_stars_are_allowed_at_the_end_only() {
     let server = Server::start().await;
     for filter in ["a/**/b", "**/b", "**/**"] {
-        let answer = server.get(&format!("/events?topic={filter}")).send().await;
-        answer.problem(400, "topic");
+        let response = server.get(&format!("/events?topic={filter}")).send().await;
+        response.problem(400, "topic");
     }
 }
 
@@ -131,8 +131,8 @@ async fn two_stars_stand_last_only() {
 async fn a_star_inside_a_segment_of_a_filter_is_refused_and_a_name_may_have_it() {
     let server = Server::start().await;
     for filter in ["news*", "a*b/c", "a/*b", "***", "%2A%2A%2A"] {
-        let answer = server.get(&format!("/events?topic={filter}")).send().await;
-        let detail = answer.problem(400, "topic");
+        let response = server.get(&format!("/events?topic={filter}")).send().await;
+        let detail = response.problem(400, "topic");
         assert!(detail.contains("news/*") && detail.contains("/topics/NAME"), "{detail}");
     }
     server.publish("/topics/a*b", "a name").await;
@@ -143,12 +143,12 @@ async fn a_star_inside_a_segment_of_a_filter_is_refused_and_a_name_may_have_it()
 }
 
 #[tokio::test]
-async fn a_filter_in_a_path_is_told_the_line_that_it_needs() {
+async fn a_filter_in_a_path_is_answered_with_the_path_to_use() {
     let server = Server::start().await;
     for (name, line) in [("a/*", "/events?topic=a/*"), ("b%20c/**", "/events?topic=b%20c/**")] {
         for method in ["GET", "POST", "DELETE"] {
-            let answer = server.request(method, &format!("/topics/{name}")).send().await;
-            assert!(answer.problem(400, "topic").contains(line), "{answer:?}");
+            let response = server.request(method, &format!("/topics/{name}")).send().await;
+            assert!(response.problem(400, "topic").contains(line), "{response:?}");
         }
         server.subscribe(line).await.position().await;
     }
@@ -164,14 +164,14 @@ async fn names_under_the_dollar_are_kept_for_the_server() {
 }
 
 #[tokio::test]
-async fn what_is_no_topic_is_refused_wherever_it_stands() {
+async fn an_invalid_topic_is_refused_in_paths_and_queries() {
     let server = Server::start().await;
     let long = "x".repeat(513);
     for topic in ["%00", "a%0Ab", "%7F", "%C2%85", "%ff", long.as_str()] {
         for path in [format!("/topics/{topic}"), format!("/events?topic={topic}")] {
-            let answer = server.get(&path).send().await;
-            assert_eq!(answer.status, 400, "{path}: {answer:?}");
-            assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+            let response = server.get(&path).send().await;
+            assert_eq!(response.status, 400, "{path}: {response:?}");
+            assert_eq!(response.header("content-type"), Some("application/problem+json"));
         }
     }
     for path in

@@ -18,14 +18,14 @@ fn newest(events: u64) -> TopicLimits {
     TopicLimits { events: Some(events), ..TopicLimits::default() }
 }
 
-/// The id of the event that history shows first, and what it says is the earliest.
+/// Returns the id of the first event of a page of history, and the `earliest` of the page.
 async fn first(server: &Server, path: &str) -> (Value, Value) {
     let page = server.page(path).await;
     (page["events"][0]["id"].clone(), page["earliest"].clone())
 }
 
 #[tokio::test]
-async fn a_topic_keeps_its_newest_events_and_readers_of_the_others_are_told() {
+async fn a_topic_keeps_its_newest_events_and_readers_of_older_ones_get_a_gap() {
     let server = retaining("news", newest(3)).await;
     let lost = server.publish("/topics/news", "0").await;
     let quiet = server.publish("/topics/quiet", "seen").await;
@@ -39,25 +39,25 @@ async fn a_topic_keeps_its_newest_events_and_readers_of_the_others_are_told() {
 
     for cursor in [&lost, &position] {
         let mut stream = server.resume("/topics/news", cursor).await;
-        let (goes_on, gap) = stream.gap().await;
+        let (position_after, gap) = stream.gap().await;
         assert_eq!((&gap["reason"], &gap["topics"]), (&json!("trimmed"), &json!(["news"])));
         assert_eq!(gap["earliest"], id);
         assert_eq!(stream.data(3).await, ["7", "8", "9"]);
-        let mut stream = server.resume("/topics/news", &goes_on).await;
-        assert_eq!(stream.position().await, goes_on, "it is told once");
+        let mut stream = server.resume("/topics/news", &position_after).await;
+        assert_eq!(stream.position().await, position_after, "the gap is reported once");
     }
     let mut stream = server.subscribe("/topics/news?from=earliest").await;
     stream.position().await;
-    assert_eq!(stream.data(1).await, ["7"], "who brings no cursor gets what there is");
+    assert_eq!(stream.data(1).await, ["7"], "a reader without a cursor gets no gap");
 
     server.publish("/topics/quiet", "new").await;
     let mut stream = server.resume("/topics/quiet", &quiet).await;
     stream.position().await;
-    assert_eq!(stream.data(1).await, ["new"], "a quiet topic has lost nothing");
+    assert_eq!(stream.data(1).await, ["new"], "a quiet topic lost nothing");
 }
 
 #[tokio::test]
-async fn a_topic_goes_with_its_end_when_its_time_is_over() {
+async fn an_ended_topic_is_removed_after_its_time() {
     let limits = TopicLimits { ended: Some(Duration::ZERO), ..TopicLimits::default() };
     let server = retaining("jobs/*", limits).await;
     let end = server.publish("/topics/jobs/1?end=done", "all of it").await;
@@ -65,14 +65,14 @@ async fn a_topic_goes_with_its_end_when_its_time_is_over() {
     server.until_metric(TRIMMED, 1).await;
     let topics = server.get("/topics").send().await.json();
     assert_eq!(topics["topics"].as_array().unwrap().len(), 1, "{topics}");
-    server.publish("/topics/jobs/1", "anew").await;
+    server.publish("/topics/jobs/1", "again").await;
     let mut stream = server.resume("/topics/jobs/1", &end).await;
     stream.next_any().await.unwrap();
-    assert_eq!(stream.data(1).await, ["anew"], "it is no topic that has ended");
+    assert_eq!(stream.data(1).await, ["again"], "the topic is a new one");
 }
 
 #[tokio::test]
-async fn a_live_reader_is_not_disturbed_by_what_goes_behind_it() {
+async fn a_live_reader_is_not_disturbed_by_the_removal_of_older_events() {
     let server = retaining("*", newest(1)).await;
     let mut stream = server.subscribe("/topics/news").await;
     stream.position().await;
@@ -85,17 +85,17 @@ async fn a_live_reader_is_not_disturbed_by_what_goes_behind_it() {
 }
 
 #[tokio::test]
-async fn a_reader_that_retention_passes_while_it_is_stopped_is_told_and_goes_on() {
+async fn a_reader_that_retention_passes_while_it_is_stopped_gets_a_gap_and_continues() {
     for mode in StreamMode::BOTH {
         for options in [Options::on_disk(), Options::in_memory()] {
             let server = options.mode(mode).retain("flood", newest(5)).start().await;
-            is_passed_and_told(&server, 5).await;
+            gets_a_gap_when_trimmed(&server, 5).await;
         }
     }
 }
 
-/// Has a reader stopped while all but so many events go.
-async fn is_passed_and_told(server: &Server, kept: usize) {
+/// Publishes while a reader is stopped, until all but the newest `kept` events are removed. The reader must get a gap.
+async fn gets_a_gap_when_trimmed(server: &Server, kept: usize) {
     const EVENTS: usize = 40;
     let socket = server.get("/topics/flood").header("Accept", "text/event-stream").connect().await;
     server.until_metric("stentor_streams_open", 1).await;
@@ -108,7 +108,7 @@ async fn is_passed_and_told(server: &Server, kept: usize) {
     let number_of = |data: &str| data[..7].parse::<usize>().unwrap();
     let mut stream = EventStream::begin(socket).await;
     let (mut next, mut id) = (0, stream.position().await);
-    // What was on its way comes without a hole. An event that goes while it is being sent cuts it.
+    // The events already in the socket arrive in order. If an event is removed while it is sent, the stream is cut.
     let gap = loop {
         match stream.try_next().await {
             Ok(Some(event)) if event.name == "stentor.gap" => {
@@ -118,7 +118,7 @@ async fn is_passed_and_told(server: &Server, kept: usize) {
                 assert_eq!(number_of(&event.data), next);
                 (next, id) = (next + 1, event.id);
             }
-            Ok(None) => panic!("a clean end of a topic that goes on"),
+            Ok(None) => panic!("a clean end although the topic continues"),
             Err(_) => {
                 stream = server.resume("/topics/flood", &id).await;
                 break stream.gap().await.1;
@@ -137,7 +137,7 @@ async fn is_passed_and_told(server: &Server, kept: usize) {
 }
 
 #[tokio::test]
-async fn the_oldest_events_of_all_go_when_the_log_is_full() {
+async fn the_oldest_events_of_all_topics_are_removed_when_the_log_is_full() {
     // Each limit holds three large events and not four. In memory, frames count towards the limit too.
     for (options, kind) in [
         (Options::on_disk().retain_bytes(4_000_000), "on disk"),
@@ -159,7 +159,7 @@ async fn the_oldest_events_of_all_go_when_the_log_is_full() {
     }
 }
 
-/// Copies the log of a server that was stopped to another one, which was stopped too.
+/// Copies the log of a stopped server to another stopped server.
 fn restore(from: &Server, to: &Server) {
     let (from, to) = (from.data(), to.data());
     std::fs::remove_dir_all(&to).unwrap();
@@ -171,7 +171,7 @@ fn restore(from: &Server, to: &Server) {
 }
 
 #[tokio::test]
-async fn readers_who_know_more_than_a_restored_copy_are_told() {
+async fn readers_that_are_ahead_of_a_restored_copy_get_a_gap() {
     let (mut original, mut copy) = (Server::start().await, Server::start().await);
     let common = original.publish("/topics/news", "1").await;
     original.stop().await;
@@ -184,16 +184,16 @@ async fn readers_who_know_more_than_a_restored_copy_are_told() {
     let mut stream = copy.resume("/topics/news", &lost).await;
     assert_eq!(stream.gap().await.1["reason"], "future");
     let other = copy.publish("/topics/news", "only in the copy").await;
-    assert_ne!(other, lost, "the same place, but not the same event");
+    assert_ne!(other, lost, "the offsets are equal, the events are not");
     assert_eq!(stream.data(1).await, ["only in the copy"]);
     let mut stream = copy.resume("/topics/news", &lost).await;
     assert_eq!(stream.gap().await.1["reason"], "epoch");
-    assert_eq!(stream.data(2).await, ["1", "only in the copy"], "it gets all there is");
+    assert_eq!(stream.data(2).await, ["1", "only in the copy"], "the reader gets the whole topic");
     let mut stream = copy.resume("/topics/news", &common).await;
     stream.position().await;
     assert_eq!(
         stream.data(1).await,
         ["only in the copy"],
-        "who knows what is in both lost nothing"
+        "a reader of the common part lost nothing"
     );
 }

@@ -47,24 +47,24 @@ async fn a_request_head_over_16_kib_is_431() {
             "GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: {fill}\r\n\r\n"
         )
     };
-    let answer = send_raw(&server.address, request(15_000).as_bytes()).await;
-    assert_eq!(Response::parse(&answer).status, 200);
-    let answer = send_raw(&server.address, request(17_000).as_bytes()).await;
-    assert_eq!(Response::parse(&answer).status, 431);
+    let response = send_raw(&server.address, request(15_000).as_bytes()).await;
+    assert_eq!(Response::parse(&response).status, 200);
+    let response = send_raw(&server.address, request(17_000).as_bytes()).await;
+    assert_eq!(Response::parse(&response).status, 431);
     let path =
         format!("GET /events?topic={} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(17_000));
-    let answer = send_raw(&server.address, path.as_bytes()).await;
-    assert_eq!(Response::parse(&answer).status, 431);
+    let response = send_raw(&server.address, path.as_bytes()).await;
+    assert_eq!(Response::parse(&response).status, 431);
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_400_or_a_close() {
+async fn bytes_that_are_not_http_get_400_or_a_close() {
     let server = Server::in_memory().await;
     for noise in ["\0\0\0\0\r\n\r\n", "hello\r\n\r\n", "GET\r\n\r\n", "\u{16}\u{3}\u{1}\r\n\r\n"] {
-        let answer = send_raw(&server.address, noise.as_bytes()).await;
+        let response = send_raw(&server.address, noise.as_bytes()).await;
         assert!(
-            answer.is_empty() || Response::parse(&answer).status == 400,
-            "{noise:?}: {answer:?}"
+            response.is_empty() || Response::parse(&response).status == 400,
+            "{noise:?}: {response:?}"
         );
     }
     server.until_metric(OPEN, 1).await;

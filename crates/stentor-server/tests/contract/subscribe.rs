@@ -1,10 +1,10 @@
-//! `GET /topics/{topic}`: what comes back, in which form, and how a stream begins.
+//! `GET /topics/{topic}`: the forms of the response, and the beginning of a stream.
 
 use std::collections::HashSet;
 
 use crate::harness::{Response, Server, send_raw};
 
-/// What a stream begins with, up to and with the first position.
+/// Returns the beginning of a stream, including its first position.
 async fn beginning(server: &Server, path: &str) -> String {
     server.subscribe(path).await.until("event: stentor.cursor\ndata: \n\n").await
 }
@@ -14,8 +14,8 @@ fn retry_of(text: &str) -> u64 {
     first.strip_prefix("retry: ").unwrap_or_else(|| panic!("{text}")).parse().unwrap()
 }
 
-/// The answer of a topic that has ended, so that streams are answers too.
-async fn answer_to(server: &Server, accept: Option<&str>) -> Response {
+/// Returns the response for a topic that has ended, so that streams end too.
+async fn response_to(server: &Server, accept: Option<&str>) -> Response {
     let request = server.get("/topics/over");
     accept.map_or(request.clone(), |accept| request.header("Accept", accept)).send().await
 }
@@ -36,7 +36,7 @@ async fn a_stream_begins_with_a_retry_a_comment_and_its_position() {
 }
 
 #[tokio::test]
-async fn a_topic_that_nobody_wrote_to_streams_at_once_and_waits() {
+async fn an_empty_topic_streams_at_once_and_waits() {
     let server = Server::start().await;
     let mut stream = server.subscribe("/topics/later").await;
     assert!(!stream.position().await.is_empty());
@@ -46,7 +46,7 @@ async fn a_topic_that_nobody_wrote_to_streams_at_once_and_waits() {
 }
 
 #[tokio::test]
-async fn readers_are_told_to_come_back_each_at_a_time_of_its_own() {
+async fn every_reader_gets_its_own_delay_for_reconnects() {
     let server = Server::in_memory().await;
     let mut delays = HashSet::new();
     for _ in 0..20 {
@@ -73,7 +73,7 @@ async fn an_event_is_its_id_its_type_its_lines_of_data_and_a_blank_line() {
 }
 
 #[tokio::test]
-async fn a_stream_says_that_it_is_neither_to_be_kept_nor_held_back_nor_pooled() {
+async fn a_stream_forbids_caching_and_buffering_and_reuse_of_its_connection() {
     let server = Server::start().await;
     let stream = server.subscribe("/topics/news").await;
     let head = &stream.head;
@@ -82,7 +82,7 @@ async fn a_stream_says_that_it_is_neither_to_be_kept_nor_held_back_nor_pooled() 
     assert_eq!(head.header("x-accel-buffering"), Some("no"));
     assert_eq!(head.header("connection"), Some("close"));
     assert_eq!(head.header("vary"), Some("Accept, Origin"));
-    assert_eq!(head.header("access-control-allow-origin"), None, "nobody asked");
+    assert_eq!(head.header("access-control-allow-origin"), None, "the request had no origin");
 }
 
 #[tokio::test]
@@ -90,11 +90,11 @@ async fn a_client_of_http_1_0_gets_the_stream_without_chunks() {
     let server = Server::start().await;
     let id = server.publish("/topics/over?end", "last").await;
     let bytes = send_raw(&server.address, b"GET /topics/over?from=earliest HTTP/1.0\r\n\r\n").await;
-    let answer = Response::parse(&bytes);
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("transfer-encoding"), None);
-    assert!(answer.text().starts_with("retry: "), "{answer:?}");
-    assert!(answer.text().contains(&format!("\n\nid: {id}\ndata: last\n\n")), "{answer:?}");
+    let response = Response::parse(&bytes);
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("transfer-encoding"), None);
+    assert!(response.text().starts_with("retry: "), "{response:?}");
+    assert!(response.text().contains(&format!("\n\nid: {id}\ndata: last\n\n")), "{response:?}");
 }
 
 #[tokio::test]
@@ -107,9 +107,9 @@ async fn head_answers_as_get_and_opens_no_stream() {
 
     let head = server.request("HEAD", "/topics/news").send().await;
     assert_eq!((head.status, head.body.as_slice()), (200, &b""[..]));
-    let named = |answer: &Response| -> HashSet<(String, String)> {
+    let named = |response: &Response| -> HashSet<(String, String)> {
         let unlike = ["date", "transfer-encoding"];
-        answer
+        response
             .headers
             .iter()
             .filter(|(name, _)| !unlike.contains(&name.as_str()))
@@ -153,7 +153,7 @@ async fn the_accept_header_chooses_between_stream_lines_page_and_console() {
         ("application/x-ndjson", lines),
         ("application/json", page),
         ("text/html", html),
-        // A type named outright beats a wildcard of the same weight,
+        // An exact type beats a wildcard of equal weight,
         ("*/*, application/json", page),
         ("*/*;q=0.5, application/x-ndjson;q=0.5", lines),
         // then the higher weight wins,
@@ -164,18 +164,18 @@ async fn the_accept_header_chooses_between_stream_lines_page_and_console() {
         // then the first.
         ("application/json, text/event-stream", page),
         ("text/event-stream, application/json", stream),
-        // A weight of nothing is a refusal.
+        // A weight of zero excludes the type.
         ("application/json;q=0, */*;q=0.1", stream),
     ] {
-        let answer = answer_to(&server, Some(accept)).await;
-        let (status, got) = match answer.header("content-type") {
+        let response = response_to(&server, Some(accept)).await;
+        let (status, got) = match response.header("content-type") {
             None => (303, html),
             Some(got) => (200, got),
         };
-        assert_eq!((answer.status, got), (status, wanted), "{accept}");
-        assert_eq!(answer.header("vary"), Some("Accept, Origin"), "{accept}");
+        assert_eq!((response.status, got), (status, wanted), "{accept}");
+        assert_eq!(response.header("vary"), Some("Accept, Origin"), "{accept}");
     }
-    assert_eq!(answer_to(&server, None).await.header("content-type"), Some(stream));
+    assert_eq!(response_to(&server, None).await.header("content-type"), Some(stream));
 }
 
 #[tokio::test]
@@ -186,9 +186,9 @@ async fn a_browser_that_navigates_is_led_to_the_topic_in_the_console() {
         ("/topics/a%20b/c", "/#topic=a%20b/c"),
         ("/events?topic=news&topic=sport/*", "/#topic=news&topic=sport/*"),
     ] {
-        let answer = server.get(path).header("Accept", "text/html,*/*;q=0.8").send().await;
-        assert_eq!(answer.status, 303, "{answer:?}");
-        assert_eq!(answer.header("location"), Some(location));
+        let response = server.get(path).header("Accept", "text/html,*/*;q=0.8").send().await;
+        assert_eq!(response.status, 303, "{response:?}");
+        assert_eq!(response.header("location"), Some(location));
     }
     let console = server.get("/").header("Accept", "text/html").send().await;
     assert_eq!(console.status, 200);
@@ -196,10 +196,10 @@ async fn a_browser_that_navigates_is_led_to_the_topic_in_the_console() {
 }
 
 #[tokio::test]
-async fn a_misspelt_option_is_told_its_right_name_and_one_with_an_underscore_is_ignored() {
+async fn a_misspelt_option_is_answered_with_the_right_name_and_one_with_an_underscore_is_ignored() {
     let server = Server::start().await;
-    let answer = server.get("/topics/news?form=earliest").send().await;
-    assert!(answer.problem(400, "query").contains("`from`"), "{answer:?}");
+    let response = server.get("/topics/news?form=earliest").send().await;
+    assert!(response.problem(400, "query").contains("`from`"), "{response:?}");
     server.get("/topics/news?from=now&from=now").send().await.problem(400, "query");
     let mut stream = server.subscribe("/topics/news?_=1732&_cache=no").await;
     stream.position().await;
@@ -209,8 +209,8 @@ async fn a_misspelt_option_is_told_its_right_name_and_one_with_an_underscore_is_
 async fn a_request_head_beyond_16_kib_is_refused() {
     let server = Server::start().await;
     let filler = "x".repeat(16 << 10);
-    let answer = server.get("/topics/news").header("X-Filler", &filler).send().await;
-    assert_eq!(answer.status, 431);
+    let response = server.get("/topics/news").header("X-Filler", &filler).send().await;
+    assert_eq!(response.status, 431);
     let fitting = server.get("/topics/news").header("X-Filler", &filler[..15 << 10]);
     fitting.open().await.position().await;
 }

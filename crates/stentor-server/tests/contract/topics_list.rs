@@ -1,4 +1,4 @@
-//! `GET /topics`, the health of a server, its metrics, and the paths that nobody knows.
+//! `GET /topics`, health, metrics, and unknown paths.
 
 use serde_json::{Value, json};
 
@@ -59,8 +59,8 @@ async fn the_list_comes_in_pages_in_byte_order() {
     assert_eq!(all, wanted);
     assert_eq!(server.page("/topics?limit=8").await["next"], Value::Null);
     for limit in ["0", "1001"] {
-        let answer = server.get(&format!("/topics?limit={limit}")).send().await;
-        assert!(answer.problem(400, "query").contains("1 to 1000"), "{answer:?}");
+        let response = server.get(&format!("/topics?limit={limit}")).send().await;
+        assert!(response.problem(400, "query").contains("1 to 1000"), "{response:?}");
     }
 }
 
@@ -76,8 +76,8 @@ async fn a_prefix_narrows_the_list() {
     assert_eq!(names(&server.page("/topics?prefix=a/&limit=1&after=a/x").await), ["a/y"]);
     assert_eq!(names(&server.page("/topics?prefix=&after=&limit=").await).len(), 5);
     assert_eq!(server.page("/topics?prefix=z").await, json!({"topics": [], "next": null}));
-    let answer = server.get("/topics?prefx=a").send().await;
-    assert!(answer.problem(400, "query").contains("`prefix`"), "{answer:?}");
+    let response = server.get("/topics?prefx=a").send().await;
+    assert!(response.problem(400, "query").contains("`prefix`"), "{response:?}");
 }
 
 #[tokio::test]
@@ -110,17 +110,17 @@ async fn metrics_count_what_was_published_and_delivered() {
     assert!((1..=5).contains(&commits), "{commits} commits of 5 events");
     assert_eq!(server.metric("stentor_publishes_refused_total").await, 1);
     assert_eq!(server.metric("stentor_streams_open").await, 1);
-    let answer = server.get("/metrics").send().await;
-    assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
-    assert!(answer.text().ends_with("# EOF\n"));
+    let response = server.get("/metrics").send().await;
+    assert!(response.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    assert!(response.text().ends_with("# EOF\n"));
 }
 
 #[tokio::test]
-async fn what_is_at_no_path_is_told_where_things_are() {
+async fn an_unknown_path_is_answered_with_the_known_ones() {
     let server = Server::start().await;
     for (method, path) in [("GET", "/topic/news"), ("POST", "/publish"), ("GET", "/console/none")] {
-        let answer = server.request(method, path).send().await;
-        assert!(answer.problem(404, "path").contains("/topics/NAME"), "{answer:?}");
+        let response = server.request(method, path).send().await;
+        assert!(response.problem(404, "path").contains("/topics/NAME"), "{response:?}");
     }
     for (method, path, allow) in [
         ("PATCH", "/topics/news", "GET, HEAD, POST, PUT, DELETE"),
@@ -128,9 +128,9 @@ async fn what_is_at_no_path_is_told_where_things_are() {
         ("POST", "/events", "GET, HEAD"),
         ("DELETE", "/", "GET, HEAD"),
     ] {
-        let answer = server.request(method, path).send().await;
-        answer.problem(405, "method");
-        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+        let response = server.request(method, path).send().await;
+        response.problem(405, "method");
+        assert_eq!(response.header("allow"), Some(allow), "{method} {path}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Streamed uploads: a long-lived request is a live feed.
+//! Streamed uploads: events are published while the request body arrives.
 
 use serde_json::json;
 
@@ -28,11 +28,11 @@ async fn lines_are_published_as_they_arrive() {
     upload.send("fine\n\"th").await;
     assert_eq!(stream.data(1).await, ["not json: fine"]);
     upload.send("ird\"").await;
-    let answer = upload.finish().await;
+    let response = upload.finish().await;
     let third = stream.next().await.unwrap();
     assert_eq!(third.data, "\"third\"", "the last line needs no line break");
     let expected = json!({ "topic": "t", "count": 3, "first_id": first.id, "last_id": third.id });
-    assert_eq!((answer.status, answer.json()), (201, expected));
+    assert_eq!((response.status, response.json()), (201, expected));
 }
 
 #[tokio::test]
@@ -47,17 +47,17 @@ async fn events_are_published_as_they_arrive() {
     upload.send("ta:  lines\r\n\r\n").await;
     let second = stream.next().await.unwrap();
     assert_eq!((second.name.as_str(), second.data.as_str()), ("named", "two\n lines"));
-    assert_ne!(second.id, "99", "the ids of an upload are not ours");
-    let answer = upload.finish().await;
+    assert_ne!(second.id, "99", "the ids of an upload are not used");
+    let response = upload.finish().await;
     let expected = json!({ "topic": "t", "count": 2, "first_id": first.id, "last_id": second.id });
-    assert_eq!((answer.status, answer.json()), (201, expected));
+    assert_eq!((response.status, response.json()), (201, expected));
 }
 
 #[tokio::test]
 async fn blank_lines_are_skipped_and_crlf_ends_a_line() {
     let server = Server::in_memory().await;
-    let answer = whole(&server, "/topics/t", NDJSON, "\n1\r\n \t\r\n\n 2 \n\r\n\r3").await;
-    assert_eq!(answer.json()["count"], 3);
+    let response = whole(&server, "/topics/t", NDJSON, "\n1\r\n \t\r\n\n 2 \n\r\n\r3").await;
+    assert_eq!(response.json()["count"], 3);
     assert_eq!(server.history_data("/topics/t").await, ["1", " 2 ", "\r3"]);
 }
 
@@ -65,8 +65,8 @@ async fn blank_lines_are_skipped_and_crlf_ends_a_line() {
 async fn one_byte_order_mark_before_the_first_line_is_removed() {
     let server = Server::in_memory().await;
     let body = "\u{feff}{\"a\":1}\n\u{feff}2\n";
-    let answer = whole(&server, "/topics/t", NDJSON, body).await;
-    assert_eq!(answer.json()["count"], 2);
+    let response = whole(&server, "/topics/t", NDJSON, body).await;
+    assert_eq!(response.json()["count"], 2);
     assert_eq!(server.history_data("/topics/t").await, ["{\"a\":1}", "\u{feff}2"]);
     whole(&server, "/topics/empty", NDJSON, "\u{feff}").await;
     assert_eq!(server.history("/topics/empty").await.len(), 0);
@@ -76,8 +76,8 @@ async fn one_byte_order_mark_before_the_first_line_is_removed() {
 async fn thousands_of_lines_at_once_keep_their_order() {
     let server = Server::start().await;
     let lines: Vec<String> = (0..5_000).map(|n| n.to_string()).collect();
-    let answer = whole(&server, "/topics/t", NDJSON, lines.join("\n")).await;
-    assert_eq!(answer.json()["count"], 5_000);
+    let response = whole(&server, "/topics/t", NDJSON, lines.join("\n")).await;
+    assert_eq!(response.json()["count"], 5_000);
     let mut stream = server.subscribe("/topics/t?from=earliest").await;
     assert_eq!(stream.data(5_000).await, lines);
 }
@@ -86,8 +86,8 @@ async fn thousands_of_lines_at_once_keep_their_order() {
 async fn an_unfinished_block_is_never_published() {
     let server = Server::in_memory().await;
     for tail in ["data: half", "data: half\n", "id: 1\nevent: x\ndata: half\n", "data"] {
-        let answer = whole(&server, "/topics/t", EVENTS, format!("data: whole\n\n{tail}")).await;
-        assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(1)), "{tail:?}");
+        let response = whole(&server, "/topics/t", EVENTS, format!("data: whole\n\n{tail}")).await;
+        assert_eq!((response.status, &response.json()["count"]), (201, &json!(1)), "{tail:?}");
     }
     assert_eq!(server.history_data("/topics/t").await, ["whole"; 4]);
 }
@@ -101,7 +101,7 @@ async fn of_an_upload_that_breaks_off_only_whole_events_are_published() {
         upload.send(body).await;
         assert_eq!(stream.data(2).await, ["1", "2"]);
         drop(upload);
-        // Only the stream and the question itself are left: the upload is done with.
+        // Only the stream and the request for the metric are left, so the upload has ended.
         server.until_metric("stentor_connections_open", 2).await;
     }
     server.publish("/topics/t", "next").await;
@@ -109,7 +109,7 @@ async fn of_an_upload_that_breaks_off_only_whole_events_are_published() {
 }
 
 #[tokio::test]
-async fn a_body_shorter_than_its_length_is_no_clean_end() {
+async fn a_body_shorter_than_its_length_is_not_a_clean_end() {
     let server = Server::in_memory().await;
     let head = server.request("POST", "/topics/t").header("Content-Type", NDJSON);
     let socket = head.header("Content-Length", "100").connect().await;
@@ -127,10 +127,10 @@ async fn the_stream_of_another_server_can_be_piped_in() {
     source.publish("/topics/t?end=done", "last").await;
     let mut stream = source.subscribe("/topics/t?from=earliest").await;
     let events = stream.rest().await;
-    let answer = whole(&target, "/topics/copy", EVENTS, stream.text).await;
-    assert_eq!(answer.status, 201);
-    // The opening position and the end are the source's own.
-    assert_eq!((&answer.json()["count"], &answer.json()["skipped"]), (&json!(2), &json!(2)));
+    let response = whole(&target, "/topics/copy", EVENTS, stream.text).await;
+    assert_eq!(response.status, 201);
+    // The position at the start and the end belong to the source.
+    assert_eq!((&response.json()["count"], &response.json()["skipped"]), (&json!(2), &json!(2)));
     let copies = target.history("/topics/copy").await;
     assert_eq!(copies.len(), 2);
     for (copy, event) in copies.iter().zip(events) {
@@ -140,47 +140,46 @@ async fn the_stream_of_another_server_can_be_piped_in() {
     target.publish("/topics/copy", "the topic goes on").await;
 }
 
-/// Sends these pieces and asserts that the answer comes although the body is still open, that two
-/// events are published, and that it says so.
-async fn assert_fails_behind_two(kind: &str, pieces: &[&[u8]], status: u16, code: &str) {
+/// Uploads `pieces` without ending the body, and asserts that the server responds with a problem, that two events are
+/// published, and that the response says so.
+async fn assert_fails_after_two(kind: &str, pieces: &[&[u8]], status: u16, code: &str) {
     let server = Server::start().await;
     let mut upload = server.upload("/topics/t", kind).await;
     for piece in pieces {
         upload.send(piece).await;
     }
-    let answer = upload.response().await;
-    answer.problem(status, code);
+    let response = upload.response().await;
+    response.problem(status, code);
     let events = server.history("/topics/t").await;
     assert_eq!(events.len(), 2, "{events:?}");
-    let answer = answer.json();
-    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(2), &events[1]["id"]));
+    let response = response.json();
+    assert_eq!((&response["published"], &response["last_id"]), (&json!(2), &events[1]["id"]));
 }
 
 #[tokio::test]
 async fn a_line_that_is_not_utf8_ends_the_upload_at_once() {
-    assert_fails_behind_two(NDJSON, &[b"1\n", b"2\n\xff\n3\n"], 400, "not-utf8").await;
+    assert_fails_after_two(NDJSON, &[b"1\n", b"2\n\xff\n3\n"], 400, "not-utf8").await;
 }
 
 #[tokio::test]
 async fn a_retry_over_an_hour_ends_the_upload_at_once() {
     let body = b"data: 1\n\ndata: 2\n\nretry: 3600001\ndata: 3\n\ndata: 4\n\n";
-    assert_fails_behind_two(EVENTS, &[body], 400, "retry").await;
+    assert_fails_after_two(EVENTS, &[body], 400, "retry").await;
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_could_publish_ends_the_upload_at_once() {
+async fn an_invalid_event_type_ends_the_upload_at_once() {
     let body = b"data: 1\n\ndata: 2\n\nevent: a\0b\ndata: 3\n\n";
-    assert_fails_behind_two(EVENTS, &[body], 400, "event-type").await;
+    assert_fails_after_two(EVENTS, &[body], 400, "event-type").await;
 }
 
 #[tokio::test]
 async fn a_line_or_event_that_is_too_large_ends_the_upload_at_once() {
     let large = vec![b'x'; (8 << 20) + 100];
-    assert_fails_behind_two(NDJSON, &[b"1\n2\n", &large], 413, "too-large").await;
-    assert_fails_behind_two(EVENTS, &[b"data:1\n\ndata:2\n\ndata:", &large], 413, "too-large")
-        .await;
+    assert_fails_after_two(NDJSON, &[b"1\n2\n", &large], 413, "too-large").await;
+    assert_fails_after_two(EVENTS, &[b"data:1\n\ndata:2\n\ndata:", &large], 413, "too-large").await;
     let wide = vec![b'\x01'; 3 << 20];
-    assert_fails_behind_two(NDJSON, &[b"1\n2\n", &wide, b"\n"], 413, "too-large").await;
+    assert_fails_after_two(NDJSON, &[b"1\n2\n", &wide, b"\n"], 413, "too-large").await;
 }
 
 #[tokio::test]
@@ -192,10 +191,10 @@ async fn an_upload_to_an_ended_topic_fails_at_once() {
     let first = stream.next().await.unwrap();
     server.publish("/topics/t?end", "").await;
     upload.send("2\n").await;
-    let answer = upload.response().await;
-    answer.problem(409, "topic-ended");
-    let answer = answer.json();
-    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(1), &json!(first.id)));
+    let response = upload.response().await;
+    response.problem(409, "topic-ended");
+    let response = response.json();
+    assert_eq!((&response["published"], &response["last_id"]), (&json!(1), &json!(first.id)));
 }
 
 #[tokio::test]
@@ -239,13 +238,13 @@ async fn a_repeated_upload_publishes_only_what_is_missing() {
         let request = server.post("/topics/t", body).header("Content-Type", NDJSON);
         request.header("Idempotency-Key", "k").send()
     };
-    let answer = again("1\n2\nhalf\n4\n").await;
-    assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(4)));
+    let response = again("1\n2\nhalf\n4\n").await;
+    assert_eq!((response.status, &response.json()["count"]), (201, &json!(4)));
     let repeat = again("1\n2\nhalf\n4").await;
-    assert_eq!((repeat.status, repeat.json()), (200, answer.json()));
+    assert_eq!((repeat.status, repeat.json()), (200, response.json()));
     let events = server.history("/topics/t").await;
     let data: Vec<_> = events.iter().map(|event| event["data"].clone()).collect();
     assert_eq!(data, ["1", "2", "half", "4"]);
-    assert_eq!(answer.json()["first_id"], events[0]["id"]);
-    assert_eq!(answer.json()["last_id"], events[3]["id"]);
+    assert_eq!(response.json()["first_id"], events[0]["id"]);
+    assert_eq!(response.json()["last_id"], events[3]["id"]);
 }

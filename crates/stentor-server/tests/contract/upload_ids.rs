@@ -16,7 +16,7 @@ async fn send_to(server: &Server, path: &str, body: impl Into<Vec<u8>>) -> Respo
     server.post(path, body).header("Content-Type", EVENTS).send().await
 }
 
-/// An event for each name, which is its id and its data.
+/// Returns an event for each name, which is its id and its data.
 fn events<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().fold(String::new(), |mut events, name| {
         let _ = write!(events, "id: {name}\ndata: {name}\n\n");
@@ -32,17 +32,17 @@ fn numbered(count: usize) -> String {
     events(numbers(count).iter().map(String::as_str))
 }
 
-/// Asserts that an upload failed behind so many events, of which the last is this one of the topic.
+/// Asserts that an upload failed after `published` events, of which the last is event number `last` of the topic.
 async fn assert_fails(
     server: &Server,
-    answer: &Response,
+    response: &Response,
     problem: (u16, &str),
     (published, last): (usize, usize),
 ) {
-    answer.problem(problem.0, problem.1);
+    response.problem(problem.0, problem.1);
     let last = server.history("/topics/t?limit=1000").await[last]["id"].clone();
-    let answer = answer.json();
-    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(published), &last));
+    let response = response.json();
+    assert_eq!((&response["published"], &response["last_id"]), (&json!(published), &last));
 }
 
 #[tokio::test]
@@ -67,9 +67,9 @@ async fn equal_uploads_at_the_same_time_publish_each_event_once() {
             other.send(events([name.as_str()])).await;
         }
         let (one, other) = tokio::join!(one.finish(), other.finish());
-        for answer in [&one, &other] {
-            assert!(matches!(answer.status, 200 | 201), "{answer:?}");
-            assert_eq!(answer.json()["count"], 500);
+        for response in [&one, &other] {
+            assert!(matches!(response.status, 200 | 201), "{response:?}");
+            assert_eq!(response.json()["count"], 500);
         }
         assert_eq!(server.history_data("/topics/t?limit=1000").await, numbers(500));
     }
@@ -82,19 +82,19 @@ async fn an_id_that_was_used_for_another_event_ends_the_upload_at_once() {
         let mut upload = server.upload("/topics/t?dedupe=id", EVENTS).await;
         let other = "id: a\ndata: other\n\n";
         upload.send(format!("{}data: x\n\n{other}{}", events(["b", "a"]), events(["c"]))).await;
-        let answer = upload.response().await;
-        assert_fails(&server, &answer, (422, "key-reused"), (3, 2)).await;
+        let response = upload.response().await;
+        assert_fails(&server, &response, (422, "key-reused"), (3, 2)).await;
         assert_eq!(server.history_data("/topics/t").await, ["a", "b", "x"]);
     }
 }
 
 #[tokio::test]
-async fn the_first_of_thousands_that_is_refused_has_nothing_published_behind_it() {
+async fn nothing_is_published_after_a_refused_event_among_thousands() {
     for server in [Server::start().await, Server::in_memory().await] {
         send(&server, "id: 2700\ndata: other\n\n").await;
-        let answer = send(&server, numbered(5_000)).await;
-        answer.problem(422, "key-reused");
-        assert_eq!(answer.json()["published"], 2_700);
+        let response = send(&server, numbered(5_000)).await;
+        response.problem(422, "key-reused");
+        assert_eq!(response.json()["published"], 2_700);
         let mut stream = server.subscribe("/topics/t?from=earliest").await;
         assert_eq!(stream.data(2_701).await[1..], numbers(2_700));
         let topics = server.get("/topics").send().await.json();
@@ -106,21 +106,24 @@ async fn the_first_of_thousands_that_is_refused_has_nothing_published_behind_it(
 async fn of_a_topic_that_has_ended_only_repeats_are_counted() {
     let server = Server::start().await;
     send_to(&server, "/topics/t?dedupe=id&end=done", events(["a", "b"])).await;
-    let answer = send(&server, events(["a", "b", "c", "a"])).await;
-    assert_fails(&server, &answer, (409, "topic-ended"), (2, 1)).await;
+    let response = send(&server, events(["a", "b", "c", "a"])).await;
+    assert_fails(&server, &response, (409, "topic-ended"), (2, 1)).await;
 }
 
 #[tokio::test]
 async fn events_of_another_server_are_skipped_between_those_with_keys() {
     let server = Server::start().await;
     let own = "event: stentor.cursor\nid: a\ndata:\n\n";
-    let answer = send(&server, format!("{own}{}{own}{}", events(["a"]), events(["b"]))).await;
-    let told = answer.json();
-    assert_eq!((answer.status, &told["count"], &told["skipped"]), (201, &json!(2), &json!(2)));
+    let response = send(&server, format!("{own}{}{own}{}", events(["a"]), events(["b"]))).await;
+    let counts = response.json();
+    assert_eq!(
+        (response.status, &counts["count"], &counts["skipped"]),
+        (201, &json!(2), &json!(2))
+    );
 }
 
 #[tokio::test]
-async fn an_id_that_is_no_key_ends_the_upload_at_once() {
+async fn an_invalid_id_ends_the_upload_at_once() {
     let server = Server::start().await;
     let (longest, too_long) = ("x".repeat(256), "x".repeat(257));
     let whole = send(&server, events([longest.as_str()])).await;
@@ -131,9 +134,12 @@ async fn an_id_that_is_no_key_ends_the_upload_at_once() {
         assert_fails(&server, &upload.response().await, (400, "key"), (1, 0)).await;
     }
     let both = format!("id: {longest}\ndata: other\n\n{}", events(["a b"]));
-    let answer = send(&server, both).await;
-    answer.problem(422, "key-reused");
-    assert_eq!((&answer.json()["published"], &answer.json()["last_id"]), (&json!(0), &Value::Null));
+    let response = send(&server, both).await;
+    response.problem(422, "key-reused");
+    assert_eq!(
+        (&response.json()["published"], &response.json()["last_id"]),
+        (&json!(0), &Value::Null)
+    );
     assert_eq!(server.history_data("/topics/t").await, [longest]);
 }
 

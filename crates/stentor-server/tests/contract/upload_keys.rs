@@ -1,5 +1,4 @@
-//! `Idempotency-Key` on a streamed upload: repeated, it publishes only what is missing, and never what
-//! differs from the first time.
+//! `Idempotency-Key` on an upload: a repeat publishes only the missing events, and is refused if it differs.
 
 use serde_json::{Value, json};
 
@@ -17,29 +16,29 @@ async fn whole(server: &Server, body: impl Into<Vec<u8>>) -> Response {
     keyed(server, NDJSON).body(body).send().await
 }
 
-/// So many lines, each different.
+/// Returns `count` different lines.
 fn lines(count: usize) -> Vec<String> {
     (0..count).map(|n| n.to_string()).collect()
 }
 
-/// A body of these lines.
+/// Returns a body of `count` different lines.
 fn numbers(count: usize) -> String {
     lines(count).join("\n")
 }
 
-/// Asserts that an upload was refused for its content behind so many events that agree with those under
-/// its key. The id that it is told is that of the newest one under the key.
-async fn assert_differs_behind(server: &Server, answer: &Response, agreeing: usize) {
-    answer.problem(422, "key-reused");
+/// Asserts that an upload was refused because it differs after `agreeing` events from the upload with that key.
+/// The response names the newest event with that key.
+async fn assert_differs_after(server: &Server, response: &Response, agreeing: usize) {
+    response.problem(422, "key-reused");
     let history = server.history("/topics/t?limit=1000").await;
     let newest = history.last().unwrap()["id"].clone();
     let last = if agreeing > 0 { newest } else { Value::Null };
-    let answer = answer.json();
-    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(agreeing), &last));
+    let response = response.json();
+    assert_eq!((&response["published"], &response["last_id"]), (&json!(agreeing), &last));
 }
 
 #[tokio::test]
-async fn an_upload_that_was_cut_goes_on_where_it_was() {
+async fn an_upload_that_was_cut_continues_where_it_was() {
     for (kind, cut, again) in [
         (NDJSON, "0\n1\nha", "0\n1\nhalf\n3\n"),
         (
@@ -54,25 +53,25 @@ async fn an_upload_that_was_cut_goes_on_where_it_was() {
             upload.send(cut).await;
             assert_eq!(stream.data(2).await, ["0", "1"]);
             drop(upload);
-            let answer = keyed(&server, kind).body(again).send().await;
-            assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(4)));
+            let response = keyed(&server, kind).body(again).send().await;
+            assert_eq!((response.status, &response.json()["count"]), (201, &json!(4)));
             assert_eq!(server.history_data("/topics/t").await, ["0", "1", "half", "3"]);
         }
     }
 }
 
 #[tokio::test]
-async fn a_longer_repeat_publishes_what_is_behind_also_after_a_restart() {
+async fn a_longer_repeat_publishes_the_rest_also_after_a_restart() {
     let mut server = Server::start().await;
     for count in [1, 2, 1_500, 4_000] {
-        let answer = whole(&server, numbers(count)).await;
-        assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(count)));
+        let response = whole(&server, numbers(count)).await;
+        assert_eq!((response.status, &response.json()["count"]), (201, &json!(count)));
         server.restart().await;
     }
     let mut stream = server.subscribe("/topics/t?from=earliest").await;
     assert_eq!(stream.data(4_000).await, lines(4_000));
-    let answer = whole(&server, numbers(4_001)).await;
-    assert_eq!(answer.status, 201);
+    let response = whole(&server, numbers(4_001)).await;
+    assert_eq!(response.status, 201);
     assert_eq!(stream.data(1).await, ["4000"]);
 }
 
@@ -91,8 +90,8 @@ async fn a_longer_repeat_that_differs_early_publishes_nothing() {
     for server in [Server::start().await, Server::in_memory().await] {
         whole(&server, numbers(100)).await;
         let body = numbers(300).replacen("\n37\n", "\nother\n", 1);
-        let answer = whole(&server, body).await;
-        assert_differs_behind(&server, &answer, 37).await;
+        let response = whole(&server, body).await;
+        assert_differs_after(&server, &response, 37).await;
         assert_eq!(server.history("/topics/t?limit=1000").await.len(), 100);
     }
 }
@@ -103,7 +102,7 @@ async fn an_upload_that_differs_is_refused_while_it_is_open() {
     whole(&server, numbers(3)).await;
     let mut upload = keyed(&server, NDJSON).upload().await;
     upload.send("0\nother\n").await;
-    assert_differs_behind(&server, &upload.response().await, 1).await;
+    assert_differs_after(&server, &upload.response().await, 1).await;
 }
 
 #[tokio::test]
@@ -116,9 +115,9 @@ async fn equal_uploads_at_the_same_time_publish_each_event_once() {
             other.send(format!("{n}\n")).await;
         }
         let (one, other) = tokio::join!(one.finish(), other.finish());
-        for answer in [&one, &other] {
-            assert!(matches!(answer.status, 200 | 201), "{answer:?}");
-            assert_eq!(answer.json()["count"], 500);
+        for response in [&one, &other] {
+            assert!(matches!(response.status, 200 | 201), "{response:?}");
+            assert_eq!(response.json()["count"], 500);
         }
         assert_eq!(server.history_data("/topics/t?limit=1000").await, lines(500));
     }
@@ -133,8 +132,8 @@ async fn a_shorter_repeat_that_differs_is_refused_where_it_does() {
             server.restart().await;
         }
         for (body, agreeing) in [("0\n1\nother\n", 2), ("other\n", 0), ("0\n2\n", 1)] {
-            let answer = whole(&server, body).await;
-            assert_differs_behind(&server, &answer, agreeing).await;
+            let response = whole(&server, body).await;
+            assert_differs_after(&server, &response, agreeing).await;
         }
     }
     assert_eq!(server.history_data("/topics/t").await, ["0", "1", "2", "3", "4"]);

@@ -16,7 +16,7 @@ use super::{StreamMode, TIMEOUT, TestClient};
 /// It dereferences to a [`TestClient`], which sends requests to it.
 pub struct Server {
     client: TestClient,
-    /// What the process wrote to stderr before it listened.
+    /// Output on stderr before the process listened.
     pub startup_stderr: String,
     args: Vec<String>,
     process: Child,

@@ -1,4 +1,4 @@
-//! Clients that misbehave or vanish cost nothing that lasts.
+//! File descriptors: the server frees those of dropped connections, and survives a lack of them.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::harness::{Server, TIMEOUT, read_response};
 
 const OPEN: &str = "stentor_connections_open";
 
-/// Runs `prlimit` on a process.
+/// Sets the limits of open files of a process: soft and hard, separated by a colon.
 async fn limit_files(pid: u32, limits: &str) {
     let (pid, limits) = (format!("--pid={pid}"), format!("--nofile={limits}"));
     let done = Command::new("prlimit").args([pid, limits]).stdin(Stdio::null()).status().await;
     assert!(done.unwrap().success());
 }
 
-/// Raises the soft limit of open files of this test and the server to what they may have at most.
+/// Raises the soft limit of open files of the test and of the server to the hard limit.
 async fn allow_many_files(server: &Server) {
     for pid in [std::process::id(), server.pid()] {
         let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
@@ -47,7 +47,7 @@ async fn ten_thousand_connections_that_are_dropped_leave_nothing_behind() {
             let mut socket = TcpStream::connect(&server.address).await.unwrap();
             socket.write_all(request.as_bytes()).await.unwrap();
             if number % 2 == 0 {
-                // It goes with a reset.
+                // Closes with a reset.
                 socket.set_zero_linger().unwrap();
             }
             slice.push(socket);
@@ -60,7 +60,7 @@ async fn ten_thousand_connections_that_are_dropped_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn two_thousand_readers_that_vanish_are_freed() {
+async fn two_thousand_readers_that_disconnect_are_freed() {
     let server = Server::in_memory().await;
     allow_many_files(&server).await;
     let before = server.open_files_at_rest().await;
@@ -70,7 +70,7 @@ async fn two_thousand_readers_that_vanish_are_freed() {
         readers.push(server.get(path).connect().await);
     }
     server.until_metric("stentor_streams_open", 2_000).await;
-    server.publish("/topics/t", "for nobody").await;
+    server.publish("/topics/t", "for no reader").await;
     server.until_metric("stentor_delivered_events_total", 2_000).await;
     drop(readers);
     server.until_metric("stentor_streams_open", 0).await;
@@ -78,7 +78,7 @@ async fn two_thousand_readers_that_vanish_are_freed() {
     server.until_open_files(before + 16).await;
 }
 
-/// The processor time that a process has used, in hundredths of a second.
+/// Returns the CPU time of a process, in hundredths of a second.
 fn ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -86,7 +86,7 @@ fn ticks(pid: u32) -> u64 {
 }
 
 #[tokio::test]
-async fn out_of_file_descriptors_accepting_pauses_and_goes_on_later() {
+async fn without_file_descriptors_accepting_pauses_and_continues_later() {
     let server = Server::start().await;
     let request = format!(
         "POST /topics/t HTTP/1.1\r\nHost: {}\r\nContent-Length: 2\r\n\r\nok",
@@ -108,15 +108,15 @@ async fn out_of_file_descriptors_accepting_pauses_and_goes_on_later() {
             tokio::task::yield_now().await;
         }
     });
-    full.await.expect("all file descriptors in use");
+    full.await.expect("all file descriptors in use, in time");
 
-    // A second of being full: whoever tried again at once would use up a processor.
+    // A server that retries the accept without a pause would use a whole core in this second.
     let before = ticks(server.pid());
     tokio::time::sleep(Duration::from_secs(1)).await;
     let used = ticks(server.pid()) - before;
-    assert!(used < 50, "{used} hundredths of a second of processor time in one second of waiting");
+    assert!(used < 50, "{used} hundredths of a second of CPU time in one second of waiting");
     held.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(read_response(&mut held).await.status, 201, "open connections are served on");
+    assert_eq!(read_response(&mut held).await.status, 201, "open connections are still served");
 
     drop(crowd);
     server.publish("/topics/t", "again").await;

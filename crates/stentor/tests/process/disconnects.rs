@@ -2,10 +2,10 @@
 
 use crate::harness::{Connection, Server, StreamMode, get};
 
-/// How many of them are there at the same time.
+/// Number of clients at the same time.
 const AT_ONCE: usize = 100;
 
-/// How a client goes.
+/// The way in which a client disconnects.
 #[derive(Clone, Copy, Debug)]
 enum Leaving {
     Close,
@@ -20,15 +20,15 @@ impl Leaving {
             Leaving::Reset => connection.reset(),
             Leaving::HalfClose => {
                 connection.close_write().await;
-                // The server closes the other side, in which way does not matter here.
+                // The server closes the other side. A reset is allowed here.
                 let _ = connection.until_closed().await;
             }
         }
     }
 }
 
-/// Lets so many come and go: before, while and after they are answered.
-async fn come_and_go(server: &Server, clients: usize, leaving: Leaving, path: &str) {
+/// Connects and disconnects `clients` clients: before, while and after they get their response.
+async fn connect_and_leave(server: &Server, clients: usize, leaving: Leaving, path: &str) {
     for _ in 0..clients / AT_ONCE {
         let mut stay = Vec::new();
         for number in 0..AT_ONCE {
@@ -52,7 +52,7 @@ async fn come_and_go(server: &Server, clients: usize, leaving: Leaving, path: &s
                 stay.push(connection);
             }
         }
-        // The others stay a little longer, and go in the other order.
+        // The others stay a little longer, and leave in the opposite order.
         while let Some(connection) = stay.pop() {
             leaving.leave(connection).await;
         }
@@ -60,32 +60,32 @@ async fn come_and_go(server: &Server, clients: usize, leaving: Leaving, path: &s
 }
 
 #[tokio::test]
-async fn thousands_that_vanish_in_the_act_leave_nothing_behind() {
+async fn thousands_that_disconnect_during_the_takeover_leave_nothing_behind() {
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
         server.publish_each("/topics/t", 0..10).await;
         let files = server.open_files_at_rest().await;
         for leaving in [Leaving::Close, Leaving::Reset, Leaving::HalfClose] {
             eprintln!("leaving: {leaving:?}");
-            come_and_go(&server, 1_000, leaving, "/topics/t").await;
+            connect_and_leave(&server, 1_000, leaving, "/topics/t").await;
             server.until_metric("stentor_connections_open", 1).await;
             server.until_metric("stentor_streams_open", 0).await;
             server.until_open_files(files + 16).await;
         }
-        server.publish("/topics/t", "for nobody").await;
+        server.publish("/topics/t", "for no reader").await;
         assert_eq!(server.metric("stentor_streams_open").await, 0);
     }
 }
 
 #[tokio::test]
-async fn they_leave_nothing_behind_while_there_is_much_to_send_to_them() {
+async fn clients_that_disconnect_with_much_left_to_send_leave_nothing_behind() {
     for mode in StreamMode::BOTH {
         let server = Server::start_with(mode).await;
         server.publish_each("/topics/t", (0..50).map(|_| "x".repeat(10_000))).await;
         let files = server.open_files_at_rest().await;
         for leaving in [Leaving::Close, Leaving::Reset, Leaving::HalfClose] {
             eprintln!("leaving: {leaving:?}");
-            come_and_go(&server, 300, leaving, "/topics/t?from=earliest").await;
+            connect_and_leave(&server, 300, leaving, "/topics/t?from=earliest").await;
         }
         server.until_metric("stentor_connections_open", 1).await;
         server.until_metric("stentor_streams_open", 0).await;
@@ -99,7 +99,7 @@ async fn until_no_client_is_left(server: &Server) {
 }
 
 #[tokio::test]
-async fn a_connection_whose_client_closes_its_side_right_behind_the_request_ends() {
+async fn a_connection_whose_client_closes_its_side_right_after_the_request_ends() {
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
         let files = server.open_files_at_rest().await;
@@ -110,8 +110,11 @@ async fn a_connection_whose_client_closes_its_side_right_behind_the_request_ends
                 tokio::task::yield_now().await;
             }
             connection.close_write().await;
-            let came = connection.until_closed().await.expect("no reset");
-            assert!(came.is_empty() || came.starts_with(b"HTTP/1.1 200 OK\r\n"), "{came:?}");
+            let received = connection.until_closed().await.expect("no reset");
+            assert!(
+                received.is_empty() || received.starts_with(b"HTTP/1.1 200 OK\r\n"),
+                "{received:?}"
+            );
         }
         until_no_client_is_left(&server).await;
         server.until_open_files(files + 16).await;
@@ -119,7 +122,7 @@ async fn a_connection_whose_client_closes_its_side_right_behind_the_request_ends
 }
 
 #[tokio::test]
-async fn a_request_and_the_close_that_are_found_together_leave_nothing_behind() {
+async fn a_request_and_its_close_that_are_read_together_leave_nothing_behind() {
     for mode in StreamMode::BOTH {
         let server = Server::start_with(mode).await;
         server.publish_each("/topics/t", 0..100).await;
@@ -133,8 +136,11 @@ async fn a_request_and_the_close_that_are_found_together_leave_nothing_behind() 
         }
         server.signal("CONT").await;
         for connection in connections {
-            let came = connection.until_closed().await.expect("no reset");
-            assert!(came.is_empty() || came.starts_with(b"HTTP/1.1 200 OK\r\n"), "{came:?}");
+            let received = connection.until_closed().await.expect("no reset");
+            assert!(
+                received.is_empty() || received.starts_with(b"HTTP/1.1 200 OK\r\n"),
+                "{received:?}"
+            );
         }
         until_no_client_is_left(&server).await;
         server.publish("/topics/t", "still there").await;
@@ -153,7 +159,7 @@ async fn ask(server: &Server) -> Connection {
 }
 
 #[tokio::test]
-async fn clients_that_leave_meanwhile_leave_nothing_behind() {
+async fn clients_that_leave_while_the_start_is_searched_leave_nothing_behind() {
     for mode in StreamMode::BOTH {
         let server = Server::start_with(mode).await;
         for topic in 0..TOPICS {
@@ -170,15 +176,15 @@ async fn clients_that_leave_meanwhile_leave_nothing_behind() {
                 1 => connection.reset(),
                 _ => {
                     connection.close_write().await;
-                    let came = connection.until_closed().await.expect("no reset");
-                    let is_stream = came.starts_with(b"HTTP/1.1 200 OK\r\n");
-                    assert!(came.is_empty() || is_stream, "{came:?}");
+                    let received = connection.until_closed().await.expect("no reset");
+                    let is_stream = received.starts_with(b"HTTP/1.1 200 OK\r\n");
+                    assert!(received.is_empty() || is_stream, "{received:?}");
                 }
             }
         }
         server.until_metric("stentor_connections_open", 1).await;
         server.until_metric("stentor_streams_open", 0).await;
-        // Readers of the log may have been opened meanwhile.
+        // The storage may have opened more readers of the log meanwhile.
         server.until_open_files(files + 16).await;
     }
 }

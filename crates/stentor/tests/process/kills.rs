@@ -1,4 +1,4 @@
-//! What survives a kill (SIGKILL) of the server: events, ends, topics, keys and leases.
+//! Events, ends, topics, keys and leases survive a kill (SIGKILL) of the server.
 
 use std::fmt::Write;
 
@@ -38,7 +38,7 @@ async fn the_list_of_topics_survives_a_kill() {
     let mut topics = server.page("/topics").await;
     server.kill_and_restart().await;
     let mut again = server.page("/topics").await;
-    // After a restart the size of a topic may be counted in another way.
+    // The size of a topic may be estimated differently after a restart.
     for topic in [&mut topics, &mut again]
         .into_iter()
         .flat_map(|page| page["topics"].as_array_mut().unwrap())
@@ -120,13 +120,13 @@ fn numbers(count: usize) -> String {
 
 /// Asserts that an upload was refused because it differs after `agreeing` events from the upload with that key.
 /// The response names the newest event with that key.
-async fn assert_differs_after(server: &Server, answer: &Response, agreeing: usize) {
-    answer.problem(422, "key-reused");
+async fn assert_differs_after(server: &Server, response: &Response, agreeing: usize) {
+    response.problem(422, "key-reused");
     let history = server.history("/topics/t?limit=1000").await;
     let newest = history.last().unwrap()["id"].clone();
     let last = if agreeing > 0 { newest } else { Value::Null };
-    let answer = answer.json();
-    assert_eq!((&answer["published"], &answer["last_id"]), (&json!(agreeing), &last));
+    let response = response.json();
+    assert_eq!((&response["published"], &response["last_id"]), (&json!(agreeing), &last));
 }
 
 #[tokio::test]
@@ -138,15 +138,15 @@ async fn a_repeated_upload_publishes_only_what_is_missing() {
     assert_eq!(stream.data(2).await, ["1", "2"]);
     drop(cut);
     server.kill_and_restart().await;
-    let answer = whole(&server, "1\n2\nhalf\n4\n").await;
-    assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(4)));
+    let response = whole(&server, "1\n2\nhalf\n4\n").await;
+    assert_eq!((response.status, &response.json()["count"]), (201, &json!(4)));
     let repeat = whole(&server, "1\n2\nhalf\n4").await;
-    assert_eq!((repeat.status, repeat.json()), (200, answer.json()));
+    assert_eq!((repeat.status, repeat.json()), (200, response.json()));
     let events = server.history("/topics/t").await;
     let data: Vec<_> = events.iter().map(|event| event["data"].clone()).collect();
     assert_eq!(data, ["1", "2", "half", "4"]);
-    assert_eq!(answer.json()["first_id"], events[0]["id"]);
-    assert_eq!(answer.json()["last_id"], events[3]["id"]);
+    assert_eq!(response.json()["first_id"], events[0]["id"]);
+    assert_eq!(response.json()["last_id"], events[3]["id"]);
 }
 
 #[tokio::test]
@@ -159,11 +159,11 @@ async fn an_upload_that_a_kill_cut_goes_on_where_it_was() {
     }
     stream.data(200).await;
     server.kill_and_restart().await;
-    let answer = whole(&server, numbers(500)).await;
-    assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(500)));
+    let response = whole(&server, numbers(500)).await;
+    assert_eq!((response.status, &response.json()["count"]), (201, &json!(500)));
     assert_eq!(server.history_data("/topics/t?limit=1000").await, lines(500));
     let again = whole(&server, numbers(500)).await;
-    assert_eq!((again.status, again.json()), (200, answer.json()));
+    assert_eq!((again.status, again.json()), (200, response.json()));
 }
 
 #[tokio::test]
@@ -175,8 +175,8 @@ async fn a_shorter_repeat_that_differs_is_refused_where_it_does() {
             server.kill_and_restart().await;
         }
         for (body, agreeing) in [("0\n1\nother\n", 2), ("other\n", 0), ("0\n2\n", 1)] {
-            let answer = whole(&server, body).await;
-            assert_differs_after(&server, &answer, agreeing).await;
+            let response = whole(&server, body).await;
+            assert_differs_after(&server, &response, agreeing).await;
         }
     }
     assert_eq!(server.history_data("/topics/t").await, ["0", "1", "2", "3", "4"]);
@@ -220,12 +220,12 @@ async fn an_upload_with_ids_that_a_kill_cut_goes_on_where_it_was() {
     }
     stream.data(2_000).await;
     server.kill_and_restart().await;
-    let answer = send_events(&server, events(lines(5_000))).await;
-    assert_eq!((answer.status, &answer.json()["count"]), (201, &json!(5_000)));
+    let response = send_events(&server, events(lines(5_000))).await;
+    assert_eq!((response.status, &response.json()["count"]), (201, &json!(5_000)));
     let mut stream = server.subscribe("/topics/t?from=earliest").await;
     assert_eq!(stream.data(5_000).await, lines(5_000));
     let again = send_events(&server, events(lines(5_000))).await;
-    assert_eq!((again.status, again.json()), (200, answer.json()));
+    assert_eq!((again.status, again.json()), (200, response.json()));
 }
 
 #[tokio::test]

@@ -10,15 +10,15 @@ use tokio::time::timeout;
 
 use crate::harness::{EventStream, Server, StreamMode, TIMEOUT, dechunk};
 
-/// What a server may take for itself, whatever waits for its readers: far more than it does, and far
-/// less than what waits for them in all.
+/// Maximum memory of a server, whatever waits for its readers, in bytes: far more than it needs, and far less than what
+/// waits for all readers together.
 const MEMORY_MAX: usize = 200 << 20;
-/// The size of the larger and of the smaller events.
+/// Sizes of the events, in bytes.
 const LARGE: usize = 64 << 10;
 const SMALL: usize = 4 << 10;
 
-/// Publishes so many events of this size, which begin with their number, and gives the memory that the
-/// server had at most meanwhile.
+/// Publishes `count` events of `bytes` bytes that begin with their number, and returns the largest memory of the server
+/// meanwhile.
 async fn flood(server: &Server, count: usize, bytes: usize) -> usize {
     const SLICE: usize = 50;
     let mut most = 0;
@@ -34,14 +34,14 @@ fn event(number: usize, bytes: usize) -> String {
     format!("{number:0>8}{}", "x".repeat(bytes - 8))
 }
 
-/// Reads on until the event with this number, coming back by its last id whenever it is cut.
+/// Reads up to event number `last`, and resumes after the last id when the stream is cut.
 async fn catch_up(server: &Server, mut stream: EventStream, last: usize) {
     let (mut next, mut id) = (0, String::new());
     while next <= last {
         match stream.try_next().await {
             Ok(Some(event)) if event.name == "stentor.cursor" => id = event.id,
             Ok(Some(event)) => {
-                assert_eq!(event.name, "message", "nothing else is told: {}", event.data);
+                assert_eq!(event.name, "message", "an event of the topic: {}", event.data);
                 assert_eq!(event.data[..8].parse::<usize>(), Ok(next));
                 (next, id) = (next + 1, event.id);
                 stream.text.clear();
@@ -102,18 +102,21 @@ fn after_retry(text: &[u8]) -> &[u8] {
     &text[end..]
 }
 
-/// Reads a whole stream, and gives its text.
+/// Reads a stream to its end, and returns its bytes.
 async fn whole(mut socket: TcpStream) -> Vec<u8> {
-    let mut came = Vec::new();
-    timeout(TIMEOUT, socket.read_to_end(&mut came)).await.expect("an end").expect("no reset");
-    let head = came.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-    let (text, _, ended) = dechunk(&came[head..]);
+    let mut received = Vec::new();
+    timeout(TIMEOUT, socket.read_to_end(&mut received))
+        .await
+        .expect("an end in time")
+        .expect("no reset");
+    let head = received.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let (text, _, ended) = dechunk(&received[head..]);
     assert!(ended, "no clean end after {} bytes", text.len());
     text
 }
 
 #[tokio::test]
-async fn forty_stuck_readers_among_a_hundred_hurt_nobody() {
+async fn forty_stuck_readers_among_a_hundred_do_not_hurt_the_others() {
     const READERS: usize = 100;
     const EVENTS: usize = 1_000;
     const BYTES: usize = 4_096;
@@ -123,7 +126,7 @@ async fn forty_stuck_readers_among_a_hundred_hurt_nobody() {
         let mut good = JoinSet::new();
         for number in 0..READERS {
             let socket = server.get("/topics/t").connect().await;
-            // Two of five.
+            // Two of five do not read.
             if number % 5 < 2 {
                 stuck.push(socket);
             } else {
@@ -142,9 +145,9 @@ async fn forty_stuck_readers_among_a_hundred_hurt_nobody() {
         assert!(growth < GROWTH_MAX, "{growth} bytes");
         assert!(texts[0].len() > EVENTS * BYTES);
         assert!(texts.iter().all(|text| after_retry(text) == after_retry(&texts[0])));
-        // Those who had stopped get all of it, and the same end.
+        // The readers that had stopped get all events and the end, too.
         let open = server.metric("stentor_streams_open").await;
-        assert!(open > 0, "more waited for each of them than its socket holds");
+        assert!(open > 0, "more waits for each stopped reader than its socket holds");
         for socket in stuck {
             assert!(after_retry(&whole(socket).await) == after_retry(&texts[0]));
         }
@@ -158,7 +161,7 @@ const FLOODED_MEMORY_MAX: usize = 64 << 20;
 const FLOOD_BYTES: usize = 32 << 20;
 
 #[tokio::test]
-async fn a_client_that_never_stops_sending_costs_no_memory_and_disturbs_nobody() {
+async fn a_client_that_never_stops_sending_costs_no_memory_and_disturbs_no_reader() {
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
         let mut other = server.subscribe("/topics/t").await;
@@ -168,7 +171,7 @@ async fn a_client_that_never_stops_sending_costs_no_memory_and_disturbs_nobody()
             let mut socket = server.get("/topics/t").connect().await;
             floods.push(tokio::spawn(async move {
                 let noise = vec![b'x'; 1 << 16];
-                // The server may take it, leave it, or close the connection.
+                // The server may read it, leave it, or close the connection.
                 for _ in 0..FLOOD_BYTES / noise.len() {
                     if socket.write_all(&noise).await.is_err() {
                         break;
@@ -185,17 +188,17 @@ async fn a_client_that_never_stops_sending_costs_no_memory_and_disturbs_nobody()
         assert!(memory < FLOODED_MEMORY_MAX, "{memory} bytes");
         for flood in floods {
             flood.abort();
-            // However far it came, it is gone now.
+            // Closes the connection, however many bytes were sent.
             drop(flood.await);
         }
         drop(other);
-        // A client whose bytes were left alone is missed when something is written to it.
-        let missed = timeout(TIMEOUT, async {
+        // If the server did not read the bytes, it notices the close at its next write.
+        let noticed = timeout(TIMEOUT, async {
             while server.metric("stentor_streams_open").await > 0 {
-                server.publish("/topics/t", "is anybody there?").await;
+                server.publish("/topics/t", "probe").await;
             }
         });
-        missed.await.expect("they are missed");
+        noticed.await.expect("the server notices in time");
         server.until_metric("stentor_connections_open", 1).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What the publisher of the client library promises, against the real server.
+//! The publisher of the client library with a real server.
 #![allow(clippy::similar_names, reason = "a publisher and what it published")]
 
 use std::convert::Infallible;
@@ -16,12 +16,12 @@ use crate::harness::{Server, read_head, read_response};
 
 const NDJSON: &str = "application/x-ndjson";
 
-/// The data of so many events from the beginning of the topic, and that there are no more.
+/// Returns the data of the first `count` events of a topic, and asserts that there are no more.
 async fn all_of(server: &Server, topic: &str, count: usize) -> Vec<String> {
     let mut stream = server.subscribe(&format!("/topics/{topic}?from=earliest")).await;
     let data = stream.data(count).await;
-    server.publish(&format!("/topics/{topic}"), "behind all").await;
-    assert_eq!(stream.data(1).await, ["behind all"]);
+    server.publish(&format!("/topics/{topic}"), "after all").await;
+    assert_eq!(stream.data(1).await, ["after all"]);
     data
 }
 
@@ -38,7 +38,7 @@ async fn a_queue_publishes_each_event_once_and_in_order_while_the_server_is_kill
     for part in numbers.chunks(1_000) {
         for number in part {
             queue.send(number.as_str()).await.unwrap();
-            // So that requests are under way.
+            // Lets the queue send requests.
             tokio::task::yield_now().await;
         }
         server.kill_and_restart().await;
@@ -48,31 +48,31 @@ async fn a_queue_publishes_each_event_once_and_in_order_while_the_server_is_kill
     assert_eq!(all_of(&server, "t", 4_000).await, numbers);
 }
 
-/// Stands between a publisher and its server, and loses every answer but each third: the server has
-/// published, is killed, and comes back.
+/// Forwards requests from a publisher to the server, and drops two of three responses: the server has published, is
+/// killed, and starts again.
 async fn lose_answers(listener: TcpListener, server: &mut Server) {
     for number in 1.. {
         let (mut client, _) = listener.accept().await.unwrap();
         let request = read_request(&mut client).await;
         let mut socket = TcpStream::connect(&server.address).await.unwrap();
         socket.write_all(&request).await.unwrap();
-        let answer = read_response(&mut socket).await;
+        let response = read_response(&mut socket).await;
         if number % 3 > 0 {
-            assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+            assert!(matches!(response.status, 200 | 201), "{response:?}");
             server.kill_and_restart().await;
             continue;
         }
-        assert_eq!(answer.status, 200, "it was there from the first time: {answer:?}");
+        assert_eq!(response.status, 200, "published by the first attempt: {response:?}");
         let head = format!(
             "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-            answer.body.len()
+            response.body.len()
         );
         client.write_all(head.as_bytes()).await.unwrap();
-        client.write_all(&answer.body).await.unwrap();
+        client.write_all(&response.body).await.unwrap();
     }
 }
 
-/// A request with a body of known length.
+/// Reads a request with a `Content-Length`.
 async fn read_request(client: &mut TcpStream) -> Vec<u8> {
     let mut request = read_head(client).await;
     let head = String::from_utf8(request.clone()).unwrap();
@@ -84,7 +84,7 @@ async fn read_request(client: &mut TcpStream) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_lost_in_a_kill_doubles_nothing() {
+async fn a_response_that_was_lost_in_a_kill_publishes_nothing_twice() {
     let mut server = Server::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let publisher = Publisher::new(format!("http://{}", listener.local_addr().unwrap())).unwrap();
@@ -96,11 +96,11 @@ async fn an_answer_that_was_lost_in_a_kill_doubles_nothing() {
         queue.finish().await.unwrap();
         publisher.publish("t", "50").await.unwrap()
     };
-    let answer = tokio::select! {
-        () = lose_answers(listener, &mut server) => unreachable!("it never ends"),
-        answer = publish => answer,
+    let response = tokio::select! {
+        () = lose_answers(listener, &mut server) => unreachable!("it has no end"),
+        response = publish => response,
     };
-    assert!(answer.repeat);
+    assert!(response.repeat);
     assert_eq!(all_of(&server, "t", 51).await, numbers(51));
 }
 
@@ -110,21 +110,21 @@ async fn a_publish_waits_for_a_server_that_comes_back() {
     let publisher = Publisher::new(server.url("")).unwrap();
     publisher.publish("t", "0").await.unwrap();
     server.stop().await;
-    let (answer, ()) = tokio::join!(publisher.publish("t", "1"), server.start_again());
-    assert!(!answer.unwrap().repeat);
+    let (response, ()) = tokio::join!(publisher.publish("t", "1"), server.start_again());
+    assert!(!response.unwrap().repeat);
     assert_eq!(all_of(&server, "t", 2).await, numbers(2));
 }
 
 #[tokio::test]
-async fn a_key_of_ones_own_publishes_once_over_programs() {
+async fn a_chosen_key_publishes_once_over_several_programs() {
     let server = Server::in_memory().await;
     let mut ids = Vec::new();
     for repeat in [false, true] {
         let publisher = Publisher::new(server.url("")).unwrap();
         let event = Publish::from("paid").with_idempotency_key("order-7");
-        let answer = publisher.publish("t", event).await.unwrap();
-        assert_eq!(answer.repeat, repeat);
-        ids.push(answer.last_id);
+        let response = publisher.publish("t", event).await.unwrap();
+        assert_eq!(response.repeat, repeat);
+        ids.push(response.last_id);
     }
     assert_eq!(ids[0], ids[1]);
     assert_eq!(server.history_data("/topics/t").await, ["paid"]);
@@ -150,7 +150,7 @@ async fn a_batch_is_published_all_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_queue_keeps_what_is_more_than_an_event_in_its_turn() {
+async fn a_queue_keeps_uploads_and_ends_in_order() {
     let server = Server::in_memory().await;
     let publisher = Publisher::new(server.url("")).unwrap();
     let queue = publisher.queue("t").unwrap();
@@ -192,8 +192,8 @@ async fn an_upload_is_published_as_it_comes() {
         }
         drop(pieces);
     };
-    let (answer, ()) = tokio::join!(publisher.upload("t", upload), send);
-    assert_eq!(answer.unwrap().count, 3);
+    let (response, ()) = tokio::join!(publisher.upload("t", upload), send);
+    assert_eq!(response.unwrap().count, 3);
 }
 
 #[tokio::test]
@@ -204,14 +204,14 @@ async fn an_upload_with_a_key_publishes_only_what_is_missing() {
         let lines =
             numbers(count).into_iter().map(|line| Ok::<_, Infallible>((line + "\n").into()));
         let upload = Publish::stream(NDJSON, stream::iter(lines)).with_idempotency_key("file");
-        let answer = publisher.upload("t", upload).await.unwrap();
-        assert_eq!((answer.count, answer.repeat), (count as u64, repeat));
+        let response = publisher.upload("t", upload).await.unwrap();
+        assert_eq!((response.count, response.repeat), (count as u64, repeat));
     }
     assert_eq!(server.history_data("/topics/t").await, numbers(5));
 }
 
 #[tokio::test]
-async fn an_upload_that_a_kill_cut_goes_on_by_itself() {
+async fn an_upload_that_a_kill_cut_continues_by_itself() {
     let mut server = Server::start().await;
     let mut readers = server.subscribe("/topics/t").await;
     let publisher = Publisher::new(server.url("")).unwrap();
@@ -227,13 +227,13 @@ async fn an_upload_that_a_kill_cut_goes_on_by_itself() {
         readers.data(500).await;
         server.kill_and_restart().await;
     };
-    let (answer, ()) = tokio::join!(upload, kill);
-    assert_eq!(answer.unwrap().count, 1_000);
+    let (response, ()) = tokio::join!(upload, kill);
+    assert_eq!(response.unwrap().count, 1_000);
     assert_eq!(all_of(&server, "t", 1_000).await, numbers(1_000));
 }
 
 #[tokio::test]
-async fn an_upload_that_is_refused_tells_how_far_it_came() {
+async fn a_refused_upload_returns_its_number_of_published_events() {
     let server = Server::in_memory().await;
     let publisher = Publisher::new(server.url("")).unwrap();
     let open =

@@ -1,4 +1,4 @@
-//! How `stentor serve` starts, refuses to start, and stops.
+//! `stentor serve` starts, refuses to start, and stops.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! Streams after a kill (SIGKILL) of the server. This file is a module twice, once for each implementation of streams.
+//! Streams after a kill (SIGKILL) of the server. This file is a module twice, once for each implementation.
 
 use serde_json::{Value, json};
 use stentor_hub::{Cursor, Offset};
@@ -11,8 +11,8 @@ fn mode() -> StreamMode {
 }
 
 async fn delete(server: &Server, topic: &str) {
-    let answer = server.delete(&format!("/topics/{topic}")).send().await;
-    assert_eq!((answer.status, answer.body.as_slice()), (204, &b""[..]), "{answer:?}");
+    let response = server.delete(&format!("/topics/{topic}")).send().await;
+    assert_eq!((response.status, response.body.as_slice()), (204, &b""[..]), "{response:?}");
 }
 
 /// Asserts that an event is the end of a topic, and returns its id.
@@ -79,7 +79,7 @@ async fn a_deleted_topic_is_gone_with_all_it_held() {
 }
 
 #[tokio::test]
-async fn older_readers_are_told_the_end_and_no_gap() {
+async fn older_readers_get_the_end_and_no_gap() {
     let mut server = Server::start_with(mode()).await;
     let position = server.subscribe("/topics/news").await.position().await;
     let one = server.publish("/topics/news", "one").await;
@@ -93,16 +93,16 @@ async fn older_readers_are_told_the_end_and_no_gap() {
             assert_eq!(stream.next_any().await, None, "a clean close");
             let again = server.get("/topics/news").header("Last-Event-ID", &end).send().await;
             assert_eq!(again.status, 204);
-            let mut glob = server.resume("/events?topic=news/*&topic=*", cursor).await;
-            glob.position().await;
-            assert_eq!(deleted(&mut glob, "news").await, end);
+            let mut pattern = server.resume("/events?topic=news/*&topic=*", cursor).await;
+            pattern.position().await;
+            assert_eq!(deleted(&mut pattern, "news").await, end);
         }
         server.kill_and_restart().await;
     }
 }
 
 #[tokio::test]
-async fn only_the_receipt_of_the_end_is_told_that_there_is_nothing_more() {
+async fn only_a_reader_that_has_passed_the_end_gets_204() {
     let mut server = Server::start_with(mode()).await;
     let early = server.subscribe("/topics/job").await.position().await;
     let one = server.publish("/topics/job", "one").await;
@@ -110,7 +110,7 @@ async fn only_the_receipt_of_the_end_is_told_that_there_is_nothing_more() {
     let mut late = server.subscribe("/topics/other").await;
     let late = late.position().await;
     for _ in 0..2 {
-        // Whoever may not know the end gets what is left, the end, and a clean close.
+        // A reader that may not have the end gets the remaining events, the end, and a clean close.
         let mut end = String::new();
         for (cursor, left) in [
             (early.as_str(), &["one", "two"][..]),
@@ -133,9 +133,9 @@ async fn only_the_receipt_of_the_end_is_told_that_there_is_nothing_more() {
             assert_eq!(is_end(rest.last().unwrap(), "job", "done"), end);
         }
         assert_eq!(status(&server, "/topics/job", &end).await, 204);
-        let answer = server.get(&format!("/topics/job?last_event_id={end}")).send().await;
-        assert_eq!((answer.status, answer.body.as_slice()), (204, &b""[..]));
-        // An event of another topic behind the end says that its reader was beyond the end too.
+        let response = server.get(&format!("/topics/job?last_event_id={end}")).send().await;
+        assert_eq!((response.status, response.body.as_slice()), (204, &b""[..]));
+        // A reader that has a later event of another topic has passed the end.
         let beyond = server.publish("/topics/other", "later").await;
         assert_eq!(status(&server, "/topics/job", &beyond).await, 204);
         server.kill_and_restart().await;
@@ -143,7 +143,7 @@ async fn only_the_receipt_of_the_end_is_told_that_there_is_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_cursor_in_the_range_that_a_kill_burned_is_a_gap_for_ever() {
+async fn a_cursor_in_the_range_that_a_kill_burned_stays_a_gap() {
     let mut server = Server::start_with(mode()).await;
     let newest = server.publish("/topics/news", "one").await;
     let in_burned = beyond(&newest, 3);
@@ -153,7 +153,7 @@ async fn a_cursor_in_the_range_that_a_kill_burned_is_a_gap_for_ever() {
     let position = begins_with_gap(&mut stream, gap(Value::Null)).await;
     let next = server.publish("/topics/news", "two").await;
     assert_eq!(stream.data(1).await, ["two"]);
-    // The log has gone on far beyond the range, and has been opened again.
+    // The log has grown beyond the range, and has been opened again.
     server.kill_and_restart().await;
     let mut stream = server.resume("/topics/news", &in_burned).await;
     begins_with_gap(&mut stream, gap(json!(next))).await;
@@ -162,7 +162,7 @@ async fn a_cursor_in_the_range_that_a_kill_burned_is_a_gap_for_ever() {
 }
 
 #[tokio::test]
-async fn who_was_before_or_behind_a_burned_range_has_lost_nothing() {
+async fn a_reader_before_or_after_a_burned_range_has_lost_nothing() {
     let mut server = Server::start_with(mode()).await;
     let last = server.publish("/topics/news", "one").await;
     server.kill_and_restart().await;
@@ -182,7 +182,7 @@ async fn who_was_before_or_behind_a_burned_range_has_lost_nothing() {
 }
 
 #[tokio::test]
-async fn a_topic_that_was_deleted_and_began_anew_is_a_gap_and_a_new_beginning() {
+async fn a_topic_that_was_deleted_and_began_again_is_a_gap() {
     let mut server = Server::start_with(mode()).await;
     let old = server.publish("/topics/news", "old").await;
     server.publish("/topics/news", "older readers never get this").await;
@@ -211,7 +211,7 @@ async fn a_reader_that_came_between_two_kills_has_lost_nothing() {
 }
 
 #[tokio::test]
-async fn acknowledged_events_and_the_places_of_readers_survive_a_kill() {
+async fn acknowledged_events_and_the_positions_of_readers_survive_a_kill() {
     let mut server = Server::start_with(mode()).await;
     let path = "/events?topic=a&topic=b";
     for round in 0..3 {
@@ -250,26 +250,26 @@ async fn a_reader_that_got_nothing_resumes_from_where_it_began() {
 }
 
 #[tokio::test]
-async fn an_id_of_another_stream_is_a_place_in_the_same_log() {
+async fn an_id_of_another_stream_is_a_position_in_the_log() {
     let mut server = Server::start_with(mode()).await;
     server.publish("/topics/a", "a1").await;
     let of_b = server.publish("/topics/b", "b1").await;
     server.publish("/topics/a", "a2").await;
-    let of_glob = server.subscribe("/events?topic=**").await.position().await;
+    let of_pattern = server.subscribe("/events?topic=**").await.position().await;
     server.publish("/topics/b", "b2").await;
     server.publish("/topics/a?end", "").await;
     for _ in 0..2 {
         let mut stream = server.resume("/topics/a", &of_b).await;
         assert_eq!(stream.data(1).await, ["a2"]);
         assert_eq!(stream.next().await.unwrap().name, "stentor.end");
-        let rest = server.resume("/topics/a", &of_glob).await.rest().await;
+        let rest = server.resume("/topics/a", &of_pattern).await.rest().await;
         assert_eq!(rest.len(), 1, "only the end is left");
         let mut stream = server.resume("/events?topic=*", &of_b).await;
         assert_eq!(stream.data(2).await, ["a2", "b2"]);
         server.kill_and_restart().await;
     }
-    // The receipt of an event of another topic, behind the end: nothing of this one is left for it.
+    // The id of an event of another topic, after the end: nothing is left for its reader.
     let behind = server.publish("/topics/b", "b3").await;
-    let answer = server.get("/topics/a").header("Last-Event-ID", &behind).send().await;
-    assert_eq!(answer.status, 204);
+    let response = server.get("/topics/a").header("Last-Event-ID", &behind).send().await;
+    assert_eq!(response.status, 204);
 }

@@ -1,10 +1,10 @@
-//! Readers that are far behind get all of it, while the others go on.
+//! Readers that are far behind get all events, while the others continue.
 
 use tokio::task::JoinSet;
 
 use crate::harness::{EventStream, Server, StreamMode};
 
-/// More than is kept in memory of what was published last.
+/// More events than the live window holds.
 const EVENTS: usize = 600;
 const BYTES: usize = 64 << 10;
 
@@ -20,7 +20,7 @@ async fn with_history(mode: StreamMode) -> Server {
     server
 }
 
-/// Reads the events of these numbers, and nothing else.
+/// Asserts that the next events are those with these numbers.
 async fn read(stream: &mut EventStream, numbers: std::ops::Range<usize>) {
     for number in numbers {
         let event = stream.next().await.unwrap();
@@ -35,7 +35,7 @@ async fn a_reader_from_the_beginning_of_a_long_log_arrives_and_stays_live() {
     for mode in StreamMode::BOTH {
         let server = with_history(mode).await;
         let mut far = server.subscribe("/topics/t?from=earliest").await;
-        // What comes while it is on its way comes in its place.
+        // Events that are published meanwhile arrive in their order.
         read(&mut far, 0..50).await;
         server.publish_each("/topics/t", (EVENTS..EVENTS + 5).map(data)).await;
         read(&mut far, 50..EVENTS + 5).await;
@@ -47,7 +47,7 @@ async fn a_reader_from_the_beginning_of_a_long_log_arrives_and_stays_live() {
 }
 
 #[tokio::test]
-async fn a_live_reader_does_not_wait_for_those_who_catch_up() {
+async fn a_live_reader_does_not_wait_for_readers_that_catch_up() {
     for mode in StreamMode::BOTH {
         let server = with_history(mode).await;
         let mut live = server.subscribe("/topics/live").await;

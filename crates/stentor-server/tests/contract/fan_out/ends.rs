@@ -1,4 +1,4 @@
-//! The end of a topic reaches every reader of it, in every state.
+//! The end of a topic reaches all its readers, in every state.
 
 use serde_json::{Value, json};
 
@@ -24,12 +24,12 @@ async fn open(server: &Server, count: usize, path: &str) -> Vec<EventStream> {
 }
 
 #[tokio::test]
-async fn all_readers_of_a_topic_end_cleanly_with_it_and_are_told_204_from_then_on() {
+async fn all_readers_of_a_topic_end_cleanly_with_it_and_get_204_from_then_on() {
     for mode in StreamMode::ALL {
         let server = Server::start_with(mode).await;
         let mut readers = open(&server, READERS, "/topics/t").await;
         let mut others = open(&server, 3, "/topics/other").await;
-        // Some have sent what nobody asked for; it must not turn the end into a reset.
+        // Some readers have sent bytes after the request. That must not turn the end into a reset.
         for reader in readers.iter_mut().step_by(3) {
             reader.send(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         }
@@ -55,8 +55,8 @@ async fn a_reader_of_several_topics_ends_with_the_last_of_them() {
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
         let readers = open(&server, 5, "/events?topic=a&topic=b&topic=c").await;
-        let mut glob = server.subscribe("/events?topic=a&topic=*").await;
-        glob.position().await;
+        let mut pattern = server.subscribe("/events?topic=a&topic=*").await;
+        pattern.position().await;
         for topic in ["c", "a", "b"] {
             server.publish(&format!("/topics/{topic}?end=done"), topic).await;
         }
@@ -71,9 +71,9 @@ async fn a_reader_of_several_topics_ends_with_the_last_of_them() {
         }
         server.publish("/topics/d", "goes on").await;
         for _ in 0..6 {
-            glob.next().await.unwrap();
+            pattern.next().await.unwrap();
         }
-        assert_eq!(glob.data(1).await, ["goes on"]);
+        assert_eq!(pattern.data(1).await, ["goes on"]);
     }
 }
 
@@ -83,17 +83,17 @@ async fn the_readers_of_a_topic_that_is_deleted_end_with_it() {
         let server = Server::start_with(mode).await;
         server.publish("/topics/t", "before").await;
         let readers = open(&server, 20, "/topics/t").await;
-        let mut glob = server.subscribe("/events?topic=**").await;
-        glob.position().await;
+        let mut pattern = server.subscribe("/events?topic=**").await;
+        pattern.position().await;
         assert_eq!(server.delete("/topics/t").send().await.status, 204);
         for mut reader in readers {
             is_end(&reader.next_any().await.unwrap(), "t", "deleted");
             assert_eq!(reader.next_any().await, None);
             reader.closed().await;
         }
-        is_end(&glob.next().await.unwrap(), "t", "deleted");
-        server.publish("/topics/t", "anew").await;
-        assert_eq!(glob.data(1).await, ["anew"]);
+        is_end(&pattern.next().await.unwrap(), "t", "deleted");
+        server.publish("/topics/t", "again").await;
+        assert_eq!(pattern.data(1).await, ["again"]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! A stream has the same bytes however it gets to its socket, and they are counted the same.
+//! Both implementations of streams send equal bytes, and count them equally.
 
 use crate::harness::{Received, Server, StreamMode};
 
@@ -11,8 +11,8 @@ const FORMS: [(&str, &str); 6] = [
     ("/events?topic=**&control=off", "application/x-ndjson"),
 ];
 
-/// What is different from server to server: the `retry:`, the moments, and the identity of the log.
-fn same_everywhere(text: &str, ids: &[String], times: &[String]) -> String {
+/// Replaces the parts of a stream that differ between servers: `retry:`, times, and the epoch of the log.
+fn without_differences(text: &str, ids: &[String], times: &[String]) -> String {
     let mut text = text.to_owned();
     for (number, id) in ids.iter().enumerate() {
         text = text.replace(id, &format!("ID{number}"));
@@ -20,14 +20,14 @@ fn same_everywhere(text: &str, ids: &[String], times: &[String]) -> String {
     for time in times {
         text = text.replace(time, "TIME");
     }
-    // What is left of ids is positions, which begin as all ids of a log do.
+    // The remaining ids are positions. They begin with the prefix that all ids of a log have.
     let same = ids[0].bytes().zip(ids[1].bytes()).take_while(|(one, other)| one == other).count();
     text = text.replace(&ids[0][..same], "LOG");
     let lines: Vec<_> = text.lines().filter(|line| !line.starts_with("retry: ")).collect();
     lines.join("\n")
 }
 
-/// The texts of readers of all forms, some of whom saw all live, and others who came when all was over.
+/// Returns the streams of readers in all forms: some read live, the others start after the end.
 async fn texts(server: &Server) -> Vec<String> {
     let begin = server.publish("/topics/t", "begin").await;
     let mut readers = Vec::new();
@@ -54,11 +54,11 @@ async fn texts(server: &Server) -> Vec<String> {
     }
     let mut texts = Vec::new();
     for mut reader in readers {
-        // The end is the last in every form, and its id is known in all but one.
+        // Every form contains the last event; not every form contains the end.
         while !String::from_utf8_lossy(&reader.text).contains("last \u{1f600}") {
             reader.more().await;
         }
-        texts.push(same_everywhere(&String::from_utf8_lossy(&reader.text), &ids, &times));
+        texts.push(without_differences(&String::from_utf8_lossy(&reader.text), &ids, &times));
     }
     texts
 }
@@ -79,7 +79,7 @@ async fn every_form_has_the_same_bytes_on_every_path() {
 }
 
 #[tokio::test]
-async fn what_is_delivered_is_counted_the_same_on_every_path() {
+async fn deliveries_are_counted_equally_on_every_path() {
     for mode in StreamMode::ALL {
         let server = Server::in_memory_with(mode).await;
         let mut readers = Vec::new();
@@ -106,7 +106,7 @@ async fn what_is_delivered_is_counted_the_same_on_every_path() {
         ] {
             assert_eq!(server.metric(name).await, count, "{name}");
         }
-        // What HTTP puts around it may be counted too.
+        // The count may include the chunked encoding.
         let counted = server.metric("stentor_delivered_bytes_total").await;
         let bytes = i64::try_from(bytes).unwrap();
         assert!((bytes..bytes + bytes / 100).contains(&counted), "{counted} for {bytes} bytes");
@@ -114,7 +114,7 @@ async fn what_is_delivered_is_counted_the_same_on_every_path() {
 }
 
 #[tokio::test]
-async fn what_is_held_for_readers_is_counted_and_little() {
+async fn the_memory_held_for_readers_is_counted_and_small() {
     const READERS: i64 = 500;
     const HELD: &str = "stentor_reader_bytes";
     let server = Server::in_memory().await;
@@ -130,7 +130,7 @@ async fn what_is_held_for_readers_is_counted_and_little() {
     }
     let live = server.metric(HELD).await;
     assert!(live > 0 && live < READERS * 512, "{live} bytes");
-    // Nobody reads any more, and what waits is in the log and not with each of them.
+    // The readers stop reading. The events that wait for them are in the log, not in memory of each reader.
     for _ in 0..10 {
         server.publish("/topics/t", "x".repeat(1 << 20)).await;
     }
@@ -139,7 +139,7 @@ async fn what_is_held_for_readers_is_counted_and_little() {
     assert!(stuck > live && stuck < READERS * 4_096, "{stuck} bytes");
     drop(readers);
     server.until_metric("stentor_streams_open", 0).await;
-    // The places of those who left are kept for those who come.
+    // The slots of readers that left are kept for new readers.
     let left = server.metric(HELD).await;
     assert!(left < READERS * 256, "{left} bytes");
 }

@@ -1,4 +1,4 @@
-//! Readers that come and go while a topic is published as fast as it can be.
+//! Readers that connect and leave while events are published at full speed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,20 +9,20 @@ use tokio::task::JoinSet;
 
 use crate::harness::{EventStream, Server, StreamMode};
 
-/// Publishers at the same time, and how many events each of them sends in one upload.
+/// Number of concurrent publishers, and events in each of their uploads.
 const PUBLISHERS: usize = 2;
 const UPLOAD: usize = 100;
-/// Readers in all, and at the same time.
+/// Number of readers in total, and at the same time.
 const READERS: usize = 120;
 const AT_ONCE: usize = 12;
 
-/// What a reader saw: where its stream began, and the ids of what came.
+/// The position at which a reader started, and the ids of the events it received.
 struct Seen {
     position: String,
     ids: Vec<String>,
 }
 
-/// Publishes without a pause until it is stopped.
+/// Publishers that publish without a pause until they are stopped.
 struct Flood {
     stop: Arc<AtomicBool>,
     publishers: JoinSet<()>,
@@ -48,7 +48,7 @@ impl Flood {
         Flood { stop, publishers }
     }
 
-    /// Stops it, and gives the ids of all that it published, in order.
+    /// Stops the publishers, and returns the ids of all events in order.
     async fn end(self, server: &Server) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         self.publishers.join_all().await;
@@ -59,7 +59,7 @@ impl Flood {
     }
 }
 
-/// Asserts that this is a run without a hole of all that there is, from its position on.
+/// Asserts that a reader received consecutive events of `all`, starting after its position.
 #[track_caller]
 fn assert_gapless(seen: &Seen, all: &[String]) {
     let offset = |id: &String| id.parse::<Cursor>().unwrap().offset;
@@ -67,20 +67,20 @@ fn assert_gapless(seen: &Seen, all: &[String]) {
     let from = all.partition_point(|id| offset(id) <= position);
     let wanted = &all[from..from + seen.ids.len()];
     let hole = seen.ids.iter().zip(wanted).position(|(seen, wanted)| seen != wanted);
-    assert_eq!(hole, None, "behind {}: {:?} and not {wanted:?}", seen.position, seen.ids);
+    assert_eq!(hole, None, "after {}: {:?} instead of {wanted:?}", seen.position, seen.ids);
 }
 
-/// Reads so many events.
+/// Reads `count` events.
 async fn read(stream: &mut EventStream, count: usize, ids: &mut Vec<String>) {
     for _ in 0..count {
-        let event = stream.next().await.expect("it goes on");
-        assert_eq!(event.name, "message", "nothing else is told: {}", event.data);
+        let event = stream.next().await.expect("the stream continues");
+        assert_eq!(event.name, "message", "an event of the topic: {}", event.data);
         ids.push(event.id);
     }
 }
 
-/// Comes, reads some events and goes.
-async fn come_and_go(server: Arc<Server>, mut rng: Rng) -> Seen {
+/// Subscribes, reads some events and disconnects.
+async fn subscribe_and_leave(server: Arc<Server>, mut rng: Rng) -> Seen {
     let mut stream = server.subscribe("/topics/t").await;
     let position = stream.position().await;
     let mut ids = Vec::new();
@@ -88,8 +88,8 @@ async fn come_and_go(server: Arc<Server>, mut rng: Rng) -> Seen {
     Seen { position, ids }
 }
 
-/// Comes back many times, each time behind the last event.
-async fn come_back(server: Arc<Server>, mut rng: Rng) -> Seen {
+/// Reconnects many times, each time after the last event.
+async fn reconnect(server: Arc<Server>, mut rng: Rng) -> Seen {
     let mut stream = server.subscribe("/topics/t").await;
     let position = stream.position().await;
     let mut ids: Vec<String> = Vec::new();
@@ -103,13 +103,13 @@ async fn come_back(server: Arc<Server>, mut rng: Rng) -> Seen {
         let last = ids.last().unwrap_or(&position);
         stream = server.resume("/topics/t", last).await;
         let again = stream.position().await;
-        assert!(last.starts_with(&again), "it begins at {again} and not {last}");
+        assert!(last.starts_with(&again), "the stream begins at {again} instead of {last}");
     }
     read(&mut stream, 10, &mut ids).await;
     Seen { position, ids }
 }
 
-/// Lets so many of these readers come, one after the other.
+/// Runs `count` readers, at most `AT_ONCE` at the same time.
 async fn readers<F>(
     server: &Arc<Server>,
     count: usize,
@@ -131,11 +131,11 @@ where
 }
 
 #[tokio::test]
-async fn whoever_comes_while_a_topic_is_published_sees_all_from_its_position_on() {
+async fn a_reader_that_subscribes_during_publishes_gets_all_from_its_position_on() {
     for mode in StreamMode::ALL {
         let server = Arc::new(Server::in_memory_with(mode).await);
         let flood = Flood::begin(&server);
-        let all_seen = readers(&server, READERS, come_and_go).await;
+        let all_seen = readers(&server, READERS, subscribe_and_leave).await;
         let all = flood.end(&server).await;
         for seen in all_seen {
             assert_gapless(&seen, &all);
@@ -145,11 +145,11 @@ async fn whoever_comes_while_a_topic_is_published_sees_all_from_its_position_on(
 }
 
 #[tokio::test]
-async fn whoever_comes_back_by_its_last_id_sees_everything_once() {
+async fn a_reader_that_resumes_after_its_last_id_gets_everything_once() {
     for mode in StreamMode::ALL {
         let server = Arc::new(Server::start_with(mode).await);
         let flood = Flood::begin(&server);
-        let all_seen = readers(&server, 2 * AT_ONCE, come_back).await;
+        let all_seen = readers(&server, 2 * AT_ONCE, reconnect).await;
         let all = flood.end(&server).await;
         for seen in all_seen {
             assert_gapless(&seen, &all);

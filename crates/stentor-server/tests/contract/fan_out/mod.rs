@@ -1,4 +1,4 @@
-//! One event to many readers: whole, in order and once, whoever else comes, goes, or stops reading.
+//! Many readers get each event completely, in order and once, while others connect, leave, or stop reading.
 
 mod catching_up;
 mod ends;

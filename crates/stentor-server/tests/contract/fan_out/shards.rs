@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use crate::harness::{Server, StreamMode, post};
 
 const TOPICS: usize = 10;
-/// Readers of each topic, and of all of them together.
+/// Number of readers of each topic, and of all topics together.
 const READERS: usize = 8;
 const EVENTS: usize = 60;
 
@@ -23,7 +23,7 @@ async fn publish(server: Arc<Server>, topic: usize) {
 }
 
 #[tokio::test]
-async fn every_reader_gets_every_event_once_and_in_order_from_whichever_shard() {
+async fn every_reader_gets_every_event_once_and_in_order_from_every_shard() {
     for mode in StreamMode::ALL {
         let server = Arc::new(Server::in_memory_with(mode).await);
         let mut readers = JoinSet::new();
@@ -51,7 +51,7 @@ async fn every_reader_gets_every_event_once_and_in_order_from_whichever_shard() 
             readers.spawn(async move {
                 let rest = stream.rest().await;
                 assert_eq!(rest.len(), TOPICS * (EVENTS + 1));
-                assert!(rest.is_sorted_by(|one, next| one.id < next.id), "in the log's order");
+                assert!(rest.is_sorted_by(|one, next| one.id < next.id), "in the order of the log");
                 stream.closed().await;
             });
         }

@@ -1,4 +1,4 @@
-//! A server that stops sends its readers away politely.
+//! A server that stops ends its streams cleanly, each with a delay for the reconnect.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use crate::harness::{EventStream, Response, Server, StreamMode, get};
 
 const READERS: usize = 50;
 
-/// The `retry:` with which a stream ended.
+/// Returns the `retry:` with which a stream ended.
 fn last_retry(stream: &EventStream) -> u32 {
     let text = String::from_utf8_lossy(&stream.text);
     let last = text.trim_end().rsplit('\n').next().unwrap();
@@ -15,7 +15,7 @@ fn last_retry(stream: &EventStream) -> u32 {
 }
 
 #[tokio::test]
-async fn every_reader_is_told_when_to_come_back_each_at_a_time_of_its_own() {
+async fn every_reader_gets_its_own_delay_for_the_reconnect() {
     for mode in StreamMode::ALL {
         let mut server = Server::start_with(mode).await;
         let mut readers = Vec::new();
@@ -41,7 +41,7 @@ async fn every_reader_is_told_when_to_come_back_each_at_a_time_of_its_own() {
 }
 
 #[tokio::test]
-async fn readers_that_had_stopped_do_not_keep_the_server_and_lose_nothing() {
+async fn readers_that_had_stopped_do_not_delay_the_shutdown_and_lose_nothing() {
     for mode in StreamMode::BOTH {
         let mut server = Server::start_with(mode).await;
         let mut stuck = Vec::new();
@@ -61,7 +61,7 @@ async fn readers_that_had_stopped_do_not_keep_the_server_and_lose_nothing() {
                 assert!(event.data.starts_with(&format!("{next} ")));
                 (next, id) = (next + 1, event.id);
             }
-            assert!(next < 12, "it had stopped");
+            assert!(next < 12, "the reader had stopped reading");
             let mut stream = server.resume("/topics/t", &id).await;
             for number in next..12 {
                 assert!(stream.next().await.unwrap().data.starts_with(&format!("{number} ")));
@@ -71,7 +71,7 @@ async fn readers_that_had_stopped_do_not_keep_the_server_and_lose_nothing() {
 }
 
 #[tokio::test]
-async fn whoever_comes_in_that_moment_is_sent_away_as_politely_or_not_let_in() {
+async fn a_client_that_connects_during_the_shutdown_gets_a_clean_end_or_no_connection() {
     for mode in StreamMode::ALL {
         let mut server = Server::start_with(mode).await;
         server.publish_each("/topics/t", 0..100).await;
@@ -86,20 +86,20 @@ async fn whoever_comes_in_that_moment_is_sent_away_as_politely_or_not_let_in() {
         server.shut_down();
         let mut answered = 0;
         for mut connection in wires.into_iter().rev() {
-            // Those who had asked have their answer on the way; the others ask too late.
+            // Half of the clients have sent their request already; the request of the others comes too late.
             connection.try_send(get("/topics/t")).await;
-            let Ok(came) = connection.until_closed().await else { continue };
-            if came.is_empty() {
+            let Ok(received) = connection.until_closed().await else { continue };
+            if received.is_empty() {
                 continue;
             }
             answered += 1;
-            let answer = Response::parse(&came);
-            let whole = match answer.header("content-length") {
-                Some(length) => length == answer.body.len().to_string(),
-                None => came.ends_with(b"0\r\n\r\n"),
+            let response = Response::parse(&received);
+            let whole = match response.header("content-length") {
+                Some(length) => length == response.body.len().to_string(),
+                None => received.ends_with(b"0\r\n\r\n"),
             };
-            assert!(whole && answer.status == 200, "{answer:?}");
-            let text = answer.text();
+            assert!(whole && response.status == 200, "{response:?}");
+            let text = response.text();
             let last = text.trim_end().lines().last().unwrap();
             assert!(last.starts_with("retry: "), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Readers that stop reading hold up nobody, cost nothing that grows, and lose nothing.
+//! Readers that stop reading do not slow the others, and lose nothing.
 
 use std::fmt::Write;
 
@@ -7,11 +7,11 @@ use tokio::time::timeout;
 
 use crate::harness::{EventStream, Server, StreamMode, TIMEOUT, dechunk, get};
 
-/// Sizes of events: what fits into one write, what does not, and what is cut in the middle.
+/// Sizes of events: some fit into one write, others need several.
 const SIZES: [usize; 12] =
     [1, 100, 4_096, 16_383, 65_535, 65_536, 100_000, 1 << 17, (1 << 18) + 1, 1_000_000, 7, 2 << 20];
 
-/// An event of this size whose every part is different.
+/// Returns the data of an event: `bytes` bytes, of which no two parts are equal.
 fn data(number: usize, bytes: usize) -> String {
     let mut text = format!("{number}:");
     while text.len() < bytes {
@@ -21,14 +21,14 @@ fn data(number: usize, bytes: usize) -> String {
     text
 }
 
-/// The bytes of a stream behind its first line, which is of its own.
-fn behind_retry(text: &[u8]) -> &[u8] {
+/// Returns the bytes of a stream after its first line, which differs between streams.
+fn after_retry(text: &[u8]) -> &[u8] {
     let end = text.iter().position(|byte| *byte == b'\n').unwrap();
     &text[end..]
 }
 
 #[tokio::test]
-async fn readers_that_stop_and_go_on_get_every_byte_and_the_others_do_not_wait() {
+async fn readers_that_stop_and_continue_get_every_byte_and_the_others_do_not_wait() {
     for mode in StreamMode::BOTH {
         let server = Server::start_with(mode).await;
         let mut live = server.subscribe("/topics/t").await;
@@ -50,7 +50,7 @@ async fn readers_that_stop_and_go_on_get_every_byte_and_the_others_do_not_wait()
         for connection in stuck {
             let mut stream = connection.stream().await;
             assert_eq!(stream.rest().await.len(), 2 * SIZES.len() + 1);
-            assert!(behind_retry(&stream.text) == behind_retry(&live.text));
+            assert!(after_retry(&stream.text) == after_retry(&live.text));
             stream.closed().await;
         }
     }
@@ -63,21 +63,24 @@ async fn a_reader_of_a_few_bytes_at_a_time_gets_every_one_of_them() {
         let mut slow = server.get("/topics/t").connect().await;
         server.until_metric("stentor_streams_open", 1).await;
         let mut wanted = Vec::new();
-        let mut came = Vec::new();
+        let mut received = Vec::new();
         for number in 0..60 {
             let data = data(number, 40_000);
             server.publish("/topics/t", data.as_str()).await;
             wanted.push(data);
-            // Now and then it takes a little, so that it is stuck at ever other bytes.
+            // Reads a little between events, so that the stream stops at a different byte each time.
             let mut few = vec![0; 7_919];
             slow.read_exact(&mut few[..1_000 + 115 * number]).await.unwrap();
-            came.extend_from_slice(&few[..1_000 + 115 * number]);
+            received.extend_from_slice(&few[..1_000 + 115 * number]);
         }
         server.publish("/topics/t?end", "").await;
-        timeout(TIMEOUT, slow.read_to_end(&mut came)).await.expect("an end").expect("no reset");
-        let head = came.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-        let (text, used, ended) = dechunk(&came[head..]);
-        assert!(ended && used == came.len() - head);
+        timeout(TIMEOUT, slow.read_to_end(&mut received))
+            .await
+            .expect("an end in time")
+            .expect("no reset");
+        let head = received.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        let (text, used, ended) = dechunk(&received[head..]);
+        assert!(ended && used == received.len() - head);
         let text = String::from_utf8(text).unwrap();
         let got = text.lines().filter_map(|line| line.strip_prefix("data: "));
         let got: Vec<_> = got.filter(|data| !data.is_empty() && !data.starts_with('{')).collect();
@@ -86,7 +89,7 @@ async fn a_reader_of_a_few_bytes_at_a_time_gets_every_one_of_them() {
 }
 
 #[tokio::test]
-async fn stuck_readers_are_told_apart_by_what_they_ask_for() {
+async fn stuck_readers_get_the_events_of_their_own_filters() {
     for mode in StreamMode::BOTH {
         let server = Server::start_with(mode).await;
         let mut stuck = Vec::new();

@@ -6,11 +6,11 @@ use super::mode;
 use crate::harness::{EventStream, Server};
 
 async fn delete(server: &Server, topic: &str) {
-    let answer = server.delete(&format!("/topics/{topic}")).send().await;
-    assert_eq!((answer.status, answer.body.as_slice()), (204, &b""[..]), "{answer:?}");
+    let response = server.delete(&format!("/topics/{topic}")).send().await;
+    assert_eq!((response.status, response.body.as_slice()), (204, &b""[..]), "{response:?}");
 }
 
-/// Asserts that the next event is the end of a deleted topic, and gives its id.
+/// Asserts that the next event is the end of a deleted topic, and returns its id.
 async fn deleted(stream: &mut EventStream, topic: &str) -> String {
     let end = stream.next().await.unwrap();
     assert_eq!(end.name, "stentor.end", "{end:?}");
@@ -20,7 +20,7 @@ async fn deleted(stream: &mut EventStream, topic: &str) -> String {
 }
 
 #[tokio::test]
-async fn deleting_a_topic_that_nobody_knows_is_no_error() {
+async fn deleting_an_unknown_topic_is_not_an_error() {
     let server = Server::start_with(mode()).await;
     delete(&server, "never").await;
     server.publish("/topics/news", "x").await;
@@ -31,27 +31,27 @@ async fn deleting_a_topic_that_nobody_knows_is_no_error() {
 }
 
 #[tokio::test]
-async fn live_readers_are_told_an_end_and_a_clean_close() {
+async fn live_readers_get_an_end_and_a_clean_close() {
     let server = Server::start_with(mode()).await;
     let mut one = server.subscribe("/topics/news?from=earliest").await;
-    let mut glob = server.subscribe("/events?topic=*/**&topic=news&topic=*").await;
+    let mut pattern = server.subscribe("/events?topic=*/**&topic=news&topic=*").await;
     one.position().await;
-    glob.position().await;
+    pattern.position().await;
     server.publish("/topics/news", "last").await;
     assert_eq!(
-        (one.data(1).await, glob.data(1).await),
+        (one.data(1).await, pattern.data(1).await),
         (vec!["last".to_owned()], vec!["last".to_owned()])
     );
     delete(&server, "news").await;
     deleted(&mut one, "news").await;
     assert_eq!(one.next_any().await, None);
-    deleted(&mut glob, "news").await;
+    deleted(&mut pattern, "news").await;
     server.publish("/topics/other", "goes on").await;
-    assert_eq!(glob.data(1).await, ["goes on"]);
+    assert_eq!(pattern.data(1).await, ["goes on"]);
 }
 
 #[tokio::test]
-async fn in_json_older_readers_are_told_that_it_has_ended() {
+async fn in_json_older_readers_get_the_end() {
     let server = Server::start_with(mode()).await;
     let one = server.publish("/topics/news", "one").await;
     delete(&server, "news").await;
@@ -61,7 +61,7 @@ async fn in_json_older_readers_are_told_that_it_has_ended() {
 }
 
 #[tokio::test]
-async fn newcomers_know_nothing_of_a_deletion_and_wait() {
+async fn new_readers_do_not_see_a_deletion_and_wait() {
     let server = Server::start_with(mode()).await;
     server.publish("/topics/news", "old").await;
     delete(&server, "news").await;
@@ -78,7 +78,7 @@ async fn newcomers_know_nothing_of_a_deletion_and_wait() {
 }
 
 #[tokio::test]
-async fn who_was_told_the_deletion_gets_the_new_topic_without_a_gap() {
+async fn a_reader_that_has_the_deletion_gets_the_new_topic_without_a_gap() {
     let server = Server::start_with(mode()).await;
     let one = server.publish("/topics/news", "one").await;
     delete(&server, "news").await;
@@ -91,7 +91,7 @@ async fn who_was_told_the_deletion_gets_the_new_topic_without_a_gap() {
 }
 
 #[tokio::test]
-async fn an_ended_topic_that_was_deleted_begins_anew() {
+async fn an_ended_topic_that_was_deleted_begins_again() {
     let server = Server::start_with(mode()).await;
     let end = server.publish("/topics/job?end=done", "").await;
     delete(&server, "job").await;
@@ -106,7 +106,7 @@ async fn an_ended_topic_that_was_deleted_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_deleted_topic_does_not_close_a_stream_whose_other_topic_goes_on() {
+async fn a_deleted_topic_does_not_close_a_stream_whose_other_topic_continues() {
     let server = Server::start_with(mode()).await;
     let path = "/events?topic=a&topic=b";
     let start = server.publish("/topics/a", "a1").await;
@@ -144,7 +144,7 @@ async fn a_deleted_topic_is_gone_with_all_it_held() {
 }
 
 #[tokio::test]
-async fn older_readers_are_told_the_end_and_no_gap() {
+async fn older_readers_get_the_end_and_no_gap() {
     let mut server = Server::start_with(mode()).await;
     let position = server.subscribe("/topics/news").await.position().await;
     let one = server.publish("/topics/news", "one").await;
@@ -158,9 +158,9 @@ async fn older_readers_are_told_the_end_and_no_gap() {
             assert_eq!(stream.next_any().await, None, "a clean close");
             let again = server.get("/topics/news").header("Last-Event-ID", &end).send().await;
             assert_eq!(again.status, 204);
-            let mut glob = server.resume("/events?topic=news/*&topic=*", cursor).await;
-            glob.position().await;
-            assert_eq!(deleted(&mut glob, "news").await, end);
+            let mut pattern = server.resume("/events?topic=news/*&topic=*", cursor).await;
+            pattern.position().await;
+            assert_eq!(deleted(&mut pattern, "news").await, end);
         }
         server.restart().await;
     }

@@ -1,4 +1,4 @@
-//! The end of a topic: told to everybody, and final to those who know.
+//! The end of a topic: every reader gets it, and a reader that has it gets 204.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::mode;
 use crate::harness::{Received, Server};
 
-/// Asserts that this is the end, and gives its id.
+/// Asserts that an event is the end of a topic, and returns its id.
 fn is_end(event: &Received, topic: &str, reason: &str) -> String {
     assert_eq!(event.name, "stentor.end", "{event:?}");
     let data: Value = serde_json::from_str(&event.data).unwrap();
@@ -16,7 +16,7 @@ fn is_end(event: &Received, topic: &str, reason: &str) -> String {
     event.id.clone()
 }
 
-/// The status that a reader with this cursor is answered.
+/// Returns the status of the response to a reader with this cursor.
 async fn status(server: &Server, path: &str, cursor: &str) -> u16 {
     server.get(path).header("Last-Event-ID", cursor).send().await.status
 }
@@ -35,7 +35,7 @@ async fn live_readers_get_the_last_event_then_the_end_then_a_clean_close() {
     let rest = stream.rest().await;
     assert_eq!(data(&rest[..2]), ["half", "whole"]);
     assert_eq!(rest[1].id, id);
-    assert_ne!(is_end(&rest[2], "job", "done"), id, "the end is a record of its own");
+    assert_ne!(is_end(&rest[2], "job", "done"), id, "the end has its own id");
     assert_eq!(rest.len(), 3);
 }
 
@@ -74,7 +74,7 @@ async fn a_stream_of_several_topics_closes_after_the_last_of_them_has_ended() {
 }
 
 #[tokio::test]
-async fn a_stream_with_one_topic_that_goes_on_goes_on() {
+async fn a_stream_continues_while_one_of_its_topics_continues() {
     let server = Server::start_with(mode()).await;
     let mut stream = server.subscribe("/events?topic=a&topic=b").await;
     stream.position().await;
@@ -90,7 +90,7 @@ async fn a_stream_with_one_topic_that_goes_on_goes_on() {
 }
 
 #[tokio::test]
-async fn a_stream_with_a_glob_never_ends() {
+async fn a_stream_of_a_pattern_never_ends() {
     let server = Server::start_with(mode()).await;
     for path in ["/events?topic=x/*", "/events?topic=x/a&topic=x/*"] {
         server.delete("/topics/x/a").send().await;
@@ -152,17 +152,17 @@ async fn the_last_event_precedes_the_end_for_each_of_two_hundred_racing_readers(
 }
 
 #[tokio::test]
-async fn the_answer_204_may_be_neither_kept_nor_shared() {
+async fn a_204_must_not_be_cached() {
     let server = Server::start_with(mode()).await;
     let end = server.publish("/topics/job?end", "").await;
-    let answer = server.get("/topics/job").header("Last-Event-ID", &end).send().await;
-    assert_eq!(answer.status, 204);
-    assert_eq!(answer.header("cache-control"), Some("no-cache, no-store, no-transform"));
-    assert_eq!(answer.header("vary"), Some("Accept, Origin"));
+    let response = server.get("/topics/job").header("Last-Event-ID", &end).send().await;
+    assert_eq!(response.status, 204);
+    assert_eq!(response.header("cache-control"), Some("no-cache, no-store, no-transform"));
+    assert_eq!(response.header("vary"), Some("Accept, Origin"));
 }
 
 #[tokio::test]
-async fn only_the_receipt_of_the_end_is_told_that_there_is_nothing_more() {
+async fn only_a_reader_that_has_passed_the_end_gets_204() {
     let mut server = Server::start_with(mode()).await;
     let early = server.subscribe("/topics/job").await.position().await;
     let one = server.publish("/topics/job", "one").await;
@@ -170,7 +170,7 @@ async fn only_the_receipt_of_the_end_is_told_that_there_is_nothing_more() {
     let mut late = server.subscribe("/topics/other").await;
     let late = late.position().await;
     for _ in 0..2 {
-        // Whoever may not know the end gets what is left, the end, and a clean close.
+        // A reader that may not have the end gets the remaining events, the end, and a clean close.
         let mut end = String::new();
         for (cursor, left) in [
             (early.as_str(), &["one", "two"][..]),
@@ -193,9 +193,9 @@ async fn only_the_receipt_of_the_end_is_told_that_there_is_nothing_more() {
             assert_eq!(is_end(rest.last().unwrap(), "job", "done"), end);
         }
         assert_eq!(status(&server, "/topics/job", &end).await, 204);
-        let answer = server.get(&format!("/topics/job?last_event_id={end}")).send().await;
-        assert_eq!((answer.status, answer.body.as_slice()), (204, &b""[..]));
-        // An event of another topic behind the end says that its reader was beyond the end too.
+        let response = server.get(&format!("/topics/job?last_event_id={end}")).send().await;
+        assert_eq!((response.status, response.body.as_slice()), (204, &b""[..]));
+        // A reader that has a later event of another topic has passed the end.
         let beyond = server.publish("/topics/other", "later").await;
         assert_eq!(status(&server, "/topics/job", &beyond).await, 204);
         server.restart().await;

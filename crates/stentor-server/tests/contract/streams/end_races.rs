@@ -1,4 +1,4 @@
-//! The end of a topic against readers who come at that very moment.
+//! Readers that subscribe while the topic ends.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use tokio::task::JoinSet;
 use super::mode;
 use crate::harness::{Received, Server};
 
-/// How many topics are ended.
+/// Number of topics that are ended.
 const RACES: usize = 1_000;
-/// How many of them at the same time, each with readers of its own.
+/// Number of topics at the same time, each with its own readers.
 const AT_ONCE: usize = 20;
-/// Readers of each race.
+/// Number of readers of each topic.
 const READERS: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,7 +29,7 @@ async fn in_a_thousand_races_the_last_event_precedes_the_end_for_every_reader() 
     server.until_metric("stentor_streams_open", 0).await;
 }
 
-/// One reader is live when the topic ends; the others come while it does.
+/// Ends a topic that one reader reads live, while other readers subscribe.
 async fn race(server: Arc<Server>, number: usize) {
     let topic = format!("race/{number}");
     let path = format!("/topics/{topic}");
@@ -63,11 +63,11 @@ async fn race(server: Arc<Server>, number: usize) {
         assert_eq!(rest.last().map(|end| &end.id), Some(end));
     }
     let again = server.get(&path).header("Last-Event-ID", end).send().await;
-    assert_eq!(again.status, 204, "who knows the end is told that there is nothing more");
+    assert_eq!(again.status, 204, "a reader that has the end gets 204");
 }
 
-/// The last event if it came late enough to be meant, then the end, then a clean close, which
-/// [`EventStream::rest`](crate::harness::EventStream::rest) insists on.
+/// Asserts that a reader got the last event, unless it subscribed too late, and then the end.
+/// [`EventStream::rest`](crate::harness::EventStream::rest) asserts the clean close.
 #[track_caller]
 fn assert_ended(rest: &[Received], has_all: bool) {
     let names: Vec<&str> = rest.iter().map(|event| event.name.as_str()).collect();

@@ -54,7 +54,11 @@ async fn an_event_object_is_the_same_in_envelope_lines_and_history() {
         assert_eq!(ndjson.line().await.unwrap(), event);
     }
     let mut plain = server.subscribe("/topics/news?from=earliest").await;
-    assert_eq!(plain.data(1).await, ["one\ntwo\nthree\nfour\n\u{1}\""], "SSE has one line end");
+    assert_eq!(
+        plain.data(1).await,
+        ["one\ntwo\nthree\nfour\n\u{1}\""],
+        "an event stream has one kind of line break"
+    );
 }
 
 #[tokio::test]
@@ -73,21 +77,21 @@ async fn in_an_envelope_gap_and_end_keep_their_names() {
 }
 
 #[tokio::test]
-async fn without_control_positions_are_ids_and_nothing_is_spelled_out() {
+async fn without_control_positions_are_ids_only() {
     let server = Server::start_with(mode()).await;
     let mut stream = server.subscribe("/topics/news?control=off").await;
     let text = stream.until("\nid: ").await;
     let id = server.publish("/topics/news?end=done", "last").await;
     let event = stream.next_any().await.unwrap();
     assert_eq!((event.data.as_str(), &event.id), ("last", &id));
-    assert_eq!(stream.next_any().await, None, "no event tells the end");
+    assert_eq!(stream.next_any().await, None, "no event for the end");
     let whole = String::from_utf8(stream.text.clone()).unwrap();
     assert!(!whole.contains("stentor.") && !whole.contains("done"), "{whole}");
     assert!(
         whole.starts_with(&text) && !text.contains("data:") && !text.contains("event:"),
         "{text}"
     );
-    // The id of the end came all the same.
+    // The id of the end was sent nevertheless.
     assert!(stream.last_event_id() > id);
     let over =
         server.get("/topics/news?control=off").header("Last-Event-ID", &stream.last_event_id());
@@ -110,7 +114,7 @@ async fn without_control_a_reader_resumes_from_the_id_that_it_began_with() {
 }
 
 #[tokio::test]
-async fn without_control_a_gap_is_not_spelled_out_and_reading_goes_on() {
+async fn without_control_a_gap_is_not_sent_and_the_stream_continues() {
     let server = Server::start_with(mode()).await;
     server.publish("/topics/news", "one").await;
     let mut stream = gap_of(&server, "control=off").await;
@@ -175,7 +179,7 @@ async fn in_lines_gap_and_end_are_objects_of_that_type() {
     let over = lines(&server, "/topics/news").header("Last-Event-ID", receipt.as_str().unwrap());
     assert_eq!(over.send().await.status, 204);
     let mut behind = lines(&server, "/topics/news").header("Last-Event-ID", &position).open().await;
-    assert_eq!(behind.line().await.unwrap()["type"], "stentor.cursor", "it is told once");
+    assert_eq!(behind.line().await.unwrap()["type"], "stentor.cursor", "the gap is reported once");
     assert_eq!(behind.line().await.unwrap()["data"], "last");
 }
 
@@ -194,7 +198,7 @@ async fn an_unknown_form_is_refused() {
     let server = Server::start_with(mode()).await;
     for (options, advice) in [("envelope=xml", "`envelope=json`"), ("control=no", "`control=off`")]
     {
-        let answer = server.get(&format!("/topics/news?{options}")).send().await;
-        assert!(answer.problem(400, "query").contains(advice), "{answer:?}");
+        let response = server.get(&format!("/topics/news?{options}")).send().await;
+        assert!(response.problem(400, "query").contains(advice), "{response:?}");
     }
 }

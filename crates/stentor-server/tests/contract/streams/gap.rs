@@ -1,4 +1,4 @@
-//! `stentor.gap`: a reader that has lost something is told so, once, and never has to guess.
+//! `stentor.gap`: a reader that has lost events is notified, once.
 
 use serde_json::{Value, json};
 use stentor_hub::{Check, Cursor, Offset};
@@ -8,7 +8,7 @@ use crate::harness::{EventStream, Received, Server};
 
 const MIB: usize = 1 << 20;
 
-/// Publishes so many events of a MiB each, which begin with their number.
+/// Publishes `count` events of 1 MiB that begin with their number, and returns their ids.
 async fn flood(server: &Server, topic: &str, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for number in 0..count {
@@ -25,21 +25,21 @@ fn number_of(event: &Received) -> usize {
     event.data[..7].parse().unwrap_or_else(|_| panic!("{}", event.name))
 }
 
-/// A cursor so many offsets beyond this one.
+/// Returns a position `more` offsets after the event with this id.
 fn beyond(id: &str, more: u64) -> String {
     let cursor: Cursor = id.parse().unwrap();
     Cursor::position(cursor.epoch, Offset::new(cursor.offset.get() + more)).to_string()
 }
 
-/// Asserts that the stream begins with this gap, and gives the position at which it goes on.
-async fn told(stream: &mut EventStream, gap: Value) -> String {
-    let (position, told) = stream.gap().await;
-    assert_eq!(told, gap);
+/// Asserts that the stream begins with this gap, and returns the position after it.
+async fn begins_with_gap(stream: &mut EventStream, expected: Value) -> String {
+    let (position, gap) = stream.gap().await;
+    assert_eq!(gap, expected);
     position
 }
 
-/// Asserts that a reader with the id of a gap is not told another one.
-async fn told_once(server: &Server, path: &str, position: &str, data: &[&str]) {
+/// Asserts that a reader that resumes after a gap does not get the gap again.
+async fn gap_is_reported_once(server: &Server, path: &str, position: &str, data: &[&str]) {
     let mut stream = server.resume(path, position).await;
     assert_eq!(stream.position().await, position);
     assert_eq!(stream.data(data.len()).await, data);
@@ -56,25 +56,25 @@ async fn a_cursor_that_cannot_be_read_is_a_gap_and_everything_follows() {
         let gap = json!({
             "reason": "unreadable", "requested": cursor, "earliest": first, "topics": ["news"],
         });
-        let position = told(&mut stream, gap).await;
+        let position = begins_with_gap(&mut stream, gap).await;
         assert_eq!(stream.data(2).await, ["one", "two"]);
         assert!(
             !String::from_utf8_lossy(&stream.text).contains("stentor.cursor"),
             "the gap takes its place"
         );
-        told_once(&server, "/topics/news", &position, &["one", "two"]).await;
+        gap_is_reported_once(&server, "/topics/news", &position, &["one", "two"]).await;
     }
 }
 
 #[tokio::test]
-async fn a_gap_with_nothing_behind_it_has_no_earliest_event() {
+async fn a_gap_with_nothing_after_it_has_no_earliest_event() {
     let server = Server::start_with(mode()).await;
     let mut stream = server.resume("/events?topic=a&topic=b/*", "nonsense").await;
     let (position, gap) = stream.gap().await;
     assert_eq!((&gap["earliest"], &gap["reason"]), (&Value::Null, &json!("unreadable")));
     server.publish("/topics/b/x", "first").await;
     assert_eq!(stream.data(1).await, ["first"]);
-    told_once(&server, "/events?topic=a&topic=b/*", &position, &["first"]).await;
+    gap_is_reported_once(&server, "/events?topic=a&topic=b/*", &position, &["first"]).await;
 }
 
 #[tokio::test]
@@ -97,14 +97,14 @@ async fn a_cursor_of_another_history_is_a_gap_and_everything_follows() {
         let gap = json!({
             "reason": "epoch", "requested": cursor, "earliest": new, "topics": ["news"],
         });
-        let position = told(&mut stream, gap).await;
+        let position = begins_with_gap(&mut stream, gap).await;
         assert_eq!(stream.data(1).await, ["new"]);
-        told_once(&server, "/topics/news", &position, &["new"]).await;
+        gap_is_reported_once(&server, "/topics/news", &position, &["new"]).await;
     }
 }
 
 #[tokio::test]
-async fn an_id_that_does_not_fit_the_event_at_its_place_is_of_another_history() {
+async fn an_id_that_does_not_fit_the_event_at_its_offset_is_of_another_history() {
     let server = Server::start_with(mode()).await;
     let first = server.publish("/topics/news", "one").await;
     server.publish("/topics/news", "two").await;
@@ -112,7 +112,7 @@ async fn an_id_that_does_not_fit_the_event_at_its_place_is_of_another_history() 
     let check = Check::new(cursor.check.unwrap().get() ^ 1);
     let other = Cursor::event_id(cursor.epoch, cursor.offset, check).to_string();
     let mut stream = server.resume("/topics/news", &other).await;
-    told(
+    begins_with_gap(
         &mut stream,
         json!({"reason": "epoch", "requested": other, "earliest": first, "topics": ["news"]}),
     )
@@ -127,14 +127,14 @@ async fn a_cursor_beyond_the_tail_is_a_gap() {
     let mut stream = server.resume("/topics/news", &cursor).await;
     let gap =
         json!({"reason": "future", "requested": cursor, "earliest": null, "topics": ["news"]});
-    let position = told(&mut stream, gap).await;
+    let position = begins_with_gap(&mut stream, gap).await;
     server.publish("/topics/news", "two").await;
     assert_eq!(stream.data(1).await, ["two"]);
-    told_once(&server, "/topics/news", &position, &["two"]).await;
+    gap_is_reported_once(&server, "/topics/news", &position, &["two"]).await;
 }
 
 #[tokio::test]
-async fn a_reader_that_retention_has_passed_is_told_and_only_that_one() {
+async fn a_reader_that_retention_has_passed_gets_a_gap_and_only_that_one() {
     let server = Server::in_memory_with(mode()).await;
     let seen = server.publish("/topics/quiet", "seen").await;
     let ids = flood(&server, "flood", 80).await;
@@ -153,7 +153,7 @@ async fn a_reader_that_retention_has_passed_is_told_and_only_that_one() {
     assert!(number_of(&next) > 1 && next.id == ids[number_of(&next)]);
     drop(stream);
     let mut stream = server.resume("/topics/flood", &position).await;
-    assert_eq!(stream.position().await, position, "it is told once");
+    assert_eq!(stream.position().await, position, "the gap is reported once");
     assert_eq!(stream.next().await.unwrap(), next);
 
     let page = server.page(&format!("/topics/flood?limit=1&after={}", ids[0])).await;
@@ -162,7 +162,7 @@ async fn a_reader_that_retention_has_passed_is_told_and_only_that_one() {
         (&json!("trimmed"), &json!(next.id))
     );
 
-    // What this reader had read is no loss to it, and one that brings no cursor has lost nothing.
+    // Removed events that a reader had read are not a loss. A reader without a cursor has no loss either.
     for path in ["/topics/quiet", "/events?topic=quiet/**&topic=quiet", "/events?topic=*"] {
         let mut stream =
             server.resume(path, if path.ends_with("=*") { &ids[79] } else { &seen }).await;
@@ -175,7 +175,7 @@ async fn a_reader_that_retention_has_passed_is_told_and_only_that_one() {
 }
 
 #[tokio::test]
-async fn a_glob_is_told_of_the_topics_that_lost_what_it_had_not_read() {
+async fn a_pattern_gets_a_gap_for_the_topics_that_lost_events_it_had_not_read() {
     let server = Server::in_memory_with(mode()).await;
     let start = server.subscribe("/topics/x").await.position().await;
     let read = server.publish("/topics/x/a", "a").await;
@@ -192,7 +192,7 @@ async fn a_glob_is_told_of_the_topics_that_lost_what_it_had_not_read() {
 }
 
 #[tokio::test]
-async fn a_reader_that_does_not_read_is_cut_or_told_and_never_skipped_in_silence() {
+async fn a_reader_that_does_not_read_is_cut_or_gets_a_gap_and_loses_nothing_in_silence() {
     let server = Server::in_memory_with(mode()).await;
     let socket = server.get("/topics/flood").header("Accept", "text/event-stream").connect().await;
     server.until_metric("stentor_streams_open", 1).await;
@@ -201,7 +201,7 @@ async fn a_reader_that_does_not_read_is_cut_or_told_and_never_skipped_in_silence
     let mut stream = EventStream::begin(socket).await;
     let mut last = stream.position().await;
     let mut next = 0;
-    // What it had in its socket comes without a hole, and then it is told or cut.
+    // The events already in the socket arrive in order. Then the stream sends a gap or is cut.
     let gap = loop {
         match stream.try_next().await {
             Ok(Some(event)) if event.name == "stentor.gap" => break event.data,
@@ -209,7 +209,7 @@ async fn a_reader_that_does_not_read_is_cut_or_told_and_never_skipped_in_silence
                 assert_eq!(number_of(&event), next);
                 (next, last) = (next + 1, event.id);
             }
-            Ok(None) => panic!("a clean end of a topic that goes on"),
+            Ok(None) => panic!("a clean end although the topic continues"),
             Err(_) => {
                 stream = server.resume("/topics/flood", &last).await;
                 break stream.gap().await.1.to_string();
@@ -234,7 +234,7 @@ async fn a_reader_that_does_not_read_loses_nothing_where_the_log_keeps_it() {
     let server = Server::start_with(mode()).await;
     let socket = server.get("/topics/flood").header("Accept", "text/event-stream").connect().await;
     server.until_metric("stentor_streams_open", 1).await;
-    // More than the sockets and the live window hold.
+    // More than the socket buffers and the live window hold.
     flood(&server, "flood", 60).await;
     let mut stream = EventStream::begin(socket).await;
     for number in 0..60 {
@@ -276,7 +276,7 @@ async fn in_json_a_gap_is_an_object_and_an_unreadable_cursor_is_refused() {
 }
 
 #[tokio::test]
-async fn a_gap_of_a_topic_that_has_ended_is_followed_by_what_is_left_and_the_end() {
+async fn a_gap_of_a_topic_that_has_ended_is_followed_by_the_remaining_events_and_the_end() {
     let server = Server::start_with(mode()).await;
     server.publish("/topics/news", "one").await;
     server.publish("/topics/news?end=done", "two").await;
@@ -287,7 +287,7 @@ async fn a_gap_of_a_topic_that_has_ended_is_followed_by_what_is_left_and_the_end
 }
 
 #[tokio::test]
-async fn a_topic_that_was_deleted_and_began_anew_is_a_gap_and_a_new_beginning() {
+async fn a_topic_that_was_deleted_and_began_again_is_a_gap() {
     let mut server = Server::start_with(mode()).await;
     let old = server.publish("/topics/news", "old").await;
     server.publish("/topics/news", "older readers never get this").await;
@@ -300,7 +300,7 @@ async fn a_topic_that_was_deleted_and_began_anew_is_a_gap_and_a_new_beginning() 
         assert_eq!((&gap["reason"], &gap["topics"]), (&json!("deleted"), &json!(["news"])));
         assert_eq!(gap["earliest"], first);
         assert_eq!(stream.data(2).await, ["new", "newer"]);
-        told_once(&server, "/topics/news", &position, &["new", "newer"]).await;
+        gap_is_reported_once(&server, "/topics/news", &position, &["new", "newer"]).await;
         server.restart().await;
     }
 }

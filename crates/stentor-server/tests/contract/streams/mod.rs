@@ -1,18 +1,18 @@
-//! What is promised of streams, on each of the ways to their sockets: this file is a module twice.
+//! The contract of streams. This folder is a module twice, once for each implementation of streams.
 
 mod delete;
 mod end;
 mod end_races;
 mod envelope;
 mod gap;
-mod rebirth;
+mod recreated;
 mod replay;
 mod resume;
 mod start;
 
 use crate::harness::StreamMode;
 
-/// The way of streams in this module.
+/// Returns the implementation of streams that this module tests.
 fn mode() -> StreamMode {
     if module_path!().ends_with("as_bodies") { StreamMode::Bodies } else { StreamMode::Shards }
 }

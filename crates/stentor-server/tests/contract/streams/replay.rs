@@ -1,4 +1,4 @@
-//! Reading the past while it is written on and trimmed behind.
+//! Reading the past while new events are published and old ones are trimmed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,11 +12,11 @@ use super::mode;
 use crate::harness::{EventStream, Options, Received, Server};
 
 const EVENTS: usize = 20_000;
-/// What retention leaves of them.
+/// Number of events that retention keeps.
 const KEPT: usize = 500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readers_who_replay_while_a_topic_is_written_and_trimmed_are_told_of_every_hole() {
+async fn readers_that_replay_while_a_topic_is_written_and_trimmed_get_a_gap_for_every_loss() {
     let limits = TopicLimits { events: Some(KEPT as u64), ..TopicLimits::default() };
     let server = Arc::new(Options::on_disk().mode(mode()).retain("t", limits).start().await);
     let published = Arc::new(AtomicUsize::new(0));
@@ -24,9 +24,9 @@ async fn readers_who_replay_while_a_topic_is_written_and_trimmed_are_told_of_eve
     for seed in 0..4 {
         let mut rng = Rng::with_seed(seed);
         let path = if rng.bool() { "/topics/t" } else { "/events?topic=t&topic=none/*" };
-        // The position before all events, so that all it misses is a loss.
-        let place = server.subscribe(path).await.position().await;
-        readers.spawn(replay(Arc::clone(&server), Arc::clone(&published), rng, path, place));
+        // The position before all events, so that every event it misses is a loss.
+        let position = server.subscribe(path).await.position().await;
+        readers.spawn(replay(Arc::clone(&server), Arc::clone(&published), rng, path, position));
     }
     while published.load(Ordering::Acquire) < EVENTS {
         let from = published.load(Ordering::Acquire);
@@ -35,35 +35,35 @@ async fn readers_who_replay_while_a_topic_is_written_and_trimmed_are_told_of_eve
         published.store(from + 200, Ordering::Release);
     }
     let gaps: usize = readers.join_all().await.into_iter().sum();
-    assert!(gaps > 0, "nobody was passed");
+    assert!(gaps > 0, "no reader got a gap");
 }
 
-/// Reads some, leaves until there is more, comes back; tells how many gaps it was told.
+/// Reads some events, disconnects until there are more, and resumes, until the end. Returns the number of gaps.
 async fn replay(
     server: Arc<Server>,
     published: Arc<AtomicUsize>,
     mut rng: Rng,
     path: &str,
-    mut place: String,
+    mut position: String,
 ) -> usize {
     let mut gaps = 0;
     let mut next = 0;
     while next < EVENTS {
-        let mut stream = server.resume(path, &place).await;
+        let mut stream = server.resume(path, &position).await;
         for _ in 0..rng.usize(1..2_000) {
             if next == EVENTS {
                 break;
             }
             let (gap, event) = event_after_gap(&mut stream).await;
             let number: usize = event.data.parse().unwrap();
-            assert!(number >= next, "{number} came again, {next} is next");
+            assert!(number >= next, "{number} received again, {next} is next");
             assert_eq!(gap.is_some(), number > next, "{gap:?} before {number}, {next} is next");
             if let Some(gap) = gap {
                 assert_eq!(gap["reason"], "trimmed");
                 assert_eq!(gap["earliest"], event.id);
                 gaps += 1;
             }
-            (next, place) = (number + 1, event.id);
+            (next, position) = (number + 1, event.id);
         }
         let more = (next + rng.usize(0..6_000)).min(EVENTS);
         while published.load(Ordering::Acquire) < more {
@@ -73,12 +73,12 @@ async fn replay(
     gaps
 }
 
-/// The next event, and the gap before it if there is one.
+/// Returns the next event, and the gap before it if there is one.
 async fn event_after_gap(stream: &mut EventStream) -> (Option<Value>, Received) {
-    let first = stream.next().await.expect("a topic that goes on");
+    let first = stream.next().await.expect("the topic continues");
     if first.name != "stentor.gap" {
         return (None, first);
     }
     let gap = serde_json::from_str(&first.data).unwrap();
-    (Some(gap), stream.next().await.expect("the event behind a gap"))
+    (Some(gap), stream.next().await.expect("an event after the gap"))
 }

@@ -1,4 +1,4 @@
-//! Coming back with `Last-Event-ID`: nothing is lost, nothing doubled.
+//! Reconnecting with `Last-Event-ID`: nothing is lost, nothing is sent twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +9,7 @@ use tokio::task::JoinSet;
 use super::mode;
 use crate::harness::{EventStream, Server};
 
-/// Publishes numbers from 0 on, as fast as they are acknowledged, until it is told to stop, and gives
-/// how many.
+/// Publishes numbers from 0 at full speed until `stop` is set, and returns their count.
 async fn publish_until(server: &Server, path: &str, stop: &AtomicBool) -> usize {
     let mut next = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -20,18 +19,18 @@ async fn publish_until(server: &Server, path: &str, stop: &AtomicBool) -> usize 
     next
 }
 
-/// How far a reader has got: the number, and the id with which it comes back.
+/// Progress of a reader: the last number, and the id after which it resumes.
 #[derive(Clone, Debug)]
-struct Place(usize, String);
+struct Progress(usize, String);
 
-/// Reads so many numbers, each of which must be the one after the one before.
-async fn read_run(stream: &mut EventStream, count: usize, before: Option<Place>) -> Place {
+/// Reads `count` consecutive numbers.
+async fn read_run(stream: &mut EventStream, count: usize, before: Option<Progress>) -> Progress {
     let mut last = before;
     for _ in 0..count {
         let event = stream.next().await.expect("more events");
         let number: usize = event.data.parse().unwrap_or_else(|_| panic!("{event:?}"));
         assert!(last.as_ref().is_none_or(|last| number == last.0 + 1), "{number} after {last:?}");
-        last = Some(Place(number, event.id));
+        last = Some(Progress(number, event.id));
     }
     last.unwrap()
 }
@@ -76,7 +75,7 @@ async fn a_reader_of_many_topics_gets_exactly_what_came_after_its_last_event() {
 }
 
 #[tokio::test]
-async fn a_reader_that_breaks_off_amid_thousands_of_events_goes_on_at_the_next() {
+async fn a_reader_that_disconnects_among_thousands_of_events_continues_at_the_next() {
     let server = Server::start_with(mode()).await;
     server.publish_each("/topics/news", 0..6_000).await;
     let mut stream = server.subscribe("/topics/news?from=earliest").await;
@@ -127,7 +126,7 @@ async fn a_thousand_readers_come_and_go_and_each_sees_a_run_without_a_hole() {
         for number in 0..1_000 {
             let (server, room) = (Arc::clone(&server), Arc::clone(&room));
             readers.spawn(async move {
-                let _place = room.acquire().await.unwrap();
+                let _permit = room.acquire().await.unwrap();
                 let path = ["/topics/news", "/topics/news?last=5", "/events?topic=*"][number % 3];
                 let mut stream = server.subscribe(path).await;
                 let last = read_run(&mut stream, 10 + number % 20, None).await;
@@ -147,7 +146,7 @@ async fn a_thousand_readers_come_and_go_and_each_sees_a_run_without_a_hole() {
 }
 
 #[tokio::test]
-async fn a_stream_cut_amid_the_last_of_each_goes_on_with_all_behind_its_cursor() {
+async fn a_stream_cut_during_last_each_continues_with_all_after_its_cursor() {
     let server = Server::start_with(mode()).await;
     for (topic, data) in [("x/a", "a1"), ("x/a", "a2"), ("x/b", "b1"), ("x/b", "b2"), ("x/b", "b3")]
     {
@@ -159,7 +158,11 @@ async fn a_stream_cut_amid_the_last_of_each_goes_on_with_all_behind_its_cursor()
     assert_eq!(first.data, "a2");
     let mut again = server.resume(path, &first.id).await;
     assert_eq!(again.data(3).await, ["b1", "b2", "b3"]);
-    assert_eq!(stream.data(1).await, ["b3"], "who stays gets the last of each only");
+    assert_eq!(
+        stream.data(1).await,
+        ["b3"],
+        "an uncut stream gets the last event of each topic only"
+    );
 }
 
 #[tokio::test]
@@ -188,26 +191,26 @@ async fn a_reader_that_got_nothing_resumes_from_where_it_began() {
 }
 
 #[tokio::test]
-async fn an_id_of_another_stream_is_a_place_in_the_same_log() {
+async fn an_id_of_another_stream_is_a_position_in_the_log() {
     let mut server = Server::start_with(mode()).await;
     server.publish("/topics/a", "a1").await;
     let of_b = server.publish("/topics/b", "b1").await;
     server.publish("/topics/a", "a2").await;
-    let of_glob = server.subscribe("/events?topic=**").await.position().await;
+    let of_pattern = server.subscribe("/events?topic=**").await.position().await;
     server.publish("/topics/b", "b2").await;
     server.publish("/topics/a?end", "").await;
     for _ in 0..2 {
         let mut stream = server.resume("/topics/a", &of_b).await;
         assert_eq!(stream.data(1).await, ["a2"]);
         assert_eq!(stream.next().await.unwrap().name, "stentor.end");
-        let rest = server.resume("/topics/a", &of_glob).await.rest().await;
+        let rest = server.resume("/topics/a", &of_pattern).await.rest().await;
         assert_eq!(rest.len(), 1, "only the end is left");
         let mut stream = server.resume("/events?topic=*", &of_b).await;
         assert_eq!(stream.data(2).await, ["a2", "b2"]);
         server.restart().await;
     }
-    // The receipt of an event of another topic, behind the end: nothing of this one is left for it.
+    // The id of an event of another topic, after the end: nothing is left for its reader.
     let behind = server.publish("/topics/b", "b3").await;
-    let answer = server.get("/topics/a").header("Last-Event-ID", &behind).send().await;
-    assert_eq!(answer.status, 204);
+    let response = server.get("/topics/a").header("Last-Event-ID", &behind).send().await;
+    assert_eq!(response.status, 204);
 }

@@ -1,11 +1,11 @@
-//! Where a stream begins.
+//! The start of a stream: options and cursors.
 
 use super::mode;
 use crate::harness::{EventStream, Server};
 
 const NOTHING: [&str; 0] = [];
 
-/// Publishes numbers from 1 on to a topic, each on its own, and gives their ids.
+/// Publishes `count` events to a topic, numbered from 1, and returns their ids.
 async fn numbers(server: &Server, topic: &str, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for number in 1..=count {
@@ -14,7 +14,7 @@ async fn numbers(server: &Server, topic: &str, count: usize) -> Vec<String> {
     ids
 }
 
-/// What a stream holds before the event that is published now.
+/// Publishes an event, and returns the data that a stream has before it.
 async fn before_now(server: &Server, path: &str, mut stream: EventStream) -> Vec<String> {
     stream.position().await;
     server.publish(path, "now").await;
@@ -27,7 +27,7 @@ async fn before_now(server: &Server, path: &str, mut stream: EventStream) -> Vec
     }
 }
 
-/// What a reader of the topic `a` with these options gets of its past.
+/// Returns the past events that a reader of the topic `a` with these options gets.
 async fn past(server: &Server, options: &str) -> Vec<String> {
     let stream = server.subscribe(&format!("/topics/a?{options}")).await;
     before_now(server, "/topics/a", stream).await
@@ -80,8 +80,8 @@ async fn last_asks_for_at_most_100_000_events() {
     let server = Server::start_with(mode()).await;
     numbers(&server, "a", 2).await;
     assert_eq!(past(&server, "last=100000").await, ["a1", "a2"]);
-    let answer = server.get("/topics/a?last=100001").send().await;
-    assert!(answer.problem(400, "too-many").contains("100000"), "{answer:?}");
+    let response = server.get("/topics/a?last=100001").send().await;
+    assert!(response.problem(400, "too-many").contains("100000"), "{response:?}");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn last_each_begins_with_the_newest_events_of_each_matching_topic_in_log_o
 }
 
 #[tokio::test]
-async fn last_each_tells_the_ends_of_the_topics_whose_newest_events_it_gives() {
+async fn last_each_sends_the_ends_of_the_topics_whose_newest_events_it_sends() {
     let server = Server::start_with(mode()).await;
     for topic in ["x/a", "x/b", "x/c"] {
         numbers(&server, topic, 2).await;
@@ -112,7 +112,7 @@ async fn last_each_tells_the_ends_of_the_topics_whose_newest_events_it_gives() {
             assert!(event.data.contains(wanted), "{at} of {path}: {event:?}, not {wanted}");
         }
     }
-    // Where all is over, each end is told once.
+    // If all topics have ended, each end is sent once.
     let stream = server.subscribe("/events?topic=x/a&topic=x/b&last_each=5").await.rest().await;
     let ends = stream.iter().filter(|event| event.name == "stentor.end").count();
     assert_eq!((stream.len(), ends), (7, 2));
@@ -153,7 +153,7 @@ async fn since_begins_with_the_first_event_of_that_time_or_later() {
 }
 
 #[tokio::test]
-async fn since_takes_a_plus_that_nobody_escaped() {
+async fn since_takes_an_unescaped_plus() {
     let server = Server::start_with(mode()).await;
     numbers(&server, "a", 2).await;
     for since in
@@ -172,7 +172,7 @@ async fn a_time_in_the_future_is_the_tail() {
 }
 
 #[tokio::test]
-async fn what_is_no_start_is_refused_with_advice() {
+async fn an_invalid_start_is_refused_with_advice() {
     let server = Server::start_with(mode()).await;
     for (options, code, advice) in [
         ("from=start", "query", "from=earliest"),
@@ -182,8 +182,8 @@ async fn what_is_no_start_is_refused_with_advice() {
         ("since=yesterday", "time", "RFC 3339"),
         ("since=2026-01-01T00:00:00", "time", "offset"),
     ] {
-        let answer = server.get(&format!("/topics/a?{options}")).send().await;
-        let detail = answer.problem(400, code);
+        let response = server.get(&format!("/topics/a?{options}")).send().await;
+        let detail = response.problem(400, code);
         assert!(detail.contains(advice), "{options}: {detail}");
     }
 }
@@ -194,8 +194,8 @@ async fn two_starts_at_once_are_refused() {
     let starts = ["from=earliest", "last=1", "last_each=1", "since=2020-01-01T00:00:00Z"];
     for (at, one) in starts.iter().enumerate() {
         for other in &starts[at + 1..] {
-            let answer = server.get(&format!("/topics/a?{one}&{other}")).send().await;
-            answer.problem(400, "query");
+            let response = server.get(&format!("/topics/a?{one}&{other}")).send().await;
+            response.problem(400, "query");
         }
     }
 }

@@ -1,31 +1,31 @@
-//! What was asked on a connection before the stream is answered first, whole and in order.
+//! Requests before the request for a stream, on one connection, are answered first, completely and in order.
 
 use super::streams_on;
 use crate::harness::{Connection, Server, StreamMode, get, post};
 
 const MIB: usize = 1 << 20;
 
-/// The text of a request for a page of history.
+/// Returns the text of a request for a page of history.
 fn page(path: &str) -> String {
     get(path).replace("\r\n\r\n", "\r\nAccept: application/json\r\n\r\n")
 }
 
-/// Reads so many answers to publishes, and gives the ids.
+/// Reads the responses to `count` publishes, and returns the ids.
 async fn published(connection: &mut Connection, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for number in 0..count {
-        let answer = connection.response().await;
-        assert_eq!(answer.status, 201, "{number}: {answer:?}");
-        ids.push(answer.json()["id"].as_str().unwrap().to_owned());
+        let response = connection.response().await;
+        assert_eq!(response.status, 201, "{number}: {response:?}");
+        ids.push(response.json()["id"].as_str().unwrap().to_owned());
     }
     ids
 }
 
-/// Asserts that the connection goes on as a stream that begins behind this event: nothing of before comes.
-async fn streams_behind(server: &Server, connection: Connection, last: &str) {
+/// Asserts that the connection continues as a stream that starts after the event `last`.
+async fn streams_after(server: &Server, connection: Connection, last: &str) {
     let mut stream = connection.stream().await;
     let position = stream.position().await;
-    assert!(last.starts_with(&position), "the position {position} behind {last}");
+    assert!(last.starts_with(&position), "the position {position} after {last}");
     streams_on(server, stream).await;
 }
 
@@ -36,7 +36,7 @@ async fn a_publish_and_a_stream_asked_for_in_one_segment_are_both_answered() {
         let mut connection = server.connect().await;
         connection.send(post("/topics/t", "old") + &get("/topics/t")).await;
         let ids = published(&mut connection, 1).await;
-        streams_behind(&server, connection, &ids[0]).await;
+        streams_after(&server, connection, &ids[0]).await;
     }
 }
 
@@ -49,7 +49,7 @@ async fn forty_publishes_and_a_stream_in_one_write_are_answered_in_order() {
         connection.send(posts + &get("/topics/t")).await;
         let ids = published(&mut connection, 40).await;
         assert!(ids.is_sorted(), "{ids:?}");
-        streams_behind(&server, connection, &ids[39]).await;
+        streams_after(&server, connection, &ids[39]).await;
     }
 }
 
@@ -61,35 +61,35 @@ async fn thousands_of_answers_that_wait_for_a_client_come_before_its_stream() {
         let mut connection = server.connect_narrow().await;
         let posts: String = (0..POSTS).map(|n| post("/topics/t", &n.to_string())).collect();
         connection.send(posts + &get("/topics/t")).await;
-        // Nobody reads, so at some moment the server waits for its client.
+        // The client does not read, so the server has to wait for it at some point.
         server.until_stable("stentor_published_events_total").await;
         let ids = published(&mut connection, POSTS).await;
         assert!(ids.is_sorted());
-        streams_behind(&server, connection, &ids[POSTS - 1]).await;
+        streams_after(&server, connection, &ids[POSTS - 1]).await;
         let data = server.history_data("/topics/t?last=8").await;
         assert_eq!(data[..5], ["2995", "2996", "2997", "2998", "2999"]);
     }
 }
 
 #[tokio::test]
-async fn an_answer_of_eight_megabytes_is_whole_before_the_stream_behind_it() {
+async fn a_response_of_8_mib_is_complete_before_the_stream_after_it() {
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
         let large = "x".repeat(8 * MIB - 1);
         let id = server.publish("/topics/t", large.as_str()).await;
         let mut connection = server.connect_narrow().await;
         connection.send(page("/topics/t") + &get("/topics/t")).await;
-        // The answer is more than any socket holds.
+        // The response is larger than the socket buffers.
         server.until_stable("stentor_streams_total").await;
-        let answer = connection.response().await;
-        assert_eq!(answer.status, 200);
-        assert!(answer.text().contains(&format!("\"{large}\"")));
-        streams_behind(&server, connection, &id).await;
+        let response = connection.response().await;
+        assert_eq!(response.status, 200);
+        assert!(response.text().contains(&format!("\"{large}\"")));
+        streams_after(&server, connection, &id).await;
     }
 }
 
 #[tokio::test]
-async fn a_page_read_slowly_is_whole_before_the_stream_behind_it() {
+async fn a_page_read_slowly_is_complete_before_the_stream_after_it() {
     const EVENTS: usize = 1_000;
     for mode in StreamMode::BOTH {
         let server = Server::start_with(mode).await;
@@ -99,10 +99,10 @@ async fn a_page_read_slowly_is_whole_before_the_stream_behind_it() {
         let mut connection = server.connect_narrow().await;
         connection.send(page("/topics/t?limit=1000") + &get("/topics/t")).await;
         connection.read_slowly().await;
-        let answer = connection.response().await.json();
-        let data = answer["events"].as_array().unwrap().iter().map(|event| &event["data"]);
+        let response = connection.response().await.json();
+        let data = response["events"].as_array().unwrap().iter().map(|event| &event["data"]);
         assert!(data.eq((0..EVENTS).map(|n| format!("{n} {text}")).collect::<Vec<_>>().iter()));
-        streams_behind(&server, connection, &id).await;
+        streams_after(&server, connection, &id).await;
     }
 }
 
@@ -121,7 +121,7 @@ async fn a_connection_that_asked_for_other_things_before_may_become_a_stream() {
             assert_eq!(page["events"].as_array().unwrap().len(), ids.len());
             connection.send(get("/topics/a//b")).await;
             connection.response().await.problem(400, "topic");
-            // A finished topic is no stream either: 204, and the connection goes on.
+            // A finished topic is answered with 204, and the connection stays open.
             connection.send(get(&format!("/topics/over?last_event_id={over}"))).await;
             assert_eq!(connection.response().await.status, 204);
         }

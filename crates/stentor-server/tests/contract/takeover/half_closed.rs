@@ -1,25 +1,25 @@
-//! Clients that send their request and close their side of the connection, as `nc -N` does.
+//! Clients that close their sending side after the request, as `nc -N` does.
 
 use crate::harness::{Response, Server, StreamMode, get, post};
 
-async fn until_nobody_is_left(server: &Server) {
+async fn until_no_client_is_left(server: &Server) {
     server.until_metric("stentor_connections_open", 1).await;
     server.until_metric("stentor_streams_open", 0).await;
 }
 
 #[tokio::test]
-async fn a_reader_that_closes_its_side_is_let_go() {
+async fn a_reader_that_closes_its_side_is_closed() {
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
         let mut stream = server.subscribe("/topics/t").await;
         stream.position().await;
         stream.close_write().await;
-        until_nobody_is_left(&server).await;
+        until_no_client_is_left(&server).await;
     }
 }
 
 #[tokio::test]
-async fn whoever_closes_its_side_with_its_request_is_answered() {
+async fn a_client_that_closes_its_side_with_its_request_is_answered() {
     const TAKEN: [StreamMode; 3] =
         [StreamMode::Shards, StreamMode::OneShard, StreamMode::ManyShards];
     for mode in TAKEN {
@@ -27,12 +27,13 @@ async fn whoever_closes_its_side_with_its_request_is_answered() {
         server.publish_each("/topics/t", 0..20).await;
         for _ in 0..20 {
             let page = get("/topics/t").replace("\r\n\r\n", "\r\nAccept: application/json\r\n\r\n");
-            let page = Response::parse(&ask_and_shut(&server, &page).await).json();
+            let page = Response::parse(&send_and_close(&server, &page).await).json();
             assert_eq!(page["events"].as_array().unwrap().len(), 20);
-            let posted = Response::parse(&ask_and_shut(&server, &post("/topics/other", "x")).await);
+            let posted =
+                Response::parse(&send_and_close(&server, &post("/topics/other", "x")).await);
             assert_eq!(posted.status, 201);
-            // A stream has an end only when its reader has gone, and by this it has.
-            let stream = ask_and_shut(&server, &get("/topics/t?from=earliest")).await;
+            // A stream without an end stops when its reader has left, and this reader has.
+            let stream = send_and_close(&server, &get("/topics/t?from=earliest")).await;
             let stream = Response::parse(&stream).text();
             assert_eq!(
                 stream.matches("\ndata: ").count(),
@@ -40,12 +41,12 @@ async fn whoever_closes_its_side_with_its_request_is_answered() {
                 "the position, and all events: {stream}"
             );
         }
-        until_nobody_is_left(&server).await;
+        until_no_client_is_left(&server).await;
     }
 }
 
-/// Sends this and closes its side, and gives what comes.
-async fn ask_and_shut(server: &Server, request: &str) -> Vec<u8> {
+/// Sends a request, closes the sending side, and returns what the server sends.
+async fn send_and_close(server: &Server, request: &str) -> Vec<u8> {
     let mut connection = server.connect().await;
     connection.send(request).await;
     connection.close_write().await;

@@ -1,16 +1,15 @@
-//! The moment in which a connection becomes a stream: what came before it, how the request is written,
-//! what comes behind it, and clients that leave just then.
+//! A connection becomes a stream: requests before it, forms of the request, bytes after it, and clients that leave.
 
+mod after;
 mod before;
-mod behind;
 mod half_closed;
 mod request;
 mod searching;
 
 use crate::harness::{EventStream, Server};
 
-/// Asserts that this is an open stream of the topic `t`: what is published now comes, and nothing else, up
-/// to the end.
+/// Asserts that `stream` is an open stream of the topic `t`: it gets the events published now, and nothing else, until
+/// the end.
 async fn streams_on(server: &Server, mut stream: EventStream) {
     for number in 0..3 {
         let data = format!("new {number}");
@@ -24,7 +23,7 @@ async fn streams_on(server: &Server, mut stream: EventStream) {
     stream.closed().await;
 }
 
-/// The same of one that begins with its position, in a topic to which nobody else published.
+/// Asserts that `stream` begins with its position, is the only stream, and gets all events of the topic `t`.
 async fn streams_alone(server: &Server, mut stream: EventStream) {
     stream.position().await;
     streams_on(server, stream).await;

@@ -1,9 +1,9 @@
-//! However the request for a stream is written, it is answered with one.
+//! Every valid form of a request for a stream is answered with a stream.
 
 use super::streams_alone;
 use crate::harness::{Options, Response, Server, StreamMode, get, post};
 
-/// Sends this, and asserts that a stream is the one and only answer.
+/// Sends a request and asserts that the only response is a stream.
 async fn is_answered_with_a_stream(mode: StreamMode, request: &str) {
     eprintln!("request: {request:?}");
     let server = Server::in_memory_with(mode).await;
@@ -12,9 +12,9 @@ async fn is_answered_with_a_stream(mode: StreamMode, request: &str) {
     streams_alone(&server, connection.stream().await).await;
 }
 
-/// A request for the stream with these header lines and this behind them.
-fn with(headers: &str, behind: &str) -> String {
-    format!("GET /topics/t HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\r\n{behind}")
+/// Returns a request for the stream with these header lines, followed by `body`.
+fn with(headers: &str, body: &str) -> String {
+    format!("GET /topics/t HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\r\n{body}")
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn what_a_client_would_upgrade_to_does_not_matter() {
 }
 
 #[tokio::test]
-async fn the_body_of_a_request_for_a_stream_is_nobodys_request() {
+async fn the_body_of_a_request_for_a_stream_is_not_a_request() {
     let inner = post("/topics/t", "smuggled");
     let length = inner.len();
     let chunked = format!("{length:x}\r\n{inner}\r\n0\r\n\r\n");
@@ -80,7 +80,7 @@ async fn a_body_that_never_comes_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn who_asks_before_sending_a_body_gets_the_stream_instead() {
+async fn a_client_that_expects_100_continue_gets_the_stream_instead() {
     for mode in StreamMode::BOTH {
         for (headers, body) in [
             ("Expect: 100-continue", ""),
@@ -158,10 +158,10 @@ async fn the_head_says_the_same_on_every_path() {
             assert_eq!(allowed, Some("https://app.example"));
             let head = server.request("HEAD", "/topics/t").header("Accept", accept);
             let head = head.header("Origin", "https://app.example").send().await;
-            let (stream, head) = (names(&stream.head), names(&head));
-            let told: Vec<_> =
+            let (stream, head) = (sorted_headers(&stream.head), sorted_headers(&head));
+            let expected: Vec<_> =
                 stream.iter().filter(|(name, _)| name != "transfer-encoding").cloned().collect();
-            assert_eq!(told, head, "HEAD tells what GET does");
+            assert_eq!(expected, head, "HEAD has the headers of GET");
             heads.push((accept, stream));
         }
         let mut foreign = server.connect().await;
@@ -171,14 +171,14 @@ async fn the_head_says_the_same_on_every_path() {
         assert_eq!(page.status, 303);
     }
     for (accept, head) in &heads {
-        let same = heads.iter().all(|(other, told)| accept != other || head == told);
+        let same = heads.iter().all(|(other, headers)| accept != other || head == headers);
         assert!(same, "{heads:?}");
     }
 }
 
-/// The headers of an answer in order of their names, without the moment.
-fn names(answer: &Response) -> Vec<(String, String)> {
-    let mut headers = answer.headers.clone();
+/// Returns the headers of a response sorted by name, without the date.
+fn sorted_headers(response: &Response) -> Vec<(String, String)> {
+    let mut headers = response.headers.clone();
     headers.retain(|(name, _)| name != "date");
     headers.sort();
     headers

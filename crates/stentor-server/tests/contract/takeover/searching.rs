@@ -1,4 +1,4 @@
-//! What happens while the log is searched for the place at which a stream begins.
+//! The time between a request for a stream and its start, while the server searches the log for the start.
 
 use crate::harness::{Connection, EventStream, Server, StreamMode, get, post};
 
@@ -6,8 +6,8 @@ const TOPICS: usize = 20;
 const EVENTS: usize = 400;
 const CLIENTS: usize = 20;
 
-/// A server with much to search through.
-async fn with_much(mode: StreamMode) -> Server {
+/// Starts a server with many events in many topics.
+async fn with_history(mode: StreamMode) -> Server {
     let server = Server::start_with(mode).await;
     for topic in 0..TOPICS {
         server.publish_each(&format!("/topics/t/{topic}"), 0..EVENTS).await;
@@ -15,7 +15,7 @@ async fn with_much(mode: StreamMode) -> Server {
     server
 }
 
-/// Asks for what takes long to find: the newest of all topics together.
+/// Sends a request whose start takes long to find: the newest events of all topics together.
 async fn ask(server: &Server) -> Connection {
     let mut connection = server.connect().await;
     connection.send(get(&format!("/events?topic=t/**&last={}", TOPICS * EVENTS))).await;
@@ -23,9 +23,9 @@ async fn ask(server: &Server) -> Connection {
 }
 
 #[tokio::test]
-async fn what_a_client_sends_meanwhile_is_for_nobody() {
+async fn bytes_that_a_client_sends_meanwhile_are_ignored() {
     for mode in StreamMode::BOTH {
-        let server = with_much(mode).await;
+        let server = with_history(mode).await;
         let mut wires = Vec::new();
         for _ in 0..CLIENTS / 4 {
             let mut connection = ask(&server).await;
@@ -41,7 +41,7 @@ async fn what_a_client_sends_meanwhile_is_for_nobody() {
             while stream.next().await.unwrap().id != last {
                 count += 1;
             }
-            // All of before, or all but the first if the last event was in time to be one of the newest.
+            // All earlier events; one fewer if the last event was published before the search.
             let all = TOPICS * EVENTS;
             assert!(count == all || count == all - 1, "{count} of {all}");
         }

@@ -1,4 +1,4 @@
-//! What a client sends behind its request for a stream is for nobody.
+//! Bytes that a client sends after its request for a stream are ignored.
 
 use super::streams_alone;
 use crate::harness::{Server, StreamMode, get, post};
@@ -17,7 +17,7 @@ fn noise() -> Vec<(&'static str, String)> {
 async fn bytes_in_the_segment_of_the_request_are_never_answered_nor_executed() {
     for mode in StreamMode::BOTH {
         for (what, noise) in noise() {
-            eprintln!("behind it: {what}");
+            eprintln!("after the request: {what}");
             let server = Server::in_memory_with(mode).await;
             let mut connection = server.connect().await;
             connection.send(get("/topics/t") + &noise).await;

@@ -1,4 +1,4 @@
-//! A topic that is deleted and begins anew, before every kind of reader.
+//! A topic that is deleted and then published to again, with every kind of reader.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ async fn delete(server: &Server, topic: &str) {
     assert_eq!(server.delete(&format!("/topics/{topic}")).send().await.status, 204);
 }
 
-async fn is_told_the_end(stream: &mut EventStream) {
+async fn gets_the_end(stream: &mut EventStream) {
     let end = stream.next().await.unwrap();
     assert_eq!(end.name, "stentor.end", "{end:?}");
     let data: Value = serde_json::from_str(&end.data).unwrap();
@@ -17,7 +17,7 @@ async fn is_told_the_end(stream: &mut EventStream) {
 }
 
 #[tokio::test]
-async fn live_readers_of_several_topics_are_told_the_end_and_then_the_new_topic_without_a_gap() {
+async fn live_readers_of_several_topics_get_the_end_and_then_the_new_topic_without_a_gap() {
     let server = Server::start_with(mode()).await;
     server.publish("/topics/news", "old").await;
     let mut readers = Vec::new();
@@ -30,7 +30,7 @@ async fn live_readers_of_several_topics_are_told_the_end_and_then_the_new_topic_
         delete(&server, "news").await;
         server.publish("/topics/news", round).await;
         for (path, stream) in &mut readers {
-            is_told_the_end(stream).await;
+            gets_the_end(stream).await;
             assert_eq!(stream.data(1).await, [round], "{path}");
         }
     }
@@ -41,7 +41,7 @@ async fn live_readers_of_several_topics_are_told_the_end_and_then_the_new_topic_
     assert_eq!(server.metric("stentor_gaps_total").await, 0);
 }
 
-/// A reader whose socket is full, a few MiB into a topic.
+/// Returns a reader that stopped a few MiB into a topic, with a full socket.
 async fn stopped(server: &Server, path: &str) -> EventStream {
     let socket = server.get(path).header("Accept", "text/event-stream").connect().await;
     server.until_metric("stentor_streams_open", 1).await;
@@ -51,9 +51,13 @@ async fn stopped(server: &Server, path: &str) -> EventStream {
     EventStream::begin(socket).await
 }
 
-/// Reads the old events that were on their way, and what comes behind them; a stream that is cut
-/// within one of them is taken up again.
-async fn behind_the_old(server: &Server, path: &str, stream: &mut EventStream) -> (String, Value) {
+/// Reads the old events that were already sent, and returns the type and the data of the first event after them.
+/// Resumes if the stream is cut within an event.
+async fn after_the_old_events(
+    server: &Server,
+    path: &str,
+    stream: &mut EventStream,
+) -> (String, Value) {
     let mut id = stream.position().await;
     let mut next = 0;
     loop {
@@ -61,7 +65,7 @@ async fn behind_the_old(server: &Server, path: &str, stream: &mut EventStream) -
             *stream = server.resume(path, &id).await;
             continue;
         };
-        let event = event.expect("no end before the end");
+        let event = event.expect("no clean end yet");
         match event.name.as_str() {
             "stentor.cursor" => {}
             "message" => {
@@ -69,7 +73,7 @@ async fn behind_the_old(server: &Server, path: &str, stream: &mut EventStream) -
                 (next, id) = (next + 1, event.id);
             }
             name => {
-                assert!(next < 30, "it cannot have all");
+                assert!(next < 30, "a stopped reader cannot have all events");
                 return (name.to_owned(), serde_json::from_str(&event.data).unwrap());
             }
         }
@@ -77,13 +81,13 @@ async fn behind_the_old(server: &Server, path: &str, stream: &mut EventStream) -
 }
 
 #[tokio::test]
-async fn a_reader_that_stopped_before_a_deletion_is_told_the_end_of_what_it_will_never_get() {
+async fn a_reader_that_stopped_before_a_deletion_gets_the_end_instead_of_the_deleted_events() {
     for (path, closes) in [("/topics/news", true), ("/events?topic=*", false)] {
         for server in [Server::start_with(mode()).await, Server::in_memory_with(mode()).await] {
             let mut stream = stopped(&server, path).await;
             delete(&server, "news").await;
-            let (name, told) = behind_the_old(&server, path, &mut stream).await;
-            assert_eq!((name.as_str(), &told["reason"]), ("stentor.end", &json!("deleted")));
+            let (name, end) = after_the_old_events(&server, path, &mut stream).await;
+            assert_eq!((name.as_str(), &end["reason"]), ("stentor.end", &json!("deleted")));
             if closes {
                 assert_eq!(stream.next_any().await, None, "a clean close");
             }
@@ -92,14 +96,13 @@ async fn a_reader_that_stopped_before_a_deletion_is_told_the_end_of_what_it_will
 }
 
 #[tokio::test]
-async fn a_reader_that_stopped_before_a_deletion_and_a_rebirth_is_told_a_gap_and_gets_the_new_topic()
- {
+async fn a_reader_that_stopped_before_a_deletion_gets_a_gap_and_the_new_topic() {
     for path in ["/topics/news", "/events?topic=*", "/events?topic=news&topic=other"] {
         for server in [Server::start_with(mode()).await, Server::in_memory_with(mode()).await] {
             let mut stream = stopped(&server, path).await;
             delete(&server, "news").await;
             let first = server.publish("/topics/news", "new").await;
-            let (name, gap) = behind_the_old(&server, path, &mut stream).await;
+            let (name, gap) = after_the_old_events(&server, path, &mut stream).await;
             assert_eq!(
                 (name.as_str(), &gap["reason"], &gap["topics"], &gap["earliest"]),
                 ("stentor.gap", &json!("deleted"), &json!(["news"]), &json!(first))

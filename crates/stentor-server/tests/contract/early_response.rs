@@ -1,4 +1,4 @@
-//! Answers that come before the body has ended: the client gets them, and not a reset.
+//! Responses that are sent before the body has ended: the client gets them, and no reset.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -10,7 +10,7 @@ const MIB: usize = 1 << 20;
 async fn a_large_body_that_is_refused_is_read_to_its_end() {
     let server = Server::in_memory().await;
     let body = vec![b'x'; 15 * MIB];
-    // A reset would fail the sending or the reading to the end.
+    // A reset would fail the write of the body or the read to the end.
     server.post("/topics/t", body.clone()).send().await.problem(413, "too-large");
     server.post("/topics/a//b", body.clone()).send().await.problem(400, "topic");
     server.post("/topics/t?tpye=x", body.clone()).send().await.problem(400, "query");
@@ -19,7 +19,7 @@ async fn a_large_body_that_is_refused_is_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn the_answer_to_20_megabytes_at_once_is_received() {
+async fn the_response_to_20_megabytes_at_once_is_received() {
     let server = Server::in_memory().await;
     let request = server.post("/topics/t", vec![b'x'; 20_000_000]);
     let mut socket = request.connect().await;
@@ -27,21 +27,21 @@ async fn the_answer_to_20_megabytes_at_once_is_received() {
 }
 
 #[tokio::test]
-async fn the_answer_comes_while_the_body_is_still_being_sent() {
+async fn the_response_comes_while_the_body_is_still_being_sent() {
     let server = Server::in_memory().await;
     let mut upload = server.upload("/topics/t", "text/plain").await;
     for _ in 0..9 {
         upload.send(vec![b'x'; MIB]).await;
     }
     upload.response().await.problem(413, "too-large");
-    // What comes after it is taken all the same.
+    // The server still reads the rest of the body.
     for _ in 0..6 {
         upload.send(vec![b'x'; MIB]).await;
     }
 }
 
 #[tokio::test]
-async fn a_connection_can_be_used_again_after_an_early_answer() {
+async fn a_connection_can_be_used_again_after_an_early_response() {
     let server = Server::in_memory().await;
     let mut socket = server.post("/topics/t", vec![b'x'; 10 * MIB]).connect().await;
     read_response(&mut socket).await.problem(413, "too-large");
@@ -55,7 +55,7 @@ async fn a_connection_can_be_used_again_after_an_early_answer() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_first_is_told_to_go_on() {
+async fn a_client_that_expects_100_continue_gets_it() {
     let server = Server::in_memory().await;
     let request = server.request("POST", "/topics/t").header("Expect", "100-continue");
     let mut socket = request.header("Content-Length", "5").connect().await;
@@ -65,7 +65,7 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_first_is_refused_without_sending_anything() {
+async fn a_client_that_expects_100_continue_can_be_refused_before_the_body() {
     let server = Server::in_memory().await;
     for (path, length, status) in
         [("/topics/t", 9 * MIB, "413"), ("/topics/*", 5, "400"), ("/x", 5, "404")]
@@ -75,12 +75,12 @@ async fn a_client_that_asks_first_is_refused_without_sending_anything() {
         let head = String::from_utf8(read_head(&mut socket).await).unwrap();
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {head}");
         let mut rest = Vec::new();
-        socket.read_to_end(&mut rest).await.expect("a close and not a reset");
+        socket.read_to_end(&mut rest).await.expect("no reset");
     }
 }
 
 #[tokio::test]
-async fn a_single_body_that_falls_silent_is_told_so() {
+async fn a_publish_whose_body_falls_silent_gets_408() {
     let server = Server::in_memory().await;
     let mut upload = server.upload("/topics/t", "text/plain").await;
     upload.send("and then").await;
@@ -103,7 +103,7 @@ async fn bodies_in_flight_share_256_mib_and_all_get_through() {
     server.until_metric("stentor_connections_open", 34).await;
     assert_eq!(server.metric("stentor_body_bytes").await, 256 << 20);
     assert!(!waiting.is_finished());
-    // One that has its place goes on, and then the one that waits.
+    // When an upload that holds its share ends, the waiting publish continues.
     let mut oldest = open.swap_remove(0);
     oldest.write_all(&vec![b'x'; 8 * MIB]).await.unwrap();
     assert_eq!(read_response(&mut oldest).await.status, 201);
