@@ -1,4 +1,4 @@
-//! `stentor log`: one file for each of its commands.
+//! `stentor log`. Each of its commands has a file.
 
 mod backup;
 mod export;
@@ -17,34 +17,34 @@ use crate::commands::serve::DATA;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum LogCommand {
-    /// Say what there is in a log, also while it is served.
+    /// Show what a log contains (safe while the server runs).
     Info(info::InfoArgs),
-    /// Read all of a log, also while it is served, and say what is not as it was written.
+    /// Check a log for damage (safe while the server runs).
     ///
-    /// Findings go to stderr, one per line. Exits with 0 if the log is sound and with 1 if it is damaged
-    /// or cannot be read.
+    /// Prints each finding on a line of its own to stderr. Exits with 0 if the log is sound, and with 1 if it is
+    /// damaged or cannot be read.
     Verify(verify::VerifyArgs),
-    /// Copy a log, also while it is served, into a directory that can be served in its place.
+    /// Copy a log into a new directory (safe while the server runs).
     ///
-    /// The copy is whole or not there at all. It is of the same history: readers go on with the ids that
-    /// they have, and are told a gap if they have read more than there is in the copy.
+    /// All or nothing: the copy appears only when it is complete. Serve it with `--data`. Subscribers resume from it
+    /// with their ids, and get a gap if they have received events that the copy does not have.
     Backup(backup::BackupArgs),
-    /// Write the events and ends of a log to stdout, one JSON object per line, also while it is served.
+    /// Print the events of a log as JSON lines (safe while the server runs).
     ///
-    /// The lines are those that a reader of NDJSON gets from the earliest event to the tail. Topics
-    /// under `$` and deleted ones are left out.
+    /// Same format as `Accept: application/x-ndjson`, from the first to the newest event. Deleted topics, and topics
+    /// that start with `$`, are left out.
     Export(export::ExportArgs),
-    /// Make a new log of an export.
+    /// Create a log from an export.
     ///
-    /// Events get new ids and keep their times; the old id is kept as the publisher's. The log is there
-    /// when all lines are in it, and not before.
+    /// All or nothing: the log appears only when the import is complete. Events keep their times and get new ids;
+    /// the old id is stored as the publisher id.
     Import(import::ImportArgs),
 }
 
-/// Which log.
+/// Option that names a log.
 #[derive(Debug, clap::Args)]
 struct DataArgs {
-    /// The directory of the log.
+    /// Directory of the log.
     #[arg(long, value_name = "DIR", default_value = DATA, env = "STENTOR_DATA")]
     data: PathBuf,
 }
@@ -52,7 +52,7 @@ struct DataArgs {
 impl DataArgs {
     fn open(&self) -> anyhow::Result<SqliteLog> {
         SqliteLog::open(&self.data)
-            .with_context(|| format!("the log in {} cannot be read", self.data.display()))
+            .with_context(|| format!("cannot read the log in {}", self.data.display()))
     }
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn run(command: LogCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// A number of bytes for people.
+/// Formats a number of bytes in the largest unit that fits.
 fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
@@ -85,7 +85,7 @@ mod tests {
     use super::bytes;
 
     #[test]
-    fn bytes_are_told_in_the_unit_that_fits() {
+    fn bytes_are_shown_in_the_largest_unit_that_fits() {
         assert_eq!(bytes(0), "0 bytes");
         assert_eq!(bytes(1023), "1023 bytes");
         assert_eq!(bytes(1024), "1.0 KiB");

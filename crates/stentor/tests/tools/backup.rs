@@ -7,20 +7,20 @@ use serde_json::Value;
 use crate::harness::Server;
 use crate::{data, done, log, server_with_events};
 
-/// Serves a copy of a log.
+/// Serves a copy.
 async fn serve(copy: &Path) -> Server {
     Server::with(&["serve", "--data", copy.to_str().unwrap()]).await
 }
 
-/// What a stream is told first that goes on behind an id.
-async fn first_word(server: &Server, id: &str) -> (String, Value) {
+/// Resumes a stream after an id. Returns the name and the data of the first event.
+async fn first_event(server: &Server, id: &str) -> (String, Value) {
     let mut stream = server.resume("/topics/news", id).await;
     let first = stream.next_any().await.unwrap();
     (first.name, serde_json::from_str(&first.data).unwrap_or_default())
 }
 
 #[tokio::test]
-async fn a_copy_made_while_serving_is_served_in_its_place() {
+async fn a_copy_made_while_the_server_runs_can_be_served() {
     let server = server_with_events().await;
     let copy = server.directory().join("copy");
     let said = done("backup", &data(&server), &[copy.to_str().unwrap()]).await;
@@ -33,7 +33,7 @@ async fn a_copy_made_while_serving_is_served_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_backup_under_load_holds_each_event_that_was_acknowledged_before_it() {
+async fn a_backup_under_load_has_every_event_that_was_acknowledged_before_it() {
     let server = Server::start().await;
     let mut upload = server.upload("/topics/load", "application/x-ndjson").await;
     for n in 0..200 {
@@ -53,11 +53,11 @@ async fn a_backup_under_load_holds_each_event_that_was_acknowledged_before_it() 
     assert_eq!(news[0]["id"].as_str(), Some(before.as_str()));
     let load = restored.history_data("/topics/load?limit=1000").await;
     let expected: Vec<String> = (0..load.len()).map(|n| n.to_string()).collect();
-    assert_eq!(load, expected, "a beginning of the topic without holes");
+    assert_eq!(load, expected, "the first events of the topic, contiguous");
 }
 
 #[tokio::test]
-async fn readers_of_the_original_resume_from_the_copy_or_are_told_a_gap() {
+async fn readers_of_the_original_resume_from_the_copy_or_get_a_gap() {
     let server = server_with_events().await;
     let both = server.publish("/topics/news", "in both").await;
     let copy = server.directory().join("copy");
@@ -66,18 +66,18 @@ async fn readers_of_the_original_resume_from_the_copy_or_are_told_a_gap() {
     let mut live = server.subscribe("/topics/news").await;
     let position = live.position().await;
     let restored = serve(&copy).await;
-    assert_eq!(first_word(&restored, &both).await.0, "stentor.cursor");
+    assert_eq!(first_event(&restored, &both).await.0, "stentor.cursor");
     for id in [&lost, &position] {
-        let (name, gap) = first_word(&restored, id).await;
+        let (name, gap) = first_event(&restored, id).await;
         assert_eq!((name.as_str(), &gap["requested"]), ("stentor.gap", &Value::from(id.as_str())));
     }
-    // Also once the copy has gone on.
+    // Also after new events in the copy.
     let next = restored.publish("/topics/news", "in the copy only").await;
     assert!(next > lost, "{next} {lost}");
     let mut stream = restored.resume("/topics/news", &lost).await;
     stream.gap().await;
-    assert_eq!(stream.data(1).await, ["in the copy only"], "reading goes on with what is new");
-    assert_eq!(first_word(&restored, &next).await.0, "stentor.cursor");
+    assert_eq!(stream.data(1).await, ["in the copy only"], "reading continues with new events");
+    assert_eq!(first_event(&restored, &next).await.0, "stentor.cursor");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_lines_are_those_that_a_reader_of_ndjson_gets() {
+async fn the_lines_are_those_of_an_ndjson_stream() {
     let server = server_with_events().await;
     let exported = lines(&done("export", &data(&server), &[]).await.stdout);
     let all = server.get("/events?topic=news&topic=job/*&from=earliest");
@@ -29,11 +29,11 @@ async fn the_lines_are_those_that_a_reader_of_ndjson_gets() {
     }
     assert_eq!(exported, read);
     assert_eq!(exported.last().unwrap()["type"], "stentor.end");
-    assert_eq!(exported.len(), 22, "what was deleted is left out");
+    assert_eq!(exported.len(), 22, "deleted events are left out");
 }
 
 #[tokio::test]
-async fn topics_and_a_beginning_can_be_chosen() {
+async fn topics_and_a_start_can_be_chosen() {
     let server = server_with_events().await;
     let dir = data(&server);
     let all = lines(&done("export", &dir, &[]).await.stdout);
@@ -43,15 +43,15 @@ async fn topics_and_a_beginning_can_be_chosen() {
     assert_eq!(job[0]["data"], "ä \"half\"\r\nway");
     assert_eq!((&job[0]["type"], &job[0]["retry"]), (&"step".into(), &1500.into()));
     let id = all[4]["id"].as_str().unwrap();
-    let behind = lines(&done("export", &dir, &["--from", id]).await.stdout);
-    assert_eq!(behind, all[5..]);
+    let after = lines(&done("export", &dir, &["--from", id]).await.stdout);
+    assert_eq!(after, all[5..]);
     let time = all[20]["time"].as_str().unwrap();
     let since = lines(&done("export", &dir, &["--from", time]).await.stdout);
     assert_eq!(since.first(), Some(&all[20]));
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_in_words() {
+async fn an_invalid_start_is_refused_with_advice() {
     let server = server_with_events().await;
     let dir = data(&server);
     let wrong = log("export", &dir, &["--from", "yesterday"]).run().await;
@@ -65,7 +65,7 @@ async fn what_makes_no_sense_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_enough_is_no_error() {
+async fn a_closed_pipe_is_no_error() {
     let server = Server::start().await;
     let filler = "x".repeat(2_000);
     server.publish_each("/topics/news", (0..500).map(|_| &filler)).await;

@@ -16,7 +16,7 @@ fn without_ids(text: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_log_moves_by_way_of_lines() {
+async fn a_log_can_be_moved_by_export_and_import() {
     let server = server_with_events().await;
     let exported = done("export", &data(&server), &[]).await.stdout;
     let new = server.directory().join("new");
@@ -31,7 +31,7 @@ async fn a_log_moves_by_way_of_lines() {
     let (old, new) = (server.history("/topics/news").await, moved.history("/topics/news").await);
     assert_eq!((&old[0]["time"], &old[0]["data"]), (&new[0]["time"], &new[0]["data"]));
     assert_eq!(moved.page("/topics/job/7").await["ended"]["reason"], "done");
-    // A reader that comes with an id of the old log gets all of the new one, and is told why.
+    // A reader that resumes with an id of the old log gets a gap and all events of the new one.
     let mut stream = moved.resume("/topics/news", old[3]["id"].as_str().unwrap()).await;
     assert_eq!(stream.gap().await.1["reason"], "epoch");
 }
@@ -50,7 +50,7 @@ async fn a_file_is_imported_by_name() {
 }
 
 #[tokio::test]
-async fn a_bad_line_is_named_and_leaves_nothing() {
+async fn an_invalid_line_is_named_and_nothing_is_left_behind() {
     let directory = tempfile::tempdir().unwrap();
     let new = directory.path().join("new");
     let lines = "{\"topic\":\"a\",\"data\":\"one\"}\n{\"topic\":\"a\",\"data\":\n";
@@ -61,7 +61,7 @@ async fn a_bad_line_is_named_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_there_is_never_imported_into() {
+async fn an_existing_log_is_never_imported_into() {
     let server = server_with_events().await;
     let import =
         log("import", &data(&server), &[]).stdin("{\"topic\":\"a\",\"data\":\"\"}").run().await;
@@ -75,7 +75,7 @@ async fn a_log_that_is_there_is_never_imported_into() {
 }
 
 #[tokio::test]
-async fn an_import_under_way_keeps_a_server_out() {
+async fn a_running_import_keeps_a_server_out() {
     let directory = tempfile::tempdir().unwrap();
     let new = directory.path().join("new");
     let lock = std::fs::create_dir(&new).map(|()| new.join("lock")).unwrap();

@@ -5,27 +5,27 @@ use serde_json::Value;
 use crate::harness::Server;
 use crate::{data, done, log, server_with_events, stentor};
 
-async fn info(server: &Server) -> Value {
+async fn info_of(server: &Server) -> Value {
     serde_json::from_str(&done("info", &data(server), &["--json"]).await.stdout).unwrap()
 }
 
 #[tokio::test]
-async fn a_log_is_described_while_it_is_served_and_after_that() {
+async fn a_log_is_described_while_the_server_runs_and_afterwards() {
     let mut server = server_with_events().await;
-    let told = info(&server).await;
-    assert_eq!((&told["in_use"], &told["process"]), (&true.into(), &server.pid().into()));
-    assert_eq!((&told["events"], &told["topics"]), (&21.into(), &2.into()));
-    assert_eq!((&told["ended_topics"], &told["clean"]), (&1.into(), &false.into()));
+    let info = info_of(&server).await;
+    assert_eq!((&info["in_use"], &info["process"]), (&true.into(), &server.pid().into()));
+    assert_eq!((&info["events"], &info["topics"]), (&21.into(), &2.into()));
+    assert_eq!((&info["ended_topics"], &info["clean"]), (&1.into(), &false.into()));
     let id = server.history("/topics/news").await[0]["id"].as_str().unwrap().to_owned();
-    assert!(id.contains(told["epoch"].as_str().unwrap()), "{id} {told}");
+    assert!(id.contains(info["epoch"].as_str().unwrap()), "{id} {info}");
     assert_eq!(server.stop().await, Some(0));
-    let told = info(&server).await;
-    assert_eq!((&told["in_use"], &told["process"]), (&false.into(), &Value::Null));
-    assert_eq!((&told["events"], &told["clean"]), (&21.into(), &true.into()));
+    let info = info_of(&server).await;
+    assert_eq!((&info["in_use"], &info["process"]), (&false.into(), &Value::Null));
+    assert_eq!((&info["events"], &info["clean"]), (&21.into(), &true.into()));
 }
 
 #[tokio::test]
-async fn people_are_told_in_lines() {
+async fn without_json_there_is_a_line_for_each_fact() {
     let server = server_with_events().await;
     let done = done("info", &data(&server), &[]).await;
     let in_use = format!("state        in use by process {}\n", server.pid());
@@ -35,25 +35,25 @@ async fn people_are_told_in_lines() {
 }
 
 #[tokio::test]
-async fn looking_at_a_log_does_not_disturb_who_serves_it() {
+async fn reading_a_log_does_not_disturb_its_server() {
     let mut server = server_with_events().await;
     for _ in 0..5 {
-        info(&server).await;
+        info_of(&server).await;
         server.publish("/topics/news", "goes on").await;
     }
     assert_eq!(server.stop().await, Some(0));
-    info(&server).await;
+    info_of(&server).await;
     server.start_again().await;
     assert_eq!(server.history("/topics/news").await.len(), 25);
 }
 
 #[tokio::test]
-async fn where_there_is_no_log_the_remedy_is_named() {
+async fn a_missing_log_is_an_error_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let nothing = directory.path().join("nothing");
-    for what in ["info", "verify", "export"] {
-        let done = log(what, &nothing, &[]).run().await;
-        assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{what}: {done:?}");
+    for command in ["info", "verify", "export"] {
+        let done = log(command, &nothing, &[]).run().await;
+        assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{command}: {done:?}");
         assert!(
             done.stderr.contains("there is no log") && done.stderr.contains("--data"),
             "{done:?}"
@@ -69,7 +69,7 @@ async fn where_there_is_no_log_the_remedy_is_named() {
 }
 
 #[tokio::test]
-async fn the_directory_may_come_from_the_environment() {
+async fn the_directory_can_come_from_the_environment() {
     let server = server_with_events().await;
     let dir = data(&server);
     let done = stentor(&["log", "info"]).env("STENTOR_DATA", dir.to_str().unwrap()).run().await;

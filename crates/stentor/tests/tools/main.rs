@@ -1,11 +1,11 @@
-//! `stentor log`, over the real binary and beside a real server. One file for each of its commands.
+//! `stentor log`, with the real binary and next to a real server. Each of its commands has a file.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a failed test panics"
 )]
-#![allow(unreachable_pub, dead_code, reason = "a test program has no public side")]
+#![allow(unreachable_pub, dead_code, reason = "a test program has no public API")]
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -20,26 +20,26 @@ use std::path::{Path, PathBuf};
 
 use crate::harness::{Output, Server, StentorCommand, stentor};
 
-/// The log of a server.
+/// Returns the directory of a server's log.
 fn data(server: &Server) -> PathBuf {
     server.directory().join("stentor-data")
 }
 
-/// `stentor log` of this kind on a log.
-fn log(what: &str, data: &Path, args: &[&str]) -> StentorCommand {
-    let mut all = vec!["log", what, "--data", data.to_str().unwrap()];
+/// Builds a `stentor log` command.
+fn log(command: &str, data: &Path, args: &[&str]) -> StentorCommand {
+    let mut all = vec!["log", command, "--data", data.to_str().unwrap()];
     all.extend(args);
     stentor(&all)
 }
 
-/// The same, which must do what it was asked.
-async fn done(what: &str, data: &Path, args: &[&str]) -> Output {
-    let done = log(what, data, args).run().await;
+/// Runs a `stentor log` command that must succeed.
+async fn done(command: &str, data: &Path, args: &[&str]) -> Output {
+    let done = log(command, data, args).run().await;
     assert_eq!(done.code, Some(0), "{done:?}");
     done
 }
 
-/// A server with a few events of several kinds.
+/// Starts a server and publishes events of several kinds.
 async fn server_with_events() -> Server {
     let server = Server::start().await;
     server.publish_each("/topics/news", 0..20).await;

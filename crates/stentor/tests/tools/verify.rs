@@ -4,24 +4,24 @@ use std::path::Path;
 
 use crate::{data, done, log, server_with_events};
 
-/// Replaces a text in the file by another one of its length, each time.
+/// Replaces every occurrence of a text in the file with another text of the same length.
 fn falsify(file: &Path, from: &[u8], to: &[u8]) {
     let mut bytes = std::fs::read(file).unwrap();
-    let places: Vec<usize> = bytes
+    let positions: Vec<usize> = bytes
         .windows(from.len())
         .enumerate()
         .filter(|(_, text)| *text == from)
         .map(|(at, _)| at)
         .collect();
-    assert!(!places.is_empty() && from.len() == to.len());
-    for at in places {
+    assert!(!positions.is_empty() && from.len() == to.len());
+    for at in positions {
         bytes[at..at + to.len()].copy_from_slice(to);
     }
     std::fs::write(file, bytes).unwrap();
 }
 
 #[tokio::test]
-async fn a_log_is_found_sound_while_it_is_served() {
+async fn a_log_is_sound_while_the_server_runs() {
     let server = server_with_events().await;
     let done = done("verify", &data(&server), &[]).await;
     assert!(done.stdout.ends_with("is sound\n"), "{done:?}");
@@ -29,7 +29,7 @@ async fn a_log_is_found_sound_while_it_is_served() {
 }
 
 #[tokio::test]
-async fn a_log_is_found_sound_after_a_kill() {
+async fn a_log_is_sound_after_a_kill() {
     let mut server = server_with_events().await;
     server.signal("KILL").await;
     assert_eq!(server.exit_code().await, None);
@@ -40,7 +40,7 @@ async fn a_log_is_found_sound_after_a_kill() {
 }
 
 #[tokio::test]
-async fn damage_is_named_line_by_line_and_in_the_exit_code() {
+async fn damage_is_reported_line_by_line_and_in_the_exit_code() {
     let mut server = server_with_events().await;
     server.publish("/topics/letter", "what was written").await;
     assert_eq!(server.stop().await, Some(0));

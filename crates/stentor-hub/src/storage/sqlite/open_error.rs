@@ -72,7 +72,7 @@ pub enum SqliteOpenError {
     /// The stored data is invalid.
     #[error("the log is damaged ({reason}); restore it from a backup, or choose another directory")]
     Damaged {
-        /// What is invalid, and where.
+        /// The invalid value, and its place.
         reason: String,
     },
 }

@@ -13,7 +13,7 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// What an acknowledged event survives.
+    /// Failures that an acknowledged event survives.
     pub durability: Durability,
     /// Maximum size of the log in bytes, indexes included; `None` for no limit. Default:
     /// [`SqliteOptions::BYTES_MAX`].
@@ -34,7 +34,7 @@ impl Default for SqliteOptions {
     }
 }
 
-/// What an acknowledged event survives.
+/// Failures that an acknowledged event survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// A crash of the program or of the operating system, and a power loss: every commit waits for the disk.

@@ -10,7 +10,7 @@ use crate::output::print_message;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BackupArgs {
-    /// The directory of the copy: a new one, or one that is empty.
+    /// Directory of the copy. It must be new or empty.
     #[arg(value_name = "TO")]
     to: PathBuf,
 
@@ -19,7 +19,7 @@ pub(crate) struct BackupArgs {
 }
 
 pub(super) fn run(args: &BackupArgs) -> anyhow::Result<ExitCode> {
-    let cannot = || format!("the log in {} cannot be backed up", args.log.data.display());
+    let cannot = || format!("cannot back up the log in {}", args.log.data.display());
     let copy = args.log.open()?.backup(&args.to).with_context(cannot)?;
     let to = args.to.display();
     print_message(format_args!(

@@ -13,11 +13,11 @@ use crate::output::print_message;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportArgs {
-    /// Only this topic, or those that a pattern with `*` or `**` matches. Repeatable.
+    /// Export only this topic, or topics that match a pattern with `*` or `**`. Repeatable.
     #[arg(long, value_name = "FILTER", default_value = "**")]
     topic: Vec<TopicFilter>,
 
-    /// Where to begin: `earliest`, behind the event with an id, or at a time (RFC 3339).
+    /// Start at `earliest`, after the event with this id, or at a time (RFC 3339).
     #[arg(long, value_name = "WHERE", default_value = "earliest")]
     from: From,
 
@@ -40,7 +40,7 @@ impl FromStr for From {
         }
         let since = Timestamp::from_str(text);
         since.map(|time| From(ExportFrom::Since(time))).map_err(|_| {
-            "this is neither `earliest`, nor the id of an event, nor a time such as 2026-11-21T08:30:00Z"
+            "not a valid start; use `earliest`, the id of an event, or a time such as 2026-11-21T08:30:00Z"
                 .to_owned()
         })
     }
@@ -48,15 +48,15 @@ impl FromStr for From {
 
 pub(super) fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let filters = Filters::new(args.topic)?;
-    let cannot = || format!("the log in {} cannot be exported", args.log.data.display());
+    let cannot = || format!("cannot export the log in {}", args.log.data.display());
     let mut log = args.log.open()?;
     let mut export = log.export(filters, args.from.0).with_context(cannot)?;
     match write(&mut export) {
-        // Whoever reads the lines has enough of them.
+        // The reader of the pipe has closed it.
         Err(Stop::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             Ok(ExitCode::SUCCESS)
         }
-        Err(Stop::Write(error)) => Err(error).context("stdout cannot be written"),
+        Err(Stop::Write(error)) => Err(error).context("cannot write to stdout"),
         Err(Stop::Read(error)) => Err(error).with_context(cannot),
         Ok(()) => Ok(ExitCode::SUCCESS),
     }
@@ -71,7 +71,7 @@ fn write(export: &mut Export<'_>) -> Result<(), Stop> {
     let mut stdout = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     while let Some(page) = export.next_page().map_err(|error| Stop::Read(error.into()))? {
         if let Some(removed) = &page.removed {
-            tell_removed(removed);
+            report_removed(removed);
         }
         for record in &page.records {
             stdout.write_all(record.frame(Form::Ndjson).as_slice()).map_err(Stop::Write)?;
@@ -80,10 +80,10 @@ fn write(export: &mut Export<'_>) -> Result<(), Stop> {
     stdout.flush().map_err(Stop::Write)
 }
 
-fn tell_removed(removed: &Removed) {
+fn report_removed(removed: &Removed) {
     let topics: Vec<&str> = removed.topics.iter().map(stentor_hub::TopicName::as_str).collect();
     print_message(format_args!(
-        "events were removed before they could be exported: {}",
+        "events were deleted before they could be exported; topics: {}",
         topics.join(", ")
     ));
 }

@@ -14,7 +14,7 @@ use crate::output::print_message;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
-    /// The export. Without it, or as `-`, stdin.
+    /// File to import; `-` is stdin (default: stdin).
     file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -31,7 +31,8 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let import = SqliteLog::import(&args.log.data, &mut *input, &mut tell);
     let imported = tokio::runtime::Builder::new_current_thread().build()?.block_on(import);
     progress.clear();
-    let imported = imported.with_context(|| format!("nothing was imported into {dir}"))?;
+    let imported =
+        imported.with_context(|| format!("cannot import into {dir}; nothing was imported"))?;
     print_message(format_args!("imported {} events and ends into {dir}", imported.records));
     Ok(ExitCode::SUCCESS)
 }

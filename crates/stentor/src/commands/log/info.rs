@@ -15,13 +15,13 @@ pub(crate) struct InfoArgs {
     #[command(flatten)]
     log: DataArgs,
 
-    /// Say it as a JSON object, for programs.
+    /// Print a JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
-    let cannot = || format!("the log in {} cannot be read", args.log.data.display());
+    let cannot = || format!("cannot read the log in {}", args.log.data.display());
     let info = args.log.open()?.info().with_context(cannot)?;
     if args.json {
         print_line(&object(&info).to_string())?;
@@ -64,9 +64,9 @@ fn table(info: &LogInfo) -> String {
     let state = match (info.in_use, info.process, info.clean) {
         (true, Some(process), _) => format!("in use by process {process}"),
         (true, None, _) => "in use".to_owned(),
-        (false, _, true) => "closed in good order".to_owned(),
+        (false, _, true) => "closed".to_owned(),
         (false, _, false) => {
-            "not closed in good order; it goes on beyond the numbers that were reserved".to_owned()
+            "not closed properly; the next start skips the reserved offsets".to_owned()
         }
     };
     let rows = [
@@ -76,11 +76,11 @@ fn table(info: &LogInfo) -> String {
         ("state", state),
         ("tail", format!("{} (id {})", info.tail.offset, info.tail)),
         ("records", info.records.to_string()),
-        ("events", format!("{}, {} of text", info.events, bytes(info.event_bytes))),
+        ("events", format!("{}, {} of data", info.events, bytes(info.event_bytes))),
         ("topics", format!("{}, {} of them ended", info.topics, info.ended_topics)),
         ("oldest", time(info.oldest)),
         ("newest", time(info.newest)),
-        ("burned", format!("{} ranges of numbers", info.burned_ranges)),
+        ("burned", format!("{} ranges of offsets", info.burned_ranges)),
         ("keys", info.keys.to_string()),
         ("leases", info.leases.to_string()),
         (

@@ -1,29 +1,29 @@
-//! How far a long command is, on a terminal only.
+//! Progress of a long command, shown only on a terminal.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
-/// A line on stderr that is written over and over.
+/// A line on stderr that is overwritten.
 #[derive(Debug)]
 pub(super) struct Progress {
-    is_seen: bool,
+    is_terminal: bool,
     is_shown: bool,
 }
 
 impl Progress {
     pub(super) fn new() -> Progress {
-        Progress { is_seen: io::stderr().is_terminal(), is_shown: false }
+        Progress { is_terminal: io::stderr().is_terminal(), is_shown: false }
     }
 
-    /// Shows how far it is, in place of what was shown before.
+    /// Shows a text in place of the last one.
     pub(super) fn show(&mut self, text: fmt::Arguments<'_>) {
-        if self.is_seen {
+        if self.is_terminal {
             self.is_shown = true;
             let _ = write!(io::stderr(), "\r\x1b[K{text}");
         }
     }
 
-    /// Makes room for a line that stays.
+    /// Removes the text, so that a permanent line can be printed.
     pub(super) fn clear(&mut self) {
         if self.is_shown {
             self.is_shown = false;

@@ -19,7 +19,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let dir = args.log.data.display();
     let mut log = args.log.open()?;
     let mut progress = Progress::new();
-    progress.show(format_args!("looking at the file"));
+    progress.show(format_args!("checking the file"));
     let findings = log.verify(&mut |note| match note {
         VerifyNote::Finding(finding) => {
             progress.clear();
@@ -30,7 +30,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         }
     });
     progress.clear();
-    let findings = findings.with_context(|| format!("the log in {dir} cannot be verified"))?;
+    let findings = findings.with_context(|| format!("cannot verify the log in {dir}"))?;
     if findings == 0 {
         print_line(&format!("the log in {dir} is sound"))?;
         return Ok(ExitCode::SUCCESS);
@@ -39,7 +39,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         print_message(format_args!("{} more findings are not shown", findings - Finding::MAX));
     }
     print_message(format_args!(
-        "the log in {dir} is damaged; restore it from a backup, or export what can be read of it"
+        "the log in {dir} is damaged; restore it from a backup, or export what is still readable"
     ));
     Ok(ExitCode::FAILURE)
 }

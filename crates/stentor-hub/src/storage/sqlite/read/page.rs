@@ -18,7 +18,7 @@ use crate::storage::{Budget, Page, ReadRequest};
 pub(crate) const SCAN: &str = "SELECT offset, topic, octet_length(data) + coalesce(octet_length(type), 0) \
                                FROM records WHERE offset > ?1 AND offset <= ?2 ORDER BY offset";
 
-/// How a page finds its records.
+/// Method by which a page finds its records.
 enum Plan {
     /// Through the indexes of these topics.
     Merge(Vec<Topic>),

@@ -18,7 +18,7 @@ pub(crate) struct LogState {
     pub(crate) time: Timestamp,
     /// Offsets up to here are reserved: they may have been assigned, even if the disk lost the last commits.
     pub(crate) reserved_through: Offset,
-    /// Number of removals since the log began.
+    /// Number of removals since the log was created.
     pub(crate) removals: u64,
     /// The highest offset that was removed from a topic whose name is forgotten.
     pub(crate) floor: Offset,
@@ -37,7 +37,7 @@ pub(crate) struct LogState {
 /// The state of a log as it was last closed, or as a crash left it.
 pub(crate) struct Stored {
     pub(crate) epoch: Epoch,
-    /// `true` if the log was closed in an orderly way.
+    /// `true` if the log was closed properly.
     pub(crate) clean: bool,
     pub(crate) state: LogState,
 }
@@ -71,7 +71,7 @@ impl LogState {
         Ok(())
     }
 
-    /// Marks the log as closed in an orderly way, with its tail and time. Nothing may be appended after it.
+    /// Marks the log as closed properly, with its tail and time. Nothing may be appended after it.
     pub(crate) fn store_clean(&self, connection: &Connection) -> Result<(), DbError> {
         connection.execute(
             "UPDATE log SET clean = 1, tail = ?1, time = ?2",

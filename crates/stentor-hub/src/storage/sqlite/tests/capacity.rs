@@ -119,8 +119,8 @@ async fn an_end_is_trimmed_with_its_topic_and_a_deletion_stays() {
     open.settle().await;
     let gone = TopicState { removed_through: end.offset, ..TopicState::default() };
     assert_eq!(open.log.state("ended").await, gone);
-    open.log.event("ended", "anew").await;
-    assert_eq!(said(&open.log.all("ended").await), ["ended: anew"]);
+    open.log.event("ended", "again").await;
+    assert_eq!(said(&open.log.all("ended").await), ["ended: again"]);
     assert_eq!(said(&open.log.all("deleted").await), ["deleted deleted"]);
     assert_eq!(open.log.gap("deleted", Offset::ZERO).await, None);
 }
@@ -236,5 +236,5 @@ async fn a_limit_that_is_too_small_causes_no_endless_work() {
         assert!(open.settle().await < 100);
     }
     assert_eq!(said(&open.log.all("**").await), ["t99: 1"]);
-    appended(&open.log.publish(event("t0", "anew")).await);
+    appended(&open.log.publish(event("t0", "again")).await);
 }

@@ -172,21 +172,21 @@ async fn removals_and_deletions_are_reported_after_a_restart() {
     let trimmed = open.log.event("trimmed", "1").await;
     open.log.event("trimmed", "2").await;
     open.log.event("deleted", "1").await;
-    open.log.event("anew", "1").await;
+    open.log.event("again", "1").await;
     open.log.trim("trimmed", trimmed).await;
     open.log.delete("deleted").await;
-    open.log.delete("anew").await;
-    open.log.event("anew", "2").await;
+    open.log.delete("again").await;
+    open.log.event("again", "2").await;
     let reported = open.log.removals().await;
     drop(open);
     let open = kept.open();
     assert_eq!(
         said(&open.log.all("*").await),
-        ["trimmed: 2", "deleted deleted", "anew: 2"],
+        ["trimmed: 2", "deleted deleted", "again: 2"],
         "in log order"
     );
-    let gap = open.log.gap("trimmed deleted anew", Offset::ZERO).await.unwrap();
-    assert_eq!(gap.topics, topic_names(&["trimmed", "anew"]));
+    let gap = open.log.gap("trimmed deleted again", Offset::ZERO).await.unwrap();
+    assert_eq!(gap.topics, topic_names(&["trimmed", "again"]));
     assert_eq!(
         open.log.gap_beyond("**", Offset::ZERO, reported).await,
         None,

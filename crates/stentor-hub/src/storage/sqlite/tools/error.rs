@@ -76,7 +76,7 @@ pub enum ToolError {
     Line {
         /// Number of the line, from 1.
         line: u64,
-        /// What is wrong with the line.
+        /// Reason why it is invalid.
         reason: String,
     },
 }

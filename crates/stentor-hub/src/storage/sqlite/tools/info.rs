@@ -29,7 +29,7 @@ pub struct LogInfo {
     pub in_use: bool,
     /// Id of that process, if known.
     pub process: Option<u32>,
-    /// `true` if the log was closed in an orderly way. `false` while it is in use.
+    /// `true` if the log was closed properly. `false` while it is in use.
     pub clean: bool,
     /// Number of readable events, ends and deletions.
     pub records: u64,

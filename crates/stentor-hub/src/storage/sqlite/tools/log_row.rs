@@ -9,7 +9,7 @@ use crate::storage::sqlite::tables::column::Columns;
 /// The row of the table `log`.
 pub(super) struct LogRow {
     pub(super) epoch: Epoch,
-    /// `true` if the log was closed in an orderly way.
+    /// `true` if the log was closed properly.
     pub(super) clean: bool,
     /// Tail at the last clean close.
     pub(super) closed_at: Offset,

@@ -14,7 +14,7 @@ const SLACK_PART: u64 = 32;
 /// that are not full.
 pub(crate) const RECORD_BYTES: u64 = 150;
 
-/// What is known of the size of the log.
+/// Estimate of the size of the log.
 #[derive(Debug)]
 pub(crate) struct Capacity {
     /// Approximate number of bytes appended since the database was measured.
@@ -25,7 +25,7 @@ pub(crate) struct Capacity {
     considered_through: Offset,
 }
 
-/// What is to be trimmed.
+/// Records that exceed the size limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Excess {
     /// Trim records after this offset.

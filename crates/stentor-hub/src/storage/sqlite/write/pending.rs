@@ -30,7 +30,7 @@ pub(crate) struct Pending {
     pub(crate) failed_at: Option<Instant>,
 }
 
-/// What the write-ahead log has that the database file has not.
+/// Content of the write-ahead log that the database file does not have yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backlog {
     /// Nothing.

@@ -48,7 +48,7 @@ pub(crate) fn rewrite_wal(path: &Path) -> io::Result<()> {
 
 /// Loads the state of the log and marks the log as in use.
 ///
-/// If it was not closed in an orderly way, this burns the reserved offsets after the last record: they may have
+/// If it was not closed properly, this burns the reserved offsets after the last record: they may have
 /// been assigned.
 pub(crate) fn recover(connection: &mut Connection, block: u64) -> Result<Recovered, DbError> {
     let transaction = connection.transaction()?;

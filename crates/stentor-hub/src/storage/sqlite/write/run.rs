@@ -13,7 +13,7 @@ use crate::storage::sqlite::options::Durability;
 use crate::storage::sqlite::queue::Job;
 use crate::storage::sqlite::schema;
 
-/// What the writer does next.
+/// Next step of the writer.
 enum Next {
     Job(Job<Writer>),
     Maintain,
