@@ -63,7 +63,7 @@ fn a_shard_does_not_wait_and_uses_no_clock_and_no_disk() {
     assert_absent(
         "stentor-server/src/shard",
         &["async ", ".await", "Instant::now", "SystemTime", "std::fs", "tokio::spawn"],
-        "query.rs",
+        "storage_query.rs",
     );
 }
 

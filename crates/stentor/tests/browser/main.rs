@@ -18,4 +18,5 @@ mod gallery;
 mod jobs;
 mod live_pages;
 mod picture;
+mod readme;
 mod relay;
