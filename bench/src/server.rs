@@ -35,7 +35,8 @@ impl Server {
         let address = loop {
             let Some(line) = lines.next() else { bail!("the server did not start: {said}") };
             let line = line?;
-            if let Some(address) = line.strip_prefix("listening on http://") {
+            if let Some(rest) = line.strip_prefix("listening on http://") {
+                let address = rest.split(' ').next().unwrap_or_default();
                 break address.parse()?;
             }
             said = line;

@@ -1,20 +1,24 @@
 //! The command line.
 
+use std::io;
+use std::process::ExitCode;
+
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::recording::{record, replay};
 use crate::commands::{bench, check, completions, demo, log, man, publish, serve, subscribe};
+use crate::output::print_message;
 
-/// Of every command that does not tell its own.
+/// Help text for the exit codes of every command that does not define its own.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  it is done, or nobody reads the output any more
-  1  it failed: refused, unreachable, or not to be read or written
+  0  success, or the output pipe was closed
+  1  failed: the server refused it or is unreachable, or a file cannot be read or written
   2  the command line is wrong";
 
-/// A real-time event server: publish with a POST, receive with an EventSource, nothing lost or doubled.
+/// A real-time event server: publish with a POST, receive with an EventSource, nothing lost or duplicated.
 ///
-/// Without a command it serves.
+/// Without a command it runs `serve`.
 #[derive(Debug, Parser)]
 #[command(name = "stentor", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -24,7 +28,7 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) serve: serve::ServeArgs,
 
-    /// Say more on stderr; `RUST_LOG` says more precisely what.
+    /// Log each request and each refusal to stderr; `RUST_LOG` sets the levels precisely [default: warnings only].
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }
@@ -33,58 +37,86 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve topics over HTTP.
     Serve(serve::ServeArgs),
-    /// Serve the five example programs, or one of them as it was.
+    /// Run the five example apps, or one of them by itself.
     Demo(demo::DemoArgs),
-    /// Publish events.
+    /// Publish events, and print their ids.
     ///
-    /// The ids go to stdout: that of an event which was published by itself, and of several that went
-    /// together that of the last. What a restart of the server leaves without an answer is sent again,
-    /// and is there once. Only a server that was never there is not waited for, but for --lines,
-    /// --repeat, --every and --from.
-    Pub(publish::PubArgs),
-    /// Print events as they come.
+    /// Prints the id of each event; for events sent as a group, the id of the last.
+    ///
+    /// Retries safely if the server restarts: nothing is published twice. If the server is not up at the
+    /// start, fails at once; with --lines, --repeat, --every or --from it waits.
+    Pub(Box<publish::PubArgs>),
+    /// Print events as they arrive.
+    ///
+    /// Reconnects by itself and continues after the last event. Ends when the topics have ended, or when
+    /// the server answers 204.
     Sub(Box<subscribe::SubArgs>),
-    /// Write a stream with its timing to a file.
+    /// Record a stream with its timing to a file.
     ///
-    /// It goes on over reconnects until the stream is over, or is stopped, such as by Ctrl-C. Each line
-    /// of the file is JSON, to be read, cut and searched. A secret in the address is kept in it.
+    /// Reconnects until the stream ends or you press Ctrl-C. The file is JSON lines. A secret in the URL
+    /// is stored too.
     Record(record::RecordArgs),
-    /// Serve a recording with its timing, publish it, or print it.
+    /// Serve a recording with its original timing, publish it, or print it.
     ///
-    /// It is served at every path of the address. Each reader gets it from its start, or behind its
-    /// `Last-Event-ID`, and at the end a 204.
+    /// Serves it at every path. A reader gets it from the start, or after its `Last-Event-ID`. A reader
+    /// that has everything gets 204.
     Replay(replay::ReplayArgs),
-    /// Examine a stream of any server, and say what is wrong with it and how to mend it.
+    /// Diagnose any SSE endpoint: what is wrong and how to fix it.
     Check(Box<check::CheckArgs>),
     Bench(Box<bench::BenchArgs>),
-    /// Look into a log on disk, verify it, copy it, or move its events.
+    /// Inspect, verify, back up, export and import a log.
     #[command(subcommand)]
     Log(log::LogCommand),
-    /// Print the script with which a shell completes this command.
+    /// Print the completion script for a shell.
     ///
-    /// It belongs where the shell looks for it: `source <(stentor completions bash)` in `~/.bashrc`,
-    /// `stentor completions zsh > ~/.zfunc/_stentor`,
-    /// `stentor completions fish > ~/.config/fish/completions/stentor.fish`.
+    /// bash: `source <(stentor completions bash)` in `~/.bashrc`;
+    /// zsh: `stentor completions zsh > ~/.zfunc/_stentor`;
+    /// fish: `stentor completions fish > ~/.config/fish/completions/stentor.fish`.
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write the pages of all commands.
     ///
-    /// `stentor man | man -l -` shows it.
+    /// To read it: `stentor man | man -l -`.
     Man(man::ManArgs),
 }
 
 impl Cli {
-    /// Reads the command line; help, and what is wrong with it, end the program.
-    pub(crate) fn read() -> Cli {
-        let matches = command().get_matches();
-        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    /// Parses the command line. Prints help and errors itself.
+    ///
+    /// # Errors
+    /// The program must exit with this code.
+    pub(crate) fn read() -> Result<Cli, ExitCode> {
+        let parsed =
+            command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+        parsed.map_err(|error| match error.print() {
+            Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+                print_message(format_args!("cannot write the help: {cause}"));
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
+        })
     }
 }
 
-/// The whole command line, with the exit codes in every help.
+/// Returns the whole command line, with the exit codes in every help.
+///
+/// Its texts do not depend on the environment: help names a variable, but not its value, and a usage line
+/// does not list options that a variable sets.
 pub(crate) fn command() -> clap::Command {
-    fn with_exit_codes(command: clap::Command) -> clap::Command {
-        let command = command.mut_subcommands(with_exit_codes);
-        if command.get_after_help().is_some() { command } else { command.after_help(EXIT_CODES) }
-    }
-    with_exit_codes(Cli::command())
+    let mut built = Cli::command();
+    built.build();
+    complete(Cli::command(), &mut built)
+}
+
+/// `built` is the command with its full name, which the usage line needs.
+fn complete(command: clap::Command, built: &mut clap::Command) -> clap::Command {
+    let usage = built.render_usage().to_string();
+    let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned();
+    let command = command.override_usage(usage).mut_args(|arg| arg.hide_env_values(true));
+    let command = command.mut_subcommands(|subcommand| {
+        match built.find_subcommand_mut(subcommand.get_name().to_owned()) {
+            Some(built) => complete(subcommand, built),
+            None => subcommand,
+        }
+    });
+    if command.get_after_help().is_some() { command } else { command.after_help(EXIT_CODES) }
 }

@@ -1,20 +1,16 @@
-//! Lengths of time, as people write them.
+//! Parses durations of the command line, such as `30s`.
 
 use std::time::Duration;
 
-use anyhow::Context;
-use jiff::SpanRelativeTo;
+use jiff::{Span, SpanRelativeTo};
 
-/// A length of time, with days of 24 hours.
-pub(crate) fn parse(text: &str) -> anyhow::Result<Duration> {
-    let advice =
-        || format!("{text:?} is no length of time; write it as 500ms, 45s, 30m, 12h or 7d");
-    let span: jiff::Span = text.parse().with_context(advice)?;
-    let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).with_context(advice)?;
-    Duration::try_from(length).with_context(advice)
-}
-
-/// The same as a value of an option; an error says all of it, the advice too.
-pub(crate) fn parse_arg(text: &str) -> Result<Duration, String> {
-    parse(text).map_err(|error| format!("{error:#}"))
+/// Parses a duration. A day has 24 hours.
+///
+/// # Errors
+/// The message names the accepted forms.
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    let span: Option<Span> = text.parse().ok();
+    let signed = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let duration = signed.and_then(|signed| Duration::try_from(signed).ok());
+    duration.ok_or_else(|| "expected a duration such as 500ms, 45s, 30m, 12h or 7d".to_owned())
 }

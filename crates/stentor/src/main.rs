@@ -1,14 +1,18 @@
-//! The one binary: it composes storage, hub and server, or drives the client.
+//! The `stentor` binary: it runs the server, or a client command against one.
 
 mod cli;
 mod commands;
+mod data_url;
 mod demo;
 mod duration;
 mod output;
 mod retain;
+mod runtime;
 mod server;
 mod signals;
 mod stdout_watch;
+mod usage;
+mod values;
 
 use std::process::ExitCode;
 
@@ -20,47 +24,47 @@ use crate::commands::{
     bench, check, completions, demo as demo_command, log as log_command, man, publish, serve,
     subscribe,
 };
-use crate::output::use_color;
+use crate::output::{print_message, use_color};
+use crate::runtime::block_on;
+use crate::usage::is_usage_error;
 
-/// Events are allocated by the core that reads them and freed by the thread that stores them, which the
-/// system's allocator is slow at.
+/// One core allocates an event and another thread frees it. The system's allocator is slow at that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::read();
-    log(cli.verbose);
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    init_logging(cli.verbose);
     let result = match cli.command {
         None => serve::run(&cli.serve),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Demo(args)) => demo_command::run(&args),
-        Some(Command::Pub(args)) => on_one_thread(publish::run(args)),
-        Some(Command::Sub(args)) => on_one_thread(subscribe::run(&args)),
-        Some(Command::Record(args)) => on_one_thread(record::run(args)),
+        Some(Command::Pub(args)) => block_on(publish::run(*args)),
+        Some(Command::Sub(args)) => block_on(subscribe::run(&args)),
+        Some(Command::Record(args)) => block_on(record::run(args)),
         Some(Command::Replay(args)) => replay::run(&args),
-        Some(Command::Check(args)) => on_one_thread(check::run(*args)),
+        Some(Command::Check(args)) => block_on(check::run(*args)),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Log(command)) => log_command::run(command),
-        Some(Command::Completions(args)) => completions::run(&args),
-        Some(Command::Man(args)) => man::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args, &cli::command()),
+        Some(Command::Man(args)) => man::run(&args, cli::command()),
     };
     result.unwrap_or_else(|error| {
-        output::print_message(format_args!("{error:#}"));
-        ExitCode::FAILURE
+        print_message(format_args!("{error:#}"));
+        if is_usage_error(&error) { ExitCode::from(usage::EXIT_CODE) } else { ExitCode::FAILURE }
     })
 }
 
-fn on_one_thread(
-    command: impl Future<Output = anyhow::Result<ExitCode>>,
-) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
-}
-
-/// Quiet unless something is wrong, or more was asked for.
-fn log(verbose: bool) {
-    let level = if verbose { "info" } else { "warn" };
-    // A certificate that is not trusted is told by the command, once and in its own words.
-    let default = format!("{level},rustls_platform_verifier=off");
+/// Logs warnings to stderr; with `verbose` also requests and refusals. `RUST_LOG` overrides both.
+fn init_logging(verbose: bool) {
+    // A command reports an untrusted certificate once, in its own words.
+    const QUIET: &str = "warn,rustls_platform_verifier=off";
+    // `stentor` covers every crate of the workspace; HTTP libraries stay at warnings.
+    const VERBOSE: &str = "warn,stentor=debug,rustls_platform_verifier=off";
+    let default = if verbose { VERBOSE } else { QUIET };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

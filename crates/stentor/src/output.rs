@@ -1,51 +1,57 @@
-//! What commands write: data to stdout, talk to stderr.
+//! Output of commands: data to stdout, messages to stderr.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write as _};
 
+use bytesize::ByteSize;
 use stentor_client::EventObject;
 
-/// How an event is printed.
+use crate::data_url::Image;
+
+/// Output format of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// A line to read: time, topic, type and data as far as they are known, line breaks escaped.
+    /// One readable line: time, topic, type and data if known; line breaks are escaped.
     Pretty,
-    /// The event as a JSON object, one per line.
+    /// One JSON object per line.
     Json,
-    /// The data as it is, and a line break.
+    /// The data and a line break.
     Data,
-    /// The bytes of the stream as they come.
+    /// The bytes of the stream, unchanged.
     Raw,
 }
 
 impl Format {
-    /// For people on a terminal, else for programs.
+    /// Returns the default format: `pretty` on a terminal, else `data`.
     pub(crate) fn of_stdout() -> Format {
         if io::stdout().is_terminal() { Format::Pretty } else { Format::Data }
     }
 }
 
-/// Whether what goes there has colours: on a terminal, unless `NO_COLOR` says otherwise.
+/// `true` if output to this stream gets colors: on a terminal, unless `NO_COLOR` is set.
 pub(crate) fn use_color(to: &impl IsTerminal) -> bool {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     to.is_terminal() && !no_color
 }
 
-/// Writes events to stdout, each at once.
+/// Writes events to stdout and flushes after each.
 #[derive(Debug)]
 pub(crate) struct Printer {
     format: Format,
-    /// Whether events of several topics or addresses are to be told apart.
+    /// `true` if events come from several topics or URLs, so that lines name their source.
     is_mixed: bool,
-    is_painted: bool,
+    has_color: bool,
+    is_terminal: bool,
 }
 
 impl Printer {
     pub(crate) fn new(format: Format, is_mixed: bool) -> Printer {
-        Printer { format, is_mixed, is_painted: use_color(&io::stdout()) }
+        let stdout = io::stdout();
+        let (has_color, is_terminal) = (use_color(&stdout), stdout.is_terminal());
+        Printer { format, is_mixed, has_color, is_terminal }
     }
 
-    /// Writes an event that came from this source, in any format but raw.
+    /// Writes an event of this source, in any format but raw.
     pub(crate) fn event(&self, event: &EventObject, source: &str) -> io::Result<()> {
         let line = match self.format {
             Format::Raw => return Ok(()),
@@ -64,23 +70,26 @@ impl Printer {
     fn pretty(&self, event: &EventObject, source: &str) -> String {
         let mut line = String::new();
         if let Some(time) = &event.time {
-            self.add(&mut line, Paint::Dim, time);
+            self.add(&mut line, Color::Dim, time);
         }
         if self.is_mixed {
-            self.add(&mut line, Paint::Cyan, event.topic.as_deref().unwrap_or(source));
+            self.add(&mut line, Color::Cyan, event.topic.as_deref().unwrap_or(source));
         }
         if event.event_type != "message" {
-            self.add(&mut line, Paint::Yellow, &event.event_type);
+            self.add(&mut line, Color::Yellow, &event.event_type);
         }
-        line.push_str(&escaped(&event.data));
+        match Image::decode(&event.data).filter(|_| self.is_terminal) {
+            Some(image) => line.push_str(&escaped(&summary(&image))),
+            None => line.push_str(&escaped(&event.data)),
+        }
         line.push('\n');
         line
     }
 
-    fn add(&self, line: &mut String, paint: Paint, text: &str) {
+    fn add(&self, line: &mut String, color: Color, text: &str) {
         let text = escaped(text);
-        if self.is_painted {
-            line.push_str(paint.as_str());
+        if self.has_color {
+            line.push_str(color.as_str());
             line.push_str(&text);
             line.push_str("\x1b[0m  ");
         } else {
@@ -90,19 +99,25 @@ impl Printer {
     }
 }
 
+/// Describes an image for a terminal, where its base64 text would fill screens.
+fn summary(image: &Image) -> String {
+    let size = ByteSize(image.bytes.len() as u64);
+    format!("{}, {:.0}", image.media_type, size.display().iec())
+}
+
 #[derive(Clone, Copy)]
-enum Paint {
+enum Color {
     Dim,
     Cyan,
     Yellow,
 }
 
-impl Paint {
+impl Color {
     fn as_str(self) -> &'static str {
         match self {
-            Paint::Dim => "\x1b[2m",
-            Paint::Cyan => "\x1b[36m",
-            Paint::Yellow => "\x1b[33m",
+            Color::Dim => "\x1b[2m",
+            Color::Cyan => "\x1b[36m",
+            Color::Yellow => "\x1b[33m",
         }
     }
 }
@@ -113,7 +128,7 @@ fn write(bytes: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// A line to stdout that is the result of a command. That nobody reads it is no error.
+/// Writes a line of data to stdout. A closed pipe is not an error.
 pub(crate) fn print_line(line: &str) -> io::Result<()> {
     match write(format!("{line}\n").as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -121,19 +136,31 @@ pub(crate) fn print_line(line: &str) -> io::Result<()> {
     }
 }
 
-/// Whether a command fails only because nobody reads its output.
+/// `true` if a command failed only because the reader of its output has gone.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// A line to stderr, beside the data. That nobody reads it is no error.
+/// Writes a message to stderr. Errors of stderr are ignored.
 pub(crate) fn print_message(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "stentor: {}", escaped(&line.to_string()));
+    let line = without_os_codes(&line.to_string());
+    let _ = writeln!(io::stderr(), "stentor: {}", escaped(&line));
 }
 
-/// The text as one line that does nothing to a terminal: a publisher must not be able to move the
-/// reader's cursor.
+/// Removes the numbers that the standard library adds to system errors, such as ` (os error 2)`.
+fn without_os_codes(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut line = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        line.push_str(rest.strip_prefix(')').unwrap_or(rest));
+    }
+    line
+}
+
+/// Returns the text as one line without control characters, so that a publisher cannot control the
+/// terminal of a subscriber.
 pub(crate) fn escaped(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
@@ -166,9 +193,23 @@ mod tests {
         }
     }
 
+    fn printer() -> Printer {
+        Printer { format: Format::Pretty, is_mixed: false, has_color: false, is_terminal: false }
+    }
+
+    #[test]
+    fn a_terminal_shows_the_size_of_an_image() {
+        let mut printer = printer();
+        let url = format!("data:image/png;base64,{}", "AAAA".repeat(1 << 10));
+        let event = EventObject { time: None, ..event("message", &url) };
+        assert_eq!(printer.pretty(&event, "u"), format!("{url}\n"), "in a pipe");
+        printer.is_terminal = true;
+        assert_eq!(printer.pretty(&event, "u"), "image/png, 3 KiB\n");
+    }
+
     #[test]
     fn a_pretty_line_shows_what_differs() {
-        let mut printer = Printer { format: Format::Pretty, is_mixed: false, is_painted: false };
+        let mut printer = printer();
         assert_eq!(printer.pretty(&event("message", "hi"), "u"), "2026-01-02T03:04:05Z  hi\n");
         printer.is_mixed = true;
         assert_eq!(
@@ -180,11 +221,19 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_around_what_is_beside_the_data() {
-        let printer = Printer { format: Format::Pretty, is_mixed: true, is_painted: true };
+    fn everything_but_the_data_is_colored() {
+        let printer = Printer { is_mixed: true, has_color: true, ..printer() };
         let line =
             "\x1b[2m2026-01-02T03:04:05Z\x1b[0m  \x1b[36mnews\x1b[0m  \x1b[33mtick\x1b[0m  hi\n";
         assert_eq!(printer.pretty(&event("tick", "hi"), "u"), line);
+    }
+
+    #[test]
+    fn a_message_has_no_numbers_of_system_errors() {
+        let text = "cannot read x: No such file or directory (os error 2)";
+        assert_eq!(without_os_codes(text), "cannot read x: No such file or directory");
+        assert_eq!(without_os_codes("a (os error 13); b"), "a; b");
+        assert_eq!(without_os_codes("plain"), "plain");
     }
 
     #[test]

@@ -1,34 +1,35 @@
-//! What `--retain` and `--retain-bytes` say.
+//! The options `--retain` and `--retain-bytes`.
 
+use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Context, bail};
 use bytesize::ByteSize;
-use stentor_hub::{Retention, TopicFilter, TopicLimits};
+use stentor_hub::{Retention, RetentionError, TopicFilter, TopicLimits};
 
 use crate::duration;
 
-/// How much of the log is kept.
+/// Limits of the log.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RetainArgs {
-    /// Keep no more than this of each topic that a pattern matches, such as
-    /// `'chat/*=age:7d,count:1000,bytes:1GiB,ended:1h'`. Any of the four: no event older than `age`, so
-    /// many events, so many bytes, nothing of a topic that ended `ended` ago. The more precise
-    /// pattern wins. Repeatable.
-    #[arg(long, value_name = "PATTERN=LIMITS", value_parser = rule)]
+    /// Limits for the topics that match a pattern, such as
+    /// `'chat/*=age:7d,count:1000,bytes:1GiB,ended:1h'`: maximum age, number of events, bytes, and how
+    /// long to keep a topic after its end. Give one or more. The most specific pattern wins. Repeatable.
+    #[arg(long, value_name = "PATTERN=LIMITS")]
     retain: Vec<Rule>,
 
-    /// Let the oldest events of all go when the log takes more than this, such as `500MB`; `none` for
-    /// no limit. Unless told otherwise 1 GiB on disk, 64 MiB in memory.
+    /// Maximum size of the whole log, such as `500MB`, or `none`; the oldest events are deleted first
+    /// [default: 1GiB on disk, 64MiB in memory].
     #[arg(long, value_name = "SIZE", env = "STENTOR_RETAIN_BYTES")]
     pub(crate) retain_bytes: Option<Size>,
 }
 
 impl RetainArgs {
-    /// The policy for single topics.
-    pub(crate) fn retention(&self) -> anyhow::Result<Retention> {
-        let rules = self.retain.iter().map(|rule| (rule.pattern.clone(), rule.limits));
-        Ok(Retention::new(rules)?)
+    /// Returns the limits for single topics.
+    ///
+    /// # Errors
+    /// Two patterns are equally specific and match the same topics.
+    pub(crate) fn retention(&self) -> Result<Retention, RetentionError> {
+        Retention::new(self.retain.iter().map(|rule| (rule.pattern.clone(), rule.limits)))
     }
 }
 
@@ -39,75 +40,82 @@ struct Rule {
     limits: TopicLimits,
 }
 
-/// Reads a rule; an error says all of it, the advice too.
-fn rule(text: &str) -> Result<Rule, String> {
-    text.parse().map_err(|error: anyhow::Error| format!("{error:#}"))
-}
-
 impl FromStr for Rule {
-    type Err = anyhow::Error;
+    type Err = String;
 
-    fn from_str(text: &str) -> anyhow::Result<Rule> {
-        // A name may have a `=` too, the limits have none.
+    fn from_str(text: &str) -> Result<Rule, String> {
+        // The limits contain no `=`, but the name of a topic can.
         let Some((pattern, list)) = text.rsplit_once('=') else {
-            bail!("write it as PATTERN=LIMITS, such as 'chat/*=age:7d,count:1000'");
+            return Err("expected PATTERN=LIMITS, such as 'chat/*=age:7d,count:1000'".to_owned());
         };
-        let pattern = pattern.parse().with_context(|| format!("{pattern:?} is no pattern"))?;
+        let bad_pattern = |error| format!("{pattern:?} is not a valid pattern: {error}");
+        let pattern = pattern.parse().map_err(bad_pattern)?;
         let mut limits = TopicLimits::default();
         for limit in list.split(',') {
-            set(&mut limits, limit).with_context(|| format!("{limit:?} is no limit"))?;
+            set(&mut limits, limit)
+                .map_err(|error| format!("{limit:?} is not a valid limit: {error}"))?;
         }
         Ok(Rule { pattern, limits })
     }
 }
 
-fn set(limits: &mut TopicLimits, limit: &str) -> anyhow::Result<()> {
-    let known = "write age:7d, count:1000, bytes:1GiB or ended:1h";
-    let (name, value) = limit.trim().split_once(':').context(known)?;
+fn set(limits: &mut TopicLimits, limit: &str) -> Result<(), String> {
+    let known = "expected age:7d, count:1000, bytes:1GiB or ended:1h";
+    let (name, value) = limit.trim().split_once(':').ok_or(known)?;
     match name {
-        "age" => once(&mut limits.age, duration::parse(value)?),
-        "count" => once(&mut limits.events, value.parse().context("count is a whole number")?),
-        "bytes" => once(&mut limits.bytes, bytes(value)?),
-        "ended" => once(&mut limits.ended, duration::parse(value)?),
-        _ => bail!("{known}"),
+        "age" => set_once(&mut limits.age, duration::parse(value)?),
+        "count" => {
+            let count = value.parse().map_err(|_| "expected a whole number, such as count:1000")?;
+            set_once(&mut limits.events, count)
+        }
+        "bytes" => set_once(&mut limits.bytes, bytes(value)?),
+        "ended" => set_once(&mut limits.ended, duration::parse(value)?),
+        _ => Err(known.to_owned()),
     }
 }
 
-fn once<T>(limit: &mut Option<T>, value: T) -> anyhow::Result<()> {
+fn set_once<T>(limit: &mut Option<T>, value: T) -> Result<(), String> {
     match limit.replace(value) {
-        Some(_) => bail!("it is there twice; keep one"),
+        Some(_) => Err("it is given twice; keep one".to_owned()),
         None => Ok(()),
     }
 }
 
-fn bytes(text: &str) -> anyhow::Result<u64> {
+fn bytes(text: &str) -> Result<u64, String> {
     let size: Result<ByteSize, String> = text.parse();
-    match size {
-        Ok(size) => Ok(size.as_u64()),
-        Err(_) => bail!("{text:?} is no size; write it as 500MB or 1GiB"),
-    }
+    size.map(|size| size.as_u64()).map_err(|_| "expected a size such as 500MB or 1GiB".to_owned())
 }
 
-/// How large the log may become.
+/// Maximum size of the log in bytes; `None` means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) Option<u64>);
 
-impl FromStr for Size {
-    type Err = anyhow::Error;
+impl Size {
+    /// Describes the limit for the start of a server.
+    pub(crate) fn describe(self) -> String {
+        match self.0 {
+            Some(_) => format!("limit {self}, then the oldest events are deleted"),
+            None => "no limit".to_owned(),
+        }
+    }
+}
 
-    fn from_str(text: &str) -> anyhow::Result<Size> {
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
         if text == "none" {
             return Ok(Size(None));
         }
         match bytes(text)? {
-            0 => bail!("0 would keep nothing; write `none` for no limit"),
+            0 => Err("a log of size 0 keeps nothing; use `none` for no limit".to_owned()),
             bytes => Ok(Size(Some(bytes))),
         }
     }
 }
 
-impl std::fmt::Display for Size {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(bytes) => {
                 let text = format!("{:.1}", ByteSize(bytes).display().iec());
@@ -120,14 +128,14 @@ impl std::fmt::Display for Size {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+    #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
     use std::time::Duration;
 
     use super::*;
 
     fn refusal(text: &str) -> String {
-        format!("{:#}", text.parse::<Rule>().unwrap_err())
+        text.parse::<Rule>().unwrap_err()
     }
 
     #[test]
@@ -144,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_limit_is_refused_with_advice() {
+    fn an_invalid_limit_is_refused_with_advice() {
         for (text, advice) in [
             ("chat", "PATTERN=LIMITS"),
             ("chat=", "age:7d"),
@@ -156,7 +164,7 @@ mod tests {
             ("chat=count:-1", "whole number"),
             ("chat=bytes:big", "1GiB"),
             ("chat=count:1,count:2", "twice"),
-            ("a/**/b=count:1", "no pattern"),
+            ("a/**/b=count:1", "not a valid pattern"),
         ] {
             let refusal = refusal(text);
             assert!(refusal.contains(advice), "{text}: {refusal}");
@@ -177,6 +185,6 @@ mod tests {
         assert_eq!("1.5MB".parse::<Size>().unwrap().to_string(), "1.4 MiB");
         assert_eq!(Size(Some(500)).to_string(), "500 B");
         assert!("lots".parse::<Size>().is_err());
-        assert!("0".parse::<Size>().unwrap_err().to_string().contains("`none`"));
+        assert!("0".parse::<Size>().unwrap_err().contains("`none`"));
     }
 }

@@ -1,59 +1,102 @@
-//! A server from its first to its last moment: listen, serve, drain, close.
+//! Runs an HTTP server from start to exit: listen, serve, drain, close.
 
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZero;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use futures_util::FutureExt;
 use stentor_server::{
-    AllowedOrigin, Guard, HttpService, ServeOptions, Stentor, bind, serve_on_cores,
+    AllowedOrigin, Guard, Guarded, HttpService, ServeOptions, Stentor, bind, serve_on_cores,
 };
 
 use crate::signals::Signals;
+use crate::usage::UsageError;
+use crate::values;
 
-/// The most shards: more than any machine has cores.
-const SHARDS_MAX: i64 = 1_024;
+/// Maximum number of shards, which is above the core count of any supported machine.
+const SHARDS_MAX: u64 = 1_024;
 
-/// Who may reach a server, and how it serves.
+/// Options for access and for the serving threads, shared by all commands that serve.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListenArgs {
-    /// Let pages of this origin read and publish, such as `https://example.org`; `null` and `*` are
-    /// possible. Pages of this machine may anyway. Repeatable.
+    /// Allow web pages from this origin to read and publish, such as `https://example.org`, `null` or
+    /// `*`; pages on localhost are always allowed. Repeatable.
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Vec<AllowedOrigin>,
 
-    /// Answer requests for this host too, on a loopback address: for a proxy on the same machine
-    /// that passes its own name. Repeatable.
+    /// Also accept this `Host` header. Needed behind a reverse proxy on the same machine that forwards
+    /// the public host name. Repeatable.
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
 
-    /// Allow an address that other machines can reach. Whoever reaches it may read and publish.
+    /// Allow listening on an address that other machines can reach. There is no authentication: anyone
+    /// who can connect can read and publish.
     #[arg(long)]
     open: bool,
 
-    /// How many cores serve; each has a share of the readers. All of them unless told otherwise.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=SHARDS_MAX))]
-    shards: Option<u16>,
+    /// Number of serving threads [default: all cores].
+    #[arg(long, value_name = "N", value_parser = shards)]
+    shards: Option<NonZero<usize>>,
 
-    /// Leave streams to the HTTP library, as over HTTP/2: to compare.
+    /// Write streams through the HTTP library instead of taking over their sockets; for comparisons.
     #[arg(long, hide = true)]
     no_takeover: bool,
 }
 
+fn shards(text: &str) -> Result<NonZero<usize>, String> {
+    let shards = values::number_in(text, 1..=SHARDS_MAX)?;
+    let shards = usize::try_from(shards).ok().and_then(NonZero::new);
+    shards.ok_or_else(|| "expected a positive number".to_owned())
+}
+
 impl ListenArgs {
     fn serve_options(&self) -> ServeOptions {
-        let default = ServeOptions::default();
-        let shards = self.shards.and_then(|shards| NonZero::new(usize::from(shards)));
-        let shards = shards.unwrap_or(default.shards);
+        let shards = self.shards.unwrap_or(ServeOptions::default().shards);
         ServeOptions { shards, takeover: !self.no_takeover }
     }
 }
 
-/// Serves until a signal comes or the log fails. `background` runs beside it.
+/// The lines that a server prints to stderr when it is ready.
+#[derive(Debug, Default)]
+pub(crate) struct Banner {
+    /// Name, version and where the data is.
+    pub(crate) title: String,
+    /// The path of the web console, if it is served.
+    pub(crate) console: Option<&'static str>,
+    /// The end of a `curl` command to try, behind the address: a path. The options come first.
+    pub(crate) example: Option<(&'static str, &'static str)>,
+}
+
+impl Banner {
+    /// Text for the start of a command, with the version of the program.
+    pub(crate) fn title(rest: impl fmt::Display) -> String {
+        format!("stentor {}, {rest}", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Programs find the address behind `listening on `, up to the next space.
+    fn print(&self, address: SocketAddr) {
+        let url = format!("http://{address}");
+        eprintln!("{}", self.title);
+        match self.console {
+            Some(path) => eprintln!("listening on {url} (web console: {url}{path})"),
+            None => eprintln!("listening on {url}"),
+        }
+        if let Some((options, path)) = self.example {
+            eprintln!("try: curl {options} {url}{path}");
+        }
+    }
+}
+
+/// Serves until a signal arrives or the log fails. `background` runs beside it.
+///
+/// # Errors
+/// The address cannot be resolved or bound, is public without `--open`, or serving fails.
 pub(crate) fn run<A>(
     listen: &str,
     access: &ListenArgs,
+    banner: &Banner,
     stentor: &Stentor,
     app: A,
     background: impl Future<Output = ()> + Send + 'static,
@@ -65,10 +108,11 @@ where
     let address = resolve(listen)?;
     let is_local = address.ip().is_loopback();
     if !is_local && !access.open {
-        bail!(
-            "{address} can be reached by other machines, and whoever reaches it may read and publish; \
-             add --open if that is meant, or listen on 127.0.0.1"
+        let message = format!(
+            "{address} can be reached by other machines, and there is no authentication; add --open to \
+             allow this, or listen on 127.0.0.1"
         );
+        return Err(UsageError::new(message).into());
     }
     let listener = bind(address).with_context(|| cannot_listen(address))?;
     let mut guard = Guard::new().with_origins(access.cors_origin.iter().cloned());
@@ -82,14 +126,14 @@ where
         tokio::spawn(background);
         let signals = Signals::listen(stentor.drain().clone())?;
         tokio::spawn(signals.watch());
-        anyhow::Ok(tokio::spawn(fail_with_log(stentor.clone())))
+        anyhow::Ok(tokio::spawn(stop_on_log_failure(stentor.clone())))
     })?;
-    eprintln!("listening on http://{}", listener.local_addr()?);
+    banner.print(listener.local_addr()?);
     let (options, app) = (access.serve_options(), guard.wrap(app));
     let served = serve_on_cores(options, &listener, &app, stentor);
     beside.block_on(stentor.hub().close());
     served?;
-    // It may have failed while it was closed.
+    // The log can also fail while it is being closed.
     let has_failed = stentor.hub().failed().now_or_never().is_some();
     if has_failed {
         beside.block_on(failure)?;
@@ -97,25 +141,22 @@ where
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-type Guarded<A> = stentor_server::Guarded<A>;
-
-/// A log that can no longer be vouched for ends the server.
-async fn fail_with_log(stentor: Stentor) {
+/// Drains the server when the log fails: its data can no longer be trusted.
+async fn stop_on_log_failure(stentor: Stentor) {
     let error = stentor.hub().failed().await;
-    tracing::error!(%error, "stopping");
+    tracing::error!(%error, "the log failed; stopping");
     stentor.drain().cancel();
 }
 
 fn resolve(listen: &str) -> anyhow::Result<SocketAddr> {
-    let mut addresses = listen
-        .to_socket_addrs()
-        .with_context(|| format!("{listen:?} is no address; write it as 127.0.0.1:8080"))?;
-    addresses.next().with_context(|| format!("{listen:?} has no address"))
+    let unknown = || format!("cannot resolve the host of --listen {listen}; use an IP address");
+    let mut addresses = listen.to_socket_addrs().with_context(unknown)?;
+    addresses.next().with_context(unknown)
 }
 
 fn cannot_listen(address: SocketAddr) -> String {
     format!(
-        "cannot listen on {address}; if another program uses it, stop that one or choose another with \
-         --listen (port 0 picks a free one)"
+        "cannot listen on {address}; if another program uses the port, stop it or choose another port \
+         with --listen (0 picks a free one)"
     )
 }

@@ -1,17 +1,23 @@
-//! Being asked to stop.
+//! Signals that ask the program to stop.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Waits until the program is asked to stop.
-pub(crate) async fn asked() -> io::Result<()> {
-    Signals::listen(CancellationToken::new())?.one().await;
+/// The exit code after a second signal: 128 plus the number of SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Waits for SIGINT or SIGTERM.
+///
+/// # Errors
+/// The handlers cannot be installed.
+pub(crate) async fn stop_requested() -> io::Result<()> {
+    Signals::listen(CancellationToken::new())?.next().await;
     Ok(())
 }
 
-/// The signals that ask a program to stop: SIGINT, as a terminal sends it for Ctrl-C, and SIGTERM.
+/// SIGINT, which a terminal sends for Ctrl-C, and SIGTERM.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -19,7 +25,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals from here on, within a runtime.
+    /// Installs the handlers. Needs the context of a runtime.
     pub(crate) fn listen(stop: CancellationToken) -> io::Result<Signals> {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
@@ -28,15 +34,15 @@ impl Signals {
         })
     }
 
-    /// The first signal lets the work at hand be finished; a second one does not wait.
+    /// Cancels the token at the first signal, so that current work can finish; exits at the second.
     pub(crate) async fn watch(mut self) {
-        self.one().await;
+        self.next().await;
         self.stop.cancel();
-        self.one().await;
-        std::process::exit(130);
+        self.next().await;
+        std::process::exit(INTERRUPTED);
     }
 
-    async fn one(&mut self) {
+    async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -1,4 +1,4 @@
-//! Whether anybody still reads stdout.
+//! Detects that the reader of stdout has gone.
 
 use std::future::pending;
 use std::io;
@@ -9,29 +9,29 @@ use tokio::io::Interest;
 use tokio::net::unix::pipe::Sender;
 use tokio::time::timeout;
 
-/// How long the news of a reader's leave may take.
-const NEWS_TIME_MAX: Duration = Duration::from_millis(100);
+/// Maximum time in which the kernel reports a closed pipe.
+const REPORT_TIME_MAX: Duration = Duration::from_millis(100);
 
-/// Learns that the reader of stdout has left without having to write to it, so that
-/// `stentor sub … | head -1` does not wait for one event more.
+/// Detects that the other end of stdout was closed, without writing to it. Otherwise
+/// `stentor sub … | head -1` would wait for one more event.
 pub(crate) struct StdoutWatch {
-    /// If it can be watched: a file has no reader.
+    /// `None` if stdout cannot be watched, such as a file, which has no reader.
     stdout: Option<Sender>,
 }
 
 impl StdoutWatch {
     pub(crate) fn new() -> StdoutWatch {
         let stdout = io::stdout().as_fd().try_clone_to_owned();
-        // Unchecked leaves it blocking, for it is only watched here and written to elsewhere.
+        // The unchecked constructor leaves the descriptor blocking: other code writes to it.
         StdoutWatch { stdout: stdout.and_then(Sender::from_owned_fd_unchecked).ok() }
     }
 
-    /// Watches nothing: whether anybody reads does not matter.
+    /// Returns a watch that never completes, for commands that do not write to stdout.
     pub(crate) fn disabled() -> StdoutWatch {
         StdoutWatch { stdout: None }
     }
 
-    /// Waits until the reader has left.
+    /// Waits until the reader of stdout has gone. Cancel safe.
     pub(crate) async fn closed(&self) {
         match &self.stdout {
             Some(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
@@ -39,8 +39,8 @@ impl StdoutWatch {
         }
     }
 
-    /// Whether the reader has left.
+    /// Returns `true` if the reader of stdout has gone. Takes up to [`REPORT_TIME_MAX`].
     pub(crate) async fn is_closed(&self) -> bool {
-        timeout(NEWS_TIME_MAX, self.closed()).await.is_ok()
+        timeout(REPORT_TIME_MAX, self.closed()).await.is_ok()
     }
 }

@@ -86,7 +86,7 @@ pub(crate) struct BenchArgs {
 
     /// Time from the end of one storm to the next.
     #[arg(long, value_name = "TIME", default_value = "2s", help_heading = SUBSCRIBERS)]
-    #[arg(value_parser = duration::parse_arg, requires = "storm")]
+    #[arg(value_parser = duration::parse, requires = "storm")]
     storm_every: Duration,
 
     /// Instead of publishing, open N more connections, --connecting at a time, and close each when its
@@ -98,7 +98,7 @@ pub(crate) struct BenchArgs {
 
     /// Wait this long after connecting before measuring memory.
     #[arg(long, value_name = "TIME", default_value = "0s", help_heading = SUBSCRIBERS)]
-    #[arg(value_parser = duration::parse_arg)]
+    #[arg(value_parser = duration::parse)]
     settle: Duration,
 
     /// Add a header to the subscribers' requests only. Repeatable.
@@ -123,12 +123,12 @@ pub(crate) struct BenchArgs {
     events: Option<u32>,
 
     /// Publish or listen for this time. Default: 10s, or 1m with --events or --churn.
-    #[arg(long = "for", value_name = "TIME", help_heading = EVENTS, value_parser = duration::parse_arg)]
+    #[arg(long = "for", value_name = "TIME", help_heading = EVENTS, value_parser = duration::parse)]
     span: Option<Duration>,
 
     /// Publish for this time before the measurement starts.
     #[arg(long, value_name = "TIME", default_value = "1s", help_heading = EVENTS)]
-    #[arg(value_parser = duration::parse_arg)]
+    #[arg(value_parser = duration::parse)]
     warm_up: Duration,
 
     /// Size of an event's body in bytes.
@@ -158,11 +158,11 @@ pub(crate) struct BenchArgs {
     keep: bool,
 
     /// Count missing events as lost after this much silence.
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse_arg)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse)]
     patience: Duration,
 
     /// Stop the whole run after this time. Default: 4 x --for + 1m.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse_arg)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     limit: Option<Duration>,
 
     /// Busy-poll sockets. Uses a full core, and takes wake-up cost off the server.

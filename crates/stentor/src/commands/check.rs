@@ -1,8 +1,8 @@
-//! `stentor check`: a doctor for any endpoint of Server-Sent Events.
+//! `stentor check`: diagnoses any SSE endpoint.
 //!
-//! One connection watches the stream (`watch.rs`, `capture.rs`) while others try out the rest; each
-//! theme has its checks and their judge in a file of its own, and `report.rs` lists them all. Nothing is
-//! asked of the endpoint that a few readers would not ask.
+//! One connection watches the stream (`watch.rs`, `capture.rs`) while other requests run the remaining
+//! checks. Each group of checks has a file with their texts and evaluation; `report.rs` lists all groups.
+//! The load on the endpoint is that of a few readers.
 
 mod capture;
 mod cors;
@@ -34,77 +34,76 @@ use self::cors::Origin;
 use self::diagnosis::Diagnosis;
 use self::endpoint::Endpoint;
 use self::publishing::Publishing;
-use self::report::Paint;
-use crate::commands::connection::{Header, token_of_environment, without_password};
-use crate::duration;
+use self::report::Style;
+use crate::commands::connection::{token_of_environment, without_password};
 use crate::output::{print_line, print_message};
+use crate::{duration, values};
 
-/// The page's origin, unless another is named.
+/// Origin of the CORS checks without `--origin`: one that the server is not expected to allow.
 const ORIGIN: &str = "https://example.com";
 
-/// The endpoint could not be reached.
+/// Exit code for an unreachable endpoint.
 const UNREACHABLE: u8 = 3;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes:\n  \
-    0  nothing failed (warnings do not count)\n  \
-    1  something failed\n  \
+    0  no check failed (warnings do not count)\n  \
+    1  a check failed\n  \
     2  the command line is wrong\n  \
     3  the endpoint cannot be reached")]
 pub(crate) struct CheckArgs {
-    /// The address of the stream. It may be of any server.
-    #[arg(value_parser = address)]
+    /// URL of the stream, of any server.
+    #[arg(value_parser = values::http_url)]
     url: Url,
 
-    /// How long to watch the stream. Over 66s shows whether a silent one stays open.
-    #[arg(long = "for", value_name = "TIME", default_value = "20s", value_parser = duration::parse_arg)]
+    /// Time to watch the stream. Use more than 66s to test keep-alives on an idle stream.
+    #[arg(long = "for", value_name = "TIME", default_value = "20s", value_parser = duration::parse)]
     length: Duration,
 
-    /// Publish sixteen small events by POST to this address, and look how they arrive.
-    #[arg(long, value_name = "URL", value_parser = address)]
+    /// Publish sixteen small events with POST to this URL, and check how they arrive.
+    #[arg(long, value_name = "URL", value_parser = values::http_url)]
     publish_url: Option<Url>,
 
-    /// A header for publishing, such as `Authorization: Bearer x`. Repeatable.
+    /// Extra header for --publish-url, such as `Authorization: Bearer x`. Repeatable.
     #[arg(long, value_name = "NAME: VALUE", requires = "publish_url", value_parser = header)]
     publish_header: Vec<(HeaderName, HeaderValue)>,
 
-    /// The content type of what is published.
+    /// Content type of the published events.
     #[arg(long, value_name = "TYPE", default_value = "text/plain; charset=utf-8")]
+    #[arg(value_parser = header_value)]
     publish_type: HeaderValue,
 
-    /// A header for each request to the stream. It does not follow a redirect to another origin.
+    /// Extra header for requests to the stream. It is not sent after a redirect to another origin.
     /// Repeatable.
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     header: Vec<(HeaderName, HeaderValue)>,
 
-    /// Send this bearer token, to the stream and, if it is of the same origin, to --publish-url.
-    /// Without the option it is taken from the environment variable `STENTOR_TOKEN`, but only for the
-    /// server at `STENTOR_URL`.
-    #[arg(long, value_name = "TOKEN")]
+    /// Bearer token for the stream, and for --publish-url if it has the same origin [default: the
+    /// environment variable `STENTOR_TOKEN`, used only for the server at `STENTOR_URL`].
+    #[arg(long, value_name = "TOKEN", value_parser = values::header_value)]
     token: Option<String>,
 
-    /// Connect to this Unix socket instead of the host of the address.
+    /// Connect to this Unix socket instead of the host in the URL.
     #[arg(long, value_name = "PATH")]
     unix_socket: Option<PathBuf>,
 
-    /// The origin of a page that shall read the stream. Without it that of a stranger is tried, whom
-    /// nobody has to let in.
-    #[arg(long, value_name = "ORIGIN")]
+    /// Test CORS for this origin, such as `https://app.example` [default: report CORS without judging it].
+    #[arg(long, value_name = "ORIGIN", value_parser = values::header_value)]
     origin: Option<String>,
 
-    /// How long what should come at once may take.
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration::parse_arg)]
+    /// Maximum delay for something that should be immediate.
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration::parse)]
     patience: Duration,
 
-    /// The shortest time after which something on the path closes a silent connection.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse_arg)]
+    /// Shortest idle timeout of the proxies on the path.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
     idle_timeout: Duration,
 
-    /// Print a JSON object.
+    /// Print the report as a JSON object.
     #[arg(long)]
     json: bool,
 
-    /// Say why it matters and how to mend it of what passed, too.
+    /// Explain passed checks as well.
     #[arg(long, conflicts_with = "json")]
     explain: bool,
 }
@@ -115,16 +114,16 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         Ok(report) => report,
         Err(error) => {
             let url = without_password(&args.url);
-            print_message(format_args!("{url} cannot be reached: {error}"));
+            print_message(format_args!("cannot reach {url}: {error}"));
             return Ok(ExitCode::from(UNREACHABLE));
         }
     };
     let text = if args.json {
         report.json().to_string()
     } else {
-        report.lines(args.explain, Paint::of_stdout()).join("\n")
+        report.lines(args.explain, Style::of_stdout()).join("\n")
     };
-    print_line(&text).context("stdout cannot be written")?;
+    print_line(&text).context("cannot write to stdout")?;
     Ok(if report.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -139,7 +138,7 @@ impl CheckArgs {
             self.unix_socket.clone(),
             self.patience,
         )?;
-        // Nobody else publishes this: the time with all its digits.
+        // Unique, so that events of other publishers cannot be taken for ours.
         let run = format!("check-{:x}", jiff::Timestamp::now().as_nanosecond());
         let publishing = self.publish_url.clone().map(|url| Publishing {
             url,
@@ -161,7 +160,7 @@ impl CheckArgs {
         })
     }
 
-    /// Whether the stream is of the server that the other commands reach unless told otherwise.
+    /// `true` if the stream is on the default server of the other commands.
     fn is_own(&self) -> bool {
         let server = std::env::var("STENTOR_URL");
         let server = server.unwrap_or_else(|_| "http://localhost:8080".to_owned());
@@ -169,15 +168,12 @@ impl CheckArgs {
     }
 }
 
-fn address(text: &str) -> Result<Url, String> {
-    let advice = "it must be an address such as https://example.com/events";
-    match text.parse::<Url>() {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
-        _ => Err(advice.to_owned()),
-    }
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let values::Header { name, value } = values::header(text)?;
+    let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
+    Ok((name, HeaderValue::try_from(value).map_err(|error| error.to_string())?))
 }
 
-fn header(text: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
-    let Header { name, value } = text.parse()?;
-    Ok((name.try_into()?, value.try_into()?))
+fn header_value(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::try_from(values::header_value(text)?).map_err(|error| error.to_string())
 }

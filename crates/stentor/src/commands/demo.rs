@@ -1,45 +1,61 @@
 //! `stentor demo`.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use stentor_hub::Hub;
-use stentor_hub::storage::SqliteStorage;
+use stentor_hub::storage::{SqliteOptions, SqliteStorage};
 use stentor_server::{Config, Stentor};
 
-use crate::demo::{Program, gallery};
-use crate::server::{ListenArgs, run as run_server};
+use crate::demo::{App, gallery};
+use crate::retain::Size;
+use crate::server::{Banner, ListenArgs, run as run_server};
+use crate::values::listen_address;
 
-/// Where the logs of the programs are, each in a directory of its own.
-const DATA: &str = "./stentor-demo-data";
+/// Port of the gallery.
+const GALLERY_PORT: u16 = 8090;
+
+/// Where the web console is. The root belongs to the page of the app.
+const CONSOLE: &str = "/console";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
-    /// The program to serve alone, at the root, on the port of its original. Without one, all five
+    /// Run only this app, at `/`, on the port that its original article uses. Without a name: all five
     /// and a page that shows them live.
     #[arg(value_enum)]
-    name: Option<Program>,
+    name: Option<App>,
 
-    /// The address to listen on; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR")]
+    /// Address to listen on; port 0 picks a free port [default: 127.0.0.1:8090, or the port of NAME].
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: Option<String>,
+
+    /// Directory of the data. Each app run by itself has its own subdirectory, and so has the gallery.
+    #[arg(long, value_name = "DIR", default_value = "./stentor-demo-data")]
+    data: PathBuf,
 
     #[command(flatten)]
     access: ListenArgs,
 }
 
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    let directory = Path::new(DATA).join(args.name.map_or("gallery", Program::name));
+    let directory = args.data.join(args.name.map_or("gallery", App::name));
     let storage = SqliteStorage::open(&directory)
-        .with_context(|| format!("the log in {} cannot be opened", directory.display()))?;
-    // The root belongs to the program's own page.
-    let config = Config { console: Some("/console".to_owned()), ..Config::default() };
+        .with_context(|| format!("cannot open the log in {}", directory.display()))?;
+    let limit = Size(SqliteOptions::default().bytes_max).describe();
+    let title = match args.name {
+        Some(app) => format!("demo {}", app.name()),
+        None => "demo".to_owned(),
+    };
+    let banner = Banner {
+        title: Banner::title(format!("{title}, data in {} ({limit})", directory.display())),
+        console: Some(CONSOLE),
+        example: None,
+    };
+    let config = Config { console: Some(CONSOLE.to_owned()), ..Config::default() };
     let stentor = Stentor::with_config(Hub::new(storage), config);
-    let demo = args.name.map_or_else(|| gallery(&stentor), |program| program.alone(&stentor));
-    let listen = args
-        .listen
-        .clone()
-        .unwrap_or_else(|| format!("127.0.0.1:{}", args.name.map_or(8090, Program::port)));
-    run_server(&listen, &args.access, &stentor, demo.router, demo.background)
+    let demo = args.name.map_or_else(|| gallery(&stentor), |app| app.alone(&stentor));
+    let port = args.name.map_or(GALLERY_PORT, App::port);
+    let listen = args.listen.clone().unwrap_or_else(|| format!("127.0.0.1:{port}"));
+    run_server(&listen, &args.access, &banner, &stentor, demo.router, demo.background)
 }

@@ -1,7 +1,7 @@
-//! A stream with its timing, in a file: [`record`] writes it, [`replay`] brings it back.
+//! Recordings: a stream with its timing in a file. [`record`] writes it, [`replay`] plays it back.
 //!
-//! A recording is lines of JSON. The first says what it is; each further one what came, and `at` how
-//! many milliseconds after the start:
+//! A recording is JSON lines. The first line identifies the format; each other line is one entry, with
+//! its time `at` in milliseconds after the start:
 //!
 //! ```text
 //! {"recording":1,"url":"http://localhost:8080/topics/news","started":"2026-01-02T03:04:05.678Z"}
@@ -12,8 +12,7 @@
 //! {"at":9000,"lost":"the server ended the stream"}
 //! ```
 //!
-//! `event` is the event object of the rest of Stentor, with the id that the event itself carries. An
-//! `id` alone is that of a block without data. Lines can be cut out, and the file cut off anywhere.
+//! The whole format is in `docs/formats/recording.md`.
 
 mod file;
 mod line;

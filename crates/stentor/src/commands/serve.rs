@@ -4,32 +4,35 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use stentor_hub::storage::{self, SqliteOptions, SqliteStorage, Storage};
-use stentor_hub::{Hub, MemoryStorage, Offset};
+use stentor_hub::storage::{self, SqliteOptions, SqliteStorage};
+use stentor_hub::{Hub, MemoryStorage};
 use stentor_server::Stentor;
 
 use crate::retain::{RetainArgs, Size};
-use crate::server::{ListenArgs, run as run_server};
+use crate::server::{Banner, ListenArgs, run as run_server};
+use crate::usage::UsageError;
+use crate::values::listen_address;
 
-/// Where the log is unless told otherwise.
+/// Default directory of the log.
 pub(crate) const DATA: &str = "./stentor-data";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
-    /// The address to listen on; port 0 picks a free one.
+    /// Address to listen on; port 0 picks a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "STENTOR_LISTEN")]
+    #[arg(value_parser = listen_address)]
     listen: String,
 
-    /// The directory of the log, made if there is none.
+    /// Directory of the log; it is created if missing.
     #[arg(long, value_name = "DIR", default_value = DATA, env = "STENTOR_DATA")]
     data: PathBuf,
 
-    /// Keep the log in memory: history ends with the program.
+    /// Keep the log in memory only; history is lost when the server stops.
     #[arg(long, conflicts_with = "data")]
     memory: bool,
 
-    /// What an event that was acknowledged survives: `fsync`, also the loss of power, or `os`, the end of
-    /// the program but not of the system.
+    /// What an acknowledged event survives. `fsync`: power loss. `os`: a crash of the server, but not of
+    /// the machine.
     #[arg(long, value_enum, value_name = "HOW", default_value_t, env = "STENTOR_DURABILITY")]
     #[arg(hide_possible_values = true, conflicts_with = "memory")]
     durability: Durability,
@@ -41,7 +44,7 @@ pub(crate) struct ServeArgs {
     access: ListenArgs,
 }
 
-/// See [`storage::Durability`].
+/// Command-line form of [`storage::Durability`].
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 enum Durability {
     #[default]
@@ -59,48 +62,45 @@ impl From<Durability> for storage::Durability {
 }
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let retention = args.retain.retention()?;
-    let stentor = Stentor::new(if args.memory { in_memory(args) } else { on_disk(args)? });
-    let hub = stentor.hub().clone();
+    let retention =
+        args.retain.retention().map_err(|error| UsageError::new(format!("--retain: {error}")))?;
+    let (hub, data) = if args.memory { in_memory(args) } else { on_disk(args)? };
+    let banner = Banner {
+        title: Banner::title(data),
+        console: Some("/"),
+        example: Some(("-d hello", "/topics/news")),
+    };
+    let stentor = Stentor::new(hub.clone());
     let background = async move {
         tokio::join!(hub.enforce_retention(retention), hub.watch_leases());
     };
-    run_server(&args.listen, &args.access, &stentor, stentor.clone(), background)
+    run_server(&args.listen, &args.access, &banner, &stentor, stentor.clone(), background)
 }
 
-fn in_memory(args: &ServeArgs) -> Hub {
-    let bytes = args.retain.retain_bytes.map(|size| size.0.unwrap_or(u64::MAX));
-    let bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    let bytes = bytes.unwrap_or(MemoryStorage::BYTES);
-    Hub::with_window(MemoryStorage::with_bytes(bytes), window(bytes as u64))
+/// Returns a hub and the description of its data for the banner.
+fn in_memory(args: &ServeArgs) -> (Hub, String) {
+    let size = args.retain.retain_bytes.unwrap_or(Size(Some(MemoryStorage::BYTES as u64)));
+    let bytes = size.0.unwrap_or(u64::MAX);
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let hub = Hub::with_window(MemoryStorage::with_bytes(bytes), window(bytes as u64));
+    (hub, format!("data in memory only ({size})", size = size.describe()))
 }
 
-fn on_disk(args: &ServeArgs) -> anyhow::Result<Hub> {
+/// Returns a hub and the description of its data for the banner.
+fn on_disk(args: &ServeArgs) -> anyhow::Result<(Hub, String)> {
     let mut options = SqliteOptions { durability: args.durability.into(), ..Default::default() };
     if let Some(size) = args.retain.retain_bytes {
         options.bytes_max = size.0;
     }
+    let data = args.data.display();
     let storage = SqliteStorage::open_with(&args.data, options)
-        .with_context(|| format!("the log in {} cannot be opened", args.data.display()))?;
-    if storage.bounds().tail == Offset::ZERO {
-        say_limit(args, Size(options.bytes_max));
-    }
-    Ok(Hub::with_window(storage, window(options.bytes_max.unwrap_or(u64::MAX))))
+        .with_context(|| format!("cannot open the log in {data}"))?;
+    let hub = Hub::with_window(storage, window(options.bytes_max.unwrap_or(u64::MAX)));
+    Ok((hub, format!("data in {data} ({})", Size(options.bytes_max).describe())))
 }
 
-/// How large the live window is: well below what the log holds, so that it never shows what has left it.
+/// Returns the size of the live window in bytes: at most half of what the log holds, so that the window
+/// never shows an event that the log has already deleted.
 fn window(bytes_max: u64) -> usize {
     usize::try_from(bytes_max / 2).map_or(Hub::WINDOW_BYTES, |half| half.min(Hub::WINDOW_BYTES))
-}
-
-/// Whoever begins a log is told once that it does not grow for ever.
-fn say_limit(args: &ServeArgs, size: Size) {
-    let dir = args.data.display();
-    match size.0 {
-        Some(_) => eprintln!(
-            "the log in {dir} keeps up to {size}, then its oldest events go; --retain-bytes and --retain \
-             change that"
-        ),
-        None => eprintln!("the log in {dir} keeps everything until the disk is full"),
-    }
 }

@@ -1,18 +1,18 @@
-//! How a stream fares that a command reads.
+//! Reports the connection state of a stream.
 
 use stentor_client::{Control, Event, EventSourceError, State};
 use tokio::time::Instant;
 
 use crate::output::print_message;
 
-/// Says on stderr how a stream fares.
+/// Reports lost and restored connections of one stream to stderr.
 #[derive(Debug)]
 pub(crate) struct StatusReporter {
-    /// What the stream is called.
+    /// Name of the stream in messages.
     name: String,
-    /// Whether a reconnect is worth a word.
+    /// `true` after a loss was reported, until the stream is open again.
     is_lost: bool,
-    /// Whether the end of a topic came last, so that the end of the stream is no surprise.
+    /// `true` if the last event was the end of a topic, so that the end of the stream is expected.
     is_ended: bool,
 }
 
@@ -21,7 +21,7 @@ impl StatusReporter {
         StatusReporter { name: name.into(), is_lost: false, is_ended: false }
     }
 
-    /// Takes note of an event.
+    /// Must be called for every event of the stream.
     pub(crate) fn observe(&mut self, event: &Event) {
         self.is_ended = matches!(Control::of(event), Some(Control::End(_)));
     }
@@ -33,7 +33,7 @@ impl StatusReporter {
             State::Waiting { until, reason, .. } => {
                 self.is_lost = true;
                 let wait = until.saturating_duration_since(Instant::now()).as_secs_f32();
-                print_message(format_args!("{name}: {reason}; trying again in {wait:.1} s"));
+                print_message(format_args!("{name}: {reason}; retrying in {wait:.1} s"));
             }
             State::Open(_) if self.is_lost => {
                 self.is_lost = false;

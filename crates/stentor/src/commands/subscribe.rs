@@ -36,13 +36,13 @@ pub(crate) struct SubArgs {
     #[command(flatten)]
     start: StartArgs,
 
-    /// Begin where the last run with this file stopped, the first one where another option says; and
-    /// note in it how far this one got: what was printed, or what --exec had success with.
+    /// Keep the position in this file: start where the last run stopped, and save the position after
+    /// events that were printed or handled. Other start options apply to the first run only.
     #[arg(long, value_name = "FILE", help_heading = start::HEADING)]
     cursor: Option<PathBuf>,
 
     #[command(flatten)]
-    outlet: SinkArgs,
+    sink: SinkArgs,
 
     #[command(flatten)]
     limits: LimitArgs,
@@ -54,20 +54,20 @@ pub(crate) struct SubArgs {
 pub(crate) async fn run(args: &SubArgs) -> anyhow::Result<ExitCode> {
     Ok(match subscribe(args).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.report(),
     })
 }
 
 async fn subscribe(args: &SubArgs) -> Result<(), Failure> {
-    let wants_objects = args.outlet.wants_objects();
+    let wants_objects = args.sink.wants_objects();
     let targets = args
         .target
-        .targets(&args.request.server.url, &args.start, wants_objects)
+        .targets(&args.request.connection.url, &args.start, wants_objects)
         .or_fail(Code::Usage)?;
-    let outlet = args.outlet.outlet(targets.len() > 1 || targets.iter().any(Target::is_mixed))?;
+    let sink = args.sink.sink(targets.len() > 1 || targets.iter().any(Target::is_mixed))?;
     args.check_cursor(targets.len()).or_fail(Code::Usage)?;
     let requests = args.request.requests(&targets).or_fail(Code::Usage)?;
-    let mut followings = Vec::new();
+    let mut streams = Vec::new();
     for (target, mut request) in targets.into_iter().zip(requests) {
         if let Some(id) = &args.start.last_event_id {
             request = request.last_event_id(id);
@@ -75,24 +75,27 @@ async fn subscribe(args: &SubArgs) -> Result<(), Failure> {
         if let Some(path) = &args.cursor {
             request = request.cursor(FileCursor::new(path));
         }
-        followings.push(TargetStream::begin(target, request, args.limits.until_end)?);
+        streams.push(TargetStream::open(target, request, args.limits.until_end)?);
     }
-    Session::new(followings, outlet, args.limits.begin()).run().await
+    Session::new(streams, sink, args.limits.start()).run().await
 }
 
 impl SubArgs {
-    /// Refuses a cursor that could not be kept, before anything is done.
+    /// Checks the cursor file before the first event.
+    ///
+    /// # Errors
+    /// There are several streams, or the directory of the file is missing.
     fn check_cursor(&self, streams: usize) -> anyhow::Result<()> {
         let Some(path) = &self.cursor else { return Ok(()) };
         if streams > 1 {
             bail!(
-                "--cursor is the place in one stream; topics of one server share one, for others run \
-                 a command with a file each"
+                "--cursor works with one stream; topics of one server share a stream, for other streams use one \
+                 command and one file each"
             );
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if !folder.unwrap_or(Path::new(".")).is_dir() {
-            bail!("the folder of the cursor {} is not there; make it first", path.display());
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if !directory.unwrap_or(Path::new(".")).is_dir() {
+            bail!("the directory of --cursor {} does not exist; create it first", path.display());
         }
         Ok(())
     }

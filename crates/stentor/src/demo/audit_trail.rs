@@ -1,5 +1,5 @@
-//! An audit trail: what was stored, in order, from the first to the one that comes next. It is on
-//! disk, and a reader that comes back misses nothing and sees nothing twice.
+//! An audit trail on disk: all records in order, then new ones live. A subscriber that reconnects misses
+//! nothing and gets nothing twice.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -13,9 +13,9 @@ use serde_json::json;
 use stentor_hub::{Start, Timestamp, TopicName};
 use stentor_server::{Problem, Stentor};
 
-use super::{Demo, page, topic};
+use super::support::{self, Demo, page, topic};
 
-/// Where audits are stored, as `{"id", "created_at"}`.
+/// Topic of the audits. Each event is `{"id", "created_at"}`.
 const TOPIC: &str = "audit-trail";
 
 #[derive(Clone)]
@@ -38,10 +38,10 @@ pub(crate) fn demo(stentor: &Stentor) -> Demo {
     Demo { router, background: pending().boxed() }
 }
 
-/// Stores an audit: 200 with an empty body, and then it is on disk.
+/// Stores an audit. Responds 200 with an empty body once it is on disk.
 async fn store(State(app): State<App>, request: Request) -> Response {
     let stored = async {
-        let Audit { id } = super::json(request).await?;
+        let Audit { id } = support::json(request).await?;
         let audit = json!({ "id": id, "created_at": Timestamp::now().to_string() });
         app.stentor.hub().send(&app.topic, audit.to_string()).await?;
         Ok::<(), Problem>(())
@@ -52,7 +52,7 @@ async fn store(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// All audits, then each new one; or a page of history for `Accept: application/json`.
+/// Streams all audits, then each new one. For `Accept: application/json` returns a page of history.
 async fn read(State(app): State<App>, mut request: Request) -> Response {
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
     if accept.is_some_and(|accept| accept.contains("application/json")) {
@@ -62,5 +62,5 @@ async fn read(State(app): State<App>, mut request: Request) -> Response {
         }
         return app.stentor.handle(request).await.into_response();
     }
-    super::stream(app.stentor, app.topic, Start::Earliest, request).await
+    support::stream(app.stentor, app.topic, Start::Earliest, request).await
 }

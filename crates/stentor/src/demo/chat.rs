@@ -1,4 +1,4 @@
-//! A chat: who said what, the last fifty messages on joining, and nobody dropped for being slow.
+//! A chat room. A new member gets the last fifty messages; a slow member is not disconnected.
 
 use axum::Router;
 use axum::extract::{Query, Request, State};
@@ -11,11 +11,11 @@ use serde_json::json;
 use stentor_hub::{Start, TopicName};
 use stentor_server::{Problem, Stentor};
 
-use super::{Demo, page, topic};
+use super::support::{self, Demo, page, topic};
 
-/// Where messages are published, as `NAME: message`.
+/// Topic of the messages. Each event is `NAME: message`.
 const TOPIC: &str = "chat";
-/// How many messages a new member sees.
+/// Number of old messages that a new member gets.
 const HISTORY: usize = 50;
 
 #[derive(Clone)]
@@ -49,14 +49,14 @@ pub(crate) fn demo(stentor: &Stentor) -> Demo {
 
 async fn join(State(app): State<App>, Query(member): Query<Member>, request: Request) -> Response {
     if member.user.trim().is_empty() {
-        let detail = "say who you are: GET sse?user=NAME";
+        let detail = "the user name is missing; use GET sse?user=NAME";
         return Problem::bad_request("user", detail).into_response().into_response();
     }
-    super::stream(app.stentor, app.topic, Start::Last(HISTORY), request).await
+    support::stream(app.stentor, app.topic, Start::Last(HISTORY), request).await
 }
 
 async fn say(State(app): State<App>, request: Request) -> Response {
-    let said = match super::json::<Message>(request).await {
+    let said = match support::json::<Message>(request).await {
         Ok(Message { message, user }) if !user.trim().is_empty() => {
             let data = format!("{user}: {message}");
             let published = app.stentor.hub().send(&app.topic, data).await;
@@ -64,17 +64,17 @@ async fn say(State(app): State<App>, request: Request) -> Response {
                 .map(drop)
                 .map_err(|error| (StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
         }
-        Ok(_) => Err((StatusCode::BAD_REQUEST, "`user` is empty; say who you are".to_owned())),
+        Ok(_) => Err((StatusCode::BAD_REQUEST, "`user` is empty; send a name".to_owned())),
         Err(problem) => Err((StatusCode::BAD_REQUEST, problem.detail().to_owned())),
     };
     match said {
-        Ok(()) => answer(StatusCode::OK, "OK", ""),
-        Err((status, error)) => answer(status, "", &error),
+        Ok(()) => response(StatusCode::OK, "OK", ""),
+        Err((status, error)) => response(status, "", &error),
     }
 }
 
-/// The same three members, whatever happened.
-fn answer(status: StatusCode, message: &str, error: &str) -> Response {
+/// Returns the JSON that the page expects, for success and failure.
+fn response(status: StatusCode, message: &str, error: &str) -> Response {
     let succeeded = status == StatusCode::OK;
     let object = json!({ "succeeded": succeeded, "message": message, "errorMessage": error });
     (status, axum::Json(object)).into_response()

@@ -1,4 +1,4 @@
-//! A count: one for all who look. It rests while nobody does and goes on from where it was.
+//! One counter shared by all subscribers. It pauses while there are none, and continues from its last value.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use stentor_hub::{Filters, HistoryRequest, Hub, Start, TopicName};
 use stentor_server::Stentor;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Demo, page, topic};
+use super::support::{self, Demo, page, topic};
 
-/// Where the count is published, as bare numbers.
+/// Topic of the counter. Each event is a number.
 const TOPIC: &str = "counter";
 
 #[derive(Clone)]
@@ -33,7 +33,7 @@ pub(crate) fn demo(stentor: &Stentor) -> Demo {
 }
 
 async fn stream(State(app): State<App>, request: Request) -> Response {
-    super::stream(app.stentor, app.topic, Start::Last(1), request).await
+    support::stream(app.stentor, app.topic, Start::Last(1), request).await
 }
 
 async fn count(hub: Hub, topic: TopicName) {
@@ -47,12 +47,12 @@ async fn count(hub: Hub, topic: TopicName) {
         }
         match hub.send(&topic, (number + 1).to_string()).await {
             Ok(_) => number += 1,
-            Err(error) => tracing::warn!(%error, "the count rests"),
+            Err(error) => tracing::warn!(%error, "the counter pauses: cannot publish"),
         }
     }
 }
 
-/// The log remembers where the count was.
+/// Returns the last value in the log, or 0.
 async fn last_number(hub: &Hub, topic: &TopicName) -> u64 {
     let filters = Filters::topic(topic.clone());
     let request = HistoryRequest { filters, start: Start::Last(1), before: None, limit: 1 };

@@ -1,4 +1,4 @@
-//! Pictures: whoever has one posts it, all who look see it, and who comes late sees the last one.
+//! A picture relay: a picture posted by one client appears on every open page. A new page gets the last one.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -11,9 +11,9 @@ use serde_json::json;
 use stentor_hub::{Event, Publish, Start, TopicName};
 use stentor_server::{Problem, Stentor};
 
-use super::{Demo, page, topic};
+use super::support::{self, Demo, page, topic};
 
-/// Where the pictures are published, as `data:` URLs.
+/// Topic of the pictures. Each event is a `data:` URL.
 const TOPIC: &str = "image-relay";
 
 #[derive(Clone)]
@@ -39,15 +39,15 @@ pub(crate) fn demo(stentor: &Stentor) -> Demo {
     Demo { router, background: pending().boxed() }
 }
 
-/// To programs a word, to browsers the page.
+/// Returns the page to browsers, and a short status to programs.
 async fn root(request: Request) -> Response {
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
-    let answer = if accept.is_some_and(|accept| accept.contains("text/html")) {
+    let body = if accept.is_some_and(|accept| accept.contains("text/html")) {
         page("image-relay.html").await
     } else {
         "status ok!".into_response()
     };
-    ([(VARY, "Accept")], answer).into_response()
+    ([(VARY, "Accept")], body).into_response()
 }
 
 async fn receive(State(app): State<App>, request: Request) -> Response {
@@ -59,9 +59,9 @@ async fn receive(State(app): State<App>, request: Request) -> Response {
 }
 
 async fn relay(app: &App, request: Request) -> Result<(), Problem> {
-    let Picture { image_src } = super::json(request).await?;
+    let Picture { image_src } = support::json(request).await?;
     if !image_src.starts_with("data:image/") {
-        let detail = "`imageSrc` is no picture; send a URL that begins with data:image/";
+        let detail = "`imageSrc` is not a picture; send a URL that begins with data:image/";
         return Err(Problem::bad_request("image", detail));
     }
     let event = Event::new(image_src);
@@ -70,5 +70,5 @@ async fn relay(app: &App, request: Request) -> Result<(), Problem> {
 }
 
 async fn stream(State(app): State<App>, request: Request) -> Response {
-    super::stream(app.stentor, app.topic, Start::Last(1), request).await
+    support::stream(app.stentor, app.topic, Start::Last(1), request).await
 }

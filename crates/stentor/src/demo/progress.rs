@@ -1,5 +1,5 @@
-//! A job's progress: ten steps and an end. A reload resumes, two tabs see one job, and when it is
-//! over the browser does not start it all over.
+//! The progress of a job: ten steps and an end. A reload resumes, two tabs show the same job, and the end
+//! stops the browser from reconnecting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use stentor_server::{Problem, Stentor, StreamOptions, cursor_of};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::sleep;
 
-use super::{Demo, page};
+use super::support::{Demo, page};
 
-/// Each job is a topic of its own under this.
+/// Prefix of the topics. Each job has its own topic.
 const PREFIX: &str = "progress/";
 const STEPS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(300);
-/// Jobs that are remembered.
+/// Maximum number of jobs that are kept.
 const JOBS_MAX: usize = 20;
 
 #[derive(Clone)]
@@ -32,12 +32,13 @@ struct App {
     stentor: Stentor,
     /// The newest job.
     newest: Arc<Mutex<Option<TopicName>>>,
-    /// Whether the jobs of an earlier run have been ended: a new one must not be taken for them.
-    settled: Arc<OnceCell<()>>,
+    /// Set once the unfinished jobs of an earlier run have been ended. No new job starts before that.
+    interrupted_ended: Arc<OnceCell<()>>,
 }
 
 pub(crate) fn demo(stentor: &Stentor) -> Demo {
-    let app = App { stentor: stentor.clone(), newest: Arc::default(), settled: Arc::default() };
+    let app =
+        App { stentor: stentor.clone(), newest: Arc::default(), interrupted_ended: Arc::default() };
     let background = end_interrupted(app.clone()).map(drop).boxed();
     let router = Router::new()
         .route("/", get(|| page("progress.html")))
@@ -49,8 +50,8 @@ pub(crate) fn demo(stentor: &Stentor) -> Demo {
 async fn stream(State(app): State<App>, request: Request) -> Response {
     let (cursor, options) = (cursor_of(&request), StreamOptions::new(request.version()));
     drop(request);
-    let answer = watch(&app, cursor, options).await;
-    answer
+    let response = watch(&app, cursor, options).await;
+    response
         .map_or_else(|problem| problem.into_response().into_response(), IntoResponse::into_response)
 }
 
@@ -59,21 +60,21 @@ async fn watch(
     cursor: Option<String>,
     options: StreamOptions,
 ) -> Result<Response, Problem> {
-    let own = match &cursor {
+    let known = match &cursor {
         Some(cursor) => job_of(app.stentor.hub(), cursor).await?,
         None => None,
     };
-    let (job, start) = if let (Some(job), Some(cursor)) = (own, cursor) {
+    let (job, start) = if let (Some(job), Some(cursor)) = (known, cursor) {
         (job, Start::Cursor(cursor))
     } else {
         let (job, before) = running_or_new(app).await?;
         (job, Start::Cursor(before.to_string()))
     };
-    let answer = app.stentor.stream(Filters::topic(job), start, options).await?;
-    Ok(answer.into_response())
+    let response = app.stentor.stream(Filters::topic(job), start, options).await?;
+    Ok(response.into_response())
 }
 
-/// The job that a cursor belongs to: that of the record it names, else of the next one.
+/// Returns the job of the record that the cursor names, or else of the next record.
 async fn job_of(hub: &Hub, cursor: &str) -> Result<Option<TopicName>, Problem> {
     let Ok(cursor) = cursor.parse::<Cursor>() else { return Ok(None) };
     if cursor.epoch != hub.epoch() {
@@ -90,7 +91,7 @@ async fn job_of(hub: &Hub, cursor: &str) -> Result<Option<TopicName>, Problem> {
     Ok(page.events.first().map(|record| record.topic().clone()))
 }
 
-/// The running job, or a new one, and the position before its first step.
+/// Returns the running job, or starts one, with the position before its first step.
 async fn running_or_new(app: &App) -> Result<(TopicName, Cursor), Problem> {
     let hub = app.stentor.hub();
     end_interrupted(app.clone()).await?;
@@ -110,7 +111,7 @@ async fn running_or_new(app: &App) -> Result<(TopicName, Cursor), Problem> {
     Ok((job, before(first)))
 }
 
-/// The work itself. Who listens, and whether anybody does, is not its concern.
+/// Publishes the steps of a job. It runs to its end with or without subscribers.
 async fn work(hub: Hub, job: TopicName) -> Result<(), PublishError> {
     for number in 2..=STEPS {
         sleep(PAUSE).await;
@@ -132,7 +133,7 @@ fn all_jobs() -> Result<Filters, Problem> {
     Ok(Filters::new([filter])?)
 }
 
-/// A job that the last stop of the server interrupted will not go on: nobody shall wait for it.
+/// Ends the jobs that the last stop of the server interrupted, so that no subscriber waits for them.
 async fn end_interrupted(app: App) -> Result<(), Problem> {
     let hub = app.stentor.hub();
     let end_all = async || {
@@ -143,10 +144,10 @@ async fn end_interrupted(app: App) -> Result<(), Problem> {
         }
         Ok(())
     };
-    app.settled.get_or_try_init(end_all).await.map(drop)
+    app.interrupted_ended.get_or_try_init(end_all).await.map(drop)
 }
 
-/// The name of the next job. The oldest jobs beyond those that are remembered go.
+/// Returns the name of the next job, and deletes the oldest jobs beyond [`JOBS_MAX`].
 async fn next_name(hub: &Hub) -> Result<TopicName, Problem> {
     let known = hub.topics(jobs()).await?;
     let number = |name: &TopicName| name.as_str().strip_prefix(PREFIX)?.parse::<u64>().ok();

@@ -20,4 +20,6 @@ mod publish;
 mod record;
 mod relay;
 mod replay;
+mod serve;
 mod subscribe;
+mod usage;

@@ -125,7 +125,7 @@ async fn a_recording_that_is_there_is_only_gone_on_with() {
     server.publish("/topics/news?end", "three").await;
     let done = record(&["--append"]).run().await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.stderr.contains("is cut off"), "{done:?}");
+    assert!(done.stderr.contains("is incomplete"), "{done:?}");
     let lines = lines(&file);
     let events = lines.iter().map(|line| &line["event"]).filter(|event| event["type"] == "message");
     let data: Vec<_> = events.map(|event| event["data"].as_str().unwrap()).collect();
@@ -150,7 +150,7 @@ async fn two_recordings_do_not_go_into_one_file() {
     let _visit = foreign.stream("data: a\n\n").await;
     let second = stentor(&args).run().await;
     assert_eq!(second.code, Some(1), "{second:?}");
-    assert!(second.stderr.contains("another recording"), "{second:?}");
+    assert!(second.stderr.contains("another process"), "{second:?}");
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ async fn each_event_of_a_foreign_source_is_published_once_and_in_order() {
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(
-        done.stderr.contains("trying again") && done.stderr.contains("connected again"),
+        done.stderr.contains("retrying") && done.stderr.contains("connected again"),
         "{done:?}"
     );
 
@@ -156,7 +156,10 @@ async fn what_no_patience_mends_ends_it() {
     foreign.refuse("404 Not Found").await;
     let done = running.end().await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{done:?}");
-    assert!(done.stderr.contains("the source is lost") && done.stderr.contains("404"), "{done:?}");
+    assert!(
+        done.stderr.contains("cannot read the source") && done.stderr.contains("404"),
+        "{done:?}"
+    );
 
     server.publish("/topics/over?end", "").await;
     let running = relay(&server, "over", &foreign.url, &[]).start().await;
@@ -213,6 +216,29 @@ async fn nothing_is_lost_or_doubled_when_either_server_is_killed() {
     let done = running.end().await;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.stderr.contains("connected again"), "{done:?}");
-    assert!(done.stderr.contains("the server answers again"), "{done:?}");
+    assert!(done.stderr.contains("the server responds again"), "{done:?}");
     assert_eq!(all(&server, "copy").await, numbers(4 * PART));
+}
+
+#[tokio::test]
+async fn events_that_are_repeated_after_a_reconnect_count_once() {
+    let server = Server::in_memory().await;
+    let foreign = Foreign::start().await;
+    let running = relay(&server, "copy", &foreign.url, &[]).start().await;
+    let first = "retry: 1\n\nid: 1\ndata: a\n\nid: 2\ndata: b\n\n";
+    drop(foreign.stream(first).await);
+    // The source repeats an event, although the relay has it.
+    drop(foreign.stream("id: 2\ndata: b\n\nid: 3\ndata: c\n\n").await);
+    foreign.refuse("204 No Content").await;
+    let done = running.end().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stderr.contains("published 3 events"), "{done:?}");
+    assert_eq!(server.history_data("/topics/copy").await, ["a", "b", "c"]);
+
+    // Another run gets only events that the server has.
+    let running = relay(&server, "copy", &foreign.url, &[]).start().await;
+    drop(foreign.stream(first).await);
+    foreign.refuse("204 No Content").await;
+    let done = running.end().await;
+    assert!(done.stderr.contains("published 0 events"), "{done:?}");
 }

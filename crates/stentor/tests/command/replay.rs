@@ -149,18 +149,18 @@ async fn a_line_that_was_cut_off_is_left_out() {
     let cut = Recording::with(&whole[..whole.len() - 5]);
     let done = stentor(&["replay", cut.path(), "--print"]).run().await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), "one\ntwo\nlines\n"), "{done:?}");
-    assert!(done.stderr.contains("line 9 is cut off"), "{done:?}");
+    assert!(done.stderr.contains("line 9 is incomplete"), "{done:?}");
 }
 
 #[tokio::test]
 async fn what_is_no_recording_is_said_in_words() {
     let head = r#"{"recording":1,"url":"u","started":"s"}"#;
     for (text, words) in [
-        ("", "no recording"),
-        ("data: x\n", "no recording"),
+        ("", "not a recording"),
+        ("data: x\n", "not a recording"),
         (r#"{"recording":2,"url":"u","started":"s"}"#, "version 2"),
         (&format!("{head}\nnonsense\n{{}}\n"), "line 2"),
-        (&format!("{head}\n{{\"at\":0,\"surprise\":1}}\n"), "no line of a recording"),
+        (&format!("{head}\n{{\"at\":0,\"surprise\":1}}\n"), "not a line of a recording"),
         (&format!("{head}\n{{\"at\":0,\"id\":\"a\\nb\"}}\n"), "line 2"),
     ] {
         let recording = Recording::with(text);

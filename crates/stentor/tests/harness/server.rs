@@ -175,8 +175,8 @@ async fn spawn(args: &[String], directory: &Path, listen: &str) -> Started {
     let mut stderr = String::new();
     let address = timeout(TIMEOUT, async {
         while let Some(line) = lines.next_line().await.unwrap() {
-            if let Some(address) = line.strip_prefix("listening on http://") {
-                return address.to_owned();
+            if let Some(rest) = line.strip_prefix("listening on http://") {
+                return rest.split(' ').next().unwrap_or_default().to_owned();
             }
             eprintln!("server: {line}");
             stderr += &(line + "\n");

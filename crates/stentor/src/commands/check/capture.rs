@@ -1,4 +1,4 @@
-//! What a stream sent, and when.
+//! A captured stream: its bytes and events with their times.
 
 use std::time::Duration;
 
@@ -6,59 +6,60 @@ use stentor_client::{Control, Event};
 use stentor_sse::{DecodeError, Decoder, Item};
 use tokio::time::Instant;
 
-/// The most bytes of one stream that are kept: what is behind them is not looked at.
+/// Maximum number of bytes of a stream that are captured; the rest is not checked.
 pub(super) const BYTES_MAX: usize = 4 << 20;
 
-/// A stream as it came, byte by byte and event by event.
+/// The captured bytes and events of one stream.
 #[derive(Debug)]
 pub(super) struct Capture {
-    /// When the head of the answer was there.
+    /// Time of the response head.
     pub(super) opened: Instant,
     pub(super) bytes: Vec<u8>,
     pub(super) arrivals: Vec<Arrival>,
     pub(super) events: Vec<ReceivedEvent>,
-    /// The last event id, as a browser knows it.
+    /// The last event id, as a browser tracks it.
     pub(super) last_event_id: String,
-    /// Whether it stands in the middle of an event.
+    /// `true` if the last byte is within an event.
     pub(super) is_mid_block: bool,
     pub(super) over: Option<Over>,
-    /// When it was over.
+    /// Time of the end of the capture.
     pub(super) closed: Option<Instant>,
     decoder: Decoder,
 }
 
-/// Bytes that came together.
+/// Bytes that arrived together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     pub(super) at: Instant,
-    /// How many bytes had come with it.
+    /// Number of bytes up to and including these.
     pub(super) total: usize,
-    /// Whether it left an event unfinished.
+    /// `true` if the last of these bytes is within an event.
     pub(super) is_mid_block: bool,
-    /// Whether it only showed that the connection lives: a comment, or a typed event without data.
-    pub(super) is_sign_of_life: bool,
+    /// `true` if these bytes only keep the connection alive: comments, or typed events without data.
+    pub(super) is_keep_alive: bool,
 }
 
-/// An event that readers get.
+/// An event as readers receive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReceivedEvent {
     /// The id of its own block.
     pub(super) id: Option<String>,
     pub(super) event_type: String,
     pub(super) data: String,
-    /// Whether it is a word of a Stentor server about the stream itself.
+    /// `true` for a control event of a Stentor server.
     pub(super) is_control: bool,
 }
 
-/// Why no more came.
+/// The reason for the end of a capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Over {
-    /// The server ended it, cleanly.
+    /// The server ended the stream cleanly.
     Ended,
+    /// The connection broke, for this reason.
     Broken(String),
-    /// Enough was seen.
+    /// The check stopped reading.
     Left,
-    /// One event is larger than anything is looked at.
+    /// An event is larger than [`BYTES_MAX`].
     TooLong,
 }
 
@@ -97,14 +98,14 @@ impl Capture {
             at: Instant::now(),
             total: self.bytes.len(),
             is_mid_block: self.is_mid_block,
-            is_sign_of_life: items > 0 && !has_content,
+            is_keep_alive: items > 0 && !has_content,
         });
         if self.bytes.len() >= BYTES_MAX {
             self.finish(Over::Left);
         }
     }
 
-    /// Nothing more is recorded; the first reason counts.
+    /// Ends the capture. The first reason counts.
     pub(super) fn finish(&mut self, over: Over) {
         if self.over.is_none() {
             self.over = Some(over);
@@ -112,7 +113,7 @@ impl Capture {
         }
     }
 
-    /// The events that somebody published.
+    /// Returns the events without control events.
     pub(super) fn published(&self) -> impl DoubleEndedIterator<Item = &ReceivedEvent> {
         self.events.iter().filter(|event| !event.is_control)
     }
@@ -121,14 +122,14 @@ impl Capture {
         self.over.is_some()
     }
 
-    /// How long after the head the first bytes came.
+    /// Returns the time from the head to the first bytes.
     pub(super) fn first_byte(&self) -> Option<Duration> {
         Some(self.arrivals.first()?.at.duration_since(self.opened))
     }
 
-    /// Whether anything of it made sense as a stream of events.
+    /// `true` if the bytes contained at least one event or keep-alive.
     pub(super) fn is_readable(&self) -> bool {
-        !self.events.is_empty() || self.arrivals.iter().any(|arrival| arrival.is_sign_of_life)
+        !self.events.is_empty() || self.arrivals.iter().any(|arrival| arrival.is_keep_alive)
     }
 }
 

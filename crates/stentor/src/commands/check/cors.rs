@@ -1,4 +1,4 @@
-//! Whether pages of another origin may read the stream.
+//! Checks of CORS: can pages of another origin read the stream?
 
 use reqwest::Method;
 use reqwest::header::{
@@ -15,27 +15,30 @@ pub(super) const CHECKS: &[&Check] = &[&CORS, &PREFLIGHT];
 
 const CORS: Check = Check {
     name: "cors",
-    title: "Pages of another origin may read it, by the rules",
-    why: "A browser gives a page of another origin nothing of an answer that does not allow it. An answer \
-          for one origin that a cache gives to another is refused, and `*` never goes with credentials.",
-    mend: "Answer with `Access-Control-Allow-Origin`: the origin of the request if it is on your list, with \
-           `Vary: Origin`, or `*` for data that is public. Never echo every origin together with \
-           `Access-Control-Allow-Credentials: true`.",
+    title: "Pages of another origin can read it, by the rules",
+    why: "A browser hides a response from a page of another origin unless the response allows that \
+          origin. A response for one origin that a cache returns to another one is refused. `*` never \
+          works together with credentials.",
+    fix: "Send `Access-Control-Allow-Origin`: the origin of the request if it is on your list, with \
+          `Vary: Origin`; or `*` for public data. Never echo every origin together with \
+          `Access-Control-Allow-Credentials: true`.",
 };
 const PREFLIGHT: Check = Check {
     name: "cors-preflight",
-    title: "The preflight for Last-Event-ID is answered",
-    why: "From another origin, readers ask before they send Last-Event-ID: those built on fetch always, \
-          browsers for long ids. If that is refused, the first connection works and no reconnect does.",
-    mend: "Answer OPTIONS with 204, `Access-Control-Allow-Origin`, `Access-Control-Allow-Methods: GET` and \
-           `Access-Control-Allow-Headers: Last-Event-ID` (and Authorization, if it is used), without \
-           asking for credentials.",
+    title: "The preflight for Last-Event-ID succeeds",
+    why: "From another origin, readers send a preflight before a request with Last-Event-ID: clients \
+          based on fetch always, browsers for long ids. If it is refused, the first connection works but \
+          no reconnect does.",
+    fix: "Respond to OPTIONS with 204, `Access-Control-Allow-Origin`, `Access-Control-Allow-Methods: \
+          GET` and `Access-Control-Allow-Headers: Last-Event-ID` (and Authorization, if it is used). Do \
+          not require credentials.",
 };
 
-/// A page's origin, and whether the caller says that it must be allowed.
+/// The origin of a page.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     pub(super) text: String,
+    /// `true` if the user requires that it is allowed (`--origin`).
     pub(super) is_required: bool,
 }
 
@@ -46,9 +49,7 @@ pub(super) async fn judge(endpoint: &Endpoint, origin: &Origin) -> Vec<Finding> 
         Err(error) => CORS.not_observable(error.to_string()),
     };
     let preflight = match cors.outcome {
-        Outcome::NotObservable => {
-            PREFLIGHT.not_observable("the stream allows no page of this origin")
-        }
+        Outcome::NotObservable => PREFLIGHT.not_observable("the stream does not allow this origin"),
         _ => preflight(endpoint, origin).await,
     };
     vec![cors, preflight]
@@ -56,26 +57,30 @@ pub(super) async fn judge(endpoint: &Endpoint, origin: &Origin) -> Vec<Finding> 
 
 fn simple(headers: &HeaderMap, origin: &Origin) -> Finding {
     let Some(allowed) = value(headers, &ACCESS_CONTROL_ALLOW_ORIGIN) else {
-        let saw = format!("pages of {} may not read it", origin.text);
+        let saw = format!("pages of {} cannot read it", origin.text);
         return if origin.is_required {
             CORS.fail(saw)
         } else {
-            CORS.not_observable(format!("{saw}; name with --origin one that shall"))
+            CORS.not_observable(format!(
+                "{saw}; name an origin that should be allowed with --origin"
+            ))
         };
     };
     let credentials = value(headers, &ACCESS_CONTROL_ALLOW_CREDENTIALS);
     let with_credentials = credentials.as_deref() == Some("true");
     if allowed == "*" && with_credentials {
-        return CORS.fail("`*` together with credentials, which browsers refuse");
+        return CORS.fail("`*` together with credentials; browsers refuse this");
     }
     if allowed == "*" {
         return CORS.pass("`*`");
     }
     if allowed != origin.text {
-        return CORS.fail(format!("`{allowed}` is allowed, and not {}", origin.text));
+        return CORS.fail(format!("`{allowed}` is allowed, but not {}", origin.text));
     }
     if with_credentials && !origin.is_required {
-        return CORS.warn(format!("{allowed} is echoed, with credentials: does any site get in?"));
+        return CORS.warn(format!(
+            "{allowed} is echoed, with credentials; check that not every site is allowed"
+        ));
     }
     let lists = |name, word| {
         let text = value(headers, &name).unwrap_or_default().to_ascii_lowercase();
@@ -99,7 +104,7 @@ async fn preflight(endpoint: &Endpoint, origin: &Origin) -> Finding {
     };
     let (status, headers) = (answer.status(), answer.headers());
     if !status.is_success() {
-        return PREFLIGHT.fail(format!("OPTIONS is answered {status}"));
+        return PREFLIGHT.fail(format!("OPTIONS returns {status}"));
     }
     let allows = |name, wanted: &str| {
         let text = value(headers, &name).unwrap_or_default().to_ascii_lowercase();
@@ -111,7 +116,7 @@ async fn preflight(endpoint: &Endpoint, origin: &Origin) -> Finding {
     if !allows(ACCESS_CONTROL_ALLOW_HEADERS, "last-event-id") {
         return PREFLIGHT.fail(format!("{status}, but it does not allow Last-Event-ID"));
     }
-    // GET needs no permission of its own.
+    // GET is always allowed, so its absence is no fault.
     let methods = value(headers, &ACCESS_CONTROL_ALLOW_METHODS).unwrap_or_default();
     PREFLIGHT.pass(format!("{status} {methods}").trim_end())
 }
@@ -131,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_allowed_is_allowed_by_the_rules() {
+    fn an_origin_is_allowed_by_the_rules() {
         let allow = |text| ("access-control-allow-origin", text);
         let credentials = ("access-control-allow-credentials", "true");
         let vary = ("vary", "Accept, Origin");

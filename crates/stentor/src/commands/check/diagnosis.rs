@@ -1,4 +1,4 @@
-//! All checks of one endpoint, side by side: the whole takes about as long as the watch.
+//! Runs all checks of one endpoint concurrently, so that they take about as long as the watch.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::cors::{self, Origin};
-use super::endpoint::{Endpoint, NoAnswer, Visit};
+use super::endpoint::{Endpoint, NoResponse, Visit};
 use super::finding::{Finding, complete};
 use super::flow::Delivery;
 use super::publishing::Publishing;
@@ -17,37 +17,44 @@ use super::watch::Watch;
 use super::{end, flow, format, http2, publishing, response, resume, timing};
 use crate::commands::connection::without_password;
 
-/// What is to be looked at, and how.
+/// The endpoint, and the options of the checks.
 #[derive(Debug)]
 pub(super) struct Diagnosis {
     pub(super) endpoint: Endpoint,
     pub(super) publishing: Option<Publishing>,
     pub(super) origin: Origin,
-    /// The name of this run, which is in all that it publishes and in the ids that it makes up.
+    /// Name of this run, contained in all its events and made-up ids.
     pub(super) run: String,
-    /// How long the stream is watched.
+    /// Time to watch the stream.
     pub(super) length: Duration,
     pub(super) idle_timeout: Duration,
 }
 
 impl Diagnosis {
-    /// An error says why the endpoint cannot be reached.
-    pub(super) async fn run(mut self) -> Result<Report, NoAnswer> {
+    /// Runs all checks.
+    ///
+    /// # Errors
+    /// The endpoint cannot be reached.
+    pub(super) async fn run(mut self) -> Result<Report, NoResponse> {
         let url = without_password(&self.endpoint.url);
         let _progress = progress(self.length);
         let wait = self.length.max(self.endpoint.patience);
         let visit = match self.endpoint.visit(wait).await {
             Ok(visit) => visit,
-            Err(NoAnswer::Silent(wait)) => {
+            Err(NoResponse::Silent(wait)) => {
                 let findings = timing::no_head(wait);
-                return Ok(Report::new(&url, &findings, "there was no answer"));
+                return Ok(Report::new(&url, &findings, "there was no response"));
             }
             Err(error) => return Err(error),
         };
         let mut findings = response::judge(&visit);
         let status = visit.response.status();
-        if status != StatusCode::OK || visit.astray.is_some() {
-            return Ok(Report::new(&url, &findings, &format!("there is no stream, but {status}")));
+        if status != StatusCode::OK || visit.bad_redirect.is_some() {
+            return Ok(Report::new(
+                &url,
+                &findings,
+                &format!("the response is {status}, not a stream"),
+            ));
         }
         findings.extend(self.stream(visit).await);
         Ok(Report::new(&url, &findings, "the stream cannot be read"))
@@ -66,7 +73,7 @@ impl Diagnosis {
         let unknown_id = resume::unknown_id(endpoint, &self.run);
         let coding = flow::coding(visit.response.headers());
         if let Some(coding) = coding {
-            let compression = flow::unasked_compression(&coding);
+            let compression = flow::unrequested_compression(&coding);
             let (beside, unknown_id) = tokio::join!(beside, unknown_id);
             return [compression, beside, unknown_id].concat();
         }
@@ -76,12 +83,12 @@ impl Diagnosis {
         [watched, beside, unknown_id].concat()
     }
 
-    /// What the stream itself shows, and what follows from it.
+    /// Watches the stream, and runs the checks that depend on its content.
     async fn watched(&self, response: Response, took: Duration) -> Vec<Finding> {
         let (endpoint, watch) = (&self.endpoint, &Watch::new());
-        // What is published must have its time to arrive, however short the watch is.
+        // Published events need time to arrive, even if the watch is short.
         let (has_published, published) = oneshot::channel();
-        let record = watch.record(response, async {
+        let record = watch.capture(response, async {
             let _ = tokio::join!(sleep(self.length), published);
         });
         let publish = async {
@@ -109,14 +116,14 @@ impl Diagnosis {
 
     async fn publish(&self, watch: &Watch) -> (Vec<Finding>, Delivery) {
         if let Some(publishing) = &self.publishing {
-            return publishing.examine(&self.endpoint, watch).await;
+            return publishing.check(&self.endpoint, watch).await;
         }
-        let advice = "give --publish-url, and this is tried out";
+        let advice = "give --publish-url to test this";
         (complete(Vec::new(), publishing::CHECKS, advice), Delivery::Unknown)
     }
 }
 
-/// How far the watch is, on a terminal and until it is dropped.
+/// Shows the progress of the watch on a terminal, until it is dropped.
 fn progress(length: Duration) -> ProgressBar {
     let progress = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
     if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {

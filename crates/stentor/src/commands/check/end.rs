@@ -1,4 +1,4 @@
-//! What happens to readers when the stream has ended.
+//! Checks of the end of a stream.
 
 use reqwest::StatusCode;
 
@@ -11,62 +11,62 @@ pub(super) const CHECKS: &[&Check] = &[&END];
 
 const END: Check = Check {
     name: "end",
-    title: "A stream that has ended stays so",
-    why: "To an EventSource the end of an answer is a lost connection: it comes back, for ever. A finished \
-          stream that is sent anew each time shows its events again and again, to every open page.",
-    mend: "Tell the end in an event of its own, and answer 204 to a reader that comes back with the id of \
-           that event: browsers then stop.",
+    title: "A stream that has ended stays ended",
+    why: "An EventSource treats the end of a response as a lost connection, and reconnects without end. \
+          A finished stream that is sent again each time repeats its events on every open page.",
+    fix: "Announce the end in an event of its own, and respond 204 to a reader that reconnects with the \
+          id of that event. Browsers then stop.",
 };
 
-/// How often a reader comes back here.
+/// Number of reconnects that are tried.
 const RECONNECTS_MAX: usize = 2;
 
-/// Waits for the end of the watch, and comes back as a browser would.
+/// Waits for the end of the watched stream, and reconnects as a browser does.
 pub(super) async fn end(endpoint: &Endpoint, watch: &Watch) -> Vec<Finding> {
     watch.wait(Capture::is_over).await;
     let finding = match watch.look(|capture| capture.over.clone()) {
-        Some(Over::Ended) => come_back(endpoint, watch).await,
-        Some(Over::Broken(cause)) => END.fail(format!("the stream broke off: {cause}")),
-        _ => END.not_observable("the stream did not end as long as it was watched"),
+        Some(Over::Ended) => reconnect(endpoint, watch).await,
+        Some(Over::Broken(cause)) => END.fail(format!("the connection broke: {cause}")),
+        _ => END.not_observable("the stream did not end while it was watched"),
     };
     vec![finding]
 }
 
-async fn come_back(endpoint: &Endpoint, watch: &Watch) -> Finding {
+async fn reconnect(endpoint: &Endpoint, watch: &Watch) -> Finding {
     let mut id = watch.look(|capture| capture.last_event_id.clone());
     let mut is_new = false;
     for _ in 0..RECONNECTS_MAX {
         let answer = match endpoint.send(endpoint.resumed(&id)).await {
             Ok(answer) => answer,
-            Err(error) => return END.warn(format!("it ended, and then: {error}")),
+            Err(error) => return END.warn(format!("it ended, and the reconnect failed: {error}")),
         };
         match answer.response.status() {
             StatusCode::OK => {}
-            StatusCode::NO_CONTENT => return END.pass("204 for a reader that comes back"),
+            StatusCode::NO_CONTENT => return END.pass("204 for a reader that reconnects"),
             status => {
                 return END.warn(format!(
-                    "{status} for a reader that comes back, which is an error to it"
+                    "{status} for a reader that reconnects, which browsers treat as an error"
                 ));
             }
         }
         let again = Watch::read(answer, endpoint.patience, |_| false).await;
         if let Some(count) = watch.look(|first| repeated(first, &again)) {
-            let saw = format!("{count} events come again when a reader comes back with `{id}`");
+            let saw = format!("{count} events are repeated when a reader reconnects with `{id}`");
             return END.fail(saw);
         }
         if again.over != Some(Over::Ended) {
-            return END.pass("it ended, and goes on for a reader that comes back");
+            return END.pass("it ended, and continues for a reader that reconnects");
         }
         is_new |= again.published().next().is_some();
         if !again.last_event_id.is_empty() {
             id = again.last_event_id;
         }
     }
-    let saw = format!("it ended again each of {RECONNECTS_MAX} times that a reader came back");
+    let saw = format!("it ended again on each of {RECONNECTS_MAX} reconnects");
     if is_new { END.warn(saw) } else { END.fail(saw) }
 }
 
-/// How many events came in both, if any did.
+/// Returns the number of events in both, if there are any.
 fn repeated(first: &Capture, again: &Capture) -> Option<usize> {
     let count =
         again.published().filter(|event| first.published().any(|old| old == *event)).count();

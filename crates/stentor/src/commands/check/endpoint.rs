@@ -1,9 +1,8 @@
-//! Requests to the endpoint, as a browser would send them.
+//! Requests to the endpoint, as a browser sends them.
 //!
-//! They go through reqwest, the client that the workspace has anyway, with all its kindness off: no
-//! decompression, no redirects, no pool, HTTP/1.1 alone. What is left is hyper, which hands over the head
-//! as it is and the bytes of the body as the socket gives them; and proxies, certificates and name look-up
-//! work as in `stentor sub`.
+//! They use reqwest without its conveniences: no decompression, no redirects, no connection pool, HTTP/1.1
+//! only. So the head and the bytes of the body arrive as sent. Proxies, certificates and name lookup work
+//! as in `stentor sub`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,53 +16,54 @@ use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCod
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
-/// The most connections at a time beside the one that watches: in all as many as one browser has.
+/// Maximum number of connections besides the one that watches: six in all, as in a browser.
 const CONNECTIONS_MAX: usize = 5;
 
-/// The most redirects that are followed, as browsers do.
+/// Maximum number of redirects to follow, as in browsers.
 const REDIRECTS_MAX: usize = 20;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Where the stream is, and how it is asked for.
+/// The stream to check, and how to request it.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) url: Url,
-    /// How long what should come at once may take.
+    /// Maximum delay for something that should be immediate.
     pub(super) patience: Duration,
     client: Client,
     /// The socket to connect to instead of the host.
     unix_socket: Option<PathBuf>,
-    /// What the caller wants to be sent, credentials among them.
+    /// Headers of the user, which can hold credentials.
     headers: HeaderMap,
     connections: Semaphore,
 }
 
-/// An answer. Its connection counts until this is dropped.
+/// A response. Its connection counts until this is dropped.
 #[derive(Debug)]
-pub(super) struct Answer<'e> {
+pub(super) struct OpenResponse<'e> {
     pub(super) response: Response,
     _connection: SemaphorePermit<'e>,
 }
 
-/// A request that was not answered.
+/// A request without a response.
 #[derive(Debug)]
-pub(super) enum NoAnswer {
-    /// Nobody is there, or nobody who can be trusted.
+pub(super) enum NoResponse {
+    /// There is no connection, or the certificate is not trusted.
     Unreachable(String),
-    /// The connection broke, or what came was no HTTP.
+    /// The connection broke, or the response is not HTTP.
     Broken(String),
+    /// No response arrived within this time.
     Silent(Duration),
 }
 
-/// What the first request led to.
+/// The response to the first request.
 #[derive(Debug)]
 pub(super) struct Visit {
     pub(super) hops: Vec<Hop>,
-    /// Why a redirect was not followed.
-    pub(super) astray: Option<&'static str>,
+    /// The reason if a redirect was not followed.
+    pub(super) bad_redirect: Option<&'static str>,
     pub(super) response: Response,
-    /// From the request to the head of the last answer, with connecting.
+    /// Time from the request to the head of the last response, including connecting.
     pub(super) took: Duration,
 }
 
@@ -91,39 +91,39 @@ impl Endpoint {
         Ok(Endpoint { url, patience, client, unix_socket, headers, connections })
     }
 
-    /// A client of HTTP/2: negotiated, or in the clear just spoken.
+    /// Returns an HTTP/2 client: negotiated over TLS, with prior knowledge without.
     pub(super) fn http2_client(&self) -> anyhow::Result<Client> {
-        let is_clear = self.url.scheme() == "http";
+        let is_cleartext = self.url.scheme() == "http";
         build(&self.url, self.unix_socket.as_deref(), self.patience, |builder| {
-            if is_clear { builder.http2_prior_knowledge() } else { builder }
+            if is_cleartext { builder.http2_prior_knowledge() } else { builder }
         })
     }
 
-    /// The first request, which finds out where the stream really is; later ones go there at once.
-    pub(super) async fn visit(&mut self, wait: Duration) -> Result<Visit, NoAnswer> {
+    /// Sends the first request and follows redirects. Later requests go to the final URL.
+    pub(super) async fn visit(&mut self, wait: Duration) -> Result<Visit, NoResponse> {
         let (started, mut hops) = (Instant::now(), Vec::new());
         loop {
             let response = send(self.stream(), wait).await?;
             let target = redirect(&self.url, &response);
-            let astray = match &target {
-                None if response.status().is_redirection() => Some("it names no place to go to"),
+            let bad_redirect = match &target {
+                None if response.status().is_redirection() => Some("it has no valid Location"),
                 Some(target) if self.url.scheme() == "https" && target.scheme() != "https" => {
                     Some("it leads from https to http, which browsers refuse")
                 }
-                Some(_) if hops.len() == REDIRECTS_MAX => Some("it never comes to an end"),
+                Some(_) if hops.len() == REDIRECTS_MAX => Some("there are too many redirects"),
                 _ => None,
             };
             if let Some(target) = &target {
                 hops.push(Hop { status: response.status(), target: target.to_string() });
             }
-            match target.filter(|_| astray.is_none()) {
+            match target.filter(|_| bad_redirect.is_none()) {
                 Some(target) => self.move_to(target),
-                None => return Ok(Visit { hops, astray, response, took: started.elapsed() }),
+                None => return Ok(Visit { hops, bad_redirect, response, took: started.elapsed() }),
             }
         }
     }
 
-    /// The caller's secrets are not for another origin.
+    /// Follows a redirect. Headers of the user are not sent to another origin.
     fn move_to(&mut self, target: Url) {
         if target.origin() != self.url.origin() {
             self.headers.clear();
@@ -131,17 +131,17 @@ impl Endpoint {
         self.url = target;
     }
 
-    /// A request for the stream, as plain as it can be.
+    /// Returns a plain request for the stream.
     pub(super) fn stream(&self) -> RequestBuilder {
         self.plain(&self.client, self.url.clone())
     }
 
-    /// The same at another address.
+    /// Returns a plain request for another URL.
     pub(super) fn stream_at(&self, url: Url) -> RequestBuilder {
         self.plain(&self.client, url)
     }
 
-    /// The same by another client.
+    /// Returns a plain request for the stream through another client.
     pub(super) fn stream_by(&self, client: &Client) -> RequestBuilder {
         self.plain(client, self.url.clone())
     }
@@ -154,7 +154,8 @@ impl Endpoint {
         client.get(url).headers(headers).headers(self.headers.clone())
     }
 
-    /// The stream behind this id. An id that cannot be a header is left out, as browsers do.
+    /// Returns a request for the stream after this id. An id that cannot be a header is left out, as in
+    /// browsers.
     pub(super) fn resumed(&self, id: &str) -> RequestBuilder {
         match HeaderValue::from_bytes(id.as_bytes()) {
             Ok(id) if !id.is_empty() => self.stream().header(LAST_EVENT_ID, id),
@@ -162,12 +163,12 @@ impl Endpoint {
         }
     }
 
-    /// A request with nothing but its method: browsers put no credentials into a preflight.
+    /// Returns a request without headers, as browsers send no credentials in a preflight.
     pub(super) fn bare(&self, method: Method) -> RequestBuilder {
         self.client.request(method, self.url.clone())
     }
 
-    /// A request to this address, with the caller's credentials if it is of the same origin.
+    /// Returns a POST to this URL, with the user's credentials if it has the same origin as the stream.
     pub(super) fn post(&self, url: &Url) -> RequestBuilder {
         let authorization = self.headers.get(AUTHORIZATION).cloned();
         let request = self.client.post(url.clone());
@@ -177,33 +178,36 @@ impl Endpoint {
         }
     }
 
-    /// A request with the caller's own headers.
+    /// Adds the headers of the user.
     pub(super) fn with_headers(&self, request: RequestBuilder) -> RequestBuilder {
         request.headers(self.headers.clone())
     }
 
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer<'_>, NoAnswer> {
+    pub(super) async fn send(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<OpenResponse<'_>, NoResponse> {
         let connection = self.connections.acquire().await;
-        let connection = connection.map_err(|error| NoAnswer::Broken(error.to_string()))?;
-        Ok(Answer { response: send(request, self.patience).await?, _connection: connection })
+        let connection = connection.map_err(|error| NoResponse::Broken(error.to_string()))?;
+        Ok(OpenResponse { response: send(request, self.patience).await?, _connection: connection })
     }
 }
 
-impl std::fmt::Display for NoAnswer {
+impl std::fmt::Display for NoResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            NoAnswer::Unreachable(cause) | NoAnswer::Broken(cause) => f.write_str(cause),
-            NoAnswer::Silent(wait) => {
-                write!(f, "no answer within {:.1} s", wait.as_secs_f32())
+            NoResponse::Unreachable(cause) | NoResponse::Broken(cause) => f.write_str(cause),
+            NoResponse::Silent(wait) => {
+                write!(f, "no response within {:.1} s", wait.as_secs_f32())
             }
         }
     }
 }
 
-/// `Bearer` and the token, which no report will show.
+/// Returns the header value for the token. It is marked as sensitive, so that no report shows it.
 pub(super) fn bearer(token: &str) -> anyhow::Result<HeaderValue> {
     let value = HeaderValue::try_from(format!("Bearer {token}"));
-    let mut value = value.context("the token holds characters that no header can have")?;
+    let mut value = value.context("the token contains characters that a header cannot have")?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -225,18 +229,18 @@ fn build(
     };
     let mut client = builder().build();
     if client.is_err() && url.scheme() == "http" {
-        // A machine without certificates can still do without encryption.
+        // Without any root certificates, plain HTTP still works.
         client = builder().tls_certs_only([]).build();
     }
-    client.context("the HTTP client cannot be set up")
+    client.context("cannot set up the HTTP client")
 }
 
-async fn send(request: RequestBuilder, wait: Duration) -> Result<Response, NoAnswer> {
+async fn send(request: RequestBuilder, wait: Duration) -> Result<Response, NoResponse> {
     match timeout(wait, request.send()).await {
-        Err(_) => Err(NoAnswer::Silent(wait)),
+        Err(_) => Err(NoResponse::Silent(wait)),
         Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) if error.is_connect() => Err(NoAnswer::Unreachable(cause(error))),
-        Ok(Err(error)) => Err(NoAnswer::Broken(cause(error))),
+        Ok(Err(error)) if error.is_connect() => Err(NoResponse::Unreachable(cause(error))),
+        Ok(Err(error)) => Err(NoResponse::Broken(cause(error))),
     }
 }
 
@@ -247,7 +251,7 @@ fn redirect(url: &Url, response: &Response) -> Option<Url> {
     url.join(response.headers().get(LOCATION)?.to_str().ok()?).ok()
 }
 
-/// The error with all its causes, without the address, which the reader knows.
+/// Returns the error with all its causes, without the URL, which the user knows.
 pub(super) fn cause(error: reqwest::Error) -> String {
     format!("{:#}", anyhow::Error::new(error.without_url()))
 }

@@ -1,31 +1,31 @@
-//! What a check is, and what came of it.
+//! Checks and their findings.
 
-/// One thing that is looked at.
+/// A check.
 #[derive(Debug)]
 pub(super) struct Check {
-    /// Its name, which programs rely on.
+    /// Name for programs; it does not change.
     pub(super) name: &'static str,
-    /// What is so when it passes.
+    /// The expected behavior.
     pub(super) title: &'static str,
-    /// Why it matters.
+    /// The reason why it matters.
     pub(super) why: &'static str,
-    /// What to do when it is not so.
-    pub(super) mend: &'static str,
+    /// Advice for a failed check.
+    pub(super) fix: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Pass,
-    /// It works, but not everywhere or not well.
+    /// It works, but not everywhere, or not well.
     Warning,
     Fail,
     NotObservable,
 }
 
-/// The most that is told of what was seen: some of it is as long as a server likes.
+/// Maximum number of characters of an observation: parts of it come from the server.
 const SAW_CHARACTERS_MAX: usize = 400;
 
-/// What came of a check, and what was seen.
+/// The outcome of a check, and the observation.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub(super) check: &'static Check,
@@ -46,7 +46,7 @@ impl Check {
         self.finding(Outcome::Fail, saw)
     }
 
-    /// `because` says why, and what would make it observable.
+    /// `because` gives the reason, and how to make it observable.
     pub(super) fn not_observable(&'static self, because: impl Into<String>) -> Finding {
         self.finding(Outcome::NotObservable, because)
     }
@@ -72,7 +72,7 @@ impl Outcome {
     }
 }
 
-/// The findings, and for each of the checks without one that it is not observable, for this reason.
+/// Adds a finding "not observable", with this reason, for each check without a finding.
 pub(super) fn complete(
     mut findings: Vec<Finding>,
     checks: &[&'static Check],

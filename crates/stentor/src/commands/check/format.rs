@@ -1,4 +1,4 @@
-//! Whether the bytes are a stream of events, and not only nearly one.
+//! Checks of the stream format.
 
 use std::time::Duration;
 
@@ -11,42 +11,44 @@ pub(super) const CHECKS: &[&Check] = &[&UTF_8, &FIELDS, &BLOCK_ENDS, &LINE_ENDS,
 
 const UTF_8: Check = Check {
     name: "utf-8",
-    title: "The text is UTF-8, with a byte order mark at its start at most",
-    why: "Readers take the stream for UTF-8 whatever its headers say: other bytes become U+FFFD. A byte \
-          order mark behind the start becomes part of the field's name, and the line is lost.",
-    mend: "Encode as UTF-8 and write no byte order mark; take away those of files that are sent on.",
+    title: "The text is UTF-8, with a byte order mark only at the start",
+    why: "Readers decode the stream as UTF-8, whatever its headers say: other bytes become U+FFFD. A \
+          byte order mark after the start becomes part of a field name, and the line is lost.",
+    fix: "Encode as UTF-8 without byte order marks; remove those of files that are forwarded.",
 };
 const FIELDS: Check = Check {
     name: "fields",
     title: "Each line is a field that readers know",
-    why: "A line with any other name than data, event, id and retry is dropped without a word. Names are \
-          exact: `Data`, ` data` and `data ` are others, and a second line of data needs its own `data: `.",
-    mend: "Write each line of an event's data as `data: ` and the line; what is for people is a comment, \
-           which begins with a colon.",
+    why: "A line with a name other than data, event, id and retry is silently ignored. Names are exact: \
+          `Data`, ` data` and `data ` are unknown, and a second line of data needs its own `data: `.",
+    fix: "Write each line of an event's data as `data: ` and the line. Write notes for people as \
+          comments, which begin with a colon.",
 };
 const BLOCK_ENDS: Check = Check {
     name: "block-ends",
     title: "A blank line ends each event",
-    why: "Readers dispatch an event at the blank line behind it. Without one it is joined to the next \
-          event, and the last of a stream is thrown away.",
-    mend: "Write two line ends behind the last field of each event, and flush both.",
+    why: "Readers dispatch an event at the blank line after it. Without it the event is joined to the \
+          next one, and the last event of a stream is discarded.",
+    fix: "Write two line ends after the last field of each event, and flush both.",
 };
 const LINE_ENDS: Check = Check {
     name: "line-ends",
-    title: "Lines end in one way",
-    why: "LF, CR and CRLF are all allowed and may be mixed, but simple parsers know one of them; a mix is \
-          most often text that was passed on without being split into lines.",
-    mend: "End every line with LF, and split data at CR, LF and CRLF before it is written.",
+    title: "All lines end the same way",
+    why: "LF, CR and CRLF are all allowed and may be mixed, but simple parsers know only one. A mix is \
+          usually text that was forwarded without being split into lines.",
+    fix: "End every line with LF, and split data at CR, LF and CRLF before writing it.",
 };
 const RETRY: Check = Check {
     name: "retry",
     title: "The reconnection time is sensible",
-    why: "`retry:` is how long readers wait before they come back. Near zero, a server that restarts is run \
-          over by all of them at once; over a minute, people reload the page. Anything but digits is ignored.",
-    mend: "Send `retry: 2000` or so, a little different for each reader, in milliseconds and digits only.",
+    why: "`retry:` is the time that readers wait before they reconnect. Near zero, all readers reconnect \
+          at once when a server restarts. Over a minute, people reload the page. A value that is not all \
+          digits is ignored.",
+    fix: "Send `retry: 2000` or similar, in milliseconds and digits only, slightly different for each \
+          reader.",
 };
 
-/// Lines with this text in them are what `publishing` tries out, and are judged there.
+/// Skips lines that contain `probe`: they are test data, which `publishing` evaluates.
 pub(super) fn judge(capture: &Capture, probe: &str) -> Vec<Finding> {
     if capture.bytes.is_empty() {
         let reason = "the stream sent nothing";
@@ -64,15 +66,15 @@ fn utf_8(capture: &Capture) -> Finding {
     {
         let at = error.valid_up_to();
         let byte = capture.bytes.get(at).copied().unwrap_or_default();
-        return UTF_8.fail(format!("byte {at} of the stream ({byte:#04x}) is no UTF-8"));
+        return UTF_8.fail(format!("byte {at} of the stream ({byte:#04x}) is not UTF-8"));
     }
-    // The one at the very start is taken away by readers.
+    // Readers remove a mark at the very start.
     let marked = lines(&capture.bytes).skip(1).find(|line| line.bytes.starts_with(MARK));
     match marked {
         Some(line) => {
             UTF_8.fail(format!("a line begins with a byte order mark: {}", line.excerpt()))
         }
-        None => UTF_8.pass("all of it is"),
+        None => UTF_8.pass("all bytes are"),
     }
 }
 
@@ -92,13 +94,13 @@ fn fields(lines: &[Line<'_>]) -> Finding {
         return FIELDS.fail(format!("readers ignore the line `{}`{others}", line.excerpt()));
     }
     if whole().any(|line| line.field() == b"id" && line.value().contains(&0)) {
-        return FIELDS.fail("readers ignore an id that holds NUL");
+        return FIELDS.fail("readers ignore an id that contains NUL");
     }
-    FIELDS.pass(format!("all of {} lines", whole().count()))
+    FIELDS.pass(format!("all {} lines", whole().count()))
 }
 
 fn block_ends(capture: &Capture) -> Finding {
-    /// So long nobody stops within an event whose lines are all written.
+    /// Minimum pause after a whole line within an event that shows a missing blank line.
     const STANDSTILL: Duration = Duration::from_millis(500);
     let is_line_whole = matches!(capture.bytes.last(), Some(b'\n' | b'\r'));
     let last = capture.arrivals.last().map(|arrival| arrival.at);
@@ -106,15 +108,14 @@ fn block_ends(capture: &Capture) -> Finding {
     let stands = stands.unwrap_or_default();
     match capture.over {
         Some(Over::Ended) if capture.is_mid_block => {
-            BLOCK_ENDS.fail("the stream ended within an event, which readers throw away")
+            BLOCK_ENDS.fail("the stream ended within an event, which readers discard")
         }
         Some(Over::Left) if capture.is_mid_block && is_line_whole && stands >= STANDSTILL => {
             BLOCK_ENDS.fail(format!("no blank line follows the last field for {}", seconds(stands)))
         }
-        _ if !capture.is_readable() => {
-            BLOCK_ENDS.not_observable("no event came; publish with --publish-url, or watch longer")
-        }
-        _ => BLOCK_ENDS.pass(format!("{} events were whole", capture.events.len())),
+        _ if !capture.is_readable() => BLOCK_ENDS
+            .not_observable("no event arrived; publish with --publish-url, or watch longer"),
+        _ => BLOCK_ENDS.pass(format!("{} events were complete", capture.events.len())),
     }
 }
 
@@ -150,8 +151,8 @@ fn retry(lines: &[Line<'_>]) -> Finding {
         last = Some(text.parse().unwrap_or(u64::MAX));
     }
     match last {
-        None => RETRY.pass("none is sent: readers wait the 3 to 5 s of their own"),
-        Some(0) => RETRY.fail("0 ms: readers come back without any pause"),
+        None => RETRY.pass("none; readers use their own 3 to 5 s"),
+        Some(0) => RETRY.fail("0 ms: readers reconnect without a pause"),
         Some(millis) if !(LEAST_MS..=MOST_MS).contains(&millis) => {
             RETRY.warn(format!("{millis} ms"))
         }
@@ -164,7 +165,7 @@ mod tests {
     use super::super::finding::Outcome;
     use super::*;
 
-    /// What does not pass in a stream that ended with these bytes.
+    /// Returns the checks that do not pass for a stream that ended with these bytes.
     fn faults(bytes: &[u8]) -> Vec<&'static str> {
         let mut capture = Capture::new();
         capture.take(bytes);
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_tried_out_is_not_blamed_here() {
+    fn test_data_is_skipped() {
         assert_eq!(faults(b"data: probe a\rprobe b\n\n"), [""; 0]);
     }
 }

@@ -1,6 +1,6 @@
-//! The lines of a stream as they were sent, for what a decoder forgives.
+//! The lines of a stream as sent, for faults that a decoder tolerates.
 
-/// How a line ended.
+/// A line end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineEnd {
     Lf,
@@ -12,11 +12,11 @@ pub(super) enum LineEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line<'b> {
     pub(super) bytes: &'b [u8],
-    /// `None` for the last one, if the stream was cut there.
+    /// `None` if the stream was cut off within the line.
     pub(super) end: Option<LineEnd>,
 }
 
-/// The lines of these bytes. Nothing follows the last line end.
+/// Returns the lines of these bytes. A final line end does not start another line.
 pub(super) fn lines(mut bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
     std::iter::from_fn(move || {
         if bytes.is_empty() {
@@ -37,18 +37,18 @@ pub(super) fn lines(mut bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
 }
 
 impl<'b> Line<'b> {
-    /// The name of its field: all of it, if there is no colon.
+    /// Returns the name of its field: the whole line if there is no colon.
     pub(super) fn field(&self) -> &'b [u8] {
         self.bytes.split(|byte| *byte == b':').next().unwrap_or_default()
     }
 
-    /// The value of its field.
+    /// Returns the value of its field.
     pub(super) fn value(&self) -> &'b [u8] {
         let value = self.bytes.get(self.field().len() + 1..).unwrap_or_default();
         value.strip_prefix(b" ").unwrap_or(value)
     }
 
-    /// Its beginning, for a report.
+    /// Returns the start of the line, for a report.
     pub(super) fn excerpt(&self) -> String {
         const CHARACTERS_MAX: usize = 60;
         let text = String::from_utf8_lossy(self.bytes);

@@ -1,17 +1,17 @@
-//! Events whose way through the endpoint is tried out.
+//! Test events that are published to the endpoint.
 
 use super::capture::{Capture, ReceivedEvent};
 
-/// An event to publish, and what must come of it.
+/// An event to publish, and its expected form.
 #[derive(Debug)]
 pub(super) struct Probe {
     pub(super) kind: Kind,
-    /// What is tried out, for a report.
-    pub(super) what: &'static str,
+    /// Name of the test case in a report.
+    pub(super) label: &'static str,
     pub(super) body: String,
-    /// The data that readers must get.
+    /// The data that readers must receive.
     pub(super) expected: String,
-    /// The text by which it is recognised. An empty body does not have it.
+    /// The text that identifies the event. An empty body does not contain it.
     mark: String,
 }
 
@@ -22,17 +22,17 @@ pub(super) enum Kind {
     Spaces,
     Empty,
     Characters,
-    /// Plain text, whose arrival shows that nothing before it is still on the way.
+    /// Plain text; once it has arrived, everything before it has arrived too.
     Closing,
 }
 
-/// All of them, in the order in which they are published. No line is without the name of this run.
+/// Returns all probes in publishing order. Each line contains the name of this run.
 pub(super) fn probes(run: &str) -> Vec<Probe> {
-    let probe = |kind, what, number: u32, body: &dyn Fn(&str) -> String| {
+    let probe = |kind, label, number: u32, body: &dyn Fn(&str) -> String| {
         let mark = format!("{run}-{number}-");
         let body = body(&mark);
         let expected = body.replace("\r\n", "\n").replace('\r', "\n");
-        Probe { kind, what, body, expected, mark }
+        Probe { kind, label, body, expected, mark }
     };
     let lines = |end: &'static str| move |mark: &str| format!("{mark}a{end}{mark}b");
     let forged = |end: &'static str| {
@@ -64,15 +64,15 @@ pub(super) fn probes(run: &str) -> Vec<Probe> {
     ]
 }
 
-/// Plain text with this name in it.
+/// Returns plain text that contains this name.
 pub(super) fn plain(run: &str, name: &str) -> Probe {
     let mark = format!("{run}-{name}-");
     let body = format!("{mark}ok");
-    Probe { kind: Kind::Closing, what: "plain text", expected: body.clone(), body, mark }
+    Probe { kind: Kind::Closing, label: "plain text", expected: body.clone(), body, mark }
 }
 
 impl Probe {
-    /// The event that came of it.
+    /// Returns the event that it became.
     pub(super) fn arrived<'r>(&self, capture: &'r Capture) -> Option<&'r ReceivedEvent> {
         capture.published().find(|event| self.is(event))
     }
@@ -81,7 +81,7 @@ impl Probe {
         event.data.contains(&self.mark)
     }
 
-    /// What an [injection](Kind::Injection) tries to make an id, a type or data.
+    /// Returns the text that an [injection](Kind::Injection) tries to turn into an id, a type or data.
     pub(super) fn forged(&self) -> String {
         forged(&self.mark)
     }

@@ -1,4 +1,4 @@
-//! Publishes events of its own and looks how they arrive.
+//! Publishes test events, and checks how they arrive.
 
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -17,68 +17,70 @@ pub(super) const CHECKS: &[&Check] =
 const DELIVERY: Check = Check {
     name: "delivery",
     title: "A published event arrives",
-    why: "This is what the endpoint is for.",
-    mend: "See whether what takes the POST and what serves the stream mean the same topic, and whether a \
-           proxy between them and the reader passes anything on.",
+    why: "This is the purpose of the endpoint.",
+    fix: "Check that the POST and the stream use the same topic, and that each proxy between them and \
+          the reader passes events on.",
 };
 const LINE_BREAKS: Check = Check {
     name: "line-breaks",
     title: "Line breaks in data arrive, each as one LF",
-    why: "On the wire each line of data is a field of its own. Data that is not split, or at LF alone, \
-          loses lines: readers end a line at CR too.",
-    mend: "Split data at CR, LF and CRLF, and write each part as `data: ` and the part, the last empty one too.",
+    why: "On the wire each line of data is a field of its own. Data that is not split, or split at LF \
+          only, loses lines: readers end a line at CR too.",
+    fix: "Split data at CR, LF and CRLF, and write each part as `data: ` and the part, including an \
+          empty last one.",
 };
 const INJECTION: Check = Check {
     name: "injection",
-    title: "Nobody can forge fields by what they publish",
-    why: "If a line break in data is written as it is, what follows is a field: a publisher can forge ids, \
-          types and whole events, and make readers resume at a wrong place.",
-    mend: "Split data at CR, LF and CRLF; refuse CR, LF and NUL in types and ids.",
+    title: "Publishers cannot forge fields",
+    why: "If a line break in data is written unchanged, the text after it is a field. A publisher can \
+          then forge ids, types and whole events, and make readers resume at a wrong position.",
+    fix: "Split data at CR, LF and CRLF; refuse CR, LF and NUL in types and ids.",
 };
 const SPACES: Check = Check {
     name: "spaces",
-    title: "Spaces at the edges of data arrive",
-    why: "Readers take away one space behind `data:`. A server that writes none loses the first space of \
-          the data: indented text, tokens of a language model.",
-    mend: "Write `data: `, with the space, and do not trim.",
+    title: "Spaces at the start and end of data arrive",
+    why: "Readers remove one space after `data:`. A server that writes none loses the first space of the \
+          data, as in indented text or tokens of a language model.",
+    fix: "Write `data: `, with the space, and do not trim.",
 };
 const EMPTY_DATA: Check = Check {
     name: "empty-data",
-    title: "An event without data is an event",
-    why: "Readers dispatch an event only if it has a data line, empty or not. Without one it never arrives.",
-    mend: "Write `data: ` for empty data too; or refuse an empty publish.",
+    title: "An event with empty data arrives",
+    why: "Readers dispatch an event only if it has a data line, which can be empty. Without one it never \
+          arrives.",
+    fix: "Write `data: ` for empty data too; or refuse an empty publish.",
 };
 const CHARACTERS: Check = Check {
     name: "characters",
-    title: "Any text arrives as it was",
-    why: "What looks like a field or a comment, or is not ASCII, is data all the same.",
-    mend: "Write every line of data behind `data: ` and encode it as UTF-8, without escaping or replacing.",
+    title: "Any text arrives unchanged",
+    why: "Text that looks like a field or a comment, or is not ASCII, is still data.",
+    fix: "Write every line of data after `data: ` and encode it as UTF-8, without escaping or replacing.",
 };
 
-/// So much follows an event that did not come: more than buffers hold.
+/// Number of bytes published after an event that did not arrive: more than buffers hold.
 const PADDING_BYTES: usize = 64 << 10;
 
-/// How events are published.
+/// The target and the form of test events.
 #[derive(Debug)]
 pub(super) struct Publishing {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) content_type: HeaderValue,
-    /// The name of this run, which is in all that it publishes.
+    /// Name of this run, contained in all its events.
     pub(super) run: String,
 }
 
 impl Publishing {
-    /// Publishes all probes while the watch is recorded, and judges what came of them.
-    pub(super) async fn examine(
+    /// Publishes all probes while the stream is watched, and evaluates how they arrive.
+    pub(super) async fn check(
         &self,
         endpoint: &Endpoint,
         watch: &Watch,
     ) -> (Vec<Finding>, Delivery) {
-        // What is published before the stream has begun may be before its start.
+        // An event published before the stream has opened would not be part of it.
         watch.until(endpoint.patience, |capture| !capture.bytes.is_empty()).await;
         if watch.look(Capture::is_over) {
-            let reason = "the stream was over before anything was published";
+            let reason = "the stream ended before the first publish";
             return (complete(Vec::new(), CHECKS, reason), Delivery::Unknown);
         }
         let (first, delivery) = self.first(endpoint, watch).await;
@@ -87,33 +89,33 @@ impl Publishing {
             Delivery::HeldBack | Delivery::Unknown => Vec::new(),
         };
         let findings = [vec![first], findings].concat();
-        (complete(findings, CHECKS, "what is published does not arrive at once"), delivery)
+        (complete(findings, CHECKS, "published events do not arrive at once"), delivery)
     }
 
-    /// Whether plain text arrives.
+    /// Checks that plain text arrives.
     async fn first(&self, endpoint: &Endpoint, watch: &Watch) -> (Finding, Delivery) {
         let first = plain(&self.run, "first");
-        let has_come = |capture: &Capture| first.arrived(capture).is_some();
+        let has_arrived = |capture: &Capture| first.arrived(capture).is_some();
         if let Err(why) = self.publish(endpoint, first.body.clone()).await {
             let is_over = watch.until(endpoint.patience, Capture::is_over).await;
             let finding = if is_over {
-                DELIVERY.not_observable(format!("the stream is over; publishing answered {why}"))
+                DELIVERY.not_observable(format!("the stream has ended; the publish returned {why}"))
             } else {
                 DELIVERY.fail(format!("publishing failed: {why}"))
             };
             return (finding, Delivery::Unknown);
         }
         let published = Instant::now();
-        if watch.until(endpoint.patience, has_come).await {
+        if watch.until(endpoint.patience, has_arrived).await {
             let delivery = Delivery::Prompt(published.elapsed());
             return (DELIVERY.pass(format!("`{}` arrived", first.body)), delivery);
         }
         let padding = format!("{}-padding-{}", self.run, "x".repeat(PADDING_BYTES));
         let _ = self.publish(endpoint, padding).await;
-        if watch.until(endpoint.patience, has_come).await {
-            return (DELIVERY.pass("it arrived, if late"), Delivery::HeldBack);
+        if watch.until(endpoint.patience, has_arrived).await {
+            return (DELIVERY.pass("it arrived late"), Delivery::HeldBack);
         }
-        let saw = "the publish was answered with success, and the event never came";
+        let saw = "the publish succeeded, but the event never arrived";
         (DELIVERY.fail(saw), Delivery::Unknown)
     }
 
@@ -124,8 +126,8 @@ impl Publishing {
             trials.push(Trial { probe, refusal });
         }
         if let Some(last) = trials.iter().rfind(|trial| trial.refusal.is_none()) {
-            let has_come = |capture: &Capture| last.probe.arrived(capture).is_some();
-            watch.until(endpoint.patience, has_come).await;
+            let has_arrived = |capture: &Capture| last.probe.arrived(capture).is_some();
+            watch.until(endpoint.patience, has_arrived).await;
         }
         let first = plain(&self.run, "first");
         watch.look(|capture| {
@@ -135,7 +137,7 @@ impl Publishing {
         })
     }
 
-    /// Publishes an event; an error says why it was not taken.
+    /// Publishes an event. An error is the reason for its refusal.
     async fn publish(&self, endpoint: &Endpoint, body: String) -> Result<(), String> {
         let request = endpoint.post(&self.url).headers(self.headers.clone());
         let request = request.header(CONTENT_TYPE, self.content_type.clone()).body(body);
@@ -145,7 +147,7 @@ impl Publishing {
     }
 }
 
-/// A probe, and why it was refused if it was.
+/// A probe, and the reason if it was refused.
 #[derive(Debug)]
 struct Trial {
     probe: Probe,
@@ -156,7 +158,7 @@ fn judge(trials: &[Trial], capture: &Capture, is_verbatim: bool) -> Vec<Finding>
     let injection =
         summary(&INJECTION, trials, Kind::Injection, |trial| forgery(&trial.probe, capture));
     if !is_verbatim {
-        let reason = "the endpoint wraps what is published into something else";
+        let reason = "the endpoint wraps published data in another format";
         let texts = [&LINE_BREAKS, &SPACES, &EMPTY_DATA, &CHARACTERS];
         return complete(vec![injection], &texts, reason);
     }
@@ -170,7 +172,7 @@ fn judge(trials: &[Trial], capture: &Capture, is_verbatim: bool) -> Vec<Finding>
     ]
 }
 
-/// One finding of all the trials of a kind.
+/// Combines all trials of a kind into one finding.
 fn summary(
     check: &'static Check,
     trials: &[Trial],
@@ -180,11 +182,11 @@ fn summary(
     let trials = trials.iter().filter(|trial| trial.probe.kind == kind);
     let (mut good, mut faults, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for trial in trials {
-        let what = trial.probe.what;
+        let label = trial.probe.label;
         match (&trial.refusal, fault(trial)) {
-            (Some(why), _) => refused.push(format!("{what} is refused ({why})")),
-            (None, Some(fault)) => faults.push(format!("{what} {fault}")),
-            (None, None) => good.push(what.to_owned()),
+            (Some(why), _) => refused.push(format!("{label} is refused ({why})")),
+            (None, Some(fault)) => faults.push(format!("{label} {fault}")),
+            (None, None) => good.push(label.to_owned()),
         }
     }
     if !faults.is_empty() {
@@ -196,7 +198,7 @@ fn summary(
     check.pass([vec![good.join(", ")], refused].concat().join("; "))
 }
 
-/// How the data differs from what was published.
+/// Describes how the data differs from the published data.
 fn alteration(probe: &Probe, capture: &Capture) -> Option<String> {
     match probe.arrived(capture) {
         None => Some("never arrived".to_owned()),
@@ -205,7 +207,7 @@ fn alteration(probe: &Probe, capture: &Capture) -> Option<String> {
     }
 }
 
-/// What of the probe's data became a field.
+/// Describes the part of the probe's data that became a field.
 fn forgery(probe: &Probe, capture: &Capture) -> Option<String> {
     let forged = probe.forged();
     capture.published().find_map(|event| {
@@ -221,7 +223,7 @@ fn forgery(probe: &Probe, capture: &Capture) -> Option<String> {
     })
 }
 
-/// Whether no event without data lies where it must be, between its neighbours.
+/// Describes the fault if no event with empty data arrived between its neighbors.
 fn lost_empty(trials: &[Trial], capture: &Capture) -> Option<String> {
     let place = trials.iter().position(|trial| trial.probe.kind == Kind::Empty)?;
     let (before, after) = trials.split_at(place);

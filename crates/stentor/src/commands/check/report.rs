@@ -1,4 +1,4 @@
-//! What is said in the end.
+//! The report: all findings, for people or as JSON.
 
 use serde_json::{Value, json};
 
@@ -6,16 +6,16 @@ use super::finding::{Check, Finding, Outcome};
 use super::{cors, end, flow, format, http2, publishing, response, resume, timing};
 use crate::output::{escaped, use_color};
 
-/// All checks, in the order of a report.
+/// All checks by theme, in the order of the report.
 const THEMES: [(&str, &[&[&Check]]); 5] = [
-    ("The answer", &[response::CHECKS]),
-    ("On the way", &[timing::CHECKS, flow::CHECKS]),
-    ("The stream", &[format::CHECKS, publishing::CHECKS]),
-    ("Coming back", &[resume::CHECKS, end::CHECKS]),
+    ("Response", &[response::CHECKS]),
+    ("Path", &[timing::CHECKS, flow::CHECKS]),
+    ("Stream", &[format::CHECKS, publishing::CHECKS]),
+    ("Reconnecting", &[resume::CHECKS, end::CHECKS]),
     ("Browsers", &[cors::CHECKS, http2::CHECKS]),
 ];
 
-/// A finding for each check.
+/// One finding per check.
 #[derive(Debug)]
 pub(super) struct Report {
     url: String,
@@ -23,7 +23,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Checks without a finding are not observable, for this reason.
+    /// Returns a report. Checks without a finding are not observable, for this reason.
     pub(super) fn new(url: &str, findings: &[Finding], because: &str) -> Report {
         let find = |check: &'static Check| {
             let finding = findings.iter().find(|finding| finding.check.name == check.name);
@@ -47,7 +47,7 @@ impl Report {
         self.findings().filter(|finding| finding.outcome == outcome).count()
     }
 
-    /// One object, whose names do not change.
+    /// Returns the report as one object. Its names do not change.
     pub(super) fn json(&self) -> Value {
         let checks = self.themes.iter().flat_map(|(theme, findings)| {
             findings.iter().map(move |finding| {
@@ -58,7 +58,7 @@ impl Report {
                     "outcome": finding.outcome.as_str(),
                     "saw": finding.saw,
                     "why": finding.check.why,
-                    "mend": finding.check.mend,
+                    "mend": finding.check.fix,
                 })
             })
         });
@@ -72,19 +72,19 @@ impl Report {
         })
     }
 
-    /// For people, line by line. What is wanted, why, and how to mend it are told of what did
-    /// not pass, or of everything.
-    pub(super) fn lines(&self, explains_all: bool, paint: Paint) -> Vec<String> {
+    /// Returns the lines of the report for people. Warnings and failures are explained, or with
+    /// `explains_all` every check.
+    pub(super) fn lines(&self, explains_all: bool, style: Style) -> Vec<String> {
         let mut lines = vec![escaped(&self.url)];
         for (theme, findings) in &self.themes {
-            lines.extend([String::new(), paint.bold(theme)]);
+            lines.extend([String::new(), style.bold(theme)]);
             for finding in findings {
-                lines.push(line(finding, paint));
+                lines.push(line(finding, style));
                 let is_fault = matches!(finding.outcome, Outcome::Warning | Outcome::Fail);
                 if is_fault || explains_all {
                     lines.extend(paragraph("want", finding.check.title));
                     lines.extend(paragraph("why", finding.check.why));
-                    lines.extend(paragraph("mend", finding.check.mend));
+                    lines.extend(paragraph("fix", finding.check.fix));
                 }
             }
         }
@@ -101,12 +101,12 @@ impl Report {
     }
 }
 
-fn line(finding: &Finding, paint: Paint) -> String {
-    let (mark, name) = (paint.mark(finding.outcome), finding.check.name);
+fn line(finding: &Finding, style: Style) -> String {
+    let (mark, name) = (style.mark(finding.outcome), finding.check.name);
     format!("  {mark}  {name:<18}{}", escaped(&finding.saw))
 }
 
-/// A text under its heading, in lines that fit.
+/// Wraps a text, with its heading before the first line.
 fn paragraph(heading: &str, text: &str) -> Vec<String> {
     const WIDTH: usize = 72;
     let mut lines = vec![String::new()];
@@ -121,33 +121,33 @@ fn paragraph(heading: &str, text: &str) -> Vec<String> {
     headings.zip(lines).map(|(heading, line)| format!("        {heading:<6}{line}")).collect()
 }
 
-/// Colours, or none.
+/// The style of the report: with or without colors.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Paint {
-    is_on: bool,
+pub(super) struct Style {
+    has_color: bool,
 }
 
-impl Paint {
-    /// On a terminal whose owner does not object.
-    pub(super) fn of_stdout() -> Paint {
-        Paint { is_on: use_color(&std::io::stdout()) }
+impl Style {
+    /// Colors on a terminal, unless `NO_COLOR` is set.
+    pub(super) fn of_stdout() -> Style {
+        Style { has_color: use_color(&std::io::stdout()) }
     }
 
     fn mark(self, outcome: Outcome) -> String {
-        let (mark, colour) = match outcome {
+        let (mark, color) = match outcome {
             Outcome::Pass => ("pass", "32"),
             Outcome::Warning => ("warn", "33"),
             Outcome::Fail => ("FAIL", "1;31"),
             Outcome::NotObservable => ("  - ", "2"),
         };
-        self.paint(mark, colour)
+        self.paint(mark, color)
     }
 
     fn bold(self, text: &str) -> String {
         self.paint(text, "1")
     }
 
-    fn paint(self, text: &str, colour: &str) -> String {
-        if self.is_on { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    fn paint(self, text: &str, color: &str) -> String {
+        if self.has_color { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }

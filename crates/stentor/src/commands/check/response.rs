@@ -1,9 +1,9 @@
-//! The head of the answer: status, redirects and headers.
+//! Checks of the response head: status, redirects and headers.
 
 use reqwest::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode};
 
-use super::endpoint::{Endpoint, NoAnswer, Visit};
+use super::endpoint::{Endpoint, NoResponse, Visit};
 use super::finding::{Check, Finding};
 
 pub(super) const CHECKS: &[&Check] = &[
@@ -18,53 +18,55 @@ pub(super) const CHECKS: &[&Check] = &[
 
 const STATUS: Check = Check {
     name: "status",
-    title: "The answer is 200 OK",
-    why: "An EventSource opens on 200 alone. Anything else closes it for good: no reconnect follows, not \
-          even after a 503 that lasts for a second.",
-    mend: "Answer 200 with the stream. When overloaded or about to stop, answer 200, a `retry:` and a clean \
-           end, so that readers come back; answer 204 when they shall not.",
+    title: "The response is 200 OK",
+    why: "An EventSource opens only on 200. Any other status closes it for good, and it does not \
+          reconnect, not even after a 503 that lasts one second.",
+    fix: "Respond 200 with the stream. When overloaded or shutting down, respond 200 with a `retry:` and \
+          a clean end, so that readers reconnect. Respond 204 when they must not.",
 };
 const REDIRECTS: Check = Check {
     name: "redirects",
     title: "Redirects, if any, can be followed",
-    why: "Each reconnect begins at the original address again. A loop, or a way from https to http, is an \
-          error in every browser.",
-    mend: "Give readers the address of the stream itself, over https throughout.",
+    why: "Each reconnect starts at the original URL again. A loop, or a redirect from https to http, is \
+          an error in every browser.",
+    fix: "Give readers the URL of the stream itself, with https throughout.",
 };
 const CONTENT_TYPE_: Check = Check {
     name: "content-type",
     title: "The type is text/event-stream",
-    why: "A browser refuses a stream of any other type, and closes the EventSource for good. The text is \
-          UTF-8 whatever a charset says.",
-    mend: "Send `Content-Type: text/event-stream`, without a charset or with utf-8.",
+    why: "A browser refuses a stream of any other type and closes the EventSource for good. The text is \
+          always UTF-8, whatever the charset parameter says.",
+    fix: "Send `Content-Type: text/event-stream`, without a charset or with utf-8.",
 };
 const CACHE_CONTROL_: Check = Check {
     name: "cache-control",
-    title: "No cache keeps the stream, and nobody transforms it",
-    why: "A cache that waits for the whole answer waits for ever, or serves old events. Without \
-          `no-transform` proxies and middleware may compress the stream, which holds events back.",
-    mend: "Send `Cache-Control: no-cache, no-store, no-transform`.",
+    title: "No cache stores the stream, and no proxy transforms it",
+    why: "A cache that waits for the complete response waits without end, or serves old events. Without \
+          `no-transform` proxies and middleware may compress the stream, which delays events.",
+    fix: "Send `Cache-Control: no-cache, no-store, no-transform`.",
 };
 const X_ACCEL_BUFFERING: Check = Check {
     name: "x-accel-buffering",
-    title: "nginx is told not to buffer",
-    why: "nginx, and what is built on it, collects an answer into blocks of 4 or 8 KiB by default: events \
-          wait until a block is full. This header turns that off for one answer.",
-    mend: "Send `X-Accel-Buffering: no`, in this spelling, even if no nginx is on the path today.",
+    title: "nginx is asked not to buffer",
+    why: "By default nginx, and proxies built on it, collect a response into blocks of 4 or 8 KiB: \
+          events wait until a block is full. This header turns that off for one response.",
+    fix: "Send `X-Accel-Buffering: no`, spelled exactly like this, even if there is no nginx on the path \
+          today.",
 };
 const CONTENT_LENGTH_: Check = Check {
     name: "content-length",
-    title: "The length is left open",
-    why: "A stream has no length. After as many bytes as were announced the connection is over, or a proxy \
-          waits for the rest.",
-    mend: "Leave out `Content-Length`; HTTP/1.1 sends such a body in chunks, or closes at its end.",
+    title: "No length is announced",
+    why: "A stream has no length. After the announced number of bytes the connection is closed, or a \
+          proxy waits for the rest.",
+    fix: "Omit `Content-Length`. HTTP/1.1 then sends the body in chunks, or closes the connection at its \
+          end.",
 };
 const HEAD: Check = Check {
     name: "head",
     title: "HEAD is answered at once",
-    why: "Monitors and link checkers ask with HEAD. A server that opens a stream for it keeps the reader \
-          waiting and the stream open.",
-    mend: "Answer HEAD with the headers of GET and nothing else, or refuse it with 405.",
+    why: "Monitors and link checkers send HEAD. A server that opens a stream for it keeps them waiting \
+          and holds the stream open.",
+    fix: "Respond to HEAD with the headers of GET and nothing else, or refuse it with 405.",
 };
 
 pub(super) fn judge(visit: &Visit) -> Vec<Finding> {
@@ -84,33 +86,31 @@ pub(super) fn judge(visit: &Visit) -> Vec<Finding> {
 fn status(visit: &Visit) -> Finding {
     let status = visit.response.status();
     match status.as_u16() {
-        _ if visit.astray.is_some() => STATUS.not_observable("a redirect leads nowhere"),
+        _ if visit.bad_redirect.is_some() => STATUS.not_observable("a redirect cannot be followed"),
         200 => STATUS.pass(format!("{:?} {status}", visit.response.version())),
-        204 => {
-            STATUS.warn("204: the server has nothing more for readers, and they do not come back")
-        }
-        401 | 403 => STATUS.fail(format!("{status}; --token or --header can say who asks")),
+        204 => STATUS.warn("204: the server has no more events, so readers do not reconnect"),
+        401 | 403 => STATUS.fail(format!("{status}; send credentials with --token or --header")),
         _ => STATUS.fail(status.to_string()),
     }
 }
 
 fn redirects(visit: &Visit) -> Finding {
-    let way: Vec<String> =
+    let path: Vec<String> =
         visit.hops.iter().map(|hop| format!("{} to {}", hop.status.as_u16(), hop.target)).collect();
-    let way = way.join(", ");
-    match visit.astray {
-        Some(why) if way.is_empty() => {
+    let path = path.join(", ");
+    match visit.bad_redirect {
+        Some(why) if path.is_empty() => {
             REDIRECTS.fail(format!("{}: {why}", visit.response.status()))
         }
-        Some(why) => REDIRECTS.fail(format!("{way}: {why}")),
-        None if way.is_empty() => REDIRECTS.pass("none"),
-        None => REDIRECTS.pass(way),
+        Some(why) => REDIRECTS.fail(format!("{path}: {why}")),
+        None if path.is_empty() => REDIRECTS.pass("none"),
+        None => REDIRECTS.pass(path),
     }
 }
 
 fn content_type(headers: &HeaderMap) -> Finding {
     let Some(text) = value(headers, &CONTENT_TYPE) else {
-        return CONTENT_TYPE_.fail("there is no Content-Type");
+        return CONTENT_TYPE_.fail("the header Content-Type is missing");
     };
     let mut parts = text.split(';').map(str::trim);
     if !parts.next().unwrap_or_default().eq_ignore_ascii_case("text/event-stream") {
@@ -122,7 +122,7 @@ fn content_type(headers: &HeaderMap) -> Finding {
     match charset.as_deref() {
         None | Some("utf-8" | "utf8") => CONTENT_TYPE_.pass(text),
         Some(charset) => {
-            let saw = format!("{text}: readers take it for UTF-8 and not for {charset}");
+            let saw = format!("{text}: readers decode it as UTF-8, not as {charset}");
             CONTENT_TYPE_.warn(saw)
         }
     }
@@ -130,7 +130,7 @@ fn content_type(headers: &HeaderMap) -> Finding {
 
 fn cache_control(headers: &HeaderMap) -> Finding {
     let Some(text) = value(headers, &CACHE_CONTROL) else {
-        return CACHE_CONTROL_.fail("there is no Cache-Control");
+        return CACHE_CONTROL_.fail("the header Cache-Control is missing");
     };
     let lower = text.to_ascii_lowercase();
     let has = |name| lower.split(',').any(|directive| directive.trim() == name);
@@ -145,22 +145,20 @@ fn cache_control(headers: &HeaderMap) -> Finding {
 
 fn x_accel_buffering(headers: &HeaderMap) -> Finding {
     match value(headers, &HeaderName::from_static("x-accel-buffering")) {
-        None => X_ACCEL_BUFFERING.warn("it is not sent"),
+        None => X_ACCEL_BUFFERING.warn("the header is missing"),
         Some(text) if text.eq_ignore_ascii_case("no") => X_ACCEL_BUFFERING.pass(text),
-        Some(text) => {
-            X_ACCEL_BUFFERING.fail(format!("{text}, where only `no` turns buffering off"))
-        }
+        Some(text) => X_ACCEL_BUFFERING.fail(format!("{text}; only `no` turns buffering off")),
     }
 }
 
 fn content_length(headers: &HeaderMap) -> Finding {
     match value(headers, &CONTENT_LENGTH) {
-        None => CONTENT_LENGTH_.pass("none is announced"),
-        Some(length) => CONTENT_LENGTH_.fail(format!("{length} bytes are announced")),
+        None => CONTENT_LENGTH_.pass("no length"),
+        Some(length) => CONTENT_LENGTH_.fail(format!("{length} bytes")),
     }
 }
 
-/// Asks with HEAD.
+/// Sends a HEAD request.
 pub(super) async fn head(endpoint: &Endpoint) -> Vec<Finding> {
     let request = endpoint.with_headers(endpoint.bare(Method::HEAD));
     let finding = match endpoint.send(request).await {
@@ -168,13 +166,13 @@ pub(super) async fn head(endpoint: &Endpoint) -> Vec<Finding> {
             HEAD.warn(answer.response.status().to_string())
         }
         Ok(answer) => HEAD.pass(answer.response.status().to_string()),
-        Err(NoAnswer::Silent(wait)) => HEAD.fail(NoAnswer::Silent(wait).to_string()),
+        Err(NoResponse::Silent(wait)) => HEAD.fail(NoResponse::Silent(wait).to_string()),
         Err(error) => HEAD.warn(error.to_string()),
     };
     vec![finding]
 }
 
-/// All values of a header, as one line; bytes that are no text are replaced.
+/// Returns all values of a header in one line. Bytes that are not UTF-8 are replaced.
 pub(super) fn value(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let values = headers.get_all(name).iter();
     let values: Vec<_> =
@@ -194,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_essence_of_the_type_counts_and_a_charset_is_utf_8() {
+    fn the_type_without_parameters_counts_and_a_charset_is_utf_8() {
         let outcome = |text| content_type(&with("content-type", text)).outcome;
         for text in
             ["text/event-stream", "Text/Event-Stream;", "text/event-stream; charset=\"UTF-8\""]

@@ -1,4 +1,4 @@
-//! Ids, and whether a reader that comes back misses nothing and gets nothing twice.
+//! Checks of ids, and of readers that reconnect: they must miss nothing and get nothing twice.
 
 use std::collections::HashSet;
 
@@ -14,49 +14,51 @@ pub(super) const CHECKS: &[&Check] = &[&IDS, &UNIQUE_IDS, &RESUME, &RESUME_BY_QU
 const IDS: Check = Check {
     name: "ids",
     title: "Events carry ids",
-    why: "A reader that lost its connection says with the last id where it was. Without ids all that was \
-          sent meanwhile is lost, and nobody notices.",
-    mend: "Send an `id:` with each event that names its place in the stream.",
+    why: "A reader that lost its connection sends the last id, so that the server knows its position. \
+          Without ids everything sent meanwhile is lost unnoticed.",
+    fix: "Send an `id:` with each event that identifies its position in the stream.",
 };
 const UNIQUE_IDS: Check = Check {
     name: "unique-ids",
     title: "No two events have the same id",
-    why: "An id that stands for two events cannot say behind which of them a reader is.",
-    mend: "Use the place in a log (an offset, a sequence number of the database) and nothing that repeats, \
-           such as a time or a counter of each connection.",
+    why: "An id of two events cannot tell after which of them a reader is.",
+    fix: "Use the position in a log (an offset, a sequence number of the database), and nothing that \
+          repeats, such as a time or a counter per connection.",
 };
 const RESUME: Check = Check {
     name: "resume",
-    title: "Behind a Last-Event-ID comes exactly what follows",
-    why: "Connections break: networks change, laptops sleep, servers are updated. If what was sent meanwhile \
-          is skipped, readers are wrong from then on; if it is sent again, they count it twice.",
-    mend: "Keep what was sent for a while, send what is behind `Last-Event-ID` from there, in order, and go \
-           on live without a seam.",
+    title: "After a Last-Event-ID exactly the following events arrive",
+    why: "Connections break: networks change, laptops sleep, servers are updated. If events sent \
+          meanwhile are skipped, readers stay wrong; if they are sent again, readers count them twice.",
+    fix: "Keep sent events for a while. Send the events after `Last-Event-ID` in order, then continue \
+          live without a gap.",
 };
 const RESUME_BY_QUERY: Check = Check {
     name: "resume-by-query",
-    title: "A place can be named in the address too",
-    why: "A page that loads with data of a known state wants what follows, but a new EventSource cannot send \
-          Last-Event-ID.",
-    mend: "Take `?last_event_id=` as well; a Last-Event-ID header wins over it, for reconnects send both.",
+    title: "The position can be given in the URL too",
+    why: "A page that is loaded with data of a known position needs the events after it, but a new \
+          EventSource cannot send Last-Event-ID.",
+    fix: "Accept `?last_event_id=` too. The Last-Event-ID header wins over it, because reconnects send \
+          both.",
 };
 const UNKNOWN_ID: Check = Check {
     name: "unknown-id",
-    title: "An id that nobody knows is no error",
-    why: "Ids grow old, and servers lose their data. If the answer is 4xx or 5xx (or 204), every browser \
-          with such an id closes its EventSource and stays silent until the page is loaded anew.",
-    mend: "Answer 200, tell the gap in an event of its own, and go on from the oldest event there is, or live.",
+    title: "An unknown id is not an error",
+    why: "Ids expire, and servers lose their data. If the response is 4xx, 5xx or 204, every browser \
+          with such an id closes its EventSource and stays silent until the page is reloaded.",
+    fix: "Respond 200, report the gap in an event of its own, and continue from the oldest available \
+          event, or live.",
 };
 
-/// The most events that are asked for a second time.
+/// Maximum number of events that are requested a second time.
 const RESUMED_MAX: usize = 10;
 
-/// What the ids themselves show.
+/// Checks the ids of the captured events.
 pub(super) fn ids(capture: &Capture, probe: &str) -> Vec<Finding> {
     let events: Vec<&ReceivedEvent> = capture.published().collect();
     let with_id = events.iter().filter(|event| has_id(event)).count();
     if events.is_empty() {
-        let reason = "no event came; publish with --publish-url, or watch longer";
+        let reason = "no event arrived; publish with --publish-url, or watch longer";
         return vec![IDS.not_observable(reason), UNIQUE_IDS.not_observable(reason)];
     }
     let ids = match with_id {
@@ -65,7 +67,7 @@ pub(super) fn ids(capture: &Capture, probe: &str) -> Vec<Finding> {
         some => IDS.warn(format!("only {some} of {} events have one", events.len())),
     };
     let mut seen = HashSet::new();
-    // What was forged by a probe is not the server's doing.
+    // Ids forged by a probe are not the server's.
     let mut own = numbered(capture, probe).filter_map(|event| event.id.as_deref());
     let unique = match own.find(|id| !seen.insert(*id)) {
         Some(id) => UNIQUE_IDS.fail(format!("two events have the id `{id}`")),
@@ -79,7 +81,7 @@ fn has_id(event: &ReceivedEvent) -> bool {
     event.id.as_ref().is_some_and(|id| !id.is_empty())
 }
 
-/// Events with ids, but not with those that a probe forged.
+/// Returns the events with ids, without those whose id a probe forged.
 fn numbered<'r>(
     capture: &'r Capture,
     probe: &'r str,
@@ -89,62 +91,65 @@ fn numbered<'r>(
     })
 }
 
-/// Comes back once with an id of the middle, when there is one.
+/// Reconnects once with the id of an earlier event, as soon as there is one.
 pub(super) async fn resume(endpoint: &Endpoint, watch: &Watch, probe: &str) -> Vec<Finding> {
     let is_enough = |capture: &Capture| numbered(capture, probe).nth(1).is_some();
     watch.wait(is_enough).await;
-    let Some(place) = watch.look(|capture| Place::choose(capture, probe)) else {
+    let Some(position) = watch.look(|capture| Position::choose(capture, probe)) else {
         let reason =
-            "fewer than two events with ids came; publish with --publish-url, or watch longer";
+            "fewer than two events with ids arrived; publish with --publish-url, or watch longer";
         return vec![RESUME.not_observable(reason), RESUME_BY_QUERY.not_observable(reason)];
     };
-    let resumed = endpoint.resumed(&place.id);
-    let resume = match place.ask(endpoint, resumed, probe).await {
-        Ok(()) => RESUME.pass(format!("the {} events behind `{}`", place.follows.len(), place.id)),
-        Err(fault) => RESUME.fail(format!("behind `{}`: {fault}", place.id)),
+    let resumed = endpoint.resumed(&position.id);
+    let resume = match position.check(endpoint, resumed, probe).await {
+        Ok(()) => {
+            RESUME.pass(format!("the {} events after `{}`", position.following.len(), position.id))
+        }
+        Err(fault) => RESUME.fail(format!("after `{}`: {fault}", position.id)),
     };
     let by_query = match resume.outcome {
-        Outcome::Pass => by_query(endpoint, &place, probe).await,
-        _ => RESUME_BY_QUERY.not_observable("resuming does not work at all"),
+        Outcome::Pass => by_query(endpoint, &position, probe).await,
+        _ => RESUME_BY_QUERY.not_observable("resuming with Last-Event-ID does not work"),
     };
     vec![resume, by_query]
 }
 
-/// The names under which servers take an id in the address.
+/// Names of the query parameter in use.
 const QUERY_NAMES: [&str; 3] = ["last_event_id", "lastEventID", "last-event-id"];
 
-async fn by_query(endpoint: &Endpoint, place: &Place, probe: &str) -> Finding {
+async fn by_query(endpoint: &Endpoint, position: &Position, probe: &str) -> Finding {
     for name in QUERY_NAMES {
         let mut url = endpoint.url.clone();
-        url.query_pairs_mut().append_pair(name, &place.id);
+        url.query_pairs_mut().append_pair(name, &position.id);
         let request = endpoint.stream_at(url);
-        if place.ask(endpoint, request, probe).await.is_ok() {
+        if position.check(endpoint, request, probe).await.is_ok() {
             return RESUME_BY_QUERY.pass(format!("?{name}="));
         }
     }
-    RESUME_BY_QUERY.warn(format!("none of {} is taken", QUERY_NAMES.join(", ")))
+    RESUME_BY_QUERY.warn(format!("none of {} is accepted", QUERY_NAMES.join(", ")))
 }
 
-/// A place in the stream, and what is known to follow.
+/// A position in the stream, and the events known to follow.
 #[derive(Debug)]
-struct Place {
+struct Position {
     id: String,
-    follows: Vec<String>,
-    /// The ids up to the place.
+    /// The ids after the position.
+    following: Vec<String>,
+    /// The ids up to the position.
     before: HashSet<String>,
 }
 
-impl Place {
-    fn choose(capture: &Capture, probe: &str) -> Option<Place> {
+impl Position {
+    fn choose(capture: &Capture, probe: &str) -> Option<Position> {
         let ids = numbered(capture, probe).filter_map(|event| event.id.clone());
         let mut ids: Vec<String> = ids.collect();
         let at = ids.len().checked_sub(2)?.saturating_sub(RESUMED_MAX - 1);
-        let follows = ids.split_off(at + 1);
-        Some(Place { id: ids.last()?.clone(), follows, before: ids.into_iter().collect() })
+        let following = ids.split_off(at + 1);
+        Some(Position { id: ids.last()?.clone(), following, before: ids.into_iter().collect() })
     }
 
-    /// Sends a request that means this place, and reads what follows. An error says what is wrong.
-    async fn ask(
+    /// Sends a request for this position, and checks the events that follow. An error describes the fault.
+    async fn check(
         &self,
         endpoint: &Endpoint,
         request: reqwest::RequestBuilder,
@@ -152,36 +157,36 @@ impl Place {
     ) -> Result<(), String> {
         let answer = endpoint.send(request).await.map_err(|error| error.to_string())?;
         if answer.response.status() != StatusCode::OK {
-            return Err(format!("the answer is {}", answer.response.status()));
+            return Err(format!("the response is {}", answer.response.status()));
         }
-        let is_seen = |capture: &Capture| {
-            let came = numbered(capture, probe).count();
-            came >= self.follows.len() || self.compare(capture, probe).is_err()
+        let is_enough = |capture: &Capture| {
+            let arrived = numbered(capture, probe).count();
+            arrived >= self.following.len() || self.compare(capture, probe).is_err()
         };
-        let capture = Watch::read(answer, endpoint.patience, is_seen).await;
+        let capture = Watch::read(answer, endpoint.patience, is_enough).await;
         self.compare(&capture, probe)?;
-        let came = numbered(&capture, probe).count();
-        if came < self.follows.len() {
-            let (came, all) = (came.to_string(), self.follows.len());
-            return Err(format!("only {came} of the {all} events that follow came"));
+        let arrived = numbered(&capture, probe).count();
+        if arrived < self.following.len() {
+            let (arrived, all) = (arrived.to_string(), self.following.len());
+            return Err(format!("only {arrived} of the {all} following events arrived"));
         }
         Ok(())
     }
 
-    /// Whether what came so far is what follows.
+    /// Fails if the events so far are not the following ones.
     fn compare(&self, capture: &Capture, probe: &str) -> Result<(), String> {
-        let came = numbered(capture, probe).filter_map(|event| event.id.as_ref());
-        for (id, wanted) in came.zip(&self.follows) {
+        let arrived = numbered(capture, probe).filter_map(|event| event.id.as_ref());
+        for (id, wanted) in arrived.zip(&self.following) {
             if id == wanted {
                 continue;
             }
             return Err(if self.before.contains(id) {
-                format!("`{id}` comes again, which is not behind it")
-            } else if self.follows.contains(id) {
-                format!("`{id}` comes where `{wanted}` was to come")
+                format!("`{id}` is repeated, although it is not after the position")
+            } else if self.following.contains(id) {
+                format!("`{id}` arrived instead of `{wanted}`")
             } else {
                 format!(
-                    "`{id}` comes, which the first stream did not have here, and not `{wanted}`"
+                    "`{id}` arrived instead of `{wanted}`; the first stream did not have it here"
                 )
             });
         }
@@ -189,16 +194,16 @@ impl Place {
     }
 }
 
-/// Comes with ids that nobody gave.
+/// Connects with ids that the server never used.
 pub(super) async fn unknown_id(endpoint: &Endpoint, probe: &str) -> Vec<Finding> {
     for id in [format!("{probe}-unknown"), format!("{probe}-\u{FC}nknown")] {
         let finding = match endpoint.send(endpoint.resumed(&id)).await {
             Ok(answer) if answer.response.status() == StatusCode::OK => continue,
             Ok(answer) => UNKNOWN_ID
-                .fail(format!("`Last-Event-ID: {id}` is answered {}", answer.response.status())),
+                .fail(format!("`Last-Event-ID: {id}` returns {}", answer.response.status())),
             Err(error) => UNKNOWN_ID.fail(format!("`Last-Event-ID: {id}`: {error}")),
         };
         return vec![finding];
     }
-    vec![UNKNOWN_ID.pass("200, for letters beyond ASCII too")]
+    vec![UNKNOWN_ID.pass("200, for non-ASCII letters too")]
 }

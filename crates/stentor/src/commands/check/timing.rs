@@ -1,4 +1,4 @@
-//! When bytes come: the first ones, and while there is nothing to say.
+//! Checks of timing: the first bytes, and keep-alives.
 
 use std::time::Duration;
 
@@ -9,29 +9,29 @@ pub(super) const CHECKS: &[&Check] = &[&FIRST_BYTE, &KEEP_ALIVE];
 
 const FIRST_BYTE: Check = Check {
     name: "first-byte",
-    title: "Head and first bytes come at once",
-    why: "A reader's `open` must not wait for the first event. Some proxies keep the head until bytes of \
-          the body follow, and take a silent server for a dead one.",
-    mend: "Flush the head at once, with a comment (`: ok` and a blank line) and a `retry:` behind it.",
+    title: "Head and first bytes arrive at once",
+    why: "A reader's `open` must not wait for the first event. Some proxies hold the head back until \
+          bytes of the body follow, and treat a silent server as dead.",
+    fix: "Flush the head at once, followed by a comment (`: ok` and a blank line) and a `retry:`.",
 };
 const KEEP_ALIVE: Check = Check {
     name: "keep-alive",
-    title: "A silent stream shows that it lives",
-    why: "What lies on the path closes connections that carry nothing: nginx and the load balancers of AWS \
-          after 60 s, others sooner. And a server learns only by writing that a reader has gone.",
-    mend: "Send a comment (a line that begins with a colon) after 15 s of silence, and less than half of \
-           the shortest idle timeout on the path.",
+    title: "A silent stream sends keep-alives",
+    why: "Proxies close connections that carry nothing: nginx and the load balancers of AWS after 60 s, \
+          others sooner. And a server notices only by writing that a reader has gone.",
+    fix: "Send a comment (a line that begins with a colon) after 15 s of silence, or after less than \
+          half of the shortest idle timeout on the path.",
 };
 
-/// `took` is how long the head took.
+/// `took` is the time to the head.
 pub(super) fn first_byte(took: Duration, capture: &Capture, patience: Duration) -> Vec<Finding> {
     let head = format!("the head after {}", seconds(took));
     let finding = match capture.first_byte() {
         _ if took > patience => FIRST_BYTE.fail(head),
         None if capture.over == Some(Over::Ended) => {
-            FIRST_BYTE.pass(format!("{head}, and nothing more"))
+            FIRST_BYTE.pass(format!("{head}, then the end"))
         }
-        None => FIRST_BYTE.warn(format!("{head}, and then no byte")),
+        None => FIRST_BYTE.warn(format!("{head}, then no byte")),
         Some(first) if first > patience => {
             FIRST_BYTE.warn(format!("{head}, the first byte {} later", seconds(first)))
         }
@@ -40,39 +40,38 @@ pub(super) fn first_byte(took: Duration, capture: &Capture, patience: Duration) 
     vec![finding]
 }
 
-/// No head came.
+/// Returns the findings if no head arrived in time.
 pub(super) fn no_head(wait: Duration) -> Vec<Finding> {
     let saw =
-        format!("no head of an answer within {}: it seems to wait for an event", seconds(wait));
+        format!("no response head within {}; the server seems to wait for an event", seconds(wait));
     vec![FIRST_BYTE.fail(saw)]
 }
 
-/// `idle_timeout` is the shortest one on the path.
+/// `idle_timeout` is the shortest idle timeout on the path.
 pub(super) fn keep_alive(capture: &Capture, idle_timeout: Duration) -> Vec<Finding> {
     let longest = longest_silence(capture);
-    // What comes with the head is the opening.
+    // The first bytes belong to the opening.
     let mut later = capture.arrivals.iter().skip(1);
-    let has_sign = later.any(|arrival| arrival.is_sign_of_life);
+    let has_keep_alive = later.any(|arrival| arrival.is_keep_alive);
     let silence = format!("the longest silence was {}", seconds(longest));
     let finding = if longest >= idle_timeout {
         KEEP_ALIVE.fail(silence)
     } else if longest >= idle_timeout / 2 {
         KEEP_ALIVE.warn(format!("{silence}, over half of {}", seconds(idle_timeout)))
-    } else if has_sign {
+    } else if has_keep_alive {
         KEEP_ALIVE.pass(silence)
     } else if capture.over == Some(Over::Ended) {
-        KEEP_ALIVE.not_observable("the stream ended before it was silent for long")
+        KEEP_ALIVE.not_observable("the stream ended before a long silence")
     } else {
         let longer = idle_timeout + idle_timeout / 10;
         let advice =
-            format!("watch a quiet stream for longer, such as --for {}s", longer.as_secs());
-        KEEP_ALIVE
-            .not_observable(format!("{silence} and ended with an event, or not at all; {advice}"))
+            format!("watch an idle stream for longer, such as --for {}s", longer.as_secs());
+        KEEP_ALIVE.not_observable(format!("{silence}, without a keep-alive; {advice}"))
     };
     vec![finding]
 }
 
-/// Between bytes, before the first and behind the last.
+/// Returns the longest time without bytes, including before the first and after the last.
 fn longest_silence(capture: &Capture) -> Duration {
     let mut last = capture.opened;
     let mut longest = Duration::ZERO;
@@ -84,7 +83,7 @@ fn longest_silence(capture: &Capture) -> Duration {
     longest
 }
 
-/// A time for people.
+/// Formats a duration.
 pub(super) fn seconds(time: Duration) -> String {
     if time < Duration::from_secs(1) {
         format!("{} ms", time.as_millis())
@@ -100,7 +99,7 @@ mod tests {
     use super::super::finding::Outcome;
     use super::*;
 
-    /// What is found of a stream that sends these pieces, each after so many seconds.
+    /// Returns the outcome for a stream that sends these pieces, each after a number of seconds.
     async fn of(pieces: &[(u64, &str)], watched: u64) -> Outcome {
         let mut capture = Capture::new();
         let mut passed = 0;
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn too_short_a_look_shows_nothing() {
+    async fn a_short_watch_shows_nothing() {
         assert_eq!(of(&[(0, ": ok\n\n")], 20).await, Outcome::NotObservable);
         assert_eq!(of(&[(0, ": ok\n\n"), (9, "data: x\n\n")], 20).await, Outcome::NotObservable);
     }

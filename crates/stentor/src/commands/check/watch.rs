@@ -1,4 +1,4 @@
-//! A stream that is being recorded, while others wait for what comes.
+//! Captures a stream while other tasks wait for its content.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use tokio::sync::watch::Sender;
 use tokio::time::timeout;
 
 use super::capture::{Capture, Over};
-use super::endpoint::{Answer, cause};
+use super::endpoint::{OpenResponse, cause};
 
 #[derive(Debug)]
 pub(super) struct Watch(Sender<Capture>);
 
 impl Watch {
-    /// Begins with the head of an answer.
+    /// Starts a capture, at the time of the response head.
     pub(super) fn new() -> Watch {
         Watch(Sender::new(Capture::new()))
     }
 
-    /// Records the body until it is over, or `enough` is.
-    pub(super) async fn record(&self, mut response: Response, enough: impl Future<Output = ()>) {
+    /// Captures the body until it ends, or `enough` completes.
+    pub(super) async fn capture(&self, mut response: Response, enough: impl Future<Output = ()>) {
         let all = async {
             while !self.look(Capture::is_over) {
                 match response.chunk().await {
@@ -35,37 +35,37 @@ impl Watch {
         }
     }
 
-    /// Waits until this is so, and tells whether it is: not if the stream is over before.
-    pub(super) async fn wait(&self, mut is_so: impl FnMut(&Capture) -> bool) -> bool {
+    /// Waits until the condition is met. Returns `false` if the stream ends first.
+    pub(super) async fn wait(&self, mut condition: impl FnMut(&Capture) -> bool) -> bool {
         let mut receiver = self.0.subscribe();
-        let _ = receiver.wait_for(|capture| is_so(capture) || capture.is_over()).await;
-        self.look(is_so)
+        let _ = receiver.wait_for(|capture| condition(capture) || capture.is_over()).await;
+        self.look(condition)
     }
 
-    /// The same, but not beyond patience.
+    /// Waits until the condition is met, for at most `patience`. Returns `false` if it was not met.
     pub(super) async fn until(
         &self,
         patience: Duration,
-        is_so: impl FnMut(&Capture) -> bool,
+        condition: impl FnMut(&Capture) -> bool,
     ) -> bool {
-        timeout(patience, self.wait(is_so)).await.unwrap_or(false)
+        timeout(patience, self.wait(condition)).await.unwrap_or(false)
     }
 
     pub(super) fn look<T>(&self, at: impl FnOnce(&Capture) -> T) -> T {
         at(&self.0.borrow())
     }
 
-    /// Reads a stream of its own until this is so, it is over, or patience is.
+    /// Captures another stream until the condition is met, the stream ends, or `patience` is over.
     pub(super) async fn read(
-        answer: Answer<'_>,
+        answer: OpenResponse<'_>,
         patience: Duration,
-        is_so: impl FnMut(&Capture) -> bool,
+        condition: impl FnMut(&Capture) -> bool,
     ) -> Capture {
         let watch = Watch::new();
         let enough = async {
-            watch.until(patience, is_so).await;
+            watch.until(patience, condition).await;
         };
-        watch.record(answer.response, enough).await;
+        watch.capture(answer.response, enough).await;
         watch.into_recording()
     }
 

@@ -1,13 +1,16 @@
-//! Which content type a file has.
+//! Content types of files.
 
 use std::path::Path;
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Of these each line, or each event, is published by itself.
+/// The byte order mark, which some editors put at the start of UTF-8 text.
+pub(super) const BOM: &[u8] = "\u{FEFF}".as_bytes();
+
+/// Types of which each line or each event is published by itself.
 const STREAMED: [&str; 2] = ["application/x-ndjson", "text/event-stream"];
 
-/// By the name of the file; `None` if that says nothing.
+/// Returns the type for the extension of the file; `None` if the extension is unknown.
 pub(super) fn by_name(path: &Path) -> Option<&'static str> {
     let extension = path.extension()?.to_string_lossy().to_ascii_lowercase();
     Some(match extension.as_str() {
@@ -36,16 +39,29 @@ pub(super) fn by_name(path: &Path) -> Option<&'static str> {
     })
 }
 
-/// By what is in it: text is text.
+/// Returns `text/plain` for UTF-8 without NUL, else the type of binary data.
 pub(super) fn by_content(body: &[u8]) -> &'static str {
     let is_text = !body.contains(&0) && std::str::from_utf8(body).is_ok();
     if is_text { TEXT } else { "application/octet-stream" }
 }
 
-/// Whether a body of this type is many events, and so may be of any length.
+/// `true` if a body of this type holds many events, so that it can have any length.
 pub(super) fn is_streamed(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    STREAMED.iter().any(|streamed| streamed.eq_ignore_ascii_case(essence))
+    STREAMED.contains(&&*essence(content_type))
+}
+
+/// `true` if a body of this type is published as text.
+pub(super) fn is_text(content_type: &str) -> bool {
+    let essence = essence(content_type);
+    let subtype = essence.split_once('/').map_or("", |(_, subtype)| subtype);
+    essence.starts_with("text/")
+        || matches!(subtype.rsplit('+').next(), Some("json" | "xml" | "yaml"))
+            && essence.starts_with("application/")
+}
+
+/// Returns the type without parameters, in lower case.
+fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -68,6 +84,16 @@ mod tests {
         assert_eq!(by_content("grün\n".as_bytes()), TEXT);
         assert_eq!(by_content(b"gr\xfcn\n"), "application/octet-stream");
         assert_eq!(by_content(b"\0"), "application/octet-stream");
+    }
+
+    #[test]
+    fn text_is_told_from_binary_data() {
+        for text in ["text/csv", "Text/Plain; x=y", "application/json", "application/geo+json"] {
+            assert!(is_text(text), "{text}");
+        }
+        for binary in ["image/svg+xml", "application/pdf", "application/octet-stream", "json"] {
+            assert!(!is_text(binary), "{binary}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Many publishes, one after the other.
+//! Publishes a stream of events in order, without waiting for each response.
 
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
+use std::mem::take;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -13,35 +14,53 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::commands::connection::ConnectionArgs;
 use crate::output::{print_line, print_message};
+use crate::stdout_watch::StdoutWatch;
 
-/// How long the server may take until it is worth a word.
+/// Time without a response after which the user is told.
 const LATE: Duration = Duration::from_secs(3);
 
-/// Publishes these in their order, as they come, and prints the ids: of an event that went alone its
-/// own, of those that went together that of the last. Tells how many they were.
+/// The result of [`publish_all`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PublishedAll {
+    /// Number of events published.
+    pub(crate) count: u64,
+    /// `false` if it stopped early because stdout was closed.
+    pub(crate) is_complete: bool,
+}
+
+/// Publishes the events in order and prints their ids: for events sent as a group, the id of the last.
 ///
-/// While the server is away they wait. An error among them ends it, after those before it are
-/// published.
+/// Waits while the server is away. Stops when stdout is closed; events already taken from the stream are
+/// published first.
+///
+/// # Errors
+/// The server refuses an event, or the stream yields an error; the events before it are published.
 pub(crate) async fn publish_all(
-    server: &ConnectionArgs,
+    connection: &ConnectionArgs,
     topic: &str,
     events: impl Stream<Item = anyhow::Result<Publish>>,
-) -> anyhow::Result<u64> {
-    let publisher = server.publisher().attempts_max(u32::MAX).retry_time(Duration::MAX).build()?;
-    let feed = publisher.queue(topic)?;
+) -> anyhow::Result<PublishedAll> {
+    let publisher =
+        connection.publisher().attempts_max(u32::MAX).retry_time(Duration::MAX).build()?;
+    let queue = publisher.queue(topic)?;
+    let stdout = StdoutWatch::new();
     let mut events = pin!(events.fuse());
-    let mut answers = Answers::begin();
-    let mut end = None;
+    let mut pending_acks = PendingAcks::new();
+    let (mut end, mut is_complete) = (None, true);
     loop {
         tokio::select! {
             biased;
-            answer = answers.next(), if !answers.waiting.is_empty() => match answer {
-                Ok(answer) => answers.print(answer)?,
+            () = stdout.closed(), if end.is_none() => {
+                is_complete = false;
+                end = Some(Ok(()));
+            }
+            ack = pending_acks.next(), if !pending_acks.is_empty() => match ack {
+                Ok(published) => pending_acks.print(published)?,
                 Err(_) => break,
             },
             event = events.next(), if end.is_none() => match event {
-                Some(Ok(event)) => match feed.send(event).await {
-                    Ok(receipt) => answers.waiting.push_back((Instant::now(), receipt)),
+                Some(Ok(event)) => match queue.send(event).await {
+                    Ok(ack) => pending_acks.push(ack),
                     Err(_) => break,
                 },
                 Some(Err(error)) => end = Some(Err(error)),
@@ -50,58 +69,70 @@ pub(crate) async fn publish_all(
             else => break,
         }
     }
-    let all = feed.finish().await.map_err(|error| anyhow!("{error}"))?;
+    // Also returns the error behind a failed send or acknowledgement.
+    let all = queue.finish().await.map_err(|error| anyhow!("{error}"))?;
     end.unwrap_or(Ok(()))?;
-    Ok(all.count)
+    Ok(PublishedAll { count: all.count, is_complete })
 }
 
-/// What was sent and is not answered yet.
-struct Answers {
+/// Acknowledgements that have not arrived yet, oldest first.
+struct PendingAcks {
     waiting: VecDeque<(Instant, PublishAck)>,
-    /// When the last answer came.
-    answered: Instant,
-    /// Whether it was said that the server takes long.
+    last_arrival: Instant,
+    /// `true` after a message that the server is late.
     is_late: bool,
-    printed: Option<String>,
+    last_printed: Option<String>,
 }
 
-impl Answers {
-    fn begin() -> Answers {
-        let answered = Instant::now();
-        Answers { waiting: VecDeque::new(), answered, is_late: false, printed: None }
+impl PendingAcks {
+    fn new() -> PendingAcks {
+        PendingAcks {
+            waiting: VecDeque::new(),
+            last_arrival: Instant::now(),
+            is_late: false,
+            last_printed: None,
+        }
     }
 
-    /// The next answer, or nothing for ever. It may be dropped at any time.
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn push(&mut self, ack: PublishAck) {
+        self.waiting.push_back((Instant::now(), ack));
+    }
+
+    /// Returns the next acknowledgement; waits indefinitely if none is expected. Cancel safe.
     async fn next(&mut self) -> Result<Published, PublishError> {
-        let Some((sent, receipt)) = self.waiting.front_mut() else { return pending().await };
-        let deadline = self.answered.max(*sent) + LATE;
-        let in_time = timeout_at(deadline, &mut *receipt).await;
-        let answer = if let Ok(answer) = in_time {
-            answer
+        let Some((sent, ack)) = self.waiting.front_mut() else { return pending().await };
+        let deadline = self.last_arrival.max(*sent) + LATE;
+        let in_time = timeout_at(deadline, &mut *ack).await;
+        let result = if let Ok(result) = in_time {
+            result
         } else {
             if !self.is_late {
                 self.is_late = true;
                 let seconds = LATE.as_secs();
                 print_message(format_args!(
-                    "the server has not answered for {seconds} s; trying on"
+                    "no response from the server for {seconds} s; retrying"
                 ));
             }
-            receipt.await
+            ack.await
         };
         self.waiting.pop_front();
-        self.answered = Instant::now();
-        if std::mem::take(&mut self.is_late) && answer.is_ok() {
-            print_message(format_args!("the server answers again"));
+        self.last_arrival = Instant::now();
+        if take(&mut self.is_late) && result.is_ok() {
+            print_message(format_args!("the server responds again"));
         }
-        answer
+        result
     }
 
-    fn print(&mut self, answer: Published) -> io::Result<()> {
-        if let Some(id) = answer.last_id
-            && self.printed.as_ref() != Some(&id)
+    fn print(&mut self, published: Published) -> io::Result<()> {
+        if let Some(id) = published.last_id
+            && self.last_printed.as_ref() != Some(&id)
         {
             print_line(&id)?;
-            self.printed = Some(id);
+            self.last_printed = Some(id);
         }
         Ok(())
     }

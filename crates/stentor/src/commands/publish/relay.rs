@@ -1,15 +1,16 @@
-//! `stentor pub --from`: another source, published again for good.
+//! `stentor pub --from`: republishes another event stream.
 //!
 //! ```text
-//! source -> waiting -> under way (its answer) -> cursor
+//! source -> waiting batch -> batch in flight -> acknowledged -> cursor
 //! ```
 //!
-//! One batch of events is under way at a time, and what comes meanwhile waits for the next one. The
-//! cursor moves behind what is answered, so that whatever is killed, and whenever, events only come
-//! again under the key that they had.
+//! One batch is in flight at a time; events that arrive meanwhile wait for the next one. The cursor moves
+//! only past acknowledged events. After a kill at any moment, events are at most sent again, with the same
+//! keys.
 
 mod batch;
 mod key;
+mod recent_keys;
 mod sender;
 
 use std::future::pending;
@@ -18,34 +19,37 @@ use std::path::PathBuf;
 use anyhow::Context;
 use futures_util::future::{BoxFuture, FutureExt};
 use stentor_client::cursor::FileCursor;
-use stentor_client::{Control, Event, EventSource, Item, State};
+use stentor_client::{Control, Event, EventSource, Item, Publisher, State};
 use tokio::sync::watch;
 
 use self::batch::Batch;
+use self::recent_keys::RecentKeys;
 use self::sender::{Sender, Sent};
-use super::PubArgs;
-use crate::commands::connection::{Header, with_headers};
+use super::options::Options;
+use crate::commands::connection::with_headers;
 use crate::commands::status::StatusReporter;
 use crate::output::{print_line, print_message};
+use crate::values::{self, Header};
 
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Another source")]
+#[command(next_help_heading = "Source to republish")]
 pub(super) struct RelayArgs {
-    /// Publish the events of this stream, over reconnects, until it says that nothing more will come
-    /// (204). Each event is published once, for its id is its idempotency key.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["data", "file", "lines"])]
+    /// Republish another event stream, reconnecting, until it ends (204). Event ids prevent duplicates.
+    #[arg(long, value_name = "URL", value_parser = values::stream_url)]
+    #[arg(conflicts_with_all = ["data", "file", "lines"])]
     pub(super) from: Option<String>,
 
-    /// Send this header to the source. Repeatable.
+    /// Extra header for requests to the source. Repeatable.
     #[arg(
         long,
         value_name = "NAME: VALUE",
+        value_parser = values::header,
         requires = "from",
         conflicts_with_all = ["data", "file", "lines"]
     )]
     from_header: Vec<Header>,
 
-    /// Note in this file how far the source is published, and begin there.
+    /// Remember the position in this file, and continue from it.
     #[arg(
         long,
         value_name = "FILE",
@@ -55,51 +59,63 @@ pub(super) struct RelayArgs {
     cursor: Option<PathBuf>,
 }
 
-/// Publishes what comes from this address until that is over; tells how many events that were.
-pub(super) async fn run(url: &str, args: &PubArgs) -> anyhow::Result<u64> {
-    let mut builder = with_headers(EventSource::builder(url), &args.relay.from_header);
-    if let Some(path) = &args.relay.cursor {
+/// Republishes the stream at this URL until it ends. Returns the number of distinct events.
+///
+/// # Errors
+/// The source or the server fails permanently, or the cursor file cannot be written.
+pub(super) async fn run(
+    url: &str,
+    args: &RelayArgs,
+    publisher: &Publisher,
+    topic: &str,
+    options: &Options,
+) -> anyhow::Result<u64> {
+    let mut builder = with_headers(EventSource::builder(url), &args.from_header);
+    if let Some(path) = &args.cursor {
         builder = builder.cursor(FileCursor::new(path));
     }
-    let publisher = args.server.publisher().attempts_max(1).build()?;
     let mut relay = Relay::new(builder.build()?, url);
-    let sender = Sender::new(&publisher, args);
-    relay.run(&sender).await?;
-    Ok(relay.count)
+    relay.run(&Sender::new(publisher, topic, options)).await?;
+    Ok(relay.recent_keys.distinct())
 }
 
 struct Relay {
     source: EventSource,
     states: watch::Receiver<State>,
     status: StatusReporter,
-    /// Whether it was said that events have no ids.
-    told_no_ids: bool,
-    /// What goes next.
+    /// `true` after the warning about events without ids.
+    warned_no_ids: bool,
+    /// The next batch.
     waiting: Batch,
-    count: u64,
+    recent_keys: RecentKeys,
 }
 
 impl Relay {
     fn new(source: EventSource, name: &str) -> Relay {
-        let states = source.states();
-        let status = StatusReporter::new(name);
-        Relay { source, states, status, told_no_ids: false, waiting: Batch::default(), count: 0 }
+        Relay {
+            states: source.states(),
+            source,
+            status: StatusReporter::new(name),
+            warned_no_ids: false,
+            waiting: Batch::default(),
+            recent_keys: RecentKeys::default(),
+        }
     }
 
     async fn run(&mut self, sender: &Sender<'_>) -> anyhow::Result<()> {
-        let mut under_way = None;
+        let mut in_flight = None;
         let mut is_over = false;
-        while !is_over || under_way.is_some() || !self.waiting.is_empty() {
-            if under_way.is_none() && !self.waiting.is_empty() {
+        while !is_over || in_flight.is_some() || !self.waiting.is_empty() {
+            if in_flight.is_none() && !self.waiting.is_empty() {
                 let batch = std::mem::take(&mut self.waiting);
                 let position = self.source.last_event_id().to_owned();
-                under_way = Some(sender.send(batch, position).boxed());
+                in_flight = Some(sender.send(batch, position).boxed());
             }
             tokio::select! {
-                sent = answer(&mut under_way) => self.take_answer(sent?).await?,
-                piece = self.source.next_chunk(), if !is_over && self.waiting.has_room() => {
-                    match piece.transpose().context("the source is lost")? {
-                        Some(piece) => self.take(piece.item),
+                sent = completed(&mut in_flight) => self.acknowledge(sent?).await?,
+                chunk = self.source.next_chunk(), if !is_over && self.waiting.has_room() => {
+                    match chunk.transpose().context("cannot read the source any further")? {
+                        Some(chunk) => self.take(chunk.item),
                         None => is_over = true,
                     }
                 }
@@ -109,8 +125,8 @@ impl Relay {
                     continue;
                 }
             }
-            if under_way.is_none() && self.waiting.is_empty() {
-                // Ids without an event move the cursor too.
+            if in_flight.is_none() && self.waiting.is_empty() {
+                // An id without an event moves the cursor too.
                 self.source.commit().await?;
             }
         }
@@ -122,41 +138,41 @@ impl Relay {
         self.status.observe(&event);
         match Control::of(&event) {
             None => {
-                self.tell_no_id(&event);
+                self.warn_no_id(&event);
                 self.waiting.push(event);
             }
             Some(Control::Gap(gap)) => {
-                print_message(format_args!("the source has lost events ({})", gap.reason));
+                print_message(format_args!("the source lost events ({})", gap.reason));
             }
             Some(_) => {}
         }
     }
 
-    async fn take_answer(&mut self, sent: Sent) -> anyhow::Result<()> {
-        self.count += sent.count;
+    async fn acknowledge(&mut self, sent: Sent) -> anyhow::Result<()> {
+        self.recent_keys.add(&sent.keys, sent.is_repeat);
         if let Some(id) = sent.last_id {
             print_line(&id)?;
         }
         Ok(self.source.committer().commit_id(&sent.position).await?)
     }
 
-    fn tell_no_id(&mut self, event: &Event) {
-        if event.id().is_none() && !self.told_no_ids {
-            self.told_no_ids = true;
+    fn warn_no_id(&mut self, event: &Event) {
+        if event.id().is_none() && !self.warned_no_ids {
+            self.warned_no_ids = true;
             print_message(format_args!(
-                "the source gives events without ids: whenever it is lost, such events may be lost or \
-                 come twice"
+                "the source sends events without ids: after a lost connection, such events may be lost or \
+                 duplicated"
             ));
         }
     }
 }
 
-/// What comes of what is under way; nothing for ever, if nothing is.
-async fn answer(
-    under_way: &mut Option<BoxFuture<'_, anyhow::Result<Sent>>>,
+/// Returns the result of the batch in flight; waits indefinitely if there is none. Cancel safe.
+async fn completed(
+    in_flight: &mut Option<BoxFuture<'_, anyhow::Result<Sent>>>,
 ) -> anyhow::Result<Sent> {
-    let Some(sending) = under_way else { return pending().await };
+    let Some(sending) = in_flight else { return pending().await };
     let sent = sending.await;
-    *under_way = None;
+    *in_flight = None;
     sent
 }

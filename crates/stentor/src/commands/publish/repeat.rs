@@ -1,4 +1,4 @@
-//! The same again and again.
+//! Repeated publishing: `--repeat` and `--every`.
 
 use std::time::Duration;
 
@@ -7,35 +7,39 @@ use futures_util::stream::unfold;
 use stentor_client::Publish;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::duration;
+use crate::{duration, values};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct RepeatArgs {
-    /// Publish it so many times. `{i}` within it becomes the number, from 1 on.
+    /// Publish N times; `{i}` is replaced by 1, 2, 3, …
     #[arg(
         long,
         value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..),
+        value_parser = values::count,
         conflicts_with = "from"
     )]
     repeat: Option<u64>,
 
-    /// Wait so long between two of them, such as `1s`; without --repeat it goes on until it is stopped.
+    /// Pause between repeats, such as `1s`. Without --repeat: until stopped.
     #[arg(long, value_name = "TIME", value_parser = positive, conflicts_with = "from")]
     every: Option<Duration>,
 }
 
 fn positive(text: &str) -> Result<Duration, String> {
-    let time = duration::parse_arg(text)?;
-    if time.is_zero() { Err("use --repeat alone for no wait at all".to_owned()) } else { Ok(time) }
+    let time = duration::parse(text)?;
+    if time.is_zero() {
+        Err("expected more than 0; use --repeat alone for no pause".to_owned())
+    } else {
+        Ok(time)
+    }
 }
 
 impl RepeatArgs {
-    pub(super) fn is_meant(&self) -> bool {
+    pub(super) fn is_set(&self) -> bool {
         self.repeat.is_some() || self.every.is_some()
     }
 
-    /// What this gives for each number, when it is time.
+    /// Returns the publish of each number when it is due.
     pub(super) fn stream(
         &self,
         publish: impl Fn(u64) -> Publish,
@@ -43,7 +47,7 @@ impl RepeatArgs {
         let count = self.repeat.unwrap_or(u64::MAX);
         let clock = self.every.map(|every| {
             let mut clock = interval(every);
-            // After a pause of the machine there is no hurry.
+            // Missed ticks, such as during suspend, are not made up for.
             clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
             clock
         });
@@ -66,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    /// When each of the first five comes, in milliseconds.
+    /// Returns when each of the first five is due, in milliseconds.
     async fn times(args: &RepeatArgs) -> Vec<u128> {
         let began = Instant::now();
         let stream = args.stream(|number| Publish::from(number.to_string()));

@@ -1,4 +1,4 @@
-//! One publish, until it is done.
+//! Retries a publish until it succeeds or cannot succeed.
 
 use std::time::Duration;
 
@@ -7,76 +7,78 @@ use tokio::time::{Instant, sleep};
 
 use crate::output::print_message;
 
-/// How long the server is waited for once it was there: as long as it surely knows the key, with a
-/// minute in reserve.
+/// Maximum time to wait for a server that was reachable before. The server remembers keys for one minute
+/// longer.
 const AWAY_MAX: Duration = Duration::from_mins(9);
 
-/// The bounds of the pause between two attempts; it doubles with each.
+/// First pause between two attempts. It doubles with each attempt.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// A key that no other publish has.
+/// Returns a random idempotency key.
 pub(super) fn new_key() -> String {
     format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
 }
 
-/// Attempts what has a key, again and again while the server is only away for the time being. One
-/// that was not there in the first place is not waited for.
+/// Repeats a publish, which must have an idempotency key, while the server is temporarily unavailable.
+///
+/// # Errors
+/// The server refuses the publish, was never reachable, or is away for more than [`AWAY_MAX`].
 pub(super) async fn until_done(
     attempt: impl AsyncFn() -> Result<Published, PublishError>,
 ) -> Result<Published, PublishError> {
-    let mut pauses = Pauses::default();
-    let mut was_there = false;
+    let mut backoff = Backoff::default();
+    let mut was_reachable = false;
     let mut away_since = None;
     loop {
-        let began = Instant::now();
+        let started = Instant::now();
         let error = match attempt().await {
             Ok(published) => return Ok(published),
             Err(error) => error,
         };
-        was_there |= !matches!(error, PublishError::Unreachable { .. });
-        if began.elapsed() > AWAY_MAX {
-            // Of a long attempt, such as an upload of days, there was something.
+        was_reachable |= !matches!(error, PublishError::Unreachable { .. });
+        if started.elapsed() > AWAY_MAX {
+            // The server was there during a long attempt, such as an upload of days.
             away_since = None;
         }
         let away = away_since.get_or_insert_with(Instant::now).elapsed();
-        if !was_there || !is_passing(&error) || away > AWAY_MAX {
+        if !was_reachable || !is_temporary(&error) || away > AWAY_MAX {
             return Err(error);
         }
-        pauses.pause(&error).await;
+        backoff.pause(&error).await;
     }
 }
 
-/// The waits between attempts that come to nothing.
+/// Growing pauses between failed attempts.
 #[derive(Debug, Default)]
-pub(super) struct Pauses(Duration);
+pub(super) struct Backoff(Duration);
 
-impl Pauses {
-    /// Says once what is wrong, and waits a little.
+impl Backoff {
+    /// Prints the error at the first pause, and waits.
     pub(super) async fn pause(&mut self, error: &PublishError) {
         if self.0.is_zero() {
             match error {
-                // It has its advice for those who do not try on.
+                // Its own text gives advice for callers that do not retry.
                 PublishError::NoResponse { cause, .. } => {
-                    print_message(format_args!("the server did not answer: {cause}; trying on"));
+                    print_message(format_args!("the server did not respond: {cause}; retrying"));
                 }
-                error => print_message(format_args!("{error}; trying on")),
+                error => print_message(format_args!("{error}; retrying")),
             }
         }
         self.0 = (self.0 * 2).clamp(PAUSE, PAUSE_MAX);
         sleep(self.0).await;
     }
 
-    /// Says that they are over, if there were any.
+    /// Prints that the server is back, if there was a pause.
     pub(super) fn end(self) {
         if !self.0.is_zero() {
-            print_message(format_args!("the server answers again"));
+            print_message(format_args!("the server responds again"));
         }
     }
 }
 
-/// Whether the server may take later what it did not take now.
-pub(super) fn is_passing(error: &PublishError) -> bool {
+/// `true` if a later attempt can succeed.
+pub(super) fn is_temporary(error: &PublishError) -> bool {
     match error {
         PublishError::Unreachable { .. } | PublishError::NoResponse { .. } => true,
         PublishError::Refused { status, .. } => match status.as_u16() {

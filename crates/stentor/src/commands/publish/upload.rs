@@ -1,6 +1,6 @@
-//! Files of many events.
+//! Uploads of files with many events.
 
-use std::io;
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -8,18 +8,21 @@ use futures_util::{Stream, TryFutureExt, TryStreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 use stentor_client::{Publish, PublishError, Published, Publisher};
 use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::io::ReaderStream;
 
-use super::{Extras, retry};
+use super::content_type::BOM;
+use super::options::Extras;
+use super::retry;
 
-/// From how many bytes on an upload is worth a progress bar.
+/// Minimum size in bytes of an upload with a progress bar.
 const LONG_BYTES: u64 = 1 << 20;
 
-/// How many bytes are read at once.
-const PIECE_BYTES: usize = 64 << 10;
+/// Number of bytes that are read at once.
+const CHUNK_BYTES: usize = 64 << 10;
 
-/// Uploads a file without holding more of it than a piece. If the connection breaks, it is uploaded
-/// again under the same key, which publishes what is missing.
+/// Uploads a file in chunks. If the connection breaks, repeats the upload with the same key, which
+/// publishes only the missing events.
 pub(super) async fn upload(
     publisher: &Publisher,
     topic: &str,
@@ -30,30 +33,41 @@ pub(super) async fn upload(
     let bar = bar(std::fs::metadata(path).map_or(0, |file| file.len()));
     let uploading = retry::until_done(async || {
         bar.reset();
-        let pieces = pieces(path.to_owned(), bar.clone());
-        publisher.upload(topic, extras.apply(Publish::stream(content_type, pieces))).await
+        let chunks = chunks(path.to_owned(), bar.clone());
+        publisher.upload(topic, extras.apply(Publish::stream(content_type, chunks))).await
     });
-    let answer = uploading.await;
+    let result = uploading.await;
     bar.finish_and_clear();
-    answer
+    result
 }
 
-fn pieces(path: PathBuf, bar: ProgressBar) -> impl Stream<Item = io::Result<Bytes>> {
+fn chunks(path: PathBuf, bar: ProgressBar) -> impl Stream<Item = io::Result<Bytes>> {
     let name = path.display().to_string();
-    let named = move |error| io::Error::other(format!("{name} cannot be read: {error}"));
-    File::open(path)
-        .map_ok(|file| ReaderStream::with_capacity(file, PIECE_BYTES))
+    let named = move |error| io::Error::other(format!("cannot read {name}: {error}"));
+    open(path)
+        .map_ok(|file| ReaderStream::with_capacity(file, CHUNK_BYTES))
         .try_flatten_stream()
-        .inspect_ok(move |piece| bar.inc(piece.len() as u64))
+        .inspect_ok(move |chunk| bar.inc(chunk.len() as u64))
         .map_err(named)
 }
 
-/// How far an upload of this length is: on a terminal, and if it is long.
+/// Opens a file without its byte order mark. The file can be a pipe, which cannot seek.
+async fn open(path: PathBuf) -> io::Result<impl AsyncRead> {
+    let mut file = File::open(path).await?;
+    let mut start = Vec::new();
+    (&mut file).take(BOM.len() as u64).read_to_end(&mut start).await?;
+    if start == BOM {
+        start.clear();
+    }
+    Ok(Cursor::new(start).chain(file))
+}
+
+/// Returns a progress bar, which shows only on a terminal and for a long upload.
 fn bar(length: u64) -> ProgressBar {
     if length < LONG_BYTES {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes}, {eta} to go");
+    let style = ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes}, {eta} left");
     let bar = ProgressBar::new(length);
     style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style))
 }

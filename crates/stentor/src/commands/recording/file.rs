@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use super::line::{Head, Line};
 use crate::output::print_message;
 
-/// The bound of a line: an event of the greatest length, with every character escaped.
+/// Maximum length of a line in bytes: the largest event with every character escaped.
 const LINE_BYTES_MAX: u64 = 128 << 20;
 
 /// A recording that is read line by line.
@@ -18,13 +18,14 @@ pub(super) struct Recording<R> {
     input: R,
     pub(super) head: Head,
     line: u64,
-    /// How many bytes the lines have that could be read.
+    /// Number of bytes in the lines that were read successfully.
     bytes: u64,
-    /// Whether the last of them has its end.
+    /// `true` if the last of these lines has a line end.
     is_whole: bool,
 }
 
 impl<R: BufRead> Recording<R> {
+    /// Reads the first line.
     pub(super) fn new(mut input: R) -> anyhow::Result<Recording<R>> {
         let line = read_line(&mut input)?;
         let head = Head::read(&line)?;
@@ -32,7 +33,7 @@ impl<R: BufRead> Recording<R> {
         Ok(Recording { input, head, line: 1, bytes: line.len() as u64, is_whole })
     }
 
-    /// The next line; `None` at the end, which may be in the middle of a line.
+    /// Reads the next line; `None` at the end. An incomplete last line is skipped with a message.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Line>> {
         let line = read_line(&mut self.input).with_context(|| format!("line {}", self.line + 1))?;
         if line.is_empty() {
@@ -46,25 +47,25 @@ impl<R: BufRead> Recording<R> {
                 Ok(Some(read))
             }
             Err(_) if !line.ends_with(b"\n") => {
-                print_message(format_args!("line {} is cut off, and left out", self.line));
+                print_message(format_args!("line {} is incomplete and is skipped", self.line));
                 Ok(None)
             }
-            Err(error) => Err(error.context(format!("line {} cannot be read", self.line))),
+            Err(error) => Err(error.context(format!("cannot read line {}", self.line))),
         }
     }
 }
 
-/// A line with its end, if it has one; empty at the end of the input.
+/// Reads a line with its line end, if it has one; empty at the end of the input.
 fn read_line(input: &mut impl BufRead) -> anyhow::Result<Vec<u8>> {
     let mut line = Vec::new();
     input.take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
     if line.len() as u64 == LINE_BYTES_MAX {
-        bail!("it is over {} MiB", LINE_BYTES_MAX >> 20);
+        bail!("the line is longer than {} MiB", LINE_BYTES_MAX >> 20);
     }
     Ok(line)
 }
 
-/// Opens a recording, `-` for stdin.
+/// Opens a recording; `-` means stdin.
 pub(super) fn open(path: &Path) -> anyhow::Result<Recording<Box<dyn BufRead>>> {
     let input: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(BufReader::new(io::stdin()))
@@ -74,13 +75,13 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Recording<Box<dyn BufRead>>> {
     Recording::new(input)
 }
 
-/// Where the lines of a recording go, each as a whole and at once.
+/// Writes the lines of a recording. Each line is written and flushed as a whole.
 pub(super) struct Writer(Box<dyn Write>);
 
-/// What is in a recording that goes on.
-pub(super) struct Past {
+/// The content of a recording that is to be continued.
+pub(super) struct Existing {
     pub(super) head: Head,
-    /// When its last line came, after its start.
+    /// Time of its last line, after its start.
     pub(super) length: Duration,
     pub(super) last_event_id: String,
 }
@@ -90,31 +91,36 @@ impl Writer {
         Writer(Box::new(output))
     }
 
-    /// To a file that is new or empty, or else to the end of it, if that is meant: then with what is
-    /// in it, but for a line that was cut off.
-    pub(super) fn open(path: &Path, is_append: bool) -> anyhow::Result<(Writer, Option<Past>)> {
+    /// Opens a file that is new or empty, or with `is_append` one that holds a recording. Then an
+    /// incomplete last line is removed, and the content is returned too.
+    ///
+    /// # Errors
+    /// The file is not empty without `is_append`, is not a recording, or another process writes it.
+    pub(super) fn open(path: &Path, is_append: bool) -> anyhow::Result<(Writer, Option<Existing>)> {
         let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        let mut writer = Writer::own(file.try_clone()?)?;
+        let mut writer = Writer::lock(file.try_clone()?)?;
         if file.metadata()?.len() == 0 {
             return Ok((writer, None));
         }
         if !is_append {
-            bail!("it has something in it; go on with it with --append, or name another");
+            bail!("the file is not empty; use --append to continue it, or choose another file");
         }
         let mut recording = Recording::new(BufReader::new(&file))?;
-        let past = Past::read(&mut recording)?;
+        let existing = Existing::read(&mut recording)?;
         file.set_len(recording.bytes)?;
         if !recording.is_whole {
             writer.0.write_all(b"\n")?;
         }
-        Ok((writer, Some(past)))
+        Ok((writer, Some(existing)))
     }
 
-    fn own(file: File) -> anyhow::Result<Writer> {
+    fn lock(file: File) -> anyhow::Result<Writer> {
         match file.try_lock() {
             Ok(()) => Ok(Writer::to(file)),
-            Err(TryLockError::WouldBlock) => bail!("another recording goes into it"),
-            // Some file systems of other machines have no locks.
+            Err(TryLockError::WouldBlock) => {
+                bail!("another process is recording to this file; choose another file")
+            }
+            // Some network file systems do not support locks.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
                 Ok(Writer::to(file))
             }
@@ -130,16 +136,16 @@ impl Writer {
     }
 }
 
-impl Past {
-    fn read(recording: &mut Recording<impl BufRead>) -> anyhow::Result<Past> {
+impl Existing {
+    fn read(recording: &mut Recording<impl BufRead>) -> anyhow::Result<Existing> {
         let head = recording.head.clone();
-        let mut past = Past { head, length: Duration::ZERO, last_event_id: String::new() };
+        let mut existing = Existing { head, length: Duration::ZERO, last_event_id: String::new() };
         while let Some(line) = recording.next()? {
-            past.length = past.length.max(line.at());
-            if let Some(id) = line.what.id() {
-                id.clone_into(&mut past.last_event_id);
+            existing.length = existing.length.max(line.at());
+            if let Some(id) = line.entry.id() {
+                id.clone_into(&mut existing.last_event_id);
             }
         }
-        Ok(past)
+        Ok(existing)
     }
 }

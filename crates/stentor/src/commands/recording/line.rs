@@ -6,18 +6,18 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use http::header::SET_COOKIE;
 use serde::{Deserialize, Serialize};
-use stentor_client::{Event, EventId, EventObject, EventType, Item, ResponseHead as Answer};
+use stentor_client::{Event, EventId, EventObject, EventType, Item, ResponseHead};
 
-/// The version of the format that is written, and the newest that is read.
+/// Version of the format that is written. Newer versions are refused.
 const VERSION: u32 = 1;
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
     recording: u32,
-    /// Where the stream is, without a password.
+    /// URL of the stream, without a password.
     pub(super) url: String,
-    /// When the recording began, RFC 3339.
+    /// Start of the recording, RFC 3339.
     pub(super) started: String,
 }
 
@@ -28,29 +28,34 @@ impl Head {
 
     pub(super) fn read(line: &[u8]) -> anyhow::Result<Head> {
         let head: Head = serde_json::from_slice(line)
-            .context("it is no recording: its first line is not that of `stentor record`")?;
+            .ok()
+            .context("not a recording: the first line is not one of `stentor record`")?;
         if head.recording > VERSION {
-            bail!("it is of version {}, and this program reads {VERSION}", head.recording);
+            bail!(
+                "the recording has version {}, but this program reads up to version {VERSION}; use a newer \
+                 one",
+                head.recording
+            );
         }
         Ok(head)
     }
 }
 
-/// Every other line: what came, and when.
+/// Every other line: an entry and its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Line {
     /// Milliseconds since the start.
     pub(super) at: u64,
     #[serde(flatten)]
-    pub(super) what: What,
+    pub(super) entry: Entry,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum What {
-    /// The stream was there, for the first time or again.
+pub(super) enum Entry {
+    /// The stream was opened, for the first time or after a loss.
     Open(Open),
-    /// It was lost, for this reason.
+    /// The connection was lost, for this reason.
     Lost(String),
     Comment(String),
     /// A reconnection time in milliseconds, in a block without data.
@@ -60,11 +65,11 @@ pub(super) enum What {
     Event(EventObject),
 }
 
-/// How a stream began.
+/// The response that opened the stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Open {
-    /// The id behind which it was asked for.
+    /// The `Last-Event-ID` of the request.
     #[serde(skip_serializing_if = "String::is_empty")]
     last_event_id: String,
     status: u16,
@@ -72,9 +77,9 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn of(head: &Answer, last_event_id: String) -> Open {
+    pub(super) fn of(head: &ResponseHead, last_event_id: String) -> Open {
         let mut headers = BTreeMap::new();
-        // What logs a reader in is not for others.
+        // A cookie can be a credential, and recordings are shared.
         for (name, value) in head.headers.iter().filter(|(name, _)| *name != SET_COOKIE) {
             let value = String::from_utf8_lossy(value.as_bytes());
             headers
@@ -88,59 +93,59 @@ impl Open {
 
 impl Line {
     pub(super) fn read(line: &[u8]) -> anyhow::Result<Line> {
-        let line: Line = serde_json::from_slice(line).context("it is no line of a recording")?;
-        line.what.check()?;
+        let line: Line = serde_json::from_slice(line).ok().context("not a line of a recording")?;
+        line.entry.check()?;
         Ok(line)
     }
 
-    /// When it came, after the start.
+    /// Time of the entry, after the start.
     pub(super) fn at(&self) -> Duration {
         Duration::from_millis(self.at)
     }
 }
 
-impl What {
-    /// The id that it sets.
+impl Entry {
+    /// Returns the event id that this entry sets.
     pub(super) fn id(&self) -> Option<&str> {
         match self {
-            What::Id(id) => Some(id),
-            What::Event(event) => event.id.as_deref(),
+            Entry::Id(id) => Some(id),
+            Entry::Event(event) => event.id.as_deref(),
             _ => None,
         }
     }
 
-    /// What a stream would hold for it; nothing for what is about the connection.
+    /// Returns the item of a stream; `None` for an entry about the connection.
     pub(super) fn item(&self) -> anyhow::Result<Option<Item>> {
         Ok(Some(match self {
-            What::Open(_) | What::Lost(_) => return Ok(None),
-            What::Comment(text) => Item::Comment(text.clone()),
-            What::Retry(millis) => Item::Retry(Duration::from_millis(*millis)),
-            What::Id(id) => Item::Id(EventId::new(id.as_str())?),
-            What::Event(object) => Item::Event(event(object)?),
+            Entry::Open(_) | Entry::Lost(_) => return Ok(None),
+            Entry::Comment(text) => Item::Comment(text.clone()),
+            Entry::Retry(millis) => Item::Retry(Duration::from_millis(*millis)),
+            Entry::Id(id) => Item::Id(EventId::new(id.as_str())?),
+            Entry::Event(object) => Item::Event(event(object)?),
         }))
     }
 
-    /// An error if no stream could hold it.
+    /// Fails if a stream cannot contain this entry.
     fn check(&self) -> anyhow::Result<()> {
         self.item().map(drop)
     }
 }
 
-impl From<Item> for What {
-    fn from(item: Item) -> What {
+impl From<Item> for Entry {
+    fn from(item: Item) -> Entry {
         match item {
-            Item::Event(event) => What::Event(EventObject {
+            Item::Event(event) => Entry::Event(EventObject {
                 id: event.id().map(EventId::to_string),
                 ..EventObject::from_plain(event, "")
             }),
-            Item::Comment(text) => What::Comment(text),
-            Item::Retry(time) => What::Retry(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
-            Item::Id(id) => What::Id(id.to_string()),
+            Item::Comment(text) => Entry::Comment(text),
+            Item::Retry(time) => Entry::Retry(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            Item::Id(id) => Entry::Id(id.to_string()),
         }
     }
 }
 
-/// The event of an object. A name may come in with NUL, but cannot go out with it.
+/// Converts the object to an event. A type can be received with NUL, but cannot be sent with it.
 fn event(object: &EventObject) -> anyhow::Result<Event> {
     let event_type = EventType::new(object.event_type.replace('\0', "\u{FFFD}"))?;
     let mut event = Event::new(&object.data).with_type(event_type);

@@ -1,51 +1,51 @@
-//! When what was recorded comes again.
+//! The timing of a replay.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::bail;
 use tokio::time::{Instant, sleep_until};
 
-/// The longest wait for one line. Beyond it the clock could not tell when it is over.
+/// Maximum wait for one line. A longer one could overflow the clock.
 const WAIT_MAX: Duration = Duration::from_hours(365 * 24);
 
-/// How many times as fast as it was recorded.
+/// Playback speed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Speed {
+    /// A multiple of the recorded speed.
     Times(f64),
-    /// Without any waits.
+    /// No pauses.
     Max,
 }
 
 impl FromStr for Speed {
-    type Err = anyhow::Error;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> anyhow::Result<Speed> {
+    fn from_str(text: &str) -> Result<Speed, &'static str> {
         match text.parse::<f64>() {
             _ if text == "max" => Ok(Speed::Max),
             Ok(0.0) => Ok(Speed::Max),
             Ok(times) if times.is_normal() && times > 0.0 => Ok(Speed::Times(times)),
-            _ => bail!("write it as a number, such as 2 or 0.5, or as `max` for no waits"),
+            _ => Err("expected a positive number such as 2 or 0.5, or `max` for no pauses"),
         }
     }
 }
 
-/// A clock that runs as fast as it is told.
+/// A clock of the recording that runs at the given speed.
 #[derive(Debug)]
 pub(super) struct Pace {
     speed: Speed,
     began: Instant,
-    /// The time of the recording at which it began.
+    /// Time of the recording at which the clock started.
     from: Duration,
 }
 
 impl Pace {
-    /// Now is this time of the recording.
+    /// Starts the clock at this time of the recording.
     pub(super) fn begin(speed: Speed, from: Duration) -> Pace {
         Pace { speed, began: Instant::now(), from }
     }
 
-    /// Waits until it is this time of the recording.
+    /// Waits until this time of the recording.
     pub(super) async fn until(&self, at: Duration) {
         if let Speed::Times(times) = self.speed {
             let seconds = at.saturating_sub(self.from).as_secs_f64() / times;
@@ -59,7 +59,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// When lines of these times come, in milliseconds.
+    /// Returns when lines with these times are due, in milliseconds.
     async fn times(speed: Speed, from: u64, lines: &[u64]) -> Vec<u128> {
         let began = Instant::now();
         let pace = Pace::begin(speed, Duration::from_millis(from));

@@ -16,61 +16,61 @@ use crate::commands::connection::{ConnectionArgs, without_password};
 use crate::commands::status::StatusReporter;
 use crate::duration;
 use crate::output::{is_broken_pipe, print_message};
-use crate::signals;
+use crate::{signals, values};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RecordArgs {
-    /// What to record: a topic, or the address of any stream of Server-Sent Events.
-    #[arg(value_name = "TOPIC|URL")]
-    what: String,
+    /// Topic to record, or the URL of any SSE stream.
+    #[arg(value_name = "TOPIC|URL", value_parser = values::topic_or_url)]
+    source: String,
 
-    /// The file to write; `-` is stdout.
+    /// File to write; `-` means stdout.
     file: PathBuf,
 
-    /// If the file has a recording of the stream, go on with it behind its last event.
+    /// Continue an existing recording of the stream after its last event.
     #[arg(long)]
     append: bool,
 
-    /// Stop after so many events.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Stop after N events.
+    #[arg(long, value_name = "N", value_parser = values::count)]
     count: Option<u64>,
 
-    /// Stop after so long, such as `30s`.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse_arg)]
+    /// Stop after this time, such as `30s`.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
     length: Option<Duration>,
 
-    /// Begin behind the event with this id.
+    /// Start after the event with this id.
     #[arg(long, value_name = "ID", conflicts_with = "append")]
     last_event_id: Option<String>,
 
     #[command(flatten)]
-    server: ConnectionArgs,
+    connection: ConnectionArgs,
 }
 
 pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
-    let url = args.address()?;
+    let url = args.url()?;
     let opened = if args.file == Path::new("-") {
         Ok((Writer::to(io::stdout()), None))
     } else {
         Writer::open(&args.file, args.append)
     };
-    let recorder = opened.and_then(|(writer, past)| match past {
+    let recorder = opened.and_then(|(writer, existing)| match existing {
         None => Ok(Recorder::new(writer, without_password(&url))),
-        Some(past) => Recorder::go_on(writer, past, &without_password(&url)),
+        Some(existing) => Recorder::resume(writer, existing, &without_password(&url)),
     });
     let mut recorder =
-        recorder.with_context(|| format!("cannot record into {}", args.file.display()))?;
-    let mut source = (args.server.source(url.as_str()))
+        recorder.with_context(|| format!("cannot record to {}", args.file.display()))?;
+    let mut source = (args.connection.source(url.as_str()))
         .last_event_id(args.last_event_id.as_deref().unwrap_or(recorder.last_event_id()))
         .build()?;
     let done = tokio::select! {
         done = record(&mut source, &mut recorder, &args) => done,
         () = elapsed(args.length) => Ok(()),
-        stopped = signals::asked() => Ok(stopped?),
+        stopped = signals::stop_requested() => Ok(stopped?),
     };
     match done {
         Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::SUCCESS),
-        done => done.with_context(|| format!("cannot record {}", args.what))?,
+        done => done.with_context(|| format!("cannot record {}", args.source))?,
     }
     let (events, seconds) = (recorder.events(), recorder.length().as_secs_f32());
     print_message(format_args!("recorded {events} events in {seconds:.1} s"));
@@ -78,35 +78,29 @@ pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl RecordArgs {
-    fn is_address(&self) -> bool {
-        self.what.contains("://")
-    }
-
-    fn address(&self) -> anyhow::Result<Url> {
-        if self.is_address() {
-            return Url::parse(&self.what)
-                .with_context(|| format!("{:?} is no address", self.what));
+    fn url(&self) -> anyhow::Result<Url> {
+        match values::http_url(&self.source) {
+            Ok(url) => Ok(url),
+            Err(_) => Ok(ServerUrl::new(&self.connection.url)?.topic(&self.source)?),
         }
-        let server = ServerUrl::new(&self.server.url).context("the address of the server")?;
-        Ok(server.topic(&self.what)?)
     }
 }
 
-/// Until the stream is over, or as many events have come as were asked for.
+/// Records until the stream ends or `--count` is reached.
 async fn record(
     source: &mut EventSource,
     recorder: &mut Recorder,
     args: &RecordArgs,
 ) -> anyhow::Result<()> {
     let mut states = source.states();
-    let mut status = StatusReporter::new(&args.what);
+    let mut status = StatusReporter::new(&args.source);
     loop {
         let last_event_id = source.last_event_id().to_owned();
         let piece = tokio::select! {
             piece = source.next_chunk() => Some(piece),
             _ = states.changed() => None,
         };
-        // That the stream is open, and its first piece, can come at once.
+        // The change to `Open` and the first chunk can arrive together.
         if piece.is_none() || states.has_changed().unwrap_or_default() {
             let state = states.borrow_and_update().clone();
             status.report(&state);

@@ -1,4 +1,4 @@
-//! What becomes of a stream in a recording.
+//! Converts a stream to the lines of a recording.
 
 use std::io;
 use std::time::Duration;
@@ -8,25 +8,26 @@ use jiff::Timestamp;
 use stentor_client::{Control, Item, State};
 use tokio::time::Instant;
 
-use super::file::{Past, Writer};
-use super::line::{Head, Line, Open, What};
+use super::file::{Existing, Writer};
+use super::line::{Entry, Head, Line, Open};
 
-/// Turns what comes into lines.
+/// Writes each state and item of a stream as a line.
 pub(super) struct Recorder {
     writer: Writer,
-    /// The first line, until there is another: what never began leaves an empty file.
+    /// The first line. It is written with the second one, so that a stream that never opens leaves the file
+    /// empty.
     head: Option<Head>,
     last_event_id: String,
-    /// How long the recording was when this run of it began.
+    /// Length of the recording at the start of this run.
     before: Duration,
     began: Instant,
-    /// A reconnection time. If an event of the same block follows, it has it too.
+    /// A reconnection time that is not written yet. An event in the same block repeats it.
     retry: Option<Line>,
     events: u64,
 }
 
 impl Recorder {
-    /// A new recording of this address.
+    /// Starts a new recording of this URL.
     pub(super) fn new(writer: Writer, url: String) -> Recorder {
         let started = Timestamp::now().as_millisecond();
         let started = Timestamp::from_millisecond(started).unwrap_or_default().to_string();
@@ -34,13 +35,21 @@ impl Recorder {
         Recorder { head, ..Recorder::run(writer, Duration::ZERO, String::new()) }
     }
 
-    /// Goes on with a recording, which must be of this address.
-    pub(super) fn go_on(writer: Writer, past: Past, url: &str) -> anyhow::Result<Recorder> {
-        let Past { head, length, last_event_id } = past;
+    /// Continues a recording.
+    ///
+    /// # Errors
+    /// It is a recording of another URL.
+    pub(super) fn resume(
+        writer: Writer,
+        existing: Existing,
+        url: &str,
+    ) -> anyhow::Result<Recorder> {
+        let Existing { head, length, last_event_id } = existing;
         if head.url != url {
-            bail!("it is a recording of {}; name another file", head.url);
+            bail!("the file is a recording of {}; choose another file", head.url);
         }
-        let started: Timestamp = head.started.parse().context("when it started cannot be read")?;
+        let started: Timestamp =
+            head.started.parse().context("the start time in the first line is not valid")?;
         let passed = Timestamp::now().duration_since(started);
         let before = Duration::try_from(passed).unwrap_or_default().max(length);
         Ok(Recorder::run(writer, before, last_event_id))
@@ -51,34 +60,34 @@ impl Recorder {
         Recorder { writer, head: None, last_event_id, before, began, retry: None, events: 0 }
     }
 
-    /// The id behind which it goes on.
+    /// Returns the id to continue after.
     pub(super) fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
 
-    /// How many events this run has recorded, those not counted that are about the stream.
+    /// Returns the number of events recorded in this run, without control events.
     pub(super) fn events(&self) -> u64 {
         self.events
     }
 
-    /// How long this run is.
+    /// Returns the length of this run.
     pub(super) fn length(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// Writes how the connection fares; a new one was asked for with this id.
+    /// Writes a change of the connection. `last_event_id` is the id that a new request carried.
     pub(super) fn take_state(&mut self, state: &State, last_event_id: String) -> io::Result<()> {
-        let what = match state {
-            State::Open(head) => What::Open(Open::of(head, last_event_id)),
-            State::Waiting { reason, .. } => What::Lost(reason.to_string()),
+        let entry = match state {
+            State::Open(head) => Entry::Open(Open::of(head, last_event_id)),
+            State::Waiting { reason, .. } => Entry::Lost(reason.to_string()),
             State::Connecting | State::Closed => return Ok(()),
         };
         self.write_retry()?;
-        let line = self.line(what);
+        let line = self.line(entry);
         self.write(&line)
     }
 
-    /// Writes what came; nothing, if it is only that no more has come by now.
+    /// Writes an item. `None` means that no further item has arrived yet.
     pub(super) fn take(&mut self, item: Option<Item>) -> io::Result<()> {
         match &item {
             Some(Item::Event(event)) if event.retry().is_some() => self.retry = None,
@@ -89,7 +98,7 @@ impl Recorder {
             self.events += u64::from(Control::of(event).is_none());
         }
         let line = self.line(item.into());
-        if matches!(line.what, What::Retry(_)) {
+        if matches!(line.entry, Entry::Retry(_)) {
             self.retry = Some(line);
             return Ok(());
         }
@@ -103,9 +112,9 @@ impl Recorder {
         }
     }
 
-    fn line(&self, what: What) -> Line {
+    fn line(&self, entry: Entry) -> Line {
         let at = (self.before + self.began.elapsed()).as_millis();
-        Line { at: u64::try_from(at).unwrap_or(u64::MAX), what }
+        Line { at: u64::try_from(at).unwrap_or(u64::MAX), entry }
     }
 
     fn write(&mut self, line: &Line) -> io::Result<()> {
@@ -140,7 +149,7 @@ mod tests {
     }
 
     impl Page {
-        /// The lines behind the first.
+        /// Returns all lines but the first.
         fn lines(&self) -> Vec<String> {
             let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
             text.lines().skip(1).map(str::to_owned).collect()

@@ -16,61 +16,67 @@ use super::serve::router;
 use super::stream::{ReplayStream, encoded, id_of};
 use crate::commands::connection::ConnectionArgs;
 use crate::commands::publish::publish_all;
-use crate::on_one_thread;
 use crate::output::{Format, Printer, is_broken_pipe, print_message};
-use crate::server::{ListenArgs, run as run_server};
+use crate::runtime::block_on;
+use crate::server::{Banner, ListenArgs, run as run_server};
+use crate::values;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayArgs {
-    /// The recording; `-` is stdin.
+    /// Recording to read; `-` means stdin.
     file: PathBuf,
 
-    /// How many times as fast as it was recorded; `max` is without any waits.
+    /// Playback speed: `2` = twice as fast, `max` = no pauses.
     #[arg(long, value_name = "TIMES", default_value = "1")]
     speed: Speed,
 
     /// Publish the events to this topic instead of serving them.
-    #[arg(long, value_name = "TOPIC")]
+    #[arg(long, value_name = "TOPIC", value_parser = values::topic)]
     to: Option<String>,
 
     /// Print the events instead of serving them.
     #[arg(long, conflicts_with = "to")]
     print: bool,
 
-    /// How to print an event: `pretty` on a terminal, else `data`, unless told otherwise.
+    /// Output format of --print [default: `pretty` on a terminal, else `data`].
     #[arg(long, value_enum, requires = "print")]
     format: Option<Format>,
 
-    /// The address to serve on; port 0 picks a free one.
+    /// Address to serve on; port 0 picks a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8088")]
+    #[arg(value_parser = values::listen_address)]
     listen: String,
 
     #[command(flatten)]
     access: ListenArgs,
 
     #[command(flatten)]
-    server: ConnectionArgs,
+    connection: ConnectionArgs,
 }
 
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let name = args.file.display();
-    let recording = file::open(&args.file).with_context(|| format!("{name} cannot be read"))?;
+    let recording = file::open(&args.file).with_context(|| format!("cannot read {name}"))?;
     let replayed = match &args.to {
-        _ if args.print => on_one_thread(print(recording, args)),
-        Some(topic) => on_one_thread(publish(recording, args, topic)),
+        _ if args.print => block_on(print(recording, args)),
+        Some(topic) => block_on(publish(recording, args, topic)),
         None => serve(recording, args),
     };
     match replayed {
         Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
-        replayed => replayed.with_context(|| format!("{name} cannot be replayed")),
+        replayed => replayed.with_context(|| format!("cannot replay {name}")),
     }
 }
 
 fn serve(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let stream = ReplayStream::read(recording)?;
     let stentor = Stentor::new(Hub::memory());
+    let banner = Banner {
+        title: Banner::title(format!("replay of {}, served at every path", args.file.display())),
+        ..Banner::default()
+    };
     let router = router(stream, args.speed, stentor.drain().clone());
-    run_server(&args.listen, &args.access, &stentor, router, std::future::ready(()))
+    run_server(&args.listen, &args.access, &banner, &stentor, router, std::future::ready(()))
 }
 
 async fn print(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
@@ -103,16 +109,16 @@ async fn publish(
         let event = player.next_event().await?;
         anyhow::Ok(event.map(|event| (Publish::event(event), player)))
     });
-    let count = publish_all(&args.server, topic, publishes).await?;
+    let count = publish_all(&args.connection, topic, publishes).await?.count;
     print_message(format_args!("published {count} events"));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Gives what a recording holds, each when it is time.
+/// Returns the items of a recording, each when it is due.
 struct Player<R> {
     recording: Recording<R>,
     speed: Speed,
-    /// Begins with the first line.
+    /// Starts with the first line.
     pace: Option<Pace>,
 }
 
@@ -123,7 +129,7 @@ impl<R: BufRead> Player<R> {
 
     async fn next(&mut self) -> anyhow::Result<Option<Item>> {
         while let Some(line) = self.recording.next()? {
-            let Some(item) = line.what.item()? else { continue };
+            let Some(item) = line.entry.item()? else { continue };
             let pace = self.pace.get_or_insert_with(|| Pace::begin(self.speed, line.at()));
             pace.until(line.at()).await;
             return Ok(Some(item));
@@ -131,7 +137,7 @@ impl<R: BufRead> Player<R> {
         Ok(None)
     }
 
-    /// The next event that is not about the stream itself.
+    /// Returns the next event that is not a control event.
     async fn next_event(&mut self) -> anyhow::Result<Option<Event>> {
         while let Some(item) = self.next().await? {
             if let Item::Event(event) = item

@@ -1,4 +1,4 @@
-//! A recording over HTTP.
+//! Serves a recording over HTTP.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,33 +26,33 @@ struct App {
     drain: CancellationToken,
 }
 
-/// Answers at every path with the recording, from its start or behind the `Last-Event-ID`.
+/// Returns routes that serve the recording at every path, from its start or after the `Last-Event-ID`.
 pub(super) fn router(stream: ReplayStream, speed: Speed, drain: CancellationToken) -> Router {
     let app = App { stream: Arc::new(stream), speed, drain };
-    Router::new().fallback(get(answer)).with_state(app)
+    Router::new().fallback(get(respond)).with_state(app)
 }
 
-async fn answer(State(app): State<App>, headers: HeaderMap) -> Response {
+async fn respond(State(app): State<App>, headers: HeaderMap) -> Response {
     let id = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
-    let Some((place, from)) = app.stream.behind(&id.unwrap_or_default()) else {
+    let Some((index, from)) = app.stream.after(&id.unwrap_or_default()) else {
         return StatusCode::NO_CONTENT.into_response();
     };
-    let body = Body::from_stream(pieces(app, place, from));
+    let body = Body::from_stream(pieces(app, index, from));
     ([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache, no-store")], body)
         .into_response()
 }
 
-/// The pieces from this place on, each when it is time, if it is now this time of the recording.
+/// Returns the pieces from `index` on, each when it is due. `from` is the current time of the recording.
 fn pieces(
     app: App,
-    place: usize,
+    index: usize,
     from: Duration,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    let start = (Pace::begin(app.speed, from), app, place);
-    unfold(start, |(pace, app, place)| async move {
-        let piece = app.stream.piece(place)?;
+    let start = (Pace::begin(app.speed, from), app, index);
+    unfold(start, |(pace, app, index)| async move {
+        let piece = app.stream.piece(index)?;
         app.drain.run_until_cancelled(pace.until(piece.at)).await?;
         let bytes = piece.bytes.clone();
-        Some((Ok(bytes), (pace, app, place + 1)))
+        Some((Ok(bytes), (pace, app, index + 1)))
     })
 }

@@ -1,4 +1,4 @@
-//! A recording as a stream that readers can resume.
+//! A recording in memory, as a stream that readers can resume.
 
 use std::io::BufRead;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use stentor_sse::{encode_comment, encode_id, encode_retry};
 
 use super::file::Recording;
 
-/// The most that a stream may have, for all of it is held in memory.
+/// Maximum size of a stream in bytes: all of it is held in memory.
 const STREAM_BYTES_MAX: usize = 256 << 20;
 
-/// The id of the end that a stream is given if a reader could not tell otherwise that it has it all.
+/// Id of the end event that is added to a stream whose own last id cannot identify the end.
 const END_ID: &str = "end-of-recording";
 
-/// The stream, from its first to its last byte.
+/// The whole stream.
 #[derive(Debug, Default)]
 pub(super) struct ReplayStream {
     pieces: Vec<Piece>,
 }
 
-/// What comes at once.
+/// A block of the stream.
 #[derive(Debug)]
 pub(super) struct Piece {
-    /// When it came, after the start of the recording.
+    /// Time after the start of the recording.
     pub(super) at: Duration,
     pub(super) bytes: Bytes,
-    /// The id that it sets.
+    /// The event id that it sets.
     id: Option<String>,
     is_event: bool,
 }
@@ -38,12 +38,12 @@ impl ReplayStream {
         let mut stream = ReplayStream::default();
         let mut left = STREAM_BYTES_MAX;
         while let Some(line) = recording.next()? {
-            let Some(item) = line.what.item()? else { continue };
+            let Some(item) = line.entry.item()? else { continue };
             let piece = Piece::new(line.at(), &item);
             left = match left.checked_sub(piece.bytes.len()) {
                 Some(left) => left,
                 None => bail!(
-                    "it is over {} MiB; cut it, or publish it with --to",
+                    "the stream is larger than {} MiB; shorten it, or publish it with --to",
                     STREAM_BYTES_MAX >> 20
                 ),
             };
@@ -54,30 +54,31 @@ impl ReplayStream {
         Ok(stream)
     }
 
-    /// The place of the first piece behind the event with this id, and when that came; `None` if no
-    /// event is left. An id that is not known, or empty, is followed by all.
-    pub(super) fn behind(&self, id: &str) -> Option<(usize, Duration)> {
+    /// Returns the index of the first piece after the event with this id, and the time of that event;
+    /// `None` if no event follows. After an unknown or empty id, the whole stream follows.
+    pub(super) fn after(&self, id: &str) -> Option<(usize, Duration)> {
         let is_it = |piece: &Piece| !id.is_empty() && piece.id.as_deref() == Some(id);
-        let Some(place) = self.pieces.iter().position(is_it) else {
+        let Some(index) = self.pieces.iter().position(is_it) else {
             return Some((0, self.pieces.first().map_or(Duration::ZERO, |piece| piece.at)));
         };
-        let mut rest = self.pieces.iter().skip(place + 1);
-        let at = self.pieces.get(place).map(|piece| piece.at)?;
-        rest.any(|piece| piece.is_event).then_some((place + 1, at))
+        let mut rest = self.pieces.iter().skip(index + 1);
+        let at = self.pieces.get(index).map(|piece| piece.at)?;
+        rest.any(|piece| piece.is_event).then_some((index + 1, at))
     }
 
-    pub(super) fn piece(&self, place: usize) -> Option<&Piece> {
-        self.pieces.get(place)
+    pub(super) fn piece(&self, index: usize) -> Option<&Piece> {
+        self.pieces.get(index)
     }
 
-    /// A reader that has it all comes back with its last id and must get no more.
+    /// Adds an end event if the last id does not identify the end. A reader that has everything reconnects
+    /// with its last id, and must then get nothing more.
     fn add_end(&mut self, url: &str) -> anyhow::Result<()> {
         let last_id = self.pieces.iter().rev().find_map(|piece| piece.id.clone());
-        if self.behind(&last_id.unwrap_or_default()).is_none() {
+        if self.after(&last_id.unwrap_or_default()).is_none() {
             return Ok(());
         }
         let at = self.pieces.last().map_or(Duration::ZERO, |piece| piece.at);
-        let data = serde_json::json!({ "topic": url, "reason": "the recording is over" });
+        let data = serde_json::json!({ "topic": url, "reason": "end of the recording" });
         let end = Event::new(data.to_string())
             .with_type(EventType::new("stentor.end")?)
             .with_id(EventId::new(END_ID)?);
@@ -94,7 +95,7 @@ impl Piece {
     }
 }
 
-/// The id that it sets.
+/// Returns the event id that the item sets.
 pub(super) fn id_of(item: &Item) -> Option<&EventId> {
     match item {
         Item::Event(event) => event.id(),
@@ -103,7 +104,7 @@ pub(super) fn id_of(item: &Item) -> Option<&EventId> {
     }
 }
 
-/// A block of the stream.
+/// Encodes the item as a block of the stream.
 pub(super) fn encoded(item: &Item) -> Vec<u8> {
     let mut bytes = Vec::new();
     match item {
@@ -136,11 +137,11 @@ mod tests {
     fn a_reader_goes_on_behind_its_id_and_waits_as_long_as_the_first_one_did() {
         let stream = stream(&[&event(5, "a"), &event(9, "b"), &event(20, "c")]);
         let millis = Duration::from_millis;
-        assert_eq!(stream.behind("a"), Some((1, millis(5))));
-        assert_eq!(stream.behind("b"), Some((2, millis(9))));
-        assert_eq!(stream.behind("c"), None);
+        assert_eq!(stream.after("a"), Some((1, millis(5))));
+        assert_eq!(stream.after("b"), Some((2, millis(9))));
+        assert_eq!(stream.after("c"), None);
         for id in ["", "unknown"] {
-            assert_eq!(stream.behind(id), Some((0, millis(5))), "{id}");
+            assert_eq!(stream.after(id), Some((0, millis(5))), "{id}");
         }
     }
 
@@ -153,9 +154,9 @@ mod tests {
         let reset = stream(&[&event(0, "a"), &event(0, "")]);
         for (stream, pieces) in [(nothing, 1), (repeated, 4), (without_id, 3), (reset, 3)] {
             assert_eq!(stream.pieces.len(), pieces);
-            assert_eq!(stream.behind(END_ID), None);
+            assert_eq!(stream.after(END_ID), None);
         }
-        let told_already = stream(&[&event(0, "a"), r#"{"at":1,"comment":"bye"}"#]);
-        assert_eq!((told_already.pieces.len(), told_already.behind("a")), (2, None));
+        let already_ended = stream(&[&event(0, "a"), r#"{"at":1,"comment":"bye"}"#]);
+        assert_eq!((already_ended.pieces.len(), already_ended.after("a")), (2, None));
     }
 }

@@ -1,4 +1,4 @@
-//! The command that handles each event.
+//! The shell command of `--exec`.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -9,7 +9,7 @@ use stentor_client::EventObject;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{ChildStdin, Command};
 
-/// A shell command, run for one event after the other.
+/// A shell command that runs for one event after the other.
 #[derive(Debug)]
 pub(super) struct ExecCommand {
     line: String,
@@ -20,11 +20,14 @@ impl ExecCommand {
         ExecCommand { line }
     }
 
-    /// Runs the command with the event's data on its stdin, and waits for its end.
+    /// Runs the command with the event's data on its stdin, and waits until it exits.
+    ///
+    /// # Errors
+    /// The command cannot be started.
     pub(super) async fn run(&self, event: &EventObject) -> anyhow::Result<ExitStatus> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(&self.line).stdin(Stdio::piped());
-        // A Ctrl-C in the terminal is for us, who let the event at hand be finished.
+        // Keeps a Ctrl-C of the terminal away from it, so that it can finish its event.
         command.process_group(0);
         for (name, value) in variables(event) {
             match value {
@@ -32,14 +35,14 @@ impl ExecCommand {
                 None => command.env_remove(name),
             };
         }
-        let mut process = command.spawn().context("the command of --exec cannot be started")?;
-        let feed = Box::pin(feed(process.stdin.take(), event.data.as_bytes()));
-        // Whether all of the data was wanted is the command's affair: its exit code says how it fared.
-        let status = match select(Box::pin(process.wait()), feed).await {
+        let mut process = command.spawn().context("cannot start the command of --exec")?;
+        let input = Box::pin(write_input(process.stdin.take(), event.data.as_bytes()));
+        // It may exit without reading all of its input: only its exit code counts.
+        let status = match select(Box::pin(process.wait()), input).await {
             Either::Left((status, _)) => status,
             Either::Right((_, wait)) => wait.await,
         };
-        status.context("the command of --exec cannot be waited for")
+        status.context("cannot wait for the command of --exec")
     }
 }
 
@@ -52,7 +55,7 @@ fn variables(event: &EventObject) -> [(&'static str, Option<&str>); 4] {
     ]
 }
 
-async fn feed(stdin: Option<ChildStdin>, data: &[u8]) -> io::Result<()> {
+async fn write_input(stdin: Option<ChildStdin>, data: &[u8]) -> io::Result<()> {
     match stdin {
         Some(mut stdin) => stdin.write_all(data).await,
         None => Ok(()),

@@ -1,34 +1,34 @@
-//! How it ends, when not well.
+//! Failures of a subscription, with their exit codes.
 
 use std::process::ExitCode;
 
 use crate::output::print_message;
+use crate::usage;
 
-/// The exit codes, for the help.
+/// Help text for the exit codes.
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
-  0  done: the stream or topic has ended, --count or --for is reached, nobody reads the output any
-     more, or a signal (INT, TERM) asked to stop
-  1  it failed here: output, cursor or image cannot be written
+  0  done: the stream or topic has ended, --count or --for is reached, the output pipe was closed, or
+     a signal (INT, TERM) arrived
+  1  failed: the output, the cursor or an image cannot be written
   2  the command line is wrong
-  3  there is no stream to follow: refused, not found, no stream of events, or out of reach for
-     --retry-max attempts
+  3  cannot subscribe: refused, not found, not an event stream, or unreachable (--retry-max)
   4  events were lost (--fail-on-gap)
-  5  the command of --exec failed; the cursor is still before its event
-  6  the time of --for was over before --count or --until-end was reached";
+  5  the command of --exec failed; the cursor stays before its event
+  6  timed out (--for) before --count or --until-end was reached";
 
-/// What kind of failure ended it.
+/// The kind of a failure; its value is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
     Failed = 1,
-    Usage = 2,
+    Usage = usage::EXIT_CODE as isize,
     NoStream = 3,
     Gap = 4,
     Command = 5,
-    Late = 6,
+    Timeout = 6,
 }
 
-/// Why it ended before it was done.
+/// A failure of a subscription.
 #[derive(Debug)]
 pub(super) struct Failure {
     code: Code,
@@ -40,14 +40,14 @@ impl Failure {
         Failure { code, error: error.into() }
     }
 
-    /// Says it, and gives the exit code.
-    pub(super) fn tell(&self) -> ExitCode {
+    /// Prints the error, and returns the exit code.
+    pub(super) fn report(&self) -> ExitCode {
         print_message(format_args!("{:#}", self.error));
         ExitCode::from(self.code as u8)
     }
 }
 
-/// Gives errors the code that they end with.
+/// Converts errors to failures.
 pub(super) trait OrFail<T> {
     fn or_fail(self, code: Code) -> Result<T, Failure>;
 }

@@ -1,59 +1,51 @@
-//! Images as files.
+//! Saves images as files.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jiff::Timestamp;
 use stentor_client::EventObject;
 
-/// The bound of an id that is part of a file's name: twice what the ids of our server have.
+use crate::data_url::Image;
+
+/// Maximum number of bytes of an id within a file name: twice the length of the ids of a Stentor server.
 const ID_BYTES_MAX: usize = 64;
 
-/// As browsers read it, padded or not.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
-
-/// The directory that images go to.
+/// The directory for `--save-images`.
 #[derive(Debug)]
 pub(super) struct Images {
     directory: PathBuf,
-    /// How many have got a number for a name.
+    /// Number of images named by a number.
     numbered: u64,
 }
 
 impl Images {
-    /// The directory is made if it is not there.
+    /// Creates the directory if it is missing.
     pub(super) fn new(directory: &Path) -> anyhow::Result<Images> {
         fs::create_dir_all(directory).with_context(|| cannot_write(directory))?;
         Ok(Images { directory: directory.to_owned(), numbered: 0 })
     }
 
-    /// Writes the image that the event's data is, if it is one, and gives the path of the file.
+    /// Writes the event's data to a file if it is an image, and returns the path.
     pub(super) fn save(&mut self, event: &EventObject) -> anyhow::Result<Option<PathBuf>> {
-        let Some((extension, image)) = decode(&event.data) else { return Ok(None) };
-        let name = format!("{}.{extension}", self.name(event));
+        let Some(image) = Image::decode(&event.data) else { return Ok(None) };
+        let name = format!("{}.{}", self.name(event), image.extension());
         let path = self.directory.join(&name);
-        // Nobody sees half an image: it gets its name when it is all there.
+        // The rename is atomic, so that other programs never see half an image.
         let unfinished = self.directory.join(format!(".{name}.{}", std::process::id()));
-        let written = write(&unfinished, &image).and_then(|()| fs::rename(&unfinished, &path));
+        let written =
+            write(&unfinished, &image.bytes).and_then(|()| fs::rename(&unfinished, &path));
         written.with_context(|| cannot_write(&path))?;
         Ok(Some(path))
     }
 
-    /// A name that sorts by time, and holds nothing from outside that could lead anywhere. An event
-    /// of our server, which has a time and an id of its own, gets the same name each time it comes.
+    /// Returns a name that sorts by time and cannot point outside the directory. An event of a Stentor
+    /// server has a time and a unique id, so it gets the same name each time it is received.
     fn name(&mut self, event: &EventObject) -> String {
         let published = event.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
-        let id = event.id.as_deref().filter(|id| is_harmless(id));
+        let id = event.id.as_deref().filter(|id| is_safe(id));
         if let (Some(time), Some(id)) = (published, id) {
             return format!("{}-{id}", time.strftime("%Y%m%dT%H%M%S%.3fZ"));
         }
@@ -63,7 +55,8 @@ impl Images {
     }
 }
 
-fn is_harmless(id: &str) -> bool {
+/// `true` if the id can be part of a file name.
+fn is_safe(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(is_plain)
 }
@@ -75,33 +68,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn cannot_write(path: &Path) -> String {
-    format!("{} cannot be written", path.display())
-}
-
-/// The image that a `data:image/…;base64,` URL holds, and the extension for its type.
-fn decode(data: &str) -> Option<(&'static str, Vec<u8>)> {
-    let (head, body) = data.trim_ascii().split_once(',')?;
-    let head = head.to_ascii_lowercase();
-    let media_type = head.strip_prefix("data:image/")?.strip_suffix(";base64")?;
-    let subtype = media_type.split(';').next().unwrap_or_default();
-    let body: Vec<u8> = body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    Some((extension(subtype), BASE64.decode(body).ok()?))
-}
-
-fn extension(subtype: &str) -> &'static str {
-    match subtype.trim_ascii() {
-        "apng" => "apng",
-        "avif" => "avif",
-        "bmp" => "bmp",
-        "gif" => "gif",
-        "jpeg" | "jpg" => "jpg",
-        "png" => "png",
-        "svg+xml" => "svg",
-        "tiff" => "tif",
-        "vnd.microsoft.icon" | "x-icon" => "ico",
-        "webp" => "webp",
-        _ => "image",
-    }
+    format!("cannot write {}", path.display())
 }
 
 #[cfg(test)]
@@ -116,33 +83,6 @@ mod tests {
             time: time.map(str::to_owned),
             data: data.to_owned(),
             retry: None,
-        }
-    }
-
-    #[test]
-    fn an_image_is_read_as_browsers_read_it() {
-        let png = Some(("png", b"\x89PNG".to_vec()));
-        for data in [
-            "data:image/png;base64,iVBORw==",
-            "data:image/png;base64,iVBORw",
-            "DATA:Image/PNG;BASE64,iVBO\nRw==\n",
-            "data:image/png;name=x;base64,iVBORw==",
-        ] {
-            assert_eq!(decode(data), png, "{data}");
-        }
-        assert_eq!(decode("data:image/../../x;base64,iVBORw==").unwrap().0, "image");
-    }
-
-    #[test]
-    fn other_data_is_no_image() {
-        for data in [
-            "",
-            "data:image/png,iVBORw==",
-            "data:text/plain;base64,iVBORw==",
-            "data:image/png;base64,***",
-            "a data:image/png;base64,iVBORw==",
-        ] {
-            assert_eq!(decode(data), None, "{data}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! When to stop.
+//! Stop options of a subscription.
 
 use std::future::pending;
 use std::time::Duration;
@@ -7,45 +7,44 @@ use anyhow::anyhow;
 use tokio::time::{Instant, sleep_until};
 
 use super::failure::{Code, Failure};
-use crate::duration;
 use crate::output::print_message;
+use crate::{duration, values};
 
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "When to stop")]
+#[command(next_help_heading = "Stop")]
 pub(super) struct LimitArgs {
-    /// Stop after so many events.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Stop after N events.
+    #[arg(long, value_name = "N", value_parser = values::count)]
     count: Option<u64>,
 
-    /// Stop after this time, such as 30s or 5m.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse_arg)]
+    /// Stop after this time, such as `30s` or `5m`.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
     time: Option<Duration>,
 
-    /// Stop at the end also where there is none for sure: of a pattern, when every topic seen has
-    /// ended; of an address, when the server ends the stream, instead of connecting again.
+    /// Also stop when (pattern) all topics seen so far have ended, or (URL) the server closes the stream.
     #[arg(long)]
     pub(super) until_end: bool,
 
-    /// Stop when events were lost, with the cursor before the loss.
+    /// Exit with 4 if events were lost; the cursor stays before the loss.
     #[arg(long)]
     fail_on_gap: bool,
 }
 
-/// What is left until it is enough.
+/// The state of the stop options.
 #[derive(Debug)]
 pub(super) struct Limits {
-    /// How many events.
+    /// Number of events until `--count` is reached.
     left: Option<u64>,
-    /// Until when, and how long that was at the start.
+    /// The end of `--for`, and its length.
     time: Option<(Instant, Duration)>,
-    /// Whether something else than the time was to end it.
+    /// `true` if `--count` or `--until-end` is given, so that reaching the time is a failure.
     has_goal: bool,
     fail_on_gap: bool,
 }
 
 impl LimitArgs {
-    /// The limits, with the time running.
-    pub(super) fn begin(&self) -> Limits {
+    /// Starts the time.
+    pub(super) fn start(&self) -> Limits {
         Limits {
             left: self.count,
             time: self.time.and_then(|time| Some((Instant::now().checked_add(time)?, time))),
@@ -56,33 +55,43 @@ impl LimitArgs {
 }
 
 impl Limits {
-    /// Counts an event, and tells whether it was the last one.
+    /// Counts an event. Returns `true` if it was the last one.
     pub(super) fn count(&mut self) -> bool {
         self.left = self.left.map(|left| left.saturating_sub(1));
         self.left == Some(0)
     }
 
-    /// Takes note of lost events.
-    pub(super) fn lose(&self, words: &str) -> Result<(), Failure> {
+    /// Reports lost events.
+    ///
+    /// # Errors
+    /// With `--fail-on-gap`.
+    pub(super) fn report_gap(&self, message: &str) -> Result<(), Failure> {
         if self.fail_on_gap {
-            return Err(Failure::new(Code::Gap, anyhow!("{words}")));
+            return Err(Failure::new(Code::Gap, anyhow!("{message}")));
         }
-        print_message(format_args!("{words}"));
+        print_message(format_args!("{message}"));
         Ok(())
     }
 
-    /// Waits until the time is over, and tells how well that is.
-    pub(super) async fn time_over(&self) -> Result<(), Failure> {
+    /// Waits for the end of `--for`; indefinitely without it. Cancel safe.
+    ///
+    /// # Errors
+    /// There is another goal, which was not reached.
+    pub(super) async fn timed_out(&self) -> Result<(), Failure> {
         let Some((end, time)) = self.time else { return pending().await };
         sleep_until(end).await;
         let time = time.as_secs_f32();
         match self.left {
             _ if !self.has_goal => Ok(()),
             Some(left) => {
-                let error = anyhow!("{time} s are over; events still to come: {left}");
-                Err(Failure::new(Code::Late, error))
+                let events = if left == 1 { "event" } else { "events" };
+                let error =
+                    anyhow!("stopped after {time} s with {left} {events} missing (--count)");
+                Err(Failure::new(Code::Timeout, error))
             }
-            None => Err(Failure::new(Code::Late, anyhow!("{time} s are over before the end"))),
+            None => {
+                Err(Failure::new(Code::Timeout, anyhow!("stopped after {time} s, before the end")))
+            }
         }
     }
 }

@@ -1,34 +1,37 @@
-//! The topics that have not yet ended.
+//! Tracks which topics have not ended yet.
 
 use std::collections::HashSet;
 
 use anyhow::bail;
 
-/// How many topics a pattern may find open at a time, when their ends are waited for.
+/// Maximum number of open topics of a pattern with `--until-end`.
 const OPEN_TOPICS_MAX: usize = 100_000;
 
-/// The topics of a stream that are still to end.
+/// The topics of a stream that have not ended yet.
 #[derive(Debug)]
 pub(super) struct OpenTopics {
     topics: HashSet<String>,
-    /// Whether topics are added as they are seen.
+    /// `true` if topics are added as their events arrive.
     grows: bool,
-    /// Whether any has ended: before that, none open may only mean that none has begun.
+    /// `true` once a topic has ended. Before that, no open topic can mean that none has started.
     has_ended: bool,
 }
 
 impl OpenTopics {
-    /// These, and no others.
+    /// Tracks exactly these topics.
     pub(super) fn named(topics: HashSet<String>) -> OpenTopics {
         OpenTopics { topics, grows: false, has_ended: false }
     }
 
-    /// These, and each that an event comes from.
+    /// Tracks these topics, and each that an event comes from.
     pub(super) fn seen(topics: HashSet<String>) -> OpenTopics {
         OpenTopics { topics, grows: true, has_ended: false }
     }
 
-    /// An event of this topic came.
+    /// Adds the topic of an event.
+    ///
+    /// # Errors
+    /// There are more than [`OPEN_TOPICS_MAX`].
     pub(super) fn begin(&mut self, topic: &str) -> anyhow::Result<()> {
         if self.grows && !self.topics.contains(topic) {
             if self.topics.len() >= OPEN_TOPICS_MAX {
@@ -42,30 +45,30 @@ impl OpenTopics {
         Ok(())
     }
 
-    /// The end of this topic came.
+    /// Removes a topic that has ended.
     pub(super) fn end(&mut self, topic: &str) {
         self.has_ended |= self.topics.remove(topic) || self.grows;
     }
 
-    /// Whether all have ended.
-    pub(super) fn end_of_all(&self) -> EndOfAll {
+    /// Returns how far the topics have ended.
+    pub(super) fn progress(&self) -> EndProgress {
         match (self.has_ended && self.topics.is_empty(), self.grows) {
-            (false, _) => EndOfAll::Ahead,
-            (true, false) => EndOfAll::Final,
-            (true, true) => EndOfAll::UnlessMoreComes,
+            (false, _) => EndProgress::Open,
+            (true, false) => EndProgress::Ended,
+            (true, true) => EndProgress::EndedSoFar,
         }
     }
 }
 
-/// The end of all topics.
+/// How far the topics of a stream have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EndOfAll {
-    /// Is to come.
-    Ahead,
-    /// Was.
-    Final,
-    /// Was, as far as topics are known.
-    UnlessMoreComes,
+pub(super) enum EndProgress {
+    /// At least one topic is open, or none has started.
+    Open,
+    /// All topics have ended, and no other topic can appear.
+    Ended,
+    /// All topics seen so far have ended; others can appear.
+    EndedSoFar,
 }
 
 #[cfg(test)]
@@ -82,30 +85,30 @@ mod tests {
         open.end("a");
         open.end("a");
         open.end("other");
-        assert_eq!(open.end_of_all(), EndOfAll::Ahead);
+        assert_eq!(open.progress(), EndProgress::Open);
         open.end("b");
-        assert_eq!(open.end_of_all(), EndOfAll::Final);
+        assert_eq!(open.progress(), EndProgress::Ended);
     }
 
     #[test]
     fn topics_of_a_pattern_are_those_that_were_seen() {
         let mut open = OpenTopics::seen(names(&[]));
-        assert_eq!(open.end_of_all(), EndOfAll::Ahead, "nothing has begun");
+        assert_eq!(open.progress(), EndProgress::Open, "nothing has begun");
         open.begin("a").unwrap();
         open.begin("b").unwrap();
         open.end("a");
-        assert_eq!(open.end_of_all(), EndOfAll::Ahead);
+        assert_eq!(open.progress(), EndProgress::Open);
         open.end("b");
-        assert_eq!(open.end_of_all(), EndOfAll::UnlessMoreComes);
+        assert_eq!(open.progress(), EndProgress::EndedSoFar);
         open.begin("a").unwrap();
-        assert_eq!(open.end_of_all(), EndOfAll::Ahead, "it was born again");
+        assert_eq!(open.progress(), EndProgress::Open, "it was born again");
     }
 
     #[test]
     fn an_end_may_be_all_there_is_of_a_topic() {
         let mut open = OpenTopics::seen(names(&[]));
         open.end("empty");
-        assert_eq!(open.end_of_all(), EndOfAll::UnlessMoreComes);
+        assert_eq!(open.progress(), EndProgress::EndedSoFar);
     }
 
     #[test]

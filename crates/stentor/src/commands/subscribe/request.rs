@@ -1,4 +1,4 @@
-//! How a stream is asked for.
+//! Options of the requests for streams.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,39 +10,40 @@ use stentor_client::reconnect::Mode;
 
 use super::target::{Kind, Target};
 use crate::commands::connection::{ConnectionArgs, origin};
+use crate::values;
 
-/// The bound of what is read for --data: 64 MiB.
+/// Maximum number of bytes that are read for `--data`.
 const BODY_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "The request")]
+#[command(next_help_heading = "Request")]
 pub(super) struct RequestArgs {
     #[command(flatten)]
-    pub(super) server: ConnectionArgs,
+    pub(super) connection: ConnectionArgs,
 
-    /// Ask an address with this method, such as QUERY; GET unless told otherwise, and POST with
-    /// --data.
-    #[arg(long, value_name = "METHOD")]
+    /// HTTP method for a URL, such as QUERY [default: GET, or POST with --data].
+    #[arg(long, value_name = "METHOD", value_parser = values::method)]
     method: Option<String>,
 
-    /// Ask an address with this body, at each reconnect anew; `@FILE` for what is in a file, `@-` on
-    /// stdin. Its type is application/json if it is JSON, else text/plain, unless a --header says
-    /// otherwise.
+    /// Request body for a URL, sent again on each reconnect; `@FILE` reads a file, `@-` stdin. The content
+    /// type is application/json for valid JSON, else text/plain; change it with --header.
     #[arg(long, value_name = "BODY")]
     data: Option<String>,
 
-    /// Give up as a browser does: at any status but 200 and 204. Unless told otherwise 429 and 5xx
-    /// are tried again.
+    /// Stop on any status other than 200 or 204, like a browser [default: retry 429 and 5xx].
     #[arg(long)]
     strict: bool,
 
-    /// Give up after so many attempts in a row that came to nothing.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Give up after N failed attempts in a row [default: retry indefinitely].
+    #[arg(long, value_name = "N", value_parser = values::attempts)]
     retry_max: Option<u32>,
 }
 
 impl RequestArgs {
-    /// A request for each target.
+    /// Returns the request for each target.
+    ///
+    /// # Errors
+    /// The options do not fit the targets, or the body cannot be read.
     pub(super) fn requests(&self, targets: &[Target]) -> anyhow::Result<Vec<EventSourceBuilder>> {
         self.check(targets)?;
         let body = self.data.as_deref().map(body).transpose()?;
@@ -50,31 +51,30 @@ impl RequestArgs {
         Ok(requests.collect())
     }
 
-    /// Refuses what would publish, or send secrets to more servers than one.
+    /// Refuses requests that would publish to a topic, or send secrets to several servers.
     fn check(&self, targets: &[Target]) -> anyhow::Result<()> {
-        let asks = self.method.is_some() || self.data.is_some();
-        if asks && targets.iter().any(|target| target.kind != Kind::Address) {
-            bail!("--method and --data are for addresses; a topic is read with GET");
+        let is_custom = self.method.is_some() || self.data.is_some();
+        if is_custom && targets.iter().any(|target| target.kind != Kind::Url) {
+            bail!("--method and --data work with a URL only; a topic is always read with GET");
         }
-        let is_for_one = asks || self.server.has_secrets();
+        let is_for_one = is_custom || self.connection.has_secrets();
         let mut origins = targets.iter().map(|target| origin(&target.url));
         let first = origins.next();
         if is_for_one && origins.any(|origin| Some(origin) != first) {
             bail!(
-                "--header, --token, --method and --data are for one server; follow streams of several \
-                 servers in a command each"
+                "--header, --token, --method and --data go to one server only; use one command per server"
             );
         }
         Ok(())
     }
 
     fn request(&self, target: &Target, body: Option<&[u8]>) -> EventSourceBuilder {
-        let mut request = self.server.source(&target.url);
+        let mut request = self.connection.source(&target.url);
         if let Some(method) = &self.method {
             request = request.method(method);
         }
         if let Some(body) = body {
-            if !self.server.has_header("content-type") {
+            if !self.connection.has_header("content-type") {
                 request = request.header("content-type", content_type(body));
             }
             request = request.body(body.to_owned());
@@ -86,9 +86,9 @@ impl RequestArgs {
     }
 }
 
-/// What to ask with: the text itself, or what it points at.
+/// Returns the text itself, or the content of the file or stdin that it refers to.
 fn body(data: &str) -> anyhow::Result<Vec<u8>> {
-    let cannot_read = || format!("{data:?} cannot be read as --data");
+    let cannot_read = || format!("cannot read --data {data}");
     match data.strip_prefix('@') {
         None => Ok(data.into()),
         Some("-") => read(io::stdin()).with_context(cannot_read),
@@ -102,7 +102,7 @@ fn read(input: impl Read) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
     input.take(BODY_BYTES_MAX + 1).read_to_end(&mut body)?;
     if body.len() as u64 > BODY_BYTES_MAX {
-        bail!("it has more than {} MiB", BODY_BYTES_MAX >> 20);
+        bail!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20);
     }
     Ok(body)
 }

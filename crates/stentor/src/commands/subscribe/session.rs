@@ -1,4 +1,4 @@
-//! From the first event to the last.
+//! The main loop of a subscription.
 
 use std::future::ready;
 use std::mem::take;
@@ -15,58 +15,57 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::{Code, Failure, OrFail};
 use super::limits::Limits;
-use super::sink::{Sink, Taken};
+use super::sink::{Handled, Sink};
 use super::stream::{Content, Received, TargetStream};
 use crate::output::print_message;
 use crate::signals::Signals;
 use crate::stdout_watch::StdoutWatch;
 
-/// How far the cursor may stay behind the events that are printed, when they come without a pause.
-/// Storing it waits for the disk, so not each event is worth it.
+/// Maximum time between two commits of the cursor while printed events arrive without a pause. A commit
+/// waits for the disk, which would be too slow for each event.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Streams, and what is done with them.
+/// The streams of a subscription, and the handling of their events.
 pub(super) struct Session {
     streams: SelectAll<BoxStream<'static, Result<Received, Failure>>>,
-    outlet: Sink,
+    sink: Sink,
     limits: Limits,
-    /// Of the one stream, if there is a cursor.
+    /// The committer of the only stream; `None` if there are several.
     committer: Option<Committer>,
-    /// The id behind which all is dealt with, and is not yet stored.
+    /// The position after the last handled event, until it is committed.
     uncommitted: Option<String>,
     committed_at: Instant,
 }
 
 impl Session {
-    pub(super) fn new(followings: Vec<TargetStream>, outlet: Sink, limits: Limits) -> Session {
-        let committer = match &*followings {
-            [following] => Some(following.committer()),
+    pub(super) fn new(streams: Vec<TargetStream>, sink: Sink, limits: Limits) -> Session {
+        let committer = match &*streams {
+            [stream] => Some(stream.committer()),
             _ => None,
         };
-        let streams = select_all(followings.into_iter().map(TargetStream::pieces));
+        let streams = select_all(streams.into_iter().map(TargetStream::chunks));
         let (uncommitted, committed_at) = (None, Instant::now());
-        Session { streams, outlet, limits, committer, uncommitted, committed_at }
+        Session { streams, sink, limits, committer, uncommitted, committed_at }
     }
 
-    /// Goes on until it is done: the streams have ended, there were enough events, nobody reads them
-    /// any more, or a signal came.
+    /// Runs until the streams have ended, a limit is reached, stdout is closed, or a signal arrives.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
-        let stop = stop_on_signal().context("signals cannot be taken").or_fail(Code::Failed)?;
-        let result = self.go_on(&stop).await;
+        let stop = stop_on_signal().context("cannot handle signals").or_fail(Code::Failed)?;
+        let result = self.handle_all(&stop).await;
         self.commit().await?;
         result
     }
 
-    async fn go_on(&mut self, stop: &CancellationToken) -> Result<(), Failure> {
-        // A command of --exec may have nothing to say: then it does not matter.
-        let prints = self.outlet.prints();
-        let unread = if prints { StdoutWatch::new() } else { StdoutWatch::disabled() };
+    async fn handle_all(&mut self, stop: &CancellationToken) -> Result<(), Failure> {
+        // A command of --exec may write nothing, so a closed stdout does not matter.
+        let prints = self.sink.prints();
+        let stdout = if prints { StdoutWatch::new() } else { StdoutWatch::disabled() };
         loop {
             let received = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                () = unread.closed() => return Ok(()),
-                over = self.limits.time_over() => return over,
+                () = stdout.closed() => return Ok(()),
+                timed_out = self.limits.timed_out() => return timed_out,
                 received = self.streams.next() => received,
                 () = ready(()), if self.uncommitted.is_some() => {
                     self.commit().await?;
@@ -74,49 +73,49 @@ impl Session {
                 }
             };
             let Some(received) = received else { return Ok(()) };
-            if self.take(received?, stop).await? {
+            if self.handle(received?, stop).await? {
                 return Ok(());
             }
         }
     }
 
-    /// Deals with a piece of a stream, and tells whether it was the last one.
-    async fn take(
+    /// Handles a chunk. Returns `true` if it was the last one.
+    async fn handle(
         &mut self,
         mut received: Received,
         stop: &CancellationToken,
     ) -> Result<bool, Failure> {
-        if let Content::Gap(words) = &received.content {
-            self.limits.lose(words)?;
+        if let Content::Gap(message) = &received.content {
+            self.limits.report_gap(message)?;
         }
         let id = take(&mut received.last_event_id);
-        let taken = self.finish(received, stop).await?;
-        if taken == Taken::StdoutClosed {
+        let handled = self.finish(received, stop).await?;
+        if handled == Handled::StdoutClosed {
             return Ok(true);
         }
         self.uncommitted = Some(id);
-        // What a command did is not to be done again.
-        let is_run = taken == Taken::Event && !self.outlet.prints();
-        if is_run || self.committed_at.elapsed() > COMMIT_INTERVAL {
+        // A command must not run again for an event that it has handled.
+        let is_command = handled == Handled::Event && !self.sink.prints();
+        if is_command || self.committed_at.elapsed() > COMMIT_INTERVAL {
             self.commit().await?;
         }
-        Ok(taken == Taken::Event && self.limits.count())
+        Ok(handled == Handled::Event && self.limits.count())
     }
 
-    /// Deals with a piece to its end, also when a signal comes.
+    /// Handles a chunk to its end, even if a signal arrives.
     async fn finish(
         &mut self,
         received: Received,
         stop: &CancellationToken,
-    ) -> Result<Taken, Failure> {
-        let mut taking = pin!(self.outlet.take(received));
+    ) -> Result<Handled, Failure> {
+        let mut handling = pin!(self.sink.handle(received));
         tokio::select! {
             biased;
-            taken = &mut taking => return taken,
+            handled = &mut handling => return handled,
             () = stop.cancelled() => {}
         }
-        print_message(format_args!("finishing the event at hand; a second signal does not wait"));
-        taking.await
+        print_message(format_args!("finishing the current event; press Ctrl-C again to stop now"));
+        handling.await
     }
 
     async fn commit(&mut self) -> Result<(), Failure> {
@@ -128,13 +127,13 @@ impl Session {
     }
 }
 
-/// Is cancelled by a signal. The signals are waited for in a thread of their own, so that the second
-/// one ends the program also while it waits for a reader of stdout.
+/// Returns a token that the first signal cancels. A separate thread waits for signals, so that the second
+/// one ends the program even while it blocks on stdout.
 fn stop_on_signal() -> io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let signals = {
-        let _within = runtime.enter();
+        let _context = runtime.enter();
         Signals::listen(stop.clone())?
     };
     thread::spawn(move || runtime.block_on(signals.watch()));

@@ -1,4 +1,4 @@
-//! What is done with each event.
+//! Handles each event: prints it, saves its image, or runs a command.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -13,34 +13,35 @@ use super::images::Images;
 use super::stream::{Content, Received};
 use crate::output::{Format, Printer, print_message};
 use crate::stdout_watch::StdoutWatch;
+use crate::values;
 
-/// The signal of a write that nobody reads, which a shell tells as an exit code 128 higher.
+/// The signal for a write to a closed pipe. A shell reports it as exit code 128 + 13.
 const SIGPIPE: i32 = 13;
 
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "What to do with each event")]
+#[command(next_help_heading = "Output")]
 pub(super) struct SinkArgs {
-    /// How to print an event: `pretty` on a terminal, else `data`, unless told otherwise.
+    /// Output format [default: `pretty` on a terminal, else `data`].
     #[arg(long, value_enum)]
     format: Option<Format>,
 
-    /// Take only events of this type; those without a name are of the type `message`. Repeatable.
-    #[arg(long = "type", value_name = "NAME")]
+    /// Only events of this type (an event without a type is a `message`). Repeatable.
+    #[arg(long = "type", value_name = "NAME", value_parser = values::type_filter)]
     types: Vec<String>,
 
-    /// Run this shell command for each event instead of printing it, one after the other: the data on
-    /// its stdin; `STENTOR_ID`, `STENTOR_TYPE`, `STENTOR_TOPIC` and `STENTOR_TIME`, as far as known,
-    /// in its environment. If it fails, so does this command.
+    /// Run a shell command for each event, one after the other, instead of printing it; stop with exit
+    /// code 5 if it fails. It gets the data on stdin, and `STENTOR_ID`, `STENTOR_TYPE`, `STENTOR_TOPIC`
+    /// and `STENTOR_TIME`, if known, in its environment.
     #[arg(long, value_name = "COMMAND", conflicts_with = "format")]
     exec: Option<String>,
 
-    /// Write events that are images (`data:image/…;base64,` URLs) as files in this directory. The
-    /// path takes the place of the data.
+    /// Save images (`data:image/…;base64,` URLs) to files in this directory, and replace the data by the
+    /// path.
     #[arg(long, value_name = "DIR")]
     save_images: Option<PathBuf>,
 }
 
-/// The way that events take out of here.
+/// The handling of events.
 pub(super) struct Sink {
     types: Vec<String>,
     images: Option<Images>,
@@ -49,38 +50,43 @@ pub(super) struct Sink {
 
 enum Action {
     Print(Printer),
-    Run(ExecCommand),
+    Exec(ExecCommand),
 }
 
-/// What became of a piece of a stream.
+/// The result of handling a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// It was an event that is wanted, and has been dealt with.
+pub(super) enum Handled {
+    /// It was a selected event, which was handled.
     Event,
     /// There was nothing to do.
     Nothing,
-    /// Nobody reads any more.
+    /// The reader of stdout has gone.
     StdoutClosed,
 }
 
 impl SinkArgs {
-    /// Whether topic and time of the events are wanted.
+    /// `true` if the topic and time of events are needed.
     pub(super) fn wants_objects(&self) -> bool {
-        let is_told = matches!(self.format(), Format::Json | Format::Pretty);
-        is_told || self.exec.is_some() || self.save_images.is_some()
+        let shows_them = matches!(self.format(), Format::Json | Format::Pretty);
+        shows_them || self.exec.is_some() || self.save_images.is_some()
     }
 
-    /// `is_mixed`: whether events of several topics or addresses are to be told apart.
-    pub(super) fn outlet(&self, is_mixed: bool) -> Result<Sink, Failure> {
+    /// Returns the handling of events. `is_mixed` means that they come from several topics or URLs.
+    ///
+    /// # Errors
+    /// The options contradict each other, or the directory for images cannot be created.
+    pub(super) fn sink(&self, is_mixed: bool) -> Result<Sink, Failure> {
         let format = self.format();
         if format == Format::Raw && !(self.types.is_empty() && self.save_images.is_none()) {
-            let error =
-                anyhow!("raw shows the stream as it is; --type and --save-images do not fit");
+            let error = anyhow!(
+                "--format raw prints the stream unchanged, so --type and --save-images have no effect; \
+                 leave them out"
+            );
             return Err(Failure::new(Code::Usage, error));
         }
         let images = self.save_images.as_deref().map(Images::new).transpose();
         let action = match &self.exec {
-            Some(line) => Action::Run(ExecCommand::new(line.clone())),
+            Some(line) => Action::Exec(ExecCommand::new(line.clone())),
             None => Action::Print(Printer::new(format, is_mixed)),
         };
         Ok(Sink { types: self.types.clone(), images: images.or_fail(Code::Failed)?, action })
@@ -92,30 +98,30 @@ impl SinkArgs {
 }
 
 impl Sink {
-    /// Deals with a piece of a stream; when this returns it is done with.
-    pub(super) async fn take(&mut self, received: Received) -> Result<Taken, Failure> {
+    /// Handles a chunk of a stream completely.
+    pub(super) async fn handle(&mut self, received: Received) -> Result<Handled, Failure> {
         if let Action::Print(printer) = &self.action
-            && has_gone(printer.bytes(&received.bytes))?
+            && is_closed(printer.bytes(&received.bytes))?
         {
-            return Ok(Taken::StdoutClosed);
+            return Ok(Handled::StdoutClosed);
         }
-        let Content::Event(mut event) = received.content else { return Ok(Taken::Nothing) };
+        let Content::Event(mut event) = received.content else { return Ok(Handled::Nothing) };
         if !self.types.is_empty() && !self.types.contains(&event.event_type) {
-            return Ok(Taken::Nothing);
+            return Ok(Handled::Nothing);
         }
         if let Some(images) = &mut self.images {
             save(images, &mut event)?;
         }
         match &self.action {
             Action::Print(printer) => {
-                let has_gone = has_gone(printer.event(&event, &received.name))?;
-                Ok(if has_gone { Taken::StdoutClosed } else { Taken::Event })
+                let is_closed = is_closed(printer.event(&event, &received.name))?;
+                Ok(if is_closed { Handled::StdoutClosed } else { Handled::Event })
             }
-            Action::Run(handler) => run(handler, &event).await,
+            Action::Exec(command) => run(command, &event).await,
         }
     }
 
-    /// Whether it writes to stdout itself.
+    /// `true` if it writes to stdout itself.
     pub(super) fn prints(&self) -> bool {
         matches!(self.action, Action::Print(_))
     }
@@ -125,32 +131,32 @@ fn save(images: &mut Images, event: &mut EventObject) -> Result<(), Failure> {
     match images.save(event).or_fail(Code::Failed)? {
         Some(path) => event.data = path.to_string_lossy().into_owned(),
         None if event.data.starts_with("data:image/") => {
-            print_message(format_args!("an image cannot be read as one, and stays as it is"));
+            print_message(format_args!("an image cannot be decoded; its data stays unchanged"));
         }
         None => {}
     }
     Ok(())
 }
 
-async fn run(handler: &ExecCommand, event: &EventObject) -> Result<Taken, Failure> {
-    let status = handler.run(event).await.or_fail(Code::Command)?;
+async fn run(command: &ExecCommand, event: &EventObject) -> Result<Handled, Failure> {
+    let status = command.run(event).await.or_fail(Code::Command)?;
     if status.success() {
-        return Ok(Taken::Event);
+        return Ok(Handled::Event);
     }
-    let was_cut_off = status.signal() == Some(SIGPIPE) || status.code() == Some(128 + SIGPIPE);
-    if was_cut_off && StdoutWatch::new().is_closed().await {
-        return Ok(Taken::StdoutClosed);
+    let has_sigpipe = status.signal() == Some(SIGPIPE) || status.code() == Some(128 + SIGPIPE);
+    if has_sigpipe && StdoutWatch::new().is_closed().await {
+        return Ok(Handled::StdoutClosed);
     }
     let id = event.id.as_deref().unwrap_or_default();
-    let error = anyhow!("the command of --exec failed ({status}) at the event with the id {id:?}");
+    let error = anyhow!("the command of --exec failed ({status}) for the event with the id {id:?}");
     Err(Failure::new(Code::Command, error))
 }
 
-/// Whether nobody reads stdout any more, which is no failure.
-fn has_gone(written: io::Result<()>) -> Result<bool, Failure> {
+/// Returns `true` if stdout is closed, which is not a failure.
+fn is_closed(written: io::Result<()>) -> Result<bool, Failure> {
     match written {
         Ok(()) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
-        Err(error) => Err(error).context("stdout cannot be written").or_fail(Code::Failed),
+        Err(error) => Err(error).context("cannot write to stdout").or_fail(Code::Failed),
     }
 }

@@ -1,49 +1,48 @@
-//! Where a subscription begins.
+//! Start options of a subscription.
 
 use jiff::Timestamp;
 
-use crate::duration;
+use crate::{duration, values};
 
-/// Of these options in the help.
-pub(super) const HEADING: &str = "Where to begin";
+/// Help heading of these options.
+pub(super) const HEADING: &str = "Start";
 
-/// Where to begin; where the next event comes unless told otherwise.
+/// The start of a subscription; by default only new events.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = HEADING)]
 #[group(id = "start", multiple = false)]
 pub(super) struct StartArgs {
-    /// Begin at this end of the topics.
-    #[arg(long, value_enum)]
+    /// Start with the oldest event (`earliest`) or only new ones (`now`) [default: now].
+    #[arg(long, value_enum, hide_possible_values = true)]
     from: Option<From>,
 
-    /// Begin with the newest N events of all the topics together.
-    #[arg(long, value_name = "N")]
+    /// Start with the newest N events, across all topics.
+    #[arg(long, value_name = "N", value_parser = values::number)]
     last: Option<u32>,
 
-    /// Begin with the newest N events of each topic.
-    #[arg(long, value_name = "N")]
+    /// Start with the newest N events of each topic.
+    #[arg(long, value_name = "N", value_parser = values::number)]
     last_each: Option<u32>,
 
-    /// Begin with the events since then: a time such as 2026-01-31T12:00:00Z, or so long ago as 10m,
-    /// 2h or 1d.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Start with the events since this time, such as `2026-01-31T12:00:00Z`, or `10m`, `2h` or `1d` ago.
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
     since: Option<Timestamp>,
 
-    /// Begin behind the event with this id; the one start that any server can know.
-    #[arg(long, value_name = "ID")]
+    /// Start after the event with this id. Works with any server.
+    #[arg(long, value_name = "ID", value_parser = values::header_value)]
     pub(super) last_event_id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum From {
-    /// With the oldest event that there is.
+    /// The oldest event.
     Earliest,
-    /// With the next event.
+    /// The next event.
     Now,
 }
 
 impl StartArgs {
-    /// The start as a topic's server is asked for it.
+    /// Returns the query parameter for the server, if there is one.
     pub(super) fn query(&self) -> Option<(&'static str, String)> {
         let from = self.from.map(|from| match from {
             From::Earliest => ("from", "earliest".to_owned()),
@@ -55,14 +54,14 @@ impl StartArgs {
     }
 }
 
-/// A moment, told by itself or by how long ago it was.
-fn moment(text: &str) -> Result<Timestamp, String> {
-    if let Ok(moment) = text.parse() {
-        return Ok(moment);
+/// Parses a time, or a duration before now.
+fn timestamp(text: &str) -> Result<Timestamp, String> {
+    if let Ok(timestamp) = text.parse() {
+        return Ok(timestamp);
     }
     let ago = duration::parse(text.strip_suffix(" ago").unwrap_or(text));
     ago.ok().and_then(|ago| Timestamp::now().checked_sub(ago).ok()).ok_or_else(|| {
-        "write it as 2026-01-31T12:00:00Z, or as so long ago: 10m, 2h, 1d".to_owned()
+        "expected a time such as 2026-01-31T12:00:00Z, or 10m, 2h or 1d ago".to_owned()
     })
 }
 
@@ -73,24 +72,24 @@ mod tests {
     #[test]
     fn a_time_is_taken_as_it_is() {
         let noon = "2026-01-31T12:00:00Z".parse().unwrap();
-        assert_eq!(moment("2026-01-31T12:00:00Z"), Ok(noon));
-        assert_eq!(moment("2026-01-31T14:00:00+02:00"), Ok(noon));
+        assert_eq!(timestamp("2026-01-31T12:00:00Z"), Ok(noon));
+        assert_eq!(timestamp("2026-01-31T14:00:00+02:00"), Ok(noon));
     }
 
     #[test]
-    fn so_long_ago_is_a_time_too() {
+    fn a_duration_means_that_long_ago() {
         for (text, seconds) in [("10m", 600), ("1h30m", 5400), ("2d", 172_800), ("90s ago", 90)] {
             let before = Timestamp::now().as_second();
-            let moment = moment(text).unwrap().as_second();
+            let timestamp = timestamp(text).unwrap().as_second();
             let after = Timestamp::now().as_second();
-            assert!((before..=after).contains(&(moment + seconds)), "{text}: {moment}");
+            assert!((before..=after).contains(&(timestamp + seconds)), "{text}: {timestamp}");
         }
     }
 
     #[test]
-    fn what_is_no_time_gets_advice() {
+    fn an_invalid_time_is_refused_with_advice() {
         for text in ["yesterday", "-10m", "", "2026-13-01T00:00:00Z", "999999999999d"] {
-            assert!(moment(text).unwrap_err().contains("10m"), "{text}");
+            assert!(timestamp(text).unwrap_err().contains("10m"), "{text}");
         }
     }
 }

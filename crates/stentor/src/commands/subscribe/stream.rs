@@ -1,4 +1,4 @@
-//! A stream that is being followed.
+//! One stream of a subscription.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::failure::{Code, Failure, OrFail};
-use super::open_topics::{EndOfAll, OpenTopics};
+use super::open_topics::{EndProgress, OpenTopics};
 use super::target::{Kind, Target};
 use crate::commands::status::StatusReporter;
 use crate::output::print_message;
 
-/// When a silent connection to our own server is dead: it sends something every 18 s at the latest.
+/// Maximum silence of a Stentor server, which sends a keep-alive at least every 18 s.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long nothing more may come after the end of all topics of a pattern until it is the end.
+/// Time to wait for further topics of a pattern after all known topics have ended.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// A target's stream, and what is known of its end.
+/// The stream of a target.
 pub(super) struct TargetStream {
     name: Arc<str>,
     source: EventSource,
@@ -35,53 +35,54 @@ pub(super) struct TargetStream {
     status: StatusReporter,
 }
 
-/// When a stream is over, beside a 204.
+/// The condition, besides a 204, that ends a stream.
 enum End {
-    /// Never.
-    None,
-    /// When its topics have ended.
+    Never,
+    /// All topics have ended.
     OfTopics(OpenTopics),
-    /// When the server ends it.
+    /// The server closes the connection.
     OfConnection,
 }
 
-/// What came of a stream.
+/// A chunk of a stream.
 pub(super) struct Received {
-    /// What the stream is called.
+    /// Name of the stream in messages.
     pub(super) name: Arc<str>,
     pub(super) bytes: Vec<u8>,
     pub(super) content: Content,
-    /// The id to go on behind when this has been dealt with.
+    /// Position of the stream once this chunk has been handled.
     pub(super) last_event_id: String,
 }
 
-/// What the bytes say.
+/// The meaning of a chunk.
 pub(super) enum Content {
     Event(EventObject),
-    /// Events were lost, as the server puts it.
+    /// Events were lost, with the message for the user.
     Gap(String),
-    /// Nothing for the reader of the events.
+    /// No event and no gap.
     Other,
 }
 
 impl TargetStream {
-    /// Begins to follow a target by this request. `until_end` is for those that have no end of
-    /// their own.
-    pub(super) fn begin(
+    /// Starts the stream. `until_end` also ends streams that have no certain end.
+    ///
+    /// # Errors
+    /// The request is not valid.
+    pub(super) fn open(
         target: Target,
         request: EventSourceBuilder,
         until_end: bool,
     ) -> Result<TargetStream, Failure> {
-        let is_address = target.kind == Kind::Address;
-        let request = if is_address { request } else { request.idle_timeout(IDLE_TIMEOUT) };
+        let is_url = target.kind == Kind::Url;
+        let request = if is_url { request } else { request.idle_timeout(IDLE_TIMEOUT) };
         let source = request.build().or_fail(Code::Usage)?;
         let states = source.states();
         let status = StatusReporter::new(&target.name);
         let end = match target.kind {
-            Kind::Topics { names, has_globs: false } => End::OfTopics(OpenTopics::named(names)),
+            Kind::Topics { names, has_patterns: false } => End::OfTopics(OpenTopics::named(names)),
             Kind::Topics { names, .. } if until_end => End::OfTopics(OpenTopics::seen(names)),
-            Kind::Address if until_end => End::OfConnection,
-            Kind::Topics { .. } | Kind::Address => End::None,
+            Kind::Url if until_end => End::OfConnection,
+            Kind::Topics { .. } | Kind::Url => End::Never,
         };
         Ok(TargetStream {
             name: target.name.into(),
@@ -93,27 +94,27 @@ impl TargetStream {
         })
     }
 
-    /// To say what has been dealt with.
+    /// Returns a handle that commits the position.
     pub(super) fn committer(&self) -> Committer {
         self.source.committer()
     }
 
-    /// All that comes, to the end; a failure is the last item.
-    pub(super) fn pieces(self) -> BoxStream<'static, Result<Received, Failure>> {
-        let next = |mut following: TargetStream| async move {
-            let received = following.next().await?;
-            Some((received, following))
+    /// Returns all chunks to the end of the stream. A failure is the last item.
+    pub(super) fn chunks(self) -> BoxStream<'static, Result<Received, Failure>> {
+        let next = |mut stream: TargetStream| async move {
+            let received = stream.next().await?;
+            Some((received, stream))
         };
         unfold(self, next).boxed()
     }
 
     async fn next(&mut self) -> Option<Result<Received, Failure>> {
         let End::OfTopics(open) = &self.end else { return self.read_on().await };
-        match open.end_of_all() {
-            EndOfAll::Ahead => self.read_on().await,
-            EndOfAll::Final => None,
-            // What was published meanwhile may still be on its way.
-            EndOfAll::UnlessMoreComes => timeout(QUIET, self.read_on()).await.unwrap_or(None),
+        match open.progress() {
+            EndProgress::Open => self.read_on().await,
+            EndProgress::Ended => None,
+            // Events of a new topic may still be on their way.
+            EndProgress::EndedSoFar => timeout(QUIET, self.read_on()).await.unwrap_or(None),
         }
     }
 
@@ -139,7 +140,7 @@ impl TargetStream {
         }
     }
 
-    /// Whether the loss of a connection is the end of the stream.
+    /// `true` if this loss of the connection is the end of the stream.
     fn is_over(&self, reason: &EventSourceError) -> bool {
         let reason = match reason {
             EventSourceError::GaveUp { last, .. } => last,
@@ -153,7 +154,10 @@ impl TargetStream {
             EventSourceError::Cursor(error) => Failure::new(Code::Failed, error),
             error => {
                 let error = anyhow::Error::from(error);
-                Failure::new(Code::NoStream, error.context(format!("cannot follow {}", self.name)))
+                Failure::new(
+                    Code::NoStream,
+                    error.context(format!("cannot subscribe to {}", self.name)),
+                )
             }
         }
     }
@@ -183,7 +187,9 @@ impl TargetStream {
             }
             Some(Control::Gap(gap)) => {
                 let topics = gap.topics.join(", ");
-                Ok(Content::Gap(format!("events were lost ({}): {topics}", gap.reason)))
+                let explanation = explain_gap(&gap.reason);
+                let message = format!("events were lost ({}): {topics}{explanation}", gap.reason);
+                Ok(Content::Gap(message))
             }
             Some(Control::End(end)) => {
                 if end.reason.is_empty() {
@@ -200,12 +206,28 @@ impl TargetStream {
         }
     }
 
-    /// All that is known of an event. It always has an id, be it the empty one.
+    /// Returns the event with everything known about it. It always has an id, which can be empty.
     fn object(&self, event: Event) -> EventObject {
         let enveloped = if self.is_enveloped { EventObject::from_envelope(&event) } else { None };
         let mut object = enveloped
             .unwrap_or_else(|| EventObject::from_plain(event, self.source.last_event_id()));
         object.id.get_or_insert_default();
         object
+    }
+}
+
+/// Explains a reason of `stentor.gap`, to be put behind the topics. An unknown reason stays unexplained.
+fn explain_gap(reason: &str) -> &'static str {
+    match reason {
+        "unreadable" => {
+            "; the start id is not from this server, so the stream starts at the oldest event"
+        }
+        "epoch" => "; the start id is from another log, so the stream starts at the oldest event",
+        "future" => {
+            "; the server lost its newest events, so the stream continues with the next one"
+        }
+        "trimmed" => "; they were deleted by a limit of the log before they were read",
+        "deleted" => "; the topic was deleted and started again",
+        _ => "",
     }
 }

@@ -1,4 +1,4 @@
-//! What to follow.
+//! The topics and URLs to subscribe to.
 
 use std::collections::HashSet;
 
@@ -7,23 +7,23 @@ use stentor_client::{ServerUrl, Url};
 
 use super::start::StartArgs;
 use crate::commands::connection::without_password;
+use crate::values;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct TargetArgs {
-    /// What to follow: a topic, `*` for one segment and `**` for all the rest of a name, or the
-    /// address of any stream of Server-Sent Events.
-    #[arg(value_name = "TOPIC|URL", required = true)]
-    what: Vec<String>,
+    /// Topics, patterns (`*` is one segment, `**` the rest of a name), or URLs of any SSE streams.
+    #[arg(value_name = "TOPIC|URL", required = true, value_parser = values::filter_or_url)]
+    targets: Vec<String>,
 }
 
-/// One stream to follow.
+/// One stream to subscribe to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// What it is called when there is talk of it.
+    /// Name in messages.
     pub(super) name: String,
     pub(super) url: String,
     pub(super) kind: Kind,
-    /// Whether each event's data is an event object.
+    /// `true` if the data of each event is an event object.
     pub(super) is_enveloped: bool,
 }
 
@@ -31,18 +31,21 @@ pub(super) struct Target {
 pub(super) enum Kind {
     /// Topics of the server at `--url`.
     Topics {
-        /// Those with a whole name; when they have ended the stream is over.
+        /// The topics that are not patterns. When all of them have ended, the stream is over.
         names: HashSet<String>,
-        /// Whether there are patterns too, which match topics to come, so that there is no end.
-        has_globs: bool,
+        /// `true` if there are patterns too: they match future topics, so the stream has no certain end.
+        has_patterns: bool,
     },
-    /// Any stream at all.
-    Address,
+    /// Any SSE stream.
+    Url,
 }
 
 impl TargetArgs {
-    /// All topics in one stream, and one for each address. In the plain form an event has neither
-    /// topic nor time; `wants_objects` asks for both. `server` is the address of the topics.
+    /// Returns one stream for all topics, and one for each URL. `server` is the URL of the topics'
+    /// server. With `wants_objects` events carry their topic and time, which the plain form lacks.
+    ///
+    /// # Errors
+    /// A start option does not fit the targets.
     pub(super) fn targets(
         &self,
         server: &str,
@@ -50,11 +53,11 @@ impl TargetArgs {
         wants_objects: bool,
     ) -> anyhow::Result<Vec<Target>> {
         let (urls, topics): (Vec<_>, Vec<_>) =
-            self.what.iter().map(String::as_str).partition(|what| what.contains("://"));
+            self.targets.iter().map(String::as_str).partition(|target| values::is_url(target));
         let query = start.query();
         if let (true, Some((name, _))) = (topics.is_empty(), &query) {
             bail!(
-                "--{} is for topics; an address has its start options within itself",
+                "--{} works with topics only; put the start options of a URL into the URL",
                 name.replace('_', "-")
             );
         }
@@ -64,18 +67,18 @@ impl TargetArgs {
         }
         targets.extend(urls.into_iter().map(Target::at));
         if targets.len() > 1 && start.last_event_id.is_some() {
-            bail!("--last-event-id is the place in one stream; follow one at a time with it");
+            bail!("--last-event-id is the position in one stream; give one stream only");
         }
         Ok(targets)
     }
 }
 
 impl Target {
-    /// Whether events of several topics come in its stream.
+    /// `true` if its stream carries events of several topics.
     pub(super) fn is_mixed(&self) -> bool {
         match &self.kind {
-            Kind::Topics { names, has_globs } => *has_globs || names.len() > 1,
-            Kind::Address => false,
+            Kind::Topics { names, has_patterns } => *has_patterns || names.len() > 1,
+            Kind::Url => false,
         }
     }
 
@@ -84,7 +87,7 @@ impl Target {
             Ok(url) if url.password().is_some() => without_password(&url),
             _ => url.to_owned(),
         };
-        Target { name, url: url.to_owned(), kind: Kind::Address, is_enveloped: false }
+        Target { name, url: url.to_owned(), kind: Kind::Url, is_enveloped: false }
     }
 }
 
@@ -94,25 +97,22 @@ fn topics_at(
     start: Option<(&'static str, String)>,
     wants_objects: bool,
 ) -> anyhow::Result<Target> {
-    let server = ServerUrl::new(server).context("the address of the server")?;
-    let (globs, names): (Vec<&str>, Vec<&str>) = topics.iter().partition(|topic| is_glob(topic));
+    let server = ServerUrl::new(server).context("--url")?;
+    let (patterns, names): (Vec<&str>, Vec<&str>) =
+        topics.iter().partition(|topic| values::is_pattern(topic));
     let mut url = match topics {
-        [topic] if globs.is_empty() => server.topic(topic)?,
+        [topic] if patterns.is_empty() => server.topic(topic)?,
         _ => server.events(topics.iter().copied()),
     };
-    let is_enveloped = wants_objects || topics.len() > 1 || !globs.is_empty();
+    let is_enveloped = wants_objects || topics.len() > 1 || !patterns.is_empty();
     let envelope = is_enveloped.then(|| ("envelope", "json".to_owned()));
     let query: Vec<_> = envelope.into_iter().chain(start).collect();
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
     let names = names.into_iter().map(str::to_owned).collect();
-    let kind = Kind::Topics { names, has_globs: !globs.is_empty() };
+    let kind = Kind::Topics { names, has_patterns: !patterns.is_empty() };
     Ok(Target { name: topics.join(" "), url: url.into(), kind, is_enveloped })
-}
-
-fn is_glob(topic: &str) -> bool {
-    topic.split('/').any(|segment| matches!(segment, "*" | "**"))
 }
 
 #[cfg(test)]
@@ -144,36 +144,35 @@ mod tests {
     }
 
     #[test]
-    fn one_topic_is_followed_at_its_own_address() {
+    fn one_topic_is_read_at_its_own_url() {
         assert_eq!(urls("a/b", false), ["http://h/topics/a/b"]);
         assert_eq!(urls("a/b", true), ["http://h/topics/a/b?envelope=json"]);
     }
 
     #[test]
-    fn several_topics_and_globs_share_one_stream() {
+    fn several_topics_and_patterns_share_one_stream() {
         assert_eq!(urls("a b", false), ["http://h/events?topic=a&topic=b&envelope=json"]);
         assert_eq!(urls("a/*", false), ["http://h/events?topic=a%2F*&envelope=json"]);
-        assert_eq!(urls("a*", false), ["http://h/topics/a*"]);
     }
 
     #[test]
     fn names_and_patterns_are_told_apart() {
         let kind = |line| targets(line, false).unwrap().remove(0).kind;
         let names = HashSet::from(["a".to_owned(), "b".to_owned()]);
-        assert_eq!(kind("a b"), Kind::Topics { names: names.clone(), has_globs: false });
-        assert_eq!(kind("a c/* b"), Kind::Topics { names, has_globs: true });
-        assert_eq!(kind("http://x/"), Kind::Address);
+        assert_eq!(kind("a b"), Kind::Topics { names: names.clone(), has_patterns: false });
+        assert_eq!(kind("a c/* b"), Kind::Topics { names, has_patterns: true });
+        assert_eq!(kind("http://x/"), Kind::Url);
     }
 
     #[test]
-    fn an_address_is_followed_as_it_is() {
+    fn a_url_is_used_unchanged() {
         let line = "http://x/s?a https://y/ a --last 5";
         let all = ["http://h/topics/a?last=5", "http://x/s?a", "https://y/"];
         assert_eq!(urls(line, false), all);
     }
 
     #[test]
-    fn a_password_is_not_talked_of() {
+    fn a_password_is_not_in_the_name() {
         let target = targets("http://me:secret@h/s http://h/s", false).unwrap();
         assert_eq!((&*target[0].url, &*target[0].name), ("http://me:secret@h/s", "http://me@h/s"));
         assert_eq!(target[1].name, "http://h/s");
@@ -195,8 +194,10 @@ mod tests {
 
     #[test]
     fn options_that_would_do_nothing_are_refused() {
-        assert!(refusal("http://x/s --last-each 5").starts_with("--last-each is for topics"));
-        assert!(refusal("http://x/s a --last-event-id 5").contains("one at a time"));
+        assert!(
+            refusal("http://x/s --last-each 5").starts_with("--last-each works with topics only")
+        );
+        assert!(refusal("http://x/s a --last-event-id 5").contains("one stream only"));
         for line in ["sub a --from now --last 1", "sub a --last 1 --last-event-id x", "sub"] {
             assert!(Line::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

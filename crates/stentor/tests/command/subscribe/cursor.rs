@@ -109,7 +109,7 @@ async fn a_cursor_is_the_place_in_one_stream() {
     let args = ["sub", "t", "http://127.0.0.1:1/", "--cursor", "x"];
     let done = stentor(&args).run().await;
     assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.stderr.contains("a file each"), "{done:?}");
+    assert!(done.stderr.contains("one file each"), "{done:?}");
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn a_file_that_is_no_cursor_or_cannot_be_one_is_named() {
     std::fs::write(&cursor, "two\nlines\n").unwrap();
     let missing = cursor.with_file_name("missing/cursor");
     for (path, words, code) in
-        [(&cursor, "is not a cursor file", 1), (&missing, "make it first", 2)]
+        [(&cursor, "is not a cursor file", 1), (&missing, "create it first", 2)]
     {
         let path = path.to_str().unwrap();
         let done = sub(&server, &["t", "--cursor", path]).run().await;

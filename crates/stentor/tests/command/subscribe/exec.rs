@@ -118,7 +118,7 @@ async fn a_ctrl_c_waits_for_the_event_at_hand() {
     let mut running = sub(&server, &args).in_process_group().start().await;
     assert_eq!(running.line().await.as_deref(), Some("begun"));
     running.signal_group("INT").await;
-    running.until_stderr("finishing the event at hand").await;
+    running.until_stderr("finishing the current event").await;
     std::fs::write(&go, "").unwrap();
     let done = running.end().await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), "done\n"), "{done:?}");

@@ -69,7 +69,7 @@ async fn what_is_no_image_stays_as_it_is() {
     let done = sub_foreign(stream, &args).await;
     let lines = "hello\ndata:image/png;base64,****\n";
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), lines), "{done:?}");
-    assert!(done.stderr.contains("an image cannot be read"), "{done:?}");
+    assert!(done.stderr.contains("an image cannot be decoded"), "{done:?}");
     assert!(names(directory.path()).is_empty());
 }
 
@@ -90,4 +90,26 @@ async fn a_directory_that_cannot_be_made_is_named() {
     let done = sub(&server, &args).run().await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{done:?}");
     assert!(done.stderr.contains("/dev/null/x"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_terminal_shows_the_type_and_size_of_an_image() {
+    let server = Server::in_memory().await;
+    let image = [PNG, &vec![0; 103 << 10]].concat();
+    let post = server.post("/topics/camera", image).header("Content-Type", "image/png");
+    assert_eq!(post.send().await.status, 201);
+    let stentor = env!("CARGO_BIN_EXE_stentor");
+    let command =
+        format!("{stentor} sub camera --from earliest --count 1 --url {}", server.url(""));
+    // `script` runs the command with a terminal as its stdout, and copies what it prints.
+    let on_terminal = tokio::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let shown = String::from_utf8_lossy(&on_terminal.stdout);
+    assert!(shown.contains("image/png, 103 KiB") && !shown.contains("base64"), "{shown}");
+    let piped = sub(&server, &["camera", "--from", "earliest", "--count", "1"]).run().await;
+    assert!(piped.stdout.starts_with(PNG_URL.trim_end_matches("o=")), "a pipe gets the data");
 }

@@ -55,7 +55,7 @@ async fn secrets_are_not_for_several_servers() {
         let urls = ["sub", "http://127.0.0.1:1/", "http://127.0.0.1:2/"];
         let done = stentor(&[&urls[..], &option[..]].concat()).run().await;
         assert_eq!(done.code, Some(2), "{done:?}");
-        assert!(done.stderr.contains("for one server"), "{done:?}");
+        assert!(done.stderr.contains("to one server only"), "{done:?}");
     }
 }
 

@@ -51,5 +51,5 @@ async fn starts_that_exclude_each_other_are_refused() {
     }
     let done = stentor(&["sub", "http://127.0.0.1:1/", "--last", "1"]).run().await;
     assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.stderr.contains("--last is for topics"), "{done:?}");
+    assert!(done.stderr.contains("--last works with topics only"), "{done:?}");
 }

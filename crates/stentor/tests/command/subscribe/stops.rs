@@ -35,7 +35,7 @@ async fn the_time_ends_it_well_unless_there_was_more_to_come() {
     let done = sub(&server, &["t", "--for", "50ms"]).run().await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{done:?}");
     for (args, words) in [
-        (["t", "--for", "50ms", "--count", "2"].as_slice(), "still to come: 2"),
+        (["t", "--for", "50ms", "--count", "2"].as_slice(), "2 events missing"),
         (&["**", "--for", "50ms", "--until-end"], "before the end"),
     ] {
         let done = sub(&server, args).run().await;

@@ -100,6 +100,7 @@ impl Listener {
 fn gap(line: &str) -> Option<Seen> {
     let (_, lost) = line.split_once("events were lost (")?;
     let (reason, topics) = lost.split_once("): ")?;
+    let topics = topics.split("; ").next().unwrap_or_default();
     let what = Told::Gap {
         reason: reason.to_owned(),
         requested: None,

@@ -55,8 +55,8 @@ impl Machine {
         let said = Arc::new(Mutex::new(String::new()));
         let address = timeout(TIMEOUT, async {
             while let Some(line) = lines.next_line().await.unwrap() {
-                if let Some(address) = line.strip_prefix("listening on http://") {
-                    return Some(address.to_owned());
+                if let Some(rest) = line.strip_prefix("listening on http://") {
+                    return rest.split(' ').next().map(str::to_owned);
                 }
                 *said.lock().unwrap() += &(line + "\n");
             }

@@ -1,19 +1,19 @@
-//! Events of another source on their way.
+//! Events of the source that are published together.
 
 use std::collections::VecDeque;
 
 use stentor_client::{Event, EventId, EventType};
 
-use super::key::{key_of, key_of_both};
+use super::key::{key_of, key_of_event};
 use crate::commands::publish::retry::new_key;
 
-/// How many events wait at most, and go together; then the source waits.
+/// Maximum number of events in a batch; then the source waits.
 const EVENTS_MAX: usize = 1_000;
 
-/// How many bytes of events wait at most, but for one that is larger.
+/// Maximum number of data bytes in a batch. A single event can be larger.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Events that go together.
+/// Events that are published together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     events: VecDeque<Relayed>,
@@ -25,7 +25,7 @@ pub(super) struct Batch {
 struct Relayed {
     key: String,
     event: Event,
-    /// The id that it had, as long as that alone is the key.
+    /// The id in the source; `None` once the key depends on more than the id.
     id: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl Batch {
         self.events.is_empty()
     }
 
-    /// Adds an event. Without an id it gets a key that no other has.
+    /// Adds an event. Without an id it gets a random key.
     pub(super) fn push(&mut self, event: Event) {
         let id = event.id().map(EventId::to_string).filter(|id| !id.is_empty());
         let key = id.as_deref().map_or_else(new_key, key_of);
@@ -46,25 +46,30 @@ impl Batch {
         self.events.push_back(Relayed { key, event: bare(event), id });
     }
 
-    /// Drops this many of the first events: they are published.
+    /// Returns the keys in order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.events.iter().map(|relayed| relayed.key.as_str())
+    }
+
+    /// Drops the first `count` events.
     pub(super) fn drop_first(&mut self, count: usize) {
         self.events.drain(..count.min(self.events.len()));
     }
 
-    /// Gives the first event a key that no other event can have had, for its id was given twice.
-    /// `false` if it has it already.
+    /// Gives the first event a key made from its id, type and data: the source used its id twice. Returns
+    /// `false` if it already has such a key.
     pub(super) fn rekey_first(&mut self) -> bool {
         let Some(first) = self.events.front_mut() else { return false };
         let Some(id) = first.id.take() else { return false };
-        first.key = key_of_both(&id, &first.event);
+        first.key = key_of_event(&id, &first.event);
         true
     }
 
-    /// The stream of the events, each with its key for an id.
+    /// Encodes the events as a stream, each with its key as the id.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut stream = Vec::with_capacity(self.bytes);
         for Relayed { key, event, .. } in &self.events {
-            // Keys are visible ASCII.
+            // Always valid: keys are visible ASCII.
             if let Ok(id) = EventId::new(key.as_str()) {
                 event.encode_with_id(&id, &mut stream);
             }
@@ -73,8 +78,8 @@ impl Batch {
     }
 }
 
-/// Type and data; the rest is about the connection that it came by. A name may come in with NUL, but
-/// cannot go out with it.
+/// Returns the event with type and data only; the rest belongs to the connection to the source. A type can
+/// be received with NUL, but cannot be sent with it.
 fn bare(event: Event) -> Event {
     let event_type = event.event_type().map(|name| name.as_str().replace('\0', "\u{FFFD}"));
     let bare = Event::new(event.into_data());
@@ -93,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_in_events_and_in_bytes() {
+    fn a_batch_is_bounded_in_events_and_in_bytes() {
         let mut batch = Batch::default();
         for _ in 0..EVENTS_MAX {
             assert!(batch.has_room());

@@ -1,22 +1,22 @@
-//! The keys under which the events of another source are published once.
+//! Idempotency keys for the events of another source.
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 use stentor_client::Event;
 
-/// The longest key that a server takes, in bytes.
+/// Maximum length of a key in bytes, as the server limits it.
 const KEY_BYTES_MAX: usize = 256;
 
-/// The key that an id is: itself, or its hash if it is empty, too long or not of visible ASCII.
+/// Returns the key for an id: the id itself, or its hash if it is empty, too long or not visible ASCII.
 pub(super) fn key_of(id: &str) -> String {
     let is_visible = id.bytes().all(|byte| byte.is_ascii_graphic());
     let is_key = is_visible && (1..=KEY_BYTES_MAX).contains(&id.len());
     if is_key { id.to_owned() } else { hashed([id]) }
 }
 
-/// The key of an event whose id another event has had: with what tells them apart.
-pub(super) fn key_of_both(id: &str, event: &Event) -> String {
+/// Returns the key of an event that shares its id with another event: a hash of id, type and data.
+pub(super) fn key_of_event(id: &str, event: &Event) -> String {
     let event_type = event.event_type().map_or("", |event_type| event_type.as_str());
     hashed([id, event_type, event.data()])
 }
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn events_that_share_an_id_are_told_apart() {
-        let key = |id, data: &str| key_of_both(id, &Event::new(data));
+        let key = |id, data: &str| key_of_event(id, &Event::new(data));
         assert_eq!(key("1", "a"), key("1", "a"));
         assert_ne!(key("1", "a"), key("1", "b"));
         assert_ne!(key("1", "a"), key("1a", ""));

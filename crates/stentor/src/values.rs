@@ -1,0 +1,270 @@
+//! Value parsers of the command line.
+//!
+//! Each error names what is wrong and gives an example; clap puts the value and its option in front.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+use stentor_client::{EventType, ServerUrl, Url};
+use stentor_hub::{TopicFilter, TopicName};
+
+use crate::duration;
+
+/// Maximum number of bytes of an idempotency key, as the server limits it.
+const KEY_BYTES_MAX: usize = 256;
+
+/// Parses a whole number of at least 1.
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    number_in(text, 1..=u64::MAX)
+}
+
+/// Parses a whole number of at least 1, for attempts.
+pub(crate) fn attempts(text: &str) -> Result<u32, String> {
+    let number = number_in(text, 1..=u64::from(u32::MAX))?;
+    u32::try_from(number).map_err(|error| error.to_string())
+}
+
+/// Parses a whole number of at least 0.
+pub(crate) fn number(text: &str) -> Result<u32, String> {
+    let number = number_in(text, 0..=u64::from(u32::MAX))?;
+    u32::try_from(number).map_err(|error| error.to_string())
+}
+
+/// Parses a whole number within the range.
+pub(crate) fn number_in(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+    match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ if *range.end() >= u64::from(u32::MAX) => {
+            Err(format!("expected a whole number of at least {}, such as 10", range.start()))
+        }
+        _ => Err(format!("expected a whole number from {} to {}", range.start(), range.end())),
+    }
+}
+
+/// Parses a duration of at most a day, as the server limits a lease.
+pub(crate) fn lease(text: &str) -> Result<Duration, String> {
+    at_most(text, Duration::from_hours(24), "a day")
+}
+
+/// Parses a duration of at most an hour, as the server limits a reconnection time.
+pub(crate) fn retry(text: &str) -> Result<Duration, String> {
+    at_most(text, Duration::from_hours(1), "an hour")
+}
+
+fn at_most(text: &str, limit: Duration, name: &str) -> Result<Duration, String> {
+    let time = duration::parse(text)?;
+    if time > limit { Err(format!("expected at most {name}, such as 30s")) } else { Ok(time) }
+}
+
+/// Parses an address to listen on. A host name is looked up later.
+pub(crate) fn listen_address(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match port.map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err("expected HOST:PORT, such as 127.0.0.1:8080".to_owned()),
+    }
+}
+
+/// Parses the URL of a Stentor server.
+pub(crate) fn server_url(text: &str) -> Result<String, String> {
+    http_url(text).map_err(|_| "expected a URL such as http://localhost:8080".to_owned())?;
+    ServerUrl::new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Parses the URL of an event stream.
+pub(crate) fn http_url(text: &str) -> Result<Url, String> {
+    match text.parse::<Url>() {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => Err("expected a URL such as https://example.com/events".to_owned()),
+    }
+}
+
+/// Parses the URL of an event stream, and returns it as it was written.
+pub(crate) fn stream_url(text: &str) -> Result<String, String> {
+    http_url(text).map(|_| text.to_owned())
+}
+
+/// `true` if the argument is meant as a URL and not as a topic.
+pub(crate) fn is_url(text: &str) -> bool {
+    text.contains("://")
+}
+
+/// Parses the name of a topic.
+pub(crate) fn topic(text: &str) -> Result<String, String> {
+    TopicName::new(text).map_err(|error| error.to_string())?;
+    let server = ServerUrl::new("http://localhost").map_err(|error| error.to_string())?;
+    server.topic(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
+/// Parses the name of a topic, or the URL of a stream.
+pub(crate) fn topic_or_url(text: &str) -> Result<String, String> {
+    if is_url(text) { stream_url(text) } else { topic(text) }
+}
+
+/// Parses the name of a topic, a pattern of topics, or the URL of a stream.
+pub(crate) fn filter_or_url(text: &str) -> Result<String, String> {
+    if is_url(text) {
+        return stream_url(text);
+    }
+    match text.parse::<TopicFilter>() {
+        Ok(_) if is_pattern(text) => Ok(text.to_owned()),
+        Ok(_) => topic(text),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// `true` if one segment is `*` or `**`, so that the filter can match many topics.
+pub(crate) fn is_pattern(filter: &str) -> bool {
+    filter.split('/').any(|segment| matches!(segment, "*" | "**"))
+}
+
+/// A header of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// Parses a header as `Name: value`.
+pub(crate) fn header(text: &str) -> Result<Header, String> {
+    let (name, value) = text.split_once(':').ok_or(HEADER_ADVICE)?;
+    let header = Header { name: name.trim().to_owned(), value: value.trim().to_owned() };
+    HeaderName::from_str(&header.name).map_err(|_| HEADER_ADVICE)?;
+    HeaderValue::from_str(&header.value)
+        .map_err(|_| "the value has a line break or control character")?;
+    Ok(header)
+}
+
+const HEADER_ADVICE: &str = "expected a header such as 'Authorization: Bearer x'";
+
+/// Parses a value that is sent in a header.
+pub(crate) fn header_value(text: &str) -> Result<String, String> {
+    match HeaderValue::from_str(text) {
+        Ok(value) if !value.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected visible characters without line breaks".to_owned()),
+    }
+}
+
+/// Parses an HTTP method.
+pub(crate) fn method(text: &str) -> Result<String, String> {
+    parsed::<Method>(text, "expected an HTTP method such as POST")
+}
+
+/// Parses the name of an event type to publish.
+pub(crate) fn event_type(text: &str) -> Result<String, String> {
+    if text.starts_with("stentor.") {
+        return Err("types that begin with `stentor.` are reserved; choose another name".to_owned());
+    }
+    type_filter(text)
+}
+
+/// Parses the name of an event type to select.
+pub(crate) fn type_filter(text: &str) -> Result<String, String> {
+    EventType::new(text).map_err(|_| "expected a name without line breaks, such as update")?;
+    Ok(text.to_owned())
+}
+
+/// Parses an idempotency key.
+pub(crate) fn idempotency_key(text: &str) -> Result<String, String> {
+    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_visible && (1..=KEY_BYTES_MAX).contains(&text.len()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected 1 to {KEY_BYTES_MAX} visible ASCII characters, such as order-7"))
+}
+
+fn parsed<T: FromStr>(text: &str, advice: impl Display) -> Result<String, String> {
+    text.parse::<T>().map(|_| text.to_owned()).map_err(|_| advice.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_within_its_range() {
+        assert_eq!(count("10"), Ok(10));
+        assert_eq!(number("0"), Ok(0));
+        for text in ["0", "-1", "1.5", "ten", "", "99999999999999999999"] {
+            assert!(count(text).unwrap_err().contains("at least 1, such as 10"), "{text}");
+        }
+        assert!(number_in("9", 1..=8).unwrap_err().contains("from 1 to 8"));
+    }
+
+    #[test]
+    fn times_that_the_server_limits_are_limited() {
+        assert_eq!(retry("1h"), Ok(Duration::from_hours(1)));
+        assert!(retry("61m").unwrap_err().contains("an hour"));
+        assert!(lease("25h").unwrap_err().contains("a day"));
+        assert!(lease("soon").unwrap_err().contains("30m"));
+    }
+
+    #[test]
+    fn an_address_to_listen_on_has_a_port() {
+        for text in ["127.0.0.1:0", "localhost:8080", "[::1]:80"] {
+            assert_eq!(listen_address(text), Ok(text.to_owned()));
+        }
+        for text in ["localhost", ":80", "localhost:http", "127.0.0.1:99999", ""] {
+            assert!(listen_address(text).unwrap_err().contains("127.0.0.1:8080"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_of_the_web_and_has_a_host() {
+        for text in ["http://x/y?z", "https://example.com", "http://localhost:8080/base"] {
+            assert!(stream_url(text).is_ok() && server_url(text).is_ok(), "{text}");
+        }
+        for text in ["localhost:8080", "/events", "http://", "ftp://x/", "x", ""] {
+            assert!(stream_url(text).unwrap_err().contains("https://example.com/events"), "{text}");
+            assert!(server_url(text).unwrap_err().contains("http://localhost:8080"), "{text}");
+        }
+    }
+
+    #[test]
+    fn topics_patterns_and_urls_are_told_apart() {
+        for text in ["news", "a/b", "https://x/y"] {
+            assert!(topic_or_url(text).is_ok() && filter_or_url(text).is_ok(), "{text}");
+        }
+        for text in ["*", "a/*", "a/**"] {
+            assert!(topic_or_url(text).is_err() && filter_or_url(text).is_ok(), "{text}");
+        }
+        for text in ["", "a/**/b", "a\nb", "http://", "."] {
+            assert!(topic_or_url(text).is_err() && filter_or_url(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_header_has_a_name_and_a_value() {
+        let header_of =
+            |name: &str, value: &str| Header { name: name.to_owned(), value: value.to_owned() };
+        assert_eq!(header("A:b"), Ok(header_of("A", "b")));
+        assert_eq!(header("A: b: c "), Ok(header_of("A", "b: c")));
+        assert_eq!(header("A:"), Ok(header_of("A", "")));
+        for text in ["A", ": b", "A b: c", "A: b\nC: d", "ü: x"] {
+            assert!(header(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_error_has_the_text_of_a_library() {
+        for error in [
+            count("x").unwrap_err(),
+            server_url("x").unwrap_err(),
+            header("ü: x").unwrap_err(),
+            method("a b").unwrap_err(),
+            event_type("a\nb").unwrap_err(),
+            header_value("a\nb").unwrap_err(),
+            idempotency_key("").unwrap_err(),
+            duration::parse("soon").unwrap_err(),
+        ] {
+            for leak in ["digit", "relative URL", "HTTP header name", "failed to parse", "os error"]
+            {
+                assert!(!error.contains(leak), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The command line itself: exit code 2, messages, help, and completion of options.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::harness::{Output, stentor};
+
+/// Texts of libraries, which mean nothing to a user.
+const LEAKS: [&str; 6] =
+    ["digit found", "relative URL", "invalid HTTP", "failed to parse", "os error", "RFC 3986"];
+
+#[tokio::test]
+async fn every_wrong_command_line_exits_with_2_and_says_what_is_expected() {
+    let no_server = "http://127.0.0.1:1";
+    for (args, advice) in [
+        // Unknown or missing.
+        (&["nonsense"][..], "nonsense"),
+        (&["pub"], "<TOPIC>"),
+        (&["pub", "t", "--no-such-option"], "--no-such-option"),
+        // The server and its limits.
+        (&["serve", "--listen", "nonsense"], "127.0.0.1:8080"),
+        (&["serve", "--listen", "127.0.0.1:99999"], "127.0.0.1:8080"),
+        (&["serve", "--listen", "0.0.0.0:0"], "--open"),
+        (&["serve", "--shards", "0"], "from 1 to 1024"),
+        (&["serve", "--cors-origin", "example.org"], "https://"),
+        (&["serve", "--durability", "none"], "fsync"),
+        (&["serve", "--memory", "--durability", "os"], "--memory"),
+        (&["serve", "--retain", "a/**/b=count:1"], "not a valid pattern"),
+        (&["serve", "--retain", "a=count:x"], "count:1000"),
+        (&["serve", "--retain", "a=age:x"], "45s"),
+        (&["serve", "--retain", "a/*=count:1", "--retain", "*/b=count:2"], "--retain"),
+        (&["serve", "--retain-bytes", "lots"], "1GiB"),
+        (&["demo", "nonsense"], "counter"),
+        (&["demo", "--listen", "8080"], "127.0.0.1:8080"),
+        // Publishing.
+        (&["pub", "", "x"], "empty"),
+        (&["pub", "a\nb", "x"], "control character"),
+        (&["pub", "news/*", "x"], "news/*"),
+        (&["pub", "t", "x", "--url", "nonsense"], "http://localhost:8080"),
+        (&["pub", "t", "x", "--url", "ftp://x"], "http://localhost:8080"),
+        (&["pub", "t", "x", "--header", "no colon"], "Authorization: Bearer x"),
+        (&["pub", "t", "x", "--header", "a b: c"], "Authorization: Bearer x"),
+        (&["pub", "t", "x", "--token", "a\nb"], "line breaks"),
+        (&["pub", "t", "x", "--type", "stentor.own"], "reserved"),
+        (&["pub", "t", "x", "--type", "a\nb"], "line breaks"),
+        (&["pub", "t", "x", "--retry", "2h"], "an hour"),
+        (&["pub", "t", "x", "--lease", "2d"], "a day"),
+        (&["pub", "t", "x", "--lease", "soon"], "30m"),
+        (&["pub", "t", "x", "--idempotency-key", "a b"], "visible ASCII"),
+        (&["pub", "t", "x", "--content-type", "a\nb"], "line breaks"),
+        (&["pub", "t", "x", "--repeat", "0"], "at least 1"),
+        (&["pub", "t", "x", "--repeat", "x"], "at least 1"),
+        (&["pub", "t", "x", "--every", "0s"], "more than 0"),
+        (&["pub", "t", "--file", "a", "--file", "b", "--repeat", "2"], "only one"),
+        (&["pub", "t", "--from", "localhost/x"], "https://example.com/events"),
+        // Subscribing.
+        (&["sub", "a/**/b"], "**"),
+        (&["sub", "http://"], "https://example.com/events"),
+        (&["sub", "t", "--count", "x"], "at least 1"),
+        (&["sub", "t", "--last", "-1"], "-1"),
+        (&["sub", "t", "--last", "x"], "at least 0"),
+        (&["sub", "t", "--since", "yesterday"], "10m"),
+        (&["sub", "t", "--for", "x"], "45s"),
+        (&["sub", "t", "--retry-max", "x"], "at least 1"),
+        (&["sub", "t", "--format", "xml"], "json"),
+        (&["sub", "t", "--format", "raw", "--type", "x"], "--type"),
+        (&["sub", "t", "--data", "x"], "URL only"),
+        (&["sub", no_server, "--method", "a b"], "POST"),
+        (&["sub", no_server, "--data", "@/no/such/file"], "/no/such/file"),
+        // Recording and replaying.
+        (&["record", "a/*", "-"], "`*`"),
+        (&["record", "t", "-", "--count", "x"], "at least 1"),
+        (&["replay", "-", "--speed", "fast"], "`max`"),
+        (&["replay", "-", "--to", "a/*"], "`*`"),
+        (&["replay", "-", "--format", "json"], "--print"),
+        // Checking.
+        (&["check", "example.com"], "https://example.com/events"),
+        (&["check", no_server, "--for", "x"], "45s"),
+        (&["check", no_server, "--header", "a b: c"], "Authorization"),
+        (&["check", no_server, "--publish-type", "a\nb"], "line breaks"),
+        (&["check", no_server, "--token", "a\nb"], "line breaks"),
+        (&["check", no_server, "--origin", "a\nb"], "line breaks"),
+        (&["completions", "csh"], "bash"),
+    ] {
+        let done = stentor(args).run().await;
+        assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{args:?}: {done:?}");
+        assert!(done.stderr.contains(advice), "{args:?}: {done:?}");
+        for leak in LEAKS {
+            assert!(!done.stderr.contains(leak), "{args:?}: {done:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_variable_with_a_wrong_value_is_a_wrong_command_line() {
+    for (variable, args) in [
+        ("STENTOR_URL", &["pub", "t", "x"][..]),
+        ("STENTOR_LISTEN", &["serve"]),
+        ("STENTOR_RETAIN_BYTES", &["serve"]),
+        ("STENTOR_DURABILITY", &["serve"]),
+    ] {
+        let done = stentor(args).env(variable, "nonsense").run().await;
+        assert_eq!(done.code, Some(2), "{variable}: {done:?}");
+        assert!(done.stderr.contains("nonsense"), "{variable}: {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_system_has_no_number() {
+    for args in [
+        &["pub", "t", "--file", "/no/such/file"][..],
+        &["replay", "/no/such/file"],
+        &["man", "/dev/null/x"],
+    ] {
+        let done = stentor(args).run().await;
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert!(!done.stderr.contains("os error"), "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn help_and_usage_do_not_depend_on_the_environment() {
+    async fn texts(variables: &[(&str, &str)]) -> Vec<String> {
+        let mut texts = Vec::new();
+        for args in [
+            &["--help"][..],
+            &["serve", "--help"],
+            &["serve", "--no-such-option"],
+            &["pub"],
+            &["pub", "--help"],
+            &["sub"],
+            &["sub", "t", "--from", "now", "--last", "1"],
+            &["record"],
+            &["replay", "x", "--format", "json"],
+            &["man", "--no-such-option"],
+        ] {
+            let command = variables
+                .iter()
+                .fold(stentor(args), |command, (name, value)| command.env(name, value));
+            let Output { stdout, stderr, .. } = command.run().await;
+            texts.push(stdout + &stderr);
+        }
+        texts
+    }
+    let variables = [
+        ("STENTOR_URL", "http://secret.example"),
+        ("STENTOR_TOKEN", "secret"),
+        ("STENTOR_LISTEN", "127.0.0.1:1234"),
+        ("STENTOR_DATA", "/secret"),
+        ("STENTOR_RETAIN_BYTES", "1234"),
+        ("STENTOR_DURABILITY", "os"),
+    ];
+    let (bare, set) = (texts(&[]).await, texts(&variables).await);
+    assert_eq!(bare, set);
+    let usage = bare[3].lines().find(|line| line.starts_with("Usage: ")).unwrap();
+    assert_eq!(usage, "Usage: stentor pub [OPTIONS] <TOPIC> [DATA]");
+}
+
+#[tokio::test]
+async fn hidden_options_are_not_completed() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = stentor(&["completions", shell]).run().await.stdout;
+        assert!(script.contains("cors-origin"), "{shell}");
+        assert!(!script.contains("no-takeover"), "{shell}");
+    }
+    let hidden = stentor(&["serve", "--no-takeover", "--listen", "x"]).run().await;
+    assert!(hidden.stderr.contains("--listen"), "it is still an option: {hidden:?}");
+}
+
+#[tokio::test]
+async fn output_to_a_full_disk_exits_with_1_and_a_message() {
+    for args in [&["man"][..], &["completions", "bash"], &["--help"], &["pub", "--help"], &["-V"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_stentor"))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(full)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = process.wait_with_output().await.unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
+        assert!(message.starts_with("stentor: cannot write"), "{args:?}: {message}");
+        assert!(message.contains("No space left"), "{args:?}: {message}");
+    }
+}
