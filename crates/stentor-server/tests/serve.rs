@@ -1,8 +1,8 @@
-//! Serving within somebody else's program.
+//! `serve` in another program, on both kinds of runtime.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a test that cannot go on must panic"
 )]
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Longer than anything here should take.
+/// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn start(stentor: &Stentor) -> (SocketAddr, JoinHandle<std::io::Result<()>>) {
@@ -43,7 +43,7 @@ async fn read_until(socket: &mut TcpStream, text: &str) -> String {
     seen
 }
 
-async fn readers_are_served_and_taken_leave_of() {
+async fn readers_get_events_and_a_clean_end() {
     let stentor = Stentor::new(Hub::memory());
     let (address, served) = start(&stentor);
     let mut readers = Vec::new();
@@ -66,11 +66,11 @@ async fn readers_are_served_and_taken_leave_of() {
 }
 
 #[tokio::test]
-async fn readers_are_served_on_a_runtime_of_one_thread() {
-    readers_are_served_and_taken_leave_of().await;
+async fn readers_are_served_on_a_single_threaded_runtime() {
+    readers_get_events_and_a_clean_end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn readers_are_served_on_a_runtime_of_several_threads() {
-    readers_are_served_and_taken_leave_of().await;
+async fn readers_are_served_on_a_multi_threaded_runtime() {
+    readers_get_events_and_a_clean_end().await;
 }

@@ -1,5 +1,5 @@
-//! The body of a stream, under a clock that tests move.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Streams as response bodies, with a clock that the tests move.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn a_silent_stream_gets_a_comment_after_15_seconds_give_or_take_a_fifth() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_passed_other_events_is_told_its_new_position_instead() {
+async fn a_reader_that_other_events_have_passed_gets_its_new_position_instead() {
     let stentor = Stentor::new(Hub::memory());
     let mut body = open(&stentor, "news", Start::Now, plain()).await;
     piece(&mut body).await;
@@ -62,7 +62,7 @@ async fn a_silent_ndjson_stream_gets_an_empty_line() {
 }
 
 #[tokio::test]
-async fn an_event_that_comes_in_silence_is_written_at_once() {
+async fn an_event_after_silence_is_written_at_once() {
     let stentor = Stentor::new(Hub::memory());
     let mut body = open(&stentor, "news", Start::Now, plain()).await;
     piece(&mut body).await;
@@ -71,9 +71,9 @@ async fn an_event_that_comes_in_silence_is_written_at_once() {
 }
 
 #[tokio::test]
-async fn a_large_event_goes_in_pieces_that_are_whole_together() {
+async fn a_large_event_is_written_in_pieces() {
     for window in [Hub::WINDOW_BYTES, 0] {
-        // Without a window the pieces are read from the storage again.
+        // With an empty window each piece reads the event from the storage.
         let stentor = Stentor::new(Hub::with_window(MemoryStorage::new(), window));
         let data = "0123456789".repeat(100_000);
         stentor.hub().send(&topic("news"), &data).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_large_event_goes_in_pieces_that_are_whole_together() {
 }
 
 #[tokio::test]
-async fn a_stream_whose_half_sent_event_is_deleted_is_cut_and_the_end_is_told_on_return() {
+async fn a_stream_whose_partly_sent_event_is_deleted_is_interrupted_and_ends_after_the_reconnect() {
     for window in [Hub::WINDOW_BYTES, 0] {
         let stentor = Stentor::new(Hub::with_window(MemoryStorage::new(), window));
         let news = topic("news");
@@ -106,13 +106,13 @@ async fn a_stream_whose_half_sent_event_is_deleted_is_cut_and_the_end_is_told_on
         piece(&mut body).await;
         piece(&mut body).await;
         stentor.hub().delete(&news).await.unwrap();
-        let cut = loop {
+        let interrupted = loop {
             match body.frame().await.expect("no clean end") {
                 Ok(_) => {}
-                Err(cut) => break cut,
+                Err(error) => break error,
             }
         };
-        assert!(cut.to_string().contains("reconnect"));
+        assert!(interrupted.to_string().contains("reconnect"));
         let again = open(&stentor, "news", start, plain()).await.collect().await.unwrap();
         let text = String::from_utf8(again.to_bytes().to_vec()).unwrap();
         assert!(text.ends_with("data: {\"topic\":\"news\",\"reason\":\"deleted\"}\n\n"), "{text}");
@@ -120,7 +120,7 @@ async fn a_stream_whose_half_sent_event_is_deleted_is_cut_and_the_end_is_told_on
 }
 
 #[tokio::test]
-async fn a_server_that_stops_ends_its_streams_with_a_retry() {
+async fn a_draining_server_ends_its_streams_with_a_retry() {
     let stentor = Stentor::new(Hub::memory());
     let mut body = open(&stentor, "news", Start::Now, plain()).await;
     piece(&mut body).await;

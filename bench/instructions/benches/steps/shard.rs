@@ -1,4 +1,4 @@
-//! Events are published, and a shard writes each to all who read its topic.
+//! Publishing events that a shard writes to all readers of their topic.
 
 use std::hint::black_box;
 use std::io::{self, IoSlice};
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::hub::{events, full, send, topic};
 
-/// A socket that always has room.
+/// A socket with unlimited room.
 struct Sink;
 
 impl Socket for Sink {
@@ -58,7 +58,7 @@ impl FanOut {
     }
 }
 
-/// A shard with so many readers, who have had the first events.
+/// Returns a shard whose readers have received the first events.
 fn shard_with(readers: usize) -> FanOut {
     let (hub, now) = (full(), Instant::now());
     let stentor = Stentor::new(hub.clone());
@@ -66,8 +66,8 @@ fn shard_with(readers: usize) -> FanOut {
     for _ in 0..readers {
         let (filters, version) = (Filters::topic(topic()), Version::HTTP_11);
         let stream = stentor.stream(filters, Start::Now, StreamOptions::new(version));
-        let Some(Ok(mut answer)) = stream.now_or_never() else { unreachable!("no stream") };
-        shard.adopt(Arrival::new(&mut answer, version, Sink).expect("a reader"));
+        let Some(Ok(mut response)) = stream.now_or_never() else { unreachable!("no stream") };
+        shard.adopt(Arrival::new(&mut response, version, Sink).expect("a reader"));
     }
     let mut fan_out = FanOut { hub, shard, now, waiting: events(10) };
     fan_out.publish();

@@ -1,4 +1,4 @@
-//! Whatever room the sockets have and whatever happens meanwhile: each reader gets each event once.
+//! Random scenarios: each reader gets each event once, with any room in its socket.
 
 use proptest::prelude::*;
 use stentor_hub::{Hub, MemoryStorage, Start};
@@ -67,7 +67,7 @@ fn play(steps: &[Step], window_bytes: usize) {
             Step::Leave { reader } if !readers.is_empty() => {
                 let index = reader % readers.len();
                 readers[index].left = true;
-                stage.hear(&readers[index].client, None);
+                stage.receive(&readers[index].client, None);
             }
             Step::Room { .. } | Step::Leave { .. } => {}
             Step::Turn => stage.turn(),

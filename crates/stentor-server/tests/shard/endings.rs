@@ -1,3 +1,5 @@
+//! The ends of streams and connections.
+
 use std::time::Duration;
 
 use stentor_hub::{Hub, Start};
@@ -5,6 +7,7 @@ use stentor_hub::{Hub, Start};
 use crate::stage::Stage;
 
 const ROOM: usize = 1 << 20;
+/// The last chunk of a body.
 const LAST: &str = "0\r\n\r\n";
 
 #[test]
@@ -20,7 +23,7 @@ fn the_end_of_a_topic_ends_its_streams_cleanly() {
         assert_eq!(client.events(), ["done"]);
         assert!(client.has().contains("event: stentor.end") && client.has().ends_with(LAST));
         assert!(client.is_finished());
-        stage.hear(client, None);
+        stage.receive(client, None);
         assert!(client.has_left());
     }
     assert!(!other.is_finished());
@@ -39,7 +42,7 @@ fn a_connection_that_its_client_does_not_close_is_closed_a_second_after_the_end(
 }
 
 #[test]
-fn a_stuck_reader_gets_all_and_then_the_end() {
+fn a_stuck_reader_gets_all_events_and_then_the_end() {
     let mut stage = Stage::new(Hub::memory());
     for topic in ["a", "b"] {
         stage.publish(topic, "before");
@@ -62,7 +65,7 @@ fn a_stuck_reader_gets_all_and_then_the_end() {
 }
 
 #[test]
-fn a_server_that_stops_asks_each_reader_to_come_back_at_a_time_of_its_own() {
+fn a_draining_server_gives_each_reader_its_own_reconnection_time() {
     let mut stage = Stage::new(Hub::memory());
     let clients: Vec<_> = (0..200).map(|_| stage.join("news", Start::Now, ROOM)).collect();
     let stuck = stage.join("news", Start::Now, 700);
@@ -80,7 +83,7 @@ fn a_server_that_stops_asks_each_reader_to_come_back_at_a_time_of_its_own() {
         })
         .collect();
     assert!(retries.len() > 20, "{retries:?}");
-    assert!(!stuck.is_finished(), "the event that was begun is finished first");
+    assert!(!stuck.is_finished(), "the event in progress is completed first");
     stage.make_room(&stuck, ROOM);
     stage.settle();
     assert_eq!(stuck.events(), ["x".repeat(2_000)]);

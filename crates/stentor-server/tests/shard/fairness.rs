@@ -1,3 +1,5 @@
+//! Readers that need much do not delay the others.
+
 use stentor_hub::{Hub, Start};
 
 use crate::stage::Stage;
@@ -5,7 +7,7 @@ use crate::stage::Stage;
 const ROOM: usize = 1 << 30;
 
 #[test]
-fn a_reader_that_catches_up_does_not_hold_up_the_others() {
+fn a_reader_that_catches_up_does_not_delay_the_others() {
     let mut stage = Stage::new(Hub::memory());
     for _ in 0..50_000 {
         stage.publish("news", &"x".repeat(100));
@@ -14,35 +16,39 @@ fn a_reader_that_catches_up_does_not_hold_up_the_others() {
     stage.settle();
     let late = stage.join("news", Start::Earliest, ROOM);
     stage.turn();
-    assert!(late.events().len() < 50_000, "one turn is not all");
+    assert!(late.events().len() < 50_000, "one turn does not write everything");
     for number in 1..=5 {
         stage.publish("other", "x");
         stage.turn();
-        assert_eq!(live.events().len(), number, "the next turn brings it");
+        assert_eq!(live.events().len(), number, "the next turn writes it");
     }
     stage.settle();
     assert_eq!(late.events().len(), 50_000);
 }
 
 #[test]
-fn large_events_to_many_do_not_hold_up_the_others() {
+fn large_events_to_many_readers_do_not_delay_the_others() {
     let mut stage = Stage::new(Hub::memory());
     let many: Vec<_> = (0..300).map(|_| stage.join("large", Start::Now, ROOM)).collect();
     let live = stage.join("other", Start::Now, ROOM);
     stage.settle();
     stage.publish("large", &"x".repeat(1 << 20));
     stage.turn();
-    assert!(stage.shard.has_work(), "one turn is not all");
+    assert!(stage.shard.has_work(), "one turn does not write everything");
     stage.publish("other", "x");
     stage.turn();
     stage.turn();
-    assert_eq!(live.events(), ["x"], "a feed waits for a turn of the other, not for all of it");
+    assert_eq!(
+        live.events(),
+        ["x"],
+        "a group waits for one turn of another, not for all of its output"
+    );
     stage.settle();
     assert!(many.iter().all(|client| client.events().len() == 1));
 }
 
 #[test]
-fn what_is_published_during_a_sweep_goes_with_it() {
+fn an_event_published_during_a_sweep_is_written_too() {
     let mut stage = Stage::new(Hub::memory());
     let clients: Vec<_> = (0..1_000).map(|_| stage.join("news", Start::Now, ROOM)).collect();
     stage.settle();

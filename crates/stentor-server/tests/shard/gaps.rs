@@ -1,38 +1,39 @@
-//! Retention takes events before all readers have them: whoever lacks one is told, whoever has all is not.
+//! Retention removes events that some readers do not have yet. Those readers get a gap; the others do
+//! not.
 
 use proptest::prelude::*;
 use stentor_hub::{Hub, MemoryStorage, Start};
 
 use crate::stage::{Client, Stage};
 
-/// A log of some twenty small events, the newest few of them in the live window.
-fn little() -> Hub {
+/// A log of about twenty small events, with the newest few in the live window.
+fn small_hub() -> Hub {
     Hub::with_window(MemoryStorage::with_bytes(6_000), 1_500)
 }
 
 #[test]
-fn a_reader_that_stopped_before_a_gap_of_its_feed_is_told_it_too() {
+fn a_reader_that_stopped_before_a_gap_of_its_group_gets_it_too() {
     const ROOM: usize = 1 << 20;
-    let mut stage = Stage::new(little());
+    let mut stage = Stage::new(small_hub());
     let quick: Vec<_> = (0..300).map(|_| stage.join("news", Start::Now, ROOM)).collect();
     stage.settle();
     let stuck = stage.join("news", Start::Now, ROOM);
     stage.settle();
     stage.make_room(&stuck, 0);
     stage.publish("news", "first");
-    // The sweep begins and does not get to the last reader.
+    // The sweep starts and does not reach the last reader.
     stage.turn();
     for number in 0..100 {
         stage.publish("news", &number.to_string());
     }
     stage.settle();
-    assert!(quick.iter().all(|client| client.told().contains(&"gap".to_owned())));
+    assert!(quick.iter().all(|client| client.events_and_gaps().contains(&"gap".to_owned())));
     stage.make_room(&stuck, ROOM);
     stage.settle();
-    let told = stuck.told();
-    assert_eq!(told.first().map(String::as_str), Some("gap"), "{told:?}");
-    assert_eq!(told.iter().filter(|item| *item == "gap").count(), 1, "{told:?}");
-    assert_eq!(told.last().map(String::as_str), Some("99"));
+    let received = stuck.events_and_gaps();
+    assert_eq!(received.first().map(String::as_str), Some("gap"), "{received:?}");
+    assert_eq!(received.iter().filter(|item| *item == "gap").count(), 1, "{received:?}");
+    assert_eq!(received.last().map(String::as_str), Some("99"));
 }
 
 #[derive(Clone, Debug)]
@@ -57,38 +58,38 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A reader that comes back by its last id when it is cut off.
+/// A reader that reconnects with its last id when its stream is interrupted.
 struct Reader {
     client: Client,
     filter: &'static str,
-    /// What was published since it came.
+    /// The events published since it subscribed.
     expected: Vec<String>,
-    /// What it was told over the connections before this one.
-    told: Vec<String>,
+    /// The events and gaps of its earlier connections.
+    received: Vec<String>,
 }
 
 impl Reader {
-    fn come_back_if_cut(&mut self, stage: &mut Stage, room: usize) -> bool {
-        let was_cut = self.client.has_left();
-        if was_cut {
-            self.told.append(&mut self.client.told());
+    fn reconnect_if_interrupted(&mut self, stage: &mut Stage, room: usize) -> bool {
+        let was_interrupted = self.client.has_left();
+        if was_interrupted {
+            self.received.append(&mut self.client.events_and_gaps());
             let start = Start::Cursor(self.client.last_id());
             self.client = stage.join(self.filter, start, room);
         }
-        was_cut
+        was_interrupted
     }
 
-    /// Holds what it was told against what was published.
-    fn judge(&self) {
-        let told = [self.told.clone(), self.client.told()].concat();
+    /// Checks the events and gaps it received against the published events.
+    fn check(&self) {
+        let received = [self.received.clone(), self.client.events_and_gaps()].concat();
         let (mut next, mut gap) = (0, false);
-        for item in &told {
+        for item in &received {
             if item == "gap" {
                 gap = true;
                 continue;
             }
             let missed = self.expected[next..].iter().position(|event| event == item);
-            // Each event comes once and in order.
+            // Each event arrives once and in order.
             let missed = missed.unwrap();
             assert_eq!(missed > 0, gap, "before {item:.9} of {}: {missed} missed", self.filter);
             (next, gap) = (next + missed + 1, false);
@@ -98,8 +99,8 @@ impl Reader {
 }
 
 fn play(steps: &[Step], crowd: usize) {
-    let mut stage = Stage::new(little());
-    // So many that a sweep takes several turns.
+    let mut stage = Stage::new(small_hub());
+    // With a crowd, a sweep takes several turns.
     let _crowd: Vec<_> = (0..crowd).map(|_| stage.join("t/*", Start::Now, 1 << 30)).collect();
     stage.settle();
     let mut readers: Vec<Reader> = Vec::new();
@@ -118,9 +119,9 @@ fn play(steps: &[Step], crowd: usize) {
             Step::Join { filter, room } => {
                 let filter = FILTERS[*filter];
                 let client = stage.join(filter, Start::Now, 500 + room);
-                // Its place is known to it from here on.
+                // From here on it knows its position.
                 stage.turn();
-                readers.push(Reader { client, filter, expected: Vec::new(), told: Vec::new() });
+                readers.push(Reader { client, filter, expected: Vec::new(), received: Vec::new() });
             }
             Step::Room { reader, room } if !readers.is_empty() => {
                 let index = reader % readers.len();
@@ -134,11 +135,11 @@ fn play(steps: &[Step], crowd: usize) {
         loop {
             stage.make_room(&reader.client, 1 << 30);
             stage.settle();
-            if !reader.come_back_if_cut(&mut stage, 1 << 30) {
+            if !reader.reconnect_if_interrupted(&mut stage, 1 << 30) {
                 break;
             }
         }
-        reader.judge();
+        reader.check();
     }
 }
 
@@ -150,7 +151,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn whatever_a_reader_lacks_it_was_told_of_and_of_nothing_else(
+    fn each_loss_is_reported_to_the_reader_and_nothing_else_is(
         steps in proptest::collection::vec(step(), 1..120),
         crowd in prop_oneof![Just(0_usize), Just(300_usize)],
     ) {

@@ -1,8 +1,8 @@
-//! The fan-out shard, with sockets whose room and words the tests decide, and a clock that they move.
+//! The fan-out shard. The tests set the room and the input of its sockets, and move its clock.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a test that cannot go on must panic"
 )]
 
 mod chance;

@@ -1,3 +1,5 @@
+//! Keep-alives.
+
 use std::time::Duration;
 
 use stentor_hub::{Hub, Start};
@@ -5,7 +7,7 @@ use stentor_hub::{Hub, Start};
 use crate::stage::{Client, Stage};
 
 const ROOM: usize = 1 << 20;
-/// 15 s and a fifth.
+/// 15 s plus a fifth, and one step of the clock.
 const SILENCE_MAX: Duration = Duration::from_secs(19);
 
 #[test]
@@ -23,7 +25,7 @@ fn silent_readers_get_a_comment_after_15_seconds_give_or_take_a_fifth() {
 }
 
 #[test]
-fn readers_who_passed_events_of_others_are_told_their_new_position_once() {
+fn readers_that_other_events_have_passed_get_their_new_position_once() {
     let mut stage = Stage::new(Hub::memory());
     let client = stage.join("news", Start::Now, ROOM);
     stage.settle();
@@ -31,15 +33,15 @@ fn readers_who_passed_events_of_others_are_told_their_new_position_once() {
     stage.publish("other", "x");
     let position = stage.stentor.hub().tail();
     stage.pass(SILENCE_MAX);
-    let told = format!("id: {position}\nevent: stentor.cursor\ndata: \n\n");
-    assert_eq!(client.body().strip_prefix(&before), Some(&*told));
+    let expected = format!("id: {position}\nevent: stentor.cursor\ndata: \n\n");
+    assert_eq!(client.body().strip_prefix(&before), Some(&*expected));
     stage.pass(SILENCE_MAX);
-    let told = format!("{told}: stentor\n\n");
-    assert_eq!(client.body().strip_prefix(&before), Some(&*told));
+    let expected = format!("{expected}: stentor\n\n");
+    assert_eq!(client.body().strip_prefix(&before), Some(&*expected));
 }
 
 #[test]
-fn readers_who_are_told_something_need_no_sign_of_life() {
+fn readers_that_get_events_get_no_keep_alive() {
     let mut stage = Stage::new(Hub::memory());
     let client = stage.join("news", Start::Now, ROOM);
     stage.settle();
@@ -53,11 +55,11 @@ fn readers_who_are_told_something_need_no_sign_of_life() {
 }
 
 #[test]
-fn a_reader_who_takes_the_place_of_one_that_left_gets_its_first_sign_of_life_no_earlier() {
+fn a_reader_that_follows_one_that_left_gets_its_first_keep_alive_no_earlier() {
     let mut stage = Stage::new(Hub::memory());
     let first = stage.join("news", Start::Now, ROOM);
     stage.pass(Duration::from_secs(11));
-    stage.hear(&first, None);
+    stage.receive(&first, None);
     let second = stage.join("news", Start::Now, ROOM);
     stage.settle();
     let before = second.body();

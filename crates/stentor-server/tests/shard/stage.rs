@@ -1,4 +1,4 @@
-//! What the scenarios have in common: a hub, a shard, and readers with sockets made of memory.
+//! The parts of every scenario: a hub, a shard, and readers with in-memory sockets.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -14,13 +14,14 @@ use stentor_server::{Metrics, Stentor, StreamOptions};
 use stentor_sse::{Decoder, Event, Item};
 use tokio::time::Instant;
 
-/// One end of a connection that takes as many bytes as it is told to.
+/// The state of an in-memory connection.
 #[derive(Default)]
 pub(crate) struct Wire {
+    /// Number of bytes that the socket takes.
     pub(crate) room: usize,
     pub(crate) written: Vec<u8>,
-    /// What the client says: `None` once it has closed.
-    pub(crate) says: Option<Vec<u8>>,
+    /// Input of the client. `None` once it has closed the connection.
+    pub(crate) input: Option<Vec<u8>>,
     pub(crate) finished: bool,
     token: Option<Token>,
 }
@@ -47,12 +48,12 @@ impl Socket for Pipe {
 
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut wire = self.0.borrow_mut();
-        let Some(says) = &mut wire.says else { return Ok(0) };
-        let taken = says.len().min(into.len());
+        let Some(input) = &mut wire.input else { return Ok(0) };
+        let taken = input.len().min(into.len());
         if taken == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        says.drain(..taken).zip(into).for_each(|(byte, place)| *place = byte);
+        input.drain(..taken).zip(into).for_each(|(byte, place)| *place = byte);
         Ok(taken)
     }
 
@@ -67,7 +68,7 @@ impl Socket for Pipe {
     }
 }
 
-/// A reader, seen from its own end.
+/// The client side of a connection.
 #[derive(Clone)]
 pub(crate) struct Client(Rc<RefCell<Wire>>);
 
@@ -76,23 +77,23 @@ impl Client {
         String::from_utf8(self.0.borrow().written.clone()).unwrap()
     }
 
-    /// What has come since the last call, without head and chunks.
+    /// The body so far, without the head and the chunk framing.
     pub(crate) fn body(&self) -> String {
         let bytes = self.0.borrow().written.clone();
         String::from_utf8(body_of(&bytes)).unwrap()
     }
 
-    /// The data of all events of the publishers.
+    /// The data of all published events.
     pub(crate) fn events(&self) -> Vec<String> {
-        let told = |event: &Event| {
+        let is_published = |event: &Event| {
             event.event_type().is_none_or(|name| !name.as_str().starts_with("stentor."))
         };
-        let events = self.items().into_iter().filter(told);
+        let events = self.items().into_iter().filter(is_published);
         events.map(|event| event.data().to_owned()).collect()
     }
 
-    /// The same with `gap` and `end` where the reader was told one.
-    pub(crate) fn told(&self) -> Vec<String> {
+    /// The data of all published events, with `gap` and `end` in place of those control events.
+    pub(crate) fn events_and_gaps(&self) -> Vec<String> {
         let named = self.items().into_iter().filter_map(|event| {
             let name = event.event_type().map_or("", |name| name.as_str());
             match name.strip_prefix("stentor.") {
@@ -104,7 +105,7 @@ impl Client {
         named.collect()
     }
 
-    /// The id that it would come back with.
+    /// The id with which it would reconnect.
     pub(crate) fn last_id(&self) -> String {
         let ids = self.items().into_iter().filter_map(|event| event.id().map(ToString::to_string));
         ids.last().unwrap_or_default()
@@ -124,7 +125,7 @@ impl Client {
     }
 
     pub(crate) fn has_left(&self) -> bool {
-        // The shard's end is gone with the reader.
+        // The shard has dropped its side of the connection.
         Rc::strong_count(&self.0) == 1
     }
 
@@ -133,7 +134,7 @@ impl Client {
     }
 }
 
-/// The payload of the chunks that are complete.
+/// The payload of the complete chunks.
 fn body_of(bytes: &[u8]) -> Vec<u8> {
     let head = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     let mut rest = head.map_or(&[][..], |end| &bytes[end + 4..]);
@@ -178,35 +179,35 @@ impl Stage {
         let filters = filters.split(',').map(|filter| filter.parse::<TopicFilter>().unwrap());
         let filters = Filters::new(filters).unwrap();
         let options = StreamOptions::new(Version::HTTP_11);
-        let answer = self.stentor.stream(filters, start, options).now_or_never().unwrap();
-        let wire = Wire { room, says: Some(Vec::new()), ..Wire::default() };
+        let response = self.stentor.stream(filters, start, options).now_or_never().unwrap();
+        let wire = Wire { room, input: Some(Vec::new()), ..Wire::default() };
         let wire = Rc::new(RefCell::new(wire));
         let socket = Pipe(Rc::clone(&wire));
-        let mut answer = answer.unwrap();
-        self.shard.adopt(Arrival::new(&mut answer, Version::HTTP_11, socket).unwrap());
+        let mut response = response.unwrap();
+        self.shard.adopt(Arrival::new(&mut response, Version::HTTP_11, socket).unwrap());
         Client(wire)
     }
 
-    /// Gives a socket room, and has the shard know.
+    /// Gives a socket room, and notifies the shard.
     pub(crate) fn make_room(&mut self, client: &Client, room: usize) {
         client.0.borrow_mut().room = room;
-        self.stir(client);
+        self.notify(client);
     }
 
-    /// The client says something, or closes.
-    pub(crate) fn hear(&mut self, client: &Client, words: Option<&[u8]>) {
-        client.0.borrow_mut().says = words.map(<[u8]>::to_vec);
-        self.stir(client);
+    /// The client sends `input`, or closes the connection (`None`).
+    pub(crate) fn receive(&mut self, client: &Client, input: Option<&[u8]>) {
+        client.0.borrow_mut().input = input.map(<[u8]>::to_vec);
+        self.notify(client);
     }
 
-    fn stir(&mut self, client: &Client) {
+    fn notify(&mut self, client: &Client) {
         let token = client.0.borrow().token;
         if let Some(token) = token {
             self.shard.notify_ready(token, self.now);
         }
     }
 
-    /// One turn, with the errands that it asks for.
+    /// Runs one turn and the storage queries that it needs.
     pub(crate) fn turn(&mut self) {
         self.shard.turn(self.now);
         while let Some(query) = self.shard.next_query() {
@@ -215,7 +216,7 @@ impl Stage {
         }
     }
 
-    /// Turns until there is nothing to do.
+    /// Runs turns until the shard has no work.
     pub(crate) fn settle(&mut self) {
         const TURNS_MAX: usize = 100_000;
         self.turn();
@@ -225,10 +226,10 @@ impl Stage {
             }
             self.turn();
         }
-        panic!("the shard never rests");
+        panic!("the shard always has work");
     }
 
-    /// Lets time pass, in small steps.
+    /// Moves the clock by `time`, in small steps.
     pub(crate) fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while self.now < until {

@@ -1,3 +1,5 @@
+//! Readers whose sockets have no room, and the memory that readers hold.
+
 use std::time::Duration;
 
 use stentor_hub::{Hub, Start};
@@ -7,7 +9,7 @@ use crate::stage::{Client, Stage};
 const ROOM: usize = 1 << 20;
 
 #[test]
-fn a_reader_without_room_for_30_seconds_is_given_up() {
+fn a_reader_without_room_for_30_seconds_is_disconnected() {
     let mut stage = Stage::new(Hub::memory());
     let stuck = stage.join("news", Start::Now, 2_000);
     let other = stage.join("news", Start::Now, ROOM);
@@ -50,7 +52,7 @@ fn a_reader_that_waits_holds_no_events() {
     }
     let held = stage.metric("reader_bytes");
     assert!(held > 0);
-    // What is gathered for a write, and some 2 KiB for each who is stuck.
+    // The frames gathered for a write, and about 2 KiB for each stuck reader.
     assert!(held < (600 << 10) + 20 * 2_048, "{held} bytes are held");
     for client in stuck {
         stage.make_room(&client, 1 << 30);
@@ -60,14 +62,14 @@ fn a_reader_that_waits_holds_no_events() {
 }
 
 #[test]
-fn what_is_held_for_readers_goes_with_them() {
+fn memory_held_for_readers_is_freed_when_they_leave() {
     let mut stage = Stage::new(Hub::memory());
     let clients: Vec<_> = (0..1_000).map(|_| stage.join("news", Start::Now, ROOM)).collect();
     stage.settle();
     let idle = stage.metric("reader_bytes") / 1_000;
     assert!((1..512).contains(&idle), "{idle} bytes are held for each idle reader");
     for client in &clients {
-        stage.hear(client, None);
+        stage.receive(client, None);
     }
     stage.settle();
     assert!(clients.iter().all(Client::has_left));
@@ -76,28 +78,28 @@ fn what_is_held_for_readers_goes_with_them() {
     stage.pass(Duration::from_secs(40));
     let left = stage.metric("reader_bytes");
     drop(stage.shard);
-    assert!(left < 100_000, "{left} bytes are held for nobody");
+    assert!(left < 100_000, "{left} bytes are held without a reader");
     let text = stage.metrics.to_text(stage.stentor.hub());
     assert!(text.contains("stentor_reader_bytes 0\n"), "{text}");
 }
 
 #[test]
-fn who_goes_on_talking_to_a_stream_is_cut_off() {
+fn a_client_that_keeps_sending_input_is_disconnected() {
     let mut stage = Stage::new(Hub::memory());
     let client = stage.join("news", Start::Now, ROOM);
     stage.settle();
-    stage.hear(&client, Some(b"POST /topics/news HTTP/1.1\r\n\r\nhello"));
-    assert!(!client.has_left(), "a word or two are ignored");
+    stage.receive(&client, Some(b"POST /topics/news HTTP/1.1\r\n\r\nhello"));
+    assert!(!client.has_left(), "a little input is ignored");
     for _ in 0..2_000 {
         if !client.has_left() {
-            stage.hear(&client, Some(&[b'x'; 1_024]));
+            stage.receive(&client, Some(&[b'x'; 1_024]));
         }
     }
     assert!(client.has_left());
 }
 
 #[test]
-fn a_stuck_reader_of_the_newest_of_each_topic_gets_each_once_and_then_what_follows() {
+fn a_stuck_reader_of_the_newest_events_of_each_topic_gets_each_once_and_then_the_next() {
     let mut stage = Stage::new(Hub::memory());
     for number in 0..5 {
         for topic in ["t/a", "t/b", "t/c"] {
