@@ -69,9 +69,9 @@ impl OpenLog {
         let read_threads = spawn_read_threads(dir, &state, read_jobs)?;
         let (writes, write_jobs) = Queue::new(WRITES_MAX);
         let (open, held) = watch::channel(());
-        let writer = Writer::new(connection, Arc::clone(&state), log, limits, ballast);
+        let worker = Writer::new(connection, Arc::clone(&state), log, limits, ballast);
         let thread = spawn("stentor-writer", dir, move || {
-            run::run(writer, &write_jobs, read_threads);
+            run::run(worker, &write_jobs, read_threads);
             // In this order: a caller of `close` may open the log again at once.
             drop(lock);
             drop(held);

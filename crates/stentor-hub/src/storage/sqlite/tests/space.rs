@@ -1,4 +1,4 @@
-//! Freed space, and bounds of what is stored.
+//! Freed space, and limits on stored rows.
 
 use std::time::Duration;
 

@@ -83,7 +83,7 @@ impl Check<'_> {
         })?;
         match end {
             None => {
-                self.add(format_args!("the topic {name:?}: its end at offset {offset} is missing"))
+                self.add(format_args!("the topic {name:?}: its end at offset {offset} is missing"));
             }
             Some(end) if !is_its_own || !is_end(&end, topic.deleted) => self.add(format_args!(
                 "the topic {name:?}: the record at offset {offset} is not its end"
