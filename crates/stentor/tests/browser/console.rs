@@ -1,4 +1,4 @@
-//! The console, used as a person would.
+//! The web console, used like a person uses it.
 
 use serde_json::json;
 
@@ -7,10 +7,10 @@ use crate::harness::Server;
 use crate::picture::{self, png};
 use crate::relay::Relay;
 
-/// What stands in the rows of events.
+/// Texts in the rows of events.
 const ROWS: &str =
     "[...document.querySelectorAll('#events .data')].map((data) => data.textContent)";
-/// The names in the list of topics.
+/// Names in the list of topics.
 const TOPICS: &str =
     "[...document.querySelectorAll('#topics .name')].map((name) => name.textContent)";
 const STATE: &str = "document.getElementById('state').dataset.state";
@@ -48,7 +48,7 @@ async fn the_console_lists_a_topic_and_shows_it_from_its_start() {
 }
 
 #[tokio::test]
-async fn the_console_publishes_what_is_written_into_it() {
+async fn the_console_publishes_the_form() {
     let server = Server::start().await;
     let browser = Browser::start().await;
     browser.open(&server.url("/")).await;
@@ -67,12 +67,12 @@ async fn the_console_publishes_what_is_written_into_it() {
     assert_eq!(page["events"][0]["data"], "<b>first</b>\nsecond");
     assert_eq!(page["events"][0]["type"], "greeting");
 
-    // It is in the list at once, and what is in it is shown as text.
+    // The topic appears in the list at once, and its data is shown as text.
     browser.until_is(TOPICS, json!(["a topic/ü"])).await;
     browser.click("#topics a").await;
     browser.until_is(ROWS, json!(["<b>first</b>\nsecond"])).await;
 
-    // The last event, with what is refused after it.
+    // Publish a last event that ends the topic. A further one is refused.
     browser.fill("#publish-data", "last").await;
     browser.click("#publish-end").await;
     browser.click("#publish-send").await;
@@ -87,7 +87,7 @@ async fn the_console_publishes_what_is_written_into_it() {
 }
 
 #[tokio::test]
-async fn the_console_tells_of_a_gap_and_of_an_end() {
+async fn the_console_shows_a_gap_and_an_end() {
     let server = Server::start().await;
     let relay = Relay::to(&server.address).await;
     let browser = Browser::start().await;
@@ -100,7 +100,7 @@ async fn the_console_tells_of_a_gap_and_of_an_end() {
     server.publish("/topics/fragile", "two").await;
     assert_eq!(server.delete("/topics/fragile").send().await.status, 204);
     server.publish("/topics/fragile", "three").await;
-    relay.mend();
+    relay.restore();
     let rows = "[...document.querySelectorAll('#events li')].map((row) =>
         row.className || row.querySelector('.data').textContent)";
     browser.until_is(rows, json!(["one", "mark gap", "three"])).await;
@@ -114,7 +114,7 @@ async fn the_console_tells_of_a_gap_and_of_an_end() {
 }
 
 #[tokio::test]
-async fn a_posted_png_of_a_mebibyte_is_a_picture_in_the_console() {
+async fn the_console_shows_a_posted_png_as_a_picture() {
     let server = Server::start().await;
     let browser = Browser::start().await;
     browser.open(&server.url("/#topic=pictures/1")).await;

@@ -1,4 +1,4 @@
-//! A Chromium of its own for a test, driven through `chromedriver`.
+//! A Chromium for one test, controlled through `chromedriver`.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -20,13 +20,13 @@ use crate::harness::TIMEOUT;
 const CHROMIUM: &str = "/usr/bin/chromium";
 const CHROMEDRIVER: &str = "/usr/bin/chromedriver";
 
-/// The pause between two looks at something that is to change.
-pub const GLANCE: Duration = Duration::from_millis(20);
+/// Interval for polling a condition.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// One browser at a time: several at once would starve each other on a small machine.
+/// Allows one browser at a time. Several browsers would slow each other down too much on a small machine.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// A browser with an empty profile. It is killed when it is dropped.
+/// A browser with an empty profile. Dropping it kills the process.
 pub struct Browser {
     client: Client,
     driver: Child,
@@ -34,7 +34,7 @@ pub struct Browser {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// One of its tabs.
+/// A tab of the browser.
 pub type Tab = WindowHandle;
 
 impl Browser {
@@ -42,7 +42,7 @@ impl Browser {
         for program in [CHROMIUM, CHROMEDRIVER] {
             let advice =
                 "install chromium and chromium-driver (apt-get install chromium chromium-driver)";
-            assert!(Path::new(program).exists(), "there is no {program}; {advice}");
+            assert!(Path::new(program).exists(), "{program} is missing; {advice}");
         }
         let turn = TURN.lock().await;
         let profile = tempfile::tempdir().unwrap();
@@ -55,21 +55,21 @@ impl Browser {
         Browser { client, driver, _profile: profile, _turn: turn }
     }
 
-    /// Loads a page into the tab at hand.
+    /// Loads a page into the current tab.
     pub async fn open(&self, url: &str) -> Tab {
         self.client.goto(url).await.unwrap();
         self.client.window().await.unwrap()
     }
 
-    /// Loads a page into a new tab, which is at hand then.
+    /// Loads a page into a new tab, and makes it the current one.
     pub async fn open_tab(&self, url: &str) -> Tab {
         let tab = self.client.new_window(true).await.unwrap().handle;
-        self.turn_to(&tab).await;
+        self.switch_to(&tab).await;
         self.open(url).await
     }
 
-    /// Takes a tab to hand.
-    pub async fn turn_to(&self, tab: &Tab) {
+    /// Makes a tab the current one.
+    pub async fn switch_to(&self, tab: &Tab) {
         self.client.switch_to_window(tab.clone()).await.unwrap();
     }
 
@@ -77,18 +77,18 @@ impl Browser {
         self.client.refresh().await.unwrap();
     }
 
-    /// Runs a script in the page; what it returns is the answer.
+    /// Runs a script in the page, and returns its result.
     pub async fn run(&self, script: &str) -> Value {
-        let answer = self.client.execute(script, Vec::new()).await;
-        answer.unwrap_or_else(|error| panic!("{script}: {error}"))
+        let result = self.client.execute(script, Vec::new()).await;
+        result.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
-    /// The value of an expression in the page.
+    /// Returns the value of an expression in the page.
     pub async fn value(&self, expression: &str) -> Value {
         self.run(&format!("return ({expression});")).await
     }
 
-    /// The same, of a text.
+    /// Returns the value of an expression in the page, which must be a text.
     pub async fn text(&self, expression: &str) -> String {
         let value = self.value(expression).await;
         value.as_str().unwrap_or_else(|| panic!("{expression} is {value}")).to_owned()
@@ -96,9 +96,9 @@ impl Browser {
 
     /// Waits until an expression in the page is true.
     pub async fn until(&self, expression: &str) {
-        if !self.comes_true(expression).await {
+        if !self.becomes_true(expression).await {
             let page = self.text("location.href + '\\n' + document.body.innerText").await;
-            panic!("never came true: {expression}\non {page}");
+            panic!("timeout: {expression} is not true\non {page}");
         }
     }
 
@@ -106,38 +106,38 @@ impl Browser {
     pub async fn until_is(&self, expression: &str, value: impl Into<Value>) {
         let value = value.into();
         if !self
-            .comes_true(&format!("JSON.stringify({expression}) === {}", json!(value.to_string())))
+            .becomes_true(&format!("JSON.stringify({expression}) === {}", json!(value.to_string())))
             .await
         {
-            panic!("{expression} is {} and not {value}", self.value(expression).await);
+            panic!("{expression} is {}, expected {value}", self.value(expression).await);
         }
     }
 
-    async fn comes_true(&self, expression: &str) -> bool {
-        // What an expression looks into may not be in the page yet.
-        let glance = format!(
+    async fn becomes_true(&self, expression: &str) -> bool {
+        // An element that the expression uses may not be in the page yet.
+        let script = format!(
             "try {{ return !!({expression}); }}
             catch (error) {{ if (error instanceof TypeError) return false; throw error; }}"
         );
-        let look = async {
-            while self.run(&glance).await != true {
-                sleep(GLANCE).await;
+        let poll = async {
+            while self.run(&script).await != true {
+                sleep(POLL_INTERVAL).await;
             }
         };
-        timeout(TIMEOUT, look).await.is_ok()
+        timeout(TIMEOUT, poll).await.is_ok()
     }
 
-    /// Clicks what a person could click.
+    /// Clicks an element, which must be visible.
     pub async fn click(&self, selector: &str) {
         self.find(selector).await.click().await.unwrap();
     }
 
-    /// Types into a field, behind what is there.
+    /// Types into a field, after its current text.
     pub async fn type_into(&self, selector: &str, text: &str) {
         self.find(selector).await.send_keys(text).await.unwrap();
     }
 
-    /// Empties a field and types into it.
+    /// Replaces the text of a field.
     pub async fn fill(&self, selector: &str, text: &str) {
         let field = self.find(selector).await;
         field.clear().await.unwrap();
@@ -151,7 +151,7 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// Chromium lives in the process group of its driver and would outlive it.
+    /// Kills the process group of chromedriver. It contains Chromium, which would otherwise keep running.
     fn drop(&mut self) {
         if let Some(group) = self.driver.id() {
             let group = format!("-{group}");
@@ -160,7 +160,7 @@ impl Drop for Browser {
     }
 }
 
-/// Starts chromedriver, which picks a free port and says which.
+/// Starts chromedriver on a free port. Returns its address.
 async fn start_driver() -> (Child, String) {
     let mut driver = Command::new(CHROMEDRIVER)
         .arg("--port=0")

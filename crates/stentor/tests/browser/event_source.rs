@@ -1,4 +1,4 @@
-//! Chromium's own `EventSource`, on a line that breaks.
+//! Chromium's `EventSource` over a connection that breaks.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::driver::Browser;
 use crate::harness::Server;
 use crate::relay::Relay;
 
-/// How long nothing may happen after the end.
+/// Time without a request after the end of a topic.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// A reader in the page of the console, which is of the same origin as the topics.
+/// Opens an `EventSource` in the page of the console, which has the same origin as the topics.
 async fn read(browser: &Browser, relay: &Relay, path: &str) {
     browser.open(&relay.url("/")).await;
     let script = format!(
@@ -26,7 +26,7 @@ async fn read(browser: &Browser, relay: &Relay, path: &str) {
     browser.run(&script).await;
 }
 
-/// Each event of a topic as the log has it.
+/// Returns one member of each event of a topic, from the history.
 async fn history(server: &Server, topic: &str, member: &str) -> Vec<Value> {
     let path = format!("/topics/{topic}?limit=1000");
     let page = server.get(&path).header("Accept", "application/json").send().await.json();
@@ -34,14 +34,14 @@ async fn history(server: &Server, topic: &str, member: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_thousand_events_arrive_once_each_in_order_over_a_line_that_breaks() {
+async fn a_thousand_events_arrive_once_and_in_order_over_a_connection_that_breaks() {
     let server = Server::start().await;
     let relay = Relay::to(&server.address).await;
     let browser = Browser::start().await;
     read(&browser, &relay, "/topics/thousand?from=earliest").await;
     browser.until("cursors === 1").await;
 
-    // Every frame has far more than twenty bytes, so this is somewhere in the first half.
+    // Every frame is far larger than 20 bytes, so the cut is in the first half of the 1,000 events.
     relay.cut_after(20_000);
     let events = (0..1_000).map(|number| format!("event {number}"));
     server.publish_each("/topics/thousand", events).await;
@@ -54,7 +54,7 @@ async fn a_thousand_events_arrive_once_each_in_order_over_a_line_that_breaks() {
 }
 
 #[tokio::test]
-async fn a_page_that_has_received_nothing_yet_misses_nothing_while_it_is_cut_off() {
+async fn a_page_without_events_misses_nothing_while_it_is_disconnected() {
     let server = Server::start().await;
     let relay = Relay::to(&server.address).await;
     let browser = Browser::start().await;
@@ -65,14 +65,14 @@ async fn a_page_that_has_received_nothing_yet_misses_nothing_while_it_is_cut_off
     relay.cut();
     browser.until("source.readyState === EventSource.CONNECTING").await;
     server.publish("/topics/quiet", "while it was away").await;
-    relay.mend();
+    relay.restore();
     browser.until("data.length > 0").await;
     server.publish("/topics/quiet", "after").await;
     browser.until_is("data", json!(["while it was away", "after"])).await;
 }
 
 #[tokio::test]
-async fn a_finished_topic_is_asked_for_no_more() {
+async fn an_ended_topic_is_not_requested_again() {
     let server = Server::start().await;
     let relay = Relay::to(&server.address).await;
     let browser = Browser::start().await;
@@ -84,9 +84,9 @@ async fn a_finished_topic_is_asked_for_no_more() {
     browser.until("source.readyState === EventSource.CLOSED").await;
     let end = json!([{ "topic": "finite", "reason": "done" }]);
     assert_eq!(browser.value("ends").await, end);
-    assert_eq!((relay.requests("/topics/finite"), relay.answers(204)), (2, 1));
+    assert_eq!((relay.requests("/topics/finite"), relay.responses(204)), (2, 1));
 
-    // That nothing comes can only be seen by waiting.
+    // Wait, to see that no further request arrives.
     sleep(QUIET).await;
     assert_eq!(relay.requests("/topics/finite"), 2);
     assert_eq!(browser.value("[data, ends]").await, json!([["only"], end]));

@@ -1,4 +1,4 @@
-//! `stentor demo`: one page that shows all five programs live.
+//! `stentor demo`: one page that shows all five apps live.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::harness::Server;
 use crate::relay::Relay;
 
 #[tokio::test]
-async fn the_gallery_shows_the_five_programs_live_over_one_stream() {
+async fn the_gallery_shows_the_five_apps_live_over_one_stream() {
     let server = Server::with(&["demo"]).await;
     let relay = Relay::to(&server.address).await;
     let browser = Browser::start().await;
@@ -33,7 +33,7 @@ async fn the_gallery_shows_the_five_programs_live_over_one_stream() {
     assert_eq!(browser.value("document.getElementById('bar').value").await, 10);
     assert_eq!(relay.requests("/events"), 1);
 
-    // Loaded anew, it shows where everything stands.
+    // After a reload the page shows the current state of all apps.
     browser.reload().await;
     browser.until_is(spoken, json!(["Gallery: Hello from the gallery"])).await;
     browser.until_is(audits, 1).await;
@@ -44,7 +44,7 @@ async fn the_gallery_shows_the_five_programs_live_over_one_stream() {
 }
 
 #[tokio::test]
-async fn the_gallery_leads_to_each_program_and_the_console_is_beside_it() {
+async fn the_gallery_links_to_each_app_and_to_the_console() {
     let server = Server::with(&["demo"]).await;
     let browser = Browser::start().await;
     for (name, title) in [

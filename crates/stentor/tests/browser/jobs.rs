@@ -1,4 +1,4 @@
-//! The pages of the demo that look back: a job that ends, and an audit trail.
+//! Demo pages that show history: a job that ends, and an audit trail.
 
 use serde_json::json;
 
@@ -9,12 +9,12 @@ use crate::relay::Relay;
 const DONE: &str = "document.getElementById('done').textContent";
 const LOG: &str = "[...document.querySelectorAll('#log li')].map((line) => line.textContent)";
 const STATE: &str = "document.getElementById('state').dataset.state";
-/// The records of the audit trail that a page shows.
+/// Ids of the audit records on the page.
 const IDS: &str =
     "[...document.querySelectorAll('#rows tr')].map((row) => row.cells[0].textContent)";
 
 #[tokio::test]
-async fn a_job_comes_to_its_end_and_stays_there() {
+async fn a_job_ends_and_stays_ended() {
     let server = Server::with(&["demo", "progress"]).await;
     let relay = Relay::to(&server.address).await;
     let browser = Browser::start().await;
@@ -23,21 +23,21 @@ async fn a_job_comes_to_its_end_and_stays_there() {
 
     browser.open(&relay.url("/")).await;
     browser.until(&format!("{LOG}.length >= 3")).await;
-    // A reload in the middle goes on, and does not start over.
+    // A reload in the middle of the job continues it, and does not start a new one.
     browser.reload().await;
     assert!(browser.value(&format!("{LOG}.length")).await.as_u64().unwrap() >= 3);
     browser.until_is(DONE, "10 of 10, done").await;
     assert_eq!(browser.value(LOG).await, json!(all));
     assert_eq!(browser.value("document.getElementById('bar').value").await, 10);
 
-    // The browser comes back, is told that this was all, and stays away; also after a reload.
-    relay.until_answers(204, 1).await;
+    // The browser reconnects, gets a 204, and stops. It does so again after a reload.
+    relay.until_responses(204, 1).await;
     browser.reload().await;
-    relay.until_answers(204, 2).await;
+    relay.until_responses(204, 2).await;
     browser.until(&format!("{STATE} === 'ended'")).await;
     assert_eq!(browser.text(DONE).await, "10 of 10, done");
     assert_eq!(browser.value(LOG).await, json!(all));
-    // One for each load of the page, and one that came back after the end.
+    // One request for each of the three loads of the page, and one reconnect after the end.
     assert_eq!(relay.requests("/sse"), 4);
 }
 
@@ -53,7 +53,7 @@ async fn two_tabs_see_one_job_and_a_button_starts_the_next() {
     browser.until_is(DONE, "10 of 10, done").await;
     let end = browser.text(job).await;
     assert_eq!(browser.value(&format!("{LOG}.length")).await, 10);
-    browser.turn_to(&first).await;
+    browser.switch_to(&first).await;
     browser.until_is(DONE, "10 of 10, done").await;
     assert_eq!(browser.text(job).await, end);
 
@@ -64,7 +64,7 @@ async fn two_tabs_see_one_job_and_a_button_starts_the_next() {
 }
 
 #[tokio::test]
-async fn ten_audits_appear_once_each_in_three_tabs_and_again_after_a_crash() {
+async fn ten_audit_records_appear_once_in_three_tabs_and_again_after_a_crash() {
     let mut server = Server::with(&["demo", "audit-trail"]).await;
     let browser = Browser::start().await;
     let first = browser.open(&server.url("/")).await;
@@ -76,7 +76,7 @@ async fn ten_audits_appear_once_each_in_three_tabs_and_again_after_a_crash() {
 
     let mut ids: Vec<String> = (1..=10).map(|id| id.to_string()).collect();
     for tab in [&third, &first, &second] {
-        browser.turn_to(tab).await;
+        browser.switch_to(tab).await;
         browser.until_is(IDS, ids.clone()).await;
     }
     let total = browser.text("document.getElementById('total').textContent").await;
@@ -90,7 +90,7 @@ async fn ten_audits_appear_once_each_in_three_tabs_and_again_after_a_crash() {
     assert_eq!(server.post("/api/v1/audits", r#"{"id":"after"}"#).send().await.status, 200);
     ids.push("after".to_owned());
     for tab in [&late, &first, &second, &third] {
-        browser.turn_to(tab).await;
+        browser.switch_to(tab).await;
         browser.until_is(IDS, ids.clone()).await;
     }
 }

@@ -1,12 +1,13 @@
-//! What a person sees: pages in a real Chromium, before the real binary, with a line between them
-//! that can break. One file for each kind of page.
+//! Pages in a real Chromium, served by the real binary, over a relay that can cut the connection.
+//!
+//! One file for each kind of page.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a test that cannot continue must panic"
 )]
-#![allow(unreachable_pub, reason = "a test program has no public side")]
+#![allow(unreachable_pub, reason = "a test crate has no public API")]
 
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -1,22 +1,22 @@
-//! A PNG of any size, made of nothing but the rules of the format.
+//! Creates a PNG without a library.
 
 /// Width and height of [`png`], in pixels.
 pub const SIDE: u32 = 592;
 
-/// A colourful PNG of one mebibyte and a little, not compressed at all.
+/// Returns an uncompressed PNG of slightly more than 1 MiB.
 pub fn png() -> Vec<u8> {
     let mut pixels = Vec::new();
     for y in 0..SIDE {
-        pixels.push(0); // this row is not filtered
+        pixels.push(0); // filter type 0: none
         for x in 0..SIDE {
-            let of = |place: u32| u8::try_from(place * 255 / SIDE).unwrap();
+            let of = |position: u32| u8::try_from(position * 255 / SIDE).unwrap();
             pixels.extend([of(x), of(y), 255 - of(x)]);
         }
     }
     let mut header = Vec::new();
     header.extend(SIDE.to_be_bytes());
     header.extend(SIDE.to_be_bytes());
-    header.extend([8, 2, 0, 0, 0]); // eight bits for each of red, green and blue
+    header.extend([8, 2, 0, 0, 0]); // 8 bits each for red, green and blue
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     chunk(&mut png, *b"IHDR", &header);
     chunk(&mut png, *b"IDAT", &stored(&pixels));
@@ -33,7 +33,7 @@ fn chunk(png: &mut Vec<u8>, kind: [u8; 4], data: &[u8]) {
     png.extend(sum.to_be_bytes());
 }
 
-/// A zlib stream of stored blocks.
+/// Encodes data as a zlib stream of stored (uncompressed) blocks.
 fn stored(data: &[u8]) -> Vec<u8> {
     let mut stream = vec![0x78, 0x01];
     let blocks = data.chunks(0xffff);

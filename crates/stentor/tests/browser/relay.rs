@@ -1,4 +1,4 @@
-//! The line between browser and server, which can break and knows what was asked over it.
+//! A TCP relay between browser and server. It can cut connections, and records requests and responses.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,27 +7,28 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::driver::GLANCE;
+use crate::driver::POLL_INTERVAL;
 use crate::harness::TIMEOUT;
 
-/// Passes connections on to a server, until it is told otherwise.
+/// Forwards connections to a server.
 pub struct Relay {
     pub address: String,
     line: Arc<Line>,
 }
 
 struct Line {
-    /// How often the line has been cut; odd while it is down. A connection ends when it changes.
+    /// Number of cuts and restores; odd while the relay is cut. Connections end when it changes.
     cuts: watch::Sender<u32>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// What the browser has sent, and the server: whole connections, interleaved.
+    /// All bytes from the browser. The bytes of concurrent connections are interleaved.
     requests: Vec<u8>,
-    answers: Vec<u8>,
-    /// Bytes of answers that may still pass before the connection that has them is cut.
+    /// All bytes from the server.
+    responses: Vec<u8>,
+    /// Number of response bytes to forward before the next cut.
     left: Option<usize>,
 }
 
@@ -44,46 +45,47 @@ impl Relay {
         format!("http://{}{path}", self.address)
     }
 
-    /// Cuts every connection, and each new one at once, until [`Relay::mend`].
+    /// Closes all connections, and every new one at once, until [`Relay::restore`].
     pub fn cut(&self) {
         self.line.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    pub fn mend(&self) {
+    /// Accepts connections again after [`Relay::cut`].
+    pub fn restore(&self) {
         self.cut();
     }
 
-    /// Cuts one connection, in the middle of whatever it is, after so many bytes of answers from now.
+    /// Closes one connection after the given number of response bytes, counted from now.
     pub fn cut_after(&self, bytes: usize) {
         self.line.state().left = Some(bytes);
     }
 
-    /// How often a path was asked for, whatever the query.
+    /// Returns the number of requests for a path, with any query.
     pub fn requests(&self, path: &str) -> usize {
         let state = self.line.state();
         let text = String::from_utf8_lossy(&state.requests);
-        let asks = |line: &&str| {
+        let is_request = |line: &&str| {
             let target = line.strip_prefix("GET ").and_then(|line| line.strip_suffix(" HTTP/1.1"));
             target.and_then(|target| target.split('?').next()) == Some(path)
         };
-        text.split("\r\n").filter(asks).count()
+        text.split("\r\n").filter(is_request).count()
     }
 
-    /// How many answers had this status.
-    pub fn answers(&self, status: u16) -> usize {
+    /// Returns the number of responses with this status.
+    pub fn responses(&self, status: u16) -> usize {
         let state = self.line.state();
         let head = format!("HTTP/1.1 {status} ");
-        String::from_utf8_lossy(&state.answers).matches(&head).count()
+        String::from_utf8_lossy(&state.responses).matches(&head).count()
     }
 
-    /// Waits until so many answers had this status.
-    pub async fn until_answers(&self, status: u16, count: usize) {
+    /// Waits until `count` responses had this status.
+    pub async fn until_responses(&self, status: u16, count: usize) {
         let reached = timeout(TIMEOUT, async {
-            while self.answers(status) < count {
-                sleep(GLANCE).await;
+            while self.responses(status) < count {
+                sleep(POLL_INTERVAL).await;
             }
         });
-        assert!(reached.await.is_ok(), "{} answers of {status}", self.answers(status));
+        assert!(reached.await.is_ok(), "{} responses with status {status}", self.responses(status));
     }
 }
 
@@ -92,16 +94,16 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what the browser sends.
-    fn ask(&self, bytes: &[u8]) -> usize {
+    /// Records bytes from the browser. Returns the number of bytes to forward.
+    fn record_request(&self, bytes: &[u8]) -> usize {
         self.state().requests.extend(bytes);
         bytes.len()
     }
 
-    /// Notes what the server answers, and tells how much of it passes.
-    fn answer(&self, bytes: &[u8]) -> usize {
+    /// Records bytes from the server. Returns the number of bytes to forward.
+    fn record_response(&self, bytes: &[u8]) -> usize {
         let mut state = self.state();
-        state.answers.extend(bytes);
+        state.responses.extend(bytes);
         let Some(left) = state.left else { return bytes.len() };
         let passes = left.min(bytes.len());
         state.left = (passes < left).then_some(left - passes);
@@ -126,19 +128,19 @@ async fn accept(listener: TcpListener, server: String, line: Arc<Line>) {
     }
 }
 
-/// One connection: it ends with the first side that does.
+/// Forwards one connection until one side closes it.
 async fn connect(browser: TcpStream, server: String, line: Arc<Line>) {
     let Ok(server) = TcpStream::connect(server).await else { return };
     let (mut from_browser, mut to_browser) = browser.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     tokio::select! {
-        () = pass(&mut from_browser, &mut to_server, |bytes| line.ask(bytes)) => {}
-        () = pass(&mut from_server, &mut to_browser, |bytes| line.answer(bytes)) => {}
+        () = forward(&mut from_browser, &mut to_server, |bytes| line.record_request(bytes)) => {}
+        () = forward(&mut from_server, &mut to_browser, |bytes| line.record_response(bytes)) => {}
     }
 }
 
-/// Passes bytes on until an end, or until not all may pass.
-async fn pass(
+/// Forwards bytes until the connection ends, or until a cut.
+async fn forward(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     allow: impl Fn(&[u8]) -> usize,

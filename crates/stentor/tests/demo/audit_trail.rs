@@ -11,11 +11,11 @@ async fn start() -> Server {
 }
 
 async fn store(server: &Server, id: &str) {
-    let answer = server.post(PATH, format!(r#"{{"id":"{id}"}}"#)).send().await;
-    assert_eq!((answer.status, answer.text().as_str()), (200, ""), "{answer:?}");
+    let response = server.post(PATH, format!(r#"{{"id":"{id}"}}"#)).send().await;
+    assert_eq!((response.status, response.text().as_str()), (200, ""), "{response:?}");
 }
 
-/// The ids of the next records.
+/// Returns the ids of the next records.
 async fn ids(reader: &mut EventStream, count: usize) -> Vec<String> {
     let records = reader.data(count).await;
     let id = |record: &String| {
@@ -33,8 +33,8 @@ async fn a_record_is_stored_and_streamed_as_in_the_original() {
     let server = start().await;
     let mut reader = server.subscribe(PATH).await;
     let post = server.post(PATH, r#"{"id":"1"}"#);
-    let answer = post.header("Content-Type", "application/x-www-form-urlencoded").send().await;
-    assert_eq!((answer.status, answer.body.as_slice()), (200, &b""[..]));
+    let response = post.header("Content-Type", "application/x-www-form-urlencoded").send().await;
+    assert_eq!((response.status, response.body.as_slice()), (200, &b""[..]));
     let event = reader.next().await.unwrap();
     assert_eq!(event.name, "message");
     let time = event
@@ -50,7 +50,7 @@ async fn a_record_is_stored_and_streamed_as_in_the_original() {
 }
 
 #[tokio::test]
-async fn history_comes_first_then_live_and_again_after_a_crash() {
+async fn history_comes_before_live_records_even_after_a_crash() {
     let mut server = start().await;
     for id in numbers(1..=5) {
         store(&server, &id).await;
@@ -65,14 +65,14 @@ async fn history_comes_first_then_live_and_again_after_a_crash() {
 
     server.kill_and_restart().await;
     store(&server, "11").await;
-    let mut newcomer = server.subscribe(PATH).await;
-    assert_eq!(ids(&mut newcomer, 11).await, numbers(1..=11));
-    let mut back = server.resume(PATH, &cursor).await;
-    assert_eq!(ids(&mut back, 1).await, ["11"]);
+    let mut new_reader = server.subscribe(PATH).await;
+    assert_eq!(ids(&mut new_reader, 11).await, numbers(1..=11));
+    let mut resumed = server.resume(PATH, &cursor).await;
+    assert_eq!(ids(&mut resumed, 1).await, ["11"]);
 }
 
 #[tokio::test]
-async fn records_stored_all_at_once_are_seen_once_each_by_every_reader() {
+async fn concurrent_records_are_received_once_by_every_reader() {
     let server = start().await;
     let mut early = server.subscribe(PATH).await;
     let (one, two, three) = tokio::join!(
@@ -88,9 +88,9 @@ async fn records_stored_all_at_once_are_seen_once_each_by_every_reader() {
         },
         async { server.subscribe(PATH).await },
     );
-    let ((), (), mut amid) = (one, two, three);
+    let ((), (), mut joined) = (one, two, three);
     let seen = ids(&mut early, 100).await;
-    assert_eq!(ids(&mut amid, 100).await, seen);
+    assert_eq!(ids(&mut joined, 100).await, seen);
     assert_eq!(ids(&mut server.subscribe(PATH).await, 100).await, seen);
     let mut sorted = seen;
     sorted.sort_unstable();
@@ -98,7 +98,7 @@ async fn records_stored_all_at_once_are_seen_once_each_by_every_reader() {
 }
 
 #[tokio::test]
-async fn there_is_a_page_of_history() {
+async fn history_is_paged() {
     let server = start().await;
     for id in numbers(1..=3) {
         store(&server, &id).await;
@@ -123,25 +123,25 @@ async fn there_is_a_page_of_history() {
 }
 
 #[tokio::test]
-async fn what_is_no_record_is_refused_and_not_stored() {
+async fn an_invalid_record_is_refused_and_not_stored() {
     let server = start().await;
     for body in ["", "id=1", "{}", r#"{"id":1}"#, r#"["1"]"#, r#"{"id":"1""#] {
-        let answer = server.post(PATH, body).send().await;
-        assert!(!answer.problem(400, "json").is_empty(), "{body}");
+        let response = server.post(PATH, body).send().await;
+        assert!(!response.problem(400, "json").is_empty(), "{body}");
     }
     store(&server, "only").await;
     assert_eq!(ids(&mut server.subscribe(PATH).await, 1).await, ["only"]);
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_are_let_in_by_name() {
+async fn other_origins_are_allowed_by_name() {
     let server = start().await;
     let foreign = server.get(PATH).header("Origin", "null").open().await;
     assert_eq!(foreign.head.header("access-control-allow-origin"), None);
     let refused = server.post(PATH, r#"{"id":"1"}"#).header("Origin", "null").send().await;
     refused.problem(403, "foreign-origin");
 
-    // The page of the article, opened from disk.
+    // The page from the original article, opened as a file.
     let server = Server::with(&["demo", "audit-trail", "--cors-origin", "null"]).await;
     let page = server.get(PATH).header("Origin", "null").open().await;
     assert_eq!(page.head.header("access-control-allow-origin"), Some("null"));

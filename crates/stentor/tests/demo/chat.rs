@@ -9,20 +9,20 @@ async fn start() -> Server {
 }
 
 async fn say(server: &Server, user: &str, message: &str) -> Response {
-    let said = json!({ "message": message, "user": user });
-    let answer = server.post("/sse/message", said.to_string()).send().await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer
+    let body = json!({ "message": message, "user": user });
+    let response = server.post("/sse/message", body.to_string()).send().await;
+    assert_eq!(response.status, 200, "{response:?}");
+    response
 }
 
 #[tokio::test]
-async fn members_see_who_said_what_with_its_line_breaks() {
+async fn members_receive_the_user_and_the_message_with_its_line_breaks() {
     let server = start().await;
     let mut ada = server.subscribe("/sse?user=Ada").await;
     let mut grace = server.subscribe("/sse?user=Grace%20Hopper").await;
-    let answer = say(&server, "Ada", "one\ntwo\n\nfour: <b>").await;
-    assert_eq!(answer.text(), r#"{"succeeded":true,"message":"OK","errorMessage":""}"#);
-    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let response = say(&server, "Ada", "one\ntwo\n\nfour: <b>").await;
+    assert_eq!(response.text(), r#"{"succeeded":true,"message":"OK","errorMessage":""}"#);
+    assert_eq!(response.header("content-type"), Some("application/json"));
     let text = ada.until("four").await;
     assert!(text.contains("\ndata: Ada: one\ndata: two\ndata: \ndata: four: <b>\n\n"), "{text}");
     for member in [&mut ada, &mut grace] {
@@ -32,25 +32,25 @@ async fn members_see_who_said_what_with_its_line_breaks() {
             ("message", "Ada: one\ntwo\n\nfour: <b>")
         );
     }
-    // As `curl -d` sends it, with the members in either order.
+    // As sent by `curl -d`, with the fields in another order.
     let post = server.post("/sse/message", r#"{"user":"Grace Hopper","message":"hello"}"#);
-    let answer = post.header("Content-Type", "application/x-www-form-urlencoded").send().await;
-    assert_eq!(answer.status, 200);
+    let response = post.header("Content-Type", "application/x-www-form-urlencoded").send().await;
+    assert_eq!(response.status, 200);
     assert_eq!(ada.data(1).await, ["Grace Hopper: hello"]);
 }
 
 #[tokio::test]
-async fn who_has_no_name_may_not_join() {
+async fn joining_without_a_name_is_refused() {
     let server = start().await;
     for path in ["/sse", "/sse?user=", "/sse?user=%20", "/sse?name=Ada"] {
-        let answer = server.get(path).send().await;
-        let detail = answer.problem(400, "user");
+        let response = server.get(path).send().await;
+        let detail = response.problem(400, "user");
         assert!(detail.contains("user=NAME"), "{path}: {detail}");
     }
 }
 
 #[tokio::test]
-async fn a_message_that_is_none_is_answered_with_the_same_three_members() {
+async fn an_invalid_message_is_refused_with_a_response_of_three_fields() {
     let server = start().await;
     for body in [
         "",
@@ -60,11 +60,11 @@ async fn a_message_that_is_none_is_answered_with_the_same_three_members() {
         r#"{"message":1,"user":"u"}"#,
         r#"{"message":"m","user":" "}"#,
     ] {
-        let answer = server.post("/sse/message", body).send().await;
-        assert_eq!(answer.status, 400, "{body}");
-        let object: Value = answer.json();
-        let members: Vec<&String> = object.as_object().unwrap().keys().collect();
-        assert_eq!(members, ["succeeded", "message", "errorMessage"]);
+        let response = server.post("/sse/message", body).send().await;
+        assert_eq!(response.status, 400, "{body}");
+        let object: Value = response.json();
+        let fields: Vec<&String> = object.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["succeeded", "message", "errorMessage"]);
         assert_eq!((&object["succeeded"], &object["message"]), (&json!(false), &json!("")));
         assert_ne!(object["errorMessage"], "");
     }
@@ -74,7 +74,7 @@ async fn a_message_that_is_none_is_answered_with_the_same_three_members() {
 }
 
 #[tokio::test]
-async fn who_joins_late_sees_the_last_fifty_messages_and_then_what_comes() {
+async fn a_late_member_receives_the_last_fifty_messages_and_then_live_ones() {
     let mut server = start().await;
     for number in 1..=60 {
         say(&server, "Ada", &number.to_string()).await;
@@ -85,7 +85,7 @@ async fn who_joins_late_sees_the_last_fifty_messages_and_then_what_comes() {
     say(&server, "Grace", "61").await;
     assert_eq!(late.data(1).await, ["Grace: 61"]);
 
-    // Whose connection breaks misses nothing, whatever becomes of the server.
+    // A member whose connection breaks misses nothing, even if the server restarts.
     let cursor = late.last_event_id();
     drop(late);
     say(&server, "Ada", "while you were away").await;
@@ -95,20 +95,20 @@ async fn who_joins_late_sees_the_last_fifty_messages_and_then_what_comes() {
 }
 
 #[tokio::test]
-async fn a_slow_member_holds_nobody_up_and_is_not_dropped() {
+async fn a_slow_member_delays_no_other_and_is_not_disconnected() {
     let server = start().await;
     let mut slow = server.subscribe("/sse?user=Slow").await;
     let mut quick = server.subscribe("/sse?user=Quick").await;
-    // Far more than the sockets hold.
+    // Far more than the socket buffers can hold.
     let long = "x".repeat(256 << 10);
     for number in 0..64 {
         say(&server, "Ada", &format!("{number} {long}")).await;
-        let heard = quick.data(1).await;
-        assert!(heard[0].starts_with(&format!("Ada: {number} ")));
+        let received = quick.data(1).await;
+        assert!(received[0].starts_with(&format!("Ada: {number} ")));
     }
     for number in 0..64 {
-        let heard = slow.data(1).await;
-        assert!(heard[0].starts_with(&format!("Ada: {number} ")));
-        assert_eq!(heard[0].len(), format!("Ada: {number} ").len() + long.len());
+        let received = slow.data(1).await;
+        assert!(received[0].starts_with(&format!("Ada: {number} ")));
+        assert_eq!(received[0].len(), format!("Ada: {number} ").len() + long.len());
     }
 }

@@ -14,32 +14,32 @@ fn picture(source: &str) -> String {
 }
 
 async fn send(server: &Server, source: &str) {
-    let answer = server.post("/receive-image", picture(source)).send().await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = server.post("/receive-image", picture(source)).send().await;
+    assert_eq!(response.status, 200, "{response:?}");
 }
 
 #[tokio::test]
-async fn a_picture_is_answered_and_relayed_as_in_the_original() {
+async fn a_picture_is_acknowledged_and_relayed_as_in_the_original() {
     let server = start().await;
     let mut viewer = server.subscribe("/sse-image").await;
-    // As JSON, as `curl -d` sends it, and with no content type at all.
+    // With the type of JSON, with that of `curl -d`, and without a content type.
     for content_type in [Some("application/json"), Some("application/x-www-form-urlencoded"), None]
     {
         let mut post = server.post("/receive-image", picture(PICTURE));
         if let Some(content_type) = content_type {
             post = post.header("Content-Type", content_type);
         }
-        let answer = post.send().await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        assert_eq!(answer.text(), r#"{"message":"Images received and accept successfully"}"#);
-        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let response = post.send().await;
+        assert_eq!(response.status, 200, "{response:?}");
+        assert_eq!(response.text(), r#"{"message":"Images received and accept successfully"}"#);
+        assert_eq!(response.header("content-type"), Some("application/json"));
         let event = viewer.next().await.unwrap();
         assert_eq!((event.name.as_str(), event.data.as_str()), ("message", PICTURE));
     }
 }
 
 #[tokio::test]
-async fn what_is_no_picture_is_refused_and_not_relayed() {
+async fn an_invalid_picture_is_refused_and_not_relayed() {
     let server = start().await;
     let mut viewer = server.subscribe("/sse-image").await;
     for (body, code) in [
@@ -51,13 +51,13 @@ async fn what_is_no_picture_is_refused_and_not_relayed() {
         (r#"{"imageSrc":"https://example.org/a.png"}"#, "image"),
         (r#"{"imageSrc":"data:text/html,<b>"}"#, "image"),
     ] {
-        let answer = server.post("/receive-image", body).send().await;
-        assert!(!answer.problem(400, code).is_empty(), "{body}");
+        let response = server.post("/receive-image", body).send().await;
+        assert!(!response.problem(400, code).is_empty(), "{body}");
     }
     for size in [EVENT_BYTES_MAX + 1, EVENT_BYTES_MAX * 2] {
         let large = format!("data:image/png;base64,{}", "A".repeat(size));
-        let answer = server.post("/receive-image", picture(&large)).send().await;
-        assert_eq!(answer.status, 413, "{size}");
+        let response = server.post("/receive-image", picture(&large)).send().await;
+        assert_eq!(response.status, 413, "{size}");
     }
     assert_eq!(server.get("/receive-image").send().await.status, 405);
     send(&server, PICTURE).await;
@@ -65,7 +65,7 @@ async fn what_is_no_picture_is_refused_and_not_relayed() {
 }
 
 #[tokio::test]
-async fn every_viewer_gets_each_picture_and_a_late_one_the_latest() {
+async fn every_viewer_receives_each_picture_and_a_late_one_the_latest() {
     let server = start().await;
     let mut viewers = Vec::new();
     for _ in 0..20 {
@@ -85,7 +85,7 @@ async fn every_viewer_gets_each_picture_and_a_late_one_the_latest() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_comes_back_gets_what_it_missed() {
+async fn a_viewer_that_reconnects_receives_the_pictures_it_missed() {
     let mut server = start().await;
     let mut viewer = server.subscribe("/sse-image").await;
     send(&server, "data:image/png,1").await;
@@ -100,7 +100,7 @@ async fn a_viewer_that_comes_back_gets_what_it_missed() {
 }
 
 #[tokio::test]
-async fn the_root_is_a_word_to_programs_and_a_page_to_browsers() {
+async fn the_root_is_a_text_for_programs_and_a_page_for_browsers() {
     let server = start().await;
     let plain = server.get("/").send().await;
     assert_eq!((plain.status, plain.text().as_str()), (200, "status ok!"));

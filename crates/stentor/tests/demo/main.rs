@@ -1,12 +1,11 @@
-//! The five programs of `stentor demo`, over HTTP and without a browser.
-//! One file for each program.
+//! The five apps of `stentor demo`, over HTTP and without a browser. One file per app.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a test that cannot continue must panic"
 )]
-#![allow(unreachable_pub, reason = "a test program has no public side")]
+#![allow(unreachable_pub, reason = "a test crate has no public API")]
 
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -1,9 +1,9 @@
-//! What every program serves beside its streams, and the gallery that has all five.
+//! The pages and files of every app, and the gallery of all five.
 
 use crate::harness::Server;
 
 #[tokio::test]
-async fn each_program_serves_its_page_with_all_it_needs() {
+async fn each_app_serves_its_page_and_files() {
     for (name, path, title) in [
         ("image-relay", "/", "Image relay"),
         ("counter", "/", "Counter"),
@@ -21,9 +21,9 @@ async fn each_program_serves_its_page_with_all_it_needs() {
         for (file, content_type) in
             [("/demo.css", "text/css"), ("/connection.js", "text/javascript")]
         {
-            let answer = server.get(file).send().await;
-            assert_eq!(answer.status, 200, "{name}{file}");
-            assert!(answer.header("content-type").unwrap().starts_with(content_type));
+            let response = server.get(file).send().await;
+            assert_eq!(response.status, 200, "{name}{file}");
+            assert!(response.header("content-type").unwrap().starts_with(content_type));
         }
         // Its log has a directory of its own.
         assert!(server.directory().join("stentor-demo-data").join(name).is_dir());

@@ -14,7 +14,7 @@ fn steps(numbers: std::ops::RangeInclusive<u32>) -> Vec<String> {
     numbers.map(step).collect()
 }
 
-/// Reads a job to its clean end: the data of its messages, and the end itself.
+/// Reads a job to its end. Returns the data of its messages, and the end event.
 async fn rest(mut reader: EventStream) -> (Vec<String>, Received) {
     let mut events = reader.rest().await;
     let end = events.pop().expect("an end");
@@ -23,7 +23,7 @@ async fn rest(mut reader: EventStream) -> (Vec<String>, Received) {
 }
 
 #[tokio::test]
-async fn ten_messages_then_the_end_then_no_content() {
+async fn a_job_sends_ten_messages_and_an_end_and_then_204() {
     let server = start().await;
     let mut reader = server.subscribe("/sse").await;
     let text = reader.until("message: 1\"").await;
@@ -34,7 +34,7 @@ async fn ten_messages_then_the_end_then_no_content() {
     let (messages, end) = rest(reader).await;
     assert_eq!(messages, steps(1..=10));
     assert!(end.data.contains(r#""reason":"done""#), "{end:?}");
-    // What a browser asks next, and again after a reload: it starts nothing anew.
+    // A browser sends these requests next, and again after a reload. They must not start a new job.
     for _ in 0..2 {
         let over = server.get("/sse").header("Last-Event-ID", &end.id).send().await;
         assert_eq!(over.status, 204);
@@ -54,7 +54,7 @@ async fn a_cursor_resumes_its_own_job_and_no_other() {
     let (messages, end) = rest(resumed).await;
     assert_eq!(messages, steps(4..=10));
 
-    // Another job runs, and the cursor is still one of the first.
+    // While another job runs, the cursor still belongs to the first one.
     let mut next = server.subscribe("/sse").await;
     assert_eq!(next.data(1).await, [step(1)]);
     let (messages, same_end) = rest(server.resume("/sse", &third).await).await;
@@ -72,7 +72,7 @@ async fn two_readers_see_one_job_from_its_first_message() {
     for _ in 0..4 {
         seen.push(first.next().await.unwrap());
     }
-    // It joins in the middle.
+    // The second reader joins in the middle of the job.
     let mut second = server.subscribe("/sse").await;
     seen.extend(first.rest().await);
     assert_eq!(second.rest().await, seen);
@@ -80,20 +80,20 @@ async fn two_readers_see_one_job_from_its_first_message() {
 }
 
 #[tokio::test]
-async fn a_job_goes_on_without_readers() {
+async fn a_job_continues_without_readers() {
     let server = start().await;
     let mut reader = server.subscribe("/sse").await;
     reader.data(1).await;
     let cursor = reader.last_event_id();
     drop(reader);
-    // Whoever asks for the same job in the end finds it whole.
+    // A later request for the same job returns all of it.
     let (messages, end) = rest(server.resume("/sse", &cursor).await).await;
     assert_eq!(messages, steps(2..=10));
     assert!(end.data.contains("done"));
 }
 
 #[tokio::test]
-async fn a_job_that_a_crash_interrupts_is_ended_and_nobody_waits_for_ever() {
+async fn a_job_that_a_crash_interrupts_ends_for_all_readers() {
     let mut server = start().await;
     let mut reader = server.subscribe("/sse").await;
     let before = reader.position().await;
@@ -101,7 +101,7 @@ async fn a_job_that_a_crash_interrupts_is_ended_and_nobody_waits_for_ever() {
     let cursor = reader.last_event_id();
     server.kill_and_restart().await;
 
-    // Who was with it, and who had received nothing of it yet.
+    // One reader had received a part of the job, the other one nothing.
     let (more, end) = rest(server.resume("/sse", &cursor).await).await;
     assert!(end.data.contains(r#""reason":"interrupted""#), "{end:?}");
     let (all, same_end) = rest(server.resume("/sse", &before).await).await;

@@ -1,5 +1,5 @@
-//! The examples of docs/client.md. Each block of the page is found here as it stands, and runs.
-#![allow(clippy::similar_names, reason = "a publisher and what it published")]
+//! The examples of docs/client.md. Each `rust` block of the page is in this file, and runs as a test.
+#![allow(clippy::similar_names, reason = "publisher and published are both clear")]
 
 use std::fmt::Write;
 use std::path::Path;
@@ -12,47 +12,62 @@ use stentor_sse::Decoder;
 use crate::harness::Server;
 use crate::page::blocks;
 
-type Tried = Result<(), Box<dyn std::error::Error>>;
+type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 #[test]
-fn each_example_of_the_page_is_one_that_is_tested() {
+fn each_example_of_the_page_is_in_this_file() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/docs/client.rs");
     let tested = flat(&std::fs::read_to_string(file).unwrap());
     for block in blocks("docs/client.md", "rust") {
         let line = block.line;
-        assert!(tested.contains(&flat(&block.code)), "docs/client.md, line {line} is not tested");
+        assert!(
+            tested.contains(&flat(&block.code)),
+            "docs/client.md, line {line}: not in this file"
+        );
     }
 }
 
-/// Without what only lays code out, and with the address of a test's server for the one of the page.
+/// Removes all whitespace, and replaces the server URL of the page with that of a test server.
 fn flat(code: &str) -> String {
     let mut parts = code.split("\"http://localhost:8080");
     let mut code = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (path, rest) = part.split_once('"').expect("the end of an address");
+        let (path, rest) = part.split_once('"').expect("a closing quote after the URL");
         write!(code, "server.url(\"{path}\"){rest}").unwrap();
     }
     code.split_whitespace().collect()
 }
 
-#[tokio::test]
-async fn receive() -> Tried {
-    let server = Server::start().await;
-    server.publish("/topics/news", "one").await;
-    let last = server.publish("/topics/news?end", "two").await;
-
-    let mut source = EventSource::new(server.url("/topics/news?from=earliest"))?;
-    while let Some(event) = source.next().await {
-        println!("{}", event?.data());
-    }
-
-    // The end of the topic has an id behind that of its last event.
-    assert!(source.last_event_id() > last.as_str());
-    Ok(())
+/// Runs the body of a complete program inside a test.
+macro_rules! run_program {
+    (use $import:path; #[tokio::main] async fn main() -> $result:ty $body:block) => {{
+        let result: $result = async $body.await;
+        result
+    }};
 }
 
 #[tokio::test]
-async fn see_how_it_fares() -> Tried {
+async fn receive_events() -> TestResult {
+    let server = Server::start().await;
+    server.publish("/topics/news", "one").await;
+    server.publish("/topics/news?end", "two").await;
+
+    run_program! {
+        use stentor_client::EventSource;
+
+        #[tokio::main]
+        async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            let mut source = EventSource::new(server.url("/topics/news?from=earliest"))?;
+            while let Some(event) = source.next().await {
+                println!("{}", event?.data());
+            }
+            Ok(())
+        }
+    }
+}
+
+#[tokio::test]
+async fn observe_the_connection() -> TestResult {
     let server = Server::start().await;
 
     let source = EventSource::new(server.url("/topics/news"))?;
@@ -63,7 +78,7 @@ async fn see_how_it_fares() -> Tried {
                 State::Connecting => println!("connecting"),
                 State::Open(head) => println!("open: {} over {:?}", head.status, head.version),
                 State::Waiting { reason, attempt, .. } => {
-                    println!("attempt {attempt} soon: {reason}");
+                    println!("waiting for attempt {attempt}: {reason}");
                 }
                 State::Closed => println!("closed"),
             }
@@ -71,7 +86,7 @@ async fn see_how_it_fares() -> Tried {
     });
 
     let mut source = source;
-    let event = source.next().await.expect("the opening cursor")?;
+    let event = source.next().await.expect("the first event is a cursor")?;
     assert_eq!(Control::of(&event), Some(Control::Cursor));
     let State::Open(head) = source.state() else { panic!("{:?}", source.state()) };
     assert_eq!(head.status, 200);
@@ -81,7 +96,7 @@ async fn see_how_it_fares() -> Tried {
 }
 
 #[tokio::test]
-async fn go_on_where_the_last_run_stopped() -> Tried {
+async fn continue_after_a_restart() -> TestResult {
     fn process(event: &Event) {
         assert!(Control::of(event).is_some() || event.data() == "an order");
     }
@@ -102,12 +117,12 @@ async fn go_on_where_the_last_run_stopped() -> Tried {
     assert_eq!(std::fs::read_to_string(&file)?.trim_end(), source.last_event_id());
     let again = EventSource::builder(server.url("/topics/orders?from=earliest"))
         .cursor(FileCursor::new(&file));
-    assert!(again.build()?.next().await.is_none(), "all is processed");
+    assert!(again.build()?.next().await.is_none(), "all events are processed");
     Ok(())
 }
 
 #[tokio::test]
-async fn values() -> Tried {
+async fn parse_json() -> TestResult {
     #[derive(Deserialize)]
     struct Reading {
         celsius: f64,
@@ -128,7 +143,7 @@ async fn values() -> Tried {
 }
 
 #[tokio::test]
-async fn gaps_and_ends() -> Tried {
+async fn detect_gaps_and_ends() -> TestResult {
     let server = Server::start().await;
     server.publish("/topics/job/7?end=done", "100 %").await;
 
@@ -146,8 +161,8 @@ async fn gaps_and_ends() -> Tried {
 }
 
 #[tokio::test]
-async fn ask_for_a_stream() -> Tried {
-    // A model that does not exist: what matters is that the question arrives.
+async fn send_a_request_body() -> TestResult {
+    // A topic takes the place of the language model. It shows that the request body arrives.
     let server = Server::start().await;
     let completions = server.url("/topics/completions");
 
@@ -158,14 +173,14 @@ async fn ask_for_a_stream() -> Tried {
         .attempts_max(5)
         .build()?;
 
-    assert!(tokens.next().await.expect("an answer").is_err(), "201 is no stream");
-    let asked = server.history_data("/topics/completions").await;
-    assert_eq!(asked, [r#"{"prompt":"Say hello","stream":true}"#]);
+    assert!(tokens.next().await.expect("a response").is_err(), "201 is not a stream");
+    let received = server.history_data("/topics/completions").await;
+    assert_eq!(received, [r#"{"prompt":"Say hello","stream":true}"#]);
     Ok(())
 }
 
 #[tokio::test]
-async fn publish() -> Tried {
+async fn publish_events() -> TestResult {
     let server = Server::start().await;
 
     let publisher = Publisher::new(server.url(""))?;
@@ -186,7 +201,7 @@ async fn publish() -> Tried {
 }
 
 #[test]
-fn the_layers() -> Tried {
+fn use_the_decoder_alone() -> TestResult {
     let mut decoder = Decoder::new();
     let mut bytes: &[u8] = b"id: 7\ndata: hello\n\n";
     while let Some(item) = decoder.decode(&mut bytes) {

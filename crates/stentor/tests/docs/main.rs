@@ -1,17 +1,18 @@
-//! The pages of docs/ say what the binary and the client do; here their examples run as they stand.
+//! Runs the examples of the pages in docs/.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a test that cannot continue must panic"
 )]
-#![allow(unreachable_pub, reason = "a test program has no public side")]
+#![allow(unreachable_pub, reason = "a test crate has no public API")]
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
 mod client;
 mod console;
+mod cursor;
 mod page;
 mod readme;
 mod session;

@@ -1,15 +1,15 @@
-//! A page of docs/, and the blocks of code in it.
+//! The code blocks of a page in docs/.
 
 use std::path::Path;
 
 /// A block of code.
 pub struct Block {
-    /// The line of the page on which its code begins, as editors count.
+    /// Line number of the first line of code, counted from 1.
     pub line: usize,
     pub code: String,
 }
 
-/// The blocks of a page that are marked with this language alone.
+/// Returns the code blocks of a page that are marked with this language and nothing else.
 pub fn blocks(page: &str, language: &str) -> Vec<Block> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
     let text = std::fs::read_to_string(&path).unwrap();
@@ -23,6 +23,6 @@ pub fn blocks(page: &str, language: &str) -> Vec<Block> {
             blocks.push(Block { line: number + 2, code: code.join("\n") });
         }
     }
-    assert!(!blocks.is_empty(), "{page} has no {language}");
+    assert!(!blocks.is_empty(), "{page} has no {language} block");
     blocks
 }
