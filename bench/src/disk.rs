@@ -1,4 +1,4 @@
-//! What the disk itself takes to sync.
+//! The time that the disk takes to sync.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -6,9 +6,9 @@ use std::path::Path;
 use tokio::time::Instant;
 
 use crate::machine::{SERVER_CORE, pin_thread};
-use crate::measure::Times;
+use crate::stats::Times;
 
-/// Appends pages to a file and syncs after each, on the server's core.
+/// Appends pages to a file and syncs after each one, on the server's core.
 pub(crate) fn sync_times(dir: &Path) -> anyhow::Result<Times> {
     const SYNCS: usize = 500;
     const PAGE: [u8; 4096] = [7; 4096];
@@ -26,5 +26,5 @@ pub(crate) fn sync_times(dir: &Path) -> anyhow::Result<Times> {
         std::fs::remove_file(path)?;
         Ok(times)
     });
-    measured.join().map_err(|_| anyhow::anyhow!("the probe of the disk panicked"))?
+    measured.join().map_err(|_| anyhow::anyhow!("the disk probe panicked"))?
 }

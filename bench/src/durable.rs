@@ -1,15 +1,16 @@
-//! How many events are made durable in a second.
+//! Durable publishes per second.
 
 use std::time::Duration;
 
 use anyhow::bail;
 use tokio::time::Instant;
 
+use crate::context::Context;
 use crate::http::{Connection, publish};
-use crate::load::{EVENT_BYTES, Load, Span, TOPICS, counts, publishers};
-use crate::measure::{Times, median, percent, thousands};
+use crate::publishers::{EVENT_BYTES, PublishResult, Span, TOPICS, counts, publish_with};
 use crate::server::Server;
-use crate::{Bench, bare, disk};
+use crate::stats::{Times, median, percent, thousands};
+use crate::{bare_sqlite, disk};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -17,21 +18,22 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3)]
     seconds: u64,
 
-    /// Publishers at a time.
+    /// Numbers of concurrent publishers.
     #[arg(long, value_delimiter = ',', default_value = "1,4,16,64,256")]
     publishers: Vec<usize>,
 
-    /// Lines of the upload.
+    /// Number of lines of the upload.
     #[arg(long, default_value_t = 300_000)]
     lines: usize,
 }
 
-/// One number of publishers, measured again and again.
+/// Measurements with one number of publishers, one value per repeat.
 #[derive(Default)]
 struct Level {
     fsync: Vec<f64>,
     os: Vec<f64>,
     bare: Vec<f64>,
+    /// Mean number of events per commit.
     batch: Vec<f64>,
     server_busy: Vec<f64>,
     load_busy: Vec<f64>,
@@ -39,7 +41,7 @@ struct Level {
     acknowledged_os: Times,
 }
 
-/// The upload, measured again and again.
+/// Measurements of the upload, one value per repeat.
 #[derive(Default)]
 struct Upload {
     fsync: Vec<f64>,
@@ -48,7 +50,7 @@ struct Upload {
     batch: Vec<f64>,
 }
 
-pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
+pub(crate) async fn run(bench: &Context, args: &Args) -> anyhow::Result<()> {
     let mut levels: Vec<Level> = args.publishers.iter().map(|_| Level::default()).collect();
     let mut upload = Upload::default();
     let mut syncs = Times::default();
@@ -73,7 +75,7 @@ pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
 impl Level {
     async fn measure(
         &mut self,
-        bench: &Bench,
+        bench: &Context,
         args: &Args,
         count: usize,
         fsync: &Server,
@@ -81,11 +83,12 @@ impl Level {
     ) -> anyhow::Result<()> {
         let measured = Duration::from_secs(args.seconds);
         let span = Span { warm_up: Duration::from_millis(500), measured };
-        let load: Load = publishers(fsync, count, span).await?;
-        let with_os = publishers(os, count, span).await?;
+        let load: PublishResult = publish_with(fsync, count, span).await?;
+        let with_os = publish_with(os, count, span).await?;
         let dir = bench.temp_dir()?;
         let topics = count.min(TOPICS);
-        self.bare.push(bare::events_per_second(dir.path(), load.batch, topics, measured).await?);
+        let bare = bare_sqlite::events_per_second(dir.path(), load.batch, topics, measured);
+        self.bare.push(bare.await?);
         self.fsync.push(load.events_per_second);
         self.os.push(with_os.events_per_second);
         self.batch.push(load.batch);
@@ -99,8 +102,9 @@ impl Level {
 
 fn print_levels(counts: &[usize], levels: &[Level]) {
     println!(
-        "| publishers | fsync, events/s | os, events/s | bare SQLite, events/s | events a commit | of os | \
-         of bare | ack p50 / p99 | ack with os | server core | load core |"
+        "| publishers | fsync, events/s | os, events/s | bare SQLite, events/s | events per commit | \
+         fsync / os | fsync / bare SQLite | ack p50 / p99 | ack with os, p50 / p99 | server core busy | \
+         load core busy |"
     );
     println!("|{}", " ---: |".repeat(11));
     for (count, level) in counts.iter().zip(levels) {
@@ -126,7 +130,7 @@ fn print_levels(counts: &[usize], levels: &[Level]) {
 impl Upload {
     async fn measure(
         &mut self,
-        bench: &Bench,
+        bench: &Context,
         args: &Args,
         fsync: &Server,
         os: &Server,
@@ -137,13 +141,13 @@ impl Upload {
         self.os.push(upload(os, args.lines).await?.0);
         let dir = bench.temp_dir()?;
         let span = Duration::from_secs(args.seconds);
-        self.bare.push(bare::events_per_second(dir.path(), batch, 1, span).await?);
+        self.bare.push(bare_sqlite::events_per_second(dir.path(), batch, 1, span).await?);
         Ok(())
     }
 
     fn print(self) {
         let (fsync, os, bare) = (median(self.fsync), median(self.os), median(self.bare));
-        println!("| upload of NDJSON | events/s | events a commit | of os | of bare |");
+        println!("| NDJSON upload | events/s | events per commit | of os | of bare SQLite |");
         println!("| --- | ---: | ---: | ---: | ---: |");
         let batch = median(self.batch);
         let (of_os, of_bare) = (percent(fsync, os), percent(fsync, bare));
@@ -153,7 +157,7 @@ impl Upload {
     }
 }
 
-/// Uploads so many lines at once; tells events a second and events of a commit.
+/// Uploads `lines` lines in one request. Returns events per second and events per commit.
 async fn upload(server: &Server, lines: usize) -> anyhow::Result<(f64, f64)> {
     let mut line = vec![b'e'; EVENT_BYTES];
     line.push(b'\n');
@@ -161,10 +165,10 @@ async fn upload(server: &Server, lines: usize) -> anyhow::Result<(f64, f64)> {
     let request = publish("bench/upload", "application/x-ndjson", &line.repeat(lines));
     let (events, commits) = counts(server).await?;
     let begun = Instant::now();
-    let answer = connection.ask(&request).await?;
+    let response = connection.send(&request).await?;
     let seconds = begun.elapsed().as_secs_f64();
-    if answer.status != 201 {
-        bail!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+    if response.status != 201 {
+        bail!("{}: {}", response.status, String::from_utf8_lossy(&response.body));
     }
     let (events_after, commits_after) = counts(server).await?;
     let batch = (events_after - events) / (commits_after - commits).max(1.0);

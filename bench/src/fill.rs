@@ -1,13 +1,13 @@
-//! Logs with a history, made in this process and then handed to a server.
+//! Creates logs with a history in this process, before a server opens them.
 
 use std::path::Path;
 
 use stentor_hub::storage::{Durability, SqliteOptions, SqliteStorage};
 use stentor_hub::{Event, Hub, Publish, TopicName};
 
-use crate::load::EVENT_BYTES;
+use crate::publishers::EVENT_BYTES;
 
-/// Writes so many small events, in turn to each of these topics.
+/// Writes small events to a log, to each of the topics in turn.
 pub(crate) async fn fill(dir: &Path, topics: &[String], events: u64) -> anyhow::Result<()> {
     let hub = Hub::new(SqliteStorage::open_with(dir, options())?);
     append(&hub, topics, events).await?;
@@ -15,12 +15,12 @@ pub(crate) async fn fill(dir: &Path, topics: &[String], events: u64) -> anyhow::
     Ok(())
 }
 
-/// A log that is filled quickly and has no bound that would trim it.
+/// Options for a log that is filled quickly and never trimmed.
 pub(crate) fn options() -> SqliteOptions {
     SqliteOptions { durability: Durability::Os, bytes_max: None }
 }
 
-/// The same into an open log. The data of an event begins with its number.
+/// Publishes small events to a hub, to each of the topics in turn. The data of an event starts with its number.
 pub(crate) async fn append(hub: &Hub, topics: &[String], events: u64) -> anyhow::Result<()> {
     const BATCH: u64 = 1_000;
     let names: Vec<TopicName> = topics.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;

@@ -1,4 +1,4 @@
-//! A keep-alive connection that does as little as it can, so that the load costs less than the server.
+//! A minimal HTTP/1.1 client, so that the load costs less CPU than the server.
 
 use std::net::SocketAddr;
 
@@ -7,17 +7,16 @@ use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The most bytes of an answer.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Maximum number of bytes of a response body.
+const RESPONSE_BYTES_MAX: usize = 64 << 20;
 
-/// A connection for one request after the other.
+/// A keep-alive connection for one request at a time.
 pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-/// What came back.
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
 }
@@ -29,8 +28,8 @@ impl Connection {
         Ok(Connection { stream, buffer: Vec::with_capacity(4096) })
     }
 
-    /// Sends a whole request and waits for its answer.
-    pub(crate) async fn ask(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+    /// Sends a complete request and waits for its response.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> anyhow::Result<Response> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         loop {
@@ -40,14 +39,14 @@ impl Connection {
             let Some(head) = memmem::find(&self.buffer, b"\r\n\r\n") else { continue };
             let body = head + 4;
             let length = content_length(self.buffer.get(..head).unwrap_or_default())?;
-            if length > ANSWER_BYTES_MAX {
-                bail!("an answer of {length} bytes");
+            if length > RESPONSE_BYTES_MAX {
+                bail!("the response has {length} bytes, which is too much");
             }
             if self.buffer.len() >= body + length {
                 let status = self.buffer.get(9..12).and_then(|digits| str::from_utf8(digits).ok());
                 let status = status.and_then(|digits| digits.parse().ok());
                 let body = self.buffer.get(body..body + length).unwrap_or_default().to_vec();
-                return Ok(Answer { status: status.context("an answer has a status")?, body });
+                return Ok(Response { status: status.context("a response has no status")?, body });
             }
         }
     }
@@ -55,13 +54,13 @@ impl Connection {
 
 fn content_length(head: &[u8]) -> anyhow::Result<usize> {
     const NAME: &[u8] = b"content-length: ";
-    let at = memmem::find(head, NAME).context("the answer has no content-length")?;
+    let at = memmem::find(head, NAME).context("the response has no content-length")?;
     let digits = head.get(at + NAME.len()..).unwrap_or_default();
     let digits = digits.split(|byte| *byte == b'\r').next().unwrap_or_default();
     Ok(str::from_utf8(digits)?.parse()?)
 }
 
-/// A request that publishes a body to a topic.
+/// A request that publishes `body` to a topic.
 pub(crate) fn publish(topic: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     let mut request = format!(
         "POST /topics/{topic} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n\

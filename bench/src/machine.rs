@@ -1,4 +1,4 @@
-//! The machine, and the cores that server and load have for themselves.
+//! The machine, and the cores to which server and load are pinned.
 
 use std::fmt;
 use std::fs;
@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-/// The server's core.
+/// Core of the server.
 pub(crate) const SERVER_CORE: usize = 0;
-/// The core of everything that asks the server.
+/// Core of this process, which makes the load.
 pub(crate) const LOAD_CORE: usize = 1;
 
-/// What a reader of figures wants to know of where they come from.
+/// Description of the machine, printed with the results.
 pub(crate) struct Machine {
     command: String,
     processor: String,
@@ -23,7 +23,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn look(dir: &Path) -> anyhow::Result<Machine> {
+    pub(crate) fn inspect(dir: &Path) -> anyhow::Result<Machine> {
         let field = |file: &str, name: &str| -> anyhow::Result<String> {
             let text = fs::read_to_string(file)?;
             let line = text.lines().find(|line| line.starts_with(name));
@@ -60,9 +60,9 @@ impl fmt::Display for Machine {
     }
 }
 
-/// The file system of a directory, by the longest mount point above it.
+/// The file system of a directory. Fails for one in memory.
 fn file_system(dir: &Path) -> anyhow::Result<String> {
-    let dir = dir.canonicalize().with_context(|| format!("there is no {}", dir.display()))?;
+    let dir = dir.canonicalize().with_context(|| format!("cannot open {}", dir.display()))?;
     let mounts = fs::read_to_string("/proc/mounts")?;
     let mut best = (0, "unknown".to_owned());
     for line in mounts.lines() {
@@ -76,28 +76,28 @@ fn file_system(dir: &Path) -> anyhow::Result<String> {
         }
     }
     if best.1.starts_with("tmpfs") {
-        bail!("{} is in memory and not on a disk; choose another place with --dir", dir.display());
+        bail!("{} is in memory, not on a disk; choose another directory with --dir", dir.display());
     }
     Ok(best.1)
 }
 
-/// Keeps this process, which has one thread so far, on a core.
+/// Pins this process to a core. Call it before any thread is started.
 pub(crate) fn pin_self(core: usize) -> anyhow::Result<()> {
     pin(&std::process::id().to_string(), core)
 }
 
-/// Keeps the calling thread on a core.
+/// Pins the calling thread to a core.
 pub(crate) fn pin_thread(core: usize) -> anyhow::Result<()> {
     let thread = fs::read_link("/proc/thread-self")?;
-    let id = thread.file_name().context("a thread has a number")?;
+    let id = thread.file_name().context("the thread has no id")?;
     pin(&id.to_string_lossy(), core)
 }
 
 fn pin(id: &str, core: usize) -> anyhow::Result<()> {
     let mut taskset = Command::new("taskset");
     let status = taskset.args(["-cp", &core.to_string(), id]).stdout(Stdio::null()).status();
-    if !status.context("`taskset` of util-linux is needed")?.success() {
-        bail!("core {core} cannot be had; two cores are needed");
+    if !status.context("cannot run `taskset`; install util-linux")?.success() {
+        bail!("cannot pin to core {core}; two cores are needed");
     }
     Ok(())
 }

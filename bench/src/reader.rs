@@ -1,4 +1,4 @@
-//! A reader of a stream, lean and exact.
+//! A minimal client of one event stream.
 
 use std::net::SocketAddr;
 
@@ -7,25 +7,26 @@ use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What is read from the socket at once.
+/// Maximum number of bytes read at a time.
 const READ_BYTES: usize = 64 << 10;
 
 /// A stream over HTTP/1.1.
 pub(crate) struct Reader {
     stream: TcpStream,
-    /// From the socket, still with the frames of HTTP around it.
+    /// Bytes of the socket, with HTTP head and chunk sizes.
     raw: Vec<u8>,
-    /// Bytes that are still to come of the chunk under way.
+    /// Number of bytes of the current chunk that have not arrived.
     chunk: usize,
-    /// The stream itself, as far as it was not taken.
+    /// Bytes of the stream that are not part of a complete event yet.
     text: Vec<u8>,
+    /// `true` until the response head has arrived.
     head: bool,
-    /// The last id that was seen.
+    /// The last event id.
     pub(crate) last_id: String,
 }
 
 impl Reader {
-    /// Asks for a stream, after the event of this id if there is one.
+    /// Opens a stream, after the event with the id `last_id` if given.
     pub(crate) async fn open(
         address: SocketAddr,
         target: &str,
@@ -43,7 +44,7 @@ impl Reader {
         Ok(Reader { stream, raw, chunk: 0, text, head: true, last_id })
     }
 
-    /// Reads a piece and hands the data of each event in it to `visit`. Says whether there may be more.
+    /// Reads once and calls `visit` with the data of each event. Returns `false` at the end of the stream.
     pub(crate) async fn read(&mut self, mut visit: impl FnMut(&[u8])) -> anyhow::Result<bool> {
         if self.stream.read_buf(&mut self.raw).await? == 0 {
             return Ok(false);
@@ -51,7 +52,7 @@ impl Reader {
         if self.head && !self.skip_head()? {
             return Ok(true);
         }
-        let goes_on = self.unchunk()?;
+        let continues = self.unchunk()?;
         let mut taken = 0;
         while let Some(rest) = self.text.get(taken..)
             && let Some(length) = memmem::find(rest, b"\n\n")
@@ -62,31 +63,31 @@ impl Reader {
                 self.last_id.push_str(str::from_utf8(id)?);
             }
             match (field(block, b"event: stentor."), field(block, b"data: ")) {
-                (Some(b"gap"), _) => bail!("a gap: {}", String::from_utf8_lossy(block)),
+                (Some(b"gap"), _) => bail!("events were lost: {}", String::from_utf8_lossy(block)),
                 (None, Some(data)) => visit(data),
                 _ => {}
             }
             taken += length + 2;
         }
         self.text.drain(..taken);
-        Ok(goes_on)
+        Ok(continues)
     }
 
-    /// Whether the answer's head has come; it must be a stream.
+    /// Returns `true` once the response head has arrived. Fails if it does not open a stream.
     fn skip_head(&mut self) -> anyhow::Result<bool> {
         let Some(head) = memmem::find(&self.raw, b"\r\n\r\n") else { return Ok(false) };
         if !self.raw.starts_with(b"HTTP/1.1 200") {
-            bail!("no stream: {}", String::from_utf8_lossy(&self.raw));
+            bail!("the response is not a stream: {}", String::from_utf8_lossy(&self.raw));
         }
         self.raw.drain(..head + 4);
         self.head = false;
         Ok(true)
     }
 
-    /// Takes what came out of its chunks. Says whether the last chunk is still to come.
+    /// Moves the content of chunks to `text`. Returns `false` after the last chunk.
     fn unchunk(&mut self) -> anyhow::Result<bool> {
         let mut taken = 0;
-        let goes_on = loop {
+        let continues = loop {
             let rest = self.raw.get(taken..).unwrap_or_default();
             if self.chunk > 0 {
                 let part = rest.get(..self.chunk.min(rest.len())).unwrap_or_default();
@@ -98,23 +99,23 @@ impl Reader {
                 }
                 continue;
             }
-            // The line break that ends a chunk belongs to the next one's size.
+            // The line break after a chunk is read together with the size of the next one.
             let skipped = usize::from(rest.starts_with(b"\r\n")) * 2;
             let size = rest.get(skipped..).unwrap_or_default();
             let Some(length) = memmem::find(size, b"\r\n") else { break true };
             let digits = str::from_utf8(size.get(..length).unwrap_or_default())?;
-            self.chunk = usize::from_str_radix(digits, 16).context("a chunk has a size")?;
+            self.chunk = usize::from_str_radix(digits, 16).context("a chunk has no valid size")?;
             taken += skipped + length + 2;
             if self.chunk == 0 {
                 break false;
             }
         };
         self.raw.drain(..taken);
-        Ok(goes_on)
+        Ok(continues)
     }
 }
 
-/// The rest of the first line that begins so.
+/// The rest of the first line that starts with `name`.
 fn field<'b>(block: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
     block.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))
 }

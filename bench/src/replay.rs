@@ -1,4 +1,4 @@
-//! What a full replay takes from the server, from publishers and from other readers.
+//! A full replay: its speed and memory, and how much it slows publishers and other subscribers.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -9,75 +9,80 @@ use anyhow::bail;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::{Instant, sleep};
 
+use crate::context::Context;
+use crate::disk;
 use crate::fill::fill;
 use crate::http::{Connection, publish};
-use crate::measure::{Times, median, mib, thousands};
 use crate::reader::Reader;
 use crate::server::Server;
-use crate::{Bench, disk};
+use crate::stats::{Times, median, mib, thousands};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Events of the log.
+    /// Number of events in the log.
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
 
-    /// Readers that replay it at the same time.
+    /// Number of concurrent replays.
     #[arg(long, default_value_t = 1)]
     readers: usize,
 
-    /// Seconds without a replay, to compare.
+    /// Seconds of the measurement without a replay, for comparison.
     #[arg(long, default_value_t = 5)]
     quiet: u64,
 }
 
-/// What one publisher and one live reader saw while something else went on.
+/// Times of one publisher and one live subscriber of another topic.
 #[derive(Clone, Default)]
-struct Beside {
+struct Background {
     acknowledged: Times,
     delivered: Times,
 }
 
-/// One run.
-struct Seen {
+/// Result of one run.
+struct Run {
     events_per_second: f64,
+    /// Growth of the server's anonymous memory in bytes.
     growth: u64,
-    quiet: Beside,
-    during: Beside,
+    /// Without a replay.
+    quiet: Background,
+    /// During the replay.
+    during: Background,
 }
 
-pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
+pub(crate) async fn run(bench: &Context, args: &Args) -> anyhow::Result<()> {
     let dir = bench.temp_dir()?;
     println!("- sync of one appended page, p50 / p99: {}\n", disk::sync_times(dir.path())?.show());
     let data = dir.path().join("data");
     fill(&data, &["history".to_owned()], args.events).await?;
     let local = LocalSet::new();
-    let seen = local.run_until(async {
-        let mut seen = Vec::new();
+    let runs = local.run_until(async {
+        let mut runs = Vec::new();
         for _ in 0..bench.repeats {
             let server = Rc::new(Server::start(&bench.stentor, &data, "fsync")?);
-            seen.push(once(&server, args).await?);
+            runs.push(once(&server, args).await?);
         }
-        anyhow::Ok(seen)
+        anyhow::Ok(runs)
     });
-    let seen = seen.await?;
-    let speed = median(seen.iter().map(|seen| seen.events_per_second).collect());
-    let growth = seen.iter().map(|seen| seen.growth).max().unwrap_or_default();
+    let runs = runs.await?;
+    let speed = median(runs.iter().map(|run| run.events_per_second).collect());
+    let growth = runs.iter().map(|run| run.growth).max().unwrap_or_default();
     println!(
-        "{} reader(s) of {} events: {} events/s in all; anonymous memory of the server grew by at most {}\n",
+        "{} replay(s) of {} events: {} events/s in total; anonymous memory of the server grew by at most {}\n",
         args.readers,
         thousands(args.events as f64),
         thousands(speed),
         mib(growth)
     );
-    println!("| meanwhile | publishes | ack p50 / p99 | publish to live reader p50 / p99 |");
+    println!("| meanwhile | publishes | ack p50 / p99 | publish to live subscriber, p50 / p99 |");
     println!("| --- | ---: | ---: | ---: |");
-    for (name, of) in [("quiet", (|s| &s.quiet) as fn(&Seen) -> &Beside), ("replay", |s| &s.during)]
-    {
+    let cases: [(&str, fn(&Run) -> &Background); 2] =
+        [("no replay", |run| &run.quiet), ("replay", |run| &run.during)];
+    for (name, background) in cases {
         let (mut acknowledged, mut delivered) = (Times::default(), Times::default());
-        for seen in &seen {
-            acknowledged.extend(of(seen).acknowledged.clone());
-            delivered.extend(of(seen).delivered.clone());
+        for run in &runs {
+            acknowledged.extend(background(run).acknowledged.clone());
+            delivered.extend(background(run).delivered.clone());
         }
         println!(
             "| {name} | {} | {} | {} |",
@@ -89,16 +94,16 @@ pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn once(server: &Rc<Server>, args: &Args) -> anyhow::Result<Seen> {
-    let quiet = beside(server, async {
+async fn once(server: &Rc<Server>, args: &Args) -> anyhow::Result<Run> {
+    let quiet = in_background(server, async {
         sleep(Duration::from_secs(args.quiet)).await;
         anyhow::Ok(())
     });
     let (quiet, ()) = quiet.await?;
     let before = server.anonymous_bytes()?;
-    let highest = Rc::new(Cell::new(before));
+    let peak = Rc::new(Cell::new(before));
     let begun = Instant::now();
-    let watch = tokio::task::spawn_local(watch(Rc::clone(server), Rc::clone(&highest)));
+    let watch = tokio::task::spawn_local(watch_memory(Rc::clone(server), Rc::clone(&peak)));
     let replays = async {
         let readers: Vec<_> =
             (0..args.readers).map(|_| replay(server.address, args.events)).collect();
@@ -107,27 +112,27 @@ async fn once(server: &Rc<Server>, args: &Args) -> anyhow::Result<Seen> {
         }
         anyhow::Ok(begun.elapsed().as_secs_f64())
     };
-    let (during, seconds) = beside(server, replays).await?;
+    let (during, seconds) = in_background(server, replays).await?;
     watch.abort();
-    // Until it is gone it holds the server, and the next one wants the log.
+    // The task holds a reference to the server, which must stop before the next run opens the log.
     let _ = watch.await;
-    Ok(Seen {
+    Ok(Run {
         events_per_second: args.events as f64 * args.readers as f64 / seconds,
-        growth: highest.get() - before,
+        growth: peak.get() - before,
         quiet,
         during,
     })
 }
 
-/// Keeps the highest memory.
-async fn watch(server: Rc<Server>, highest: Rc<Cell<u64>>) -> anyhow::Result<()> {
+/// Records the peak of the server's anonymous memory.
+async fn watch_memory(server: Rc<Server>, peak: Rc<Cell<u64>>) -> anyhow::Result<()> {
     loop {
-        highest.set(highest.get().max(server.anonymous_bytes()?));
+        peak.set(peak.get().max(server.anonymous_bytes()?));
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Replays on a thread of its own, so that the load does not hold itself up.
+/// Replays on a separate thread, so that it does not delay the publisher and the live subscriber.
 fn replay(address: SocketAddr, events: u64) -> JoinHandle<anyhow::Result<()>> {
     tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -135,50 +140,50 @@ fn replay(address: SocketAddr, events: u64) -> JoinHandle<anyhow::Result<()>> {
     })
 }
 
-/// Reads all of the history, each event once and in order.
+/// Reads the whole history and checks that each event arrives once and in order.
 async fn read_all(address: SocketAddr, events: u64) -> anyhow::Result<()> {
     let mut reader = Reader::open(address, "/topics/history?from=earliest", None).await?;
     let (mut next, mut wrong) = (0, None);
     while next < events {
-        let goes_on = reader.read(|data| {
+        let continues = reader.read(|data| {
             let digits = data.get(..10).and_then(|digits| str::from_utf8(digits).ok());
             if digits.and_then(|digits| digits.parse().ok()) != Some(next) {
                 wrong.get_or_insert(next);
             }
             next += 1;
         });
-        if !goes_on.await? {
+        if !continues.await? {
             bail!("the stream ended after {next} events");
         }
         if let Some(wrong) = wrong {
-            bail!("event {wrong} did not come in its place");
+            bail!("event {wrong} was lost, duplicated or out of order");
         }
     }
     Ok(())
 }
 
-/// Lets one publisher publish and one live reader read while something goes on.
-async fn beside<T>(
+/// Runs `work`, with one publisher and one live subscriber in the background.
+async fn in_background<T>(
     server: &Rc<Server>,
     work: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<(Beside, T)> {
+) -> anyhow::Result<(Background, T)> {
     let epoch = Instant::now();
     let over = Rc::new(Cell::new(false));
     let mut reader = Reader::open(server.address, "/topics/live", None).await?;
-    // The first bytes show that it is subscribed.
+    // The subscription is active once the first bytes have arrived.
     reader.read(|_| {}).await?;
     let live = tokio::task::spawn_local(async move {
         let mut delivered = Times::default();
         loop {
             let mut last = false;
-            let goes_on = reader.read(|data| {
+            let continues = reader.read(|data| {
                 let sent = str::from_utf8(data).ok().and_then(|digits| digits.parse().ok());
                 last |= sent.is_none();
                 if let Some(sent) = sent.map(Duration::from_nanos) {
                     delivered.add(epoch.elapsed().saturating_sub(sent));
                 }
             });
-            if !goes_on.await? || last {
+            if !continues.await? || last {
                 return anyhow::Ok(delivered);
             }
         }
@@ -187,10 +192,10 @@ async fn beside<T>(
     let worked = work.await;
     over.set(true);
     let acknowledged = publisher.await??;
-    Ok((Beside { acknowledged, delivered: live.await?? }, worked?))
+    Ok((Background { acknowledged, delivered: live.await?? }, worked?))
 }
 
-/// Publishes the time, with a pause after each answer, and a last word at the end.
+/// Publishes the current time, with a pause after each response, and `over` at the end.
 async fn publisher(
     server: Rc<Server>,
     epoch: Instant,
@@ -202,10 +207,10 @@ async fn publisher(
     while !over.get() {
         let sent = epoch.elapsed();
         let request = publish("live", "text/plain", sent.as_nanos().to_string().as_bytes());
-        connection.ask(&request).await?;
+        connection.send(&request).await?;
         times.add(epoch.elapsed().saturating_sub(sent));
         sleep(PAUSE).await;
     }
-    connection.ask(&publish("live", "text/plain", b"over")).await?;
+    connection.send(&publish("live", "text/plain", b"over")).await?;
     Ok(times)
 }

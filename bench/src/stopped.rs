@@ -1,27 +1,27 @@
-//! What readers that stop cost, and whether they catch up.
+//! Subscribers that stop reading: the memory they cost, and their catch-up.
 
 use std::time::Duration;
 
 use anyhow::bail;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::Bench;
+use crate::context::Context;
 use crate::http::{Connection, publish};
-use crate::measure::{Times, mib, thousands};
 use crate::reader::Reader;
 use crate::server::Server;
+use crate::stats::{Times, mib, thousands};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Readers that stop.
+    /// Number of subscribers that stop reading.
     #[arg(long, default_value_t = 1)]
     readers: usize,
 
-    /// Seconds for which they stand still while events come.
+    /// Seconds without reading, while events are published.
     #[arg(long, default_value_t = 150)]
     seconds: u64,
 
-    /// Events a second.
+    /// Events per second.
     #[arg(long, default_value_t = 500)]
     rate: u32,
 
@@ -29,19 +29,19 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 4096)]
     bytes: usize,
 
-    /// Readers that catch up at the same time.
+    /// Number of subscribers that catch up at the same time.
     #[arg(long, default_value_t = 20)]
     at_once: usize,
 }
 
-/// A reader that counts.
-struct Counting {
+/// A reader that checks the numbers of its events.
+struct CheckedReader {
     reader: Reader,
     next: u64,
     connections: usize,
 }
 
-pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
+pub(crate) async fn run(bench: &Context, args: &Args) -> anyhow::Result<()> {
     let dir = bench.temp_dir()?;
     let server = Server::start(&bench.stentor, &dir.path().join("data"), "fsync")?;
     let mut publisher = Publisher::new(&server, args).await?;
@@ -49,15 +49,15 @@ pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
     for _ in 0..args.readers {
         let mut reader = Reader::open(server.address, "/topics/load", None).await?;
         reader.read(|_| {}).await?;
-        readers.push(Counting { reader, next: 0, connections: 1 });
+        readers.push(CheckedReader { reader, next: 0, connections: 1 });
     }
-    // Everybody reads a little, and then stops.
+    // All read a little, and then stop.
     publisher.publish_for(Duration::from_millis(500)).await?;
-    for counting in &mut readers {
-        counting.read_to(&server, 1).await?;
+    for reader in &mut readers {
+        reader.read_to(&server, 1).await?;
     }
     println!(
-        "| after | RssAnon of the server | open streams | events |\n| ---: | ---: | ---: | ---: |"
+        "| after | server memory (RssAnon) | open streams | events |\n| ---: | ---: | ---: | ---: |"
     );
     let begun = Instant::now();
     let span = Duration::from_secs(args.seconds);
@@ -84,10 +84,10 @@ pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
     catch_up(server, readers, until, args).await
 }
 
-/// Lets all readers go on, so many at a time.
+/// Lets all subscribers read the rest, `at_once` of them at a time.
 async fn catch_up(
     server: Server,
-    mut readers: Vec<Counting>,
+    mut readers: Vec<CheckedReader>,
     until: u64,
     args: &Args,
 ) -> anyhow::Result<()> {
@@ -98,11 +98,11 @@ async fn catch_up(
         let rest = readers.split_off(args.at_once.min(readers.len()));
         let tasks: Vec<_> = std::mem::replace(&mut readers, rest)
             .into_iter()
-            .map(|mut counting| {
+            .map(|mut reader| {
                 let server = std::sync::Arc::clone(&server);
                 tokio::spawn(async move {
-                    counting.read_to(&server, until).await?;
-                    anyhow::Ok(counting.connections)
+                    reader.read_to(&server, until).await?;
+                    anyhow::Ok(reader.connections)
                 })
             })
             .collect();
@@ -112,8 +112,8 @@ async fn catch_up(
     }
     sleep(Duration::from_millis(100)).await;
     println!(
-        "\n{count} reader(s) have all {} events, each once and in order, after {:.1} s and {connections} \
-         connections; RssAnon then {}",
+        "\n{count} subscriber(s) received all {} events, each once and in order, after {:.1} s and \
+         {connections} connections; RssAnon then {}",
         thousands(until as f64),
         begun.elapsed().as_secs_f64(),
         mib(server.anonymous_bytes()?)
@@ -121,12 +121,12 @@ async fn catch_up(
     Ok(())
 }
 
-impl Counting {
-    /// Reads up to so many events, and comes back where the connection breaks.
+impl CheckedReader {
+    /// Reads up to the event number `until`. Reconnects when the connection breaks.
     async fn read_to(&mut self, server: &Server, until: u64) -> anyhow::Result<()> {
-        /// Breaks without a single event in between.
-        const VAIN_MAX: usize = 3;
-        let mut vain = 0;
+        /// Maximum number of broken connections in a row without an event.
+        const FAILURES_MAX: usize = 3;
+        let mut failures = 0;
         while self.next < until {
             let before = self.next;
             let mut wrong = false;
@@ -137,16 +137,16 @@ impl Counting {
             });
             let read = read.await;
             if wrong {
-                bail!("an event did not come in its place, after {before}");
+                bail!("an event after {before} was lost, duplicated or out of order");
             }
-            vain = if self.next > before { 0 } else { vain };
+            failures = if self.next > before { 0 } else { failures };
             if matches!(&read, Ok(true)) {
                 continue;
             }
-            vain += 1;
-            if vain > VAIN_MAX {
+            failures += 1;
+            if failures > FAILURES_MAX {
                 read?;
-                bail!("the stream ended again and again after {before} events");
+                bail!("the stream ended repeatedly after {before} events");
             }
             let id = self.reader.last_id.clone();
             self.reader = Reader::open(server.address, "/topics/load", Some(&id)).await?;
@@ -179,10 +179,10 @@ impl Publisher {
             let width = self.bytes.saturating_sub(11);
             let data = format!("{:0>10} {:e<width$}", self.next, "");
             let sent = Instant::now();
-            let answer =
-                self.connection.ask(&publish("load", "text/plain", data.as_bytes())).await?;
-            if answer.status != 201 {
-                bail!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+            let request = publish("load", "text/plain", data.as_bytes());
+            let response = self.connection.send(&request).await?;
+            if response.status != 201 {
+                bail!("{}: {}", response.status, String::from_utf8_lossy(&response.body));
             }
             self.times.add(sent.elapsed());
             self.next += 1;

@@ -1,4 +1,4 @@
-//! How much space is given back.
+//! The disk space that trimming frees.
 
 use std::fs;
 use std::path::Path;
@@ -10,35 +10,37 @@ use stentor_hub::storage::{Seek, SqliteStorage, Storage};
 use stentor_hub::{Filters, Hub, Offset, TopicName};
 use tokio::time::{Instant, sleep};
 
-use crate::measure::{mib, thousands};
-use crate::{Bench, fill};
+use crate::context::Context;
+use crate::fill;
+use crate::stats::{mib, thousands};
 
-/// Topics of the log, which get events in turn.
+/// Number of topics of the log, which get events in turn.
 const TOPICS: usize = 10;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Events of the log.
+    /// Number of events in the log.
     #[arg(long, default_value_t = 500_000)]
     events: u64,
 }
 
-/// Which nine tenths go.
+/// The nine tenths of the log that are removed.
 #[derive(Clone, Copy)]
 enum Cut {
     /// The oldest of each topic.
     Oldest,
-    /// Nine of ten topics, whose records lie between those of the tenth.
+    /// Nine of ten topics. Their records alternate with those of the tenth.
     Topics,
 }
 
-pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
+pub(crate) async fn run(bench: &Context, args: &Args) -> anyhow::Result<()> {
     println!(
         "- in this process, without a server; {} small events in {TOPICS} topics\n",
         thousands(args.events as f64)
     );
     println!(
-        "| trimmed | before | after, with write-ahead log | took | fresh log of the same | ratio | of file alone |"
+        "| trimmed | before | after, with write-ahead log | took | new log of the same events | ratio | \
+         ratio without write-ahead log |"
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for (name, cut) in
@@ -54,7 +56,7 @@ pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
         let survivors =
             if matches!(cut, Cut::Oldest) { topics } else { vec!["bench/0".to_owned()] };
         fill::fill(&fresh, &survivors, args.events / 10).await?;
-        // Closed, it has no write-ahead log.
+        // It is closed, so it has no write-ahead log.
         let fresh = size(&fresh)?.0;
         println!(
             "| {name} | {} | {} + {} | {took:.1} s | {} | {:.2} | {:.2} |",
@@ -69,7 +71,7 @@ pub(crate) async fn run(bench: &Bench, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Trims, waits until the log has settled, and tells its size and how long that took.
+/// Trims, and waits until the log has settled. Returns its size and the time that took.
 async fn trim(dir: &Path, cut: Cut) -> anyhow::Result<((u64, u64), Duration)> {
     let storage = SqliteStorage::open_with(dir, fill::options())?;
     let begun = Instant::now();
@@ -86,12 +88,12 @@ async fn trim(dir: &Path, cut: Cut) -> anyhow::Result<((u64, u64), Duration)> {
     }
     let settled = settle(dir).await?;
     let size = size(dir)?;
-    // A log that was only opened would not have been tidied yet.
+    // Closing through the hub also finishes the maintenance of the log.
     Hub::new(storage).close().await;
     Ok((size, settled - begun))
 }
 
-/// Where the newest tenth of a topic begins.
+/// The offset before the newest tenth of a topic.
 async fn tenth_newest(storage: &SqliteStorage, topic: &TopicName) -> anyhow::Result<Offset> {
     let filters = Arc::new(Filters::topic(topic.clone()));
     let states = storage.states(vec![topic.clone()]).await?;
@@ -100,15 +102,16 @@ async fn tenth_newest(storage: &SqliteStorage, topic: &TopicName) -> anyhow::Res
     Ok(storage.seek(filters, seek).await?.after)
 }
 
-/// Waits until nothing was written for a while, and tells since when.
+/// Waits until nothing has been written for 5 s. Returns the time of the last write.
 async fn settle(dir: &Path) -> anyhow::Result<Instant> {
+    /// Time without a write after which the log has settled.
     const STILL: Duration = Duration::from_secs(5);
-    const PATIENCE: Duration = Duration::from_mins(3);
+    const TIMEOUT: Duration = Duration::from_mins(3);
     let begun = Instant::now();
     let (mut last, mut since) = (written(dir)?, Instant::now());
     while since.elapsed() < STILL {
-        if begun.elapsed() > PATIENCE {
-            bail!("the log does not settle");
+        if begun.elapsed() > TIMEOUT {
+            bail!("the log has not settled after {TIMEOUT:?}");
         }
         sleep(Duration::from_millis(50)).await;
         let now = written(dir)?;
@@ -119,13 +122,13 @@ async fn settle(dir: &Path) -> anyhow::Result<Instant> {
     Ok(since)
 }
 
-/// When the files were written last: one that is written in its place keeps its size.
+/// The times of the last writes. Sizes are not enough: a file that is overwritten in place keeps its size.
 fn written(dir: &Path) -> anyhow::Result<[Option<SystemTime>; 2]> {
     let written = |name| fs::metadata(dir.join(name)).and_then(|file| file.modified());
     Ok([Some(written("log.db")?), written("log.db-wal").ok()])
 }
 
-/// The bytes of the database and of its write-ahead log.
+/// The sizes in bytes of the database and of its write-ahead log.
 fn size(dir: &Path) -> anyhow::Result<(u64, u64)> {
     let wal = fs::metadata(dir.join("log.db-wal")).map_or(0, |wal| wal.len());
     Ok((fs::metadata(dir.join("log.db"))?.len(), wal))

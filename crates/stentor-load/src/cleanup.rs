@@ -1,7 +1,7 @@
 //! Deletes the topics that a run has created on a Stentor server.
 //!
-//! Before the run, the topics below `bench/` are listed. After it, those that did not exist before are deleted. A server
-//! that does not list topics is other software; nothing is deleted there.
+//! Before the run, the topics below `bench/` are listed. After it, those that did not exist before are deleted. A
+//! server that does not list topics is other software; nothing is deleted there.
 
 use std::collections::HashSet;
 use std::fmt::Write;

@@ -38,7 +38,7 @@ mod pacer;
 mod phase;
 mod plan;
 mod problems;
-mod process;
+pub mod process;
 mod progress;
 mod publishers;
 pub mod report;

@@ -12,13 +12,16 @@ const PROCESSES_MAX: usize = 1024;
 
 /// CPU time in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Cpu {
-    pub(crate) user: f64,
-    pub(crate) system: f64,
+pub struct Cpu {
+    /// Time in user space.
+    pub user: f64,
+    /// Time in the kernel.
+    pub system: f64,
 }
 
 impl Cpu {
-    pub(crate) fn total(self) -> f64 {
+    /// The sum of both.
+    pub fn total(self) -> f64 {
         self.user + self.system
     }
 
@@ -32,7 +35,7 @@ impl Cpu {
 pub(crate) struct Memory {
     /// Resident memory (RSS). Memory shared by several processes counts for each of them.
     pub(crate) resident: u64,
-    /// Proportional memory (PSS): shared memory is divided among its processes. `None` without the permission to read it.
+    /// Proportional memory (PSS): shared memory is divided among its processes. `None` if it must not be read.
     pub(crate) proportional: Option<u64>,
 }
 
@@ -67,7 +70,7 @@ impl ProcessTree {
 
     /// Resident memory in bytes.
     pub(crate) fn resident(&self) -> u64 {
-        self.0.iter().filter_map(|pid| kibibytes(&format!("/proc/{pid}/status"), "VmRSS:")).sum()
+        self.0.iter().filter_map(|pid| status_bytes(*pid, "VmRSS:")).sum()
     }
 
     pub(crate) fn memory(&self) -> Memory {
@@ -98,17 +101,24 @@ pub(crate) fn own_wait() -> Option<f64> {
     Some(nanos / 1e9)
 }
 
-fn cpu(process: &str) -> Option<Cpu> {
+/// CPU time of a process, given as its id or `self`. `None` if there is no such process.
+pub fn cpu(process: &str) -> Option<Cpu> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let seconds = |at| field(&stat, at).map(|ticks| ticks / TICKS_PER_SECOND);
     Some(Cpu { user: seconds(11)?, system: seconds(12)? })
+}
+
+/// A memory field of `/proc/PID/status` in bytes, such as `VmHWM:` for the peak. `None` if it is not there.
+pub fn status_bytes(pid: u32, field: &str) -> Option<u64> {
+    kibibytes(&format!("/proc/{pid}/status"), field)
 }
 
 fn stat(pid: u32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/stat")).ok()
 }
 
-/// A field after the process name. The name may contain blanks and brackets, so fields are counted from its last bracket.
+/// A field after the process name. The name may contain blanks and brackets, so fields are counted from the last
+/// bracket.
 fn field(stat: &str, at: usize) -> Option<f64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(at)?.parse().ok()
 }

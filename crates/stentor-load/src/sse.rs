@@ -291,7 +291,10 @@ mod tests {
         #[test]
         fn the_pieces_do_not_matter(
             lines in prop::collection::vec(
-                prop_oneof!["", "data: [a-z~]{0,9}", "id: ?[a-z]{0,3}", "~?d?a?t?a?:?", "i?d?:?", "data:~[0-9a-f]{16}~"], 0..20,
+                prop_oneof![
+                    "", "data: [a-z~]{0,9}", "id: ?[a-z]{0,3}", "~?d?a?t?a?:?", "i?d?:?", "data:~[0-9a-f]{16}~",
+                ],
+                0..20,
             ),
             ends in prop::collection::vec(prop_oneof![Just("\n"), Just("\r"), Just("\r\n")], 20),
             step in 1_usize..12,

@@ -1,4 +1,4 @@
-//! Publishers, each with one request under way at a time.
+//! Concurrent publishers, each with one request at a time.
 
 use std::time::Duration;
 
@@ -6,35 +6,40 @@ use anyhow::bail;
 use tokio::time::Instant;
 
 use crate::http::{Connection, publish};
-use crate::measure::Times;
 use crate::server::{Server, busy_seconds};
+use crate::stats::Times;
 
-/// The data of a small event.
+/// Bytes of the data of a small event.
 pub(crate) const EVENT_BYTES: usize = 100;
-/// How many topics the publishers share.
+/// Number of topics that the publishers share.
 pub(crate) const TOPICS: usize = 10;
 
-/// How long publishers publish.
+/// Time of a measurement.
 #[derive(Clone, Copy)]
 pub(crate) struct Span {
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
 }
 
-/// What publishers saw.
-pub(crate) struct Load {
+/// Result of a measurement.
+pub(crate) struct PublishResult {
     pub(crate) events_per_second: f64,
-    /// From the first byte of a request to the last one of its answer.
+    /// From the first byte of a request to the last byte of its response.
     pub(crate) acknowledged: Times,
-    /// Events of one commit, on the average.
+    /// Mean number of events per commit.
     pub(crate) batch: f64,
-    /// Shares of their cores.
+    /// CPU time of the server as a share of its core.
     pub(crate) server_busy: f64,
+    /// CPU time of this process as a share of its core.
     pub(crate) own_busy: f64,
 }
 
-/// Has so many publishers publish small events.
-pub(crate) async fn publishers(server: &Server, count: usize, span: Span) -> anyhow::Result<Load> {
+/// Measures `count` concurrent publishers of small events.
+pub(crate) async fn publish_with(
+    server: &Server,
+    count: usize,
+    span: Span,
+) -> anyhow::Result<PublishResult> {
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
         connections.push(Connection::open(server.address).await?);
@@ -57,7 +62,7 @@ pub(crate) async fn publishers(server: &Server, count: usize, span: Span) -> any
     let (server_busy, own_busy) =
         (server.busy_seconds()? - server_busy, busy_seconds("self")? - own_busy);
     let (events_after, commits_after) = counts(server).await?;
-    Ok(Load {
+    Ok(PublishResult {
         events_per_second: acknowledged.len() as f64 / span.measured.as_secs_f64(),
         acknowledged,
         batch: (events_after - events) / (commits_after - commits).max(1.0),
@@ -66,13 +71,13 @@ pub(crate) async fn publishers(server: &Server, count: usize, span: Span) -> any
     })
 }
 
-/// Events and commits of a server so far.
+/// Returns the total number of events and of commits of a server.
 pub(crate) async fn counts(server: &Server) -> anyhow::Result<(f64, f64)> {
     let events = server.metric("stentor_published_events_total").await?;
     Ok((events, server.metric("stentor_commits_total").await?))
 }
 
-/// One publisher; returns what it measured within the span.
+/// Runs one publisher from now until `until`. Returns the times of the requests after `from`.
 async fn publisher(
     mut connection: Connection,
     number: usize,
@@ -87,9 +92,9 @@ async fn publisher(
         if sent >= until {
             return Ok(times);
         }
-        let answer = connection.ask(&request).await?;
-        if answer.status != 201 {
-            bail!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+        let response = connection.send(&request).await?;
+        if response.status != 201 {
+            bail!("{}: {}", response.status, String::from_utf8_lossy(&response.body));
         }
         let now = Instant::now();
         if now >= from && now < until {

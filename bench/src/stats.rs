@@ -1,14 +1,16 @@
-//! Medians and percentiles.
+//! Medians and percentiles of measured values, and their text.
 
 use std::time::Duration;
 
-/// The middle one; zero of none.
+use stentor_load::format;
+
+/// The median; 0 for an empty list.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// Durations of the same thing.
+/// Exact durations of one operation.
 #[derive(Clone, Default)]
 pub(crate) struct Times(Vec<Duration>);
 
@@ -25,7 +27,7 @@ impl Times {
         self.0.len()
     }
 
-    /// So many percent of them were at most this long, in milliseconds.
+    /// The percentile in milliseconds.
     pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -33,31 +35,23 @@ impl Times {
         sorted.get(at).copied().unwrap_or_default().as_secs_f64() * 1e3
     }
 
-    /// `p50 / p99` in milliseconds.
+    /// The text `p50 / p99 ms`.
     pub(crate) fn show(&self) -> String {
         format!("{:.2} / {:.2} ms", self.percentile(50), self.percentile(99))
     }
 }
 
-/// A number as people read it.
+/// A number without decimals, with commas between thousands.
 pub(crate) fn thousands(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    format::count(value.round() as u64)
 }
 
-/// A share in percent.
+/// A part of a whole as a percentage.
 pub(crate) fn percent(part: f64, whole: f64) -> String {
-    format!("{:.0} %", 100.0 * part / whole)
+    format::percent(part / whole)
 }
 
-/// Bytes in MiB.
+/// A number of bytes in MiB.
 pub(crate) fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }

@@ -1,4 +1,4 @@
-//! The measure of all durable publishing: the same rows and indices, inserted straight into SQLite.
+//! Inserts the same rows and indices directly into SQLite, to compare durable publishing with.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -7,21 +7,20 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use stentor_hub::storage::SqliteStorage;
 use tokio::time::Instant;
 
-use crate::load::{EVENT_BYTES, TOPICS};
 use crate::machine::{SERVER_CORE, pin_thread};
+use crate::publishers::{EVENT_BYTES, TOPICS};
 
 /// Pages of the write-ahead log between checkpoints, as in the server.
 const CHECKPOINT_PAGES: i64 = 4_000;
 
-/// How many events a second go into a fresh database in transactions of so many, each synced, on the
-/// server's core.
+/// Measures events per second into a new database, in synced transactions of `batch` events, on the server's core.
 pub(crate) async fn events_per_second(
     dir: &Path,
     batch: f64,
     topics: usize,
     span: Duration,
 ) -> anyhow::Result<f64> {
-    // Dropped at once: what is wanted is the file with its tables.
+    // This creates the file with its tables.
     drop(SqliteStorage::open(dir)?);
     let dir = dir.to_owned();
     tokio::task::spawn_blocking(move || {
@@ -40,13 +39,13 @@ fn insert(dir: &Path, batch: f64, topics: usize, span: Duration) -> anyhow::Resu
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cell_size_check", true)?;
     let data = "e".repeat(EVENT_BYTES);
-    let (mut offset, mut owed) = (0, 0.0);
+    let (mut offset, mut pending) = (0, 0.0);
     let begun = Instant::now();
     while begun.elapsed() < span {
-        // A mean of 3.5 is three and four in turn.
-        owed += batch.max(1.0);
-        let rows = owed as i64;
-        owed -= rows as f64;
+        // A batch of 3.5 is 3 and 4 events in turn.
+        pending += batch.max(1.0);
+        let rows = pending as i64;
+        pending -= rows as f64;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_micros();
         let now = i64::try_from(now)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -81,7 +80,7 @@ fn insert_event(
     Ok(())
 }
 
-/// A topic's row changes with each transaction that adds to it.
+/// Updates the row of a topic, as the server does in each transaction that adds events to it.
 fn store_topic(connection: &Connection, topic: i64, last: i64) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO topics (id, name, events, bytes, last, deleted, removed_through, removed_by_delete, \
