@@ -99,7 +99,7 @@ async fn run_every_query(storage: &SqliteStorage) {
         after = page.through;
     }
     for seek in [Seek::Since(at(1)), Seek::Newest { count: 600, before: Offset::MAX }] {
-        unless_worker_died(storage.seek(filters("t2 t*"), seek).await);
+        unless_worker_died(storage.seek(filters("t2 **"), seek).await);
     }
     let topics = (0..7).map(|n| name(&format!("t{n}"))).collect();
     unless_worker_died(storage.states(topics).await);
