@@ -1,8 +1,8 @@
-//! A publish of one event, through the service that a server calls.
+//! The fast path of publishing one event, through the `tower` service.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a test that cannot continue panics"
 )]
 
 #[path = "../../stentor-hub/tests/gated/mod.rs"]
@@ -24,13 +24,13 @@ use tower_service::Service;
 
 use self::gated::GatedStorage;
 
-/// A body of known length whose pieces come through a channel; closed, it breaks off.
-struct Pieces {
+/// A body of known length whose chunks come through a channel. If the channel closes early, the body breaks off.
+struct Chunks {
     left: usize,
-    pieces: mpsc::Receiver<Bytes>,
+    chunks: mpsc::Receiver<Bytes>,
 }
 
-impl http_body::Body for Pieces {
+impl http_body::Body for Chunks {
     type Data = Bytes;
     type Error = std::io::Error;
 
@@ -41,12 +41,12 @@ impl http_body::Body for Pieces {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        self.pieces.poll_recv(cx).map(|piece| {
-            let Some(piece) = piece else {
+        self.chunks.poll_recv(cx).map(|chunk| {
+            let Some(chunk) = chunk else {
                 return Some(Err(std::io::ErrorKind::ConnectionReset.into()));
             };
-            self.left -= piece.len();
-            Some(Ok(Frame::data(piece)))
+            self.left -= chunk.len();
+            Some(Ok(Frame::data(chunk)))
         })
     }
 
@@ -64,12 +64,13 @@ fn post<B>(body: B) -> Request<B> {
     request.header("Content-Type", "application/json").body(body).unwrap()
 }
 
-fn in_pieces(left: usize) -> (Request<Pieces>, mpsc::Sender<Bytes>) {
-    let (sender, pieces) = mpsc::channel(4);
-    (post(Pieces { left, pieces }), sender)
+fn in_chunks(left: usize) -> (Request<Chunks>, mpsc::Sender<Bytes>) {
+    let (sender, chunks) = mpsc::channel(4);
+    (post(Chunks { left, chunks }), sender)
 }
 
-async fn said(response: Response<Body>) -> (u16, Value) {
+/// Returns the status and the JSON body of a response.
+async fn parts(response: Response<Body>) -> (u16, Value) {
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (head.status.as_u16(), serde_json::from_slice(&body).unwrap())
@@ -78,35 +79,35 @@ async fn said(response: Response<Body>) -> (u16, Value) {
 /// The data of the events in the log.
 async fn history(stentor: &Stentor) -> Vec<Value> {
     let request = Request::get("/topics/t").header("Accept", "application/json");
-    let (_, page) = said(stentor.handle(request.body(Empty::new()).unwrap()).await).await;
+    let (_, page) = parts(stentor.handle(request.body(Empty::new()).unwrap()).await).await;
     let events = page["events"].as_array().unwrap();
     events.iter().map(|event| event["data"].clone()).collect()
 }
 
 #[tokio::test]
-async fn an_event_that_came_with_its_head_is_answered_at_once() {
+async fn an_event_that_arrived_with_its_head_is_published_in_one_poll() {
     let mut stentor = Stentor::new(Hub::memory());
-    let answer = stentor.call(post(Full::from("{}"))).now_or_never().unwrap().unwrap();
-    let names: Vec<_> = answer.headers().keys().map(http::HeaderName::as_str).collect();
-    assert_eq!(names, ["content-type", "cache-control"], "none of the request's");
-    let (status, answer) = said(answer).await;
-    assert_eq!((status, &answer["topic"]), (201, &Value::from("t")));
+    let response = stentor.call(post(Full::from("{}"))).now_or_never().unwrap().unwrap();
+    let names: Vec<_> = response.headers().keys().map(http::HeaderName::as_str).collect();
+    assert_eq!(names, ["content-type", "cache-control"], "no header of the request is left");
+    let (status, body) = parts(response).await;
+    assert_eq!((status, &body["topic"]), (201, &Value::from("t")));
     let newest = stentor.hub().record(stentor.hub().tail().offset).await.unwrap().unwrap();
-    assert_eq!(answer["id"], newest.cursor().to_string());
+    assert_eq!(body["id"], newest.cursor().to_string());
     assert_eq!(history(&stentor).await, ["{}"]);
 }
 
 #[tokio::test]
-async fn a_body_that_comes_in_pieces_is_one_event() {
+async fn a_body_in_several_chunks_is_one_event() {
     let mut stentor = Stentor::new(Hub::memory());
-    let (request, pieces) = in_pieces(6);
-    pieces.send(Bytes::from("on")).await.unwrap();
-    let mut answer = stentor.call(request);
-    assert!((&mut answer).now_or_never().is_none(), "the rest is still to come");
-    for piece in ["e e", "v"] {
-        pieces.send(Bytes::from(piece)).await.unwrap();
+    let (request, chunks) = in_chunks(6);
+    chunks.send(Bytes::from("on")).await.unwrap();
+    let mut response = stentor.call(request);
+    assert!((&mut response).now_or_never().is_none(), "the rest has not arrived");
+    for chunk in ["e e", "v"] {
+        chunks.send(Bytes::from(chunk)).await.unwrap();
     }
-    assert_eq!(said(answer.await.unwrap()).await.0, 201);
+    assert_eq!(parts(response.await.unwrap()).await.0, 201);
     assert_eq!(history(&stentor).await, ["one ev"]);
 }
 
@@ -114,24 +115,24 @@ async fn a_body_that_comes_in_pieces_is_one_event() {
 async fn a_body_that_breaks_off_publishes_nothing() {
     let mut stentor = Stentor::new(Hub::memory());
     for first in [None, Some("on")] {
-        let (request, pieces) = in_pieces(6);
+        let (request, chunks) = in_chunks(6);
         if let Some(first) = first {
-            pieces.send(Bytes::from(first)).await.unwrap();
+            chunks.send(Bytes::from(first)).await.unwrap();
         }
-        drop(pieces);
-        let (status, problem) = said(stentor.call(request).await.unwrap()).await;
+        drop(chunks);
+        let (status, problem) = parts(stentor.call(request).await.unwrap()).await;
         assert_eq!((status, &problem["code"]), (400, &Value::from("body")));
     }
     assert!(history(&stentor).await.is_empty());
 }
 
 #[tokio::test]
-async fn an_event_is_answered_when_a_log_that_takes_its_time_has_it() {
+async fn with_a_slow_log_the_response_waits_for_the_commit() {
     let (storage, gate) = GatedStorage::new();
     let mut stentor = Stentor::new(Hub::new(storage));
-    let mut answer = stentor.call(post(Full::from("slow")));
-    assert!((&mut answer).now_or_never().is_none(), "the log is not done");
+    let mut response = stentor.call(post(Full::from("slow")));
+    assert!((&mut response).now_or_never().is_none(), "the log has not committed");
     gate.open();
-    assert_eq!(said(answer.await.unwrap()).await.0, 201);
+    assert_eq!(parts(response.await.unwrap()).await.0, 201);
     assert_eq!(history(&stentor).await, ["slow"]);
 }

@@ -1,9 +1,9 @@
-//! Streamed uploads beside a log that takes its time.
+//! Uploads to a slow log: its commits wait until a test opens a gate.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a test that cannot continue panics"
 )]
 
 #[path = "../../stentor-hub/tests/gated/mod.rs"]
@@ -28,15 +28,15 @@ use self::gated::{Gate, GatedStorage};
 
 const NDJSON: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
-/// How long a key is remembered.
+/// Time for which an idempotency key is remembered.
 const WINDOW: Duration = Duration::from_mins(10);
 
-/// An upload to the topic `t` of a server whose log waits at a gate.
+/// An upload to the topic `t`, and the gate at which the log of its server waits.
 struct Upload {
     stentor: Stentor,
     gate: Gate,
-    pieces: mpsc::Sender<Bytes>,
-    answer: JoinHandle<(u16, Value)>,
+    chunks: mpsc::Sender<Bytes>,
+    response: JoinHandle<(u16, Value)>,
 }
 
 impl Upload {
@@ -48,34 +48,35 @@ impl Upload {
     fn of(request: http::request::Builder) -> Upload {
         let (storage, gate) = GatedStorage::new();
         let stentor = Stentor::new(Hub::new(storage));
-        let (pieces, incoming) = mpsc::channel::<Bytes>(1);
+        let (chunks, incoming) = mpsc::channel::<Bytes>(1);
         let body = unfold(incoming, |mut incoming| async {
-            let piece = incoming.recv().await?;
-            Some((Ok::<_, Infallible>(Frame::data(piece)), incoming))
+            let chunk = incoming.recv().await?;
+            Some((Ok::<_, Infallible>(Frame::data(chunk)), incoming))
         });
         let request = request.body(StreamBody::new(body)).unwrap();
         let server = stentor.clone();
-        let answer = tokio::spawn(async move { parts(server.handle(request).await).await });
-        Upload { stentor, gate, pieces, answer }
+        let response = tokio::spawn(async move { parts(server.handle(request).await).await });
+        Upload { stentor, gate, chunks, response }
     }
 
-    /// Sends a piece, if it is taken at once. There is room for one that is not read yet.
-    async fn send(&self, piece: impl Into<Bytes>) -> bool {
-        timeout(Duration::from_secs(1), self.pieces.send(piece.into())).await.is_ok()
+    /// Sends a chunk. Returns `false` if it is not accepted within a second. One unread chunk fits into the
+    /// channel.
+    async fn send(&self, chunk: impl Into<Bytes>) -> bool {
+        timeout(Duration::from_secs(1), self.chunks.send(chunk.into())).await.is_ok()
     }
 
-    /// Sends pieces that must be read although the log does not go on.
-    async fn send_and_be_read(&self, pieces: &[&'static str]) {
-        for piece in pieces {
-            assert!(self.send(*piece).await, "{piece:?} is not read");
+    /// Sends chunks that must be read although the log does not commit.
+    async fn send_and_be_read(&self, chunks: &[&'static str]) {
+        for chunk in chunks {
+            assert!(self.send(*chunk).await, "{chunk:?} is not read");
         }
-        // When a further one finds room, these were read.
-        assert!(self.send("\n").await && self.send("\n").await, "{pieces:?}");
+        // If two more fit, all of these were read.
+        assert!(self.send("\n").await && self.send("\n").await, "{chunks:?}");
     }
 
     async fn finish(self) -> (u16, Value) {
-        drop(self.pieces);
-        self.answer.await.unwrap()
+        drop(self.chunks);
+        self.response.await.unwrap()
     }
 }
 
@@ -94,29 +95,29 @@ async fn history(stentor: &Stentor) -> Vec<Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_events_are_gathered_while_the_log_commits_those_before() {
+async fn the_next_events_are_collected_while_the_log_commits_the_previous_ones() {
     let events = ["id: a\ndata: 1\n\n", "id: b\ndata: 2\n\ndata: 3\n\n", "id: d\ndata: 4\n\n"];
-    for (query, kind, pieces) in [
+    for (query, kind, chunks) in [
         ("", NDJSON, ["1\n", "2\n3\n", "4\n"]),
         ("", EVENTS, events),
         ("?dedupe=id", EVENTS, events),
     ] {
         let upload = Upload::begin(query, kind);
-        assert!(upload.send(pieces[0]).await);
+        assert!(upload.send(chunks[0]).await);
         upload.gate.wait_for_append().await;
-        upload.send_and_be_read(&pieces[1..]).await;
+        upload.send_and_be_read(&chunks[1..]).await;
         let (stentor, gate) = (upload.stentor.clone(), upload.gate.clone());
         assert_eq!(gate.batches(), [1], "one group at a time");
         gate.open();
-        let (status, answer) = upload.finish().await;
-        assert_eq!((status, &answer["count"]), (201, &json!(4)));
+        let (status, body) = upload.finish().await;
+        assert_eq!((status, &body["count"]), (201, &json!(4)));
         assert_eq!(gate.batches(), [1, 3]);
         assert_eq!(history(&stentor).await, ["1", "2", "3", "4"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_goes_into_the_log_without_waiting_for_the_next_piece() {
+async fn a_group_is_submitted_without_waiting_for_the_next_chunk() {
     let upload = Upload::begin("", NDJSON);
     assert!(upload.send("1\n").await);
     upload.gate.wait_for_append().await;
@@ -124,11 +125,11 @@ async fn a_group_goes_into_the_log_without_waiting_for_the_next_piece() {
     upload.gate.open();
     upload.gate.wait_for_append().await;
     assert_eq!(upload.gate.batches(), [1, 1]);
-    assert!(!upload.answer.is_finished());
+    assert!(!upload.response.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_than_one_group_is_gathered_while_the_log_is_busy() {
+async fn at_most_one_group_is_collected_while_the_log_is_busy() {
     let large = "x".repeat(1 << 20);
     let keyed = format!("id: {}\ndata\n\n", "x".repeat(256)).repeat(1_000);
     for (query, kind, first, group) in [
@@ -141,7 +142,7 @@ async fn no_more_than_one_group_is_gathered_while_the_log_is_busy() {
         assert!(upload.send(first).await);
         upload.gate.wait_for_append().await;
         assert!(upload.send(group).await);
-        assert!(upload.send(first).await, "there is room for one that is not read");
+        assert!(upload.send(first).await, "one unread chunk fits into the channel");
         assert!(!upload.send(first).await);
         upload.gate.open();
         let (status, _) = upload.finish().await;
@@ -150,7 +151,7 @@ async fn no_more_than_one_group_is_gathered_while_the_log_is_busy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_behind_a_group_that_failed_is_handed_in() {
+async fn nothing_is_submitted_after_a_group_that_failed() {
     let upload = Upload::begin("", NDJSON);
     assert!(upload.send("1\n").await);
     upload.gate.wait_for_append().await;
@@ -159,27 +160,27 @@ async fn nothing_behind_a_group_that_failed_is_handed_in() {
     gate.fail_with(StorageError::Unavailable { reason: "full".to_owned() });
     gate.open();
     // The body is still open.
-    let (status, answer) = upload.answer.await.unwrap();
-    assert_eq!((status, &answer["published"], &answer["last_id"]), (503, &json!(0), &Value::Null));
+    let (status, body) = upload.response.await.unwrap();
+    assert_eq!((status, &body["published"], &body["last_id"]), (503, &json!(0), &Value::Null));
     assert_eq!(gate.batches(), [1]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_in_the_body_is_told_when_all_before_it_is_in_the_log() {
+async fn an_error_in_the_body_is_reported_after_the_events_before_it_are_stored() {
     let upload = Upload::begin("", NDJSON);
     assert!(upload.send("1\n").await);
     upload.gate.wait_for_append().await;
     assert!(upload.send(b"2\n\xff\n3\n".as_slice()).await);
     assert!(upload.send("4\n").await);
-    assert!(!upload.send("5\n").await, "nothing behind a fault is read");
+    assert!(!upload.send("5\n").await, "nothing after the error is read");
     upload.gate.open();
-    let (status, answer) = upload.answer.await.unwrap();
-    assert_eq!((status, &answer["published"]), (400, &json!(2)));
+    let (status, body) = upload.response.await.unwrap();
+    assert_eq!((status, &body["published"]), (400, &json!(2)));
     assert_eq!(history(&upload.stentor).await, ["1", "2"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_published_behind_an_event_whose_id_was_used_for_another() {
+async fn nothing_is_published_after_an_event_whose_id_was_used_for_another() {
     let upload = Upload::begin("?dedupe=id", EVENTS);
     let body = "id: a\ndata: 1\n\ndata: 2\n\nid: a\ndata: other\n\nid: b\ndata: 4\n\ndata: 5\n\n";
     assert!(upload.send(body).await);
@@ -187,34 +188,34 @@ async fn nothing_is_published_behind_an_event_whose_id_was_used_for_another() {
     upload.send_and_be_read(&["id: c\ndata: 6\n\n"]).await;
     upload.gate.open();
     // The body is still open.
-    let (status, answer) = upload.answer.await.unwrap();
-    assert_eq!((status, &answer["code"]), (422, &json!("key-reused")));
-    assert_eq!(answer["published"], 2);
-    assert_eq!(upload.gate.batches(), [5], "what was gathered meanwhile is not handed in");
+    let (status, body) = upload.response.await.unwrap();
+    assert_eq!((status, &body["code"]), (422, &json!("key-reused")));
+    assert_eq!(body["published"], 2);
+    assert_eq!(upload.gate.batches(), [5], "the group collected meanwhile is not submitted");
     assert_eq!(history(&upload.stentor).await, ["1", "2"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_comes_twice_in_a_group_with_the_same_event_is_a_repeat() {
+async fn a_repeated_id_with_an_equal_event_in_one_group_is_a_repeat() {
     let upload = Upload::begin("?dedupe=id", EVENTS);
     upload.gate.open();
     let body = "id: a\ndata: 1\n\nid: a\ndata: 1\n\nid: b\ndata: 2\n\n";
     assert!(upload.send(body).await);
     let (stentor, gate) = (upload.stentor.clone(), upload.gate.clone());
-    let (status, answer) = upload.finish().await;
-    assert_eq!((status, &answer["count"]), (201, &json!(3)));
+    let (status, body) = upload.finish().await;
+    assert_eq!((status, &body["count"]), (201, &json!(3)));
     assert_eq!(gate.batches(), [3]);
     assert_eq!(history(&stentor).await, ["1", "2"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_handed_in_is_published_also_when_the_request_is_gone() {
+async fn a_submitted_group_is_published_although_the_request_was_dropped() {
     let upload = Upload::begin("", NDJSON);
     assert!(upload.send("1\n2\n").await);
     upload.gate.wait_for_append().await;
     upload.send_and_be_read(&["3\n"]).await;
-    upload.answer.abort();
-    assert!(upload.answer.await.unwrap_err().is_cancelled());
+    upload.response.abort();
+    assert!(upload.response.await.unwrap_err().is_cancelled());
     upload.gate.open();
     let request = Request::post("/topics/t").body(http_body_util::Full::from("last")).unwrap();
     assert_eq!(upload.stentor.handle(request).await.status(), 201);
@@ -222,15 +223,15 @@ async fn what_was_handed_in_is_published_also_when_the_request_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn blank_lines_and_comments_keep_a_topic_with_a_lease_alive_and_silence_does_not() {
-    for (kind, sign, last) in [(NDJSON, "\n", "last\n"), (EVENTS, ":\n", "data: last\n\n")] {
+async fn blank_lines_and_comments_renew_a_lease_and_silence_does_not() {
+    for (kind, filler, last) in [(NDJSON, "\n", "last\n"), (EVENTS, ":\n", "data: last\n\n")] {
         let upload = Upload::begin("?lease=10", kind);
         upload.gate.open();
         let hub = upload.stentor.hub().clone();
         let watch = tokio::spawn(async move { hub.watch_leases().await });
         for _ in 0..5 {
             sleep(Duration::from_secs(9)).await;
-            assert!(upload.send(sign).await);
+            assert!(upload.send(filler).await);
         }
         assert!(upload.send(last).await);
         let stentor = upload.stentor.clone();
@@ -238,25 +239,25 @@ async fn blank_lines_and_comments_keep_a_topic_with_a_lease_alive_and_silence_do
         assert_eq!(history(&stentor).await, ["last"]);
         sleep(Duration::from_secs(2)).await;
         assert!(upload.send(last).await);
-        let (status, answer) = upload.answer.await.unwrap();
-        assert_eq!((status, &answer["code"]), (409, &json!("topic-ended")), "{kind}");
+        let (status, body) = upload.response.await.unwrap();
+        assert_eq!((status, &body["code"]), (409, &json!("topic-ended")), "{kind}");
         watch.abort();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_key_of_an_upload_is_kept_while_it_is_open_however_silent_it_is() {
+async fn the_key_of_a_silent_upload_is_renewed_while_it_is_open() {
     let request = Request::post("/topics/t").header("Content-Type", NDJSON);
     let upload = Upload::of(request.header("Idempotency-Key", "k"));
     upload.gate.open();
     sleep(WINDOW).await;
-    assert!(upload.gate.batches().is_empty(), "nothing is under the key yet");
+    assert!(upload.gate.batches().is_empty(), "no event has the key yet");
     assert!(upload.send("1\n2\n").await);
     upload.gate.wait_for_append().await;
     let minute = Duration::from_mins(1);
     for _ in 0..9 {
         sleep(minute).await;
-        assert!(upload.send("\n").await, "a blank line is no event");
+        assert!(upload.send("\n").await, "a blank line is accepted");
     }
     assert_eq!(upload.gate.batches(), [2, 1, 1, 1], "at 2.5, 5 and 7.5 min");
     upload.gate.fail_with(StorageError::Full);
@@ -266,8 +267,8 @@ async fn the_key_of_an_upload_is_kept_while_it_is_open_however_silent_it_is() {
     assert_eq!(upload.gate.batches(), [2, 1, 1, 1, 1, 1]);
     assert!(upload.send("3\n").await);
     let (stentor, gate) = (upload.stentor.clone(), upload.gate.clone());
-    let (status, answer) = upload.finish().await;
-    assert_eq!((status, &answer["count"]), (201, &json!(3)));
+    let (status, body) = upload.finish().await;
+    assert_eq!((status, &body["count"]), (201, &json!(3)));
     assert_eq!(gate.batches().len(), 7);
     assert_eq!(history(&stentor).await, ["1", "2", "3"]);
 }
