@@ -214,6 +214,11 @@ fn run(
     let (hub, retention) = (stentor.hub().clone(), options.retention());
     background
         .spawn(async move { tokio::join!(hub.enforce_retention(retention), hub.watch_leases()) });
+    let (hub, drain) = (stentor.hub().clone(), stentor.drain().clone());
+    background.spawn(async move {
+        eprintln!("the log failed: {}", hub.failed().await);
+        drain.cancel();
+    });
     let _ = listening.send((listener.local_addr()?, stentor.drain().clone()));
     let served = serve_on_cores(options.serve_options(), &listener, &app, &stentor);
     background.block_on(stentor.hub().close());

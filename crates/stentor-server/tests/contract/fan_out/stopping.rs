@@ -25,6 +25,9 @@ async fn every_reader_gets_its_own_delay_for_the_reconnect() {
             readers.push(stream);
         }
         let id = server.publish("/topics/t", "last").await;
+        // A reader that does not have the event yet would get it after its reconnect.
+        let delivered = i64::try_from(READERS).unwrap();
+        server.until_metric("stentor_delivered_events_total", delivered).await;
         server.shut_down();
         let mut delays = HashSet::new();
         for mut reader in readers {
