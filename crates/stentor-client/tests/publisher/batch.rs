@@ -16,7 +16,7 @@ async fn a_batch_is_one_request_under_one_key() {
     let event = Event::new("").with_type(EventType::new("tick").unwrap());
     batch.push("b/c", event.with_retry(Duration::from_secs(2)));
     let (requests, result) =
-        tokio::join!(server.answer([unavailable(), created_many(2, 2)]), publisher.batch(batch));
+        tokio::join!(server.respond([unavailable(), created_many(2, 2)]), publisher.batch(batch));
     for request in &requests {
         assert_eq!(request.line(), "POST /live/topics");
         assert_eq!(request.header("content-type"), Some("application/json"));
@@ -36,6 +36,6 @@ async fn the_key_of_a_batch_can_be_set() {
     let publisher = Publisher::new(server.url("")).unwrap();
     let mut batch = Batch::new().with_idempotency_key("order-7");
     batch.push("a", Event::new("1"));
-    let (requests, _) = tokio::join!(server.answer([created_many(1, 1)]), publisher.batch(batch));
+    let (requests, _) = tokio::join!(server.respond([created_many(1, 1)]), publisher.batch(batch));
     assert_eq!(requests[0].header("idempotency-key"), Some("order-7"));
 }

@@ -25,22 +25,22 @@ fn repeated() -> String {
 fn created_many(count: usize, last: usize) -> String {
     let first = last + 1 - count;
     let body = format!(r#"{{"count":{count},"first_id":"c{first}","last_id":"c{last}"}}"#);
-    support::answer("201 Created", "content-type: application/json\r\n", &body)
+    support::response("201 Created", "content-type: application/json\r\n", &body)
 }
 
 /// The response of a server that is temporarily unable to publish.
 fn unavailable() -> String {
     let problem = r#"{"code":"draining","detail":"the server is stopping"}"#;
-    support::answer("503 Not Now", "content-type: application/problem+json\r\n", problem)
+    support::response("503 Not Now", "content-type: application/problem+json\r\n", problem)
 }
 
 /// The response of a topic that has ended.
 fn ended() -> String {
     let problem = r#"{"code":"topic-ended","detail":"the topic has ended"}"#;
-    support::answer("409 Conflict", "content-type: application/problem+json\r\n", problem)
+    support::response("409 Conflict", "content-type: application/problem+json\r\n", problem)
 }
 
 fn published(status: &str) -> String {
     let body = r#"{"topic":"t","id":"c1"}"#;
-    support::answer(status, "content-type: application/json\r\n", body)
+    support::response(status, "content-type: application/json\r\n", body)
 }

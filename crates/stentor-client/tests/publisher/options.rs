@@ -14,7 +14,7 @@ async fn headers_and_a_token_are_sent_with_each_request() {
         .header("x-tenant", "blue")
         .build()
         .unwrap();
-    let (requests, _) = tokio::join!(server.answer([created()]), publisher.publish("t", "x"));
+    let (requests, _) = tokio::join!(server.respond([created()]), publisher.publish("t", "x"));
     assert_eq!(requests[0].header("authorization"), Some("Bearer secret"));
     assert_eq!(requests[0].header("x-tenant"), Some("blue"));
 }
@@ -36,7 +36,7 @@ async fn a_unix_socket_replaces_the_host() {
     let path = directory.path().join("socket");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let publisher = Publisher::builder("http://stentor").unix_socket(path).build().unwrap();
-    let answers = async {
+    let responses = async {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut request = String::new();
         while !request.ends_with("\r\n\r\nx") {
@@ -45,7 +45,7 @@ async fn a_unix_socket_replaces_the_host() {
         socket.write_all(created().as_bytes()).await.unwrap();
         request
     };
-    let (request, result) = tokio::join!(answers, publisher.publish("t", "x"));
+    let (request, result) = tokio::join!(responses, publisher.publish("t", "x"));
     assert!(request.contains("host: stentor\r\n"), "{request}");
     assert_eq!(result.unwrap().count, 1);
 }
@@ -54,7 +54,7 @@ async fn a_unix_socket_replaces_the_host() {
 async fn clones_share_a_connection() {
     let server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
-    let answers = async {
+    let responses = async {
         let mut connection = server.accept().await;
         connection.write(&created().replace("connection: close\r\n", "")).await;
         connection.next_request().await;
@@ -65,5 +65,5 @@ async fn clones_share_a_connection() {
         publisher.publish("t", "one").await.unwrap();
         publisher.clone().publish("t", "two").await.unwrap();
     };
-    tokio::join!(answers, publish);
+    tokio::join!(responses, publish);
 }

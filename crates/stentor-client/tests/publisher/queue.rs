@@ -23,8 +23,8 @@ async fn begun_with(attempts: u32) -> (Server, PublishQueue, Connection) {
     (server, queue, first)
 }
 
-async fn answer(mut connection: Connection, answer: &str) -> Request {
-    connection.write(answer).await;
+async fn respond(mut connection: Connection, response: &str) -> Request {
+    connection.write(response).await;
     connection.close().await
 }
 
@@ -47,8 +47,8 @@ async fn waiting_events_are_sent_together_in_order() {
     }
     let typed = Event::new("4").with_type(EventType::new("tick").unwrap());
     let last = queue.send(typed).await.unwrap();
-    answer(first, &created()).await;
-    let rest = answer(server.accept().await, &created_many(4, 5)).await;
+    respond(first, &created()).await;
+    let rest = respond(server.accept().await, &created_many(4, 5)).await;
     assert_eq!(batch(&rest), ["1", "2\r\n", "", "4"]);
     assert!(rest.body.contains(r#""type":"tick""#) && rest.header("idempotency-key").is_some());
     assert_eq!(last.await.unwrap().last_id.as_deref(), Some("c5"));
@@ -60,13 +60,13 @@ async fn waiting_events_are_sent_together_in_order() {
 #[tokio::test]
 async fn a_request_is_retried_with_its_key_before_later_events() {
     let (server, queue, first) = begun().await;
-    let key = answer(first, "").await.header("idempotency-key").unwrap().to_owned();
+    let key = respond(first, "").await.header("idempotency-key").unwrap().to_owned();
     queue.send("1").await.unwrap();
     for attempt in [unavailable(), created()] {
-        let again = answer(server.accept().await, &attempt).await;
+        let again = respond(server.accept().await, &attempt).await;
         assert_eq!((again.body.as_str(), again.header("idempotency-key")), ("0", Some(&*key)));
     }
-    let next = answer(server.accept().await, &created()).await;
+    let next = respond(server.accept().await, &created()).await;
     assert_eq!(next.body, "1");
     assert_eq!(queue.finish().await.unwrap().count, 2);
 }
@@ -80,8 +80,8 @@ async fn a_full_queue_makes_the_producer_wait() {
         assert!(sent <= PublishQueue::QUEUE_EVENTS_MAX + 1, "the queue is never full");
     }
     assert_eq!(sent, PublishQueue::QUEUE_EVENTS_MAX + 1);
-    let answers = async {
-        answer(first, &created()).await;
+    let responses = async {
+        respond(first, &created()).await;
         let mut next = 1;
         while next < sent {
             let mut connection = server.accept().await;
@@ -94,7 +94,7 @@ async fn a_full_queue_makes_the_producer_wait() {
             connection.write(&created_many(data.len(), next)).await;
         }
     };
-    let ((), all) = tokio::join!(answers, queue.finish());
+    let ((), all) = tokio::join!(responses, queue.finish());
     assert_eq!(all.unwrap().count, sent as u64);
 }
 
@@ -108,14 +108,14 @@ async fn large_events_make_the_producer_wait_and_are_sent_alone() {
         assert!(sent <= 24, "the queue is never full");
     }
     assert_eq!(sent, 24);
-    let answers = async {
-        answer(first, &created()).await;
+    let responses = async {
+        respond(first, &created()).await;
         for _ in 0..sent {
-            let request = answer(server.accept().await, &created()).await;
+            let request = respond(server.accept().await, &created()).await;
             assert_eq!((request.line(), request.body.len()), ("POST /topics/t", large.len()));
         }
     };
-    let ((), all) = tokio::join!(answers, queue.finish());
+    let ((), all) = tokio::join!(responses, queue.finish());
     assert_eq!(all.unwrap().count, 25);
 }
 
@@ -128,9 +128,9 @@ async fn other_publishes_are_sent_alone_in_order() {
     {
         queue.send(publish).await.unwrap();
     }
-    answer(first, &created()).await;
+    respond(first, &created()).await;
     let requests = server
-        .answer([created_many(2, 2), created_many(2, 4), created(), created_many(2, 7), created()])
+        .respond([created_many(2, 2), created_many(2, 4), created(), created_many(2, 7), created()])
         .await;
     assert_eq!(batch(&requests[0]), ["1", "2"]);
     assert_eq!(requests[1].body, "3\n4\n");
@@ -144,10 +144,10 @@ async fn other_publishes_are_sent_alone_in_order() {
 async fn a_refusal_stops_the_queue_and_returns_the_unpublished_events() {
     let (server, queue, first) = begun().await;
     let second = queue.send("1").await.unwrap();
-    answer(first, &created()).await;
+    respond(first, &created()).await;
     let in_progress = server.accept().await;
     queue.send("2").await.unwrap();
-    answer(in_progress, &ended()).await;
+    respond(in_progress, &ended()).await;
     let error = second.await.unwrap_err();
     assert!(matches!(error, PublishError::Refused { .. }), "{error}");
     let error = queue.send("3").await.unwrap_err();
@@ -164,7 +164,7 @@ async fn a_waiting_producer_gets_the_error_that_stopped_the_queue() {
     let (_server, queue, first) = begun().await;
     let large = "x".repeat(PublishQueue::QUEUE_BYTES_MAX);
     let ((), result) =
-        tokio::join!(async { drop(answer(first, &ended()).await) }, queue.send(large.as_str()));
+        tokio::join!(async { drop(respond(first, &ended()).await) }, queue.send(large.as_str()));
     assert_eq!(result.unwrap_err().unpublished, [Publish::from(large)]);
 }
 
@@ -174,10 +174,10 @@ async fn events_that_may_be_published_are_counted() {
     for data in ["1", "2"] {
         queue.send(data).await.unwrap();
     }
-    answer(first, &created()).await;
+    respond(first, &created()).await;
     let in_progress = server.accept().await;
     queue.send("3").await.unwrap();
-    answer(in_progress, "").await;
+    respond(in_progress, "").await;
     let error = queue.finish().await.unwrap_err();
     assert_eq!((error.in_doubt, error.unpublished.len()), (2, 3));
 }
@@ -188,10 +188,10 @@ async fn a_flush_waits_for_earlier_events() {
     queue.send("1").await.unwrap();
     let mut flush = Box::pin(queue.flush());
     assert!((&mut flush).now_or_never().is_none());
-    answer(first, &created()).await;
+    respond(first, &created()).await;
     let second = server.accept().await;
     assert!((&mut flush).now_or_never().is_none());
-    answer(second, &created()).await;
+    respond(second, &created()).await;
     flush.await.unwrap();
     queue.flush().await.unwrap();
 }

@@ -5,18 +5,18 @@ use std::time::Duration;
 use stentor_client::{Event, EventType, Publish, PublishError, Published, Publisher};
 
 use crate::created;
-use crate::support::{Request, Server, answer};
+use crate::support::{Request, Server, response};
 
 /// Publishes to a server that sends this response.
 async fn publish(
-    answer: &str,
+    response: &str,
     topic: &str,
     publish: impl Into<Publish>,
 ) -> (Request, Result<Published, PublishError>) {
     let server = Server::start().await;
     let publisher = Publisher::builder(server.url("")).attempts_max(1).build().unwrap();
     let (mut requests, result) =
-        tokio::join!(server.answer([answer]), publisher.publish(topic, publish));
+        tokio::join!(server.respond([response]), publisher.publish(topic, publish));
     (requests.remove(0), result)
 }
 
@@ -57,7 +57,7 @@ async fn an_end_without_an_event_has_no_body() {
 #[tokio::test]
 async fn a_body_keeps_its_type_and_may_become_many_events() {
     let many =
-        answer("201 Created", "", r#"{"topic":"t","count":2,"first_id":"c1","last_id":"c2"}"#);
+        response("201 Created", "", r#"{"topic":"t","count":2,"first_id":"c1","last_id":"c2"}"#);
     let body = Publish::body("application/x-ndjson", "1\n2\n");
     let (request, published) = publish(&many, "t", body).await;
     assert_eq!(request.header("content-type"), Some("application/x-ndjson"));
@@ -68,7 +68,7 @@ async fn a_body_keeps_its_type_and_may_become_many_events() {
 async fn a_refusal_contains_the_problem_of_the_server() {
     let problem =
         r#"{"title":"Conflict","status":409,"code":"topic-ended","detail":"the topic has ended"}"#;
-    let refusal = answer("409 Conflict", "content-type: application/problem+json\r\n", problem);
+    let refusal = response("409 Conflict", "content-type: application/problem+json\r\n", problem);
     let (_, result) = publish(&refusal, "t", "x").await;
     match result.unwrap_err() {
         PublishError::Refused { status, problem: Some(problem), .. } => {
@@ -82,7 +82,7 @@ async fn a_refusal_contains_the_problem_of_the_server() {
 
 #[tokio::test]
 async fn a_refusal_without_a_problem_contains_the_status() {
-    let refusal = answer("502 Bad Gateway", "content-type: text/html\r\n", "<h1>oh</h1>");
+    let refusal = response("502 Bad Gateway", "content-type: text/html\r\n", "<h1>oh</h1>");
     let (_, result) = publish(&refusal, "t", "x").await;
     let text = result.unwrap_err().to_string();
     assert!(
@@ -93,7 +93,7 @@ async fn a_refusal_without_a_problem_contains_the_status() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let moved = answer("308 Permanent Redirect", "location: //elsewhere/topics/t\r\n", "");
+    let moved = response("308 Permanent Redirect", "location: //elsewhere/topics/t\r\n", "");
     let (_, result) = publish(&moved, "t", "secret").await;
     match result.unwrap_err() {
         PublishError::Redirected { location, .. } => {
@@ -105,7 +105,7 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn the_response_of_another_server_is_an_error() {
-    let (_, result) = publish(&answer("200 OK", "", "hello"), "t", "x").await;
+    let (_, result) = publish(&response("200 OK", "", "hello"), "t", "x").await;
     assert!(matches!(result, Err(PublishError::UnexpectedResponse)));
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stentor_client::{Publish, PublishError, Published, Publisher, PublisherBuilder};
 use tokio::time::Instant;
 
-use crate::support::{Request, Server, answer};
+use crate::support::{Request, Server, response};
 use crate::{created, ended, repeated, unavailable};
 
 /// Sent by a server that closes the connection before its response.
@@ -13,13 +13,13 @@ const NOTHING: &str = "";
 
 /// Publishes to a server that sends these responses.
 async fn publish(
-    answers: &[&str],
+    responses: &[&str],
     set_up: impl FnOnce(PublisherBuilder) -> PublisherBuilder,
     publish: impl Into<Publish>,
 ) -> (Vec<Request>, Result<Published, PublishError>) {
     let server = Server::start().await;
     let publisher = set_up(Publisher::builder(server.url(""))).build().unwrap();
-    tokio::join!(server.answer(answers), publisher.publish("t", publish))
+    tokio::join!(server.respond(responses), publisher.publish("t", publish))
 }
 
 fn unchanged(builder: PublisherBuilder) -> PublisherBuilder {
@@ -44,7 +44,7 @@ async fn a_transient_failure_is_retried_with_the_same_key() {
     for refusal in
         ["408 Request Timeout", "429 Too Many Requests", "500 Oh", "503 Not Now", "520 ?"]
     {
-        let refusal = answer(refusal, "", "");
+        let refusal = response(refusal, "", "");
         let (requests, result) = publish(&[&refusal, &refusal, &created()], unchanged, "x").await;
         assert_same(&requests, 3);
         assert!(!result.unwrap().repeat);
@@ -64,7 +64,7 @@ async fn a_publish_is_retried_after_a_lost_response() {
 
 #[tokio::test]
 async fn retry_after_is_waited_for() {
-    let busy = answer("429 Too Many Requests", "retry-after: 1\r\n", "");
+    let busy = response("429 Too Many Requests", "retry-after: 1\r\n", "");
     let began = Instant::now();
     let (requests, result) = publish(&[&busy, &created()], unchanged, "x").await;
     assert_same(&requests, 2);
@@ -73,7 +73,7 @@ async fn retry_after_is_waited_for() {
 
 #[tokio::test]
 async fn a_retry_after_beyond_the_time_limit_is_an_error() {
-    let busy = answer("429 Slow Down", "retry-after: 3600\r\n", "");
+    let busy = response("429 Slow Down", "retry-after: 3600\r\n", "");
     let (_, result) = publish(&[&busy], unchanged, "x").await;
     let error = result.unwrap_err();
     assert_eq!(error.to_string(), "the server responded with 429 Too Many Requests");
@@ -85,7 +85,7 @@ async fn a_publish_is_retried_after_a_timeout() {
     let server = Server::start().await;
     let publisher =
         Publisher::builder(server.url("")).request_timeout(Duration::from_secs(1)).build().unwrap();
-    let answers = async {
+    let responses = async {
         let silent = server.accept().await;
         // On a busy machine even the response may arrive after the timeout of an attempt.
         loop {
@@ -95,7 +95,7 @@ async fn a_publish_is_retried_after_a_timeout() {
         }
     };
     tokio::select! {
-        () = answers => {}
+        () = responses => {}
         result = publisher.publish("t", "x") => assert!(result.unwrap().repeat),
     }
 }
@@ -151,7 +151,7 @@ async fn every_publish_has_another_key() {
             publisher.publish("t", "x").await.unwrap();
         }
     };
-    let (requests, ()) = tokio::join!(server.answer([(); 4].map(|()| created())), publish);
+    let (requests, ()) = tokio::join!(server.respond([(); 4].map(|()| created())), publish);
     let mut keys: Vec<_> = requests.iter().map(key).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -164,7 +164,7 @@ async fn without_keys_a_publish_in_doubt_is_not_retried() {
     let (requests, result) = publish(&[&unavailable(), &created()], keyless, "x").await;
     assert_eq!(requests[1].header("idempotency-key"), None);
     assert!(result.is_ok());
-    for doubtful in [NOTHING, &answer("502 Bad Gateway", "", "")] {
+    for doubtful in [NOTHING, &response("502 Bad Gateway", "", "")] {
         let (_, result) = publish(&[doubtful], keyless, "x").await;
         let error = result.unwrap_err();
         assert!(

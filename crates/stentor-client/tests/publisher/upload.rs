@@ -8,7 +8,7 @@ use futures_util::{FutureExt, stream};
 use stentor_client::{Publish, PublishError, Publisher};
 use tokio::sync::mpsc;
 
-use crate::support::{Server, answer};
+use crate::support::{Server, response};
 use crate::{created_many, ended, unavailable};
 
 type Chunks = mpsc::UnboundedSender<Result<Bytes, io::Error>>;
@@ -30,7 +30,7 @@ async fn each_chunk_is_sent_as_it_arrives() {
     let server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
     let (chunks, upload) = chunks();
-    let answers = async {
+    let responses = async {
         send(&chunks, "one\n");
         let mut connection = server.accept().await;
         connection.read_until("one\n").await;
@@ -42,7 +42,7 @@ async fn each_chunk_is_sent_as_it_arrives() {
         connection.close().await
     };
     let upload = upload.and_end("done");
-    let (request, result) = tokio::join!(answers, publisher.upload("t", upload));
+    let (request, result) = tokio::join!(responses, publisher.upload("t", upload));
     assert_eq!(result.unwrap().count, 2);
     assert_eq!(request.line(), "POST /topics/t?end=done");
     assert_eq!(request.header("content-type"), Some(NDJSON));
@@ -56,15 +56,15 @@ async fn a_refusal_ends_an_upload_that_is_still_open() {
     let publisher = Publisher::new(server.url("")).unwrap();
     let (chunks, upload) = chunks();
     let problem = r#"{"code":"topic-ended","detail":"it has ended","published":1,"last_id":"c1"}"#;
-    let refusal = answer("409 Conflict", "content-type: application/problem+json\r\n", problem);
-    let answers = async {
+    let refusal = response("409 Conflict", "content-type: application/problem+json\r\n", problem);
+    let responses = async {
         send(&chunks, "one\n");
         let mut connection = server.accept().await;
         connection.read_until("one\n").await;
         connection.write(&refusal).await;
         connection.close().await
     };
-    let (_, result) = tokio::join!(answers, publisher.upload("t", upload));
+    let (_, result) = tokio::join!(responses, publisher.upload("t", upload));
     let error = result.unwrap_err();
     let problem = error.problem().unwrap();
     assert_eq!((problem.published, problem.last_id.as_deref()), (Some(1), Some("c1")));
@@ -76,7 +76,7 @@ async fn a_stream_that_fails_aborts_the_upload() {
     let server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
     let (chunks, upload) = chunks();
-    let answers = async {
+    let responses = async {
         send(&chunks, "one\n");
         let mut connection = server.accept().await;
         connection.read_until("one\n").await;
@@ -84,7 +84,7 @@ async fn a_stream_that_fails_aborts_the_upload() {
         connection.read_to_end().await;
         connection.request
     };
-    let (request, result) = tokio::join!(answers, publisher.upload("t", upload));
+    let (request, result) = tokio::join!(responses, publisher.upload("t", upload));
     assert!(!request.body.contains("0\r\n\r\n"), "the server must see that the body is incomplete");
     match result.unwrap_err() {
         PublishError::Stream { cause } => assert_eq!(cause, "the camera is gone"),
@@ -97,14 +97,14 @@ async fn an_upload_is_not_retried_and_the_error_says_how_to() {
     let server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
     let (chunks, upload) = chunks();
-    let answers = async {
+    let responses = async {
         send(&chunks, "one\n");
         let mut connection = server.accept().await;
         connection.read_until("one\n").await;
         connection.close().await
     };
     let upload = upload.with_idempotency_key("file-1");
-    let (request, result) = tokio::join!(answers, publisher.upload("t", upload));
+    let (request, result) = tokio::join!(responses, publisher.upload("t", upload));
     assert_eq!(request.header("idempotency-key"), Some("file-1"));
     let error = result.unwrap_err();
     assert!(matches!(error, PublishError::NoResponse { .. }), "{error}");
@@ -120,7 +120,7 @@ async fn a_repeatable_upload_is_retried_with_one_key() {
         times += 1;
         stream::iter(["one\n", "two\n"].map(|line| Ok::<_, io::Error>(Bytes::from(line))))
     };
-    let answers = async {
+    let responses = async {
         let mut key = None;
         for last in ["", &unavailable(), &created_many(2, 2)] {
             let mut connection = server.accept().await;
@@ -132,7 +132,7 @@ async fn a_repeatable_upload_is_retried_with_one_key() {
         }
     };
     let upload = Publish::stream(NDJSON, lines);
-    let ((), result) = tokio::join!(answers, publisher.upload_repeatable("t", upload));
+    let ((), result) = tokio::join!(responses, publisher.upload_repeatable("t", upload));
     assert_eq!((result.unwrap().count, times), (2, 3));
 }
 
@@ -143,7 +143,7 @@ async fn a_permanent_refusal_ends_a_repeatable_upload() {
     let lines = || stream::iter([Ok::<_, io::Error>(Bytes::from("one\n"))]);
     let upload = Publish::stream(NDJSON, lines).with_idempotency_key("file");
     let (requests, result) =
-        tokio::join!(server.answer([ended()]), publisher.upload_repeatable("t", upload).boxed());
+        tokio::join!(server.respond([ended()]), publisher.upload_repeatable("t", upload).boxed());
     assert_eq!(requests[0].header("idempotency-key"), Some("file"));
     assert!(!result.unwrap_err().may_be_published());
 }

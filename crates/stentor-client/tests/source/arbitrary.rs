@@ -51,13 +51,13 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Returns all items of a response, until the source ends or waits for a retry.
-async fn items_of(answer: Vec<u8>) -> Vec<Item> {
+async fn items_of(response: Vec<u8>) -> Vec<Item> {
     let server = Server::start().await;
     let mut source = quick(&server.url("/")).event_bytes_max(EVENT_BYTES_MAX).build().unwrap();
     let mut states = source.states();
     let script = async {
         let mut connection = server.accept().await;
-        connection.write_repeatedly(&answer, answer.len().min(1)).await;
+        connection.write_repeatedly(&response, response.len().min(1)).await;
         connection.close_any().await;
     };
     let mut items = Vec::new();
@@ -85,14 +85,14 @@ proptest! {
     })]
 
     #[test]
-    fn any_response_is_read_refused_or_retried(answer in bytes()) {
-        Runtime::new().unwrap().block_on(items_of(answer));
+    fn any_response_is_read_refused_or_retried(response in bytes()) {
+        Runtime::new().unwrap().block_on(items_of(response));
     }
 
     #[test]
     fn any_stream_returns_the_items_of_the_decoder(body in bytes()) {
-        let answer = [STREAM.as_bytes(), &body].concat();
-        let items = Runtime::new().unwrap().block_on(items_of(answer));
+        let response = [STREAM.as_bytes(), &body].concat();
+        let items = Runtime::new().unwrap().block_on(items_of(response));
         let mut decoder = Decoder::with_event_bytes_max(EVENT_BYTES_MAX);
         let mut rest = &body[..];
         let mut expected = Vec::new();

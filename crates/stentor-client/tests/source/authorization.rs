@@ -7,7 +7,7 @@ use stentor_client::reconnect::Mode;
 use stentor_client::{EventSourceBuilder, EventSourceError};
 use tokio::sync::watch;
 
-use crate::support::{NO_CONTENT, Request, Server, answer, stream};
+use crate::support::{NO_CONTENT, Request, Server, response, stream};
 use crate::{data_of, fatal_error, quick, until_waiting};
 
 /// Returns a source with the authorization `old`. Renewals return `new 1`, `new 2` and so on.
@@ -20,7 +20,7 @@ fn renewing(url: &str) -> EventSourceBuilder {
 }
 
 fn unauthorized() -> String {
-    answer("401 Unauthorized", "www-authenticate: Bearer\r\n", "")
+    response("401 Unauthorized", "www-authenticate: Bearer\r\n", "")
 }
 
 fn authorizations(requests: &[Request]) -> Vec<&str> {
@@ -31,14 +31,14 @@ fn authorizations(requests: &[Request]) -> Vec<&str> {
 async fn new_credentials_after_a_401_are_kept() {
     let server = Server::start().await;
     let mut source = renewing(&server.url("/")).build().unwrap();
-    let answers = [
+    let responses = [
         unauthorized(),
         stream("id: 1\ndata: a\n\n"),
         stream("data: b\n\n"),
         unauthorized(),
         NO_CONTENT.to_owned(),
     ];
-    let (requests, data) = tokio::join!(server.answer(answers), data_of(&mut source));
+    let (requests, data) = tokio::join!(server.respond(responses), data_of(&mut source));
     assert_eq!(data, ["a", "b"]);
     assert_eq!(authorizations(&requests), ["old", "new 1", "new 1", "new 1", "new 2"]);
     assert_eq!(requests[4].last_event_id(), Some("1"));
@@ -48,8 +48,8 @@ async fn new_credentials_after_a_401_are_kept() {
 async fn a_401_to_new_credentials_is_fatal() {
     let server = Server::start().await;
     let mut source = renewing(&server.url("/")).build().unwrap();
-    let answers = [unauthorized(), unauthorized()];
-    let (requests, error) = tokio::join!(server.answer(answers), fatal_error(&mut source));
+    let responses = [unauthorized(), unauthorized()];
+    let (requests, error) = tokio::join!(server.respond(responses), fatal_error(&mut source));
     assert_eq!(authorizations(&requests), ["old", "new 1"]);
     assert!(matches!(error, EventSourceError::Unauthorized { .. }), "{error}");
 }
@@ -60,7 +60,7 @@ async fn a_401_is_fatal_without_a_callback_and_in_spec_mode() {
     let url = server.url("/");
     for builder in [quick(&url), renewing(&url).mode(Mode::Spec)] {
         let mut source = builder.build().unwrap();
-        let (_, error) = tokio::join!(server.answer([unauthorized()]), fatal_error(&mut source));
+        let (_, error) = tokio::join!(server.respond([unauthorized()]), fatal_error(&mut source));
         assert!(matches!(error, EventSourceError::Status { .. }), "{error}");
     }
 }
@@ -71,8 +71,8 @@ async fn a_401_of_another_origin_renews_nothing() {
     let mut source = renewing(&home.url("/")).build().unwrap();
     let script = async {
         let location = format!("location: {}\r\n", other.url("/"));
-        home.answer([answer("302 Found", &location, "")]).await;
-        other.answer([unauthorized()]).await
+        home.respond([response("302 Found", &location, "")]).await;
+        other.respond([unauthorized()]).await
     };
     let (requests, error) = tokio::join!(script, fatal_error(&mut source));
     assert_eq!(requests[0].header("authorization"), None);
@@ -90,7 +90,7 @@ async fn a_failed_renewal_is_retried_later() {
             .build()
             .unwrap();
         let (_, (_, reason)) =
-            tokio::join!(server.answer([unauthorized()]), until_waiting(&mut source));
+            tokio::join!(server.respond([unauthorized()]), until_waiting(&mut source));
         assert!(matches!(reason, EventSourceError::Renewal { .. }), "{reason}");
         assert!(reason.to_string().contains(text), "{reason}");
     }
@@ -110,7 +110,7 @@ async fn a_reconnect_does_not_interrupt_a_renewal() {
         .build()
         .unwrap();
     let script = async {
-        server.answer([unauthorized()]).await;
+        server.respond([unauthorized()]).await;
         started.wait_for(|started| *started).await.unwrap();
     };
     tokio::select! {
@@ -119,6 +119,6 @@ async fn a_reconnect_does_not_interrupt_a_renewal() {
     }
     source.reconnect();
     allow.send_replace(true);
-    let (requests, _) = tokio::join!(server.answer([NO_CONTENT]), data_of(&mut source));
+    let (requests, _) = tokio::join!(server.respond([NO_CONTENT]), data_of(&mut source));
     assert_eq!(authorizations(&requests), ["new"]);
 }

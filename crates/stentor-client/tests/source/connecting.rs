@@ -26,12 +26,12 @@ async fn a_source_can_connect_to_a_unix_socket() {
     let mut source = quick("http://a.test/s").unix_socket(&path).build().unwrap();
     let script = async {
         let mut heads = Vec::new();
-        for answer in [&stream("id: 1\ndata: a\n\n"), NO_CONTENT] {
+        for response in [&stream("id: 1\ndata: a\n\n"), NO_CONTENT] {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut head = vec![0; 4096];
             let read = socket.read(&mut head).await.unwrap();
             heads.push(String::from_utf8_lossy(&head[..read]).to_lowercase());
-            socket.write_all(answer.as_bytes()).await.unwrap();
+            socket.write_all(response.as_bytes()).await.unwrap();
         }
         heads
     };
@@ -46,8 +46,8 @@ async fn a_source_can_connect_to_a_unix_socket() {
 async fn a_source_can_connect_through_a_proxy() {
     let proxy = Server::start().await;
     let mut source = quick("http://a.test/s").proxy(proxy.url("")).build().unwrap();
-    let answers = [stream("data: a\n\n"), NO_CONTENT.to_owned()];
-    let (requests, data) = tokio::join!(proxy.answer(answers), data_of(&mut source));
+    let responses = [stream("data: a\n\n"), NO_CONTENT.to_owned()];
+    let (requests, data) = tokio::join!(proxy.respond(responses), data_of(&mut source));
     assert_eq!(data, ["a"]);
     assert_eq!(requests[0].line(), "GET http://a.test/s");
 }
@@ -122,12 +122,12 @@ async fn the_proxy_of_the_environment_is_not_used_for_this_machine() {
     let (proxy, server) = (Server::start().await, Server::start().await);
     let variables = [("HTTP_PROXY", &*proxy.url(""))];
     let (requests, ()) =
-        tokio::join!(proxy.answer([NO_CONTENT]), subscribe_with(&variables, "http://a.test/s"));
+        tokio::join!(proxy.respond([NO_CONTENT]), subscribe_with(&variables, "http://a.test/s"));
     assert_eq!(requests[0].line(), "GET http://a.test/s");
 
     let url = server.url("/s");
     let (requests, ()) =
-        tokio::join!(server.answer([NO_CONTENT]), subscribe_with(&variables, &url));
+        tokio::join!(server.respond([NO_CONTENT]), subscribe_with(&variables, &url));
     assert_eq!(requests[0].line(), "GET /s");
 }
 
@@ -137,11 +137,11 @@ async fn no_proxy_of_the_environment_is_honored() {
     // 0.0.0.0 also is this machine, but it is not a loopback address.
     let url = server.url("/s").replace("127.0.0.1", "0.0.0.0");
     let proxied = [("HTTP_PROXY", &*proxy.url(""))];
-    let (requests, ()) = tokio::join!(proxy.answer([NO_CONTENT]), subscribe_with(&proxied, &url));
+    let (requests, ()) = tokio::join!(proxy.respond([NO_CONTENT]), subscribe_with(&proxied, &url));
     assert!(requests[0].line().contains("http://0.0.0.0"), "{}", requests[0].line());
 
     let variables = [("HTTP_PROXY", &*proxy.url("")), ("NO_PROXY", "a.test,0.0.0.0")];
     let (requests, ()) =
-        tokio::join!(server.answer([NO_CONTENT]), subscribe_with(&variables, &url));
+        tokio::join!(server.respond([NO_CONTENT]), subscribe_with(&variables, &url));
     assert_eq!(requests[0].line(), "GET /s");
 }

@@ -31,7 +31,7 @@ async fn next_of(source: &mut EventSource, server: &Server, body: &str) -> Optio
 /// Returns the id at which a new source with this cursor starts.
 async fn start(server: &Server, cursor: impl CursorStore) -> Option<String> {
     let mut source = source(server, cursor);
-    let (requests, _) = tokio::join!(server.answer([NO_CONTENT]), data_of(&mut source));
+    let (requests, _) = tokio::join!(server.respond([NO_CONTENT]), data_of(&mut source));
     requests[0].last_event_id().map(str::to_owned)
 }
 
@@ -73,8 +73,8 @@ async fn a_source_starts_after_the_stored_id_or_else_the_given_one() {
 async fn a_reconnect_continues_after_the_last_id_even_if_it_is_not_committed() {
     let (server, directory) = (Server::start().await, TempDir::new().unwrap());
     let mut source = source(&server, FileCursor::new(directory.path().join("cursor")));
-    let answers = [stream(TWO), NO_CONTENT.to_owned()];
-    let (requests, _) = tokio::join!(server.answer(answers), data_of(&mut source));
+    let responses = [stream(TWO), NO_CONTENT.to_owned()];
+    let (requests, _) = tokio::join!(server.respond(responses), data_of(&mut source));
     assert_eq!(requests[1].last_event_id(), Some("2"));
 }
 
@@ -106,7 +106,7 @@ async fn a_commit_before_the_first_event_leaves_the_store_alone() {
         let mut source = source(&server, FileCursor::new(&path));
         source.commit().await.unwrap();
         if content == "5\n" {
-            tokio::join!(server.answer([NO_CONTENT]), data_of(&mut source));
+            tokio::join!(server.respond([NO_CONTENT]), data_of(&mut source));
         } else {
             fatal_error(&mut source).await;
         }
@@ -124,7 +124,7 @@ async fn an_id_that_is_not_a_valid_header_is_stored() {
     first.commit().await.unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "a\u{C}b\n");
     let mut next = source(&server, FileCursor::new(&path));
-    let (requests, _) = tokio::join!(server.answer([NO_CONTENT]), data_of(&mut next));
+    let (requests, _) = tokio::join!(server.respond([NO_CONTENT]), data_of(&mut next));
     assert_eq!(requests[0].last_event_id(), None);
     assert_eq!(next.last_event_id(), "a\u{C}b");
 }
@@ -292,7 +292,7 @@ async fn without_its_cursor_a_source_sends_no_request() {
     let mut source = source(&server, cursor);
     assert_eq!(fatal_error(&mut source).await.to_string(), "the database is unreachable");
     let mut other = crate::source(&server.url("/other"));
-    let answers = [format!("{STREAM}data: x\n\n")];
-    let (requests, _) = tokio::join!(server.answer(answers), other.next());
+    let responses = [format!("{STREAM}data: x\n\n")];
+    let (requests, _) = tokio::join!(server.respond(responses), other.next());
     assert_eq!(requests[0].line(), "GET /other", "this is the first request");
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use stentor_client::JsonError;
 
 use crate::source;
-use crate::support::{NO_CONTENT, Server, answer, stream};
+use crate::support::{NO_CONTENT, Server, response, stream};
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct Reading {
@@ -28,7 +28,7 @@ async fn an_event_that_cannot_be_parsed_is_an_error_and_not_the_end() {
         }
         seen
     };
-    let (_, seen) = tokio::join!(server.answer([stream(body), NO_CONTENT.to_owned()]), read);
+    let (_, seen) = tokio::join!(server.respond([stream(body), NO_CONTENT.to_owned()]), read);
     assert_eq!(seen.len(), 4, "{seen:?}");
     assert_eq!(seen[0].as_ref().unwrap(), &Reading { celsius: 1.5 });
     assert!(matches!(&seen[1], Err(JsonError::Data { event, .. }) if event.data() == "warm"));
@@ -41,7 +41,7 @@ async fn an_event_that_cannot_be_parsed_is_an_error_and_not_the_end() {
 async fn an_error_of_the_source_is_the_last_item() {
     let server = Server::start().await;
     let mut readings = source(&server.url("/")).json::<Reading>();
-    let (_, error) = tokio::join!(server.answer([answer("404 X", "", "")]), readings.next());
+    let (_, error) = tokio::join!(server.respond([response("404 X", "", "")]), readings.next());
     assert!(matches!(error, Some(Err(JsonError::Source(_)))), "{error:?}");
     assert!(readings.next().await.is_none());
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stentor_client::{EventSource, State, StatusCode, Version};
 
-use crate::support::{NO_CONTENT, STREAM, Server, answer, stream};
+use crate::support::{NO_CONTENT, STREAM, Server, response, stream};
 use crate::{data_of, quick, source, until_waiting};
 
 #[tokio::test]
@@ -12,10 +12,10 @@ async fn the_state_follows_the_connection() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     assert!(matches!(source.state(), State::Connecting));
-    let (_, event) = tokio::join!(server.answer([stream("data: a\n\n")]), source.next());
+    let (_, event) = tokio::join!(server.respond([stream("data: a\n\n")]), source.next());
     assert!(event.is_some());
     assert!(matches!(source.state(), State::Open(_)));
-    let (_, end) = tokio::join!(server.answer([NO_CONTENT]), source.next());
+    let (_, end) = tokio::join!(server.respond([NO_CONTENT]), source.next());
     assert!(end.is_none());
     assert!(matches!(source.state(), State::Closed));
 }
@@ -24,11 +24,11 @@ async fn the_state_follows_the_connection() {
 async fn the_state_of_an_open_stream_contains_the_response_head() {
     let server = Server::start().await;
     let mut source = source(&server.url("/old").replace("http://", "http://user:secret@"));
-    let answers = [
-        answer("302 Found", "location: /new?x\r\n", ""),
+    let responses = [
+        response("302 Found", "location: /new?x\r\n", ""),
         STREAM.replace("\r\n\r\n", "\r\nx-node: 7\r\n\r\ndata: a\n\n"),
     ];
-    tokio::join!(server.answer(answers), source.next());
+    tokio::join!(server.respond(responses), source.next());
     let State::Open(head) = source.state() else { panic!("{:?}", source.state()) };
     assert_eq!(head.status, StatusCode::OK);
     assert_eq!(head.version, Version::HTTP_11);
@@ -50,7 +50,7 @@ async fn a_reconnect_continues_after_the_last_id() {
     source.reconnect();
     assert!(matches!(source.state(), State::Connecting));
     connection.closed_by_client().await;
-    let (requests, _) = tokio::join!(server.answer([NO_CONTENT]), source.next());
+    let (requests, _) = tokio::join!(server.respond([NO_CONTENT]), source.next());
     assert_eq!(requests[0].last_event_id(), Some("1"));
 }
 
@@ -58,11 +58,11 @@ async fn a_reconnect_continues_after_the_last_id() {
 async fn a_reconnect_ends_a_wait() {
     let server = Server::start().await;
     let mut source = EventSource::new(server.url("/")).unwrap();
-    let busy = answer("503 Service Unavailable", "retry-after: 3600\r\n", "");
-    tokio::join!(server.answer([busy]), until_waiting(&mut source));
+    let busy = response("503 Service Unavailable", "retry-after: 3600\r\n", "");
+    tokio::join!(server.respond([busy]), until_waiting(&mut source));
     source.reconnect();
-    let answers = [stream("retry: 0\ndata: a\n\n"), NO_CONTENT.to_owned()];
-    let (_, data) = tokio::join!(server.answer(answers), data_of(&mut source));
+    let responses = [stream("retry: 0\ndata: a\n\n"), NO_CONTENT.to_owned()];
+    let (_, data) = tokio::join!(server.respond(responses), data_of(&mut source));
     assert_eq!(data, ["a"]);
 }
 
@@ -70,8 +70,8 @@ async fn a_reconnect_ends_a_wait() {
 async fn a_source_closed_while_it_waits_stays_closed() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
-    let answers = [answer("503 Service Unavailable", "retry-after: 60\r\n", "")];
-    tokio::join!(server.answer(answers), until_waiting(&mut source));
+    let responses = [response("503 Service Unavailable", "retry-after: 60\r\n", "")];
+    tokio::join!(server.respond(responses), until_waiting(&mut source));
     source.close();
     source.reconnect();
     assert!(source.next().await.is_none());
@@ -121,7 +121,7 @@ async fn a_source_can_move_to_another_task() {
         source.commit().await.unwrap();
         event.into_data()
     });
-    server.answer([stream("data: a\n\n")]).await;
+    server.respond([stream("data: a\n\n")]).await;
     assert_eq!(task.await.unwrap(), "a");
 }
 
@@ -137,8 +137,8 @@ async fn the_last_event_id_is_that_of_the_last_returned_event() {
         }
         ids
     };
-    let answers = [stream(body), NO_CONTENT.to_owned()];
-    let (_, ids) = tokio::join!(server.answer(answers), read);
+    let responses = [stream(body), NO_CONTENT.to_owned()];
+    let (_, ids) = tokio::join!(server.respond(responses), read);
     let ids: Vec<_> = ids.iter().map(|(data, id)| (data.as_str(), id.as_str())).collect();
     assert_eq!(ids, [("a", "0"), ("b", "1"), ("c", "1"), ("d", "2"), ("e", "")]);
 }

@@ -1,6 +1,6 @@
 //! Requests with a method and a body.
 
-use crate::support::{NO_CONTENT, Server, answer, stream};
+use crate::support::{NO_CONTENT, Server, response, stream};
 use crate::{data_of, quick};
 
 #[tokio::test]
@@ -16,8 +16,8 @@ async fn method_and_body_are_sent_again_at_each_reconnect() {
             builder = builder.method(method);
         }
         let mut source = builder.build().unwrap();
-        let answers = [stream("id: 1\ndata: a\n\n"), String::new(), NO_CONTENT.to_owned()];
-        let (requests, data) = tokio::join!(server.answer(answers), data_of(&mut source));
+        let responses = [stream("id: 1\ndata: a\n\n"), String::new(), NO_CONTENT.to_owned()];
+        let (requests, data) = tokio::join!(server.respond(responses), data_of(&mut source));
         assert_eq!(data, ["a"]);
         assert_eq!(requests.len(), 3);
         for request in &requests {
@@ -33,9 +33,12 @@ async fn method_and_body_are_sent_again_at_each_reconnect() {
 async fn a_redirect_that_keeps_the_method_keeps_the_body() {
     let server = Server::start().await;
     let mut source = quick(&server.url("/q")).body("ask").build().unwrap();
-    let answers =
-        [answer("308 Moved", "location: /r\r\n", ""), stream("data: a\n\n"), NO_CONTENT.to_owned()];
-    let (requests, _) = tokio::join!(server.answer(answers), data_of(&mut source));
+    let responses = [
+        response("308 Moved", "location: /r\r\n", ""),
+        stream("data: a\n\n"),
+        NO_CONTENT.to_owned(),
+    ];
+    let (requests, _) = tokio::join!(server.respond(responses), data_of(&mut source));
     let seen: Vec<_> =
         requests.iter().map(|request| (request.line(), request.body.as_str())).collect();
     assert_eq!(seen, [("POST /q", "ask"), ("POST /r", "ask"), ("POST /q", "ask")]);
@@ -52,7 +55,7 @@ async fn standard_headers_replace_those_of_the_caller() {
         .last_event_id("7")
         .build()
         .unwrap();
-    let (requests, _) = tokio::join!(server.answer([NO_CONTENT]), data_of(&mut source));
+    let (requests, _) = tokio::join!(server.respond([NO_CONTENT]), data_of(&mut source));
     let head = requests[0].head().to_lowercase();
     assert_eq!(requests[0].header("accept"), Some("text/event-stream"));
     assert_eq!(requests[0].last_event_id(), Some("7"));

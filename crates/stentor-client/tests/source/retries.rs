@@ -5,7 +5,7 @@ use std::time::Duration;
 use stentor_client::{EventSource, EventSourceError, State};
 use tokio::time::Instant;
 
-use crate::support::{NO_CONTENT, Server, answer, stream};
+use crate::support::{NO_CONTENT, Server, response, stream};
 use crate::{data_of, source, until_waiting};
 
 #[tokio::test]
@@ -23,10 +23,10 @@ async fn a_transient_error_is_retried_after_the_requested_wait() {
         let server = Server::start().await;
         let mut source = source(&server.url("/"));
         let headers = format!("retry-after: {retry_after}\r\n");
-        let response = answer(&format!("{status} Error"), &headers, "");
+        let response = response(&format!("{status} Error"), &headers, "");
         let before = Instant::now();
         let (_, (until, reason)) =
-            tokio::join!(server.answer([response]), until_waiting(&mut source));
+            tokio::join!(server.respond([response]), until_waiting(&mut source));
         let wait = until - before;
         assert!(wait >= Duration::from_secs(least), "{status}, {retry_after}: {wait:?}");
         match reason {
@@ -40,13 +40,13 @@ async fn a_transient_error_is_retried_after_the_requested_wait() {
 async fn after_a_503_the_source_continues_after_the_last_id() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
-    let answers = [
-        answer("503 Service Unavailable", "retry-after: 0\r\n", ""),
+    let responses = [
+        response("503 Service Unavailable", "retry-after: 0\r\n", ""),
         stream("id: 1\ndata: a\n\n"),
-        answer("429 Too Many Requests", "", ""),
+        response("429 Too Many Requests", "", ""),
         NO_CONTENT.to_owned(),
     ];
-    let (requests, data) = tokio::join!(server.answer(answers), data_of(&mut source));
+    let (requests, data) = tokio::join!(server.respond(responses), data_of(&mut source));
     assert_eq!(data, ["a"]);
     assert_eq!(requests[3].last_event_id(), Some("1"));
 }
@@ -57,7 +57,7 @@ async fn a_broken_connection_is_resumed_without_an_error() {
     let mut source = source(&server.url("/"));
     let broken = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 999\r\n\r\n\
                   id: 1\ndata: a\n\n";
-    let (requests, data) = tokio::join!(server.answer([broken, NO_CONTENT]), data_of(&mut source));
+    let (requests, data) = tokio::join!(server.respond([broken, NO_CONTENT]), data_of(&mut source));
     assert_eq!(data, ["a"]);
     assert_eq!(requests[1].last_event_id(), Some("1"));
 }

@@ -8,7 +8,7 @@ use stentor_client::reconnect::Mode;
 use stentor_client::{EventSource, EventSourceError, State};
 use tokio::time::Instant;
 
-use crate::support::{NO_CONTENT, Request, Server, answer, stream};
+use crate::support::{NO_CONTENT, Request, Server, response, stream};
 use crate::{data_of, fatal_error, quick, until_waiting};
 
 const STREAM_TYPE: &str = "content-type: text/event-stream\r\n";
@@ -20,18 +20,18 @@ fn source(url: &str) -> EventSource {
 
 /// Returns the requests and the data of a source in spec mode. All responses must be requested.
 async fn subscribe<T: AsRef<str>>(
-    answers: impl IntoIterator<Item = T>,
+    responses: impl IntoIterator<Item = T>,
 ) -> (Vec<Request>, Vec<String>) {
     let server = Server::start().await;
     let mut source = source(&server.url("/s?x=1"));
-    tokio::join!(server.answer(answers), data_of(&mut source))
+    tokio::join!(server.respond(responses), data_of(&mut source))
 }
 
 /// Returns the fatal error of a source in spec mode for this response.
-async fn error_of(answer: String) -> EventSourceError {
+async fn error_of(response: String) -> EventSourceError {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
-    tokio::join!(server.answer([answer]), fatal_error(&mut source)).1
+    tokio::join!(server.respond([response]), fatal_error(&mut source)).1
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn c2_a_200_with_the_content_type_opens_with_any_parameters() {
         "text/event-stream; charset=iso-8859-1",
         "text/event-stream ;x=y;z",
     ] {
-        let body = answer("200 OK", &format!("content-type: {content_type}\r\n"), "data: ü\n\n");
+        let body = response("200 OK", &format!("content-type: {content_type}\r\n"), "data: ü\n\n");
         let (_, data) = subscribe([body, NO_CONTENT.to_owned()]).await;
         assert_eq!(data, ["ü"], "{content_type}");
     }
@@ -70,7 +70,7 @@ async fn c2_another_content_type_is_fatal_and_not_read() {
         ("content-type: application/x-ndjson\r\n", Some("application/x-ndjson")),
         ("", None),
     ] {
-        match error_of(answer("200 OK", headers, "data: no\n\n")).await {
+        match error_of(response("200 OK", headers, "data: no\n\n")).await {
             EventSourceError::ContentType { content_type: found } => {
                 assert_eq!(found.as_deref(), content_type);
             }
@@ -91,7 +91,7 @@ async fn c3_any_other_status_is_fatal_even_with_the_content_type() {
     let statuses = [201, 205, 206, 210, 299, 300, 304, 400, 401, 404, 410, 429, 500, 502, 503, 504];
     for status in statuses {
         let headers = format!("{STREAM_TYPE}retry-after: 0\r\n");
-        let error = error_of(answer(&format!("{status} X"), &headers, "")).await;
+        let error = error_of(response(&format!("{status} X"), &headers, "")).await;
         match error {
             EventSourceError::Status { status: found, .. } => assert_eq!(found.as_u16(), status),
             error => panic!("{status}: {error}"),
@@ -103,7 +103,7 @@ async fn c3_any_other_status_is_fatal_even_with_the_content_type() {
 async fn c3_the_error_of_a_fatal_status_contains_the_problem() {
     let headers = "content-type: application/problem+json\r\n";
     let body = r#"{"status":404,"code":"path","detail":"write /topics/NAME"}"#;
-    let error = error_of(answer("404 Not Found", headers, body)).await;
+    let error = error_of(response("404 Not Found", headers, body)).await;
     assert_eq!(error.to_string(), "the server responded with 404 Not Found: write /topics/NAME");
 }
 
@@ -111,17 +111,17 @@ async fn c3_the_error_of_a_fatal_status_contains_the_problem() {
 async fn c4_a_reconnect_starts_at_the_original_url() {
     for status in [301, 302, 303, 307, 308] {
         let redirect =
-            |to: &str| answer(&format!("{status} Moved"), &format!("location: {to}\r\n"), "");
+            |to: &str| response(&format!("{status} Moved"), &format!("location: {to}\r\n"), "");
         let server = Server::start().await;
         let mut source = source(&server.url("/old/s"));
-        let answers = [
+        let responses = [
             redirect("../new?a"),
             stream("id: 1\ndata: a\n\n"),
             redirect("/newer"),
             stream("id: 2\ndata: b\n\n"),
             NO_CONTENT.to_owned(),
         ];
-        let (requests, data) = tokio::join!(server.answer(answers), data_of(&mut source));
+        let (requests, data) = tokio::join!(server.respond(responses), data_of(&mut source));
         assert_eq!(data, ["a", "b"]);
         let seen: Vec<_> =
             requests.iter().map(|request| (request.line(), request.last_event_id())).collect();
@@ -138,7 +138,7 @@ async fn c4_a_reconnect_starts_at_the_original_url() {
 
 #[tokio::test]
 async fn c4_a_redirect_without_a_location_is_an_ordinary_status() {
-    let error = error_of(answer("302 Found", STREAM_TYPE, "")).await;
+    let error = error_of(response("302 Found", STREAM_TYPE, "")).await;
     assert!(matches!(error, EventSourceError::Status { .. }), "{error}");
 }
 
@@ -146,8 +146,8 @@ async fn c4_a_redirect_without_a_location_is_an_ordinary_status() {
 async fn c5_a_stream_that_ends_is_requested_again() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\n\
                data: b\n\n";
-    let answers = [&stream("data: a\n\n"), cut, "", "HTTP/1.1 2", NO_CONTENT];
-    let (requests, data) = subscribe(answers).await;
+    let responses = [&stream("data: a\n\n"), cut, "", "HTTP/1.1 2", NO_CONTENT];
+    let (requests, data) = subscribe(responses).await;
     assert_eq!(data, ["a", "b"]);
     assert_eq!(requests.len(), 5);
 }
@@ -158,25 +158,25 @@ async fn c5_a_reconnect_waits_for_the_reconnection_time() {
     let mut source = source(&server.url("/"));
     let before = Instant::now();
     let (_, (until, reason)) =
-        tokio::join!(server.answer([stream("retry: 60000\n")]), until_waiting(&mut source));
+        tokio::join!(server.respond([stream("retry: 60000\n")]), until_waiting(&mut source));
     assert!(until - before >= Duration::from_mins(1));
     assert!(matches!(reason, EventSourceError::Ended));
 }
 
 #[tokio::test]
 async fn c6_a_reconnect_sends_the_last_event_id() {
-    let answers =
+    let responses =
         [stream("id: ü1\ndata: a\n\n"), stream("id: 8\ndata: b\n\n"), NO_CONTENT.to_owned()];
-    let (requests, _) = subscribe(answers).await;
+    let (requests, _) = subscribe(responses).await;
     let ids: Vec<_> = requests.iter().map(Request::last_event_id).collect();
     assert_eq!(ids, [None, Some("ü1"), Some("8")]);
 }
 
 #[tokio::test]
 async fn c6_an_id_outlives_connections_without_ids() {
-    let answers =
+    let responses =
         [stream("id: 1\ndata: a\n\n"), stream("data: b\n\n"), stream(""), NO_CONTENT.to_owned()];
-    let (requests, data) = subscribe(answers).await;
+    let (requests, data) = subscribe(responses).await;
     assert_eq!(data, ["a", "b"]);
     let ids: Vec<_> = requests.iter().map(Request::last_event_id).collect();
     assert_eq!(ids, [None, Some("1"), Some("1"), Some("1")]);
@@ -193,12 +193,12 @@ async fn c6_an_id_counts_without_data_and_an_unfinished_one_does_not() {
 #[tokio::test]
 async fn c6_an_empty_id_stops_the_header() {
     for empty in ["id\n", "id:\n", "id: \n"] {
-        let answers = [
+        let responses = [
             stream("id: 5\ndata: a\n\n"),
             stream(&format!("{empty}data: b\n\n")),
             NO_CONTENT.to_owned(),
         ];
-        let (requests, _) = subscribe(answers).await;
+        let (requests, _) = subscribe(responses).await;
         assert_eq!(requests[1].last_event_id(), Some("5"));
         assert!(!requests[2].head().to_lowercase().contains("last-event-id"), "{empty:?}");
     }
@@ -207,12 +207,12 @@ async fn c6_an_empty_id_stops_the_header() {
 #[tokio::test]
 async fn c6_an_id_that_is_not_a_valid_header_is_omitted() {
     for odd in ["a\u{C}b", "\u{1B}[2J", "\u{7F}"] {
-        let answers = [
+        let responses = [
             stream(&format!("id: {odd}\ndata: a\n\n")),
             stream("id: 2\ndata: b\n\n"),
             NO_CONTENT.to_owned(),
         ];
-        let (requests, data) = subscribe(answers).await;
+        let (requests, data) = subscribe(responses).await;
         assert_eq!(data, ["a", "b"], "{odd:?}");
         assert_eq!(requests[1].last_event_id(), None, "{odd:?}");
         assert_eq!(requests[2].last_event_id(), Some("2"), "{odd:?}");
@@ -224,7 +224,7 @@ async fn c8_a_source_connects_opens_and_closes_permanently() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     assert!(matches!(source.state(), State::Connecting));
-    let (_, event) = tokio::join!(server.answer([stream("data: a\n\n")]), source.next());
+    let (_, event) = tokio::join!(server.respond([stream("data: a\n\n")]), source.next());
     assert!(event.is_some());
     assert!(matches!(source.state(), State::Open(_)));
     source.close();
@@ -238,7 +238,7 @@ async fn c9_the_default_reconnection_time_is_two_seconds() {
     let server = Server::start().await;
     let mut source = EventSource::builder(server.url("/")).mode(Mode::Spec).build().unwrap();
     let before = Instant::now();
-    let (_, (until, _)) = tokio::join!(server.answer([stream("")]), until_waiting(&mut source));
+    let (_, (until, _)) = tokio::join!(server.respond([stream("")]), until_waiting(&mut source));
     assert!(until - before >= EventSource::RECONNECTION_TIME);
 }
 

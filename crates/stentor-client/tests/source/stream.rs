@@ -56,8 +56,8 @@ async fn chunks_contain_every_byte_of_the_stream() {
         }
         (bytes, items)
     };
-    let answers = [stream(body), NO_CONTENT.to_owned()];
-    let (_, (bytes, items)) = tokio::join!(server.answer(answers), read);
+    let responses = [stream(body), NO_CONTENT.to_owned()];
+    let (_, (bytes, items)) = tokio::join!(server.respond(responses), read);
     assert_eq!(String::from_utf8(bytes).unwrap(), body);
     assert_eq!(items, 3, "a comment, a retry and an event");
 }
@@ -68,6 +68,6 @@ async fn a_source_is_a_stream() {
     let events =
         source(&server.url("/")).map(|event| event.unwrap().into_data()).collect::<Vec<_>>();
     let (_, data) =
-        tokio::join!(server.answer([stream("data: a\n\n"), NO_CONTENT.to_owned()]), events);
+        tokio::join!(server.respond([stream("data: a\n\n"), NO_CONTENT.to_owned()]), events);
     assert_eq!(data, ["a"]);
 }

@@ -10,7 +10,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::support::{NO_CONTENT, Server, answer, stream};
+use crate::support::{NO_CONTENT, Server, response, stream};
 use crate::{data_of, fatal_error, until_waiting};
 
 const ROOT: &[u8] = include_bytes!("../support/tls/root.pem");
@@ -38,15 +38,15 @@ impl TlsServer {
     }
 
     /// Sends one response to each connection in turn. Skips a connection whose TLS handshake fails.
-    async fn answer<const N: usize>(&self, answers: [&str; N]) {
-        for answer in answers {
+    async fn respond<const N: usize>(&self, responses: [&str; N]) {
+        for response in responses {
             let (socket, _) = self.listener.accept().await.unwrap();
             let Ok(mut socket) = self.acceptor.accept(socket).await else { continue };
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(socket.read_u8().await.unwrap());
             }
-            socket.write_all(answer.as_bytes()).await.unwrap();
+            socket.write_all(response.as_bytes()).await.unwrap();
             socket.shutdown().await.unwrap();
         }
     }
@@ -61,7 +61,7 @@ async fn a_server_with_a_given_root_certificate_is_trusted() {
         server.source().danger_accept_invalid_certificates(),
     ] {
         let mut source = builder.build().unwrap();
-        let (data, ()) = tokio::join!(data_of(&mut source), server.answer([&body, NO_CONTENT]));
+        let (data, ()) = tokio::join!(data_of(&mut source), server.respond([&body, NO_CONTENT]));
         assert_eq!(data, ["a"]);
     }
 }
@@ -70,7 +70,7 @@ async fn a_server_with_a_given_root_certificate_is_trusted() {
 async fn an_untrusted_server_gets_no_request() {
     let server = TlsServer::start().await;
     let mut source = server.source().build().unwrap();
-    let ((_, reason), ()) = tokio::join!(until_waiting(&mut source), server.answer([NO_CONTENT]));
+    let ((_, reason), ()) = tokio::join!(until_waiting(&mut source), server.respond([NO_CONTENT]));
     assert!(matches!(reason, EventSourceError::Unreachable { .. }), "{reason}");
     assert!(reason.to_string().contains("certificate"), "{reason}");
 }
@@ -80,7 +80,7 @@ async fn a_redirect_from_https_to_http_is_fatal() {
     let (server, plain) = (TlsServer::start().await, Server::start().await);
     let mut source =
         server.source().root_certificates(ROOT).header("cookie", "secret").build().unwrap();
-    let away = answer("302 Found", &format!("location: {}\r\n", plain.url("/")), "");
-    let (error, ()) = tokio::join!(fatal_error(&mut source), server.answer([&away]));
+    let away = response("302 Found", &format!("location: {}\r\n", plain.url("/")), "");
+    let (error, ()) = tokio::join!(fatal_error(&mut source), server.respond([&away]));
     assert!(matches!(error, EventSourceError::Redirect(RedirectError::Insecure { .. })), "{error}");
 }

@@ -24,7 +24,7 @@ pub(crate) fn stream(body: &str) -> String {
 }
 
 /// A response with this status, these headers and this body.
-pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
+pub(crate) fn response(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
@@ -67,14 +67,14 @@ impl Server {
     }
 
     /// Sends one response to each request in turn, and closes each connection.
-    pub(crate) async fn answer<T: AsRef<str>>(
+    pub(crate) async fn respond<T: AsRef<str>>(
         &self,
-        answers: impl IntoIterator<Item = T>,
+        responses: impl IntoIterator<Item = T>,
     ) -> Vec<Request> {
         let mut requests = Vec::new();
-        for answer in answers {
+        for response in responses {
             let mut connection = self.accept().await;
-            connection.write(answer.as_ref()).await;
+            connection.write(response.as_ref()).await;
             requests.push(connection.close().await);
         }
         requests
@@ -86,8 +86,8 @@ impl Connection {
         self.socket.write_all(bytes.as_bytes()).await.unwrap();
     }
 
-    /// Writes `bytes` repeatedly until the client closes the connection, at most `bytes_max` bytes in total. Returns
-    /// the number of bytes written.
+    /// Writes `bytes` repeatedly, until `bytes_max` bytes or more are written or the client closes the connection.
+    /// Returns the number of bytes written.
     pub(crate) async fn write_repeatedly(&mut self, bytes: &[u8], bytes_max: usize) -> usize {
         let mut written = 0;
         while written < bytes_max && self.socket.write_all(bytes).await.is_ok() {

@@ -87,8 +87,8 @@ async fn an_incomplete_or_invalid_http_chunk_is_a_broken_connection() {
     for rest in ["ff\r\ndata: cut", "zz\r\n", "-1\r\n", "ffffffffffffffffff\r\n", "3\r\nabcdef"] {
         let server = Server::start().await;
         let mut source = source(&server.url("/"));
-        let answers = [format!("{head}{rest}"), NO_CONTENT.to_owned()];
-        let (requests, data) = tokio::join!(server.answer(answers), data_of(&mut source));
+        let responses = [format!("{head}{rest}"), NO_CONTENT.to_owned()];
+        let (requests, data) = tokio::join!(server.respond(responses), data_of(&mut source));
         assert_eq!(data, ["a"], "{rest}");
         assert_eq!(requests[1].last_event_id(), Some("1"), "{rest}");
     }
@@ -98,8 +98,9 @@ async fn an_incomplete_or_invalid_http_chunk_is_a_broken_connection() {
 async fn the_reconnection_time_is_at_most_one_hour() {
     let server = Server::start().await;
     let mut source = EventSource::new(server.url("/")).unwrap();
-    let answers = [format!("{STREAM}retry: 99999999999999999999\n")];
+    let responses = [format!("{STREAM}retry: 99999999999999999999\n")];
     let before = tokio::time::Instant::now();
-    let (_, (until, _)) = tokio::join!(server.answer(answers), crate::until_waiting(&mut source));
+    let (_, (until, _)) =
+        tokio::join!(server.respond(responses), crate::until_waiting(&mut source));
     assert!((60..=62).contains(&((until - before).as_secs() / 60)));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use stentor_client::{EventSource, EventSourceError};
 use tokio::time::sleep;
 
-use crate::support::{Server, answer};
+use crate::support::{Server, response};
 use crate::{fatal_error, source, until_waiting};
 
 /// Number of bytes to send: more than any limit of a response.
@@ -89,7 +89,7 @@ async fn a_server_that_does_not_speak_http_is_unreachable() {
     {
         let server = Server::start().await;
         let mut source = source(&server.url("/"));
-        let (_, (_, reason)) = tokio::join!(server.answer([nonsense]), until_waiting(&mut source));
+        let (_, (_, reason)) = tokio::join!(server.respond([nonsense]), until_waiting(&mut source));
         assert!(matches!(reason, EventSourceError::Unreachable { .. }), "{nonsense:?}: {reason}");
     }
 }
@@ -101,8 +101,8 @@ async fn a_compressed_stream_is_refused_with_its_encoding() {
         let mut source = source(&server.url("/"));
         let headers =
             format!("content-type: text/event-stream\r\ncontent-encoding: {encoding}\r\n");
-        let answers = [answer("200 OK", &headers, "\u{1f}data: no\n\n")];
-        let (_, error) = tokio::join!(server.answer(answers), fatal_error(&mut source));
+        let responses = [response("200 OK", &headers, "\u{1f}data: no\n\n")];
+        let (_, error) = tokio::join!(server.respond(responses), fatal_error(&mut source));
         assert!(matches!(error, EventSourceError::ContentEncoding { .. }), "{error}");
         assert!(error.to_string().contains(encoding), "{error}");
     }

@@ -2,11 +2,11 @@
 
 use stentor_client::{EventSource, EventSourceError, RedirectError};
 
-use crate::support::{NO_CONTENT, Server, answer};
+use crate::support::{NO_CONTENT, Server, response};
 use crate::{data_of, fatal_error, source};
 
 fn redirect(status: u16, to: &str) -> String {
-    answer(&format!("{status} Moved"), &format!("location: {to}\r\n"), "")
+    response(&format!("{status} Moved"), &format!("location: {to}\r\n"), "")
 }
 
 #[tokio::test]
@@ -23,10 +23,10 @@ async fn another_origin_gets_no_secret_and_neither_does_its_redirect_target() {
             .unwrap();
         assert!(!format!("{source:?}").contains("secret"), "{source:?}");
         let script = async {
-            let answers = [redirect(307, "/t"), redirect(308, &other.url("/u"))];
-            let first = home.answer(answers).await;
-            let second = other.answer([redirect(302, &home.url("/v"))]).await;
-            let third = home.answer([NO_CONTENT]).await;
+            let responses = [redirect(307, "/t"), redirect(308, &other.url("/u"))];
+            let first = home.respond(responses).await;
+            let second = other.respond([redirect(302, &home.url("/v"))]).await;
+            let third = home.respond([NO_CONTENT]).await;
             (first, second, third)
         };
         let ((first, second, third), data) = tokio::join!(script, data_of(&mut source));
@@ -51,8 +51,8 @@ async fn no_body_goes_to_another_origin() {
     for status in [307, 308] {
         let url = home.url("/").replace("http://", "http://user:password@");
         let mut source = EventSource::builder(url).body("secret").build().unwrap();
-        let answers = [redirect(status, &other.url("/"))];
-        let (_, error) = tokio::join!(home.answer(answers), fatal_error(&mut source));
+        let responses = [redirect(status, &other.url("/"))];
+        let (_, error) = tokio::join!(home.respond(responses), fatal_error(&mut source));
         let text = error.to_string();
         assert!(matches!(error, EventSourceError::Redirect(RedirectError::Body { .. })), "{text}");
         assert!(text.contains(&other.url("/")) && !text.contains("password"), "{text}");
@@ -69,8 +69,8 @@ async fn a_redirect_that_changes_the_method_to_get_drops_the_body() {
         .build()
         .unwrap();
     let script = async {
-        home.answer([redirect(302, &other.url("/u"))]).await;
-        other.answer([NO_CONTENT]).await.remove(0)
+        home.respond([redirect(302, &other.url("/u"))]).await;
+        other.respond([NO_CONTENT]).await.remove(0)
     };
     let (request, _) = tokio::join!(script, data_of(&mut source));
     assert_eq!((request.line(), request.body.as_str()), ("GET /u", ""));
@@ -83,7 +83,7 @@ async fn a_loop_of_redirects_ends_after_twenty() {
     let server = Server::start().await;
     let mut source = source(&server.url("/"));
     let redirects = vec![redirect(301, "/"); EventSource::REDIRECTS_MAX + 1];
-    let (requests, error) = tokio::join!(server.answer(redirects), fatal_error(&mut source));
+    let (requests, error) = tokio::join!(server.respond(redirects), fatal_error(&mut source));
     assert_eq!(requests.len(), EventSource::REDIRECTS_MAX + 1);
     assert!(matches!(error, EventSourceError::Redirect(RedirectError::TooMany { limit: 20 })));
 }
@@ -93,7 +93,8 @@ async fn a_redirect_to_another_scheme_is_fatal() {
     for to in ["file:///etc/passwd", "data:text/event-stream,data:x", "gopher://x", "http://"] {
         let server = Server::start().await;
         let mut source = source(&server.url("/"));
-        let (_, error) = tokio::join!(server.answer([redirect(302, to)]), fatal_error(&mut source));
+        let (_, error) =
+            tokio::join!(server.respond([redirect(302, to)]), fatal_error(&mut source));
         let is_refused =
             matches!(error, EventSourceError::Redirect(RedirectError::Location { .. }));
         assert!(is_refused, "{to}: {error}");
@@ -107,7 +108,7 @@ async fn the_body_of_a_redirect_is_not_waited_for() {
     let script = async {
         let mut endless = server.accept().await;
         endless.write("HTTP/1.1 302 Found\r\nlocation: /t\r\n\r\nblah").await;
-        server.answer([NO_CONTENT]).await;
+        server.respond([NO_CONTENT]).await;
         endless
     };
     let (mut endless, data) = tokio::join!(script, data_of(&mut source));

@@ -6,19 +6,19 @@ use stentor_client::reconnect::Backoff;
 use stentor_client::{EventSource, EventSourceError, State};
 use tokio::time::Instant;
 
-use crate::support::{Server, answer, stream};
+use crate::support::{Server, response, stream};
 use crate::{fatal_error, quick, until_waiting};
 
 /// Returns the delay and the attempt number after each of these responses. Does not wait for the delays.
 async fn waits(
     source: &mut EventSource,
     server: &Server,
-    answers: &[String],
+    responses: &[String],
 ) -> Vec<(Duration, u32)> {
     let mut waits = Vec::new();
-    for answer in answers {
+    for response in responses {
         let before = Instant::now();
-        let (_, (until, _)) = tokio::join!(server.answer([answer]), until_waiting(source));
+        let (_, (until, _)) = tokio::join!(server.respond([response]), until_waiting(source));
         let State::Waiting { attempt, .. } = source.state() else {
             panic!("the source does not wait")
         };
@@ -32,7 +32,7 @@ async fn waits(
 async fn a_connection_that_is_closed_at_once_is_retried_with_growing_delays() {
     let accepted = stream("");
     let repeated = stream("id: 1\n\n");
-    let unavailable = answer("503 Service Unavailable", "retry-after: 0\r\n", "");
+    let unavailable = response("503 Service Unavailable", "retry-after: 0\r\n", "");
     for response in [String::new(), accepted, repeated, unavailable] {
         let server = Server::start().await;
         let mut source = EventSource::builder(server.url("/")).last_event_id("1").build().unwrap();
@@ -48,10 +48,10 @@ async fn a_connection_that_is_closed_at_once_is_retried_with_growing_delays() {
 async fn a_reconnection_time_of_zero_has_a_minimum_delay_even_with_new_ids() {
     let server = Server::start().await;
     let mut source = EventSource::new(server.url("/")).unwrap();
-    let answers: Vec<_> = (1..=5).map(|id| stream(&format!("retry: 0\nid: {id}\n\n"))).collect();
+    let responses: Vec<_> = (1..=5).map(|id| stream(&format!("retry: 0\nid: {id}\n\n"))).collect();
     let before = Instant::now();
-    for answer in &answers {
-        let (_, (until, _)) = tokio::join!(server.answer([answer]), until_waiting(&mut source));
+    for response in &responses {
+        let (_, (until, _)) = tokio::join!(server.respond([response]), until_waiting(&mut source));
         assert!(until - before >= Backoff::WAIT_MIN);
         assert!(matches!(source.state(), State::Waiting { attempt: 1, .. }), "an id is progress");
         source.reconnect();
@@ -73,12 +73,13 @@ async fn a_stream_that_stayed_open_is_progress() {
 async fn attempts_without_progress_are_limited() {
     let server = Server::start().await;
     let mut source = quick(&server.url("/")).attempts_max(3).build().unwrap();
-    let answers = [String::new(), stream("data: a\n\n"), answer("503 Service Unavailable", "", "")];
+    let responses =
+        [String::new(), stream("data: a\n\n"), response("503 Service Unavailable", "", "")];
     let read = async {
         assert_eq!(source.next().await.unwrap().unwrap().data(), "a");
         fatal_error(&mut source).await
     };
-    let (requests, error) = tokio::join!(server.answer(answers), read);
+    let (requests, error) = tokio::join!(server.respond(responses), read);
     assert_eq!(requests.len(), 3);
     assert!(matches!(error, EventSourceError::GaveUp { attempts: 3, .. }), "{error}");
     assert_eq!(
@@ -92,8 +93,8 @@ async fn attempts_without_progress_are_limited() {
 async fn progress_resets_the_number_of_attempts() {
     let server = Server::start().await;
     let mut source = quick(&server.url("/")).attempts_max(2).build().unwrap();
-    let answers = ["", &stream("id: 1\n\n"), "", &stream("id: 2\n\n"), "", &stream("id: 2\n\n")];
-    let (requests, error) = tokio::join!(server.answer(answers), fatal_error(&mut source));
+    let responses = ["", &stream("id: 1\n\n"), "", &stream("id: 2\n\n"), "", &stream("id: 2\n\n")];
+    let (requests, error) = tokio::join!(server.respond(responses), fatal_error(&mut source));
     assert_eq!(requests.len(), 6);
     assert!(matches!(error, EventSourceError::GaveUp { attempts: 2, .. }), "{error}");
 }
