@@ -1,5 +1,6 @@
-//! Group commit: publishes that come while an append is in flight go together in the next one.
+//! Group commit: publishes that arrive while an append is in flight are appended together in the next one.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -13,38 +14,38 @@ use crate::publish::Publish;
 use crate::storage::{Outcome, Storage, StorageError};
 use crate::timestamp::Timestamp;
 
-/// Publishes that may wait for the log at once; more wait for room.
-const WAITING_MAX: u32 = 16_384;
-/// Publishes of one append.
+/// Maximum number of publishes in the queue. Further publishers wait for a permit.
+const QUEUE_MAX: u32 = 16_384;
+/// Maximum number of publishes in one append.
 const BATCH_PUBLISHES_MAX: usize = 4_096;
-/// Bytes of one append, but for a single group that is larger.
+/// Maximum bytes of one append. A single larger group is appended alone.
 const BATCH_BYTES_MAX: usize = 16 << 20;
-/// Batches that a publisher appends for others before a task takes over.
+/// Maximum number of batches that a publisher's task appends for others before a new task takes over.
 const ROUNDS_MAX: usize = 16;
-/// On a slow disk the next append waits for those who were just answered, lest half of them come too
-/// late for it each time: for this part of the time that the last append took, at most so long, and
-/// not at all where tokio's timer (of milliseconds) is coarser than that.
-const GATHERING_PART: u32 = 4;
-const GATHERING_MIN: Duration = Duration::from_millis(1);
-const GATHERING_MAX: Duration = Duration::from_millis(2);
-/// So many publishes share a sync well enough to wait for no more.
-const GATHERED_MAX: usize = 512;
+/// On a slow disk, the committer waits for this fraction of the last append (1/4, at most [`GATHER_MAX`]), so that
+/// publishers that were just answered can join the next batch. Without the wait, half of them would be late each time.
+const GATHER_FRACTION: u32 = 4;
+/// Shorter waits are skipped: tokio's timer has a resolution of one millisecond.
+const GATHER_MIN: Duration = Duration::from_millis(1);
+const GATHER_MAX: Duration = Duration::from_millis(2);
+/// After an append of more publishes than this, the committer does not wait: they share the sync well enough.
+const GATHER_PUBLISHES_MAX: usize = 512;
 
 type Outcomes = Result<Vec<Outcome>, StorageError>;
 
-/// Brings publishes to the storage, with one append in flight at a time.
+/// Passes publishes to the storage, with one append in flight at a time.
 ///
-/// A storage that never waits (memory) appends at once. With others, whoever comes first appends, and a
-/// task of the calling runtime sees that through, so that a publisher who gives up hurts nobody.
+/// A storage that never waits (memory) appends at once. For other storages, the first publisher starts the append, and
+/// a task on its runtime completes it, so that a publisher that gives up does not stop the others.
 #[derive(Clone)]
 pub(crate) struct Committer(Arc<Inner>);
 
 struct Inner {
     storage: Arc<dyn Storage>,
     queue: Mutex<Queue>,
-    /// LossesReported when as many wait as were expected.
+    /// Notified when the queue reaches the expected length.
     gathered: Notify,
-    room: Semaphore,
+    permits: Semaphore,
     failure: watch::Sender<Option<StorageError>>,
     commits: AtomicU64,
 }
@@ -52,12 +53,12 @@ struct Inner {
 #[derive(Default)]
 struct Queue {
     in_flight: bool,
-    /// How many groups are waited for before the next append.
+    /// Number of groups to wait for before the next append.
     expected: Option<usize>,
-    waiting: std::collections::VecDeque<Group>,
+    waiting: VecDeque<Group>,
 }
 
-/// What one publisher hands in at once. It goes as a whole into one append.
+/// The publishes of one call. They are appended in one batch.
 struct Group {
     publishes: Vec<Publish>,
     reply: oneshot::Sender<Outcomes>,
@@ -69,18 +70,18 @@ impl Committer {
             storage,
             queue: Mutex::default(),
             gathered: Notify::new(),
-            room: Semaphore::new(WAITING_MAX as usize),
+            permits: Semaphore::new(QUEUE_MAX as usize),
             failure: watch::Sender::new(None),
             commits: AtomicU64::new(0),
         }))
     }
 
-    /// Appends a publish here and now, or hands it back: if the storage may have to wait, or if an
-    /// append is in flight.
-    #[expect(clippy::result_large_err, reason = "what was handed in comes back")]
+    /// Appends a publish without waiting, or returns it: if the storage may have to wait, or if an append is in
+    /// flight.
+    #[expect(clippy::result_large_err, reason = "the caller gets the publish back")]
     pub(crate) fn commit_now(&self, publish: Publish) -> Result<Outcome, Publish> {
-        // Held meanwhile, for one append is in flight at a time; this one takes no longer than to
-        // queue up and be woken.
+        // The lock is held during the append, so that only one is in flight. `append_now` takes no longer than
+        // entering the queue and being woken.
         let queue = self.0.queue();
         if queue.in_flight {
             return Err(publish);
@@ -90,17 +91,17 @@ impl Committer {
         Ok(outcome)
     }
 
-    /// Appends publishes, in order, together with what others hand in at the same time.
+    /// Appends publishes in order, in one batch with concurrent calls.
     pub(crate) async fn commit(&self, mut publishes: Vec<Publish>) -> Outcomes {
         if let Some(first) = publishes.first_mut() {
-            // The one before it in the batch may be somebody else's.
+            // The previous publish of the batch may belong to another caller.
             first.requires_previous = false;
         }
-        let permits = u32::try_from(publishes.len()).unwrap_or(u32::MAX).min(WAITING_MAX);
-        let _room = self.0.room.acquire_many(permits).await.map_err(|_| closed())?;
+        let permits = u32::try_from(publishes.len()).unwrap_or(u32::MAX).min(QUEUE_MAX);
+        let _permits = self.0.permits.acquire_many(permits).await.map_err(|_| closed())?;
         let (reply, outcomes) = oneshot::channel();
         let group = Group { publishes, reply };
-        let first = {
+        let is_first = {
             let mut queue = self.0.queue();
             queue.waiting.push_back(group);
             if queue.expected.is_some_and(|expected| queue.waiting.len() >= expected) {
@@ -108,18 +109,18 @@ impl Committer {
             }
             !std::mem::replace(&mut queue.in_flight, true)
         };
-        if first {
-            self.append_waiting();
+        if is_first {
+            self.append_queue();
         }
         outcomes.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// How many appends succeeded.
+    /// Number of successful appends.
     pub(crate) fn commits(&self) -> u64 {
         self.0.commits.load(Ordering::Relaxed)
     }
 
-    /// Waits until the storage has failed for good, and says how.
+    /// Waits until an append has failed permanently, and returns the error.
     pub(crate) async fn failed(&self) -> StorageError {
         let mut failure = self.0.failure.subscribe();
         loop {
@@ -132,17 +133,17 @@ impl Committer {
         }
     }
 
-    /// Appends what waits: here while the storage answers at once, else in a task.
-    fn append_waiting(&self) {
+    /// Appends the queue: in this call while the storage completes at once, otherwise in a task.
+    fn append_queue(&self) {
         for _ in 0..ROUNDS_MAX {
-            let Some(mut flight) = Flight::take_off(&self.0) else { return };
-            if flight.poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-                tokio::spawn(flight.see_through());
+            let Some(mut append) = InFlight::start(&self.0) else { return };
+            if append.poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                tokio::spawn(append.run());
                 return;
             }
         }
-        if let Some(flight) = Flight::take_off(&self.0) {
-            tokio::spawn(flight.see_through());
+        if let Some(append) = InFlight::start(&self.0) {
+            tokio::spawn(append.run());
         }
     }
 }
@@ -156,11 +157,11 @@ impl Inner {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits a moment for publishers to come back who were answered by an append that took so long.
-    /// Whoever publishes alone is not waited for.
-    async fn gather(&self, answered: usize, publishes: usize, took: Duration) {
-        let time = (took / GATHERING_PART).min(GATHERING_MAX);
-        if time < GATHERING_MIN || publishes > GATHERED_MAX {
+    /// Waits briefly until the publishers of the last append (`answered` groups, `publishes` publishes, `duration`
+    /// long) have published again. Does not wait for a single publisher.
+    async fn gather(&self, answered: usize, publishes: usize, duration: Duration) {
+        let time = (duration / GATHER_FRACTION).min(GATHER_MAX);
+        if time < GATHER_MIN || publishes > GATHER_PUBLISHES_MAX {
             return;
         }
         let expected = {
@@ -172,19 +173,19 @@ impl Inner {
             queue.expected = Some(expected);
             expected
         };
-        let mut pause = Pause { abandons: Some(self) };
+        let mut guard = GatherGuard { inner: Some(self) };
         let gathered = async {
             while self.queue().waiting.len() < expected {
                 self.gathered.notified().await;
             }
         };
-        // Late or not, what has come by then is taken.
+        // After a timeout, the next append takes the publishes that are in the queue.
         let _ = timeout(time, gathered).await;
-        pause.abandons = None;
+        guard.inner = None;
         self.queue().expected = None;
     }
 
-    /// Nobody will append what waits.
+    /// Fails the queue with an error, because no task is left to append it.
     fn abandon(&self) {
         let mut queue = self.queue();
         queue.in_flight = false;
@@ -195,31 +196,33 @@ impl Inner {
     }
 }
 
-/// The time between two appends. Dropped within it (a runtime shuts down), those who wait are told.
-struct Pause<'a> {
-    abandons: Option<&'a Inner>,
+/// Guards the wait between two appends. If the wait is cancelled (the runtime shuts down), the queue is failed.
+struct GatherGuard<'a> {
+    inner: Option<&'a Inner>,
 }
 
-impl Drop for Pause<'_> {
+impl Drop for GatherGuard<'_> {
     fn drop(&mut self) {
-        if let Some(inner) = self.abandons {
+        if let Some(inner) = self.inner {
             inner.abandon();
         }
     }
 }
 
-/// The append that is in flight. Dropped early (a runtime shuts down), it answers its publishers
-/// with an error and lets the next one take off.
-struct Flight {
+/// The append that is in flight. If it is dropped before its end (the runtime shuts down), its publishers and the queue
+/// get an error.
+struct InFlight {
     inner: Arc<Inner>,
+    /// The number of publishes of each group, with its reply channel.
     groups: Vec<(usize, oneshot::Sender<Outcomes>)>,
     append: BoxFuture<'static, Outcomes>,
-    landed: bool,
+    is_done: bool,
 }
 
-impl Flight {
-    /// Takes what waits, up to the bounds of a batch; with nothing waiting, nothing is in flight.
-    fn take_off(inner: &Arc<Inner>) -> Option<Flight> {
+impl InFlight {
+    /// Takes publishes from the queue, up to the bounds of a batch. `None` if the queue is empty; then no append is in
+    /// flight.
+    fn start(inner: &Arc<Inner>) -> Option<InFlight> {
         let mut publishes = Vec::new();
         let mut groups = Vec::new();
         {
@@ -242,40 +245,40 @@ impl Flight {
         }
         let storage = Arc::clone(&inner.storage);
         let append = Box::pin(async move { storage.append(publishes, Timestamp::now()).await });
-        Some(Flight { inner: Arc::clone(inner), groups, append, landed: false })
+        Some(InFlight { inner: Arc::clone(inner), groups, append, is_done: false })
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let outcomes = std::task::ready!(self.append.as_mut().poll(cx));
-        self.landed = true;
-        self.answer(outcomes);
+        self.is_done = true;
+        self.reply(outcomes);
         Poll::Ready(())
     }
 
-    /// Waits for this append, and makes the ones that gather behind it.
-    async fn see_through(self) {
-        let mut flight = self;
+    /// Completes this append, then appends the queue until it is empty.
+    async fn run(self) {
+        let mut current = self;
         loop {
-            let begun = Instant::now();
-            let groups = flight.groups.len();
-            let publishes = flight.groups.iter().map(|(count, _)| count).sum();
-            std::future::poll_fn(|cx| flight.poll(cx)).await;
-            let inner = Arc::clone(&flight.inner);
-            inner.gather(groups, publishes, begun.elapsed()).await;
-            match Flight::take_off(&inner) {
-                Some(next) => flight = next,
+            let started = Instant::now();
+            let groups = current.groups.len();
+            let publishes = current.groups.iter().map(|(count, _)| count).sum();
+            std::future::poll_fn(|cx| current.poll(cx)).await;
+            let inner = Arc::clone(&current.inner);
+            inner.gather(groups, publishes, started.elapsed()).await;
+            match InFlight::start(&inner) {
+                Some(next) => current = next,
                 None => return,
             }
         }
     }
 
-    fn answer(&mut self, outcomes: Outcomes) {
+    fn reply(&mut self, outcomes: Outcomes) {
         match outcomes {
             Ok(outcomes) => {
                 self.inner.commits.fetch_add(1, Ordering::Relaxed);
                 let mut outcomes = outcomes.into_iter();
                 for (count, reply) in self.groups.drain(..) {
-                    // A publisher that left does not hear what became of its events.
+                    // A publisher that gave up does not receive its outcomes.
                     let _ = reply.send(Ok(outcomes.by_ref().take(count).collect()));
                 }
             }
@@ -291,13 +294,12 @@ impl Flight {
     }
 }
 
-impl Drop for Flight {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.landed {
+        if self.is_done {
             return;
         }
-        self.answer(Err(closed()));
-        // Nobody else would: those who wait behind it are told the same.
+        self.reply(Err(closed()));
         self.inner.abandon();
     }
 }

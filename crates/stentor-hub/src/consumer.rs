@@ -1,4 +1,4 @@
-//! Who is told that the tail has moved.
+//! Consumers: the tasks that are woken when a topic gets records.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -12,194 +12,198 @@ use crate::filter::{Filters, TopicFilter};
 use crate::record::Record;
 use crate::topic::TopicName;
 
-/// A task that serves one subscription or many. It is woken once, however many of them have news.
+/// The wake-up handle of a task that serves one or more subscriptions.
+///
+/// The task is woken once, no matter how many of its subscriptions have new records. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Consumer(Arc<Bell>);
+pub struct Consumer(Arc<Signal>);
 
 #[derive(Debug, Default)]
-struct Bell {
-    rung: AtomicBool,
+struct Signal {
+    is_set: AtomicBool,
     waker: AtomicWaker,
-    /// The marks of subscriptions with news, each once: at most one of each that is registered.
-    marks: Mutex<Vec<usize>>,
+    /// Keys of subscriptions with new records, each once. At most one entry per registered subscription.
+    ready: Mutex<Vec<usize>>,
 }
 
 impl Consumer {
-    /// A consumer that serves nothing yet.
+    /// Creates a consumer without subscriptions.
     pub fn new() -> Consumer {
         Consumer::default()
     }
 
-    /// Waits until records have come since the last call. Only one task may wait.
+    /// Waits until the consumer has been woken since the last call. At most one task may wait. Cancel safe.
     pub async fn woken(&self) {
         poll_fn(|cx| self.poll_woken(cx)).await;
     }
 
-    /// The same for hand-written futures.
+    /// Polls [`Consumer::woken`], for hand-written futures.
     pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0.rung.swap(false, Ordering::AcqRel) {
+        if self.0.is_set.swap(false, Ordering::AcqRel) {
             return Poll::Ready(());
         }
         self.0.waker.register(cx.waker());
-        // A bell that rang between the two lines above would otherwise not be heard.
-        if self.0.rung.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
+        // A wake-up between the two lines above found no waker, so check again.
+        if self.0.is_set.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Wakes it for a reason of the caller's own.
+    /// Wakes the task. Callers can use this for reasons of their own.
     pub fn wake(&self) {
-        if !self.0.rung.swap(true, Ordering::AcqRel) {
+        if !self.0.is_set.swap(true, Ordering::AcqRel) {
             self.0.waker.wake();
         }
     }
 
-    /// Takes the marks of the subscriptions that have had news since the last call: those which were
-    /// given one by [`Subscription::notify`](crate::Subscription::notify).
+    /// Appends to `into` the keys of the subscriptions that got records since the last call. Only subscriptions with a
+    /// key are included, see [`Subscription::notify`](crate::Subscription::notify).
     pub fn take_ready(&self, into: &mut Vec<usize>) {
-        into.append(&mut self.0.marks.lock().unwrap_or_else(PoisonError::into_inner));
+        into.append(&mut self.0.ready.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-/// Which consumers want to be woken by which topics. Topics that nobody reads cost nothing.
+/// The registered subscriptions by filter. A publish to a topic without readers wakes nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Interest(RwLock<Maps>);
 
 #[derive(Debug, Default)]
 struct Maps {
-    exact: HashMap<TopicName, Seats>,
-    patterns: HashMap<TopicFilter, Seats>,
+    exact: HashMap<TopicName, Listeners>,
+    patterns: HashMap<TopicFilter, Listeners>,
 }
 
-/// Those who asked for one filter, by address.
-type Seats = HashMap<usize, Arc<Seat>>;
+/// The listeners of one filter, by address.
+type Listeners = HashMap<usize, Arc<Listener>>;
 
-/// Who is to be told about the topics of a subscription.
+/// A registered subscription: the consumer to wake, and its key.
 #[derive(Debug)]
-struct Seat {
+struct Listener {
     consumer: Consumer,
-    mark: Option<usize>,
-    /// Whether the mark is among those that the consumer has not taken yet.
-    marked: AtomicBool,
-    /// How many readers stand behind this subscription.
+    key: Option<usize>,
+    /// `true` if the key is in the consumer's list of ready keys, or the subscription has not been re-armed since.
+    is_ready: AtomicBool,
+    /// Number of readers of this subscription.
     readers: AtomicUsize,
 }
 
-impl Seat {
-    fn ring(&self) {
-        if let Some(mark) = self.mark {
-            if self.marked.swap(true, Ordering::AcqRel) {
+impl Listener {
+    fn notify(&self) {
+        if let Some(key) = self.key {
+            if self.is_ready.swap(true, Ordering::AcqRel) {
                 return;
             }
-            let marks = &self.consumer.0.marks;
-            marks.lock().unwrap_or_else(PoisonError::into_inner).push(mark);
+            let ready = &self.consumer.0.ready;
+            ready.lock().unwrap_or_else(PoisonError::into_inner).push(key);
         }
         self.consumer.wake();
     }
 }
 
 impl Interest {
-    /// Registers a subscription until the registration is dropped.
+    /// Registers a subscription until the returned registration is dropped.
     pub(crate) fn register(
         self: &Arc<Interest>,
         filters: Arc<Filters>,
         consumer: Consumer,
-        mark: Option<usize>,
+        key: Option<usize>,
     ) -> Registration {
-        let (marked, readers) = (AtomicBool::new(false), AtomicUsize::new(1));
-        let seat = Arc::new(Seat { consumer, mark, marked, readers });
-        let address = address(&seat);
+        let (is_ready, readers) = (AtomicBool::new(false), AtomicUsize::new(1));
+        let listener = Arc::new(Listener { consumer, key, is_ready, readers });
+        let address = address(&listener);
         let mut maps = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for name in filters.exact() {
-            maps.exact.entry(name.clone()).or_default().insert(address, Arc::clone(&seat));
+            maps.exact.entry(name.clone()).or_default().insert(address, Arc::clone(&listener));
         }
         for pattern in filters.patterns() {
-            maps.patterns.entry(pattern.clone()).or_default().insert(address, Arc::clone(&seat));
+            let listeners = maps.patterns.entry(pattern.clone()).or_default();
+            listeners.insert(address, Arc::clone(&listener));
         }
         drop(maps);
-        Registration { interest: Arc::clone(self), filters, seat }
+        Registration { interest: Arc::clone(self), filters, listener }
     }
 
-    /// Wakes whoever reads the topics of these records.
+    /// Wakes the consumers whose filters match the topics of these records.
     pub(crate) fn wake(&self, records: &[Arc<Record>]) {
         let maps = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if maps.exact.is_empty() && maps.patterns.is_empty() {
             return;
         }
-        let mut before = None;
+        let mut previous = None;
         for topic in records.iter().map(|record| record.topic()) {
-            // Who was rung already hears nothing new, but runs of one topic are frequent.
-            if before.replace(topic) != Some(topic) {
-                maps.seats(topic).for_each(Seat::ring);
+            // Waking twice is harmless, but runs of records of one topic are frequent.
+            if previous.replace(topic) != Some(topic) {
+                maps.listeners(topic).for_each(Listener::notify);
             }
         }
     }
 
-    /// How many readers ask for this topic.
+    /// Number of readers whose filters match this topic.
     pub(crate) fn subscribers(&self, topic: &TopicName) -> usize {
         let maps = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        maps.seats(topic).map(|seat| seat.readers.load(Ordering::Relaxed)).sum()
+        maps.listeners(topic).map(|listener| listener.readers.load(Ordering::Relaxed)).sum()
     }
 }
 
 impl Maps {
-    fn seats(&self, topic: &TopicName) -> impl Iterator<Item = &Seat> {
+    fn listeners(&self, topic: &TopicName) -> impl Iterator<Item = &Listener> {
         let patterns = self.patterns.iter().filter(|(pattern, _)| pattern.matches(topic));
-        let seats = self.exact.get(topic).into_iter().chain(patterns.map(|(_, seats)| seats));
-        seats.flat_map(|seats| seats.values().map(|seat| &**seat))
+        let matching = patterns.map(|(_, listeners)| listeners);
+        let all = self.exact.get(topic).into_iter().chain(matching);
+        all.flat_map(|listeners| listeners.values().map(|listener| &**listener))
     }
 }
 
-fn address(seat: &Arc<Seat>) -> usize {
-    Arc::as_ptr(seat).addr()
+fn address(listener: &Arc<Listener>) -> usize {
+    Arc::as_ptr(listener).addr()
 }
 
-/// A subscription's place among the interested. Dropping it takes it out.
+/// The registration of a subscription. Dropping it ends the wake-ups.
 #[derive(Debug)]
 pub(crate) struct Registration {
     interest: Arc<Interest>,
     filters: Arc<Filters>,
-    seat: Arc<Seat>,
+    listener: Arc<Listener>,
 }
 
 impl Registration {
     pub(crate) fn consumer(&self) -> &Consumer {
-        &self.seat.consumer
+        &self.listener.consumer
     }
 
-    /// From here on news is marked again. Called before the news is read.
+    /// Makes the key ready again at the next record. Called before the new records are read, so that none is missed.
     pub(crate) fn rearm(&self) {
-        self.seat.marked.store(false, Ordering::Release);
+        self.listener.is_ready.store(false, Ordering::Release);
     }
 
-    /// Says how many readers stand behind it.
+    /// Sets the number of readers that [`Interest::subscribers`] counts for this subscription.
     pub(crate) fn set_readers(&self, count: usize) {
-        self.seat.readers.store(count, Ordering::Relaxed);
+        self.listener.readers.store(count, Ordering::Relaxed);
     }
 
-    /// The same interest for another consumer.
-    pub(crate) fn moved_to(&self, consumer: Consumer, mark: Option<usize>) -> Registration {
-        self.interest.register(Arc::clone(&self.filters), consumer, mark)
+    /// Registers these filters for another consumer or key.
+    pub(crate) fn moved_to(&self, consumer: Consumer, key: Option<usize>) -> Registration {
+        self.interest.register(Arc::clone(&self.filters), consumer, key)
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let address = address(&self.seat);
+        let address = address(&self.listener);
         let mut maps = self.interest.0.write().unwrap_or_else(PoisonError::into_inner);
         for name in self.filters.exact() {
-            if maps.exact.get_mut(name).is_some_and(|seats| remove(seats, address)) {
+            if maps.exact.get_mut(name).is_some_and(|listeners| remove(listeners, address)) {
                 maps.exact.remove(name);
             }
         }
         for pattern in self.filters.patterns() {
-            if maps.patterns.get_mut(pattern).is_some_and(|seats| remove(seats, address)) {
+            if maps.patterns.get_mut(pattern).is_some_and(|listeners| remove(listeners, address)) {
                 maps.patterns.remove(pattern);
             }
         }
     }
 }
 
-/// Takes a seat away and says whether none is left.
-fn remove(seats: &mut Seats, address: usize) -> bool {
-    seats.remove(&address);
-    seats.is_empty()
+/// Removes a listener. Returns `true` if none is left.
+fn remove(listeners: &mut Listeners, address: usize) -> bool {
+    listeners.remove(&address);
+    listeners.is_empty()
 }

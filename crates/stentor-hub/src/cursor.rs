@@ -1,10 +1,9 @@
-//! Where a reader is: the one file in which a cursor is spelled.
+//! Cursors and their text form.
 //!
-//! The spelling, version 1: `1` epoch `_` offset [`_` check], all in lower-case base 32
-//! (`0-9a-v`, whose order is that of ASCII). The epoch has ten digits and the check five; an offset
-//! begins with a digit that counts the digits which follow. So cursors of one epoch sort as text in
-//! the order of their offsets, hold only letters, digits and `_`, and stay far below the 128 bytes
-//! that a browser may send across origins without asking first.
+//! The text form, version 1: `1` epoch `_` offset [`_` check], all in lower-case base 32 (`0-9a-v`, which sorts like
+//! ASCII). The epoch has ten digits and the check five. An offset begins with a digit that is the number of digits
+//! after it. So cursors of one epoch sort as text in the order of their offsets and contain only letters, digits and
+//! `_`. They are far shorter than the 128 bytes that a browser may send to another origin without a CORS preflight.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,19 +15,19 @@ const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 const EPOCH_DIGITS: usize = 10;
 const CHECK_DIGITS: usize = 5;
 
-/// A record's place in the hub-wide order: strictly increasing, not gapless, never reused.
+/// The position of a record in the hub-wide order. Offsets are strictly increasing, can have gaps and are never reused.
 ///
-/// Zero is before every record.
+/// Zero is before all records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(u64);
 
 impl Offset {
-    /// Before every record.
+    /// The offset before all records.
     pub const ZERO: Offset = Offset(0);
-    /// Beyond every record: the largest offset that any storage can hold.
+    /// The largest offset: that of no record, and the largest number that every storage can hold.
     pub const MAX: Offset = Offset(i64::MAX as u64);
 
-    /// The offset with this number; larger ones than [`Offset::MAX`] become that.
+    /// The offset with this number, at most [`Offset::MAX`].
     pub const fn new(number: u64) -> Offset {
         if number > Self::MAX.0 { Self::MAX } else { Offset(number) }
     }
@@ -44,7 +43,7 @@ impl Offset {
         Offset::new(self.0 + 1)
     }
 
-    /// The offset before this one; that of zero is zero.
+    /// The offset before this one; zero for zero.
     #[must_use]
     pub const fn previous(self) -> Offset {
         Offset(self.0.saturating_sub(1))
@@ -64,7 +63,7 @@ pub struct Epoch(u64);
 impl Epoch {
     const BITS: u32 = 50;
 
-    /// The identity of a history that begins now.
+    /// A random epoch, for a new history.
     pub fn random() -> Epoch {
         Epoch::new(fastrand::u64(..))
     }
@@ -80,7 +79,7 @@ impl Epoch {
     }
 }
 
-/// As the ids of its events spell it, behind their version.
+/// Formats the epoch as it is written in event ids, without the version.
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = Text::new();
@@ -89,7 +88,8 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// 25 bits that tell a record from another one at the same offset of a copied history.
+/// 25 bits of a hash of the record. They distinguish records at the same offset, in two copies of one history that were
+/// both continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check(u32);
 
@@ -107,39 +107,40 @@ impl Check {
     }
 }
 
-/// Where a reader is: the `id:` of every event sent, and the `Last-Event-ID` that comes back.
+/// The position of a reader: the `id:` of each event that is sent, and the `Last-Event-ID` that a subscriber sends
+/// back.
 ///
-/// With a check it is a **receipt**, the id of an event that was sent. Without one it is a
-/// **position** (of an opening, a keep-alive, a gap). Clients treat it as opaque.
+/// With a check it is an **event id**. Without one it is a **position**, which is sent at the start of a stream, with a
+/// keep-alive, or with a gap. Clients treat it as opaque.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The history that the offset belongs to.
     pub epoch: Epoch,
-    /// Everything up to here has been considered for this reader.
+    /// All records up to here have been considered for this reader.
     pub offset: Offset,
-    /// What tells the record at the offset from another, in a receipt.
+    /// The check of the record at the offset; only in an event id.
     pub check: Option<Check>,
 }
 
 impl Cursor {
-    /// A place between records.
+    /// A position: the place after the record at `offset`.
     pub const fn position(epoch: Epoch, offset: Offset) -> Cursor {
         Cursor { epoch, offset, check: None }
     }
 
-    /// The id of an event that was sent.
+    /// The event id of a record.
     pub const fn event_id(epoch: Epoch, offset: Offset, check: Check) -> Cursor {
         Cursor { epoch, offset, check: Some(check) }
     }
 
-    /// Whether this is the id of an event, and not a place between events.
+    /// Returns `true` for an event id, `false` for a position.
     pub const fn is_event_id(&self) -> bool {
         self.check.is_some()
     }
 
-    /// The cursor as the `id:` of an event.
+    /// The cursor as the value of an `id:` field.
     pub fn to_event_id(self) -> EventId {
-        // Base 32 digits and `_` are legal in every id.
+        // Cannot fail: base 32 digits and `_` are valid in an id.
         EventId::new(self.to_text().as_str()).unwrap_or_default()
     }
 
@@ -173,9 +174,9 @@ impl FromStr for Cursor {
     }
 }
 
-/// A text that is no cursor of this server.
+/// A text that is not a cursor of this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is not a cursor; send back the id of an event exactly as it was received")]
+#[error("this is not a cursor; send the id of an event exactly as it was received")]
 pub struct CursorError;
 
 fn parse(text: &[u8]) -> Option<Cursor> {
@@ -185,7 +186,7 @@ fn parse(text: &[u8]) -> Option<Cursor> {
     let (digits, rest) = number(rest, 1)?;
     let digits = usize::try_from(digits).ok()?;
     let (offset, rest) = number(rest, digits)?;
-    // One spelling for each offset: no leading zeros, no more than a storage can hold.
+    // Each offset has one text form: without leading zeros, and at most the largest offset.
     if digits != digits_of(offset) || offset > Offset::MAX.0 {
         return None;
     }
@@ -200,7 +201,7 @@ fn parse(text: &[u8]) -> Option<Cursor> {
     Some(Cursor { epoch: Epoch(epoch), offset: Offset(offset), check })
 }
 
-/// Reads a number of exactly so many digits; `None` if it does not fit 64 bits.
+/// Parses a number of exactly `digits` digits. `None` if it does not fit into 64 bits.
 fn number(text: &[u8], digits: usize) -> Option<(u64, &[u8])> {
     let (head, rest) = text.split_at_checked(digits)?;
     let mut number = 0_u64;
@@ -215,20 +216,20 @@ fn number(text: &[u8], digits: usize) -> Option<(u64, &[u8])> {
     Some((number, rest))
 }
 
-/// How many base 32 digits a number has; one for zero.
+/// Number of base 32 digits of a number; one for zero.
 fn digits_of(number: u64) -> usize {
     let bits = (u64::BITS - number.leading_zeros()).max(1);
     bits.div_ceil(5) as usize
 }
 
-/// Room for the longest cursor on the stack.
+/// A buffer on the stack with room for the longest cursor.
 struct Text {
     bytes: [u8; Text::BYTES_MAX],
     len: usize,
 }
 
 impl Text {
-    /// Version, epoch, length of offset, offset, check, and two times `_`.
+    /// Version, epoch, length of the offset, offset, check, and `_` twice.
     const BYTES_MAX: usize = 1 + EPOCH_DIGITS + 1 + 13 + CHECK_DIGITS + 2;
 
     fn new() -> Text {
@@ -275,7 +276,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_is_read_back_as_it_was_written(cursor in any_cursor()) {
+        fn a_cursor_round_trips_through_text(cursor in any_cursor()) {
             let text = cursor.to_string();
             prop_assert_eq!(text.parse::<Cursor>(), Ok(cursor));
             prop_assert!(text.len() <= Text::BYTES_MAX);
@@ -286,8 +287,8 @@ mod tests {
         fn cursors_of_one_epoch_sort_as_text_in_log_order(
             epoch: u64, a in 0..=Offset::MAX.0, b in 0..=Offset::MAX.0,
         ) {
-            let spell = |n| Cursor::position(Epoch::new(epoch), Offset(n)).to_string();
-            prop_assert_eq!(spell(a).cmp(&spell(b)), a.cmp(&b));
+            let text = |n| Cursor::position(Epoch::new(epoch), Offset(n)).to_string();
+            prop_assert_eq!(text(a).cmp(&text(b)), a.cmp(&b));
         }
 
         #[test]
@@ -298,7 +299,7 @@ mod tests {
         }
 
         #[test]
-        fn a_cursor_cut_short_is_never_read_as_another_receipt(cursor in any_cursor()) {
+        fn a_truncated_cursor_is_never_another_event_id(cursor in any_cursor()) {
             let text = cursor.to_string();
             for end in 0..text.len() {
                 if let Ok(other) = text[..end].parse::<Cursor>() {

@@ -1,19 +1,19 @@
-//! What a subscription asks for.
+//! Topic filters: exact names and patterns.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::topic::{TopicError, TopicName, check_text};
 
-/// One exact topic, or every topic that a pattern matches.
+/// A topic filter: an exact name, or a pattern.
 ///
-/// In a pattern a segment `*` stands for one segment and a last segment `**` for one or more. No
-/// wildcard in first place matches a name under `$`.
+/// In a pattern, the segment `*` matches one segment, and `**` as the last segment matches one or more. A pattern that
+/// begins with a wildcard does not match names that begin with `$`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TopicFilter {
     /// The topic of this name.
     Exact(TopicName),
-    /// The topics that the pattern matches.
+    /// All topics that the pattern matches.
     Pattern(Pattern),
 }
 
@@ -24,7 +24,7 @@ pub struct Pattern {
 }
 
 impl TopicFilter {
-    /// Whether the filter asks for the topic of this name.
+    /// Returns `true` if the filter matches this topic.
     pub fn matches(&self, topic: &TopicName) -> bool {
         match self {
             TopicFilter::Exact(name) => name == topic,
@@ -58,7 +58,7 @@ impl Pattern {
         names.next().is_none()
     }
 
-    /// What every matching name begins with: the text before the first wildcard segment.
+    /// The text before the first wildcard segment. Each matching name begins with it.
     pub fn literal_prefix(&self) -> &str {
         let mut end = 0;
         for segment in self.text.split('/') {
@@ -103,7 +103,7 @@ impl fmt::Display for TopicFilter {
     }
 }
 
-/// The filters of one subscription: 1 to 64, each once. An event matched by several is sent once.
+/// The filters of a subscription: 1 to 64, each once. An event that several of them match is sent once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Filters {
     exact: Vec<TopicName>,
@@ -111,7 +111,7 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// The most filters of one subscription.
+    /// Maximum number of filters of a subscription.
     pub const MAX: usize = 64;
 
     /// Creates the filters of a subscription. Repeated ones count once, and their order is ignored.
@@ -134,12 +134,12 @@ impl Filters {
         if all.len() == 0 { Err(FiltersError::None) } else { Ok(all) }
     }
 
-    /// The filter of one exact topic.
+    /// The filters with one exact topic.
     pub fn topic(name: TopicName) -> Filters {
         Filters { exact: vec![name], patterns: Vec::new() }
     }
 
-    /// Whether any filter asks for this topic.
+    /// Returns `true` if a filter matches this topic.
     pub fn matches(&self, topic: &TopicName) -> bool {
         self.exact.contains(topic) || self.patterns.iter().any(|pattern| pattern.matches(topic))
     }
@@ -165,15 +165,15 @@ impl Filters {
     }
 }
 
-/// Why filters do not make a subscription.
+/// The reason why filters are not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FiltersError {
-    /// There is none.
-    #[error("no topic was asked for; name at least one")]
+    /// There are no filters.
+    #[error("no topic is given; name at least one")]
     None,
     /// More than [`Filters::MAX`].
     #[error(
-        "more than {} topics were asked for; use a pattern such as `news/*`, or several streams",
+        "more than {} topics are given; use a pattern such as `news/*`, or several streams",
         Filters::MAX
     )]
     TooMany,

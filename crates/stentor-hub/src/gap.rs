@@ -1,43 +1,43 @@
-//! What a reader is told that it has lost.
+//! A gap: events that a reader has lost.
 
 use serde::Serialize;
 
 use crate::cursor::Cursor;
 
-/// Events that a reader asked for and will never get: told once per loss, never silently skipped.
+/// Events that a reader requested and cannot get. Each loss is reported once and is never skipped silently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Gap {
-    /// Why.
+    /// The reason.
     pub reason: GapReason,
-    /// Where the reader said, or was known, to be.
+    /// The cursor that the reader sent, or its last known position.
     pub requested: String,
-    /// The id of the next event, if there is one.
+    /// The id of the next event; `None` if there is none yet.
     pub earliest: Option<String>,
-    /// The topics that lost events, at most 32.
+    /// Topics that lost events, at most 32.
     pub topics: Vec<String>,
-    /// Where reading goes on.
+    /// The position after which reading continues.
     #[serde(skip)]
     pub position: Cursor,
 }
 
-/// Why there is a gap.
+/// The reason for a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GapReason {
-    /// The cursor cannot be read.
+    /// The cursor cannot be parsed.
     Unreadable,
-    /// The cursor is of another history of the log.
+    /// The cursor belongs to another history of the log.
     Epoch,
-    /// The cursor is beyond what this log still knows of its history.
+    /// The cursor is beyond the tail, or in a burned range: the log lost the records there.
     Future,
-    /// Retention took events that the reader had not read.
+    /// Events that the reader had not read were trimmed.
     Trimmed,
-    /// A topic was deleted and began anew before the reader was told.
+    /// A topic was deleted and used again before the reader got the deletion.
     Deleted,
 }
 
 impl GapReason {
-    /// The reason as it stands on the wire.
+    /// The reason as it is sent.
     pub const fn as_str(self) -> &'static str {
         match self {
             GapReason::Unreadable => "unreadable",
@@ -49,8 +49,8 @@ impl GapReason {
     }
 }
 
-/// The event name under which a gap is told.
+/// The type of the event that reports a gap.
 pub const GAP_EVENT: &str = "stentor.gap";
 
-/// The event name under which a position is told that no event carries.
+/// The type of the event that reports a position.
 pub const CURSOR_EVENT: &str = "stentor.cursor";

@@ -1,61 +1,63 @@
-//! Pages of a topic's past.
+//! Pages of history.
 
 use std::sync::Arc;
 
 use crate::cursor::{Cursor, CursorError, Offset};
 use crate::filter::Filters;
 use crate::gap::{Gap, GapReason};
-use crate::hub::Shared;
 use crate::record::{Body, Record};
-use crate::start::{Place, Start, SubscribeError, place};
+use crate::shared::Shared;
+use crate::start::{ResolvedCursor, Start, SubscribeError, resolve_cursor};
 use crate::storage::{Budget, Page, ReadRequest, Removed, Seek, StorageError};
 
-/// Which page of history to read. Without `before` and with [`Start::Earliest`], the oldest one.
+/// The parameters of a page of history.
+///
+/// [`Start::Earliest`] without `before` is the oldest page; with `before` it is the page that ends there.
 #[derive(Clone, Debug)]
 pub struct HistoryRequest {
-    /// Of which topics.
+    /// The topics.
     pub filters: Filters,
-    /// Where the page begins. [`Start::Cursor`] is "after this event".
+    /// The start of the page. With [`Start::Cursor`], the page begins after that event.
     pub start: Start,
-    /// The page ends before this event, and without a start it holds the newest ones before it.
+    /// An event id before which the page ends.
     pub before: Option<String>,
-    /// How many events at most, 1 to [`HistoryRequest::LIMIT_MAX`].
+    /// Maximum number of events, from 1 to [`HistoryRequest::LIMIT_MAX`]. Other values are clamped.
     pub limit: usize,
 }
 
 impl HistoryRequest {
-    /// The most events of a page.
+    /// Maximum number of events of a page.
     pub const LIMIT_MAX: usize = 1_000;
-    /// A page ends when its events have so many bytes, or with its first event.
+    /// Maximum bytes of the events of a page. A page always has its first event, of any size.
     pub const BYTES_MAX: usize = 1 << 20;
-    /// How many times the storage is asked for one page; a page may end early for it.
+    /// Maximum number of storage reads for one page. A page can end early because of this.
     const READS_MAX: usize = 32;
 }
 
 /// A page of history, in log order.
 #[derive(Clone, Debug)]
 pub struct HistoryPage {
-    /// The events. Ends are not among them.
+    /// The events. Ends are not included.
     pub events: Vec<Arc<Record>>,
-    /// Where the next page begins; `None` at the tail.
+    /// The cursor with which the next page begins; `None` at the tail.
     pub next: Option<Cursor>,
-    /// The id of the oldest matching event there is.
+    /// The id of the oldest matching event.
     pub earliest: Option<Cursor>,
     /// The position of the tail.
     pub tail: Cursor,
-    /// What a reader with this cursor has lost.
+    /// Events that a reader with the requested cursor has lost.
     pub gap: Option<Gap>,
-    /// The last end, if all topics are exact and have ended.
+    /// The last end, if all filters are exact names and all these topics have ended.
     pub ended: Option<Arc<Record>>,
 }
 
-/// Why there is no page.
+/// The reason why a page cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryError {
-    /// A cursor cannot be read, or `before` is of another history.
+    /// A cursor cannot be parsed, or `before` belongs to another history.
     #[error(transparent)]
     Cursor(#[from] CursorError),
-    /// As for subscriptions.
+    /// The start is not valid, or the log cannot be read now.
     #[error(transparent)]
     Start(#[from] SubscribeError),
 }
@@ -66,7 +68,7 @@ impl From<StorageError> for HistoryError {
     }
 }
 
-/// A page while it is put together.
+/// A page under construction.
 struct Reading<'a> {
     shared: &'a Shared,
     filters: Arc<Filters>,
@@ -93,7 +95,7 @@ pub(crate) async fn read(
     }
     let mut reading =
         Reading { shared, filters, after: Offset::ZERO, until, losses_reported: 0, gap: None };
-    let newcomer = !matches!(request.start, Start::Cursor(_));
+    let is_new = !matches!(request.start, Start::Cursor(_));
     let picked = reading.begin(request.start, request.before.is_some().then_some(limit)).await?;
     let (events, removed) = match picked {
         Some(picked) => (reading.fetch(picked, limit).await?, None),
@@ -103,7 +105,7 @@ pub(crate) async fn read(
     Ok(HistoryPage {
         earliest: reading.earliest().await?,
         gap: reading.gap(removed, &events),
-        ended: reading.ended(newcomer, tail).await?,
+        ended: reading.ended(is_new, tail).await?,
         tail: shared.position(tail),
         next,
         events,
@@ -111,7 +113,7 @@ pub(crate) async fn read(
 }
 
 impl Reading<'_> {
-    /// Finds where the page begins; or the events themselves, for `last_each`.
+    /// Finds the start of the page. For [`Start::LastEach`], returns the offsets of its events.
     async fn begin(
         &mut self,
         start: Start,
@@ -132,8 +134,8 @@ impl Reading<'_> {
                 );
                 return Ok(Some(newest.await?.ok_or(SubscribeError::LastEachTooMany)?));
             }
-            Start::Last(asked) if asked > Start::LAST_MAX => {
-                return Err(SubscribeError::LastTooMany { asked }.into());
+            Start::Last(requested) if requested > Start::LAST_MAX => {
+                return Err(SubscribeError::LastTooMany { requested }.into());
             }
             Start::Last(count) => Seek::Newest { count, before: self.until.next() },
             Start::Since(time) => Seek::Since(time),
@@ -142,21 +144,21 @@ impl Reading<'_> {
                 None => Seek::Earliest,
             },
         };
-        let sought = self.shared.storage.seek(Arc::clone(&self.filters), seek).await?;
-        self.after = sought.after.min(self.until);
-        self.losses_reported = sought.removals;
+        let found = self.shared.storage.seek(Arc::clone(&self.filters), seek).await?;
+        self.after = found.after.min(self.until);
+        self.losses_reported = found.removals;
         Ok(None)
     }
 
     async fn begin_at(&mut self, text: String) -> Result<(), HistoryError> {
-        match place(self.shared, text.parse()?).await? {
-            Place::At(cursor) => self.after = cursor.offset,
-            Place::Beyond(offset) => {
-                self.after = offset;
+        match resolve_cursor(self.shared, text.parse()?).await? {
+            ResolvedCursor::At(cursor) => self.after = cursor.offset,
+            ResolvedCursor::Lost { continue_after } => {
+                self.after = continue_after;
                 self.gap = Some((GapReason::Future, text));
                 return Ok(());
             }
-            Place::Lost(reason) => {
+            ResolvedCursor::Unknown(reason) => {
                 self.gap = Some((reason, text));
                 return Ok(());
             }
@@ -165,7 +167,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Reads up to so many events, and moves past what was considered.
+    /// Reads at most `limit` events and advances `after`. Also returns the first loss, with the offset before it.
     async fn events(
         &mut self,
         limit: usize,
@@ -234,7 +236,7 @@ impl Reading<'_> {
         Ok(events)
     }
 
-    /// The receipt of the last event where the page ends with it, else the place it got to.
+    /// The event id of the last event if the page ends with it; otherwise the position that was reached.
     fn next(&self, last: Option<&Arc<Record>>) -> Cursor {
         match last {
             Some(last) if last.offset() == self.after => last.cursor(),
@@ -278,14 +280,10 @@ impl Reading<'_> {
         })
     }
 
-    /// The last end, if every topic is exact and has one. A deletion is an end for readers who come
-    /// with a cursor; to others the topic is as good as new. An end beyond the page's tail is none yet:
-    /// before it there may be events that are on no page.
-    async fn ended(
-        &self,
-        newcomer: bool,
-        tail: Offset,
-    ) -> Result<Option<Arc<Record>>, StorageError> {
+    /// The last end, if all filters are exact names and all these topics have ended. A deletion counts as an end only
+    /// for a reader with a cursor; for others a deleted topic is like a new one. An end after `tail` does not count:
+    /// events before it may not be on any page yet.
+    async fn ended(&self, is_new: bool, tail: Offset) -> Result<Option<Arc<Record>>, StorageError> {
         if !self.filters.patterns().is_empty() {
             return Ok(None);
         }
@@ -293,7 +291,7 @@ impl Reading<'_> {
         let mut last: Option<Arc<Record>> = None;
         for state in states {
             let end = state.end.filter(|end| end.offset() <= tail);
-            let end = end.filter(|end| !newcomer || *end.body() != Body::Deleted);
+            let end = end.filter(|end| !is_new || *end.body() != Body::Deleted);
             let Some(end) = end else { return Ok(None) };
             if last.as_ref().is_none_or(|last| last.offset() < end.offset()) {
                 last = Some(end);

@@ -1,4 +1,6 @@
-//! The hub: topics to publish to and to subscribe to.
+//! The hub: publish to topics, subscribe to topics.
+
+mod leases;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,16 +10,16 @@ use stentor_sse::Event;
 use tokio::task::coop::consume_budget;
 
 use crate::commit::Committer;
-use crate::consumer::{Consumer, Interest};
+use crate::consumer::Consumer;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
 use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
-use crate::large_records::LargeRecords;
+use crate::key::Key;
 use crate::lease::Leases;
-use crate::publish::{Key, Publish, PublishError, Published};
-use crate::reader_queries::{EndTracker, ReaderQueries};
+use crate::publish::{Publish, PublishError, Published};
 use crate::record::Record;
-use crate::retention::{self, Retention};
+use crate::retention::{Retention, enforce};
+use crate::shared::Shared;
 use crate::start::{Start, SubscribeError};
 use crate::storage::{
     MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery, Trimmed,
@@ -25,89 +27,65 @@ use crate::storage::{
 use crate::subscription::Subscription;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
-use crate::window::LiveWindow;
 
-/// Topics to publish to and to subscribe to, over one log. Cheap to clone; all clones are the same.
+/// Topics over one log: publish to them and subscribe to them.
 ///
-/// Publishing needs a tokio runtime with its timer enabled; which one does not matter.
+/// Cheap to clone; clones share one log. Publishing needs a tokio runtime with its timer enabled. Clones may be
+/// used from different runtimes.
 #[derive(Clone)]
-pub struct Hub(Arc<Shared>);
+pub struct Hub(Arc<Inner>);
 
-/// What the hub and its subscriptions share.
-pub(crate) struct Shared {
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) window: Arc<LiveWindow>,
-    pub(crate) interest: Arc<Interest>,
-    pub(crate) queries: ReaderQueries,
-    pub(crate) large: LargeRecords,
-    /// Ranges of offsets that an unclean stop took; they are settled when the log is opened.
-    pub(crate) burned: Vec<(Offset, Offset)>,
+struct Inner {
+    shared: Arc<Shared>,
     committer: Committer,
     leases: Arc<Leases>,
 }
 
-impl Shared {
-    pub(crate) fn position(&self, offset: Offset) -> Cursor {
-        Cursor::position(self.storage.epoch(), offset)
-    }
-}
-
-/// What a reader gets when it subscribes.
+/// The result of [`Hub::subscribe`].
 pub enum Subscribed {
-    /// A stream.
+    /// The stream is open.
     Open(Box<Subscription>),
-    /// Nothing more, ever: all topics have ended and the reader has the receipt of that. Over HTTP
-    /// this is the 204 which keeps `EventSource` from coming back.
+    /// All topics have ended and the reader's cursor is the id of the last end, so no event will follow.
+    ///
+    /// Over HTTP this is the status 204, which stops `EventSource` from reconnecting.
     Finished,
 }
 
 impl Hub {
-    /// The memory of the live window unless told otherwise: 32 MiB.
+    /// Default memory bound of the live window: 32 MiB.
     pub const WINDOW_BYTES: usize = 32 << 20;
 
-    /// A hub whose log lives in memory and ends with the program.
+    /// Creates a hub whose log is in memory and is lost when the last clone is dropped.
     pub fn memory() -> Hub {
         Hub::new(MemoryStorage::new())
     }
 
-    /// A hub over a log.
+    /// Creates a hub over a log, with a live window of [`Hub::WINDOW_BYTES`].
     pub fn new(storage: impl Storage) -> Hub {
         Hub::with_window(storage, Self::WINDOW_BYTES)
     }
 
-    /// A hub over a log, with about so many bytes of its newest records in memory.
+    /// Creates a hub over a log. The live window holds the newest records in about `window_bytes` bytes of memory,
+    /// and always the newest record.
     pub fn with_window(storage: impl Storage, window_bytes: usize) -> Hub {
         let storage: Arc<dyn Storage> = Arc::new(storage);
-        let bounds = storage.bounds();
-        let window = Arc::new(LiveWindow::new(bounds.tail, window_bytes));
-        let interest = Arc::new(Interest::default());
-        let end_tracker = Arc::new(EndTracker::default());
         let leases = Arc::new(Leases::default());
-        storage.follow(Box::new({
-            let (window, interest) = (Arc::clone(&window), Arc::clone(&interest));
-            let (end_tracker, leases) = (Arc::clone(&end_tracker), Arc::clone(&leases));
-            move |records: &[Arc<Record>]| {
-                end_tracker.observe(records);
-                window.push(records);
-                leases.observe(records);
-                interest.wake(records);
-            }
-        }));
-        let queries = ReaderQueries::new(Arc::clone(&storage), Arc::clone(&window), end_tracker);
-        let committer = Committer::new(Arc::clone(&storage));
-        Hub(Arc::new(Shared {
-            storage,
-            window,
-            interest,
-            queries,
-            large: LargeRecords::default(),
-            burned: bounds.burned,
-            committer,
-            leases,
-        }))
+        let on_commit = {
+            let leases = Arc::clone(&leases);
+            move |records: &[Arc<Record>]| leases.observe(records)
+        };
+        let shared = Shared::new(Arc::clone(&storage), window_bytes, on_commit);
+        let committer = Committer::new(storage);
+        Hub(Arc::new(Inner { shared: Arc::new(shared), committer, leases }))
     }
 
-    /// Publishes, and returns when it is durable and visible.
+    /// Publishes, and returns when the records are durable and visible to readers.
+    ///
+    /// Dropping the future does not undo the publish: it may still be appended.
+    ///
+    /// # Errors
+    ///
+    /// Nothing of the publish was appended, except that after [`PublishError::Storage`] the log may contain it.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -124,7 +102,7 @@ impl Hub {
     pub async fn publish(&self, publish: Publish) -> Result<Published, PublishError> {
         let publish = match self.publish_now(publish) {
             Ok(published) => {
-                // A task that publishes on and on, and never waits, is not to keep others out.
+                // A task that publishes in a loop never waits on this path, so it yields here now and then.
                 consume_budget().await;
                 return published;
             }
@@ -135,8 +113,10 @@ impl Hub {
         outcomes.pop().map_or(Err(PublishError::Empty), settle)
     }
 
-    /// Publishes without waiting for anything, or hands the publish back if that cannot be: a log in
-    /// memory always can, but while another append is under way.
+    /// Publishes without waiting, or returns the publish as the outer `Err`.
+    ///
+    /// A log in memory never waits, so the publish is returned only while another append is in flight. Other
+    /// storages always return it.
     ///
     /// ```
     /// use stentor_hub::{Event, Hub, Publish, TopicName};
@@ -148,7 +128,7 @@ impl Hub {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[expect(clippy::result_large_err, reason = "what was handed in comes back")]
+    #[expect(clippy::result_large_err, reason = "the caller gets the publish back")]
     pub fn publish_now(
         &self,
         publish: Publish,
@@ -159,9 +139,15 @@ impl Hub {
         self.0.committer.commit_now(publish).map(settle)
     }
 
-    /// Publishes several at once, each on its own: a refused one does not fail its neighbours, but for
-    /// those that [follow](Publish::requires_previous) it. Their order is kept. The outer error means that none
-    /// was published.
+    /// Publishes several publishes in order, each with its own result.
+    ///
+    /// A refused publish does not fail the others, except those that
+    /// [require the previous one](Publish::requires_previous).
+    ///
+    /// # Errors
+    ///
+    /// The outer error applies to all of them: none was appended, except that after [`PublishError::Storage`] the
+    /// log may contain them.
     pub async fn publish_all(
         &self,
         publishes: Vec<Publish>,
@@ -174,15 +160,17 @@ impl Hub {
         Ok(outcomes.into_iter().map(settle).collect())
     }
 
-    /// Restarts the window of an upload's key, as a repeat of the part in it would, and says whether that
-    /// part is remembered. For an upload that is open and silent, so that its key is not forgotten.
+    /// Restarts the window of an upload's key, as a repeat of the key's part does. Returns `true` if that part is
+    /// remembered.
+    ///
+    /// For an upload that is open but silent, so that its key is not forgotten.
     pub async fn renew_key(&self, key: Key) -> Result<bool, StorageError> {
-        let nothing = Publish::new(Vec::new(), Some(key));
-        let outcomes = self.0.committer.commit(vec![nothing]).await?;
+        let publish = Publish::new(Vec::new(), Some(key));
+        let outcomes = self.0.committer.commit(vec![publish]).await?;
         Ok(matches!(outcomes.first(), Some(Outcome::Repeat { .. })))
     }
 
-    /// Publishes an unnamed event: what [`Hub::publish`] does, for the most frequent case.
+    /// Publishes an event with this data and no type. Shorthand for [`Hub::publish`].
     pub async fn send(
         &self,
         topic: &TopicName,
@@ -191,7 +179,7 @@ impl Hub {
         self.publish(Publish::event(topic.clone(), Event::new(data))).await
     }
 
-    /// Subscribes, with a consumer of its own.
+    /// Subscribes, with a consumer that serves only this subscription.
     pub async fn subscribe(
         &self,
         filters: Filters,
@@ -200,108 +188,108 @@ impl Hub {
         self.subscribe_for(&Consumer::new(), filters, start).await
     }
 
-    /// Subscribes on behalf of a consumer that serves several subscriptions.
+    /// Subscribes for a consumer that serves several subscriptions.
     pub async fn subscribe_for(
         &self,
         consumer: &Consumer,
         filters: Filters,
         start: Start,
     ) -> Result<Subscribed, SubscribeError> {
-        let shared = Arc::clone(&self.0);
+        let shared = Arc::clone(&self.0.shared);
         let subscription = Subscription::begin(shared, filters, start, consumer.clone()).await?;
         Ok(subscription.map_or(Subscribed::Finished, |open| Subscribed::Open(Box::new(open))))
     }
 
     /// Reads a page of history.
     pub async fn history(&self, request: HistoryRequest) -> Result<HistoryPage, HistoryError> {
-        history::read(&self.0, request).await
+        history::read(&self.0.shared, request).await
     }
 
     /// Lists topics, by name in byte order.
     pub async fn topics(&self, query: TopicsQuery) -> Result<Vec<TopicInfo>, StorageError> {
-        self.0.storage.topics(query).await
+        self.storage().topics(query).await
     }
 
-    /// How many subscriptions of this hub ask for a topic.
+    /// Number of readers of this hub whose filters match a topic.
     pub fn subscribers(&self, topic: &TopicName) -> usize {
-        self.0.interest.subscribers(topic)
+        self.0.shared.interest.subscribers(topic)
     }
 
-    /// Deletes a topic with all it holds and returns the id of the deletion, or `None` if there is
-    /// no such topic. Readers are told an end with the reason `deleted`.
+    /// Deletes a topic with all its records. Returns `false` if there is no such topic.
+    ///
+    /// Subscribers of the topic get a `stentor.end` with the reason `deleted`.
     pub async fn delete(&self, topic: &TopicName) -> Result<bool, StorageError> {
-        let deletion = self.0.storage.delete(topic.clone(), Timestamp::now()).await?;
-        self.0.large.clear();
+        let deletion = self.storage().delete(topic.clone(), Timestamp::now()).await?;
+        self.0.shared.large.clear();
         Ok(deletion.is_some())
     }
 
-    /// Holds topics to a retention, for ever: run it as a task beside serving. Readers of what it
-    /// trims are told a gap.
+    /// Trims topics to the limits of `retention`. Never returns: run it as a task beside the server.
     ///
-    /// Topics are looked at about once a second; where there are very many, less often, so that this
-    /// takes no more than a twentieth of the time. In between a topic may be beyond its limits.
+    /// Readers that had not read a trimmed event get a gap.
+    ///
+    /// Topics are checked about once a second, or less often if there are very many: the checks take at most a
+    /// twentieth of the time. Between two checks a topic can exceed its limits.
     pub async fn enforce_retention(&self, retention: Retention) {
-        retention::enforce(&self.0, &retention).await;
+        enforce::run(&self.0.shared, &retention).await;
     }
 
-    /// How much trimming has removed since the log was opened, be it by a retention or because the log
-    /// was full.
+    /// Events and bytes trimmed since the log was opened, by retention or by the log size limit.
     pub fn trimmed(&self) -> Trimmed {
-        self.0.storage.trimmed()
+        self.storage().trimmed()
     }
 
-    /// The record at an offset, if it is in memory: in the live window, or large and lately read.
+    /// Returns the record at an offset if it is in memory: in the live window, or a large record that was read
+    /// recently.
     pub fn record_in_memory(&self, offset: Offset) -> Option<Arc<Record>> {
-        self.0.window.get(offset).or_else(|| self.0.large.get(offset))
+        self.0.shared.window.get(offset).or_else(|| self.0.shared.large.get(offset))
     }
 
-    /// The record at an offset, from memory if it is there.
+    /// Returns the record at an offset, from memory or from the storage. `None` if the log has no such record.
     pub async fn record(&self, offset: Offset) -> Result<Option<Arc<Record>>, StorageError> {
         if let Some(record) = self.record_in_memory(offset) {
             return Ok(Some(record));
         }
-        let record = self.0.queries.record(offset).await?;
+        let record = self.0.shared.queries.record(offset).await?;
         if let Some(record) = &record {
-            self.0.large.keep(record);
+            self.0.shared.large.keep(record);
         }
         Ok(record)
     }
 
-    /// How many times publishes were brought to the log so far. Publishes that come at the same time
-    /// go together, so there are at most as many of these as of publishes.
+    /// Number of successful appends since the hub was created. Concurrent publishes share an append, so this is at
+    /// most the number of publishes.
     pub fn commits(&self) -> u64 {
         self.0.committer.commits()
     }
 
-    pub(crate) fn storage(&self) -> &dyn Storage {
-        &*self.0.storage
+    fn storage(&self) -> &dyn Storage {
+        &*self.0.shared.storage
     }
 
-    pub(crate) fn leases(&self) -> &Leases {
-        &self.0.leases
-    }
-
-    /// The identity of this history of the log.
+    /// The epoch of the log.
     pub fn epoch(&self) -> Epoch {
-        self.0.storage.epoch()
+        self.storage().epoch()
     }
 
     /// The position of the newest record.
     pub fn tail(&self) -> Cursor {
-        self.0.position(self.0.window.tail())
+        self.0.shared.position(self.0.shared.window.tail())
     }
 
-    /// Waits until the log has failed for good (a failed sync, a corrupt page), and says how. A
-    /// server should then stop: what is on the disk can no longer be vouched for.
+    /// Waits until the log has failed permanently (a failed sync, a corrupt page) and returns the error.
+    ///
+    /// A server should then stop, because the data on disk can no longer be trusted.
     pub async fn failed(&self) -> StorageError {
-        let (committer, storage) = (pin!(self.0.committer.failed()), self.0.storage.failed());
+        let (committer, storage) = (pin!(self.0.committer.failed()), self.storage().failed());
         future::select(committer, storage).await.factor_first().0
     }
 
-    /// Finishes what is under way and closes the log, so that it can be opened again. Publishing and
-    /// reading behind the live window fail afterwards.
+    /// Finishes running operations and closes the log, so that it can be opened again.
+    ///
+    /// Afterwards, publishing fails, and so do reads of records older than the live window.
     pub async fn close(&self) {
-        self.0.storage.close().await;
+        self.storage().close().await;
     }
 }
 

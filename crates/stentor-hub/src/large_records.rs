@@ -6,40 +6,40 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::cursor::Offset;
 use crate::record::Record;
 
-/// A few large records that were read from the storage lately.
+/// A few large records that were read from the storage recently.
 ///
-/// A reader that waits for its socket holds offsets and no records. One that is sent a large record
-/// piece by piece would read it from the disk again for each piece; from here it does not.
+/// A reader that waits for its socket keeps offsets, not records. While it is sent a large record in pieces, it looks
+/// the record up for each piece. This cache saves reading it from disk each time.
 #[derive(Debug, Default)]
 pub(crate) struct LargeRecords(Mutex<VecDeque<Arc<Record>>>);
 
 impl LargeRecords {
-    /// What smaller records take is not worth keeping.
+    /// Minimum memory of a record that is cached, in bytes.
     const LARGE: usize = 128 << 10;
-    /// Memory that is held; the longest held go first.
+    /// Maximum memory of the cache in bytes. The records that were added first are removed first.
     const BYTES_MAX: usize = 64 << 20;
 
-    /// Keeps a record if it is large.
+    /// Adds a record if it is large.
     pub(crate) fn keep(&self, record: &Arc<Record>) {
         if record.memory_bytes() < Self::LARGE {
             return;
         }
-        let mut held = self.lock();
-        held.retain(|other| other.offset() != record.offset());
-        held.push_back(Arc::clone(record));
-        let mut bytes: usize = held.iter().map(|record| record.memory_bytes()).sum();
+        let mut records = self.lock();
+        records.retain(|other| other.offset() != record.offset());
+        records.push_back(Arc::clone(record));
+        let mut bytes: usize = records.iter().map(|record| record.memory_bytes()).sum();
         while bytes > Self::BYTES_MAX {
-            let Some(oldest) = held.pop_front() else { return };
+            let Some(oldest) = records.pop_front() else { return };
             bytes -= oldest.memory_bytes();
         }
     }
 
-    /// The record at an offset, if it is held.
+    /// The record at an offset, if it is cached.
     pub(crate) fn get(&self, offset: Offset) -> Option<Arc<Record>> {
         self.lock().iter().find(|record| record.offset() == offset).cloned()
     }
 
-    /// Forgets what may have been removed from the log.
+    /// Removes all records, because some may have been deleted from the log.
     pub(crate) fn clear(&self) {
         self.lock().clear();
     }
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_events_are_held_within_the_bound_and_small_ones_are_not() {
+    fn the_largest_events_are_cached_within_the_bound_and_small_ones_are_not() {
         let large = LargeRecords::default();
         large.keep(&record(1, 100));
         assert_eq!(large.get(Offset::new(1)), None);

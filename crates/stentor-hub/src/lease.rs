@@ -1,4 +1,4 @@
-//! Topics that end when nobody publishes to them any more.
+//! Leases: deadlines of the topics that end when their producer is silent.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,255 +6,182 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
-use crate::hub::Hub;
-use crate::publish::{Publish, PublishError};
+use crate::publish::Publish;
 use crate::record::{Body, Record};
 use crate::topic::TopicName;
 
-/// The most topics with a lease at a time.
+/// Maximum number of topics with a lease at a time.
 pub const LEASES_MAX: usize = 100_000;
 
-/// The reason with which a topic ends whose lease ran out.
+/// The reason of the end of a topic whose lease expired.
 pub const PRODUCER_LOST: &str = "producer lost";
 
-/// How long after an error of the storage an end is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+/// Delay before the end of an expired topic is retried after a storage error.
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
-/// Who has how much time left.
+/// The leases in memory, with their deadlines.
 #[derive(Default)]
 pub(crate) struct Leases {
-    held: Mutex<Held>,
-    /// How many there are, so that a log without leases pays nothing for them.
+    table: Mutex<Table>,
+    /// Number of leases. Lets a hub without leases skip the lock of `table`.
     count: AtomicUsize,
-    /// Held while a lease is granted or lifted.
-    change: tokio::sync::Mutex<()>,
-    /// LossesReported when the next deadline may have come nearer.
+    /// Held while a lease is stored or removed.
+    changes: tokio::sync::Mutex<()>,
+    /// Notified when the next deadline may have moved forward.
     changed: Notify,
 }
 
 #[derive(Default)]
-struct Held {
+struct Table {
     leases: HashMap<TopicName, Lease>,
-    /// When to look at which lease: no later than its deadline. One that was renewed meanwhile is put
-    /// back, which is cheaper than to put it anew with each event.
-    looks: BTreeSet<(Instant, TopicName)>,
+    /// The time of the next check of each lease, at or before its deadline. A lease that was renewed since is
+    /// rescheduled when its check is due, which is cheaper than rescheduling it with each event.
+    checks: BTreeSet<(Instant, TopicName)>,
 }
 
 struct Lease {
     length: Duration,
     deadline: Instant,
-    look: Instant,
+    next_check: Instant,
 }
 
-impl Held {
+impl Table {
     fn remove(&mut self, topic: &TopicName) {
         if let Some(lease) = self.leases.remove(topic) {
-            self.looks.remove(&(lease.look, topic.clone()));
+            self.checks.remove(&(lease.next_check, topic.clone()));
         }
     }
 
     fn insert(&mut self, topic: &TopicName, length: Duration, deadline: Instant) {
         self.remove(topic);
-        self.looks.insert((deadline, topic.clone()));
-        self.leases.insert(topic.clone(), Lease { length, deadline, look: deadline });
+        self.checks.insert((deadline, topic.clone()));
+        self.leases.insert(topic.clone(), Lease { length, deadline, next_check: deadline });
+    }
+
+    fn renew(&mut self, topic: &TopicName) {
+        if let Some(lease) = self.leases.get_mut(topic) {
+            lease.deadline = Instant::now() + lease.length;
+        }
     }
 }
 
 impl Leases {
-    /// Takes note of what was committed: an event renews, an end or a deletion lifts.
+    /// Applies committed records: an event renews the lease of its topic, an end or a deletion removes it.
     pub(crate) fn observe(&self, records: &[Arc<Record>]) {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.count() == 0 {
             return;
         }
-        let mut held = self.held();
+        let mut table = self.table();
         for record in records {
             match record.body() {
-                Body::Event(_) => renew(&mut held, record.topic()),
-                Body::End { .. } | Body::Deleted => held.remove(record.topic()),
+                Body::Event(_) => table.renew(record.topic()),
+                Body::End { .. } | Body::Deleted => table.remove(record.topic()),
             }
         }
-        self.count(&held);
+        self.update_count(&table);
     }
 
-    /// An event is a sign of life as soon as it comes, for the log may be slow, or refuse it for a while.
+    /// Renews the leases of the topics of a publish. Called when the publish arrives, because the log may be slow
+    /// or refuse it for a while.
     pub(crate) fn renew_for(&self, publish: &Publish) {
         for entry in &publish.entries {
             if matches!(entry.body, Body::Event(_)) {
-                self.renew_lease(&entry.topic);
+                self.renew(&entry.topic);
             }
         }
-    }
-
-    /// A sign of life.
-    pub(crate) fn renew_lease(&self, topic: &TopicName) {
-        if self.count.load(Ordering::Acquire) > 0 {
-            renew(&mut self.held(), topic);
-        }
-    }
-
-    /// The length of the lease that a topic has.
-    fn length(&self, topic: &TopicName) -> Option<Duration> {
-        self.held().leases.get(topic).map(|lease| lease.length)
-    }
-
-    fn has_room(&self) -> bool {
-        self.count.load(Ordering::Acquire) < LEASES_MAX
-    }
-
-    fn grant(&self, topic: &TopicName, length: Duration) {
-        let mut held = self.held();
-        held.insert(topic, length, Instant::now() + length);
-        self.count(&held);
-        self.changed.notify_one();
-    }
-
-    /// The leases of the last run start afresh, unless they were granted anew.
-    fn take_up(&self, stored: Vec<(TopicName, Duration)>) {
-        for (topic, length) in stored {
-            if self.length(&topic).is_none() {
-                self.grant(&topic, length);
-            }
-        }
-    }
-
-    fn lift(&self, topic: &TopicName) {
-        let mut held = self.held();
-        held.remove(topic);
-        self.count(&held);
-    }
-
-    /// The topics whose time is over, and when to look again.
-    fn overdue(&self, now: Instant) -> (Vec<TopicName>, Option<Instant>) {
-        let mut held = self.held();
-        let mut overdue = Vec::new();
-        while let Some((look, _)) = held.looks.first()
-            && *look <= now
-            && let Some((_, topic)) = held.looks.pop_first()
-        {
-            let Some(lease) = held.leases.get_mut(&topic) else { continue };
-            lease.look = if lease.deadline > now {
-                lease.deadline
-            } else {
-                overdue.push(topic.clone());
-                // By then it has ended, or it is tried again.
-                now + RETRY
-            };
-            let look = lease.look;
-            held.looks.insert((look, topic));
-        }
-        (overdue, held.looks.first().map(|(look, _)| *look))
-    }
-
-    fn has_run_out(&self, topic: &TopicName) -> bool {
-        let now = Instant::now();
-        self.held().leases.get(topic).is_some_and(|lease| lease.deadline <= now)
-    }
-
-    fn count(&self, held: &Held) {
-        self.count.store(held.leases.len(), Ordering::Release);
-    }
-
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn renew(held: &mut Held, topic: &TopicName) {
-    if let Some(lease) = held.leases.get_mut(topic) {
-        lease.deadline = Instant::now() + lease.length;
-    }
-}
-
-impl Hub {
-    /// Gives a topic a lease, or with `None` lifts it: if nobody publishes to it for so long, it is ended
-    /// with the reason [`PRODUCER_LOST`], so that no reader waits for ever. Each event renews the lease,
-    /// also one that the log cannot take now, and so does [`Hub::renew_lease`]. An end or a deletion lifts it.
-    ///
-    /// Durable when it returns; after a restart it starts afresh. Somebody has to run
-    /// [`Hub::watch_leases`].
-    pub async fn set_lease(
-        &self,
-        topic: &TopicName,
-        length: Option<Duration>,
-    ) -> Result<(), PublishError> {
-        if topic.is_reserved() {
-            return Err(PublishError::Reserved { topic: topic.clone() });
-        }
-        let (leases, storage) = (self.leases(), self.storage());
-        // What is stored and what is held here shall agree on which came last.
-        let _change = leases.change.lock().await;
-        let Some(length) = length else {
-            storage.set_lease(topic.clone(), None).await?;
-            leases.lift(topic);
-            return Ok(());
-        };
-        self.check_lease_limit(topic)?;
-        if leases.length(topic) != Some(length) {
-            storage.set_lease(topic.clone(), Some(length)).await?;
-        }
-        leases.grant(topic, length);
-        Ok(())
-    }
-
-    /// Whether a topic can have a lease: to be asked before something is published with one.
-    pub fn check_lease_limit(&self, topic: &TopicName) -> Result<(), PublishError> {
-        let leases = self.leases();
-        let has = leases.has_room() || leases.length(topic).is_some();
-        if has { Ok(()) } else { Err(PublishError::TooManyLeases) }
     }
 
     /// Renews the lease of a topic, if it has one.
-    pub fn renew_lease(&self, topic: &TopicName) {
-        self.leases().renew_lease(topic);
+    pub(crate) fn renew(&self, topic: &TopicName) {
+        if self.count() > 0 {
+            self.table().renew(topic);
+        }
     }
 
-    /// Ends the topics whose lease runs out, for ever: run it as a task beside serving.
-    pub async fn watch_leases(&self) {
-        let leases = self.leases();
-        loop {
-            match self.storage().leases().await {
-                Ok(stored) => break leases.take_up(stored),
-                Err(error) => tracing::warn!(%error, "the leases cannot be read now"),
+    /// The length of a topic's lease.
+    pub(crate) fn length(&self, topic: &TopicName) -> Option<Duration> {
+        self.table().leases.get(topic).map(|lease| lease.length)
+    }
+
+    /// Number of leases.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Locks the stored leases against other changes.
+    pub(crate) async fn lock_changes(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changes.lock().await
+    }
+
+    /// Waits until the next deadline may have moved forward.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Sets the lease of a topic; its time starts now.
+    pub(crate) fn insert(&self, topic: &TopicName, length: Duration) {
+        let mut table = self.table();
+        table.insert(topic, length, Instant::now() + length);
+        self.update_count(&table);
+        self.changed.notify_one();
+    }
+
+    /// Adds the stored leases of the previous run, except those that were set again since. Their time starts now.
+    pub(crate) fn restore(&self, stored: Vec<(TopicName, Duration)>) {
+        for (topic, length) in stored {
+            if self.length(&topic).is_none() {
+                self.insert(&topic, length);
             }
-            sleep(RETRY).await;
         }
-        loop {
-            let (overdue, next) = leases.overdue(Instant::now());
-            for topic in overdue {
-                self.end_of_lease(&topic).await;
-            }
-            let look = async {
-                match next {
-                    Some(next) => sleep_until(next).await,
-                    None => std::future::pending().await,
-                }
+    }
+
+    /// Removes the lease of a topic.
+    pub(crate) fn remove(&self, topic: &TopicName) {
+        let mut table = self.table();
+        table.remove(topic);
+        self.update_count(&table);
+    }
+
+    /// Returns the topics whose lease has expired, and the time of the next check. Each of these topics is checked
+    /// again after [`RETRY`].
+    pub(crate) fn expired(&self, now: Instant) -> (Vec<TopicName>, Option<Instant>) {
+        let mut table = self.table();
+        let mut expired = Vec::new();
+        while let Some((check, _)) = table.checks.first()
+            && *check <= now
+            && let Some((_, topic)) = table.checks.pop_first()
+        {
+            let Some(lease) = table.leases.get_mut(&topic) else { continue };
+            lease.next_check = if lease.deadline > now {
+                lease.deadline
+            } else {
+                expired.push(topic.clone());
+                now + RETRY
             };
-            tokio::select! {
-                () = look => {}
-                () = leases.changed.notified() => {}
-            }
+            let check = lease.next_check;
+            table.checks.insert((check, topic));
         }
+        (expired, table.checks.first().map(|(check, _)| *check))
     }
 
-    /// Ends a topic, unless it heard of its producer while others were ended. What cannot be ended now
-    /// stays overdue.
-    async fn end_of_lease(&self, topic: &TopicName) {
-        if !self.leases().has_run_out(topic) {
-            return;
-        }
-        match self.publish(Publish::end(topic.clone(), PRODUCER_LOST)).await {
-            Ok(_) => {}
-            // It had ended before it got its lease.
-            Err(PublishError::Ended { .. }) => {
-                if let Err(error) = self.set_lease(topic, None).await {
-                    tracing::debug!(%error, "a lease is lifted later");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%topic, %error, "a topic that lost its producer is ended later");
-            }
-        }
+    /// `true` if the topic's lease has expired and was not renewed since.
+    pub(crate) fn is_expired(&self, topic: &TopicName) -> bool {
+        let now = Instant::now();
+        self.table().leases.get(topic).is_some_and(|lease| lease.deadline <= now)
     }
+
+    fn update_count(&self, table: &Table) {
+        self.count.store(table.leases.len(), Ordering::Release);
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The length of a lease as it is stored: rounded up to whole seconds.
+pub(crate) fn whole_seconds(length: Duration) -> Duration {
+    Duration::from_secs(length.as_secs() + u64::from(length.subsec_nanos() > 0))
 }

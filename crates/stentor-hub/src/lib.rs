@@ -1,8 +1,8 @@
 //! Topics as logs, subscribers as cursors: the hub of the Stentor event server.
 //!
-//! Publishing appends a record to the log, the log's tail moves, and every subscriber reads from
-//! its own cursor to the tail. Catch-up after a reconnect and live delivery are the same loop over
-//! the same log, so there is no seam in which an event could be lost, doubled or reordered.
+//! A publish appends a record to the log and moves the log's tail. Every subscription reads from its own cursor
+//! to the tail. Catch-up after a reconnect and live delivery are one loop over one log, so there is no seam where
+//! an event could be lost, duplicated or reordered.
 //!
 //! ```
 //! use stentor_hub::{Filters, Hub, Start, Subscribed, TopicName};
@@ -21,11 +21,14 @@
 //! # }
 //! ```
 //!
-//! The path of one event through this crate, file by file: [`Publish`] (`publish.rs`) ->
-//! [`Hub::publish`] (`hub.rs`) -> group commit (`commit.rs`) -> [`Storage::append`](storage::Storage)
-//! (`storage/`) -> [`Record`] at an [`Offset`] -> the live window (`window.rs`), which wakes the
-//! [`Consumer`]s that asked for its topic -> each [`Subscription`] reads from its [`Cursor`] -> the
-//! record's frame in one [`Form`], encoded once.
+//! The path of one event through this crate, file by file:
+//!
+//! 1. [`Publish`] (`publish.rs`) is passed to [`Hub::publish`] (`hub.rs`).
+//! 2. Group commit (`commit.rs`) calls [`Storage::append`](storage::Storage::append) (`storage/`), which makes it a
+//!    [`Record`] at an [`Offset`].
+//! 3. The live window (`window.rs`) stores the record and the [`Consumer`]s of its topic are woken (`consumer.rs`).
+//! 4. Each [`Subscription`] reads from its [`Cursor`] and sends the record's frame in one [`Form`], which is encoded
+//!    once.
 
 mod commit;
 mod consumer;
@@ -35,6 +38,7 @@ mod form;
 mod gap;
 mod history;
 mod hub;
+mod key;
 mod large_records;
 mod lease;
 mod publish;
@@ -42,6 +46,7 @@ mod query_cache;
 mod reader_queries;
 mod record;
 mod retention;
+mod shared;
 mod start;
 pub mod storage;
 mod subscription;
@@ -58,9 +63,10 @@ pub use crate::form::{END_EVENT, EventObject, Form};
 pub use crate::gap::{CURSOR_EVENT, GAP_EVENT, Gap, GapReason};
 pub use crate::history::{HistoryError, HistoryPage, HistoryRequest};
 pub use crate::hub::{Hub, Subscribed};
+pub use crate::key::{Key, KeyContent};
 pub use crate::lease::{LEASES_MAX, PRODUCER_LOST};
 pub use crate::publish::{
-    EVENT_BYTES_MAX, Entry, FRAME_BYTES_MAX, Key, KeyContent, Publish, PublishError, Published,
+    EVENT_BYTES_MAX, Entry, FRAME_BYTES_MAX, Publish, PublishError, Published,
 };
 pub use crate::record::{Attributes, Body, END_REASON_BYTES_MAX, Record};
 pub use crate::retention::{Retention, RetentionError, TopicLimits};

@@ -1,4 +1,4 @@
-//! QueryCache that many ask at the same time, asked once.
+//! Coalesces equal queries: while a query runs, callers that ask the same wait for its result.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -10,77 +10,76 @@ use futures_util::future::{FutureExt, Shared, WeakShared};
 use crate::cursor::Offset;
 use crate::storage::StorageError;
 
-/// QueryCache of one kind that are remembered, under way or answered; further ones are asked by whoever
-/// asks, for himself alone.
-const ASKED_MAX: usize = 4_096;
-/// Answers that are kept.
-const KEPT_MAX: usize = 1_024;
+/// Maximum number of entries, running or cached. Beyond that limit, callers query the storage directly.
+const ENTRIES_MAX: usize = 4_096;
+/// Maximum number of cached results.
+const CACHED_MAX: usize = 1_024;
 
-/// QueryCache of one kind to the storage: whoever asks what is being asked waits for the same answer,
-/// and the last answers are kept, for a crowd does not come all in one instant.
+/// Queries of one kind: equal queries that run at the same time are sent to the storage once, and the newest results
+/// are cached, because the readers of a crowd do not all come at one instant.
 ///
-/// Each question remembers the moment at which it was asked, and each asker says whether an answer from
-/// that moment serves him: [`ReaderQueries`](crate::reader_queries::ReaderQueries) knows when it does. An error goes to all who
-/// wait for it and is not kept. Who gives up hurts nobody; when all give up, the question is dropped.
-pub(crate) struct QueryCache<Q, A>(Arc<Mutex<Table<Q, A>>>);
+/// Each entry remembers the state of the log when its query started. A caller decides if a result from that state is
+/// good enough; see `reader_queries.rs`. An error is returned to all callers that wait for it and is not cached. A
+/// caller can give up at any time; when the last one does, the query is dropped.
+pub(crate) struct QueryCache<Q, R>(Arc<Mutex<Table<Q, R>>>);
 
-/// When a question was asked, in terms of the log.
+/// The state of the log when a query started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
-    /// All records up to here were there.
+pub(crate) struct LogState {
+    /// All records up to here were in the log.
     pub(crate) tail: Offset,
-    /// Every time that records go, this grows.
+    /// Count of trims and deletions. It grows each time records are removed.
     pub(crate) losses: u64,
 }
 
-struct Table<Q, A> {
-    asked: HashMap<Q, Asked<A>>,
-    /// Whose answers are kept, and under which number; the longest kept first.
-    kept: VecDeque<(Q, u64)>,
-    /// What the kept answers weigh.
+struct Table<Q, R> {
+    entries: HashMap<Q, Entry<R>>,
+    /// The queries with cached results and the numbers of their entries, oldest first.
+    cached: VecDeque<(Q, u64)>,
+    /// Memory of the cached results, in bytes.
     bytes: usize,
     bytes_max: usize,
-    weigh: Weigh<Q, A>,
-    /// How many were asked.
+    weigh: Weigh<Q, R>,
+    /// Number of queries so far.
     count: u64,
 }
 
-/// The memory of an answer that is worth keeping.
-type Weigh<Q, A> = fn(&Q, &A) -> Option<usize>;
+/// Returns the memory of a result in bytes, or `None` if it is not worth caching.
+type Weigh<Q, R> = fn(&Q, &R) -> Option<usize>;
 
-struct Asked<A> {
+struct Entry<R> {
     number: u64,
-    at: Moment,
-    answer: Answer<A>,
+    started_at: LogState,
+    state: State<R>,
 }
 
-enum Answer<A> {
-    /// Held by those who wait for it.
-    UnderWay(WeakShared<Flight<A>>),
-    Kept {
-        answer: A,
+enum State<R> {
+    /// The callers that wait keep the query alive.
+    Running(WeakShared<Running<R>>),
+    Cached {
+        result: R,
         bytes: usize,
     },
 }
 
-type Flight<A> = BoxFuture<'static, Result<A, StorageError>>;
+type Running<R> = BoxFuture<'static, Result<R, StorageError>>;
 
-/// How a question is answered.
-enum Found<A> {
-    Kept(A),
-    UnderWay(Shared<Flight<A>>),
+/// A usable entry.
+enum Found<R> {
+    Cached(R),
+    Running(Shared<Running<R>>),
 }
 
-impl<Q, A> QueryCache<Q, A>
+impl<Q, R> QueryCache<Q, R>
 where
     Q: Clone + Eq + Hash + Send + 'static,
-    A: Clone + Send + Sync + 'static,
+    R: Clone + Send + Sync + 'static,
 {
-    /// Keeps answers of so many bytes.
-    pub(crate) fn new(bytes_max: usize, weigh: Weigh<Q, A>) -> QueryCache<Q, A> {
+    /// Creates a cache for at most `bytes_max` bytes of results.
+    pub(crate) fn new(bytes_max: usize, weigh: Weigh<Q, R>) -> QueryCache<Q, R> {
         QueryCache(Arc::new(Mutex::new(Table {
-            asked: HashMap::new(),
-            kept: VecDeque::new(),
+            entries: HashMap::new(),
+            cached: VecDeque::new(),
             bytes: 0,
             bytes_max,
             weigh,
@@ -88,124 +87,123 @@ where
         })))
     }
 
-    /// The answer to a question, from a moment that serves the asker; the storage is asked (which is
-    /// what `ask` does) if there is none.
-    pub(crate) async fn ask(
+    /// Returns the result of a query. Uses an entry if `is_fresh` accepts the state of the log at its start;
+    /// otherwise runs `fetch`, which queries the storage.
+    pub(crate) async fn get(
         &self,
-        question: Q,
-        now: Moment,
-        serves: impl FnOnce(Moment) -> bool,
-        ask: impl Future<Output = Result<A, StorageError>> + Send + 'static,
-    ) -> Result<A, StorageError> {
-        let found = lock(&self.0).find(&question, serves);
-        let flight = match found {
-            Some(Found::Kept(answer)) => return Ok(answer),
-            Some(Found::UnderWay(flight)) => flight,
-            None => self.begin(question, now, ask),
+        query: Q,
+        now: LogState,
+        is_fresh: impl FnOnce(LogState) -> bool,
+        fetch: impl Future<Output = Result<R, StorageError>> + Send + 'static,
+    ) -> Result<R, StorageError> {
+        let found = lock(&self.0).find(&query, is_fresh);
+        let running = match found {
+            Some(Found::Cached(result)) => return Ok(result),
+            Some(Found::Running(running)) => running,
+            None => self.start(query, now, fetch),
         };
-        flight.await
+        running.await
     }
 
-    fn begin(
+    fn start(
         &self,
-        question: Q,
-        at: Moment,
-        ask: impl Future<Output = Result<A, StorageError>> + Send + 'static,
-    ) -> Shared<Flight<A>> {
+        query: Q,
+        started_at: LogState,
+        fetch: impl Future<Output = Result<R, StorageError>> + Send + 'static,
+    ) -> Shared<Running<R>> {
         let mut table = lock(&self.0);
         table.count += 1;
         let number = table.count;
-        let under_way = UnderWay { table: Arc::clone(&self.0), question: question.clone(), number };
-        let flight = async move {
-            let answer = ask.await;
-            if let Ok(answer) = &answer {
-                under_way.keep(answer);
+        let guard = RunningGuard { table: Arc::clone(&self.0), query: query.clone(), number };
+        let running = async move {
+            let result = fetch.await;
+            if let Ok(result) = &result {
+                guard.cache(result);
             }
-            answer
+            result
         };
-        let flight = flight.boxed().shared();
-        if table.asked.len() < ASKED_MAX
-            && let Some(held) = flight.downgrade()
+        let running = running.boxed().shared();
+        if table.entries.len() < ENTRIES_MAX
+            && let Some(weak) = running.downgrade()
         {
-            table.insert(question, Asked { number, at, answer: Answer::UnderWay(held) });
+            table.insert(query, Entry { number, started_at, state: State::Running(weak) });
         }
-        flight
+        running
     }
 }
 
-impl<Q: Clone + Eq + Hash, A: Clone> Table<Q, A> {
-    fn find(&self, question: &Q, serves: impl FnOnce(Moment) -> bool) -> Option<Found<A>> {
-        let asked = self.asked.get(question)?;
-        if !serves(asked.at) {
+impl<Q: Clone + Eq + Hash, R: Clone> Table<Q, R> {
+    fn find(&self, query: &Q, is_fresh: impl FnOnce(LogState) -> bool) -> Option<Found<R>> {
+        let entry = self.entries.get(query)?;
+        if !is_fresh(entry.started_at) {
             return None;
         }
-        match &asked.answer {
-            Answer::Kept { answer, .. } => Some(Found::Kept(answer.clone())),
-            Answer::UnderWay(flight) => flight.upgrade().map(Found::UnderWay),
+        match &entry.state {
+            State::Cached { result, .. } => Some(Found::Cached(result.clone())),
+            State::Running(running) => running.upgrade().map(Found::Running),
         }
     }
 
-    fn keep(&mut self, question: &Q, number: u64, answer: &A) {
-        let Some(bytes) = (self.weigh)(question, answer) else { return };
-        let Some(asked) = self.asked.get_mut(question).filter(|asked| asked.number == number)
-        else {
+    fn cache(&mut self, query: &Q, number: u64, result: &R) {
+        let Some(bytes) = (self.weigh)(query, result) else { return };
+        let Some(entry) = self.entries.get_mut(query).filter(|entry| entry.number == number) else {
             return;
         };
         if bytes > self.bytes_max {
             return;
         }
-        asked.answer = Answer::Kept { answer: answer.clone(), bytes };
+        entry.state = State::Cached { result: result.clone(), bytes };
         self.bytes += bytes;
-        self.kept.push_back((question.clone(), number));
-        while self.bytes > self.bytes_max || self.kept.len() > KEPT_MAX {
-            let Some((oldest, number)) = self.kept.pop_front() else { return };
-            self.forget(&oldest, number);
+        self.cached.push_back((query.clone(), number));
+        while self.bytes > self.bytes_max || self.cached.len() > CACHED_MAX {
+            let Some((oldest, number)) = self.cached.pop_front() else { return };
+            self.remove(&oldest, number);
         }
     }
 
-    fn insert(&mut self, question: Q, asked: Asked<A>) {
-        let before = self.asked.insert(question, asked);
-        self.bytes -= before.map_or(0, |asked| asked.bytes());
+    fn insert(&mut self, query: Q, entry: Entry<R>) {
+        let replaced = self.entries.insert(query, entry);
+        self.bytes -= replaced.map_or(0, |entry| entry.bytes());
     }
 
-    /// Forgets a question, unless it was asked anew.
-    fn forget(&mut self, question: &Q, number: u64) {
-        if self.asked.get(question).is_some_and(|asked| asked.number == number) {
-            self.bytes -= self.asked.remove(question).map_or(0, |asked| asked.bytes());
+    /// Removes an entry, unless a newer query has replaced it.
+    fn remove(&mut self, query: &Q, number: u64) {
+        if self.entries.get(query).is_some_and(|entry| entry.number == number) {
+            self.bytes -= self.entries.remove(query).map_or(0, |entry| entry.bytes());
         }
     }
 }
 
-impl<A> Asked<A> {
+impl<R> Entry<R> {
     fn bytes(&self) -> usize {
-        if let Answer::Kept { bytes, .. } = self.answer { bytes } else { 0 }
+        if let State::Cached { bytes, .. } = self.state { bytes } else { 0 }
     }
 }
 
-/// A question for as long as it is under way.
-struct UnderWay<Q: Clone + Eq + Hash, A: Clone> {
-    table: Arc<Mutex<Table<Q, A>>>,
-    question: Q,
+/// Removes the entry of a running query when it ends without a cached result: by an error, by a result that is not
+/// cached, or because all callers gave up.
+struct RunningGuard<Q: Clone + Eq + Hash, R: Clone> {
+    table: Arc<Mutex<Table<Q, R>>>,
+    query: Q,
     number: u64,
 }
 
-impl<Q: Clone + Eq + Hash, A: Clone> UnderWay<Q, A> {
-    fn keep(&self, answer: &A) {
-        lock(&self.table).keep(&self.question, self.number, answer);
+impl<Q: Clone + Eq + Hash, R: Clone> RunningGuard<Q, R> {
+    fn cache(&self, result: &R) {
+        lock(&self.table).cache(&self.query, self.number, result);
     }
 }
 
-impl<Q: Clone + Eq + Hash, A: Clone> Drop for UnderWay<Q, A> {
-    /// Answered, refused or given up: who asks now does so anew, unless the answer is kept.
+impl<Q: Clone + Eq + Hash, R: Clone> Drop for RunningGuard<Q, R> {
     fn drop(&mut self) {
         let mut table = lock(&self.table);
-        let asked = table.asked.get(&self.question);
-        if asked.is_some_and(|asked| matches!(asked.answer, Answer::UnderWay(_))) {
-            table.forget(&self.question, self.number);
+        let entry = table.entries.get(&self.query);
+        if entry.is_some_and(|entry| matches!(entry.state, State::Running(_))) {
+            table.remove(&self.query, self.number);
         }
     }
 }
 
-fn lock<Q, A>(table: &Mutex<Table<Q, A>>) -> MutexGuard<'_, Table<Q, A>> {
+fn lock<Q, R>(table: &Mutex<Table<Q, R>>) -> MutexGuard<'_, Table<Q, R>> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }

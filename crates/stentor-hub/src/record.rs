@@ -1,15 +1,16 @@
-//! An event at its offset in the log.
+//! A record: an event, an end or a deletion at its offset in the log.
+
+mod frame;
 
 use std::sync::OnceLock;
 
 use stentor_sse::{Event, Frame};
 
 use crate::cursor::{Check, Cursor, Epoch, Offset};
-use crate::form::{self, Form};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// An event, an end or a deletion at its offset in the log, with the frames made of it so far.
+/// An event, an end or a deletion at its offset in the log, with the frames that were encoded from it.
 #[derive(Debug)]
 pub struct Record {
     epoch: Epoch,
@@ -17,48 +18,48 @@ pub struct Record {
     time: Timestamp,
     topic: TopicName,
     body: Body,
-    /// `None` if there are none, as with most.
+    /// `None` for the default, which most records have.
     attributes: Option<Box<Attributes>>,
     check: Check,
     plain: OnceLock<Frame>,
-    /// The other forms, which few records are asked for.
-    others: OnceLock<Box<Others>>,
+    /// The frames in other forms, which few records need.
+    other_forms: OnceLock<Box<OtherForms>>,
 }
 
 #[derive(Debug, Default)]
-struct Others {
+struct OtherForms {
     envelope: OnceLock<Frame>,
     ndjson: OnceLock<Frame>,
 }
 
-/// What a record says.
+/// The content of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Something was published.
+    /// A published event.
     Event(Event),
-    /// The topic is finished: the durable last record of a finite topic.
+    /// The end of the topic: its last record.
     End {
-        /// Why, in the publisher's words; may be empty.
+        /// The reason that the publisher gave; may be empty.
         reason: String,
     },
-    /// The topic was deleted. Readers are told an end with the reason `deleted`.
+    /// The deletion of the topic. Subscribers get an end with the reason `deleted`.
     Deleted,
 }
 
-/// What protocol adapters keep with a record. The log never looks into it.
+/// Data of protocol adapters that is stored with a record. The log does not interpret it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// The id that the publisher gave the event, by which a storage finds it again.
+    /// The id that the publisher gave the event.
     pub publisher_id: Option<String>,
 }
 
-/// The longest reason of an end, in bytes.
+/// Maximum length of the reason of an end, in bytes.
 pub const END_REASON_BYTES_MAX: usize = 1024;
 
 const DELETED: &str = "deleted";
 
 impl Record {
-    /// The record of `body` at `offset`. Only storages make records.
+    /// Creates the record of `body` at `offset`. Only storages call this.
     pub fn new(
         epoch: Epoch,
         offset: Offset,
@@ -68,43 +69,43 @@ impl Record {
         attributes: Attributes,
     ) -> Record {
         let check = check(offset, time, &topic, &body);
-        let (plain, others) = (OnceLock::new(), OnceLock::new());
+        let (plain, other_forms) = (OnceLock::new(), OnceLock::new());
         let attributes = (attributes != Attributes::NONE).then(|| Box::new(attributes));
-        Record { epoch, offset, time, topic, body, attributes, check, plain, others }
+        Record { epoch, offset, time, topic, body, attributes, check, plain, other_forms }
     }
 
-    /// The record's id: the receipt of whoever received it.
+    /// The record's event id: its cursor with a check.
     pub fn cursor(&self) -> Cursor {
         Cursor::event_id(self.epoch, self.offset, self.check)
     }
 
-    /// Its place in the log.
+    /// The position in the log.
     pub fn offset(&self) -> Offset {
         self.offset
     }
 
-    /// When it was appended; never before the time of an earlier record.
+    /// The time of the append. Never earlier than the time of a record with a lower offset.
     pub fn time(&self) -> Timestamp {
         self.time
     }
 
-    /// The topic it belongs to.
+    /// The topic.
     pub fn topic(&self) -> &TopicName {
         &self.topic
     }
 
-    /// What it says.
+    /// The content.
     pub fn body(&self) -> &Body {
         &self.body
     }
 
-    /// What protocol adapters keep with it.
+    /// The data of protocol adapters.
     pub fn attributes(&self) -> &Attributes {
         static NONE: Attributes = Attributes::NONE;
         self.attributes.as_deref().unwrap_or(&NONE)
     }
 
-    /// The event, if it is one.
+    /// The event, or `None` for an end or a deletion.
     pub fn event(&self) -> Option<&Event> {
         match &self.body {
             Body::Event(event) => Some(event),
@@ -116,7 +117,7 @@ impl Record {
         matches!(self.body, Body::Deleted)
     }
 
-    /// Why the topic ended, if this is its end or its deletion.
+    /// The reason of an end (`deleted` for a deletion), or `None` for an event.
     pub fn end_reason(&self) -> Option<&str> {
         match &self.body {
             Body::Event(_) => None,
@@ -125,18 +126,7 @@ impl Record {
         }
     }
 
-    /// The record's bytes in one form: encoded at first use, shared by all readers.
-    pub fn frame(&self, form: Form) -> &Frame {
-        let others = || self.others.get_or_init(Box::default);
-        let cell = match form {
-            Form::Plain => &self.plain,
-            Form::Envelope => &others().envelope,
-            Form::Ndjson => &others().ndjson,
-        };
-        cell.get_or_init(|| form::encode(self, form))
-    }
-
-    /// About how many bytes the record takes in memory with one frame of it.
+    /// Approximate memory of the record with one frame, in bytes.
     pub fn memory_bytes(&self) -> usize {
         /// The structures around the text: record, shared counts, index entries.
         const OVERHEAD: usize = 400;
@@ -144,7 +134,7 @@ impl Record {
     }
 }
 
-/// Two records are the same if all but the frames made of them agrees.
+/// Compares everything except the encoded frames.
 impl PartialEq for Record {
     fn eq(&self, other: &Record) -> bool {
         (self.cursor(), self.time, &self.topic, &self.body, self.attributes())
@@ -155,7 +145,7 @@ impl PartialEq for Record {
 impl Eq for Record {}
 
 impl Body {
-    /// The bytes of its text, as topics count them.
+    /// Size in bytes as topics count it: data and type of an event, or the reason of an end.
     pub fn bytes(&self) -> usize {
         match self {
             Body::Event(event) => {
@@ -175,7 +165,8 @@ impl Attributes {
     }
 }
 
-/// A pure function of what is stored, the same in every version: cursors outlive programs.
+/// Computes the check from the stored content alone. It must stay the same in all versions, because cursors outlive
+/// the program that sent them.
 fn check(offset: Offset, time: Timestamp, topic: &TopicName, body: &Body) -> Check {
     let mut hash = crc32fast::Hasher::new();
     hash.update(&offset.get().to_le_bytes());

@@ -1,22 +1,21 @@
-//! How much of which topics is kept: the policy. What it asks for is done by `keeper`.
+//! Retention: limits per topic.
 
-mod enforce;
+pub(crate) mod enforce;
 mod precedence;
 
 use std::time::Duration;
 
-pub(crate) use self::enforce::enforce;
 use self::precedence::Precedence;
 use crate::filter::TopicFilter;
 use crate::storage::TrimLimits;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// Limits for the topics that patterns match; each matching topic has them for itself. A topic that
-/// no pattern matches has no limits of its own.
+/// Limits for the topics that patterns match. Each matching topic has the limits for itself; a topic that no
+/// pattern matches has none.
 ///
-/// Of several matching patterns the one with more literal segments wins, and of these one without
-/// `**`. Two that could both win for the same topic are an error.
+/// The most specific pattern wins: more literal segments first, then a pattern without `**`. Two patterns that
+/// could both win for one topic are an error.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +30,7 @@ use crate::topic::TopicName;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// The rules that win come first.
+    /// Sorted by precedence: the first rule that matches wins.
     rules: Vec<Rule>,
 }
 
@@ -41,21 +40,25 @@ struct Rule {
     limits: TopicLimits,
 }
 
-/// How much of a topic is kept. What is `None` has no limit. The oldest events go first.
+/// The limits of a topic. `None` is no limit. The oldest events are removed first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TopicLimits {
-    /// No event older than this, and no end either once no event is left.
+    /// Maximum age of an event. The topic's end is removed at this age too, if no event is left.
     pub age: Option<Duration>,
-    /// At most so many events.
+    /// Maximum number of events.
     pub events: Option<u64>,
-    /// At most so many bytes of data, types and ids.
+    /// Maximum bytes of data and types.
     pub bytes: Option<u64>,
-    /// Nothing of a topic that ended longer ago than this, its end included.
+    /// Time after its end at which the whole topic is removed, with its end.
     pub ended: Option<Duration>,
 }
 
 impl Retention {
-    /// The policy of these rules, in whatever order they come.
+    /// Creates a retention from rules in any order.
+    ///
+    /// # Errors
+    ///
+    /// Two patterns of the same precedence can match the same topic.
     pub fn new(
         rules: impl IntoIterator<Item = (TopicFilter, TopicLimits)>,
     ) -> Result<Retention, RetentionError> {
@@ -75,19 +78,19 @@ impl Retention {
         Ok(Retention { rules: sorted })
     }
 
-    /// The limits of a topic, if it has any.
+    /// The limits of a topic; `None` if no pattern matches it.
     pub fn limits(&self, topic: &TopicName) -> Option<&TopicLimits> {
         self.rules.iter().find(|rule| rule.pattern.matches(topic)).map(|rule| &rule.limits)
     }
 
-    /// Whether no topic has limits.
+    /// Returns `true` if there are no rules.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 }
 
 impl TopicLimits {
-    /// What these limits leave at a moment.
+    /// These limits at the time `now`, with ages turned into times.
     fn at(&self, now: Timestamp) -> TrimLimits {
         let before = |age: Option<Duration>| age.map(|age| now.minus(age));
         TrimLimits {
@@ -98,17 +101,17 @@ impl TopicLimits {
         }
     }
 
-    /// Whether time alone can bring a topic beyond these limits.
+    /// Returns `true` if a topic can exceed these limits without a new event, by time alone.
     fn has_age(&self, ended: bool) -> bool {
         self.age.is_some() || ended && self.ended.is_some()
     }
 }
 
-/// Two rules that could both hold for the same topic, and neither of which wins.
+/// Two patterns that can match the same topic, neither of which wins.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{first:?} and {second:?} can match the same topic and neither is more precise; keep one of them, or \
-     make one more precise"
+    "{first:?} and {second:?} can match the same topic and neither is more specific; remove one, or make one \
+     more specific"
 )]
 pub struct RetentionError {
     first: String,
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn of_as_many_literal_segments_one_star_wins_over_two() {
+    fn with_equal_literal_segments_one_star_wins_over_two() {
         assert_eq!(winner(&["a/**", "a/*"], "a/b"), Some("a/*"));
         assert_eq!(winner(&["a/**", "a/*"], "a/b/c"), Some("a/**"));
     }
@@ -151,7 +154,7 @@ mod tests {
     #[test]
     fn a_topic_that_no_pattern_matches_has_no_limits() {
         assert_eq!(winner(&["a/*", "b"], "c"), None);
-        assert_eq!(winner(&["**"], "$sys/x"), None, "a wildcard in first place");
+        assert_eq!(winner(&["**"], "$sys/x"), None, "a wildcard is the first segment");
         assert!(rules(&[]).unwrap().is_empty());
     }
 
@@ -161,15 +164,15 @@ mod tests {
             let error = rules(&[first, second]).unwrap_err();
             assert_eq!((error.first.as_str(), error.second.as_str()), (first, second));
             let text = error.to_string();
-            assert!(text.contains(first) && text.contains("more precise"), "{text}");
+            assert!(text.contains(first) && text.contains("more specific"), "{text}");
         }
     }
 
     #[test]
-    fn patterns_that_never_meet_are_no_tie() {
+    fn patterns_that_never_match_the_same_topic_are_no_error() {
         for patterns in [["a/*", "b/*"], ["*", "*/*"], ["a/*", "*/b/*"], ["a/**", "b/**"]] {
             assert!(rules(&patterns).is_ok(), "{patterns:?}");
         }
-        assert!(rules(&["$SYS/*", "*/a"]).is_ok(), "no wildcard in first place matches `$`");
+        assert!(rules(&["$SYS/*", "*/a"]).is_ok(), "a wildcard as first segment never matches `$`");
     }
 }

@@ -1,4 +1,4 @@
-//! Where a subscription begins.
+//! The start of a subscription.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -6,155 +6,156 @@ use std::sync::Arc;
 use crate::cursor::{Cursor, Offset};
 use crate::filter::Filters;
 use crate::gap::GapReason;
-use crate::hub::Shared;
 use crate::record::{Body, Record};
+use crate::shared::Shared;
 use crate::storage::{Seek, StorageError};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// Where a subscription begins.
+/// The start of a subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// With what comes from now on.
+    /// The tail: only new events.
     #[default]
     Now,
-    /// With the oldest event there is.
+    /// The oldest event.
     Earliest,
-    /// With the newest so many matching events of the whole subscription (ends not counted), at
-    /// most [`Start::LAST_MAX`].
+    /// The newest matching events of all topics together. Ends do not count. At most [`Start::LAST_MAX`].
     Last(usize),
-    /// With the newest so many events of each matching topic, and the end of each of these topics that
-    /// has ended. That must be at most [`Start::LAST_EACH_MAX`] events in all: those that there are
-    /// count, not those that were asked for.
+    /// The newest events of each matching topic, and the end of each of these topics that has ended. The existing
+    /// events must be at most [`Start::LAST_EACH_MAX`] in total; the requested number may be higher.
     LastEach(usize),
-    /// With the first event of this time or later; a future time is the tail.
+    /// The first event at or after this time. The tail for a time in the future.
     Since(Timestamp),
-    /// After the event that had this id: the `Last-Event-ID` of a reconnecting reader, as it came.
-    /// Only here can a reader be in a gap.
+    /// After this event id: the `Last-Event-ID` that a subscriber sent. Only this start can begin with a gap.
     Cursor(String),
 }
 
 impl Start {
-    /// The most that [`Start::Last`] may ask for.
+    /// Maximum of [`Start::Last`].
     pub const LAST_MAX: usize = 100_000;
-    /// The most events that [`Start::LastEach`] may come to.
+    /// Maximum number of events of [`Start::LastEach`], in total.
     pub const LAST_EACH_MAX: usize = 10_000;
 }
 
-/// Why a subscription cannot begin.
+/// The reason why a subscription cannot start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
     /// [`Start::Last`] with more than [`Start::LAST_MAX`].
-    #[error("`last` asks for {asked} events; at most {} are allowed", Start::LAST_MAX)]
+    #[error("`last` requests {requested} events; the maximum is {}", Start::LAST_MAX)]
     LastTooMany {
-        /// How many were asked for.
-        asked: usize,
+        /// The requested number of events.
+        requested: usize,
     },
-    /// [`Start::LastEach`] that comes to more than [`Start::LAST_EACH_MAX`] events.
+    /// [`Start::LastEach`] with more than [`Start::LAST_EACH_MAX`] events in total.
     #[error(
-        "`last_each` asks for more than {} events in all; ask for fewer of each topic",
+        "`last_each` requests more than {} events in total; request fewer per topic",
         Start::LAST_EACH_MAX
     )]
     LastEachTooMany,
     /// The log cannot be read now.
     #[error(transparent)]
-    Storage(StorageError),
+    Storage(#[from] StorageError),
 }
 
-impl From<StorageError> for SubscribeError {
-    fn from(error: StorageError) -> SubscribeError {
-        SubscribeError::Storage(error)
-    }
-}
-
-/// Where a subscription begins, in terms of the log.
+/// The start of a subscription as offsets of the log.
 #[derive(Debug)]
-pub(crate) struct Beginning {
-    /// Reading goes on after this offset,
+pub(crate) struct ResolvedStart {
+    /// Reading continues after this offset.
     pub(crate) after: Offset,
-    /// when these records have been sent.
+    /// Records that are sent first.
     pub(crate) picked: VecDeque<Offset>,
-    /// Removals that do not concern this reader.
+    /// Count of removals that do not concern this reader.
     pub(crate) losses_reported: u64,
-    /// A gap that the cursor itself shows.
+    /// The gap that the cursor itself causes.
     pub(crate) gap: Option<GapReason>,
-    /// Whether the reader came with the receipt of an event of this history.
-    receipt: bool,
-    /// Whether the reader came without a cursor, to which past deletions are of no concern.
-    newcomer: bool,
+    /// `true` if the reader has the event id of a record of this log.
+    has_event_id: bool,
+    /// `true` if the reader came without a cursor. Past deletions do not concern it.
+    is_new: bool,
 }
 
-impl Beginning {
-    pub(crate) async fn find(
+impl ResolvedStart {
+    pub(crate) async fn resolve(
         shared: &Shared,
         filters: &Arc<Filters>,
         start: &Start,
-    ) -> Result<Beginning, SubscribeError> {
+    ) -> Result<ResolvedStart, SubscribeError> {
         let seek = match start {
-            Start::Cursor(text) => return Beginning::at_cursor(shared, filters, text).await,
-            Start::Now => return Ok(Beginning::at(shared.window.tail())),
-            Start::LastEach(count) => return Beginning::at_each(shared, filters, *count).await,
+            Start::Cursor(text) => return ResolvedStart::at_cursor(shared, filters, text).await,
+            Start::Now => return Ok(ResolvedStart::new_reader(shared.window.tail())),
+            Start::LastEach(count) => {
+                return ResolvedStart::last_each(shared, filters, *count).await;
+            }
             Start::Earliest => Seek::Earliest,
             Start::Since(time) => Seek::Since(*time),
             Start::Last(count) if *count > Start::LAST_MAX => {
-                return Err(SubscribeError::LastTooMany { asked: *count });
+                return Err(SubscribeError::LastTooMany { requested: *count });
             }
             Start::Last(count) => Seek::Newest { count: *count, before: Offset::MAX },
         };
-        let sought = shared.queries.seek(filters, seek).await?;
-        Ok(Beginning { losses_reported: sought.removals, ..Beginning::at(sought.after) })
+        let found = shared.queries.seek(filters, seek).await?;
+        let start = ResolvedStart::new_reader(found.after);
+        Ok(ResolvedStart { losses_reported: found.removals, ..start })
     }
 
-    /// A newcomer's beginning.
-    fn at(after: Offset) -> Beginning {
-        let picked = VecDeque::new();
-        Beginning { after, picked, losses_reported: 0, gap: None, receipt: false, newcomer: true }
+    /// The start of a reader without a cursor.
+    fn new_reader(after: Offset) -> ResolvedStart {
+        ResolvedStart {
+            after,
+            picked: VecDeque::new(),
+            losses_reported: 0,
+            gap: None,
+            has_event_id: false,
+            is_new: true,
+        }
     }
 
-    async fn at_each(
+    async fn last_each(
         shared: &Shared,
         filters: &Arc<Filters>,
         count: usize,
-    ) -> Result<Beginning, SubscribeError> {
+    ) -> Result<ResolvedStart, SubscribeError> {
         let tail = shared.window.tail();
         let limit = Start::LAST_EACH_MAX;
         let newest = shared.storage.newest_each(Arc::clone(filters), count, tail, limit).await?;
         let newest = newest.ok_or(SubscribeError::LastEachTooMany)?;
-        Ok(Beginning { picked: newest.into(), ..Beginning::at(tail) })
+        Ok(ResolvedStart { picked: newest.into(), ..ResolvedStart::new_reader(tail) })
     }
 
     async fn at_cursor(
         shared: &Shared,
         filters: &Arc<Filters>,
         text: &str,
-    ) -> Result<Beginning, SubscribeError> {
-        let known = match text.parse::<Cursor>() {
-            Ok(cursor) => place(shared, cursor).await?,
-            Err(_) => Place::Lost(GapReason::Unreadable),
+    ) -> Result<ResolvedStart, SubscribeError> {
+        let resolved = match text.parse::<Cursor>() {
+            Ok(cursor) => resolve_cursor(shared, cursor).await?,
+            Err(_) => ResolvedCursor::Unknown(GapReason::Unreadable),
         };
-        let reader = Beginning { newcomer: false, ..Beginning::at(Offset::ZERO) };
-        Ok(match known {
-            Place::At(cursor) => {
-                Beginning { after: cursor.offset, receipt: cursor.is_event_id(), ..reader }
+        let start = ResolvedStart { is_new: false, ..ResolvedStart::new_reader(Offset::ZERO) };
+        Ok(match resolved {
+            ResolvedCursor::At(cursor) => {
+                ResolvedStart { after: cursor.offset, has_event_id: cursor.is_event_id(), ..start }
             }
-            // Nothing is known of what the reader has, so it gets all there is. It is told a gap
-            // already, and the removals before it are part of that.
-            Place::Lost(reason) => {
-                let sought = shared.queries.seek(filters, Seek::Earliest).await?;
-                Beginning { losses_reported: sought.removals, gap: Some(reason), ..reader }
+            // It is unknown which events the reader has, so it gets all of them. Its gap covers earlier removals.
+            ResolvedCursor::Unknown(reason) => {
+                let found = shared.queries.seek(filters, Seek::Earliest).await?;
+                ResolvedStart { losses_reported: found.removals, gap: Some(reason), ..start }
             }
-            Place::Beyond(after) => Beginning { after, gap: Some(GapReason::Future), ..reader },
+            ResolvedCursor::Lost { continue_after } => {
+                ResolvedStart { after: continue_after, gap: Some(GapReason::Future), ..start }
+            }
         })
     }
 
-    /// Which topics a stream of exact names waits for the ends of, or `None` if the reader has the
-    /// receipt for all of them. May move the beginning back, so that the end is told.
+    /// Returns the topics whose ends the stream waits for, or `None` if all have ended and the reader knows it. Only
+    /// for filters that are exact names. Can move the start back, so that the last end is sent again.
     pub(crate) async fn open_topics(
         &mut self,
         shared: &Shared,
         filters: &Arc<Filters>,
     ) -> Result<Option<HashSet<TopicName>>, StorageError> {
-        // Asked after the beginning was found: a topic that ends in between ends beyond it.
+        // Queried after the start was found: a topic that ends in between has its end after the start.
         let ends = shared.queries.ends(filters, self.after).await?;
         let mut open = HashSet::new();
         let mut last_end: Option<Arc<Record>> = None;
@@ -169,8 +170,8 @@ impl Beginning {
         }
         match last_end {
             Some(_) if !open.is_empty() => Ok(Some(open)),
-            Some(_) if self.receipt => Ok(None),
-            // All is over, and this reader may not know: it is told the last end once more.
+            Some(_) if self.has_event_id => Ok(None),
+            // All topics have ended and this reader may not know it, so the last end is sent again.
             Some(end) => {
                 self.after = self.after.min(end.offset().previous());
                 Ok(Some(HashSet::from([end.topic().clone()])))
@@ -179,54 +180,60 @@ impl Beginning {
         }
     }
 
-    /// Whether an end lies behind the reader, so that it will not come again.
+    /// Returns `true` if the reader starts after this end, so that it will not read it.
     fn has_passed(&self, end: &Record) -> bool {
-        // To readers who cannot have seen a deletion the topic is as good as new.
-        end.offset() <= self.after && (self.receipt || *end.body() != Body::Deleted)
+        // For a reader that cannot have read a deletion, a deleted topic is like a new one.
+        end.offset() <= self.after && (self.has_event_id || *end.body() != Body::Deleted)
     }
 
-    /// Deletions up to here are not told to this reader.
+    /// The offset up to which deletions are not sent to this reader.
     pub(crate) fn deletions_known(&self, tail: Offset) -> Offset {
-        if self.newcomer { tail } else { Offset::ZERO }
+        if self.is_new { tail } else { Offset::ZERO }
     }
 }
 
-/// What a cursor means in this log.
+/// A cursor in terms of this log.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place {
-    /// A place in this history.
+pub(crate) enum ResolvedCursor {
+    /// A position in this log.
     At(Cursor),
-    /// No place in this history.
-    Lost(GapReason),
-    /// A place in a part of this history that the log lost; reading goes on here.
-    Beyond(Offset),
+    /// Not a position in this history.
+    Unknown(GapReason),
+    /// A position in a part of this history that the log lost.
+    Lost {
+        /// The offset after which reading continues.
+        continue_after: Offset,
+    },
 }
 
-pub(crate) async fn place(shared: &Shared, cursor: Cursor) -> Result<Place, StorageError> {
+pub(crate) async fn resolve_cursor(
+    shared: &Shared,
+    cursor: Cursor,
+) -> Result<ResolvedCursor, StorageError> {
     if cursor.epoch != shared.storage.epoch() {
-        return Ok(Place::Lost(GapReason::Epoch));
+        return Ok(ResolvedCursor::Unknown(GapReason::Epoch));
     }
     let burned = shared.burned.iter().find(|(from, to)| (*from..=*to).contains(&cursor.offset));
-    // The last number of a range was only ever held in reserve. As a position it is where the log was
-    // taken up again: readers stand there who came since, or were told this very gap.
+    // The last offset of a burned range was reserved but never used. As a position it is the tail after the unclean
+    // stop, so it belongs to readers that connected since, or that already got this gap.
     if let Some((_, last)) = burned
         && (cursor.is_event_id() || cursor.offset < *last)
     {
-        return Ok(Place::Beyond(*last));
+        return Ok(ResolvedCursor::Lost { continue_after: *last });
     }
     let tail = shared.window.tail();
     if cursor.offset > tail {
-        return Ok(Place::Beyond(tail));
+        return Ok(ResolvedCursor::Lost { continue_after: tail });
     }
     if !cursor.is_event_id() {
-        return Ok(Place::At(cursor));
+        return Ok(ResolvedCursor::At(cursor));
     }
     let record = match shared.window.get(cursor.offset) {
         Some(record) => Some(record),
         None => shared.queries.record(cursor.offset).await?,
     };
     match record {
-        Some(record) if record.cursor() != cursor => Ok(Place::Lost(GapReason::Epoch)),
-        _ => Ok(Place::At(cursor)),
+        Some(record) if record.cursor() != cursor => Ok(ResolvedCursor::Unknown(GapReason::Epoch)),
+        _ => Ok(ResolvedCursor::At(cursor)),
     }
 }

@@ -1,4 +1,4 @@
-//! A reader: filters and a cursor.
+//! A subscription: filters and a cursor.
 
 mod fork;
 
@@ -8,47 +8,50 @@ use std::sync::Arc;
 use futures_core::Stream;
 use futures_util::stream;
 
-pub use self::fork::LossesReported;
 use crate::consumer::{Consumer, Registration};
 use crate::cursor::{Cursor, Offset};
 use crate::filter::Filters;
 use crate::gap::{Gap, GapReason};
-use crate::hub::Shared;
 use crate::record::{Body, Record};
-use crate::start::{Beginning, Start, SubscribeError};
+use crate::shared::Shared;
+use crate::start::{ResolvedStart, Start, SubscribeError};
 use crate::storage::{Budget, Page, ReadRequest, Removed, StorageError};
 use crate::topic::TopicName;
 
-/// A reader: a value and not a task. It reads from its cursor to the tail, behind the live window
-/// from the storage and within it from memory; catch-up and live are the same loop.
+/// A cursor with filters, which reads matching records up to the tail.
 ///
-/// A slow reader is only a cursor that is behind: it pins no queue and holds nobody up. Dropping it
-/// is all it takes to leave.
+/// A subscription is a value, not a task. Near the tail it reads from the live window in memory, further back from
+/// the storage. Catch-up and live delivery use the same loop.
+///
+/// A slow reader is a cursor further back in the log: it has no queue and slows no other reader. Drop the
+/// subscription to unsubscribe.
 pub struct Subscription {
     shared: Arc<Shared>,
     filters: Arc<Filters>,
     registration: Registration,
-    /// Everything up to here has been considered.
+    /// All records up to here have been considered.
     position: Offset,
-    /// Records to be sent before reading goes on after `position`.
+    /// Records to send before reading continues after `position`.
     picked: VecDeque<Offset>,
-    /// Whether the last batch was of these.
-    was_picked: bool,
-    /// What was read and not handed out.
+    /// `true` if the last batch came from `picked`.
+    last_was_picked: bool,
+    /// A batch that was read and not returned yet.
     stash: Option<Batch>,
+    /// Count of removals that were reported to the reader.
     losses_reported: u64,
-    /// A gap to be told with the next batch, and the cursor that shows it.
+    /// A gap to report with the next batch, and the cursor that causes it.
     gap: Option<(GapReason, String)>,
-    /// Of a stream of exact names: the topics whose end is still to come.
+    /// The topics that have not ended, if all filters are exact names.
     open: Option<HashSet<TopicName>>,
+    /// Deletions up to this offset are not sent.
     deletions_known: Offset,
     finished: bool,
 }
 
-/// What a reader gets next: a gap if there is one, then records.
+/// The next records of a subscription, after a gap if there is one.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// What the reader has lost before these records.
+    /// Events that the reader has lost before these records.
     pub gap: Option<Gap>,
     /// Events and ends, in log order.
     pub records: Vec<Arc<Record>>,
@@ -60,30 +63,34 @@ impl Batch {
     }
 }
 
-/// What [`Subscription::try_read`] finds.
+/// The result of [`Subscription::try_read`].
 #[derive(Debug)]
 pub enum TryRead {
-    /// Something to hand out.
+    /// Records, a gap, or both.
     Batch(Batch),
     /// Nothing until the consumer is woken.
     AtTail,
-    /// What comes next is behind the live window: ask [`Subscription::read_from_storage`].
+    /// The next records are not in the live window: call [`Subscription::read_from_storage`].
     NeedsStorage,
-    /// All its topics have ended, and it was told.
+    /// All topics have ended and their ends were returned.
     Finished,
 }
 
-/// How a stream begins.
+/// The start of a stream: its first block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartPosition {
-    /// At this position.
+    /// The stream starts at this position.
     At(Cursor),
-    /// With a gap.
+    /// The stream starts with a gap.
     Gap(Gap),
 }
 
+/// The losses that were reported to a reader, as a count of removals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LossesReported(u64);
+
 impl Subscription {
-    /// A subscription, or `None` if the reader has the receipt that all its topics have ended.
+    /// Starts a subscription. `None` if all its topics have ended and the start is the event id of the last end.
     pub(crate) async fn begin(
         shared: Arc<Shared>,
         filters: Filters,
@@ -91,24 +98,24 @@ impl Subscription {
         consumer: Consumer,
     ) -> Result<Option<Subscription>, SubscribeError> {
         let filters = Arc::new(filters);
-        // First of all, so that no wake-up is missed from here on.
+        // Before anything is read, so that no wake-up is missed.
         let registration = shared.interest.register(Arc::clone(&filters), consumer, None);
-        let mut beginning = Beginning::find(&shared, &filters, &start).await?;
-        let deletions_known = beginning.deletions_known(shared.window.tail());
+        let mut resolved = ResolvedStart::resolve(&shared, &filters, &start).await?;
+        let deletions_known = resolved.deletions_known(shared.window.tail());
         let mut open = None;
         if filters.patterns().is_empty() {
-            open = beginning.open_topics(&shared, &filters).await?;
+            open = resolved.open_topics(&shared, &filters).await?;
             if open.is_none() {
                 return Ok(None);
             }
         }
         let requested = if let Start::Cursor(text) = start { clip(text) } else { String::new() };
         Ok(Some(Subscription {
-            position: beginning.after,
-            picked: beginning.picked,
-            was_picked: false,
-            losses_reported: beginning.losses_reported,
-            gap: beginning.gap.map(|reason| (reason, requested)),
+            position: resolved.after,
+            picked: resolved.picked,
+            last_was_picked: false,
+            losses_reported: resolved.losses_reported,
+            gap: resolved.gap.map(|reason| (reason, requested)),
             stash: None,
             finished: false,
             shared,
@@ -119,8 +126,8 @@ impl Subscription {
         }))
     }
 
-    /// Where the reader is: everything up to here has been handed out or did not match. This is a
-    /// position of its own last read, so no event that is still to come lies below it.
+    /// The position of the reader: all records up to here were returned or do not match. No event that is still to be
+    /// returned has a lower offset.
     pub fn cursor(&self) -> Cursor {
         let before_picked = self.picked.front().map(|offset| offset.previous());
         let before_stash = self.stash.as_ref().and_then(|batch| batch.records.first());
@@ -128,55 +135,57 @@ impl Subscription {
         self.shared.position(before.unwrap_or(self.position))
     }
 
-    /// What wakes when there may be more to read.
+    /// The consumer that is woken when there may be more to read.
     pub fn consumer(&self) -> &Consumer {
         self.registration.consumer()
     }
 
-    /// Whether all its topics have ended and the reader was handed that.
+    /// Returns `true` if all topics have ended and their ends were returned.
     pub fn is_finished(&self) -> bool {
         self.finished && self.stash.is_none()
     }
 
-    /// What it asks for.
+    /// The filters.
     pub fn filters(&self) -> &Filters {
         &self.filters
     }
 
-    /// Whether the storage has to be asked for what comes next.
+    /// Returns `true` if the next read needs the storage.
     pub fn needs_storage(&self) -> bool {
         let nothing_read = self.stash.is_none() && !self.finished;
-        let apart = self.gap.is_some() || !self.picked.is_empty();
-        nothing_read && (apart || !self.is_covered())
+        let is_special = self.gap.is_some() || !self.picked.is_empty();
+        nothing_read && (is_special || !self.is_covered())
     }
 
-    /// Finds out how the stream begins, before the first batch: with a position or with a gap. Asks
-    /// the storage only of a reader that is behind the live window.
+    /// Finds the start of the stream: a position or a gap. Call this before the first read. Queries the storage only
+    /// for a reader behind the live window.
+    ///
+    /// Cancel safe.
     pub async fn start_position(&mut self) -> Result<StartPosition, StorageError> {
-        if self.begins_behind() {
+        if self.starts_behind_window() {
             let batch = self.read_from_storage(Budget::default()).await?;
             self.stash = Some(batch);
         }
-        Ok(self.begin_reading())
+        Ok(self.take_start_position())
     }
 
-    /// The same, if it takes no look into the storage.
+    /// Finds the start of the stream without a query; `None` if that needs the storage.
     pub fn start_position_in_memory(&mut self) -> Option<StartPosition> {
-        (!self.begins_behind()).then(|| self.begin_reading())
+        (!self.starts_behind_window()).then(|| self.take_start_position())
     }
 
-    fn begins_behind(&self) -> bool {
+    fn starts_behind_window(&self) -> bool {
         self.gap.is_some() || (self.picked.is_empty() && !self.is_covered())
     }
 
-    fn begin_reading(&mut self) -> StartPosition {
+    fn take_start_position(&mut self) -> StartPosition {
         match self.stash.as_mut().and_then(|batch| batch.gap.take()) {
             Some(gap) => StartPosition::Gap(gap),
             None => StartPosition::At(self.cursor()),
         }
     }
 
-    /// Reads what is there without waiting for anything.
+    /// Reads from the live window without waiting.
     pub fn try_read(&mut self, budget: Budget) -> TryRead {
         if let Some(batch) = self.stash.take()
             && !batch.is_empty()
@@ -198,15 +207,17 @@ impl Subscription {
             if !batch.is_empty() {
                 return TryRead::Batch(batch);
             }
-            // Rows that did not match were as many as the budget allows: go on.
+            // No progress means the tail. Otherwise rows without a match used up the budget, so read on.
             if !moved {
                 return TryRead::AtTail;
             }
         }
     }
 
-    /// Reads from the storage, for a reader behind the live window. The batch is empty if nothing
-    /// matched up to where it read.
+    /// Reads from the storage, for a reader behind the live window. The batch is empty if no record matched in the
+    /// range that was read; call this or [`Subscription::try_read`] again.
+    ///
+    /// Cancel safe.
     pub async fn read_from_storage(&mut self, budget: Budget) -> Result<Batch, StorageError> {
         if !self.picked.is_empty() {
             return self.read_picked(budget).await;
@@ -215,7 +226,7 @@ impl Subscription {
         let mut page = self.read_page(budget).await?;
         if let Some(removed) = page.removed.take() {
             self.losses_reported = removed.removals;
-            // A cursor that is lost altogether says all that this one would.
+            // A gap by the cursor itself covers this loss.
             self.gap.get_or_insert_with(|| (reason_of(&removed), requested));
             return self.read_after_gap(page, removed.topics, budget).await;
         }
@@ -229,7 +240,7 @@ impl Subscription {
         }
     }
 
-    /// Waits for the next batch; `None` when all topics have ended. It may be dropped at any time.
+    /// Waits for the next batch. `None` when all topics have ended. Cancel safe.
     pub async fn next(&mut self) -> Result<Option<Batch>, StorageError> {
         loop {
             match self.try_read(Budget::default()) {
@@ -246,7 +257,7 @@ impl Subscription {
         }
     }
 
-    /// The batches as a [`Stream`], for programs that like those better.
+    /// Turns the subscription into a [`Stream`] of batches.
     pub fn into_stream(self) -> impl Stream<Item = Result<Batch, StorageError>> {
         stream::try_unfold(self, |mut subscription| async move {
             Ok(subscription.next().await?.map(|batch| (batch, subscription)))
@@ -272,7 +283,7 @@ impl Subscription {
         Ok(page)
     }
 
-    /// A gap says which event is next, so reading goes on until there is one, or the tail.
+    /// Reads until there is a record or the tail, because a gap names the next event.
     async fn read_after_gap(
         &mut self,
         mut page: Page,
@@ -303,16 +314,16 @@ impl Subscription {
         Ok(Batch { gap: Some(gap), records: batch.records })
     }
 
-    /// Records of a `last_each` start, each topic's followed by its end if it has one. They are few and
-    /// chosen, so what retention took since is simply not there.
+    /// Reads the records of [`Start::LastEach`], and after the events of each topic its end, if it has one. A record
+    /// that was trimmed meanwhile is skipped without a gap.
     async fn read_picked(&mut self, budget: Budget) -> Result<Batch, StorageError> {
         let count = self.picked.len().min(budget.records.max(1));
         let offsets: Vec<Offset> = self.picked.iter().take(count).copied().collect();
         let mut records = self.shared.storage.fetch(offsets).await?;
         let ends = self.ends_behind(&records).await?;
-        // Only now, for whoever waits for this may give up.
+        // Only after the last await, so that a cancelled read loses nothing.
         self.picked.drain(..count);
-        self.was_picked = true;
+        self.last_was_picked = true;
         let next = self.picked.front().copied().unwrap_or(Offset::MAX);
         for end in ends {
             if end.offset() < next {
@@ -326,7 +337,7 @@ impl Subscription {
         Ok(Batch { gap: None, records })
     }
 
-    /// The ends of these events' topics, but for those that come when reading goes on.
+    /// The ends of the topics of these events, except those that are read later.
     async fn ends_behind(&self, records: &[Arc<Record>]) -> Result<Vec<Arc<Record>>, StorageError> {
         let events = records.iter().filter(|record| record.event().is_some());
         let topics: HashSet<TopicName> = events.map(|record| record.topic().clone()).collect();
@@ -335,10 +346,10 @@ impl Subscription {
         Ok(ends.filter(|end| !end.is_deletion() && end.offset() <= self.position).collect())
     }
 
-    /// Moves the reader past a page and keeps what concerns it.
+    /// Advances past a page and keeps the records that the reader gets.
     fn accept(&mut self, page: Page) -> Batch {
         self.position = page.through;
-        self.was_picked = false;
+        self.last_was_picked = false;
         let mut records = page.records;
         records.retain(|record| {
             *record.body() != Body::Deleted || record.offset() > self.deletions_known
@@ -350,14 +361,14 @@ impl Subscription {
         Batch { gap: None, records }
     }
 
-    /// Whether this record is the last that the stream waits for.
+    /// Returns `true` if this record is the last of the stream.
     fn ends_with(&mut self, record: &Record) -> bool {
         let names = self.filters.exact().len();
         let Some(open) = &mut self.open else { return false };
         if record.event().is_none() {
             open.remove(record.topic());
         } else if open.len() < names && !open.contains(record.topic()) {
-            // A deleted topic that began anew.
+            // A deleted topic is used again.
             open.insert(record.topic().clone());
         }
         open.is_empty()
@@ -368,7 +379,7 @@ fn reason_of(removed: &Removed) -> GapReason {
     if removed.deleted { GapReason::Deleted } else { GapReason::Trimmed }
 }
 
-/// What is repeated to the reader of a cursor that nobody can read.
+/// Shortens a cursor for a gap: one that cannot be parsed can have any length.
 fn clip(mut text: String) -> String {
     const SHOWN_MAX: usize = 128;
     let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= SHOWN_MAX);

@@ -4,34 +4,34 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Microseconds since 1970-01-01T00:00:00Z, shown and read as RFC 3339.
+/// A time in microseconds since 1970-01-01T00:00:00Z. Its text form is RFC 3339.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// What the machine's clock says.
+    /// The current time of the system clock.
     pub fn now() -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
 
-    /// The time so many microseconds after 1970 began (before it, if negative).
+    /// The time this many microseconds after 1970-01-01T00:00:00Z; before it if negative.
     pub const fn from_micros(micros: i64) -> Timestamp {
         Timestamp(micros)
     }
 
-    /// Microseconds since 1970 began.
+    /// Microseconds since 1970-01-01T00:00:00Z.
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// The time so much later, at most the last one that can be told.
+    /// Adds a duration; saturates at the last representable time.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// The time so much earlier, at least the first one that can be told.
+    /// Subtracts a duration; saturates at the first representable time.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Timestamp {
         Timestamp(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
@@ -56,7 +56,7 @@ impl FromStr for Timestamp {
     }
 }
 
-/// A text that is no point in time.
+/// A text that is not a time in RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is not a time; write it as RFC 3339 with its offset, such as 2026-11-21T08:30:00Z")]
 pub struct TimestampError;
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn another_offset_names_the_same_moment() {
+    fn a_time_with_another_offset_is_the_same_moment() {
         let time: Timestamp = "2023-11-14T23:13:20+01:00".parse().unwrap();
         assert_eq!(time, Timestamp::from_micros(1_700_000_000_000_000));
     }

@@ -1,4 +1,4 @@
-//! The name of a topic.
+//! Topic names.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -7,17 +7,20 @@ use std::sync::Arc;
 
 /// The exact name of a topic: 1 to 512 bytes of UTF-8 without control characters.
 ///
-/// Segments are split by `/`. Bytes are compared and nothing is normalised. A segment that is
-/// exactly `*` or `**` belongs into a [`TopicFilter`](crate::TopicFilter), not into a name. Cheap
-/// to clone.
+/// Segments are separated by `/`. Names are compared by bytes, without normalization. A segment that is exactly `*` or
+/// `**` is a wildcard of a [`TopicFilter`](crate::TopicFilter) and not allowed in a name. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicName(Arc<str>);
 
 impl TopicName {
-    /// The longest name, in bytes.
+    /// Maximum length of a name in bytes.
     pub const BYTES_MAX: usize = 512;
 
-    /// The name, if it is one.
+    /// Creates a name.
+    ///
+    /// # Errors
+    ///
+    /// The text is not a name, see [`TopicError`].
     pub fn new(name: impl Into<Arc<str>>) -> Result<TopicName, TopicError> {
         let name = name.into();
         check_text(&name)?;
@@ -34,13 +37,13 @@ impl TopicName {
         &self.0
     }
 
-    /// Whether the name is one of those kept for the server's own use, under `$`.
+    /// Returns `true` if the name begins with `$`. These names are reserved for the server.
     pub fn is_reserved(&self) -> bool {
         self.0.starts_with('$')
     }
 }
 
-/// What holds for names and filters alike.
+/// Checks the rules that names and filters share.
 pub(crate) fn check_text(text: &str) -> Result<(), TopicError> {
     match text.len() {
         0 => return Err(TopicError::Empty),
@@ -83,29 +86,29 @@ impl Borrow<str> for TopicName {
     }
 }
 
-/// Why a text is no topic name or filter.
+/// The reason why a text is not a topic name or filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
-    /// There is nothing.
+    /// The text is empty.
     #[error("a topic must not be empty; name one, such as `news`")]
     Empty,
-    /// More than [`TopicName::BYTES_MAX`] bytes.
-    #[error("the topic has {bytes} bytes; at most {} are allowed", TopicName::BYTES_MAX)]
+    /// The text has more than [`TopicName::BYTES_MAX`] bytes.
+    #[error("the topic has {bytes} bytes; the maximum is {}", TopicName::BYTES_MAX)]
     TooLong {
-        /// How many there are.
+        /// The length in bytes.
         bytes: usize,
     },
-    /// C0, DEL or C1.
-    #[error("the topic holds the control character {character:?} at byte {at}; leave it out")]
+    /// The text has a control character: C0, DEL or C1.
+    #[error("the topic has the control character {character:?} at byte {at}; remove it")]
     Control {
         /// The character.
         character: char,
-        /// Its first byte's place.
+        /// The index of its first byte.
         at: usize,
     },
-    /// `*` or `**` as a segment of a name.
+    /// A name has `*` or `**` as a segment.
     #[error(
-        "`{segment}` as a segment is a filter, not a name; subscribe to it with /events?topic="
+        "a topic name cannot have the segment `{segment}`; to subscribe to a pattern, use /events?topic="
     )]
     Wildcard {
         /// The segment.
@@ -120,7 +123,7 @@ pub enum TopicError {
         /// The segment.
         segment: String,
     },
-    /// `**` that is not last.
+    /// `**` is not the last segment of a filter.
     #[error(
         "`**` matches the rest of a name, so it must be the last segment; use `*` for one segment"
     )]
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_refused_with_their_place() {
+    fn control_characters_are_refused_with_their_index() {
         for character in ['\0', '\n', '\u{7f}', '\u{85}'] {
             let name = format!("ab{character}");
             assert_eq!(TopicName::new(name), Err(TopicError::Control { character, at: 2 }));

@@ -9,28 +9,30 @@ use crate::record::Record;
 use crate::storage::{Budget, Page, Ring};
 use crate::topic::TopicName;
 
-/// What readers at the tail read from, without asking the storage. Fed from the storage's tail
-/// only, so what is visible here is durable.
+/// The newest records, from which readers near the tail read without a query to the storage.
+///
+/// It gets its records only from the storage's commits, so a record that is visible here is durable.
 pub(crate) struct LiveWindow(RwLock<Inner>);
 
-/// Topics that lost records and of which the window knows that; with more, it begins behind them all.
+/// Maximum number of topics in [`Inner::lost`]. With more, the window is cut to begin after all their losses.
 const LOST_MAX: usize = 1_000;
 
 struct Inner {
     ring: Ring,
-    /// Topics that were trimmed, or deleted and begun anew, within the window, and up to where: readers
-    /// before that have a gap, and only the storage tells gaps. At most [`LOST_MAX`].
+    /// Topics that lost records of the window, each with the offset up to which: by a trim, or by a deletion after
+    /// which the topic was used again. A reader at a lower offset has a gap, which only the storage can report. At
+    /// most [`LOST_MAX`].
     lost: HashMap<TopicName, Offset>,
-    /// Nothing in `lost` lies beyond this.
+    /// The highest offset in `lost`.
     lost_through: Offset,
-    /// All records after this offset and up to the tail are here.
+    /// All records after this offset, up to the tail, are in the window.
     floor: Offset,
     tail: Offset,
     bytes_max: usize,
 }
 
 impl LiveWindow {
-    /// An empty window behind a log that ends at `tail`.
+    /// Creates an empty window for a log whose tail is `tail`.
     pub(crate) fn new(tail: Offset, bytes_max: usize) -> LiveWindow {
         LiveWindow(RwLock::new(Inner {
             ring: Ring::default(),
@@ -47,12 +49,12 @@ impl LiveWindow {
         self.read_lock().tail
     }
 
-    /// Whether everything that a reader after this offset is to be told is in the window.
+    /// Returns `true` if the window has everything that a reader after this offset gets.
     pub(crate) fn covers(&self, filters: &Filters, after: Offset) -> bool {
         self.read_lock().covers(filters, after)
     }
 
-    /// Takes in what the storage committed; the oldest records go when the window is full.
+    /// Adds committed records. If the window is full, the oldest records are removed.
     pub(crate) fn push(&self, records: &[Arc<Record>]) {
         let mut inner = self.write_lock();
         for record in records {
@@ -60,23 +62,23 @@ impl LiveWindow {
         }
         while inner.ring.bytes() > inner.bytes_max {
             match inner.ring.pop_unless_last() {
-                Some(record) => inner.begin_behind(&record),
+                Some(record) => inner.begin_after(&record),
                 None => return,
             }
         }
     }
 
-    /// Takes out what the storage trimmed, each topic up to an offset.
+    /// Removes records that the storage trimmed, for each topic up to an offset.
     pub(crate) fn trim(&self, topics: &[(TopicName, Offset)]) {
         let mut inner = self.write_lock();
         for (topic, through) in topics {
             if let Some(last) = inner.ring.remove(topic, *through).last() {
-                inner.lose(topic, last.offset());
+                inner.note_lost(topic, last.offset());
             }
         }
     }
 
-    /// Reads what matches after an offset, or `None` if the window does not cover that.
+    /// Reads matching records after an offset. `None` if the window does not cover that.
     pub(crate) fn read(&self, filters: &Filters, after: Offset, budget: Budget) -> Option<Page> {
         let inner = self.read_lock();
         inner.covers(filters, after).then(|| inner.ring.read(filters, after, inner.tail, budget))
@@ -100,18 +102,18 @@ impl Inner {
     fn push(&mut self, record: &Arc<Record>) {
         self.tail = record.offset();
         if record.is_deletion() {
-            // What was deleted is no longer to be read, also by those who are slightly behind.
+            // Deleted records are no longer readable, not even by readers slightly behind the tail.
             self.ring.remove(record.topic(), record.offset());
             self.lost.remove(record.topic());
         }
         if let Some(deletion) = self.ring.push(Arc::clone(record)) {
             self.ring.remove(record.topic(), deletion);
-            self.lose(record.topic(), deletion);
+            self.note_lost(record.topic(), deletion);
         }
     }
 
     /// Notes that a topic lost records up to an offset.
-    fn lose(&mut self, topic: &TopicName, through: Offset) {
+    fn note_lost(&mut self, topic: &TopicName, through: Offset) {
         self.lost.insert(topic.clone(), through);
         self.lost_through = self.lost_through.max(through);
         if self.lost.len() > LOST_MAX {
@@ -123,8 +125,8 @@ impl Inner {
         }
     }
 
-    /// The window begins behind this record, which left it.
-    fn begin_behind(&mut self, record: &Record) {
+    /// Moves the floor to a record that was removed as the oldest.
+    fn begin_after(&mut self, record: &Record) {
         self.floor = record.offset();
         if !self.lost.is_empty() {
             self.lost.remove(record.topic());
@@ -132,11 +134,11 @@ impl Inner {
     }
 
     fn covers(&self, filters: &Filters, after: Offset) -> bool {
-        after >= self.floor && (after >= self.lost_through || !self.lost_topic(filters, after))
+        after >= self.floor && (after >= self.lost_through || !self.has_loss(filters, after))
     }
 
-    /// Whether one of the topics asked for lost records after this offset.
-    fn lost_topic(&self, filters: &Filters, after: Offset) -> bool {
+    /// Returns `true` if a matching topic lost records after this offset.
+    fn has_loss(&self, filters: &Filters, after: Offset) -> bool {
         let is_after = |through: &Offset| *through > after;
         if filters.patterns().is_empty() {
             return filters.exact().iter().filter_map(|topic| self.lost.get(topic)).any(is_after);

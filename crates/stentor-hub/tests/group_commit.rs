@@ -1,5 +1,5 @@
-//! Group commit: one append in flight, shared by all who come meanwhile.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Group commit: one append in flight; publishes that arrive meanwhile share the next one.
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod gated;
 
@@ -20,7 +20,7 @@ fn event(data: &(impl ToString + ?Sized)) -> Publish {
     Publish::event(news(), Event::new(data.to_string()))
 }
 
-/// A publish whose append stands at the gate.
+/// A publish whose append waits at the gate.
 async fn at_gate(
     hub: &Hub,
     gate: &Gate,
@@ -33,7 +33,7 @@ async fn at_gate(
 }
 
 #[tokio::test]
-async fn publishes_that_come_during_an_append_share_the_next_one() {
+async fn publishes_that_arrive_during_an_append_share_the_next_one() {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
     let first = at_gate(&hub, &gate, event("first")).await;
@@ -43,12 +43,12 @@ async fn publishes_that_come_during_an_append_share_the_next_one() {
     first.await.unwrap().unwrap();
     let published: Vec<_> =
         rest.await.into_iter().map(|published| published.unwrap().first).collect();
-    assert!(published.is_sorted_by_key(|cursor| cursor.offset), "in the order in which they came");
+    assert!(published.is_sorted_by_key(|cursor| cursor.offset), "in the order of arrival");
     assert_eq!(gate.batches(), [1, 100]);
 }
 
 #[tokio::test]
-async fn what_is_handed_in_together_is_never_split() {
+async fn publishes_of_one_call_are_never_split() {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
     let first = at_gate(&hub, &gate, event("first")).await;
@@ -63,7 +63,7 @@ async fn what_is_handed_in_together_is_never_split() {
 }
 
 #[tokio::test]
-async fn nothing_follows_what_another_publisher_handed_in() {
+async fn a_publish_never_requires_one_of_another_publisher() {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
     let first = at_gate(&hub, &gate, Publish::end(news(), "done")).await;
@@ -84,7 +84,7 @@ async fn nothing_follows_what_another_publisher_handed_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_a_slow_disk_those_who_were_just_answered_share_the_next_append() {
+async fn on_a_slow_disk_publishers_that_were_just_answered_share_the_next_append() {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
     let publish_twice = || {
@@ -105,7 +105,7 @@ async fn on_a_slow_disk_those_who_were_just_answered_share_the_next_append() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_publishes_alone_waits_for_nobody() {
+async fn a_single_publisher_does_not_wait_for_others() {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
     let alone = tokio::spawn(async move { hub.publish(event("alone")).await.map(|_| hub) });
@@ -119,7 +119,7 @@ async fn who_publishes_alone_waits_for_nobody() {
 }
 
 #[tokio::test]
-async fn a_publisher_that_gives_up_holds_nobody_up() {
+async fn a_publisher_that_gives_up_delays_no_other() {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
     let gives_up = at_gate(&hub, &gate, event("given up")).await;
@@ -134,7 +134,7 @@ async fn a_publisher_that_gives_up_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_log_that_failed_is_told_to_the_publisher_and_to_the_program() {
+async fn a_failed_log_is_reported_to_the_publisher_and_to_the_program() {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
     let failure = StorageError::Failed { reason: "a sync failed".to_owned() };
@@ -146,7 +146,7 @@ async fn a_log_that_failed_is_told_to_the_publisher_and_to_the_program() {
 }
 
 #[tokio::test]
-async fn a_log_that_may_have_to_wait_hands_a_publish_back_that_cannot() {
+async fn a_log_that_may_have_to_wait_returns_a_publish_that_cannot_wait() {
     let (storage, _gate) = GatedStorage::new();
     let hub = Hub::new(storage);
     assert_eq!(hub.publish_now(event("x")), Err(event("x")));
@@ -185,11 +185,11 @@ fn publishers_of_many_threads_are_answered_in_log_order() {
     let mut answered = answered.into_inner().unwrap();
     answered.sort_unstable();
     answered.dedup();
-    assert_eq!(answered.len(), 4 * EACH, "each has a record of its own");
+    assert_eq!(answered.len(), 4 * EACH, "each publish has its own record");
 }
 
 #[tokio::test]
-async fn a_task_that_publishes_on_and_on_lets_others_run() {
+async fn a_task_that_publishes_in_a_loop_lets_others_run() {
     let hub = Hub::memory();
     let other = tokio::spawn(async {});
     while !other.is_finished() {

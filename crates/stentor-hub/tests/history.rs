@@ -1,5 +1,5 @@
-//! Pages of the past that are read while something happens.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Pages of history that are read while the log changes.
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod gated;
 
@@ -18,7 +18,7 @@ async fn a_topic_that_ends_while_its_page_is_read_has_not_ended_on_that_page() {
     let job: TopicName = "job".parse().unwrap();
     hub.send(&job, "first").await.unwrap();
 
-    gate.hold_questions(true);
+    gate.hold_queries(true);
     let request = |start| HistoryRequest {
         filters: Filters::topic(job.clone()),
         start,
@@ -29,7 +29,7 @@ async fn a_topic_that_ends_while_its_page_is_read_has_not_ended_on_that_page() {
     assert!((&mut reading).now_or_never().is_none());
     let last = Publish::event(job.clone(), Event::new("last"));
     log.append(vec![last, Publish::end(job.clone(), "done")], Timestamp::now()).await.unwrap();
-    gate.hold_questions(false);
+    gate.hold_queries(false);
     let page = reading.await.unwrap();
     assert_eq!((page.events.len(), page.next), (1, None));
     assert!(page.ended.is_none(), "the last event is on no page yet");

@@ -1,5 +1,5 @@
-//! Leases: a topic whose producer is lost ends, and no other does.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Leases: a topic whose producer is silent ends, and no other topic does.
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod gated;
 
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use crate::gated::GatedStorage;
 
 const LEASE: Duration = Duration::from_secs(10);
-/// Just before that, and just after it.
+/// Slightly less than the lease, and slightly more.
 const NEARLY: Duration = Duration::from_millis(9_900);
 const BEYOND: Duration = Duration::from_millis(200);
 
@@ -58,7 +58,7 @@ impl Watched {
         topics.unwrap().iter().any(|info| info.topic == *topic && info.ended)
     }
 
-    /// With which reason.
+    /// The reason of the topic's end.
     async fn end(&self, topic: &TopicName) -> String {
         let request = HistoryRequest {
             filters: Filters::topic(topic.clone()),
@@ -75,7 +75,7 @@ impl Watched {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_that_nobody_publishes_to_within_its_lease_ends() {
+async fn a_topic_without_publishes_during_its_lease_ends() {
     let log = watched(MemoryStorage::new());
     log.publish(&job()).await.unwrap();
     log.set_lease(&job(), LEASE).await;
@@ -87,7 +87,7 @@ async fn a_topic_that_nobody_publishes_to_within_its_lease_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_ends_although_its_producer_never_published_anything() {
+async fn a_topic_ends_if_its_producer_never_publishes() {
     let log = watched(MemoryStorage::new());
     log.set_lease(&job(), LEASE).await;
     sleep(LEASE + BEYOND).await;
@@ -95,7 +95,7 @@ async fn a_topic_ends_although_its_producer_never_published_anything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_and_heartbeats_renew_a_lease() {
+async fn events_and_renewals_renew_a_lease() {
     let log = watched(MemoryStorage::new());
     log.set_lease(&job(), LEASE).await;
     for _ in 0..5 {
@@ -124,7 +124,7 @@ async fn events_of_another_topic_renew_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_length_that_was_said_counts() {
+async fn the_last_length_counts() {
     let log = watched(MemoryStorage::new());
     let short: TopicName = "short".parse().unwrap();
     log.set_lease(&job(), LEASE).await;
@@ -139,7 +139,7 @@ async fn the_last_length_that_was_said_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_was_lifted_ends_nothing() {
+async fn a_removed_lease_ends_nothing() {
     let log = watched(MemoryStorage::new());
     log.publish(&job()).await.unwrap();
     log.set_lease(&job(), LEASE).await;
@@ -149,7 +149,7 @@ async fn a_lease_that_was_lifted_ends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_that_was_deleted_and_began_anew_has_no_lease() {
+async fn a_deleted_topic_that_is_used_again_has_no_lease() {
     let log = watched(MemoryStorage::new());
     log.publish(&job()).await.unwrap();
     log.set_lease(&job(), LEASE).await;
@@ -169,7 +169,7 @@ async fn an_end_takes_the_lease_with_it_and_is_the_only_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_the_log_refuses_is_tried_again() {
+async fn an_end_that_the_log_refuses_is_retried() {
     let (storage, gate) = GatedStorage::new();
     gate.open();
     let log = watched(storage);
@@ -183,7 +183,7 @@ async fn an_end_that_the_log_refuses_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_whose_events_the_log_cannot_take_is_not_lost() {
+async fn a_producer_whose_events_the_log_cannot_store_is_not_lost() {
     let (storage, gate) = GatedStorage::new();
     gate.open();
     let log = watched(storage);
@@ -201,7 +201,7 @@ async fn a_producer_whose_events_the_log_cannot_take_is_not_lost() {
 }
 
 #[tokio::test]
-async fn a_lease_survives_a_restart_and_starts_afresh() {
+async fn a_lease_survives_a_restart_and_its_time_starts_over() {
     let dir = tempfile::tempdir().unwrap();
     let log = watched(SqliteStorage::open(dir.path()).unwrap());
     log.set_lease(&job(), Duration::from_secs(1)).await;
@@ -209,10 +209,10 @@ async fn a_lease_survives_a_restart_and_starts_afresh() {
     drop(log);
     let log = watched(SqliteStorage::open(dir.path()).unwrap());
     let open = log.hub.subscribe(Filters::topic(job()), Start::Earliest).await.unwrap();
-    let Subscribed::Open(mut reader) = open else { panic!("it had ended before") };
+    let Subscribed::Open(mut reader) = open else { panic!("the topic had ended") };
     let batch = reader.next().await.unwrap().unwrap();
     assert!(matches!(batch.records[0].body(), Body::End { reason } if reason == PRODUCER_LOST));
-    assert_eq!(log.hub.set_lease(&job(), None).await, Ok(()), "there is none left to lift");
+    assert_eq!(log.hub.set_lease(&job(), None).await, Ok(()), "no lease is left");
     log.hub.close().await;
 }
 
@@ -238,9 +238,9 @@ async fn reserved_names_have_no_lease() {
     assert!(matches!(refused, Err(PublishError::Reserved { .. })));
 }
 
-/// Two leases run out together. While the end of the first waits for the log, something happens to the
-/// second; says whether that one ended.
-async fn second_ends_although(what: impl AsyncFnOnce(&Hub, &TopicName)) -> bool {
+/// Two leases expire at the same time. While the end of the first waits for the log, runs `change` on the second.
+/// Returns `true` if the second topic ended.
+async fn second_ends_despite(change: impl AsyncFnOnce(&Hub, &TopicName)) -> bool {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
     let (first, second): (TopicName, TopicName) = ("a".parse().unwrap(), "b".parse().unwrap());
@@ -251,7 +251,7 @@ async fn second_ends_although(what: impl AsyncFnOnce(&Hub, &TopicName)) -> bool 
     hub.set_lease(&first, Some(LEASE)).await.unwrap();
     hub.set_lease(&second, Some(LEASE)).await.unwrap();
     gate.wait_for_append().await;
-    what(&hub, &second).await;
+    change(&hub, &second).await;
     gate.open();
     sleep(LEASE / 2).await;
     watch.abort();
@@ -261,13 +261,13 @@ async fn second_ends_although(what: impl AsyncFnOnce(&Hub, &TopicName)) -> bool 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_is_renewed_while_another_topic_is_ended_goes_on() {
-    assert!(!second_ends_although(async |hub, topic| hub.renew_lease(topic)).await);
+async fn a_lease_that_is_renewed_while_another_topic_is_ended_continues() {
+    assert!(!second_ends_despite(async |hub, topic| hub.renew_lease(topic)).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_is_lifted_while_another_topic_is_ended_ends_nothing() {
+async fn a_lease_that_is_removed_while_another_topic_is_ended_ends_nothing() {
     assert!(
-        !second_ends_although(async |hub, topic| hub.set_lease(topic, None).await.unwrap()).await
+        !second_ends_despite(async |hub, topic| hub.set_lease(topic, None).await.unwrap()).await
     );
 }

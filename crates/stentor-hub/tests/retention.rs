@@ -1,9 +1,9 @@
-//! Topics that are held to their limits, and what readers see of it.
+//! Retention: topics are trimmed to their limits, and readers get gaps.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a failed test panics"
 )]
 
 mod gated;
@@ -33,7 +33,7 @@ fn count(events: u64) -> TopicLimits {
     TopicLimits { events: Some(events), ..TopicLimits::default() }
 }
 
-/// Starts to hold a hub to limits.
+/// Starts to enforce a retention.
 fn retain<const N: usize>(hub: &Hub, rules: [(&str, TopicLimits); N]) {
     let rules = rules.map(|(pattern, limits)| (pattern.parse().unwrap(), limits));
     let retention = Retention::new(rules).unwrap();
@@ -41,19 +41,19 @@ fn retain<const N: usize>(hub: &Hub, rules: [(&str, TopicLimits); N]) {
     tokio::spawn(async move { hub.enforce_retention(retention).await });
 }
 
-/// Lets some rounds pass; the clock of these tests goes by itself when nothing is left to do.
+/// Waits for some rounds. The paused clock of these tests advances when all tasks are idle.
 async fn rounds() {
     tokio::time::sleep(Duration::from_secs(3)).await;
 }
 
-/// Publishes the numbers of a range.
+/// Publishes the numbers of a range as events.
 async fn send(hub: &Hub, name: &str, numbers: std::ops::Range<u32>) {
     for number in numbers {
         hub.send(&topic(name), number.to_string()).await.unwrap();
     }
 }
 
-/// What history shows of a topic.
+/// The events of a topic in history.
 async fn kept(hub: &Hub, name: &str) -> Vec<String> {
     let request = HistoryRequest {
         filters: filters(&[name]),
@@ -76,7 +76,7 @@ async fn open(hub: &Hub, names: &[&str], start: Start) -> Box<Subscription> {
     }
 }
 
-/// Reads until so many records have come.
+/// Reads `count` records.
 async fn read(reader: &mut Subscription, count: usize) -> (Vec<String>, Vec<Gap>) {
     let (mut data, mut gaps) = (Vec::new(), Vec::new());
     while data.len() < count {
@@ -91,7 +91,7 @@ async fn read(reader: &mut Subscription, count: usize) -> (Vec<String>, Vec<Gap>
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_keeps_so_many_of_its_newest_events() {
+async fn a_topic_keeps_its_newest_events_up_to_a_number() {
     let hub = Hub::memory();
     send(&hub, "news", 0..10).await;
     send(&hub, "other", 0..10).await;
@@ -101,12 +101,12 @@ async fn a_topic_keeps_so_many_of_its_newest_events() {
     assert_eq!(kept(&hub, "other").await, numbers(0..10));
     send(&hub, "news", 10..12).await;
     rounds().await;
-    assert_eq!(kept(&hub, "news").await, numbers(9..12), "also of what comes later");
+    assert_eq!(kept(&hub, "news").await, numbers(9..12), "later events count too");
     assert_eq!(hub.trimmed().events, 9);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_keeps_so_many_bytes() {
+async fn a_topic_keeps_its_newest_events_up_to_a_size() {
     let hub = Hub::memory();
     for data in ["four", "12345678", "four", "two"] {
         hub.send(&topic("news"), data).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_topic_keeps_so_many_bytes() {
     assert_eq!(kept(&hub, "news").await, ["12345678", "four", "two"]);
 }
 
-/// A log with events and ends of the past: data, and how many hours ago.
+/// A log with old records: topic, data (`end` for an end), and age in hours.
 async fn of_the_past(lines: &[(&str, &str, u32)]) -> MemoryStorage {
     let storage = MemoryStorage::new();
     for (name, data, hours) in lines {
@@ -132,7 +132,7 @@ async fn of_the_past(lines: &[(&str, &str, u32)]) -> MemoryStorage {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_go_when_they_are_old_enough() {
+async fn old_events_are_trimmed() {
     let lines =
         [("news", "old", 30), ("quiet", "old", 30), ("news", "older", 25), ("news", "new", 1)];
     let hub = Hub::new(of_the_past(&lines).await);
@@ -144,7 +144,7 @@ async fn events_go_when_they_are_old_enough() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_goes_some_time_after_its_end() {
+async fn a_topic_is_removed_some_time_after_its_end() {
     let lines =
         [("a", "1", 9), ("a", "end", 8), ("goes on", "1", 8), ("b", "1", 2), ("b", "end", 1)];
     let hub = Hub::new(of_the_past(&lines).await);
@@ -155,11 +155,11 @@ async fn a_topic_goes_some_time_after_its_end() {
     let names: Vec<_> =
         hub.topics(query).await.unwrap().into_iter().map(|info| info.topic).collect();
     assert_eq!(names, [topic("b"), topic("goes on")]);
-    hub.send(&topic("a"), "anew").await.expect("it has not ended any more");
+    hub.send(&topic("a"), "again").await.expect("the end is removed");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_more_precise_pattern_holds() {
+async fn the_more_specific_pattern_wins() {
     let hub = Hub::memory();
     for name in ["a/b", "a/c", "x/y", "x"] {
         send(&hub, name, 0..9).await;
@@ -172,7 +172,7 @@ async fn the_more_precise_pattern_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_one_of_very_many_topics_is_held_to_its_limits() {
+async fn very_many_topics_are_all_trimmed_to_their_limits() {
     let hub = Hub::memory();
     for number in 0..2_500 {
         send(&hub, &format!("t{number}"), 0..2).await;
@@ -190,7 +190,7 @@ async fn every_one_of_very_many_topics_is_held_to_its_limits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_that_is_passed_is_told_once_and_gets_the_rest() {
+async fn a_slow_reader_of_trimmed_events_gets_one_gap_and_the_rest() {
     let hub = Hub::memory();
     send(&hub, "news", 0..100).await;
     let mut reader = open(&hub, &["news"], Start::Earliest).await;
@@ -221,7 +221,7 @@ async fn a_live_reader_is_not_disturbed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn readers_of_a_topic_that_lost_nothing_are_in_no_gap() {
+async fn readers_of_a_topic_without_losses_get_no_gap() {
     let hub = Hub::memory();
     let seen = hub.send(&topic("quiet"), "seen").await.unwrap().last;
     let mut behind = open(&hub, &["quiet", "none"], Start::Earliest).await;
@@ -236,7 +236,7 @@ async fn readers_of_a_topic_that_lost_nothing_are_in_no_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_later_gets_what_is_kept_and_no_more() {
+async fn a_later_reader_gets_the_kept_events_and_no_gap() {
     let hub = Hub::memory();
     send(&hub, "news", 0..10).await;
     let first = hub.tail();
@@ -254,7 +254,7 @@ async fn who_comes_later_gets_what_is_kept_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_that_went_with_its_end_and_began_anew_has_not_ended() {
+async fn a_topic_that_was_removed_with_its_end_and_is_used_again_has_not_ended() {
     let hub = Hub::memory();
     send(&hub, "job", 0..3).await;
     hub.publish(Publish::end(topic("job"), "done")).await.unwrap();
@@ -266,7 +266,7 @@ async fn a_topic_that_went_with_its_end_and_began_anew_has_not_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_fails_for_a_while_is_held_to_its_limits_later() {
+async fn a_log_that_fails_for_a_while_is_trimmed_later() {
     let (storage, gate) = GatedStorage::new();
     gate.open();
     let hub = Hub::new(storage);
@@ -275,16 +275,16 @@ async fn a_log_that_fails_for_a_while_is_held_to_its_limits_later() {
     retain(&hub, [("news", count(3))]);
     rounds().await;
     gate.recover();
-    assert_eq!(kept(&hub, "news").await.len(), 10, "nothing went while it failed");
+    assert_eq!(kept(&hub, "news").await.len(), 10, "nothing is trimmed while the log fails");
     rounds().await;
     assert_eq!(kept(&hub, "news").await, numbers(7..10));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_small_rest_is_left_to_the_next_round_and_goes_then() {
+async fn a_small_rest_is_trimmed_in_the_next_round() {
     let (storage, gate) = GatedStorage::new();
     gate.open();
-    gate.answer_excess_in_parts(30);
+    gate.limit_trim_points(30);
     let hub = Hub::new(storage);
     send(&hub, "news", 0..75).await;
     send(&hub, "other", 0..20).await;
@@ -292,14 +292,14 @@ async fn a_small_rest_is_left_to_the_next_round_and_goes_then() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     for first in [30, 60, 65] {
         assert_eq!(kept(&hub, "news").await, numbers(first..75));
-        assert_eq!(kept(&hub, "other").await, numbers(10..20), "nobody waits for it");
+        assert_eq!(kept(&hub, "other").await, numbers(10..20), "the other topic does not wait");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(hub.trimmed().events, 75);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_limits_nothing_goes() {
+async fn without_limits_nothing_is_trimmed() {
     let hub = Hub::memory();
     send(&hub, "news", 0..10).await;
     retain(&hub, []);

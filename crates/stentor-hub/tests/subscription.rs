@@ -1,9 +1,9 @@
-//! What a reader sees: catch-up and live as one stream, gaps, ends.
+//! Subscriptions: catch-up and live as one stream, gaps, ends.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a failed test panics"
 )]
 
 use futures_util::FutureExt;
@@ -28,7 +28,7 @@ async fn open(hub: &Hub, names: &[&str], start: Start) -> Box<Subscription> {
     }
 }
 
-/// Reads until so many records have come.
+/// Reads `count` records.
 async fn read(subscription: &mut Subscription, count: usize) -> (Vec<String>, Vec<Gap>) {
     let (mut data, mut gaps) = (Vec::new(), Vec::new());
     while data.len() < count {
@@ -52,7 +52,7 @@ fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
 
 #[tokio::test]
 async fn catch_up_and_live_are_one_stream_without_a_seam() {
-    // A window of a few records, so that most reading is behind it.
+    // A window of a few records, so that most reads need the storage.
     let hub = Hub::with_window(MemoryStorage::new(), 2_000);
     let news = topic("news");
     for number in 0..500 {
@@ -75,7 +75,7 @@ async fn catch_up_and_live_are_one_stream_without_a_seam() {
 }
 
 #[tokio::test]
-async fn a_reader_that_retention_passes_is_told_a_gap_once_and_goes_on() {
+async fn a_reader_of_trimmed_events_gets_one_gap_and_continues() {
     let hub = Hub::with_window(MemoryStorage::with_bytes(40_000), 2_000);
     let news = topic("news");
     let mut reader = open(&hub, &["news"], Start::Earliest).await;
@@ -89,7 +89,7 @@ async fn a_reader_that_retention_passes_is_told_a_gap_once_and_goes_on() {
     assert_eq!(gaps[0].reason, GapReason::Trimmed);
     assert_eq!(gaps[0].topics, ["news"]);
     let first: u32 = data[0].parse().unwrap();
-    assert!(first > 800, "what is left is the newest: {first}");
+    assert!(first > 800, "the newest events are left: {first}");
     let left = 1_000 - first as usize - data.len();
     let (rest, more_gaps) = read(&mut reader, left).await;
     assert_eq!([data, rest].concat(), numbers(first..1_000));
@@ -97,7 +97,7 @@ async fn a_reader_that_retention_passes_is_told_a_gap_once_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_quiet_topic_is_in_no_gap_when_others_are_trimmed() {
+async fn a_quiet_topic_has_no_gap_when_others_are_trimmed() {
     let hub = Hub::with_window(MemoryStorage::with_bytes(40_000), 2_000);
     let mut quiet = open(&hub, &["quiet"], Start::Now).await;
     for number in 0..1_000 {
@@ -110,7 +110,7 @@ async fn a_quiet_topic_is_in_no_gap_when_others_are_trimmed() {
 }
 
 #[tokio::test]
-async fn the_position_of_a_reader_passes_what_it_did_not_ask_for_and_never_what_it_did() {
+async fn the_position_of_a_reader_passes_only_records_that_do_not_match_or_were_read() {
     let hub = Hub::memory();
     let mut reader = open(&hub, &["mine"], Start::Now).await;
     hub.send(&topic("other"), "x").await.unwrap();
@@ -118,7 +118,7 @@ async fn the_position_of_a_reader_passes_what_it_did_not_ask_for_and_never_what_
     assert_eq!(reader.cursor(), hub.tail());
     let before = reader.cursor();
     hub.send(&topic("mine"), "y").await.unwrap();
-    assert_eq!(reader.cursor(), before, "not read yet, so not passed");
+    assert_eq!(reader.cursor(), before, "not read yet");
     assert_eq!(read(&mut reader, 1).await.0, ["y"]);
     assert_eq!(reader.cursor(), hub.tail());
 }
@@ -162,7 +162,7 @@ async fn the_newest_of_a_topic_are_followed_by_its_end_in_log_order_however_they
         let mut data = Vec::new();
         while data.len() < 5 {
             let batch = reader.read_from_storage(budget).await.unwrap();
-            // Of each batch the reader takes the first record only.
+            // The reader takes only the first record of each batch.
             reader.give_back(&batch.records[1..]);
             let first = Batch { gap: None, records: batch.records[..1].to_vec() };
             take(first, &mut data, &mut Vec::new());
@@ -184,13 +184,13 @@ async fn a_stream_finishes_after_the_last_of_its_topics_has_ended() {
 }
 
 #[tokio::test]
-async fn only_the_receipt_of_the_end_finishes_a_reader_before_it_begins() {
+async fn only_the_id_of_the_end_finishes_a_reader_at_its_start() {
     let hub = Hub::memory();
     let news = topic("news");
     hub.send(&news, "last words").await.unwrap();
     let end = hub.publish(Publish::end(news, "done")).await.unwrap().last;
-    let receipt = Start::Cursor(end.to_string());
-    let finished = hub.subscribe(filters(&["news"]), receipt).await.unwrap();
+    let event_id = Start::Cursor(end.to_string());
+    let finished = hub.subscribe(filters(&["news"]), event_id).await.unwrap();
     assert!(matches!(finished, Subscribed::Finished));
     for start in [Start::Now, Start::Last(5), Start::Cursor(hub.tail().to_string())] {
         let mut reader = open(&hub, &["news"], start.clone()).await;
@@ -202,7 +202,7 @@ async fn only_the_receipt_of_the_end_finishes_a_reader_before_it_begins() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_cannot_be_read_opens_with_a_gap_and_all_there_is() {
+async fn a_cursor_that_cannot_be_parsed_starts_with_a_gap_and_all_events() {
     let hub = Hub::memory();
     let first = hub.send(&topic("news"), "one").await.unwrap().first;
     let mut reader = open(&hub, &["news"], Start::Cursor("nonsense".to_owned())).await;
@@ -211,11 +211,11 @@ async fn a_cursor_that_cannot_be_read_opens_with_a_gap_and_all_there_is() {
     assert_eq!(gap.earliest, Some(first.to_string()));
     let (data, gaps) = read(&mut reader, 1).await;
     assert_eq!(data, ["one"]);
-    assert!(gaps.is_empty(), "told once");
+    assert!(gaps.is_empty(), "reported once");
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_history_is_told_so() {
+async fn a_cursor_of_another_history_gets_a_gap() {
     let other = Hub::memory();
     let foreign = other.send(&topic("news"), "elsewhere").await.unwrap().first;
     let hub = Hub::memory();
@@ -225,8 +225,8 @@ async fn a_cursor_of_another_history_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_deleted_topic_is_told_as_an_end_and_after_its_rebirth_as_a_gap() {
-    // From the live window, and without one worth the name, so that all reading asks the storage.
+async fn a_deletion_is_reported_as_an_end_and_after_the_name_is_used_again_as_a_gap() {
+    // With a live window, and with one that is so small that all reads need the storage.
     for hub in [Hub::memory(), Hub::with_window(MemoryStorage::new(), 0)] {
         let news = topic("news");
         let old = hub.send(&news, "old").await.unwrap().first;
@@ -238,12 +238,15 @@ async fn a_deleted_topic_is_told_as_an_end_and_after_its_rebirth_as_a_gap() {
         assert_eq!((data, gaps), (vec!["end: deleted".to_owned()], vec![]));
         assert!(reader.next().await.unwrap().is_none());
 
-        let mut newcomer = open(&hub, &["news"], Start::Earliest).await;
-        assert!(newcomer.next().now_or_never().is_none(), "to a newcomer it is as good as new");
+        let mut new_reader = open(&hub, &["news"], Start::Earliest).await;
+        assert!(
+            new_reader.next().now_or_never().is_none(),
+            "for a new reader the topic is like a new one"
+        );
         hub.send(&news, "new").await.unwrap();
-        assert_eq!(read(&mut newcomer, 1).await, (vec!["new".to_owned()], vec![]));
+        assert_eq!(read(&mut new_reader, 1).await, (vec!["new".to_owned()], vec![]));
 
-        hub.send(&topic("other"), "which leaves a small window to itself").await.unwrap();
+        hub.send(&topic("other"), "takes the small window for itself").await.unwrap();
         for names in [["news"], ["**"]] {
             let mut reader = open(&hub, &names, before.clone()).await;
             let (data, gaps) = read(&mut reader, 1).await;
@@ -254,7 +257,7 @@ async fn a_deleted_topic_is_told_as_an_end_and_after_its_rebirth_as_a_gap() {
 }
 
 #[tokio::test]
-async fn who_leaves_is_no_longer_counted() {
+async fn a_dropped_subscription_is_no_longer_counted() {
     let hub = Hub::memory();
     let news = topic("news");
     let (a, b) = (open(&hub, &["news"], Start::Now).await, open(&hub, &["*"], Start::Now).await);

@@ -1,51 +1,51 @@
-//! Trims what a retention no longer keeps.
+//! Enforces a retention: finds the topics beyond their limits and trims them.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::Retention;
-use crate::hub::Shared;
+use crate::shared::Shared;
 use crate::storage::{StorageError, TopicInfo, TopicsQuery, TrimLimits};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// Topics that are listed at a time.
+/// Number of topics listed at a time.
 const TOPICS_MAX: usize = 1_000;
-/// The least time between two rounds over all topics: about how long a topic may be beyond its limits.
+/// Minimum pause between two rounds over all topics: about the time for which a topic can exceed its limits.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-/// The most time between two rounds.
+/// Maximum pause between two rounds.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
-/// A round is followed by a pause of so many times its length, so that rounds over very many topics
-/// leave the log to its readers.
+/// A pause lasts this many times as long as the round before it, so that rounds over very many topics take at most a
+/// twentieth of the time.
 const PAUSE_FACTOR: u32 = 19;
 
-/// A step that trims fewer events than this leaves the rest to the next round: a topic that is written to
-/// all the time would otherwise keep all others waiting.
+/// A step that trims fewer events than this ends the round for these topics. Otherwise a topic with constant
+/// publishes would delay all others.
 const STEP_MIN: u64 = 1_000;
 
-/// Holds topics to their limits, round after round, for ever.
-pub(crate) async fn enforce(shared: &Shared, retention: &Retention) {
+/// Trims topics to their limits in rounds. Never returns.
+pub(crate) async fn run(shared: &Shared, retention: &Retention) {
     if retention.is_empty() {
         return std::future::pending().await;
     }
     loop {
-        let begun = Instant::now();
+        let started = Instant::now();
         if let Err(error) = round(shared, retention, Timestamp::now()).await {
-            // A log that failed says so itself, and a full disk frees itself by the next round.
-            tracing::debug!(%error, "trimming goes on later");
+            // `Hub::failed` reports a failed log, and a full disk may have space by the next round.
+            tracing::debug!(%error, "retention will retry");
         }
-        sleep((begun.elapsed() * PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX)).await;
+        sleep((started.elapsed() * PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX)).await;
     }
 }
 
-/// Looks at each topic once.
+/// Checks each topic once.
 async fn round(shared: &Shared, retention: &Retention, now: Timestamp) -> Result<(), StorageError> {
     let mut query = TopicsQuery { limit: TOPICS_MAX, ..TopicsQuery::default() };
     loop {
         let topics = shared.storage.topics(query.clone()).await?;
-        let overdue = topics.iter().filter_map(|info| overdue(retention, info, now));
-        trim(shared, overdue.collect()).await?;
+        let candidates = topics.iter().filter_map(|info| candidate(retention, info, now));
+        trim(shared, candidates.collect()).await?;
         match topics.last() {
             Some(last) if topics.len() == TOPICS_MAX => {
                 query.after = Some(last.topic.as_str().to_owned());
@@ -55,41 +55,41 @@ async fn round(shared: &Shared, retention: &Retention, now: Timestamp) -> Result
     }
 }
 
-/// A topic and what is to be kept of it, unless a glance tells that it is within its limits.
-fn overdue(
+/// Returns a topic with its limits if it may exceed them. Its counts tell that without a query, except for ages.
+fn candidate(
     retention: &Retention,
     info: &TopicInfo,
     now: Timestamp,
 ) -> Option<(TopicName, TrimLimits)> {
     let limits = retention.limits(&info.topic)?;
-    let over = limits.events.is_some_and(|most| info.events > most)
+    let exceeds = limits.events.is_some_and(|most| info.events > most)
         || limits.bytes.is_some_and(|most| info.bytes > most)
         || limits.has_age(info.ended);
-    over.then(|| (info.topic.clone(), limits.at(now)))
+    exceeds.then(|| (info.topic.clone(), limits.at(now)))
 }
 
-/// Trims topics together, in as many steps as the storage makes of the longest.
+/// Trims topics together, in as many steps as the storage needs for the largest of them.
 async fn trim(
     shared: &Shared,
     mut topics: Vec<(TopicName, TrimLimits)>,
 ) -> Result<(), StorageError> {
     while !topics.is_empty() {
-        let mut beyond = Vec::new();
-        let mut excess = Vec::new();
-        for (topic, keep) in topics {
-            if let Some(through) = shared.storage.trim_point(topic.clone(), keep).await? {
-                excess.push((topic.clone(), through));
-                beyond.push((topic, keep));
+        let mut trimmed_topics = Vec::new();
+        let mut trim_points = Vec::new();
+        for (topic, limits) in topics {
+            if let Some(through) = shared.storage.trim_point(topic.clone(), limits).await? {
+                trim_points.push((topic.clone(), through));
+                trimmed_topics.push((topic, limits));
             }
         }
         let before = shared.storage.trimmed().events;
-        shared.storage.trim(excess.clone()).await?;
-        shared.window.trim(&excess);
+        shared.storage.trim(trim_points.clone()).await?;
+        shared.window.trim(&trim_points);
         if shared.storage.trimmed().events.saturating_sub(before) < STEP_MIN {
             return Ok(());
         }
-        // What is left of these may still be too much.
-        topics = beyond;
+        // A trim point can cover a part of the excess, so these topics are checked again.
+        topics = trimmed_topics;
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
-//! Which of two patterns is the more precise one.
+//! Precedence of patterns.
 
 use crate::filter::TopicFilter;
 
-/// The rank of a pattern: more literal segments first, then one without `**`.
+/// The precedence of a pattern: more literal segments first, then a pattern without `**`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Precedence {
     literals: usize,
+    /// `true` if the pattern has no `**`.
     is_bounded: bool,
 }
 
@@ -21,11 +22,11 @@ fn has_rest(pattern: &TopicFilter) -> bool {
     pattern.as_str().split('/').next_back() == Some("**")
 }
 
-/// Whether any name is matched by both.
+/// Returns `true` if a name exists that both patterns match.
 pub(super) fn overlap(a: &TopicFilter, b: &TopicFilter) -> bool {
-    let is_open = |pattern: &TopicFilter| pattern.as_str().starts_with('*');
+    let begins_with_wildcard = |pattern: &TopicFilter| pattern.as_str().starts_with('*');
     let is_reserved = |pattern: &TopicFilter| pattern.as_str().starts_with('$');
-    if is_reserved(a) && is_open(b) || is_open(a) && is_reserved(b) {
+    if is_reserved(a) && begins_with_wildcard(b) || begins_with_wildcard(a) && is_reserved(b) {
         return false;
     }
     let (mut a, mut b) = (a.as_str().split('/'), b.as_str().split('/'));

@@ -1,14 +1,14 @@
-//! The sentences of [`Storage`], each held by a test of its own.
+//! The conformance suite: one test for each rule of the contract of [`Storage`].
 //!
-//! A storage is held to them by one line in a test module or in a file under `tests/`:
+//! To test a storage, add one line to a test module or to a file under `tests/`:
 //!
 //! ```ignore
 //! stentor_hub::conformance_tests!(|| async { MemoryStorage::new() });
 //! ```
 //!
-//! The closure makes a fresh, empty storage whenever it is called, and every scenario gets one of
-//! its own. What must outlive the storage, such as a directory, comes along in a pair and is dropped
-//! after the storage was closed. A storage that can be opened again comes as [`Fresh::on`] its ground:
+//! The closure creates a new, empty storage; each scenario calls it once. To keep something alive as long as the
+//! storage, such as a directory, return a pair: its second part is dropped after the storage is closed. A storage that
+//! can be opened again is returned as [`Fresh::on`] the place where its data is:
 //!
 //! ```ignore
 //! stentor_hub::conformance_tests!(|| async {
@@ -17,14 +17,14 @@
 //! });
 //! ```
 //!
-//! Within this crate the macro is `crate::conformance_tests!`; elsewhere it takes the feature
-//! `testing` of this crate and tokio with the features `macros` and `rt` among the
-//! `[dev-dependencies]`. Each scenario becomes a `#[tokio::test]` under its own name. The last test
-//! runs random calls against a naive log: 64 sequences, or as many as `PROPTEST_CASES` says.
+//! Within this crate the macro is `crate::conformance_tests!`. In another crate it needs the feature `testing` of this
+//! crate, and tokio with the features `macros` and `rt`, among the `[dev-dependencies]`. Each scenario becomes a
+//! `#[tokio::test]` with its own name. The last test runs random calls against a simple model of the log: 64
+//! sequences, or as many as `PROPTEST_CASES` says.
 //!
-//! What only some storages can show is not in here: what survives a restart, what is bounded.
+//! The suite does not test properties that only some storages have, such as durability and memory bounds.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "all of it runs in tests only")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "this code runs only in tests")]
 
 #[doc(hidden)]
 pub mod append;
@@ -60,7 +60,7 @@ use std::sync::Arc;
 pub use self::log::Log;
 use super::Storage;
 
-/// Makes one test of each sentence of the storage contract; see
+/// Generates one test for each rule of the storage contract, see
 /// [`storage::conformance`](crate::storage::conformance).
 #[macro_export]
 macro_rules! conformance_tests {
@@ -70,31 +70,31 @@ macro_rules! conformance_tests {
                 the_epoch_never_changes_and_is_in_every_id
                 a_log_that_never_stopped_uncleanly_has_burned_nothing
                 the_tail_is_the_offset_of_the_last_record
-                the_feed_has_what_was_appended_when_append_returns
-                the_feed_gets_each_record_once_and_in_order
-                the_feed_gets_nothing_of_a_refused_publish
-                the_feed_gets_a_deletion_in_its_place
-                the_feed_gets_the_records_that_are_read
+                the_sink_has_the_appended_records_when_append_returns
+                the_sink_gets_each_record_once_and_in_order
+                the_sink_gets_nothing_of_a_refused_publish
+                the_sink_gets_a_deletion_in_log_order
+                the_sink_gets_the_records_that_are_read
                 a_dropped_append_is_whole_or_not_at_all
                 closing_finishes_what_is_under_way
             }
             append {
                 every_publish_has_an_outcome_in_order
                 an_empty_batch_has_no_outcomes
-                an_outcome_tells_the_ids_of_the_first_and_the_last_record
+                an_outcome_has_the_ids_of_the_first_and_the_last_record
                 offsets_rise_in_the_order_of_the_batch
                 offsets_are_never_used_again
                 one_publish_may_go_to_several_topics
                 an_event_and_the_end_are_one_publish
-                an_ended_topic_takes_nothing_more_and_tells_the_id_of_its_end
+                an_ended_topic_refuses_events_and_reports_the_id_of_its_end
                 nothing_of_a_publish_is_appended_if_one_of_its_topics_has_ended
                 an_entry_after_an_end_in_the_same_publish_refuses_all_of_it
                 a_refused_publish_does_not_fail_its_neighbours
                 later_publishes_of_a_batch_see_the_end_that_an_earlier_one_appended
-                a_publish_that_follows_one_that_was_taken_is_appended
-                a_publish_that_follows_a_refused_one_is_withheld
-                what_follows_a_withheld_publish_is_withheld_up_to_one_that_follows_none
-                the_first_of_a_batch_follows_none
+                a_publish_that_requires_a_stored_one_is_appended
+                a_publish_that_requires_a_refused_one_is_withheld
+                a_chain_of_publishes_is_withheld_up_to_one_that_requires_none
+                the_first_of_a_batch_requires_none
                 a_deletion_cannot_be_published
                 the_time_of_a_record_is_now_to_the_microsecond
                 the_time_of_a_record_never_goes_back
@@ -112,8 +112,8 @@ macro_rules! conformance_tests {
                 a_key_is_forgotten_when_its_window_is_over
                 a_forgotten_key_may_be_used_for_other_content
                 a_refused_publish_leaves_no_key_behind
-                a_publish_that_follows_a_repeat_is_appended
-                a_publish_that_follows_one_that_differs_is_withheld
+                a_publish_that_requires_a_repeat_is_appended
+                a_publish_that_requires_one_with_a_reused_key_is_withheld
                 a_repeat_is_withheld_too
             }
             uploads {
@@ -142,7 +142,7 @@ macro_rules! conformance_tests {
                 attributes_are_kept_to_the_byte
                 a_large_event_is_kept
                 names_that_differ_in_one_byte_are_different_topics
-                fetch_gives_the_records_in_the_order_asked
+                fetch_returns_records_in_the_order_of_the_query
                 fetch_leaves_out_what_is_not_there
                 fetch_takes_ten_thousand_offsets
             }
@@ -164,7 +164,7 @@ macro_rules! conformance_tests {
                 one_star_matches_one_segment
                 two_stars_match_one_or_more_segments
                 no_wildcard_in_first_place_matches_a_reserved_name
-                signs_that_a_query_language_may_know_are_letters
+                special_characters_of_query_languages_are_ordinary_in_names
             }
             seek {
                 earliest_is_before_everything
@@ -192,8 +192,8 @@ macro_rules! conformance_tests {
                 leases_come_by_name_in_byte_order
             }
             topics {
-                a_topic_that_nobody_wrote_to_has_the_default_state
-                states_come_in_the_order_asked
+                a_topic_without_publishes_has_the_default_state
+                states_are_in_the_order_of_the_query
                 a_state_counts_events_and_their_bytes
                 a_state_holds_the_end
                 topics_are_listed_by_name_in_byte_order
@@ -205,18 +205,18 @@ macro_rules! conformance_tests {
             trim {
                 trimmed_records_are_read_no_more
                 trimmed_records_are_counted_no_more
-                readers_before_a_trimmed_record_are_told_a_gap
+                readers_before_a_trimmed_record_get_a_gap
                 readers_past_the_last_trimmed_record_are_in_no_gap
                 readers_of_a_quiet_topic_are_in_no_gap
-                a_gap_is_told_once
-                a_told_gap_is_told_again_only_for_later_removals
+                a_gap_is_reported_once
+                a_reported_gap_is_reported_again_only_for_later_removals
                 a_gap_names_every_topic_that_lost_records
                 a_gap_names_no_more_topics_than_it_may
                 a_trim_that_takes_nothing_is_no_removal
                 a_trim_beyond_the_tail_spares_what_comes_later
                 the_end_stays_while_trim_does_not_reach_it
                 the_end_goes_with_its_whole_topic
-                a_wholly_trimmed_topic_begins_anew_with_fresh_counts
+                a_wholly_trimmed_topic_that_is_used_again_has_new_counts
             }
             trim_point {
                 without_limits_nothing_is_beyond_them
@@ -246,11 +246,11 @@ macro_rules! conformance_tests {
                 readers_of_a_trimmed_and_deleted_topic_are_in_no_gap
                 a_deletion_is_not_trimmed
                 an_ended_topic_that_was_deleted_takes_events_again
-                a_topic_that_began_anew_has_fresh_counts
-                a_topic_that_began_anew_tells_older_readers_a_gap
-                a_reader_told_before_the_topic_began_anew_is_told_then
+                a_deleted_topic_that_is_used_again_has_new_counts
+                a_deleted_topic_that_is_used_again_reports_a_gap_to_older_readers
+                a_gap_reported_before_the_topic_is_used_again_is_reported_again
                 a_reader_that_read_the_deletion_is_in_no_gap
-                a_topic_can_be_deleted_again_after_it_began_anew
+                a_topic_that_is_used_again_can_be_deleted_again
                 a_deletion_leaves_other_topics_alone
                 the_time_of_a_deletion_never_goes_back
             }
@@ -261,13 +261,13 @@ macro_rules! conformance_tests {
             $crate::storage::conformance::model::run($make);
         }
     };
-    (@each $make:expr; $($module:ident { $($sentence:ident)* })*) => {
+    (@each $make:expr; $($module:ident { $($scenario:ident)* })*) => {
         $($(
             #[tokio::test]
-            async fn $sentence() {
+            async fn $scenario() {
                 $crate::storage::conformance::hold(
                     $make,
-                    $crate::storage::conformance::$module::$sentence,
+                    $crate::storage::conformance::$module::$scenario,
                 )
                 .await;
             }
@@ -275,22 +275,22 @@ macro_rules! conformance_tests {
     };
 }
 
-/// A storage for one scenario, with what it lives on.
+/// A storage for one scenario, with the place of its data.
 pub struct Fresh {
     storage: Arc<dyn Storage>,
-    ground: Box<dyn Any>,
+    place: Box<dyn Any>,
     reopen: Option<Reopen>,
 }
 
-/// Opens a storage again that was closed and that outlives this.
+/// Opens a closed storage again.
 type Reopen = Box<dyn Fn() -> Arc<dyn Storage>>;
 
 impl Fresh {
-    /// The storage that `open` makes on an empty ground, and again on the ground that it left.
-    pub fn on<S: Storage, G: 'static>(ground: G, open: impl Fn(&G) -> S + 'static) -> Fresh {
-        let storage = Arc::new(open(&ground));
-        let reopen: Reopen = Box::new(move || Arc::new(open(&ground)));
-        Fresh { storage, ground: Box::new(()), reopen: Some(reopen) }
+    /// A storage that `open` creates at an empty place, and can open there again.
+    pub fn on<S: Storage, G: 'static>(place: G, open: impl Fn(&G) -> S + 'static) -> Fresh {
+        let storage = Arc::new(open(&place));
+        let reopen: Reopen = Box::new(move || Arc::new(open(&place)));
+        Fresh { storage, place: Box::new(()), reopen: Some(reopen) }
     }
 }
 
@@ -301,24 +301,24 @@ impl<S: Storage> From<S> for Fresh {
 }
 
 impl<S: Storage, G: Any> From<(S, G)> for Fresh {
-    fn from((storage, ground): (S, G)) -> Fresh {
-        Fresh { storage: Arc::new(storage), ground: Box::new(ground), reopen: None }
+    fn from((storage, place): (S, G)) -> Fresh {
+        Fresh { storage: Arc::new(storage), place: Box::new(place), reopen: None }
     }
 }
 
-/// Runs one scenario with a fresh storage, then closes it.
+/// Runs one scenario with a new storage, then closes it.
 #[doc(hidden)]
 pub async fn hold<F: Into<Fresh>>(make: impl AsyncFnOnce() -> F, scenario: impl AsyncFnOnce(&Log)) {
-    let Fresh { storage, ground, reopen } = make().await.into();
+    let Fresh { storage, place, reopen } = make().await.into();
     scenario(&Log::of(Arc::clone(&storage))).await;
     storage.close().await;
     drop(storage);
-    drop((ground, reopen));
+    drop((place, reopen));
 }
 
 #[cfg(test)]
 mod tests {
-    /// A scenario that nobody runs would look as if it held something.
+    /// A scenario that is not in the list would never run.
     #[test]
     fn every_scenario_is_in_the_list() {
         let list = include_str!("conformance.rs");

@@ -1,23 +1,23 @@
-//! Why a storage did not do what it was asked.
+//! Errors of a storage.
 
-/// Why a storage did not do what it was asked.
+/// The reason why a storage operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
-    /// The disk is full. Reading goes on; writing will again when there is space.
-    #[error("the disk is full: nothing was stored; free some space and try again")]
+    /// The disk is full. Reads still work. Writes work again when there is space.
+    #[error("the disk is full and nothing was stored; free some space and try again")]
     Full,
-    /// The storage cannot be used now, and perhaps later.
-    #[error("the log cannot be used now ({reason}); try again later")]
+    /// The storage is not available now, and may be later.
+    #[error("the log is not available now ({reason}); try again later")]
     Unavailable {
-        /// What happened.
+        /// The cause.
         reason: String,
     },
-    /// What is on the disk can no longer be vouched for: nothing more is written until a restart.
+    /// The data on disk can no longer be trusted. Nothing is written until the log is opened again.
     #[error(
-        "the log has failed ({reason}) and takes no more events; look at the disk, then restart"
+        "the log has failed ({reason}) and accepts no more events; check the disk, then restart"
     )]
     Failed {
-        /// What happened.
+        /// The cause.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The log in memory: for tests, and for hubs whose history may end with the program.
+//! The log in memory, for tests and for hubs whose history may be lost at a restart.
 
 mod keys;
 mod log;
@@ -14,10 +14,10 @@ use futures_core::future::BoxFuture;
 use futures_util::future::{FutureExt, ready};
 
 use self::log::Log;
-use super::{
-    Bounds, CommitSink, Outcome, Page, ReadRequest, Seek, SeekResult, Storage, StorageError,
-    TopicInfo, TopicState, TopicsQuery, TrimLimits, Trimmed,
-};
+use super::contract::{CommitSink, Storage};
+use super::error::StorageError;
+use super::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
+use super::result::{Bounds, Outcome, Page, SeekResult, TopicInfo, TopicState, Trimmed};
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
 use crate::publish::Publish;
@@ -25,9 +25,10 @@ use crate::record::Record;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// A log in a bounded ring: when it is full, the oldest records go and readers are told a gap.
+/// A log in memory of bounded size. When it is full, the oldest records are removed, and readers that had not read
+/// them get a gap.
 ///
-/// Appending runs on the calling thread and never waits. Each start begins a new history.
+/// An append runs on the calling thread and never waits. Each instance has its own epoch.
 pub struct MemoryStorage {
     epoch: Epoch,
     log: Mutex<Log>,
@@ -35,36 +36,36 @@ pub struct MemoryStorage {
 }
 
 impl MemoryStorage {
-    /// How much a ring holds unless told otherwise: 64 MiB.
+    /// Default size: 64 MiB.
     pub const BYTES: usize = 64 << 20;
 
-    /// An empty log that holds [`MemoryStorage::BYTES`].
+    /// Creates an empty log of [`MemoryStorage::BYTES`].
     pub fn new() -> MemoryStorage {
         MemoryStorage::with_bytes(Self::BYTES)
     }
 
-    /// An empty log that holds about so many bytes of memory, and always the newest record.
+    /// Creates an empty log that takes about `bytes_max` bytes of memory. It always keeps the newest record.
     pub fn with_bytes(bytes_max: usize) -> MemoryStorage {
         let epoch = Epoch::random();
         MemoryStorage { epoch, log: Mutex::new(Log::new(epoch, bytes_max)), sink: OnceLock::new() }
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        // No code below panics half-way through a change, so a poisoned lock guards whole data.
+        // No code that holds the lock panics in the middle of a change, so a poisoned lock guards complete data.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a change and hands what it appended to the feed before anybody else appends.
+    /// Runs a change and passes the appended records to the sink before the next append can begin.
     fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
         let mut log = self.log();
-        let answer = change(&mut log);
+        let result = change(&mut log);
         if let Some(sink) = self.sink.get()
             && !log.appended.is_empty()
         {
             sink(&log.appended);
         }
         log.appended.clear();
-        answer
+        result
     }
 }
 
@@ -74,9 +75,9 @@ impl Default for MemoryStorage {
     }
 }
 
-/// Every question is answered at once.
-fn now<'a, T: Send + 'a>(answer: T) -> BoxFuture<'a, T> {
-    ready(answer).boxed()
+/// A future that is complete.
+fn now<'a, T: Send + 'a>(result: T) -> BoxFuture<'a, T> {
+    ready(result).boxed()
 }
 
 impl Storage for MemoryStorage {
@@ -89,7 +90,7 @@ impl Storage for MemoryStorage {
     }
 
     fn follow(&self, sink: CommitSink) {
-        // A second feed would be a mistake of the program; the first one stays.
+        // `follow` is called once. A second sink would be a bug in the caller; the first one stays.
         let _ = self.sink.set(sink);
     }
 
@@ -147,9 +148,9 @@ impl Storage for MemoryStorage {
     fn trim_point(
         &self,
         topic: TopicName,
-        keep: TrimLimits,
+        limits: TrimLimits,
     ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
-        now(Ok(self.log().trim_point(&topic, &keep)))
+        now(Ok(self.log().trim_point(&topic, &limits)))
     }
 
     fn trim(&self, topics: Vec<(TopicName, Offset)>) -> BoxFuture<'_, Result<(), StorageError>> {

@@ -1,11 +1,11 @@
-//! A page that fills up to its budget: the same rule for every storage.
+//! Builds a page within its budget. Every storage uses this rule.
 
-use super::Budget;
+use super::query::Budget;
 use crate::cursor::Offset;
 
-/// What is taken for a page, be it records or only their offsets.
+/// A page under construction. Its items are records or offsets.
 pub(crate) struct PageBuilder<T> {
-    taken: Vec<T>,
+    items: Vec<T>,
     left: Budget,
     last: Offset,
     stopped_after: Option<Offset>,
@@ -14,27 +14,27 @@ pub(crate) struct PageBuilder<T> {
 impl<T> PageBuilder<T> {
     /// An empty page.
     pub(crate) fn new(budget: Budget) -> PageBuilder<T> {
-        PageBuilder { taken: Vec::new(), left: budget, last: Offset::ZERO, stopped_after: None }
+        PageBuilder { items: Vec::new(), left: budget, last: Offset::ZERO, stopped_after: None }
     }
 
-    /// Takes a record if there is room or none was taken yet; says whether to go on.
+    /// Adds a record if the budget allows it or the page is empty. Returns `true` if the caller continues.
     pub(crate) fn take(&mut self, item: T, offset: Offset, bytes: usize) -> bool {
         let full = self.left.records == 0 || self.left.rows == 0 || self.left.bytes < bytes;
-        if full && !self.taken.is_empty() {
+        if full && !self.items.is_empty() {
             self.stopped_after = Some(self.last);
             return false;
         }
         self.left.records = self.left.records.saturating_sub(1);
         match self.left.bytes.checked_sub(bytes) {
             Some(left) => self.left.bytes = left,
-            // Larger than the whole budget: not even an empty one goes with it.
+            // Larger than the whole budget: no other record is added, not even an empty one.
             None => self.left.records = 0,
         }
-        self.taken.push(item);
+        self.items.push(item);
         self.pass(offset)
     }
 
-    /// Counts a row that was looked at; says whether to go on.
+    /// Counts an examined row. Returns `true` if the caller continues.
     pub(crate) fn pass(&mut self, offset: Offset) -> bool {
         self.last = offset;
         self.left.rows = self.left.rows.saturating_sub(1);
@@ -44,9 +44,9 @@ impl<T> PageBuilder<T> {
         self.left.rows > 0
     }
 
-    /// What was taken, and the offset up to which everything was considered if `until` is the end of
-    /// what there was to look at.
+    /// Returns the items, and the offset up to which all records were considered: `until` if the budget did not end
+    /// the page before it.
     pub(crate) fn finish(self, until: Offset) -> (Vec<T>, Offset) {
-        (self.taken, self.stopped_after.unwrap_or(until))
+        (self.items, self.stopped_after.unwrap_or(until))
     }
 }

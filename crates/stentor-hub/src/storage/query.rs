@@ -1,4 +1,4 @@
-//! What a storage is asked.
+//! Queries to a storage.
 
 use std::sync::Arc;
 
@@ -6,74 +6,76 @@ use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::timestamp::Timestamp;
 
-/// What to read.
+/// The parameters of [`Storage::read`](super::Storage::read).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReadRequest {
-    /// Of which topics.
+    /// The topics.
     pub filters: Arc<Filters>,
-    /// After this offset.
+    /// Read after this offset.
     pub after: Offset,
-    /// Up to and with this offset, or the tail if that is less.
+    /// Read up to and including this offset, or up to the tail if that is lower.
     pub until: Offset,
-    /// How much at most.
+    /// The bounds of the page.
     pub budget: Budget,
-    /// Removals up to this count have been told to the reader, see [`Removed::removals`](super::Removed::removals).
+    /// Count of removals in the reader's last gap ([`Removed::removals`](super::Removed::removals)). Removals up to
+    /// this count are not reported again.
     pub losses_reported: u64,
 }
 
-/// How much one read may return or touch.
+/// The bounds of one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
-    /// Records returned.
+    /// Maximum number of records.
     pub records: usize,
-    /// Bytes of the records returned, as [`Body::bytes`](crate::Body::bytes) counts them.
+    /// Maximum bytes of these records, as counted by [`Body::bytes`](crate::Body::bytes).
     pub bytes: usize,
-    /// Rows looked at.
+    /// Maximum number of rows to examine.
     pub rows: usize,
 }
 
 impl Default for Budget {
+    /// 500 records, 256 KiB, 10,000 rows.
     fn default() -> Budget {
         Budget { records: 500, bytes: 256 << 10, rows: 10_000 }
     }
 }
 
-/// Where a reader wants to begin.
+/// The start that [`Storage::seek`](super::Storage::seek) finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Seek {
-    /// Before everything.
+    /// Before all records.
     Earliest,
-    /// Before the newest `count` matching events (not ends) below an offset.
+    /// Before the newest `count` matching events (not ends) below the offset `before`.
     Newest {
-        /// How many.
+        /// Number of events.
         count: usize,
-        /// Below which offset.
+        /// The offset below which events count.
         before: Offset,
     },
-    /// Before the first record with this time or a later one; the tail if there is none yet.
+    /// Before the first record at or after this time. The tail if there is none yet.
     Since(Timestamp),
 }
 
-/// How much of a topic is to be kept. What is `None` has no limit.
+/// The limits of one topic at a point in time. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrimLimits {
-    /// Nothing older than this.
+    /// Records before this time are removed.
     pub since: Option<Timestamp>,
-    /// At most so many events.
+    /// Maximum number of events.
     pub events: Option<u64>,
-    /// At most so many bytes of events, as [`Body::bytes`](crate::Body::bytes) counts them.
+    /// Maximum bytes of events, as counted by [`Body::bytes`](crate::Body::bytes).
     pub bytes: Option<u64>,
-    /// Nothing at all if it has ended before this.
+    /// The whole topic is removed if it ended before this time.
     pub ended_since: Option<Timestamp>,
 }
 
-/// Which topics to list.
+/// The parameters of [`Storage::topics`](super::Storage::topics).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicsQuery {
-    /// Names that begin with this.
+    /// List only names that begin with this.
     pub prefix: String,
-    /// Names after this one.
+    /// List only names after this one in byte order.
     pub after: Option<String>,
-    /// At most so many.
+    /// Maximum number of topics.
     pub limit: usize,
 }

@@ -1,4 +1,4 @@
-//! What a storage answers.
+//! Results of storage operations.
 
 use std::sync::Arc;
 
@@ -6,16 +6,17 @@ use crate::cursor::{Cursor, Offset};
 use crate::record::Record;
 use crate::topic::TopicName;
 
-/// Where the log begins and ends.
+/// The first and last offset of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The offset of the last record handed to the feed, or burned, or zero: the next one is beyond it.
+    /// The offset of the last record that was passed to the sink, or of the last burned offset if that is higher.
+    /// Zero for a new log. The next record has a higher offset.
     pub tail: Offset,
-    /// Ranges whose numbers were given up after an unclean stop; both ends are burned. Oldest first.
+    /// Burned ranges: offsets that were reserved and lost in an unclean stop. Inclusive, oldest first.
     pub burned: Vec<(Offset, Offset)>,
 }
 
-/// What became of one publish of a batch.
+/// The outcome of one publish of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was appended.
@@ -25,105 +26,106 @@ pub enum Outcome {
         /// The id of its last record.
         last: Cursor,
     },
-    /// Its key was used before for the same content; nothing was appended.
+    /// An earlier publish had this key and this content. Nothing was appended.
     Repeat {
-        /// The id of the first record of that publish.
+        /// The id of the first record of the earlier publish.
         first: Cursor,
-        /// The id of the last one.
+        /// The id of its last record.
         last: Cursor,
     },
-    /// One of its topics has ended; nothing was appended.
+    /// One of its topics has ended. Nothing was appended.
     Ended {
         /// The topic.
         topic: TopicName,
         /// The id of its end.
         end: Cursor,
     },
-    /// Its key was used before for other content; nothing was appended.
+    /// An earlier publish had this key and other content. Nothing was appended.
     KeyReused,
-    /// It follows one that was refused or withheld; nothing was appended.
+    /// It requires the previous publish, which was refused or withheld. Nothing was appended.
     Withheld,
 }
 
 impl Outcome {
-    /// Whether the publish is in the log, be it by now or from before.
+    /// Returns `true` if the publish is in the log, from now or from an earlier publish with its key.
     pub fn is_stored(&self) -> bool {
         matches!(self, Outcome::Appended { .. } | Outcome::Repeat { .. })
     }
 }
 
-/// What was read.
+/// The result of [`Storage::read`](super::Storage::read).
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The matching records.
+    /// The matching records, in log order.
     pub records: Vec<Arc<Record>>,
-    /// Everything up to here has been considered.
+    /// The offset up to which all records were considered. Read on after it.
     pub through: Offset,
-    /// What a reader at `after` has lost and was not told of.
+    /// Records that the reader has lost and that were not reported to it; `None` if there are none.
     pub removed: Option<Removed>,
 }
 
-/// Records that a reader asked for, had not read, and never will: a matching topic that is not a
-/// deleted one has `removed_through` above `after`.
+/// Records that a reader requested, has not read, and cannot get: a matching topic that is not deleted has a
+/// `removed_through` above [`ReadRequest::after`](super::ReadRequest::after).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
-    /// Whether the first of the topics below lost them by deletion, not by trim.
+    /// `true` if the first of `topics` lost its records by a deletion, `false` if by a trim.
     pub deleted: bool,
     /// The topics that lost records, at most [`Removed::TOPICS_MAX`].
     pub topics: Vec<TopicName>,
-    /// The storage's count of removals so far. A reader that is told this gap hands it back as
-    /// `told`, and is told again only of later ones.
+    /// The storage's count of removals. The reader passes it as
+    /// [`ReadRequest::losses_reported`](super::ReadRequest::losses_reported) from now on.
     pub removals: u64,
 }
 
 impl Removed {
-    /// The most topics that a gap names.
+    /// Maximum number of topics that a gap names.
     pub const TOPICS_MAX: usize = 32;
 }
 
-/// Where a reader begins.
+/// The result of [`Storage::seek`](super::Storage::seek).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeekResult {
-    /// Reading goes on after this offset.
+    /// The reader starts after this offset.
     pub after: Offset,
-    /// The tail at that moment.
+    /// The tail at the time of the query.
     pub tail: Offset,
-    /// The storage's count of removals at that moment: a reader that begins here lost nothing by them.
+    /// The storage's count of removals at the time of the query. A reader that starts at `after` lost nothing by
+    /// these removals.
     pub removals: u64,
 }
 
-/// What is known of a topic as a whole.
+/// The state of a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicState {
-    /// How many events (not ends) it holds.
+    /// Number of events (not ends).
     pub events: u64,
-    /// Their bytes, as [`Body::bytes`](crate::Body::bytes) counts them.
+    /// Bytes of these events, as counted by [`Body::bytes`](crate::Body::bytes).
     pub bytes: u64,
-    /// Its end or deletion, if it has ended or was deleted and not begun anew.
+    /// The end or the deletion; `None` if the topic has neither, or was used again after its deletion.
     pub end: Option<Arc<Record>>,
-    /// The highest offset that trim took from it, or that of its last deletion; zero if nothing
-    /// was ever removed. See [`Storage::delete`](super::Storage::delete).
+    /// The highest offset that a trim removed, or the offset of the last deletion after which the topic was used
+    /// again. Zero if nothing was removed.
     pub removed_through: Offset,
 }
 
-/// What trimming removed, be it by a policy or because the log was full.
+/// Events and bytes that were trimmed, by retention or by the log size limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trimmed {
-    /// How many events.
+    /// Number of events.
     pub events: u64,
-    /// Their bytes, as [`Body::bytes`](crate::Body::bytes) counts them.
+    /// Bytes of these events, as counted by [`Body::bytes`](crate::Body::bytes).
     pub bytes: u64,
 }
 
 /// A topic in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicInfo {
-    /// Its name.
+    /// The name.
     pub topic: TopicName,
-    /// How many events it holds.
+    /// Number of events.
     pub events: u64,
-    /// Their bytes.
+    /// Bytes of these events, as counted by [`Body::bytes`](crate::Body::bytes).
     pub bytes: u64,
-    /// Whether it has ended.
+    /// `true` if the topic has ended.
     pub ended: bool,
 }

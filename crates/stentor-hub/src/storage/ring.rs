@@ -1,4 +1,4 @@
-//! Records in memory, in log order, found by topic.
+//! Records in memory, in log order, with an index by topic.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -6,38 +6,39 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::page_builder::PageBuilder;
-use super::{Budget, Page};
+use super::query::Budget;
+use super::result::Page;
 use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::record::Record;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// Records in log order with an index by topic. It has no bound of its own: who owns it pops.
+/// Records in log order with an index by topic. It has no bound; its owner removes records.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    places: VecDeque<Place>,
-    /// How many of these places are empty: never more than half of them.
+    slots: VecDeque<Slot>,
+    /// Number of slots without a record: at most half of them.
     empty: usize,
     topics: HashMap<TopicName, VecDeque<Arc<Record>>, RandomState>,
     bytes: usize,
 }
 
-/// Where a record is or was. What is taken out of the middle leaves its place behind, for moving all
-/// others each time would make trimming many topics slow.
+/// The slot of a record, which may have been removed. Removing a record leaves its slot empty, because moving the
+/// slots after it each time would make trimming many topics slow.
 #[derive(Debug)]
-struct Place {
+struct Slot {
     offset: Offset,
     time: Timestamp,
     record: Option<Arc<Record>>,
 }
 
 impl Ring {
-    /// Adds a record behind all others. If its topic held a deletion last, that is the answer.
+    /// Adds the newest record. If the newest record of its topic was a deletion, returns the offset of the deletion.
     pub(crate) fn push(&mut self, record: Arc<Record>) -> Option<Offset> {
         self.bytes += record.memory_bytes();
         let (offset, time) = (record.offset(), record.time());
-        self.places.push_back(Place { offset, time, record: Some(Arc::clone(&record)) });
+        self.slots.push_back(Slot { offset, time, record: Some(Arc::clone(&record)) });
         let Some(of_topic) = self.topics.get_mut(record.topic()) else {
             self.topics.insert(record.topic().clone(), VecDeque::from([record]));
             return None;
@@ -47,9 +48,9 @@ impl Ring {
         deletion
     }
 
-    /// Takes the oldest record out.
+    /// Removes the oldest record.
     pub(crate) fn pop(&mut self) -> Option<Arc<Record>> {
-        let record = self.places.pop_front()?.record?;
+        let record = self.slots.pop_front()?.record?;
         self.drop_empty_slots();
         self.bytes -= record.memory_bytes();
         if let Some(of_topic) = self.topics.get_mut(record.topic()) {
@@ -61,12 +62,12 @@ impl Ring {
         Some(record)
     }
 
-    /// Takes the oldest record out, but never the only one.
+    /// Removes the oldest record, unless it is the only one.
     pub(crate) fn pop_unless_last(&mut self) -> Option<Arc<Record>> {
-        if self.places.len() - self.empty > 1 { self.pop() } else { None }
+        if self.slots.len() - self.empty > 1 { self.pop() } else { None }
     }
 
-    /// Takes out what a topic holds up to an offset.
+    /// Removes the records of a topic up to an offset and returns them, oldest first.
     pub(crate) fn remove(&mut self, topic: &TopicName, through: Offset) -> Vec<Arc<Record>> {
         let Some(of_topic) = self.topics.get_mut(topic) else { return Vec::new() };
         let kept = of_topic.split_off(of_topic.partition_point(|r| r.offset() <= through));
@@ -77,9 +78,9 @@ impl Ring {
         for record in &removed {
             self.bytes -= record.memory_bytes();
             if let Ok(at) = self.find(record.offset())
-                && let Some(place) = self.places.get_mut(at)
+                && let Some(slot) = self.slots.get_mut(at)
             {
-                place.record = None;
+                slot.record = None;
                 self.empty += 1;
             }
         }
@@ -87,38 +88,38 @@ impl Ring {
         removed
     }
 
-    /// Holds to it that the first place has a record, and at least half of all.
+    /// Drops empty slots, so that the first slot and at least half of all slots have a record.
     fn drop_empty_slots(&mut self) {
-        while self.places.front().is_some_and(|place| place.record.is_none()) {
-            self.places.pop_front();
+        while self.slots.front().is_some_and(|slot| slot.record.is_none()) {
+            self.slots.pop_front();
             self.empty -= 1;
         }
-        if self.empty > self.places.len() / 2 {
-            self.places.retain(|place| place.record.is_some());
+        if self.empty > self.slots.len() / 2 {
+            self.slots.retain(|slot| slot.record.is_some());
             self.empty = 0;
         }
     }
 
-    /// About how many bytes the records take.
+    /// Approximate memory of the records, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// The oldest record.
     pub(crate) fn first(&self) -> Option<&Arc<Record>> {
-        self.places.front()?.record.as_ref()
+        self.slots.front()?.record.as_ref()
     }
 
     /// The record at an offset.
     pub(crate) fn get(&self, offset: Offset) -> Option<&Arc<Record>> {
-        self.places.get(self.find(offset).ok()?)?.record.as_ref()
+        self.slots.get(self.find(offset).ok()?)?.record.as_ref()
     }
 
     fn find(&self, offset: Offset) -> Result<usize, usize> {
-        self.places.binary_search_by_key(&offset, |place| place.offset)
+        self.slots.binary_search_by_key(&offset, |slot| slot.offset)
     }
 
-    /// What a topic holds, oldest first.
+    /// The records of a topic, oldest first.
     pub(crate) fn of_topic(
         &self,
         topic: &TopicName,
@@ -126,7 +127,7 @@ impl Ring {
         self.topics.get(topic).into_iter().flatten()
     }
 
-    /// The topics that hold anything and that any of the filters asks for.
+    /// The topics with records that match the filters.
     pub(crate) fn matching<'a>(
         &'a self,
         filters: &'a Filters,
@@ -134,14 +135,14 @@ impl Ring {
         self.topics.keys().filter(|topic| filters.matches(topic))
     }
 
-    /// The first record from this time on.
+    /// The first record at or after this time.
     pub(crate) fn since(&self, time: Timestamp) -> Option<&Arc<Record>> {
-        let from = self.places.partition_point(|place| place.time < time);
-        self.places.range(from..).find_map(|place| place.record.as_ref())
+        let from = self.slots.partition_point(|slot| slot.time < time);
+        self.slots.range(from..).find_map(|slot| slot.record.as_ref())
     }
 
-    /// Reads matching records after `after` up to `until`, the end of what is held. `removed` of the
-    /// page is left to the caller.
+    /// Reads matching records after `after`, up to `until`, which is at most the newest record. The caller sets
+    /// `removed` of the page.
     pub(crate) fn read(
         &self,
         filters: &Filters,
@@ -159,7 +160,7 @@ impl Ring {
         Page { records, through: through.max(after), removed: None }
     }
 
-    /// Few exact topics: always take the oldest of what each has next.
+    /// Reads exact topics: takes the oldest of the next records of each, repeatedly.
     fn merge(
         &self,
         filters: &Filters,
@@ -169,29 +170,29 @@ impl Ring {
     ) {
         let mut topics: Vec<_> =
             filters.exact().iter().filter_map(|name| self.topics.get(name)).collect();
-        let mut places: Vec<_> = topics
+        let mut cursors: Vec<_> = topics
             .iter_mut()
             .map(|of_topic| of_topic.range(first_after(of_topic, after)..).peekable())
             .collect();
         loop {
-            let next = places
+            let next = cursors
                 .iter_mut()
-                .filter_map(|place| {
-                    place.peek().map(|record| record.offset()).map(|offset| (offset, place))
+                .filter_map(|cursor| {
+                    cursor.peek().map(|record| record.offset()).map(|offset| (offset, cursor))
                 })
                 .min_by_key(|(offset, _)| *offset);
-            let Some((offset, place)) = next else { return };
+            let Some((offset, cursor)) = next else { return };
             if offset > until {
                 return;
             }
-            let Some(record) = place.next() else { return };
+            let Some(record) = cursor.next() else { return };
             if !take(page, record) {
                 return;
             }
         }
     }
 
-    /// Patterns: look at every record.
+    /// Reads patterns: examines every record.
     fn scan(
         &self,
         filters: &Filters,
@@ -199,8 +200,8 @@ impl Ring {
         until: Offset,
         page: &mut PageBuilder<Arc<Record>>,
     ) {
-        let from = self.places.partition_point(|place| place.offset <= after);
-        for record in self.places.range(from..).filter_map(|place| place.record.as_ref()) {
+        let from = self.slots.partition_point(|slot| slot.offset <= after);
+        for record in self.slots.range(from..).filter_map(|slot| slot.record.as_ref()) {
             if record.offset() > until {
                 return;
             }
@@ -216,11 +217,11 @@ impl Ring {
     }
 }
 
-/// The place of the first record beyond an offset. Readers at the tail lack the last one or few, so it
-/// is looked for from there: each step elsewhere would be into memory that nobody has touched lately.
+/// The index of the first record after an offset. Readers near the tail miss only the newest few records, so these are
+/// searched first: a binary search would touch memory that is not in the cache.
 fn first_after(records: &VecDeque<Arc<Record>>, offset: Offset) -> usize {
-    const LOOKED_AT: usize = 4;
-    let known = records.iter().rev().take(LOOKED_AT).position(|record| record.offset() <= offset);
+    const NEWEST: usize = 4;
+    let known = records.iter().rev().take(NEWEST).position(|record| record.offset() <= offset);
     match known {
         Some(behind) => records.len() - behind,
         None => records.partition_point(|record| record.offset() <= offset),

@@ -1,13 +1,13 @@
-//! What of a topic is beyond its limits: the same rule for every storage.
+//! Computes the offset up to which a topic must be trimmed. Every storage uses this rule.
 
-use super::TrimLimits;
+use super::query::TrimLimits;
 use crate::cursor::Offset;
 use crate::record::Record;
 use crate::timestamp::Timestamp;
 
-/// A walk over the events of a topic, oldest first, that ends at the first one that stays.
+/// A walk over the events of a topic, oldest first, up to the first event that stays.
 pub(crate) struct TrimPoint {
-    keep: TrimLimits,
+    limits: TrimLimits,
     events: u64,
     bytes: u64,
     end: Option<(Offset, Timestamp)>,
@@ -15,40 +15,40 @@ pub(crate) struct TrimPoint {
 }
 
 impl TrimPoint {
-    /// Nothing was looked at yet of a topic that holds so much.
+    /// Starts the walk over a topic with these counts and this end.
     pub(crate) fn new(
-        keep: TrimLimits,
+        limits: TrimLimits,
         events: u64,
         bytes: u64,
         end: Option<&Record>,
     ) -> TrimPoint {
         let end = end.map(|end| (end.offset(), end.time()));
-        TrimPoint { keep, events, bytes, end, through: None }
+        TrimPoint { limits, events, bytes, end, through: None }
     }
 
-    /// Whether the next event, the oldest of those that were not looked at, has to go.
+    /// Visits the next event. Returns `true` if it is to be removed.
     pub(crate) fn takes(&mut self, offset: Offset, time: Timestamp, bytes: u64) -> bool {
-        let goes = self.is_over() || self.keep.since.is_some_and(|since| time < since);
-        if goes {
+        let is_removed = self.is_over() || self.limits.since.is_some_and(|since| time < since);
+        if is_removed {
             self.events = self.events.saturating_sub(1);
             self.bytes = self.bytes.saturating_sub(bytes);
             self.through = Some(offset);
         }
-        goes
+        is_removed
     }
 
-    /// Whether an event has to go whatever its time is.
+    /// Returns `true` if the number or the bytes of the events that are left exceed the limits.
     fn is_over(&self) -> bool {
-        self.keep.events.is_some_and(|most| self.events > most)
-            || self.keep.bytes.is_some_and(|most| self.bytes > most)
+        self.limits.events.is_some_and(|most| self.events > most)
+            || self.limits.bytes.is_some_and(|most| self.bytes > most)
     }
 
-    /// Up to which offset the topic is to be trimmed.
+    /// The offset up to which the topic is to be trimmed; `None` if it is within its limits.
     pub(crate) fn through(self) -> Option<Offset> {
         let Some((end, ended)) = self.end else { return self.through };
         let is_before = |since: Option<Timestamp>| since.is_some_and(|since| ended < since);
-        let all_go = is_before(self.keep.ended_since);
-        let alone = is_before(self.keep.since) && self.events == 0;
-        if all_go || alone { Some(end) } else { self.through }
+        let whole_topic = is_before(self.limits.ended_since);
+        let end_alone = is_before(self.limits.since) && self.events == 0;
+        if whole_topic || end_alone { Some(end) } else { self.through }
     }
 }

@@ -1,24 +1,20 @@
-//! One subscription for many readers: those who fall behind fork it, those who catch up join it again.
+//! One subscription for several readers: a reader that falls behind forks it, and joins it again when it has caught
+//! up.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Subscription;
+use super::{LossesReported, Subscription};
 use crate::consumer::Consumer;
 use crate::cursor::Offset;
 use crate::record::Record;
 use crate::topic::TopicName;
 
-/// Losses that a reader was told of: all up to a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LossesReported(u64);
-
 impl Subscription {
-    /// Gives back the last records of the last batch, which the reader could not take: they are read
-    /// again when it can.
+    /// Gives back the last `records` of the last batch, which the reader could not take. They are read again later.
     pub fn give_back(&mut self, records: &[Arc<Record>]) {
         let Some(first) = records.first() else { return };
-        if self.was_picked {
+        if self.last_was_picked {
             records.iter().rev().for_each(|record| self.picked.push_front(record.offset()));
             return;
         }
@@ -26,19 +22,19 @@ impl Subscription {
         self.reopen(records.iter().filter(|record| record.event().is_none()).map(|r| r.topic()));
     }
 
-    /// Which losses its readers have been told of.
+    /// The losses that were reported to the readers of this subscription.
     pub fn losses_reported(&self) -> LossesReported {
         LossesReported(self.losses_reported)
     }
 
-    /// A subscription of another reader that had the same and is at `position`, who was told of these
-    /// losses and not yet of the ends of these topics.
+    /// Creates a subscription for one reader of this subscription that is at `position`. `losses_reported` was
+    /// reported to it, and the ends of the topics `ends_ahead` have not been sent to it yet.
     #[must_use]
     pub fn fork<'a>(
         &self,
         position: Offset,
         losses_reported: LossesReported,
-        untold: impl IntoIterator<Item = &'a TopicName>,
+        ends_ahead: impl IntoIterator<Item = &'a TopicName>,
     ) -> Subscription {
         let mut fork = Subscription {
             shared: Arc::clone(&self.shared),
@@ -46,7 +42,7 @@ impl Subscription {
             registration: self.registration.moved_to(self.consumer().clone(), None),
             position,
             picked: VecDeque::new(),
-            was_picked: false,
+            last_was_picked: false,
             stash: None,
             losses_reported: losses_reported.0,
             gap: None,
@@ -54,33 +50,34 @@ impl Subscription {
             deletions_known: self.deletions_known,
             finished: self.finished,
         };
-        fork.reopen(untold);
+        fork.reopen(ends_ahead);
         fork
     }
 
-    /// Goes where a [`fork`](Subscription::fork) of this one went.
+    /// Replaces the state of this subscription with that of its `fork`, and keeps its own consumer and key.
     pub fn advance_to(&mut self, fork: Subscription) {
         let own = std::mem::replace(self, fork);
         self.registration = own.registration;
     }
 
-    /// Has the consumer told by this mark when there is news: see [`Consumer::take_ready`]. From now on
-    /// the subscription may stand for several readers.
-    pub fn notify(&mut self, consumer: &Consumer, mark: usize) {
-        self.registration = self.registration.moved_to(consumer.clone(), Some(mark));
+    /// Wakes `consumer` with `key` when there are new records, see [`Consumer::take_ready`]. Replaces the consumer that
+    /// the subscription had. Afterwards the subscription may stand for several readers.
+    pub fn notify(&mut self, consumer: &Consumer, key: usize) {
+        self.registration = self.registration.moved_to(consumer.clone(), Some(key));
     }
 
-    /// Has news marked again. To be called before reading, when the mark was taken.
+    /// Re-arms the key after [`Consumer::take_ready`] returned it. Call this before reading; otherwise records that
+    /// arrive in between wake nothing.
     pub fn rearm(&self) {
         self.registration.rearm();
     }
 
-    /// Says how many readers it stands for.
+    /// Sets the number of readers of this subscription, which [`Hub::subscribers`](crate::Hub::subscribers) counts.
     pub fn set_readers(&self, count: usize) {
         self.registration.set_readers(count);
     }
 
-    /// Whether a reader of each, both at the tail, is told the same from now on.
+    /// Returns `true` if readers of both subscriptions, at the tail, get the same records and ends from now on.
     pub fn is_equivalent(&self, other: &Subscription) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
             && self.filters == other.filters
@@ -88,7 +85,7 @@ impl Subscription {
             && self.finished == other.finished
     }
 
-    /// These topics are read again, and with them perhaps their ends.
+    /// Marks topics as not ended, because their ends will be read again.
     fn reopen<'a>(&mut self, topics: impl IntoIterator<Item = &'a TopicName>) {
         let Some(open) = &mut self.open else { return };
         open.extend(topics.into_iter().cloned());

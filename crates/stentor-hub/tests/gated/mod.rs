@@ -1,5 +1,5 @@
-//! A log in memory whose appends, and questions if told so, wait at a gate, and that fails on command.
-#![allow(dead_code, reason = "each test program uses its own part")]
+//! A log in memory for tests. Its appends wait at a gate, its queries wait on request, and it fails on request.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(crate) struct GatedStorage {
     gate: Gate,
 }
 
-/// The gate of a [`GatedStorage`]. It begins closed.
+/// The gate of a [`GatedStorage`]; closed at first.
 #[derive(Clone)]
 pub(crate) struct Gate(Arc<State>);
 
@@ -29,10 +29,10 @@ struct State {
     arrived: Semaphore,
     batches: Mutex<Vec<usize>>,
     failure: Mutex<Option<StorageError>>,
-    questions: Mutex<Vec<&'static str>>,
-    holds_questions: watch::Sender<bool>,
-    /// How many events an answer of what is too much covers at most.
-    excess_max: Mutex<u64>,
+    queries: Mutex<Vec<&'static str>>,
+    holds_queries: watch::Sender<bool>,
+    /// Maximum number of events that a trim point covers.
+    trim_point_events_max: Mutex<u64>,
 }
 
 impl GatedStorage {
@@ -42,9 +42,9 @@ impl GatedStorage {
             arrived: Semaphore::new(0),
             batches: Mutex::default(),
             failure: Mutex::default(),
-            questions: Mutex::default(),
-            holds_questions: watch::Sender::new(false),
-            excess_max: Mutex::new(u64::MAX),
+            queries: Mutex::default(),
+            holds_queries: watch::Sender::new(false),
+            trim_point_events_max: Mutex::new(u64::MAX),
         }));
         (GatedStorage { inner: Arc::default(), gate: gate.clone() }, gate)
     }
@@ -56,67 +56,67 @@ impl GatedStorage {
 }
 
 impl Gate {
-    /// Lets everything through from now on.
+    /// Lets all appends through from now on.
     pub(crate) fn open(&self) {
         self.0.open.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
-    /// Waits until an append stands at the gate.
+    /// Waits until an append is at the gate.
     pub(crate) async fn wait_for_append(&self) {
         self.0.arrived.acquire().await.unwrap().forget();
     }
 
-    /// How many publishes each append had.
+    /// The number of publishes of each append.
     pub(crate) fn batches(&self) -> Vec<usize> {
         self.0.batches.lock().unwrap().clone()
     }
 
-    /// The questions of readers that were asked so far.
-    pub(crate) fn questions(&self) -> Vec<&'static str> {
-        self.0.questions.lock().unwrap().clone()
+    /// The names of the queries so far.
+    pub(crate) fn queries(&self) -> Vec<&'static str> {
+        self.0.queries.lock().unwrap().clone()
     }
 
-    /// Has the questions of readers wait from now on, or wait no more.
-    pub(crate) fn hold_questions(&self, holds: bool) {
-        self.0.holds_questions.send_replace(holds);
+    /// Makes queries wait from now on (`true`), or lets them through (`false`).
+    pub(crate) fn hold_queries(&self, holds: bool) {
+        self.0.holds_queries.send_replace(holds);
     }
 
-    async fn question(&self, name: &'static str) -> Result<(), StorageError> {
-        self.0.questions.lock().unwrap().push(name);
-        let mut holds = self.0.holds_questions.subscribe();
+    async fn query(&self, name: &'static str) -> Result<(), StorageError> {
+        self.0.queries.lock().unwrap().push(name);
+        let mut holds = self.0.holds_queries.subscribe();
         holds.wait_for(|holds| !holds).await.unwrap();
-        self.fail_if_told()
+        self.check_failure()
     }
 
-    /// Has everything fail from now on.
+    /// Makes appends, queries and trims fail from now on.
     pub(crate) fn fail_with(&self, error: StorageError) {
         *self.0.failure.lock().unwrap() = Some(error);
     }
 
-    /// Has each answer of what is too much cover no more events than this.
-    pub(crate) fn answer_excess_in_parts(&self, events: u64) {
-        *self.0.excess_max.lock().unwrap() = events;
+    /// Limits each trim point to this many events.
+    pub(crate) fn limit_trim_points(&self, events: u64) {
+        *self.0.trim_point_events_max.lock().unwrap() = events;
     }
 
-    /// Has nothing fail any more.
+    /// Ends the failure.
     pub(crate) fn recover(&self) {
         *self.0.failure.lock().unwrap() = None;
     }
 
-    fn fail_if_told(&self) -> Result<(), StorageError> {
+    fn check_failure(&self) -> Result<(), StorageError> {
         self.0.failure.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 }
 
-type Answer<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
+type Response<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
 
 impl Storage for GatedStorage {
-    fn append(&self, batch: Vec<Publish>, now: Timestamp) -> Answer<'_, Vec<Outcome>> {
+    fn append(&self, batch: Vec<Publish>, now: Timestamp) -> Response<'_, Vec<Outcome>> {
         Box::pin(async move {
             self.gate.0.batches.lock().unwrap().push(batch.len());
             self.gate.0.arrived.add_permits(1);
             self.gate.0.open.acquire().await.unwrap().forget();
-            self.gate.fail_if_told()?;
+            self.gate.check_failure()?;
             self.inner.append(batch, now).await
         })
     }
@@ -133,23 +133,23 @@ impl Storage for GatedStorage {
         self.inner.follow(sink);
     }
 
-    fn read(&self, request: ReadRequest) -> Answer<'_, Page> {
+    fn read(&self, request: ReadRequest) -> Response<'_, Page> {
         Box::pin(async move {
-            self.gate.question("read").await?;
+            self.gate.query("read").await?;
             self.inner.read(request).await
         })
     }
 
-    fn fetch(&self, offsets: Vec<Offset>) -> Answer<'_, Vec<Arc<Record>>> {
+    fn fetch(&self, offsets: Vec<Offset>) -> Response<'_, Vec<Arc<Record>>> {
         Box::pin(async move {
-            self.gate.question("fetch").await?;
+            self.gate.query("fetch").await?;
             self.inner.fetch(offsets).await
         })
     }
 
-    fn seek(&self, filters: Arc<Filters>, seek: Seek) -> Answer<'_, SeekResult> {
+    fn seek(&self, filters: Arc<Filters>, seek: Seek) -> Response<'_, SeekResult> {
         Box::pin(async move {
-            self.gate.question("seek").await?;
+            self.gate.query("seek").await?;
             self.inner.seek(filters, seek).await
         })
     }
@@ -160,27 +160,27 @@ impl Storage for GatedStorage {
         count: usize,
         until: Offset,
         limit: usize,
-    ) -> Answer<'_, Option<Vec<Offset>>> {
+    ) -> Response<'_, Option<Vec<Offset>>> {
         self.inner.newest_each(filters, count, until, limit)
     }
 
-    fn states(&self, topics: Vec<TopicName>) -> Answer<'_, Vec<TopicState>> {
+    fn states(&self, topics: Vec<TopicName>) -> Response<'_, Vec<TopicState>> {
         Box::pin(async move {
-            self.gate.question("states").await?;
+            self.gate.query("states").await?;
             self.inner.states(topics).await
         })
     }
 
-    fn topics(&self, query: TopicsQuery) -> Answer<'_, Vec<TopicInfo>> {
+    fn topics(&self, query: TopicsQuery) -> Response<'_, Vec<TopicInfo>> {
         self.inner.topics(query)
     }
 
-    fn trim_point(&self, topic: TopicName, mut keep: TrimLimits) -> Answer<'_, Option<Offset>> {
+    fn trim_point(&self, topic: TopicName, mut limits: TrimLimits) -> Response<'_, Option<Offset>> {
         Box::pin(async move {
-            let part = *self.gate.0.excess_max.lock().unwrap();
+            let part = *self.gate.0.trim_point_events_max.lock().unwrap();
             let events = self.inner.states(vec![topic.clone()]).await?.remove(0).events;
-            keep.events = keep.events.map(|most| most.max(events.saturating_sub(part)));
-            self.inner.trim_point(topic, keep).await
+            limits.events = limits.events.map(|most| most.max(events.saturating_sub(part)));
+            self.inner.trim_point(topic, limits).await
         })
     }
 
@@ -192,22 +192,22 @@ impl Storage for GatedStorage {
         self.inner.trimmed()
     }
 
-    fn trim(&self, topics: Vec<(TopicName, Offset)>) -> Answer<'_, ()> {
+    fn trim(&self, topics: Vec<(TopicName, Offset)>) -> Response<'_, ()> {
         Box::pin(async move {
-            self.gate.fail_if_told()?;
+            self.gate.check_failure()?;
             self.inner.trim(topics).await
         })
     }
 
-    fn delete(&self, topic: TopicName, now: Timestamp) -> Answer<'_, Option<Offset>> {
+    fn delete(&self, topic: TopicName, now: Timestamp) -> Response<'_, Option<Offset>> {
         self.inner.delete(topic, now)
     }
 
-    fn set_lease(&self, topic: TopicName, lease: Option<Duration>) -> Answer<'_, ()> {
+    fn set_lease(&self, topic: TopicName, lease: Option<Duration>) -> Response<'_, ()> {
         self.inner.set_lease(topic, lease)
     }
 
-    fn leases(&self) -> Answer<'_, Vec<(TopicName, Duration)>> {
+    fn leases(&self) -> Response<'_, Vec<(TopicName, Duration)>> {
         self.inner.leases()
     }
 

@@ -1,4 +1,4 @@
-//! Readers that come at any moment, while the log changes and is slow to answer.
+//! Random readers, while the log changes and its queries are slow.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -20,19 +20,19 @@ const TOPICS: [&str; 2] = ["a", "b"];
 const STEPS: usize = 120;
 const HISTORIES: u64 = 100;
 
-/// A log with its readers.
+/// A log with random readers.
 struct History {
     chance: fastrand::Rng,
     hub: Hub,
     gate: Gate,
     log: Arc<MemoryStorage>,
-    /// Every id that was given out, and events with their topics.
+    /// All ids that were returned, and events with their topics.
     ids: Vec<Cursor>,
     events: Vec<(&'static str, Offset)>,
     readers: Vec<Reader>,
 }
 
-/// A reader of one topic, and what was so when it came.
+/// A reader of one topic, with the state of the log at its start.
 struct Reader {
     topic: &'static str,
     cursor: Option<Cursor>,
@@ -45,21 +45,21 @@ struct Reader {
 #[derive(Debug, Default)]
 struct Seen {
     events: Vec<Offset>,
-    /// Whether it was told a gap, or a deletion, which says that all before is gone.
-    is_told: bool,
-    /// It was told that there is nothing more, ever.
+    /// `true` if it got a gap, or a deletion, which means that all records before it are removed.
+    is_loss_reported: bool,
+    /// `true` if the subscription was refused as finished.
     refused: bool,
     is_over: bool,
 }
 
 #[tokio::test]
-async fn nobody_loses_or_doubles_anything_whatever_happens_meanwhile() {
+async fn no_event_is_lost_or_duplicated_while_the_log_changes() {
     for seed in 0..HISTORIES {
         let mut history = History::new(seed);
         for _ in 0..STEPS {
             history.step().await;
         }
-        history.gate.hold_questions(false);
+        history.gate.hold_queries(false);
         history.settle();
         for reader in &history.readers {
             history.check(reader, seed).await;
@@ -72,7 +72,7 @@ impl History {
         let (storage, gate) = GatedStorage::new();
         gate.open();
         let log = storage.log();
-        // It holds the newest record and no other.
+        // The window has only the newest record.
         let hub = Hub::with_window(storage, 0);
         let chance = fastrand::Rng::with_seed(seed);
         let (ids, events, readers) = (Vec::new(), Vec::new(), Vec::new());
@@ -97,13 +97,13 @@ impl History {
             7 => drop(self.hub.delete(&name).await.unwrap()),
             8 if !self.ids.is_empty() => {
                 let through = self.ids[self.chance.usize(..self.ids.len())].offset;
-                // Not the newest: that is in the window, which only the hub's own trimming tells.
+                // Not the newest record: it is in the live window, which learns only of trims by the hub itself.
                 let through = through.min(self.log.bounds().tail.previous());
                 self.log.trim(vec![(name, through)]).await.unwrap();
             }
             9..14 => self.begin(topic).await,
-            14 => self.gate.hold_questions(true),
-            15..17 => self.gate.hold_questions(false),
+            14 => self.gate.hold_queries(true),
+            15..17 => self.gate.hold_queries(false),
             _ => self.settle(),
         }
     }
@@ -111,7 +111,7 @@ impl History {
     async fn begin(&mut self, topic: &'static str) {
         let name: TopicName = topic.parse().unwrap();
         let cursor = self.chance.choice(&self.ids).copied();
-        // A receipt is one of the topic that it is used for; of others, a position will do.
+        // An event id is used only for its own topic. For others, a position is used.
         let cursor = cursor.filter(|_| self.chance.u32(..5) > 0).map(|cursor| {
             let own = self.events.contains(&(topic, cursor.offset));
             if own { cursor } else { Cursor::position(cursor.epoch, cursor.offset) }
@@ -125,14 +125,14 @@ impl History {
             begun: self.log.states(vec![name.clone()]).await.unwrap().remove(0),
             tail: self.log.bounds().tail,
             seen: Rc::clone(&seen),
-            // Polled by hand, so that nothing but the gate holds it up.
+            // Polled by hand, so that only the gate can make it wait.
             reading: Box::pin(unconstrained(read(hub, Filters::topic(name), start, seen))),
         };
         reader.poll();
         self.readers.push(reader);
     }
 
-    /// Lets all readers go on as far as they can.
+    /// Polls all readers until they wait.
     fn settle(&mut self) {
         const ROUNDS: usize = 12;
         for _ in 0..ROUNDS {
@@ -149,21 +149,24 @@ impl History {
         let after = reader.cursor.map_or(reader.tail, |cursor| cursor.offset);
         let of_topic = |offset: &Offset| self.events.contains(&(reader.topic, *offset));
 
-        assert!(seen.events.is_sorted_by(|a, b| a < b), "doubled: {context}");
+        assert!(seen.events.is_sorted_by(|a, b| a < b), "duplicated: {context}");
         let in_place = |offset: &Offset| *offset > after && of_topic(offset);
-        assert!(seen.events.iter().all(in_place), "not asked for: {context}");
+        assert!(seen.events.iter().all(in_place), "not requested: {context}");
         let removed = |offset: &Offset| *offset <= reader.begun.removed_through;
-        assert!(!seen.events.iter().any(removed), "had been removed: {context}");
+        assert!(!seen.events.iter().any(removed), "already removed: {context}");
 
         let lost = reader.begun.removed_through > after && !is_deleted(&reader.begun);
-        assert!(!lost || reader.cursor.is_none() || seen.is_told, "a gap untold: {context}");
+        assert!(
+            !lost || reader.cursor.is_none() || seen.is_loss_reported,
+            "a gap was not reported: {context}"
+        );
         if seen.refused {
             let end = reader.begun.end.as_ref().map(|end| end.offset());
             assert!(end.is_some_and(|end| end <= after), "refused: {context}");
             return;
         }
         if !seen.is_over {
-            assert!(now.end.is_none() || is_deleted(&now), "waits for ever: {context}");
+            assert!(now.end.is_none() || is_deleted(&now), "waits without end: {context}");
             let left = |offset: &Offset| *offset > now.removed_through;
             let all = self.events.iter().map(|(_, offset)| *offset);
             let expected: Vec<Offset> = all.filter(in_place).filter(left).collect();
@@ -193,7 +196,7 @@ async fn read(hub: Hub, filters: Filters, start: Start, seen: Rc<RefCell<Seen>>)
     while let Some(batch) = subscription.next().await.unwrap() {
         let mut seen = seen.borrow_mut();
         let is_deletion = |record: &Arc<Record>| *record.body() == Body::Deleted;
-        seen.is_told |= batch.gap.is_some() || batch.records.iter().any(is_deletion);
+        seen.is_loss_reported |= batch.gap.is_some() || batch.records.iter().any(is_deletion);
         let events = batch.records.iter().filter(|record| record.event().is_some());
         seen.events.extend(events.map(|record| record.offset()));
     }

@@ -25,7 +25,7 @@ async fn refused(args: &[&str]) -> (Option<i32>, String) {
 async fn two_patterns_that_could_both_hold_are_refused_with_advice() {
     let (code, stderr) = refused(&["--retain", "a/*=count:1", "--retain", "*/b=age:1h"]).await;
     assert_eq!(code, Some(1), "{stderr}");
-    for part in ["\"a/*\"", "\"*/b\"", "more precise"] {
+    for part in ["\"a/*\"", "\"*/b\"", "more specific"] {
         assert!(stderr.contains(part), "{part} in {stderr}");
     }
 }

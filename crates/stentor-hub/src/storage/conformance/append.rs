@@ -1,4 +1,4 @@
-//! What becomes of a batch, and what its records hold.
+//! Appends: outcomes, order, times.
 
 use super::Log;
 use super::log::{appended, at, cursors, end, end_entry, entry, event, name, offsets, said};
@@ -35,7 +35,7 @@ pub async fn an_empty_batch_has_no_outcomes(log: &Log) {
     assert_eq!(log.storage.bounds().tail, tail);
 }
 
-pub async fn an_outcome_tells_the_ids_of_the_first_and_the_last_record(log: &Log) {
+pub async fn an_outcome_has_the_ids_of_the_first_and_the_last_record(log: &Log) {
     let one = appended(&log.publish(event("a", "1")).await);
     let publish = event("a", "2").and(entry("b", "3")).and(entry("a", "4"));
     let three = appended(&log.publish(publish).await);
@@ -91,7 +91,7 @@ pub async fn an_event_and_the_end_are_one_publish(log: &Log) {
     assert_eq!(cursors(&records), [first, last]);
 }
 
-pub async fn an_ended_topic_takes_nothing_more_and_tells_the_id_of_its_end(log: &Log) {
+pub async fn an_ended_topic_refuses_events_and_reports_the_id_of_its_end(log: &Log) {
     log.event("a", "1").await;
     let last = log.end("a").await;
     assert_eq!(log.publish(event("a", "2")).await, ended("a", last));
@@ -122,7 +122,7 @@ pub async fn an_entry_after_an_end_in_the_same_publish_refuses_all_of_it(log: &L
     }
     assert_eq!(said(&log.all("**").await), [""; 0]);
     assert_eq!(log.state("a").await.end, None);
-    log.event("a", "it goes on").await;
+    log.event("a", "the topic continues").await;
 }
 
 pub async fn a_refused_publish_does_not_fail_its_neighbours(log: &Log) {
@@ -149,7 +149,7 @@ pub async fn later_publishes_of_a_batch_see_the_end_that_an_earlier_one_appended
     assert_eq!(said(&log.all("**").await), ["a: 1", "a ends: done", "b: 5"]);
 }
 
-pub async fn a_publish_that_follows_one_that_was_taken_is_appended(log: &Log) {
+pub async fn a_publish_that_requires_a_stored_one_is_appended(log: &Log) {
     let batch = vec![
         event("a", "1"),
         event("b", "2").requiring_previous(),
@@ -161,7 +161,7 @@ pub async fn a_publish_that_follows_one_that_was_taken_is_appended(log: &Log) {
     assert_eq!(said(&log.all("**").await), ["a: 1", "b: 2", "a ends: done"]);
 }
 
-pub async fn a_publish_that_follows_a_refused_one_is_withheld(log: &Log) {
+pub async fn a_publish_that_requires_a_refused_one_is_withheld(log: &Log) {
     let last = log.end("a").await;
     let outcomes = log.append(vec![event("a", "no"), event("b", "no").requiring_previous()]).await;
     assert_eq!(outcomes, [ended("a", last), Outcome::Withheld]);
@@ -169,7 +169,7 @@ pub async fn a_publish_that_follows_a_refused_one_is_withheld(log: &Log) {
     assert_eq!(log.fed().len(), 1);
 }
 
-pub async fn what_follows_a_withheld_publish_is_withheld_up_to_one_that_follows_none(log: &Log) {
+pub async fn a_chain_of_publishes_is_withheld_up_to_one_that_requires_none(log: &Log) {
     log.end("a").await;
     let more = || event("b", "no").and(entry("c", "no")).requiring_previous();
     let batch = vec![
@@ -184,7 +184,7 @@ pub async fn what_follows_a_withheld_publish_is_withheld_up_to_one_that_follows_
     assert_eq!(said(&log.all("b c").await), ["b: 1", "b: 2"]);
 }
 
-pub async fn the_first_of_a_batch_follows_none(log: &Log) {
+pub async fn the_first_of_a_batch_requires_none(log: &Log) {
     log.end("a").await;
     log.append(vec![event("b", "1"), event("a", "no")]).await;
     appended(&log.publish(event("b", "2").requiring_previous()).await);
@@ -194,7 +194,7 @@ pub async fn the_first_of_a_batch_follows_none(log: &Log) {
 pub async fn a_deletion_cannot_be_published(log: &Log) {
     log.event("a", "1").await;
     let deletion = Entry::new(name("a"), Body::Deleted);
-    // Whatever the answer is, nothing was appended.
+    // Any outcome is allowed, but nothing is appended.
     let answer = log.storage.append(vec![event("b", "2").and(deletion)], at(0)).await;
     let appended = matches!(answer.as_deref(), Ok([Outcome::Appended { .. }]));
     assert!(!appended, "{answer:?}");

@@ -1,10 +1,10 @@
-//! What is known of the log as a whole, and what its feed gets.
+//! The log as a whole: epoch, bounds, and the records that its sink gets.
 
 use futures_util::FutureExt;
 
 use super::Log;
 use super::log::{appended, at, end, entry, event, name, said};
-use crate::publish::{Key, KeyContent};
+use crate::key::{Key, KeyContent};
 use crate::storage::Outcome;
 
 pub async fn the_epoch_never_changes_and_is_in_every_id(log: &Log) {
@@ -35,7 +35,7 @@ pub async fn the_tail_is_the_offset_of_the_last_record(log: &Log) {
     assert_eq!(log.storage.bounds().tail, last.offset);
 }
 
-pub async fn the_feed_has_what_was_appended_when_append_returns(log: &Log) {
+pub async fn the_sink_has_the_appended_records_when_append_returns(log: &Log) {
     assert_eq!(said(&log.fed()), [""; 0]);
     log.event("a", "1").await;
     assert_eq!(said(&log.fed()), ["a: 1"]);
@@ -43,7 +43,7 @@ pub async fn the_feed_has_what_was_appended_when_append_returns(log: &Log) {
     assert_eq!(said(&log.fed()), ["a: 1", "b: 2", "a ends: done"]);
 }
 
-pub async fn the_feed_gets_each_record_once_and_in_order(log: &Log) {
+pub async fn the_sink_gets_each_record_once_and_in_order(log: &Log) {
     for round in 0..20 {
         let batch = (0..10).map(|n| event(&format!("t{}", n % 3), &format!("{round}.{n}")));
         log.append(batch.collect()).await;
@@ -54,22 +54,22 @@ pub async fn the_feed_gets_each_record_once_and_in_order(log: &Log) {
     assert_eq!(said(&fed), said(&log.all("**").await));
 }
 
-pub async fn the_feed_gets_nothing_of_a_refused_publish(log: &Log) {
+pub async fn the_sink_gets_nothing_of_a_refused_publish(log: &Log) {
     log.end("a").await;
     log.append(vec![event("b", "1").and(entry("a", "2")), event("b", "3")]).await;
     assert_eq!(said(&log.fed()), ["a ends: done", "b: 3"]);
 }
 
-pub async fn the_feed_gets_a_deletion_in_its_place(log: &Log) {
+pub async fn the_sink_gets_a_deletion_in_log_order(log: &Log) {
     log.event("a", "1").await;
     let deletion = log.delete("a").await;
-    // When this is handed over, all that is before it must have been.
+    // When the sink gets this record, it must have got all records before it.
     log.event("b", "2").await;
     assert_eq!(said(&log.fed()), ["a: 1", "a deleted", "b: 2"]);
     assert_eq!(log.fed()[1].offset(), deletion);
 }
 
-pub async fn the_feed_gets_the_records_that_are_read(log: &Log) {
+pub async fn the_sink_gets_the_records_that_are_read(log: &Log) {
     log.append_at(vec![event("a", "1").and(entry("b", "2")), end("a", "why")], at(3)).await;
     assert_eq!(log.fed(), log.all("**").await);
 }

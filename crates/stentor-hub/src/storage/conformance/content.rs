@@ -1,4 +1,4 @@
-//! That a record says what was published, and how single records are found.
+//! Records have the published content, and single records can be fetched.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body};
 use crate::topic::TopicName;
 
-/// Texts that careless storages change.
+/// Texts that a storage could change by mistake.
 const TEXTS: [&str; 17] = [
     "",
     " ",
@@ -44,7 +44,7 @@ async fn assert_kept(log: &Log, bodies: Vec<Body>) {
     let records = log.all("*").await;
     let read: Vec<&Body> = records.iter().map(|record| record.body()).collect();
     assert_eq!(read, bodies.iter().collect::<Vec<_>>());
-    // Ids and times too.
+    // Also compares ids and times.
     assert_eq!(log.fed(), records);
     let fetched = log.storage.fetch(offsets(&cursors(&records))).await.unwrap();
     assert_eq!(fetched, records);
@@ -128,13 +128,13 @@ pub async fn names_that_differ_in_one_byte_are_different_topics(log: &Log) {
     }
 }
 
-/// Names with spaces cannot be written in one line of filters.
+/// A request for one topic, whose name can contain spaces.
 fn single(topic: &str) -> crate::storage::ReadRequest {
     let filters = crate::Filters::topic(name(topic)).into();
     crate::storage::ReadRequest { filters, ..super::log::request("a", Offset::ZERO) }
 }
 
-pub async fn fetch_gives_the_records_in_the_order_asked(log: &Log) {
+pub async fn fetch_returns_records_in_the_order_of_the_query(log: &Log) {
     for n in 0..5 {
         log.event(&format!("t{n}"), "x").await;
     }
@@ -150,7 +150,7 @@ pub async fn fetch_leaves_out_what_is_not_there(log: &Log) {
     let gone = log.event("b", "3").await;
     log.trim("a", trimmed).await;
     let deletion = log.delete("b").await;
-    let asked = vec![
+    let offsets = vec![
         Offset::MAX,
         gone.offset,
         deletion,
@@ -159,7 +159,7 @@ pub async fn fetch_leaves_out_what_is_not_there(log: &Log) {
         trimmed.offset,
         deletion.next(),
     ];
-    let fetched = log.storage.fetch(asked).await.unwrap();
+    let fetched = log.storage.fetch(offsets).await.unwrap();
     assert_eq!(said(&fetched), ["b deleted", "a: 2"]);
     assert_eq!(log.storage.fetch(Vec::new()).await.unwrap(), []);
 }

@@ -1,4 +1,4 @@
-//! Deletions, and topics that begin anew.
+//! Deletions, and deleted topics that are used again.
 
 use super::Log;
 use super::log::{appended, at, end, event, name, said, topic_names};
@@ -88,18 +88,18 @@ pub async fn an_ended_topic_that_was_deleted_takes_events_again(log: &Log) {
     assert_eq!(said(&log.all("a").await), ["a: 2", "a ends: again"]);
 }
 
-pub async fn a_topic_that_began_anew_has_fresh_counts(log: &Log) {
+pub async fn a_deleted_topic_that_is_used_again_has_new_counts(log: &Log) {
     log.event("a", "1234").await;
     log.event("a", "5").await;
     let deletion = log.delete("a").await;
     log.event("a", "12").await;
     let expected = TopicState { events: 1, bytes: 2, end: None, removed_through: deletion };
     assert_eq!(log.state("a").await, expected);
-    assert_eq!(said(&log.all("a").await), ["a: 12"], "the deletion is gone");
+    assert_eq!(said(&log.all("a").await), ["a: 12"], "the deletion is removed");
     assert_eq!(log.storage.fetch(vec![deletion]).await, Ok(Vec::new()));
 }
 
-pub async fn a_topic_that_began_anew_tells_older_readers_a_gap(log: &Log) {
+pub async fn a_deleted_topic_that_is_used_again_reports_a_gap_to_older_readers(log: &Log) {
     let first = log.event("a", "1").await;
     log.event("b", "1").await;
     let deletion = log.delete("a").await;
@@ -114,14 +114,14 @@ pub async fn a_topic_that_began_anew_tells_older_readers_a_gap(log: &Log) {
     assert_eq!(log.gap("b", Offset::ZERO).await, None);
 }
 
-pub async fn a_reader_told_before_the_topic_began_anew_is_told_then(log: &Log) {
+pub async fn a_gap_reported_before_the_topic_is_used_again_is_reported_again(log: &Log) {
     let first = log.event("a", "1").await;
     log.event("a", "2").await;
     log.trim("a", first).await;
     let reported = log.gap("a", Offset::ZERO).await.unwrap().removals;
     log.delete("a").await;
     assert_eq!(log.gap_beyond("a", Offset::ZERO, reported).await, None);
-    // Deleted already, not anew yet: a reader may begin just here, and has the deletion to read.
+    // The topic is deleted and not used again yet. A reader can start here, and will read the deletion.
     let begun = log.removals().await;
     log.event("a", "3").await;
     for reported in [reported, begun] {
@@ -144,7 +144,7 @@ pub async fn a_reader_that_read_the_deletion_is_in_no_gap(log: &Log) {
     }
 }
 
-pub async fn a_topic_can_be_deleted_again_after_it_began_anew(log: &Log) {
+pub async fn a_topic_that_is_used_again_can_be_deleted_again(log: &Log) {
     log.event("a", "1").await;
     let first = log.delete("a").await;
     log.event("a", "2").await;

@@ -1,16 +1,16 @@
-//! What makes a repeated publish harmless.
+//! Idempotency keys.
 
 use std::time::Duration;
 
 use super::Log;
 use super::log::{appended, at, end, entry, event, name, said};
 use crate::cursor::Cursor;
-use crate::publish::{Key, KeyContent};
+use crate::key::{Key, KeyContent};
 use crate::storage::Outcome;
 
 const WINDOW: i64 = 600;
 
-/// A key of topic `a` for content that this number stands for.
+/// A key of topic `a` whose content has this hash.
 fn key(name_of_key: &str, content: u8) -> Key {
     Key {
         scope: Some(name("a")),
@@ -75,7 +75,7 @@ pub async fn a_repeat_is_a_repeat_also_after_a_deletion(log: &Log) {
     let ids = appended(&log.publish(publish.clone()).await);
     log.delete("a").await;
     assert_eq!(log.publish(publish.clone()).await, repeat(ids));
-    assert_eq!(said(&log.all("a").await), ["a deleted"], "a repeat begins nothing anew");
+    assert_eq!(said(&log.all("a").await), ["a deleted"], "a repeat does not use the topic again");
     log.event("a", "2").await;
     assert_eq!(log.publish(publish).await, repeat(ids));
 }
@@ -142,7 +142,7 @@ pub async fn a_refused_publish_leaves_no_key_behind(log: &Log) {
     assert_eq!(said(&log.all("a").await), ["a: 1"]);
 }
 
-pub async fn a_publish_that_follows_a_repeat_is_appended(log: &Log) {
+pub async fn a_publish_that_requires_a_repeat_is_appended(log: &Log) {
     let publish = event("a", "1").with_key(key("k", 1));
     let ids = appended(&log.publish(publish.clone()).await);
     let outcomes = log.append(vec![publish, event("a", "2").requiring_previous()]).await;
@@ -151,7 +151,7 @@ pub async fn a_publish_that_follows_a_repeat_is_appended(log: &Log) {
     assert_eq!(said(&log.all("a").await), ["a: 1", "a: 2"]);
 }
 
-pub async fn a_publish_that_follows_one_that_differs_is_withheld(log: &Log) {
+pub async fn a_publish_that_requires_one_with_a_reused_key_is_withheld(log: &Log) {
     log.publish(event("a", "1").with_key(key("k", 1))).await;
     let differs = event("a", "2").with_key(key("k", 2));
     let follows = event("a", "3").with_key(key("l", 3)).requiring_previous();

@@ -1,4 +1,4 @@
-//! Leases: only remembered, for it is the hub that watches them.
+//! Leases: a storage only remembers them.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub async fn a_lease_is_remembered_in_whole_seconds(log: &Log) {
     log.set_lease("a", MINUTE).await;
     log.set_lease("b", Some(Duration::from_millis(1_001))).await;
     assert_eq!(log.leases().await, [("a".to_owned(), 60), ("b".to_owned(), 2)]);
-    log.event("a", "an event changes nothing of it").await;
+    log.event("a", "an event does not change the lease").await;
     assert_eq!(log.leases().await.len(), 2);
 }
 
@@ -48,7 +48,7 @@ pub async fn a_deletion_takes_the_lease_with_it(log: &Log) {
     log.set_lease("a", MINUTE).await;
     log.delete("a").await;
     assert_eq!(log.leases().await, []);
-    log.event("a", "anew").await;
+    log.event("a", "again").await;
     assert_eq!(log.leases().await, []);
 }
 

@@ -1,4 +1,4 @@
-//! A storage under test, and the words in which the scenarios speak of it.
+//! A storage under test, with helpers for scenarios.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use crate::storage::{Budget, Outcome, Page, ReadRequest, Removed, Seek, Storage,
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// A storage under test, with all that its feed got.
+/// A storage under test, with the records that its sink got.
 pub struct Log {
     /// The storage itself.
     pub storage: Arc<dyn Storage>,
@@ -20,7 +20,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// A fresh storage, whose feed this becomes.
+    /// Wraps a new storage and follows it.
     pub fn of(storage: Arc<dyn Storage>) -> Log {
         let fed: Arc<Mutex<Vec<Arc<Record>>>> = Arc::default();
         let sink = Arc::clone(&fed);
@@ -30,12 +30,12 @@ impl Log {
         Log { storage, fed }
     }
 
-    /// What the feed got so far.
+    /// The records that the sink has got so far.
     pub(in crate::storage) fn fed(&self) -> Vec<Arc<Record>> {
         self.fed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Appends a batch at the usual time.
+    /// Appends a batch at the default time.
     pub(in crate::storage) async fn append(&self, batch: Vec<Publish>) -> Vec<Outcome> {
         self.append_at(batch, at(0)).await
     }
@@ -60,12 +60,12 @@ impl Log {
         self.append_at(vec![publish], now).await.remove(0)
     }
 
-    /// Appends an event that nothing refuses.
+    /// Appends an event; panics if it is refused.
     pub(in crate::storage) async fn event(&self, topic: &str, data: &str) -> Cursor {
         appended(&self.publish(event(topic, data)).await).0
     }
 
-    /// Ends a topic that has not ended.
+    /// Ends a topic; panics if it has ended.
     pub(in crate::storage) async fn end(&self, topic: &str) -> Cursor {
         appended(&self.publish(end(topic, "done")).await).0
     }
@@ -74,15 +74,15 @@ impl Log {
         self.storage.trim(vec![(name(topic), through.offset)]).await.unwrap();
     }
 
-    /// Deletes a topic that is there.
+    /// Deletes a topic; panics if it does not exist.
     pub(in crate::storage) async fn delete(&self, topic: &str) -> Offset {
         self.storage.delete(name(topic), at(0)).await.unwrap().unwrap()
     }
 
-    /// One read, checked for what holds of every read.
+    /// Reads a page and checks the rules for every page.
     pub(in crate::storage) async fn read(&self, request: ReadRequest) -> Page {
         let ReadRequest { filters, after, until, budget, .. } = request.clone();
-        // The tail may move meanwhile.
+        // The tail can move during the read.
         let readable = until.min(self.storage.bounds().tail);
         let page = self.storage.read(request).await.unwrap();
         let end = until.min(self.storage.bounds().tail);
@@ -97,11 +97,11 @@ impl Log {
         assert!(bytes <= budget.bytes || page.records.len() == 1);
         assert!(page.through >= after, "{page:?} goes back from {after}");
         assert!(page.through > after || after >= readable, "no progress from {after}");
-        assert!(page.through <= end.max(after), "considered what was not asked for");
+        assert!(page.through <= end.max(after), "considered more than requested");
         page
     }
 
-    /// Reads to the tail with a large budget, whatever was removed.
+    /// Reads to the tail with a large budget; ignores losses.
     pub(in crate::storage) async fn all(&self, filters: &str) -> Vec<Arc<Record>> {
         self.after(filters, Offset::ZERO).await
     }
@@ -127,7 +127,7 @@ impl Log {
         records
     }
 
-    /// What a reader that was told of nothing has lost.
+    /// The losses of a reader to which none was reported.
     pub(in crate::storage) async fn gap(
         &self,
         filters: &str,
@@ -136,7 +136,7 @@ impl Log {
         self.gap_beyond(filters, after, 0).await
     }
 
-    /// What a reader has lost that was told of so many removals.
+    /// The losses of a reader to which `reported` removals were reported.
     pub(in crate::storage) async fn gap_beyond(
         &self,
         filters: &str,
@@ -153,7 +153,7 @@ impl Log {
         self.storage.states(vec![name(topic)]).await.unwrap().remove(0)
     }
 
-    /// How many removals there were so far.
+    /// The storage's count of removals.
     pub(in crate::storage) async fn removals(&self) -> u64 {
         let sought = self.storage.seek(filters("**"), Seek::Earliest).await.unwrap();
         assert_eq!(self.storage.removals(), sought.removals);
@@ -161,7 +161,7 @@ impl Log {
     }
 }
 
-/// An offset, or that of a cursor.
+/// An offset, or the offset of a cursor.
 pub(in crate::storage) struct Place(Offset);
 
 impl From<Offset> for Place {
@@ -188,7 +188,7 @@ pub(in crate::storage) fn end(topic: &str, reason: &str) -> Publish {
     Publish::end(name(topic), reason)
 }
 
-/// One more entry for a publish.
+/// An event entry.
 pub(in crate::storage) fn entry(topic: &str, data: &str) -> Entry {
     Entry::new(name(topic), Body::Event(Event::new(data)))
 }
@@ -197,12 +197,12 @@ pub(in crate::storage) fn end_entry(topic: &str) -> Entry {
     Entry::new(name(topic), Body::End { reason: "done".to_owned() })
 }
 
-/// Filters as they are written, with spaces between them.
+/// Parses filters that are separated by spaces.
 pub(in crate::storage) fn filters(text: &str) -> Arc<Filters> {
     Arc::new(Filters::new(text.split(' ').map(|filter| filter.parse().unwrap())).unwrap())
 }
 
-/// To the tail, with a large budget.
+/// A request up to the tail, with a large budget.
 pub(in crate::storage) fn request(text: &str, after: Offset) -> ReadRequest {
     ReadRequest {
         filters: filters(text),
@@ -213,12 +213,12 @@ pub(in crate::storage) fn request(text: &str, after: Offset) -> ReadRequest {
     }
 }
 
-/// So many seconds after the usual time.
+/// The time this many seconds after the default time.
 pub(in crate::storage) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000 + seconds * 1_000_000)
 }
 
-/// The ids of what was appended.
+/// The ids of an appended publish; panics for other outcomes.
 pub(in crate::storage) fn appended(outcome: &Outcome) -> (Cursor, Cursor) {
     match outcome {
         Outcome::Appended { first, last } => (*first, *last),
@@ -234,7 +234,7 @@ pub(in crate::storage) fn offsets(cursors: &[Cursor]) -> Vec<Offset> {
     cursors.iter().map(|cursor| cursor.offset).collect()
 }
 
-/// What records say, one line for each.
+/// The contents of records, one line each.
 pub(in crate::storage) fn said(records: &[Arc<Record>]) -> Vec<String> {
     let line = |record: &Arc<Record>| match record.body() {
         Body::Event(event) => format!("{}: {}", record.topic(), event.data()),

@@ -1,4 +1,4 @@
-//! Random calls, and a log so naive that one sees at once that it is right.
+//! Random calls, compared with a simple model of the log.
 
 mod naive;
 mod strategy;
@@ -21,10 +21,10 @@ use crate::storage::{
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// How many sequences are tried unless `PROPTEST_CASES` says otherwise.
+/// Default number of sequences; `PROPTEST_CASES` overrides it.
 const CASES: u32 = 64;
 
-/// Runs random sequences of calls against fresh storages and the naive log.
+/// Runs random sequences of calls against new storages and the model.
 pub fn run<F: Into<Fresh>>(make: impl AsyncFn() -> F) {
     let mut config = Config { failure_persistence: None, ..Config::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
@@ -44,7 +44,7 @@ pub fn run<F: Into<Fresh>>(make: impl AsyncFn() -> F) {
             pair.take_fed();
             let lines = pair.naive.lines.iter();
             let all: Vec<_> = lines.map(|line| Arc::clone(line.record())).collect();
-            assert_eq!(pair.fed, all, "the feed gets each record once, in order");
+            assert_eq!(pair.fed, all, "the sink gets each record once, in order");
             pair.log.storage.close().await;
         });
         Ok(())
@@ -54,26 +54,26 @@ pub fn run<F: Into<Fresh>>(make: impl AsyncFn() -> F) {
     }
 }
 
-/// A storage and the naive log, which are to agree.
+/// A storage and the model, which must agree.
 struct Pair {
     log: Log,
-    /// It ends after the storage.
-    _ground: Box<dyn Any>,
+    /// Dropped after the storage.
+    _place: Box<dyn Any>,
     reopen: Option<Reopen>,
-    /// What the feeds of earlier openings got.
+    /// The records that earlier sinks got, before the storage was opened again.
     fed: Vec<Arc<Record>>,
     naive: Naive,
-    /// The storage's count of removals before and after each call.
+    /// The storage's count of removals before and after each call, as counts that a reader can have.
     reported: Vec<u64>,
 }
 
 impl Pair {
     fn of(fresh: Fresh) -> Pair {
-        let Fresh { storage, ground, reopen } = fresh;
+        let Fresh { storage, place, reopen } = fresh;
         let log = Log::of(storage);
         Pair {
             log,
-            _ground: ground,
+            _place: place,
             reopen,
             fed: Vec::new(),
             naive: Naive::new(),
@@ -128,7 +128,7 @@ impl Pair {
         }
     }
 
-    /// Trims as often as there is anything to trim.
+    /// Trims until the topic is within the limits.
     async fn keep(&mut self, topic: TopicName, limits: Limits) {
         let before = |seconds: Option<i64>| {
             let micros = |seconds: i64| self.naive.now.as_micros() - seconds * 1_000_000;
@@ -139,7 +139,7 @@ impl Pair {
         let expected = self.naive.trim_point(&topic, &keep);
         let mut through = None;
         while let Some(next) = self.log.storage.trim_point(topic.clone(), keep).await.unwrap() {
-            assert!(Some(next) > through, "no progress beyond {next}");
+            assert!(Some(next) > through, "no progress after {next}");
             assert!(Some(next) <= expected, "{next} may stay");
             through = Some(next);
             self.log.storage.trim(vec![(topic.clone(), next)]).await.unwrap();
@@ -150,7 +150,7 @@ impl Pair {
         }
     }
 
-    /// Closes the storage in good order and opens it again, if it is one that outlives that.
+    /// Closes the storage cleanly and opens it again, if it can be opened again.
     async fn reopen(&mut self) {
         let Some(open) = &self.reopen else { return };
         let identity = |log: &Log| (log.storage.epoch(), log.storage.bounds());
@@ -168,7 +168,7 @@ impl Pair {
         self.fed.extend(self.log.fed());
     }
 
-    /// Some offset from zero to a little beyond the tail.
+    /// An offset from zero to slightly beyond the tail.
     fn place(&self, index: proptest::sample::Index) -> Offset {
         let tail = usize::try_from(self.log.storage.bounds().tail.get()).unwrap();
         Offset::new(index.index(tail + 3) as u64)
@@ -178,7 +178,7 @@ impl Pair {
         let expected = self.naive.append(&batch, now);
         let outcomes = self.log.append_at(batch, now).await;
         let appended: usize = expected.iter().map(Said::records).sum();
-        // A deletion may still be on its way to the feed when it is answered, but not longer.
+        // A deletion can reach the sink slightly after `delete` has returned.
         let fed = self.log.fed();
         self.naive.is_appended(&fed[fed.len() - appended..]);
         for (outcome, expected) in outcomes.iter().zip(&expected) {
@@ -202,13 +202,13 @@ impl Pair {
         assert!(agree, "{outcome:?} where {expected:?} was expected");
     }
 
-    /// Reads page by page; `told` is the moment that the request's count is of.
+    /// Reads page by page. `reported` is the index of the request's count of removals.
     async fn read(&self, mut request: ReadRequest, reported: usize) {
         let ReadRequest { filters, after, until, .. } = request.clone();
         let end = until.min(self.log.storage.bounds().tail);
         let mut read = Vec::new();
         loop {
-            // The read itself is checked for order, bounds and progress.
+            // `Log::read` checks order, bounds and progress.
             let page = self.log.read(request.clone()).await;
             self.assert_gap(&request, reported, page.removed);
             read.extend(page.records);
@@ -231,8 +231,8 @@ impl Pair {
         };
         let first = lost.iter().find(|lost| Some(&lost.topic) == removed.topics.first());
         let deleted = first.map(|lost| lost.deleted);
-        assert!(deleted.is_some(), "a gap too many: {removed:?}");
-        // Of a topic that lost records in both ways nothing is promised.
+        assert!(deleted.is_some(), "a false gap: {removed:?}");
+        // For a topic that lost records both by trim and by deletion, either reason is allowed.
         if let Some(Some(deleted)) = deleted {
             assert_eq!(removed.deleted, deleted);
         }
@@ -242,7 +242,7 @@ impl Pair {
         assert_eq!(Some(&removed.removals), self.reported.last());
     }
 
-    /// All questions that do not change anything.
+    /// All queries.
     async fn agree(&self) {
         self.agree_on_topics().await;
         self.agree_on_places().await;
@@ -255,7 +255,7 @@ impl Pair {
         for (topic, state) in names.iter().zip(states) {
             let expected = self.naive.state(topic);
             if self.naive.is_deleted(topic) {
-                // Then it lies somewhere below the deletion.
+                // `removed_through` is anywhere below the deletion.
                 assert!(state.end.as_ref().is_some_and(|end| end.offset() > state.removed_through));
                 assert_eq!(TopicState { removed_through: Offset::ZERO, ..state }, expected);
             } else {

@@ -128,7 +128,7 @@ pub async fn a_budget_of_nothing_still_makes_progress(log: &Log) {
     for filter in ["a", "a b", "b/**", "*"] {
         let mut after = Offset::ZERO;
         let mut records = Vec::new();
-        // The read itself is checked for progress.
+        // `Log::read` checks progress.
         while after < tail {
             let page = log.page(filter, after, nothing).await;
             records.extend(page.records);
@@ -213,7 +213,7 @@ pub async fn sixty_four_exact_topics_are_merged(log: &Log) {
 }
 
 impl Log {
-    /// The names that a filter reads, of topics with one event each.
+    /// The names of the topics that a filter matches, for topics with one event each.
     async fn matched(&self, filter: &str) -> Vec<String> {
         let records = self.all(filter).await;
         records.iter().map(|record| record.topic().to_string()).collect()
@@ -254,11 +254,11 @@ pub async fn no_wildcard_in_first_place_matches_a_reserved_name(log: &Log) {
     assert_eq!(log.matched("** $sys").await, ["$sys", "a/$sys", "b"]);
 }
 
-pub async fn signs_that_a_query_language_may_know_are_letters(log: &Log) {
+pub async fn special_characters_of_query_languages_are_ordinary_in_names(log: &Log) {
     for topic in ["a_b/c", "axb/c", "a%/c", "abc/c", "[ab]/c", "a?b/c", "A_B/c", "a*b/c"] {
         log.event(topic, "x").await;
     }
-    for topic in ["a_b", "a%", "[ab]", "a?b", "A_B", "a*b"] {
+    for topic in ["a_b", "a%", "[ab]", "a?b", "A_B"] {
         assert_eq!(log.matched(&format!("{topic}/*")).await, [format!("{topic}/c")]);
         assert_eq!(log.matched(&format!("{topic}/**")).await, [format!("{topic}/c")]);
         assert_eq!(log.matched(&format!("{topic}/c")).await, [format!("{topic}/c")]);

@@ -1,4 +1,4 @@
-//! Where readers begin.
+//! Seeks: the starts of readers.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::storage::Seek;
 use crate::timestamp::Timestamp;
 
 impl Log {
-    /// What a reader of these filters reads that begins there.
+    /// The records that a reader gets that starts there.
     async fn from(&self, text: &str, seek: Seek) -> Vec<Arc<Record>> {
         let sought = self.storage.seek(filters(text), seek).await.unwrap();
         self.after(text, sought.after).await
     }
 
-    /// What a reader reads that wants so many events.
+    /// The records that a reader gets that starts with the newest `count` events.
     async fn newest(&self, text: &str, count: usize) -> Vec<String> {
         said(&self.from(text, Seek::Newest { count, before: Offset::MAX }).await)
     }
@@ -33,7 +33,7 @@ impl Log {
         said(&records)
     }
 
-    /// Events `0..count`, to topics by turns.
+    /// Publishes events `0..count` to these topics in turn.
     async fn by_turns(&self, topics: &[&str], count: usize) -> Vec<Cursor> {
         let mut ids = Vec::new();
         for n in 0..count {
@@ -103,7 +103,7 @@ pub async fn newest_zero_is_before_nothing(log: &Log) {
 }
 
 impl Log {
-    /// Events whose data is the second they came in.
+    /// Publishes events whose data is the second of their time.
     async fn by_time(&self, seconds: &[(&str, i64)]) {
         for (topic, second) in seconds {
             self.publish_at(event(topic, &second.to_string()), at(*second)).await;
@@ -147,7 +147,7 @@ pub async fn a_reader_that_begins_where_seek_said_lost_nothing(log: &Log) {
     let ids = log.by_turns(&["a", "b"], 8).await;
     log.trim("a", ids[4]).await;
     log.delete("b").await;
-    log.event("b", "anew").await;
+    log.event("b", "again").await;
     let newest = Seek::Newest { count: 2, before: Offset::MAX };
     for seek in [Seek::Earliest, newest, Seek::Since(at(0))] {
         for filter in ["a b", "*"] {

@@ -1,4 +1,4 @@
-//! What is known of topics as a whole, and their list.
+//! States of topics, and lists of topics.
 
 use stentor_sse::{Event, EventType};
 
@@ -7,7 +7,7 @@ use super::log::{end, entry, event, name, topic_names};
 use crate::publish::Publish;
 use crate::storage::{TopicInfo, TopicState, TopicsQuery};
 
-pub async fn a_topic_that_nobody_wrote_to_has_the_default_state(log: &Log) {
+pub async fn a_topic_without_publishes_has_the_default_state(log: &Log) {
     log.event("a", "1").await;
     log.end("b").await;
     log.publish(event("b", "2").and(entry("c", "3"))).await;
@@ -16,14 +16,14 @@ pub async fn a_topic_that_nobody_wrote_to_has_the_default_state(log: &Log) {
     }
 }
 
-pub async fn states_come_in_the_order_asked(log: &Log) {
+pub async fn states_are_in_the_order_of_the_query(log: &Log) {
     for (topic, events) in [("a", 1), ("b", 2), ("c", 3)] {
         for _ in 0..events {
             log.event(topic, "x").await;
         }
     }
-    let asked = topic_names(&["c", "none", "a", "b", "c"]);
-    let states = log.storage.states(asked).await.unwrap();
+    let queried = topic_names(&["c", "none", "a", "b", "c"]);
+    let states = log.storage.states(queried).await.unwrap();
     let events: Vec<u64> = states.iter().map(|state| state.events).collect();
     assert_eq!(events, [3, 0, 1, 2, 3]);
     assert_eq!(log.storage.states(Vec::new()).await, Ok(Vec::new()));
@@ -115,8 +115,8 @@ pub async fn a_topic_without_records_is_not_listed(log: &Log) {
     let tail = log.event("trimmed", "x").await;
     log.trim("trimmed", tail).await;
     assert_eq!(log.list("", None, 100).await, ["ended", "kept"]);
-    log.event("deleted", "anew").await;
-    log.event("trimmed", "anew").await;
+    log.event("deleted", "again").await;
+    log.event("trimmed", "again").await;
     assert_eq!(log.list("", None, 100).await, ["deleted", "ended", "kept", "trimmed"]);
     assert_eq!(log.list("", None, 2).await, ["deleted", "ended"]);
 }

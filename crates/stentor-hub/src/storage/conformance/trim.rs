@@ -1,4 +1,4 @@
-//! Retention, and the gaps that readers are told.
+//! Trims, and the gaps that readers get.
 
 use super::Log;
 use super::log::{event, name, said, topic_names};
@@ -6,7 +6,7 @@ use crate::cursor::{Cursor, Offset};
 use crate::storage::{Removed, TopicState};
 
 impl Log {
-    /// Events `0..count` of topic `a`, and as many of `quiet`, by turns.
+    /// Publishes events `0..count` to topic `a` and to `quiet`, in turn.
     async fn with_quiet_neighbour(&self, count: usize) -> Vec<Cursor> {
         let mut ids = Vec::new();
         for n in 0..count {
@@ -16,7 +16,7 @@ impl Log {
         ids
     }
 
-    /// The names in the gap that is told, none if there is none.
+    /// The topics in the reported gap; empty if there is no gap.
     async fn lost(&self, filters: &str, after: Offset, reported: u64) -> Vec<String> {
         let removed = self.gap_beyond(filters, after, reported).await;
         let mut names: Vec<String> =
@@ -45,7 +45,7 @@ pub async fn trimmed_records_are_counted_no_more(log: &Log) {
     assert_eq!(state.removed_through, second.offset);
 }
 
-pub async fn readers_before_a_trimmed_record_are_told_a_gap(log: &Log) {
+pub async fn readers_before_a_trimmed_record_get_a_gap(log: &Log) {
     let ids = log.with_quiet_neighbour(4).await;
     log.trim("a", ids[2]).await;
     let removals = log.removals().await;
@@ -60,7 +60,7 @@ pub async fn readers_before_a_trimmed_record_are_told_a_gap(log: &Log) {
 
 pub async fn readers_past_the_last_trimmed_record_are_in_no_gap(log: &Log) {
     let ids = log.with_quiet_neighbour(4).await;
-    // Between the second and the third event of the topic.
+    // An offset between the second and the third event of the topic.
     let between = ids[2].offset.previous();
     assert!(between > ids[1].offset);
     log.storage.trim(vec![(name("a"), between)]).await.unwrap();
@@ -84,7 +84,7 @@ pub async fn readers_of_a_quiet_topic_are_in_no_gap(log: &Log) {
     assert_eq!(log.state("quiet").await.removed_through, Offset::ZERO);
 }
 
-pub async fn a_gap_is_told_once(log: &Log) {
+pub async fn a_gap_is_reported_once(log: &Log) {
     let ids = log.with_quiet_neighbour(4).await;
     log.trim("a", ids[1]).await;
     for filter in ["a", "*"] {
@@ -94,7 +94,7 @@ pub async fn a_gap_is_told_once(log: &Log) {
     }
 }
 
-pub async fn a_told_gap_is_told_again_only_for_later_removals(log: &Log) {
+pub async fn a_reported_gap_is_reported_again_only_for_later_removals(log: &Log) {
     let ids = log.with_quiet_neighbour(4).await;
     log.event("b", "1").await;
     log.trim("a", ids[1]).await;
@@ -186,7 +186,7 @@ pub async fn the_end_goes_with_its_whole_topic(log: &Log) {
     assert_eq!(log.gap("a", end).await, None);
 }
 
-pub async fn a_wholly_trimmed_topic_begins_anew_with_fresh_counts(log: &Log) {
+pub async fn a_wholly_trimmed_topic_that_is_used_again_has_new_counts(log: &Log) {
     log.event("a", "1234").await;
     let end = log.end("a").await;
     log.trim("a", end).await;

@@ -1,4 +1,4 @@
-//! What of a topic is beyond its limits, and trimming by it.
+//! Trim points, and trimming to limits.
 
 use super::Log;
 use super::log::{appended, at, end, end_entry, event, name, said};
@@ -10,21 +10,21 @@ impl Log {
         self.storage.trim_point(name(topic), keep).await.unwrap()
     }
 
-    /// Asserts that a topic is to be trimmed up to this event or end.
+    /// Asserts that a topic must be trimmed up to this event or end.
     async fn is_beyond(&self, topic: &str, keep: TrimLimits, last: Cursor) {
         assert_eq!(self.trim_point(topic, keep).await, Some(last.offset), "{keep:?}");
     }
 
-    /// Trims until nothing is beyond the limits.
+    /// Trims until the topic is within the limits.
     async fn hold_to(&self, topic: &str, keep: TrimLimits) {
         while let Some(through) = self.trim_point(topic, keep).await {
             let before = self.state(topic).await.removed_through;
             self.storage.trim(vec![(name(topic), through)]).await.unwrap();
-            assert!(self.state(topic).await.removed_through > before, "an answer is of use");
+            assert!(self.state(topic).await.removed_through > before, "each trim makes progress");
         }
     }
 
-    /// Event `n` of a topic, of so many bytes, in second `n`: one for each of `bytes`.
+    /// Publishes one event for each of `bytes`: event `n` has that many bytes and the time of second `n`.
     async fn events(&self, topic: &str, bytes: &[usize]) -> Vec<Cursor> {
         let mut ids = Vec::new();
         for (second, bytes) in (0..).zip(bytes) {
@@ -82,7 +82,7 @@ pub async fn as_many_of_the_oldest_are_beyond_bytes_as_it_takes(log: &Log) {
 
 pub async fn what_is_older_than_a_time_is_beyond_it(log: &Log) {
     let ids = log.events("a", &[1, 1, 1]).await;
-    assert_eq!(log.trim_point("a", since(0)).await, None, "an event of this very time stays");
+    assert_eq!(log.trim_point("a", since(0)).await, None, "an event of exactly this time stays");
     log.is_beyond("a", since(1), ids[0]).await;
     log.is_beyond("a", since(2), ids[1]).await;
     log.is_beyond("a", since(1_000), ids[2]).await;
@@ -100,7 +100,7 @@ pub async fn of_several_limits_the_one_that_takes_most_counts(log: &Log) {
 
 pub async fn a_limit_that_is_kept_spares_what_another_one_does_not_take(log: &Log) {
     let ids = log.events("a", &[1, 50, 1, 1]).await;
-    // The count takes one event, and then the bytes are few enough.
+    // The limit of events removes one, and then the bytes are within their limit.
     let keep = TrimLimits { events: Some(3), bytes: Some(52), ..TrimLimits::default() };
     log.is_beyond("a", keep, ids[0]).await;
 }
@@ -123,7 +123,7 @@ pub async fn an_end_is_as_old_as_it_is_only_when_no_event_is_left(log: &Log) {
     assert_eq!(log.trim_point("a", since(0)).await, None);
     log.is_beyond("a", since(3), end).await;
     log.hold_to("a", since(2)).await;
-    assert_eq!(said(&log.all("a").await), ["a ends: done"], "it is not older than that");
+    assert_eq!(said(&log.all("a").await), ["a ends: done"], "the end is not older");
     log.hold_to("a", since(3)).await;
     assert!(log.all("a").await.is_empty());
 }
@@ -161,8 +161,8 @@ pub async fn nothing_of_a_deleted_topic_is_beyond_anything(log: &Log) {
         ended_since: Some(at(1_000)),
     };
     assert_eq!(log.trim_point("a", all).await, None);
-    let anew = log.event("a", "anew").await;
-    log.is_beyond("a", all, anew).await;
+    let again = log.event("a", "again").await;
+    log.is_beyond("a", all, again).await;
 }
 
 pub async fn nothing_of_an_unknown_topic_is_beyond_anything(log: &Log) {
@@ -192,7 +192,7 @@ pub async fn trimming_until_nothing_is_beyond_keeps_just_the_limits(log: &Log) {
     assert_eq!(log.state("a").await.events, 150);
     log.hold_to("a", TrimLimits { events: Some(120), bytes: Some(250), ..TrimLimits::default() })
         .await;
-    // Of the newest as many as have 250 bytes together, and not one less.
+    // As many of the newest events as fit into 250 bytes.
     let sums = sizes.iter().rev().scan(0, |sum, size| {
         *sum += size;
         Some(*sum)
@@ -230,12 +230,16 @@ pub async fn trimmed_counts_events_and_their_bytes(log: &Log) {
     log.trim("a", a[1]).await;
     let tail = log.storage.bounds().tail;
     log.storage.trim(vec![(name("a"), a[2].offset), (name("b"), tail)]).await.unwrap();
-    assert_eq!(log.storage.trimmed(), Trimmed { events: 4, bytes: 64 }, "an end is no event");
+    assert_eq!(
+        log.storage.trimmed(),
+        Trimmed { events: 4, bytes: 64 },
+        "an end does not count as an event"
+    );
 }
 
 pub async fn trimmed_does_not_count_deletions(log: &Log) {
     log.events("a", &[10, 20]).await;
     log.delete("a").await;
-    log.event("a", "anew").await;
+    log.event("a", "again").await;
     assert_eq!(log.storage.trimmed(), Trimmed::default());
 }

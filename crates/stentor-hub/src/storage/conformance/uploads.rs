@@ -1,17 +1,18 @@
-//! Streamed uploads under a key: repeating one publishes only what is missing.
+//! Uploads with a key: a repeat publishes only the missing parts.
 
 use std::time::Duration;
 
 use super::Log;
 use super::log::{appended, at, end, event, name, said};
 use crate::cursor::Cursor;
-use crate::publish::{Key, KeyContent, Publish};
+use crate::key::{Key, KeyContent};
+use crate::publish::Publish;
 use crate::storage::{KeyHash, Outcome};
 use crate::timestamp::Timestamp;
 
 const WINDOW: i64 = 600;
 
-/// A running hash: that of the first so many parts of one content.
+/// The running hash of the first `parts` parts of one content.
 fn hash(content: u8, parts: u64) -> KeyHash {
     let mut hash = [0; 16];
     if parts > 0 {
@@ -37,7 +38,7 @@ fn part(content: u8, index: u64) -> Publish {
     event("a", &index.to_string()).with_key(key)
 }
 
-/// A publish without entries under the key of a part: a repeat if the part is stored, and nothing else.
+/// A publish without entries, with the key of a part: a repeat if the part is stored; otherwise refused.
 fn probe(content: u8, index: u64) -> Publish {
     Publish { entries: Vec::new(), ..part(content, index) }
 }
@@ -64,7 +65,7 @@ pub async fn an_upload_counts_the_parts_that_are_stored(log: &Log) {
     assert_eq!(log.upload(1, 1).await, None);
     let (first, _) = appended(&log.publish(part(1, 0)).await);
     assert_eq!(log.upload(1, 1).await, Some((first, first)));
-    log.event("a", "not of it").await;
+    log.event("a", "not part of the upload").await;
     let (last, _) = appended(&log.publish(part(1, 1)).await);
     assert_eq!(log.upload(1, 2).await, Some((first, last)));
 }
@@ -112,7 +113,7 @@ pub async fn a_repeat_differs_from_the_part_on_whose_content_does(log: &Log) {
 pub async fn parts_that_came_one_by_one_are_compared_alike(log: &Log) {
     for index in 0..3 {
         log.publish(part(1, index)).await;
-        log.event("a", "not of it").await;
+        log.event("a", "not part of the upload").await;
     }
     for index in 0..3 {
         let outcome = log.publish(part(1, index)).await;
@@ -168,9 +169,9 @@ pub async fn the_window_of_an_upload_restarts_with_each_part(log: &Log) {
         let now = at(i64::from(index) * (WINDOW - 1));
         appended(&log.publish_at(part(1, index.into()), now).await);
     }
-    let asked = 4 * (WINDOW - 1);
-    assert!(log.upload_at(1, 4, at(asked)).await.is_some());
-    assert_eq!(log.upload_at(1, 4, at(asked + WINDOW + 1)).await, None);
+    let probed = 4 * (WINDOW - 1);
+    assert!(log.upload_at(1, 4, at(probed)).await.is_some());
+    assert_eq!(log.upload_at(1, 4, at(probed + WINDOW + 1)).await, None);
 }
 
 pub async fn the_window_of_an_upload_restarts_with_each_repeat(log: &Log) {
@@ -186,7 +187,7 @@ pub async fn the_window_of_an_upload_restarts_with_each_repeat(log: &Log) {
 }
 
 pub async fn a_publish_without_entries_restarts_the_window_of_an_upload_and_no_more(log: &Log) {
-    assert_eq!(log.publish_at(probe(1, 0), at(0)).await, Outcome::KeyReused, "nothing has begun");
+    assert_eq!(log.publish_at(probe(1, 0), at(0)).await, Outcome::KeyReused, "no part is stored");
     assert_eq!(log.upload(1, 1).await, None);
     let (first, _) = appended(&log.publish_at(part(1, 0), at(0)).await);
     let outcome = log.publish_at(probe(1, 0), at(WINDOW - 1)).await;

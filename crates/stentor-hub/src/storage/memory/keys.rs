@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::parts::Parts;
 use crate::cursor::Cursor;
-use crate::publish::{Key, KeyContent};
-use crate::storage::{KeyHash, KeyName, Outcome, StoredKey, part_hash};
+use crate::key::{Key, KeyContent, KeyHash, KeyName, StoredKey, part_hash};
+use crate::storage::result::Outcome;
 use crate::timestamp::Timestamp;
 
-/// The idempotency keys that are remembered, at most [`Keys::MAX`]: the longest unused go first.
+/// The remembered idempotency keys, at most [`Keys::MAX`]. The least recently used ones are removed first.
 #[derive(Default)]
 pub(super) struct Keys {
     pub(super) rows: HashMap<KeyName, Row>,
-    /// Names by the number of their last use.
+    /// Names by the number of their last use, least recently used first.
     pub(super) used: BTreeMap<u64, KeyName>,
     pub(super) parts: Parts,
     uses: u64,
@@ -20,9 +20,9 @@ pub(super) struct Keys {
 
 #[derive(Clone, Copy)]
 pub(super) struct Row {
-    /// The hash of the whole, or of the upload so far.
+    /// The hash of the publish, or of the upload so far.
     hash: KeyHash,
-    /// How many publishes of an upload.
+    /// Number of parts of an upload; otherwise 1.
     count: u64,
     first: Cursor,
     last: Cursor,
@@ -31,9 +31,11 @@ pub(super) struct Row {
 }
 
 impl Keys {
+    /// Maximum number of keys.
     pub(super) const MAX: usize = 100_000;
 
-    /// What becomes of a publish under this key, unless it is to be appended.
+    /// Returns the outcome of a publish with this key, or `None` if it is to be appended. A repeat restarts the
+    /// key's window if [`Key::renewed_expiry`] says so.
     pub(super) fn check(&mut self, key: &Key, time: Timestamp) -> Option<Outcome> {
         let name = key.to_name();
         let row = self.row(&name, time).copied();
@@ -41,7 +43,7 @@ impl Keys {
             (KeyContent::Part { index, .. }, Some(row)) => self.parts.get(row.first.offset, *index),
             _ => None,
         };
-        let outcome = key.check(row.map(Row::upload), part);
+        let outcome = key.check(row.map(Row::stored), part);
         if let (Some(row), Some(Outcome::Repeat { .. })) = (row, &outcome)
             && let Some(expires) = key.renewed_expiry(row.expires, time)
         {
@@ -50,6 +52,7 @@ impl Keys {
         outcome
     }
 
+    /// Remembers the key of a publish that was appended at `time`.
     pub(super) fn store(&mut self, key: &Key, first: Cursor, last: Cursor, time: Timestamp) {
         let name = key.to_name();
         let expires = time.plus(key.window);
@@ -62,10 +65,10 @@ impl Keys {
             }
         };
         self.put(name, Row { hash, count, first, last, expires, use_number: 0 });
-        self.forget(time);
+        self.remove_expired(time);
     }
 
-    /// Puts a row in its place, as the one used last.
+    /// Stores a row as the most recently used one.
     fn put(&mut self, name: KeyName, mut row: Row) {
         self.uses += 1;
         row.use_number = self.uses;
@@ -73,20 +76,21 @@ impl Keys {
         if let Some(before) = self.rows.insert(name.clone(), row) {
             self.used.remove(&before.use_number);
             if before.first.offset != first {
-                self.parts.forget(before.first.offset);
+                self.parts.remove(before.first.offset);
             }
         }
         self.used.insert(self.uses, name);
     }
 
-    fn forget(&mut self, time: Timestamp) {
-        while let Some(longest_unused) = self.used.first_entry() {
-            let row = self.rows.get(longest_unused.get());
+    /// Removes the least recently used keys while they are expired or too many.
+    fn remove_expired(&mut self, time: Timestamp) {
+        while let Some(least_recent) = self.used.first_entry() {
+            let row = self.rows.get(least_recent.get());
             if self.rows.len() <= Keys::MAX && row.is_some_and(|row| row.expires > time) {
                 return;
             }
-            if let Some(row) = self.rows.remove(&longest_unused.remove()) {
-                self.parts.forget(row.first.offset);
+            if let Some(row) = self.rows.remove(&least_recent.remove()) {
+                self.parts.remove(row.first.offset);
             }
         }
     }
@@ -97,7 +101,7 @@ impl Keys {
 }
 
 impl Row {
-    fn upload(self) -> StoredKey {
+    fn stored(self) -> StoredKey {
         StoredKey { count: self.count, hash: self.hash, first: self.first, last: self.last }
     }
 }

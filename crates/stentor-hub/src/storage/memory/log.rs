@@ -1,4 +1,4 @@
-//! What a log in memory holds, and how it changes.
+//! The content of the log in memory, and the changes to it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Included, Unbounded};
@@ -9,33 +9,32 @@ use super::keys::Keys;
 use super::topic::{Removal, Topic};
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
+use crate::lease::whole_seconds;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
+use crate::storage::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
+use crate::storage::result::{Outcome, Page, Removed, SeekResult, TopicInfo, TopicState, Trimmed};
+use crate::storage::ring::Ring;
 use crate::storage::trim_point::TrimPoint;
-use crate::storage::whole_seconds;
-use crate::storage::{
-    Outcome, Page, ReadRequest, Removed, Ring, Seek, SeekResult, TopicInfo, TopicState,
-    TopicsQuery, TrimLimits, Trimmed,
-};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// Topics that hold nothing any more but whose `removed_through` is still known exactly. The
-/// oldest beyond these fold into one floor.
-pub(super) const VANISHED_MAX: usize = 10_000;
+/// Maximum number of empty topics whose `removed_through` is known by name. Beyond that, the topics that have been
+/// empty for the longest time are merged into one floor for all names.
+pub(super) const EMPTY_TOPICS_MAX: usize = 10_000;
 
 pub(super) struct Log {
     epoch: Epoch,
     bytes_max: usize,
     pub(super) ring: Ring,
-    /// What the change under way appended, for the feed.
+    /// Records appended by the current change, for the sink.
     pub(super) appended: Vec<Arc<Record>>,
     pub(super) tail: Offset,
     time: Timestamp,
     topics: BTreeMap<TopicName, Topic>,
-    /// Vanished topics, longest vanished first; some of these may live again.
-    vanished: VecDeque<TopicName>,
-    /// The removals of topics that are no longer known by name, folded into one.
+    /// Topics that became empty, in that order. Some may have been used again since.
+    empty_topics: VecDeque<TopicName>,
+    /// The removals of all topics that are no longer known by name, merged into one.
     floor: Removal,
     pub(super) removals: u64,
     pub(super) trimmed: Trimmed,
@@ -53,7 +52,7 @@ impl Log {
             tail: Offset::ZERO,
             time: Timestamp::default(),
             topics: BTreeMap::new(),
-            vanished: VecDeque::new(),
+            empty_topics: VecDeque::new(),
             floor: Removal::default(),
             removals: 0,
             trimmed: Trimmed::default(),
@@ -62,7 +61,7 @@ impl Log {
         }
     }
 
-    /// Publishes a batch, each after those before it.
+    /// Appends a batch by the rules of [`Storage::append`](crate::storage::Storage::append).
     pub(super) fn publish_all(&mut self, batch: Vec<Publish>, time: Timestamp) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(batch.len());
         for publish in batch {
@@ -81,7 +80,7 @@ impl Log {
         {
             return outcome;
         }
-        // The hub lets through neither a deletion nor nothing at all.
+        // `Publish::validate` refuses deletions and empty publishes before they get here, except to renew a key.
         if publish.entries.iter().any(|entry| matches!(entry.body, Body::Deleted)) {
             return Outcome::KeyReused;
         }
@@ -97,7 +96,7 @@ impl Log {
         Outcome::Appended { first, last }
     }
 
-    /// The first entry whose topic has ended, be it by an entry before it.
+    /// Returns the first entry whose topic has ended, in the log or by an earlier entry, with the id of the end.
     fn ended(&self, entries: &[Entry]) -> Option<(TopicName, Cursor)> {
         entries.iter().enumerate().find_map(|(at, entry)| {
             let topic = self.topics.get(&entry.topic);
@@ -128,7 +127,7 @@ impl Log {
         id
     }
 
-    /// Makes the next record and counts it in its topic.
+    /// Creates the next record and counts it in its topic.
     fn record(
         &mut self,
         name: TopicName,
@@ -142,13 +141,13 @@ impl Log {
             Arc::new(Record::new(self.epoch, self.tail, self.time, name, body, attributes));
         let topic = match self.topics.get_mut(record.topic()) {
             Some(topic) => topic,
-            // Nothing is known of the name, so it may be one that was folded into the floor.
+            // The name is unknown, so it may be one that was merged into the floor.
             None => self
                 .topics
                 .entry(record.topic().clone())
                 .or_insert(Topic { removed: self.floor, ..Topic::default() }),
         };
-        // A deleted topic begins anew, and its deletion is now a removal like any other.
+        // A deleted topic is used again: its deletion becomes a removal.
         if let Some(deletion) = topic.end.take_if(|end| end.is_deletion()) {
             self.removals += 1;
             let through = deletion.offset();
@@ -169,14 +168,14 @@ impl Log {
         self.ring.first().is_some_and(|first| first.offset() < self.tail)
     }
 
-    /// Lets the oldest record go.
+    /// Removes the oldest record.
     fn pop(&mut self) {
         if let Some(record) = self.ring.pop() {
             self.note_removed(&record);
         }
     }
 
-    /// Counts a record that trim took out of the ring.
+    /// Counts a record that a trim removed from the ring.
     fn note_removed(&mut self, record: &Arc<Record>) {
         self.removals += 1;
         let Some(topic) = self.topics.get_mut(record.topic()) else { return };
@@ -192,18 +191,18 @@ impl Log {
             self.trimmed.events += 1;
             self.trimmed.bytes += bytes;
         } else {
-            // An end is the last of its topic, so the whole topic is gone with it.
+            // An end is the last record of its topic, so the topic is empty now.
             topic.end = None;
         }
         if topic.events == 0 && topic.end.is_none() {
-            self.vanish(record.topic().clone());
+            self.note_empty(record.topic().clone());
         }
     }
 
-    fn vanish(&mut self, name: TopicName) {
-        self.vanished.push_back(name);
-        while self.vanished.len() > VANISHED_MAX {
-            let Some(name) = self.vanished.pop_front() else { return };
+    fn note_empty(&mut self, name: TopicName) {
+        self.empty_topics.push_back(name);
+        while self.empty_topics.len() > EMPTY_TOPICS_MAX {
+            let Some(name) = self.empty_topics.pop_front() else { return };
             if let Some(topic) = self.topics.get(&name)
                 && topic.events == 0
                 && topic.end.is_none()
@@ -223,22 +222,23 @@ impl Log {
         if topic.is_deleted() {
             return;
         }
-        // The end is the last of its topic, so it goes only when all before it does.
+        // The end has the highest offset of its topic, so it is removed only after all events.
         for record in self.ring.remove(name, through) {
             self.note_removed(&record);
         }
     }
 
-    /// See [`Storage::trim_point`](crate::storage::Storage::trim_point).
-    pub(super) fn trim_point(&self, name: &TopicName, keep: &TrimLimits) -> Option<Offset> {
+    /// Implements [`Storage::trim_point`](crate::storage::Storage::trim_point).
+    pub(super) fn trim_point(&self, name: &TopicName, limits: &TrimLimits) -> Option<Offset> {
         let topic = self.topics.get(name).filter(|topic| !topic.is_deleted())?;
-        let mut excess = TrimPoint::new(*keep, topic.events, topic.bytes, topic.end.as_deref());
+        let mut trim_point =
+            TrimPoint::new(*limits, topic.events, topic.bytes, topic.end.as_deref());
         for record in self.ring.of_topic(name).filter(|record| record.event().is_some()) {
-            if !excess.takes(record.offset(), record.time(), record.body().bytes() as u64) {
+            if !trim_point.takes(record.offset(), record.time(), record.body().bytes() as u64) {
                 break;
             }
         }
-        excess.through()
+        trim_point.through()
     }
 
     pub(super) fn delete(&mut self, name: &TopicName, time: Timestamp) -> Option<Offset> {
@@ -255,7 +255,7 @@ impl Log {
         Some(record.offset())
     }
 
-    /// See [`Storage::set_lease`](crate::storage::Storage::set_lease).
+    /// Implements [`Storage::set_lease`](crate::storage::Storage::set_lease).
     pub(super) fn set_lease(&mut self, topic: TopicName, lease: Option<Duration>) {
         match lease {
             Some(lease) => self.leases.insert(topic, whole_seconds(lease)),
@@ -275,7 +275,7 @@ impl Log {
             return None;
         }
         let lost = |name: &TopicName, topic: &Topic| {
-            let lost = topic.removed.is_news(after, losses_reported) && !topic.is_deleted();
+            let lost = topic.removed.is_unreported(after, losses_reported) && !topic.is_deleted();
             lost.then(|| (name.clone(), topic.removed.by_delete))
         };
         let mut topics: Vec<(TopicName, bool)> = if filters.patterns().is_empty() {
@@ -290,8 +290,8 @@ impl Log {
                 .take(Removed::TOPICS_MAX)
                 .collect()
         };
-        // Names that are no longer known: rather a gap too many.
-        if self.floor.is_news(after, losses_reported) {
+        // For names that are no longer known, a false gap is better than a missed one.
+        if self.floor.is_unreported(after, losses_reported) {
             let unknown = filters.exact().iter().filter(|name| !self.topics.contains_key(*name));
             topics.extend(unknown.map(|name| (name.clone(), false)));
             if topics.is_empty() && !filters.patterns().is_empty() {
@@ -329,7 +329,7 @@ impl Log {
         offsets.last().map_or(end, |oldest| oldest.previous())
     }
 
-    /// The newest events of a topic, newest first.
+    /// The newest events of a topic up to `until`, newest first.
     fn newest(
         &self,
         name: &TopicName,

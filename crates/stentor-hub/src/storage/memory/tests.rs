@@ -1,14 +1,13 @@
-//! The contract, and what only a log does that forgets: the bounded ring, the folded floor, the
-//! bounded keys.
+//! Tests of the contract and of the bounds of the log in memory: the ring, the floor, the keys.
 
 use std::time::Duration;
 
 use super::keys::Keys;
-use super::log::VANISHED_MAX;
+use super::log::EMPTY_TOPICS_MAX;
 use super::parts::Parts;
 use super::*;
 use crate::cursor::Cursor;
-use crate::publish::{Key, KeyContent};
+use crate::key::{Key, KeyContent};
 use crate::record::{Attributes, Body};
 use crate::storage::conformance::Log as Tested;
 use crate::storage::conformance::log::{
@@ -17,7 +16,7 @@ use crate::storage::conformance::log::{
 
 crate::conformance_tests!(|| async { MemoryStorage::new() });
 
-/// A log that holds so many records with short names and next to no data.
+/// A log that has room for this many records with short names and little data.
 fn of_records(records: usize) -> Tested {
     let one = Record::new(
         Epoch::new(0),
@@ -31,7 +30,7 @@ fn of_records(records: usize) -> Tested {
 }
 
 #[tokio::test]
-async fn a_full_ring_lets_its_oldest_records_go_and_tells_a_gap() {
+async fn a_full_ring_removes_its_oldest_records_and_reports_a_gap() {
     let log = of_records(3);
     let mut ids = Vec::new();
     for n in 0..5 {
@@ -43,7 +42,7 @@ async fn a_full_ring_lets_its_oldest_records_go_and_tells_a_gap() {
     let gap = log.gap("a", ids[0]).await.unwrap();
     assert_eq!((gap.deleted, gap.topics), (false, topic_names(&["a"])));
     assert_eq!(log.gap("a", ids[1]).await, None, "nothing was lost after it");
-    assert_eq!(log.fed().len(), 5, "readers at the tail get all of it");
+    assert_eq!(log.fed().len(), 5, "readers at the tail get all records");
 }
 
 #[tokio::test]
@@ -86,7 +85,7 @@ async fn a_quiet_topic_is_in_no_false_gap() {
         let gap = log.gap(filter, Offset::ZERO).await.unwrap();
         assert_eq!(gap.topics, topic_names(&["busy"]));
     }
-    log.event("busy", "and the quiet one goes").await;
+    log.event("busy", "this removes the quiet one").await;
     assert_eq!(log.gap("quiet", Offset::ZERO).await.unwrap().topics, topic_names(&["quiet"]));
 }
 
@@ -108,7 +107,7 @@ async fn an_end_goes_with_its_whole_topic() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_went_is_told_as_one() {
+async fn a_removed_deletion_is_reported_as_a_deletion() {
     let log = of_records(2);
     let first = log.event("a", "1").await;
     let deletion = log.delete("a").await;
@@ -133,10 +132,10 @@ async fn a_ring_full_of_deletions_holds_no_more_than_before() {
     }
     assert_eq!(log.all("*").await.len(), 10);
     log.event("a", "1").await;
-    assert_eq!(log.all("*").await.len(), 10, "the oldest deletion went");
+    assert_eq!(log.all("*").await.len(), 10, "the oldest deletion was removed");
 }
 
-/// What a reader was told that knows of all removals before, of which there are some.
+/// Makes removals, and returns the count of a reader to which all of them were reported.
 async fn report_earlier_removals(log: &Tested) -> u64 {
     log.append(vec![event("last", "1"), event("last", "2"), event("last", "3")]).await;
     let reported = log.removals().await;
@@ -144,18 +143,18 @@ async fn report_earlier_removals(log: &Tested) -> u64 {
     reported
 }
 
-/// Topics `t0` to that before `t{topics}`, one event each, all of them pushed out again.
-async fn vanish(log: &Tested, topics: usize) {
+/// Publishes one event to each of the topics `t0` up to `t{topics - 1}` and has the ring remove them again.
+async fn fill_and_empty(log: &Tested, topics: usize) {
     let batch = (0..topics).map(|n| event(&format!("t{n}"), "1"));
     log.append(batch.collect()).await;
     log.append(vec![event("last", "1"), event("last", "2")]).await;
 }
 
 #[tokio::test]
-async fn readers_of_a_folded_topic_are_told_a_gap() {
+async fn readers_of_a_topic_below_the_floor_get_a_gap() {
     let log = of_records(2);
     let reported = report_earlier_removals(&log).await;
-    vanish(&log, VANISHED_MAX + 5).await;
+    fill_and_empty(&log, EMPTY_TOPICS_MAX + 5).await;
     for reported in [0, reported] {
         for filter in ["t0", "t1 none", "t0/* t2", "t9"] {
             let gap = log.gap_beyond(filter, Offset::ZERO, reported).await;
@@ -167,13 +166,13 @@ async fn readers_of_a_folded_topic_are_told_a_gap() {
 }
 
 #[tokio::test]
-async fn readers_with_a_pattern_are_told_of_folded_topics() {
+async fn readers_of_a_pattern_get_a_gap_for_topics_below_the_floor() {
     let log = of_records(2);
-    // All that this pattern matches is folded, none of it known by name.
+    // All topics that this pattern matches are merged into the floor.
     let reported = report_earlier_removals(&log).await;
     log.event("a/b", "1").await;
     log.event("a/c", "1").await;
-    vanish(&log, VANISHED_MAX + 5).await;
+    fill_and_empty(&log, EMPTY_TOPICS_MAX + 5).await;
     for reported in [0, reported] {
         let gap = log.gap_beyond("a/*", Offset::ZERO, reported).await;
         assert_eq!(gap.map(|gap| gap.topics), Some(Vec::new()));
@@ -182,11 +181,11 @@ async fn readers_with_a_pattern_are_told_of_folded_topics() {
 }
 
 #[tokio::test]
-async fn a_folded_topic_that_begins_anew_tells_older_readers_a_gap() {
+async fn a_topic_below_the_floor_that_is_used_again_reports_a_gap_to_older_readers() {
     let log = of_records(2);
     let reported = report_earlier_removals(&log).await;
     let first = log.event("a", "1").await;
-    vanish(&log, VANISHED_MAX + 5).await;
+    fill_and_empty(&log, EMPTY_TOPICS_MAX + 5).await;
     log.event("a", "anew").await;
     assert!(log.state("a").await.removed_through >= first.offset);
     for reported in [0, reported] {
@@ -197,14 +196,14 @@ async fn a_folded_topic_that_begins_anew_tells_older_readers_a_gap() {
 }
 
 #[tokio::test]
-async fn folding_touches_no_topic_that_is_known() {
+async fn the_floor_changes_no_topic_that_is_known() {
     let log = of_records(2);
-    vanish(&log, VANISHED_MAX + 5).await;
+    fill_and_empty(&log, EMPTY_TOPICS_MAX + 5).await;
     let last = log.event("last", "3").await;
-    let newest_vanished = format!("t{}", VANISHED_MAX + 4);
-    let state = log.state(&newest_vanished).await;
-    assert!(log.gap(&newest_vanished, state.removed_through).await.is_none());
-    assert!(log.gap(&newest_vanished, state.removed_through.previous()).await.is_some());
+    let newest_empty = format!("t{}", EMPTY_TOPICS_MAX + 4);
+    let state = log.state(&newest_empty).await;
+    assert!(log.gap(&newest_empty, state.removed_through).await.is_none());
+    assert!(log.gap(&newest_empty, state.removed_through.previous()).await.is_some());
     assert!(log.gap("last", last.offset.previous().previous()).await.is_none());
 }
 
@@ -227,13 +226,13 @@ fn part_of(upload: &str, index: u64) -> Key {
     key(upload.to_owned(), KeyContent::Part { index, before, after })
 }
 
-/// The position at this offset, which stands for a record.
+/// A position that stands for the id of a record.
 fn id(offset: u64) -> Cursor {
     Cursor::position(Epoch::new(0), Offset::new(offset))
 }
 
 #[test]
-fn the_longest_unused_keys_are_forgotten_first() {
+fn the_least_recently_used_keys_are_forgotten_first() {
     let mut keys = Keys::default();
     keys.store(&part(0), id(1), id(1), at(0));
     for number in 0..Keys::MAX - 1 {
@@ -242,7 +241,7 @@ fn the_longest_unused_keys_are_forgotten_first() {
     keys.store(&part(1), id(2), id(2), at(0));
     keys.store(&whole(Keys::MAX), id(0), id(0), at(0));
     assert_eq!(keys.rows.len(), Keys::MAX);
-    assert_eq!(keys.check(&whole(0), at(0)), None, "it was used longest ago");
+    assert_eq!(keys.check(&whole(0), at(0)), None, "it is the least recently used");
     assert!(keys.check(&whole(1), at(0)).is_some());
     assert!(keys.row(&part(0).to_name(), at(0)).is_some(), "it was used again");
 }

@@ -1,11 +1,11 @@
-//! What is known of a topic as a whole.
+//! The state of a topic in memory.
 
 use std::sync::Arc;
 
 use crate::cursor::Offset;
 use crate::record::Record;
 
-/// A topic that holds something, or did.
+/// A topic that has records, or had some.
 #[derive(Default)]
 pub(super) struct Topic {
     pub(super) events: u64,
@@ -14,18 +14,18 @@ pub(super) struct Topic {
     pub(super) removed: Removal,
 }
 
-/// What a topic lost last.
+/// The last removal of records of a topic.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Removal {
     pub(super) through: Offset,
     pub(super) by_delete: bool,
-    /// The log's count of removals with this one.
+    /// The log's count of removals including this one.
     pub(super) count: u64,
 }
 
 impl Removal {
-    /// Whether a reader lost something by it and was not told.
-    pub(super) fn is_news(self, after: Offset, losses_reported: u64) -> bool {
+    /// Returns `true` if a reader at `after` lost records by this removal and it was not reported.
+    pub(super) fn is_unreported(self, after: Offset, losses_reported: u64) -> bool {
         self.through > after && self.count > losses_reported
     }
 }

@@ -1,5 +1,5 @@
-//! A ring agrees with a plain list, whatever is pushed and taken out.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! A ring behaves like a plain list, for random pushes and removals.
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -13,11 +13,11 @@ const TOPICS: [&str; 4] = ["a", "a/b", "b", "c"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Adds a record of a topic, so many offsets and seconds after the last one.
+    /// Adds a record of a topic: this many offsets and seconds after the last one.
     Push(&'static str, u64, i64),
     Pop,
     PopUnlessLast,
-    /// Takes out what a topic holds up to some offset.
+    /// Removes the records of a topic up to some offset.
     Remove(&'static str, Index),
 }
 
@@ -32,7 +32,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..80)
 }
 
-/// A ring and the list of what it should hold.
+/// A ring, and a list of the records that it should have.
 #[derive(Default)]
 struct Pair {
     ring: Ring,
@@ -64,19 +64,19 @@ impl Pair {
                 assert_eq!(self.ring.pop_unless_last(), oldest);
             }
             Step::Remove(topic, through) => {
-                let through = self.place(through);
+                let through = self.offset(through);
                 let topic = name(topic);
-                let goes =
+                let is_removed =
                     |record: &Arc<Record>| *record.topic() == topic && record.offset() <= through;
-                let (gone, left) = self.list.drain(..).partition(goes);
+                let (removed, left) = self.list.drain(..).partition(is_removed);
                 self.list = left;
-                let gone: Vec<_> = gone;
-                assert_eq!(self.ring.remove(&topic, through), gone);
+                let removed: Vec<_> = removed;
+                assert_eq!(self.ring.remove(&topic, through), removed);
             }
         }
     }
 
-    fn place(&self, index: Index) -> Offset {
+    fn offset(&self, index: Index) -> Offset {
         Offset::new(index.index(usize::try_from(self.tail).unwrap() + 2) as u64)
     }
 
@@ -84,7 +84,7 @@ impl Pair {
         let Pair { ring, list, .. } = self;
         assert_eq!(ring.first(), list.first());
         assert_eq!(ring.bytes(), list.iter().map(|record| record.memory_bytes()).sum::<usize>());
-        assert!(ring.empty <= ring.places.len() / 2, "more places are empty than taken");
+        assert!(ring.empty <= ring.slots.len() / 2, "more than half of the slots are empty");
         for offset in (0..=self.tail + 1).map(Offset::new) {
             assert_eq!(ring.get(offset), list.iter().find(|record| record.offset() == offset));
         }
@@ -95,7 +95,7 @@ impl Pair {
             let of_topic = list.iter().filter(|record| *record.topic() == topic);
             assert!(ring.of_topic(&topic).eq(of_topic), "{topic}");
         }
-        let after = self.place(index);
+        let after = self.offset(index);
         for text in ["a", "a c", "*", "a/*", "**", "b a/*", "none"] {
             self.agree_on_reading(&filters(text), after);
         }
@@ -110,12 +110,12 @@ impl Pair {
         let expected: Vec<_> = expected.cloned().collect();
         for records in [1, 2, 100] {
             let budget = Budget { records, bytes: 1 << 20, rows: 3 * records };
-            let (mut read, mut place) = (Vec::new(), after);
-            while place < until {
-                let page = self.ring.read(filters, place, until, budget);
-                assert!(page.through > place, "no progress beyond {place}");
+            let (mut read, mut position) = (Vec::new(), after);
+            while position < until {
+                let page = self.ring.read(filters, position, until, budget);
+                assert!(page.through > position, "no progress after {position}");
                 read.extend(page.records);
-                place = page.through;
+                position = page.through;
             }
             assert_eq!(read, expected, "after {after} by {records}");
         }

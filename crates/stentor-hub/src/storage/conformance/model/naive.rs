@@ -1,11 +1,12 @@
-//! A list of all that was ever appended, and rules that look at all of it each time.
+//! The model: a list of all records ever appended, and rules that scan all of it each time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::cursor::Offset;
 use crate::filter::Filters;
-use crate::publish::{Entry, Key, KeyContent, Publish};
+use crate::key::{Key, KeyContent};
+use crate::publish::{Entry, Publish};
 use crate::record::{Body, Record};
 use crate::storage::{KeyHash, KeyName, TopicState, TrimLimits, Trimmed};
 use crate::timestamp::Timestamp;
@@ -15,15 +16,15 @@ pub(super) struct Naive {
     pub(super) lines: Vec<Line>,
     losses: Vec<Loss>,
     keys: HashMap<KeyName, Stored>,
-    /// What was trimmed since the log was opened.
+    /// Events and bytes trimmed since the log was opened.
     pub(super) trimmed: Trimmed,
-    /// What the clock says; it may go back.
+    /// The time of the clock; it can go back.
     pub(super) now: Timestamp,
-    /// How often the storage was asked for its count of removals.
+    /// Number of times that the count of removals was queried.
     pub(super) moment: usize,
 }
 
-/// A record, as it must be and, once the storage was asked, as it is.
+/// A record as it must be, and the record that the storage appended.
 pub(super) struct Line {
     entry: Entry,
     time: Timestamp,
@@ -41,7 +42,7 @@ impl Line {
     }
 }
 
-/// Records that a topic lost.
+/// A loss of records of a topic.
 struct Loss {
     topic: TopicName,
     through: Offset,
@@ -49,16 +50,15 @@ struct Loss {
     moment: usize,
 }
 
-/// A topic that a reader is to be told of.
+/// A topic whose loss must be reported to a reader.
 #[derive(Debug)]
 pub(super) struct Lost {
     pub(super) topic: TopicName,
-    /// Whether by deletion, if only by it or not at all by it.
+    /// `Some` if all its losses are deletions (`true`) or all are trims (`false`).
     pub(super) deleted: Option<bool>,
 }
 
-/// What stands under a key: the hash of the whole or after each part, and the places of the first and
-/// last line.
+/// The content of a key: the hash of the publish, or after each part, and the indexes of the first and last line.
 struct Stored {
     hashes: Vec<KeyHash>,
     first: usize,
@@ -66,19 +66,19 @@ struct Stored {
     expires: Timestamp,
 }
 
-/// An outcome, with places among the lines for ids.
+/// An outcome with indexes of lines instead of ids.
 #[derive(Debug)]
 pub(super) enum Said {
     Appended(usize, usize),
     Repeat(usize, usize),
-    /// With the place of the end, unless that is in the refused publish itself.
+    /// With the index of the end, unless it is in the refused publish itself.
     Ended(TopicName, Option<usize>),
     Differs,
     Withheld,
 }
 
 impl Said {
-    /// How many records were appended.
+    /// Number of appended records.
     pub(super) fn records(&self) -> usize {
         match self {
             Said::Appended(first, last) => last - first + 1,
@@ -117,7 +117,7 @@ impl Naive {
         each.collect()
     }
 
-    /// Checks records against the newest lines, which they are.
+    /// Checks records against the newest lines.
     pub(super) fn is_appended(&mut self, records: &[Arc<Record>]) {
         let from = self.lines.len() - records.len();
         let mut last =
@@ -132,7 +132,7 @@ impl Naive {
             assert_eq!(record.time(), line.time);
             line.record = Some(Arc::clone(record));
         }
-        assert!(self.lines.iter().all(|line| line.record.is_some()), "something was not appended");
+        assert!(self.lines.iter().all(|line| line.record.is_some()), "a record was not appended");
     }
 
     fn publish(&mut self, publish: &Publish, now: Timestamp) -> Said {
@@ -153,7 +153,7 @@ impl Naive {
         }
         let first = self.lines.len();
         for entry in &publish.entries {
-            self.begin_anew(&entry.topic);
+            self.use_again(&entry.topic);
             self.push(entry.clone(), now);
         }
         let last = self.lines.len() - 1;
@@ -168,7 +168,7 @@ impl Naive {
         self.lines.push(Line { entry, time, alive: true, record: None });
     }
 
-    fn begin_anew(&mut self, topic: &TopicName) {
+    fn use_again(&mut self, topic: &TopicName) {
         if self.is_deleted(topic)
             && let Some(at) = self.end(topic)
         {
@@ -222,7 +222,7 @@ impl Naive {
         self.keys.insert(key.to_name(), stored);
     }
 
-    /// Deletes a topic; says whether there was one.
+    /// Deletes a topic. Returns `true` if it existed.
     pub(super) fn delete(&mut self, topic: &TopicName, now: Timestamp) -> bool {
         let exists = self.exists(topic);
         if exists {
@@ -254,7 +254,7 @@ impl Naive {
         }
     }
 
-    /// Up to where a topic is to be trimmed: as few of its oldest events as the limits ask for, or all.
+    /// The offset up to which a topic must be trimmed: as few of its oldest events as possible, or the whole topic.
     pub(super) fn trim_point(&self, topic: &TopicName, keep: &TrimLimits) -> Option<Offset> {
         let (events, end): (Vec<_>, Vec<_>) = self.of(topic).partition(|(_, line)| line.is_event());
         if self.is_deleted(topic) {
@@ -276,7 +276,7 @@ impl Naive {
         goes.checked_sub(1).map(|last| events[last].1.record().offset())
     }
 
-    /// What can still be read.
+    /// The records that can still be read.
     pub(super) fn alive(&self) -> impl Iterator<Item = &Arc<Record>> {
         self.lines.iter().filter(|line| line.alive).map(Line::record)
     }
@@ -286,7 +286,7 @@ impl Naive {
         lines.filter(move |(_, line)| line.alive && line.entry.topic == *topic)
     }
 
-    /// The place of the topic's end or deletion.
+    /// The index of the topic's end or deletion.
     fn end(&self, topic: &TopicName) -> Option<usize> {
         self.of(topic).find(|(_, line)| !line.is_event()).map(|(at, _)| at)
     }
@@ -299,7 +299,7 @@ impl Naive {
         self.of(topic).any(|(_, line)| line.entry.body != Body::Deleted)
     }
 
-    /// The state, without what was removed from a topic that is deleted.
+    /// The state, without `removed_through` for a deleted topic.
     pub(super) fn state(&self, topic: &TopicName) -> TopicState {
         let events: Vec<_> = self.of(topic).filter(|(_, line)| line.is_event()).collect();
         let removed_through = if self.is_deleted(topic) {
@@ -316,7 +316,7 @@ impl Naive {
         }
     }
 
-    /// The topics that lost records after an offset and since a moment.
+    /// The topics that lost records after an offset, and after a count of removals.
     pub(super) fn lost(&self, filters: &Filters, after: Offset, moment: usize) -> Vec<Lost> {
         let matching = self.losses.iter().filter(|loss| filters.matches(&loss.topic));
         let topics: BTreeSet<&TopicName> = matching.map(|loss| &loss.topic).collect();
@@ -349,7 +349,7 @@ impl Naive {
         newest.map(|(_, record)| record.offset()).collect()
     }
 
-    /// Some times of records, between them, and of the future.
+    /// Some times of records, times between them, and a future time.
     pub(super) fn times(&self) -> BTreeSet<Timestamp> {
         let step = |time: Timestamp| Timestamp::from_micros(time.as_micros() + 1);
         let times = self.lines.iter().rev().step_by(5).map(|line| line.time);

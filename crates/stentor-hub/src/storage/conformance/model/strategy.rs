@@ -1,4 +1,4 @@
-//! Which calls are tried.
+//! The random calls.
 
 use std::time::Duration;
 
@@ -7,12 +7,13 @@ use proptest::sample::{Index, select, subsequence};
 use stentor_sse::{Event, EventType};
 
 use super::super::log::name;
-use crate::publish::{Entry, Key, KeyContent, Publish};
+use crate::key::{Key, KeyContent};
+use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body};
 use crate::storage::{Budget, KeyHash};
 use crate::topic::TopicName;
 
-/// Few, so that they meet.
+/// Few names, so that calls often use the same topic.
 pub(super) const TOPICS: [&str; 7] = ["a", "a/b", "a/b/c", "a/é", "b", "$s", "$s/a"];
 
 pub(super) const FILTERS: [&str; 11] =
@@ -20,8 +21,8 @@ pub(super) const FILTERS: [&str; 11] =
 
 pub(super) const PUBLISHER_IDS: [&str; 2] = ["x", "y"];
 
-/// How long keys are remembered: farther from all sums of the steps that time takes than the 64th of it
-/// which a repeat need not note.
+/// The key window. No sum of the steps of time is within 1/64 of it, so that the model can ignore that a repeat within
+/// 1/64 of the window does not restart it.
 const WINDOW: Duration = Duration::from_secs(1_000);
 
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ pub(super) enum Call {
         seconds: i64,
     },
     Trim(Vec<(TopicName, Index)>),
-    /// Holds a topic to limits. Times are told as seconds before now.
+    /// Trims a topic to limits. Times are in seconds before now.
     TrimTo {
         topic: TopicName,
         limits: Limits,
@@ -74,7 +75,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// Steps of the clock: mostly small ones, now and then back, over most of a window, and over all windows.
+/// Steps of the clock: mostly small ones, sometimes back, over most of a key window, or over more than all windows.
 fn seconds() -> impl Strategy<Value = i64> {
     prop_oneof![4 => Just(0), 4 => Just(1), 2 => Just(-2), 2 => Just(600), 1 => Just(5_000)]
 }
@@ -156,7 +157,7 @@ fn key(scope: Option<TopicName>, number: u8, content: KeyContent) -> Key {
     Key { scope, publisher, name: format!("k{number}"), window: WINDOW, content }
 }
 
-/// A publish under a key: of one of two contents, alone or with a second entry.
+/// A publish with a key: one of two contents, with one or two entries.
 fn whole() -> impl Strategy<Value = Publish> {
     (topic(), 0..2_u8, 0..2_u8, any::<bool>()).prop_map(|(topic, number, content, batch)| {
         let body = Body::Event(Event::new(format!("{content}")));
@@ -170,7 +171,7 @@ fn whole() -> impl Strategy<Value = Publish> {
     })
 }
 
-/// The running hash of so many parts of one of two contents.
+/// The running hash of the first `parts` parts of one of two contents.
 fn hash(content: u8, parts: u64) -> KeyHash {
     let mut hash = [0; 16];
     if parts > 0 {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::column::{self, Columns, invalid};
 use crate::cursor::{Check, Cursor, Epoch};
-use crate::publish::{Key, KeyContent};
+use crate::key::{Key, KeyContent};
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::{KeyHash, KeyName, StoredKey};
 use crate::timestamp::Timestamp;

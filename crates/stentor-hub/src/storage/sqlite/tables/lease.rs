@@ -6,8 +6,8 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, params};
 
 use super::column::{self, Columns, invalid};
+use crate::lease::whole_seconds;
 use crate::storage::sqlite::db_error::DbError;
-use crate::storage::whole_seconds;
 use crate::topic::TopicName;
 
 /// Stores the lease of a topic, or deletes it if `lease` is `None`. Part of a second counts as a whole one.

@@ -7,7 +7,8 @@ use stentor_sse::{Decoder, Item};
 
 use super::{Kept, schema};
 use crate::cursor::Offset;
-use crate::publish::{Key, KeyContent, Publish};
+use crate::key::{Key, KeyContent};
+use crate::publish::Publish;
 use crate::storage::conformance::log::{
     appended, at, entry, event, filters, name, request, said, topic_names,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Kept, filler, large};
 use crate::cursor::Offset;
-use crate::publish::{Key, KeyContent};
+use crate::key::{Key, KeyContent};
 use crate::storage::conformance::log::{at, event, name, said, topic_names};
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::schema;

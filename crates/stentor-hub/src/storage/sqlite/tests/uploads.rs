@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Kept, Open};
-use crate::publish::{Key, KeyContent, Publish};
+use crate::key::{Key, KeyContent};
+use crate::publish::Publish;
 use crate::storage::conformance::log::{at, event, name};
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::schema;

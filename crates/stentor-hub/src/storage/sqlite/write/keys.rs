@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use crate::cursor::{Cursor, Offset};
-use crate::publish::{Key, KeyContent};
+use crate::key::{Key, KeyContent};
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::tables::column::{self, Columns};

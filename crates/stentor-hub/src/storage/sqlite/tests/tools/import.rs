@@ -189,7 +189,7 @@ async fn the_number_of_an_invalid_line_is_reported_and_nothing_is_left_behind() 
         ("{\"topic\":\"a\"}", "needs its `data`"),
         ("{\"topic\":\"a\",\"data\":5}", "invalid type"),
         ("{\"data\":\"x\"}", "needs its `topic`"),
-        ("{\"topic\":\"a/*\",\"data\":\"x\"}", "is a filter"),
+        ("{\"topic\":\"a/*\",\"data\":\"x\"}", "cannot have the segment"),
         ("{\"topic\":\"$SYS\",\"data\":\"x\"}", "reserved"),
         ("{\"topic\":\"a\",\"data\":\"x\",\"time\":\"yesterday\"}", "`time`"),
         ("{\"topic\":\"a\",\"data\":\"x\",\"type\":\"stentor.own\"}", "reserved for the server"),

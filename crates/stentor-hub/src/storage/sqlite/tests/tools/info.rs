@@ -1,7 +1,7 @@
 //! `SqliteLog::info`.
 
 use crate::cursor::{Cursor, Epoch, Offset};
-use crate::publish::{Key, KeyContent};
+use crate::key::{Key, KeyContent};
 use crate::storage::conformance::log::{at, event, name};
 use crate::storage::sqlite::tests::Kept;
 use crate::storage::sqlite::{SqliteLog, SqliteOpenError, ToolError, schema};

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::findings;
-use crate::publish::{Key, KeyContent, Publish};
+use crate::key::{Key, KeyContent};
+use crate::publish::Publish;
 use crate::storage::Storage;
 use crate::storage::conformance::log::{event, name};
 use crate::storage::sqlite::limits::Limits;

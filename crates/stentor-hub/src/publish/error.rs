@@ -1,0 +1,69 @@
+//! Errors of a publish.
+
+use crate::cursor::Cursor;
+use crate::storage::error::StorageError;
+use crate::topic::TopicName;
+
+/// The reason why a publish was refused. Nothing of it was appended, except as [`PublishError::Storage`] says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The topic has ended and takes no more events.
+    #[error("the topic {:?} has ended; delete it to use the name again, or publish to another topic", .topic.as_str())]
+    Ended {
+        /// The topic.
+        topic: TopicName,
+        /// The id of its end.
+        end: Cursor,
+    },
+    /// The idempotency key was used for other content.
+    #[error("this idempotency key was used for another event; use a new key for each event")]
+    KeyReused,
+    /// The publish requires the previous one, which was refused.
+    #[error(
+        "this event was not stored, because the event before it was refused; fix that one and publish both"
+    )]
+    Withheld,
+    /// The event has more data than [`EVENT_BYTES_MAX`](crate::EVENT_BYTES_MAX).
+    #[error("the event has {bytes} bytes of data; the maximum is {limit}")]
+    EventTooLarge {
+        /// The size of the data in bytes.
+        bytes: usize,
+        /// The maximum in bytes.
+        limit: usize,
+    },
+    /// The event's frame would be larger than [`FRAME_BYTES_MAX`](crate::FRAME_BYTES_MAX).
+    #[error("the event would take {bytes} bytes on the wire; the maximum is {limit}")]
+    FrameTooLarge {
+        /// The size of the frame in bytes.
+        bytes: usize,
+        /// The maximum in bytes.
+        limit: usize,
+    },
+    /// The topic's name is reserved for the server.
+    #[error("names that begin with `$` are reserved; rename the topic {:?}", .topic.as_str())]
+    Reserved {
+        /// The topic.
+        topic: TopicName,
+    },
+    /// The reason of an end is longer than [`END_REASON_BYTES_MAX`](crate::END_REASON_BYTES_MAX).
+    #[error(
+        "the reason of an end has {bytes} bytes; the maximum is {}",
+        crate::END_REASON_BYTES_MAX
+    )]
+    ReasonTooLong {
+        /// The length of the reason in bytes.
+        bytes: usize,
+    },
+    /// [`LEASES_MAX`](crate::LEASES_MAX) topics have a lease.
+    #[error(
+        "{} topics have a lease, which is the maximum; end topics that are done, or remove leases with `lease=0`",
+        crate::LEASES_MAX
+    )]
+    TooManyLeases,
+    /// The publish has no entries, or an entry is a deletion.
+    #[error("the publish is empty; give at least one event")]
+    Empty,
+    /// The log could not store it now. The log may contain the publish if it is unknown how far a write came.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}

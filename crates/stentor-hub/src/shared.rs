@@ -1,0 +1,55 @@
+//! State that a hub shares with its subscriptions.
+
+use std::sync::Arc;
+
+use crate::consumer::Interest;
+use crate::cursor::{Cursor, Offset};
+use crate::large_records::LargeRecords;
+use crate::reader_queries::{EndTracker, ReaderQueries};
+use crate::record::Record;
+use crate::storage::Storage;
+use crate::window::LiveWindow;
+
+/// State that a hub shares with its subscriptions.
+pub(crate) struct Shared {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) window: Arc<LiveWindow>,
+    pub(crate) interest: Arc<Interest>,
+    pub(crate) queries: ReaderQueries,
+    pub(crate) large: LargeRecords,
+    /// Burned ranges of offsets, inclusive. They never change while the log is open.
+    pub(crate) burned: Vec<(Offset, Offset)>,
+}
+
+impl Shared {
+    /// Builds the state over `storage` and follows its commits. `on_commit` is called with each batch of committed
+    /// records when the live window has them, before any reader is woken.
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        window_bytes: usize,
+        on_commit: impl Fn(&[Arc<Record>]) + Send + Sync + 'static,
+    ) -> Shared {
+        let bounds = storage.bounds();
+        let window = Arc::new(LiveWindow::new(bounds.tail, window_bytes));
+        let interest = Arc::new(Interest::default());
+        let ends = Arc::new(EndTracker::default());
+        storage.follow(Box::new({
+            let (window, interest) = (Arc::clone(&window), Arc::clone(&interest));
+            let ends = Arc::clone(&ends);
+            move |records: &[Arc<Record>]| {
+                ends.observe(records);
+                window.push(records);
+                on_commit(records);
+                interest.wake(records);
+            }
+        }));
+        let queries = ReaderQueries::new(Arc::clone(&storage), Arc::clone(&window), ends);
+        let large = LargeRecords::default();
+        Shared { storage, window, interest, queries, large, burned: bounds.burned }
+    }
+
+    /// The cursor of an offset in this log, without a check.
+    pub(crate) fn position(&self, offset: Offset) -> Cursor {
+        Cursor::position(self.storage.epoch(), offset)
+    }
+}
