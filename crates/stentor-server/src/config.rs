@@ -12,7 +12,7 @@ pub struct Config {
     pub key_window: Duration,
     /// Maximum time between two pieces of a request body, for single publishes and batches.
     /// Default: 30 s.
-    pub body_silence: Duration,
+    pub body_idle_timeout: Duration,
     /// Maximum number of bytes of request bodies in memory, for all requests together.
     /// Default: 256 MiB.
     pub body_bytes_max: usize,
@@ -26,7 +26,7 @@ impl Default for Config {
         Config {
             keep_alive: Duration::from_secs(15),
             key_window: Duration::from_mins(10),
-            body_silence: Duration::from_secs(30),
+            body_idle_timeout: Duration::from_secs(30),
             body_bytes_max: 256 << 20,
             console: Some("/".to_owned()),
         }

@@ -27,9 +27,10 @@ impl RequestLog {
         let Some(entry) = self.0.take() else { return };
         let (method, path, status) = (entry.method, entry.uri.path(), response.status().as_u16());
         let duration = entry.start.elapsed();
-        match response.body().size_hint().exact() {
-            Some(bytes) => tracing::debug!(%method, path, status, ?duration, bytes, "request"),
-            None => tracing::debug!(%method, path, status, ?duration, "request, stream opened"),
+        if let Some(bytes) = response.body().size_hint().exact() {
+            tracing::debug!(%method, path, status, ?duration, bytes, "request");
+        } else {
+            tracing::debug!(%method, path, status, ?duration, "request, stream opened");
         }
     }
 }

@@ -99,22 +99,22 @@ mod tests {
         let (drained, aborted) = (CancellationToken::new(), CancellationToken::new());
         let stop = Stop { drained: drained.clone(), aborted: aborted.clone() };
         let mut watch = pin!(stop.watch());
-        let mut step = async || {
-            let next = poll_fn(|cx| match watch.as_mut().poll_step(cx) {
+        let mut next = async || {
+            let change = poll_fn(|cx| match watch.as_mut().poll_step(cx) {
                 StopStep::None => Poll::Pending,
-                step => Poll::Ready(step),
+                changed => Poll::Ready(changed),
             });
-            timeout(Duration::from_secs(10), next).await
+            timeout(Duration::from_secs(10), change).await
         };
-        assert!(step().await.is_err(), "nothing has happened");
+        assert!(next().await.is_err(), "nothing has happened");
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
             drained.cancel();
             tokio::time::sleep(Duration::from_secs(15)).await;
             aborted.cancel();
         });
-        assert_eq!(step().await, Ok(StopStep::Drained));
-        assert!(step().await.is_err(), "reported once");
-        assert_eq!(step().await, Ok(StopStep::Aborted));
+        assert_eq!(next().await, Ok(StopStep::Drained));
+        assert!(next().await.is_err(), "reported once");
+        assert_eq!(next().await, Ok(StopStep::Aborted));
     }
 }

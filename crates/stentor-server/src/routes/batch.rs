@@ -55,7 +55,7 @@ async fn try_publish(
     if stentor.is_draining() {
         return Err(Problem::draining());
     }
-    let body = body.read_all(BODY_BYTES_MAX, stentor.config().body_silence).await?;
+    let body = body.read_all(BODY_BYTES_MAX, stentor.config().body_idle_timeout).await?;
     let text = std::str::from_utf8(&body).map_err(|error| not_utf8(error.valid_up_to()))?;
     let entries = entries(text, content == Content::Ndjson)?;
     let count = entries.len();

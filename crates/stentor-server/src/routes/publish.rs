@@ -54,7 +54,7 @@ pub(super) async fn publish_one(
     body: &mut IncomingBody,
 ) -> Result<Response<Body>, Problem> {
     let limit = content.body_bytes_max(EVENT_BYTES_MAX);
-    let body = body.read_all(limit, stentor.config().body_silence).await?;
+    let body = body.read_all(limit, stentor.config().body_idle_timeout).await?;
     if body.is_empty() && options.end.is_some() {
         return append(stentor, options, None).await;
     }
