@@ -135,3 +135,13 @@ async fn the_console_shows_a_posted_png_as_a_picture() {
         picture::SIDE
     );
 }
+
+#[tokio::test]
+async fn a_topic_with_a_star_inside_a_segment_can_be_watched() {
+    let server = Server::start().await;
+    let browser = Browser::start().await;
+    server.publish("/topics/a*b", "one").await;
+    browser.open(&server.url("/#topic=a*b")).await;
+    browser.until_is(ROWS, json!(["one"])).await;
+    browser.until(&format!("{STATE} === 'live'")).await;
+}
