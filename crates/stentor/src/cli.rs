@@ -28,7 +28,8 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) serve: serve::ServeArgs,
 
-    /// Log each request and each refusal to stderr; `RUST_LOG` sets the levels precisely [default: warnings only].
+    /// Verbose logging to stderr: a server logs each request and refusal. Fine-tune with `RUST_LOG`
+    /// [default: warnings only].
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }

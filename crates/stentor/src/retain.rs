@@ -94,7 +94,7 @@ impl Size {
     /// Describes the limit for the start of a server.
     pub(crate) fn describe(self) -> String {
         match self.0 {
-            Some(_) => format!("limit {self}, then the oldest events are deleted"),
+            Some(_) => format!("limit {self}"),
             None => "no limit".to_owned(),
         }
     }

@@ -52,6 +52,25 @@ fn shards(text: &str) -> Result<NonZero<usize>, String> {
 }
 
 impl ListenArgs {
+    /// Returns the address to listen on. Call it before the log is opened, so that a refusal leaves no
+    /// files behind.
+    ///
+    /// # Errors
+    /// The host cannot be resolved, or the address is public without `--open`.
+    pub(crate) fn resolve(&self, listen: &str) -> anyhow::Result<SocketAddr> {
+        let unknown = || format!("cannot resolve the host of --listen {listen}; use an IP address");
+        let mut addresses = listen.to_socket_addrs().with_context(unknown)?;
+        let address = addresses.next().with_context(unknown)?;
+        if !address.ip().is_loopback() && !self.open {
+            let message = format!(
+                "{address} can be reached by other machines, and there is no authentication; add --open \
+                 to allow this, or listen on 127.0.0.1"
+            );
+            return Err(UsageError::new(message).into());
+        }
+        Ok(address)
+    }
+
     fn serve_options(&self) -> ServeOptions {
         let shards = self.shards.unwrap_or(ServeOptions::default().shards);
         ServeOptions { shards, takeover: !self.no_takeover }
@@ -92,9 +111,9 @@ impl Banner {
 /// Serves until a signal arrives or the log fails. `background` runs beside it.
 ///
 /// # Errors
-/// The address cannot be resolved or bound, is public without `--open`, or serving fails.
+/// The address cannot be bound, or serving fails.
 pub(crate) fn run<A>(
-    listen: &str,
+    address: SocketAddr,
     access: &ListenArgs,
     banner: &Banner,
     stentor: &Stentor,
@@ -105,18 +124,9 @@ where
     A: HttpService,
     Guarded<A>: HttpService,
 {
-    let address = resolve(listen)?;
-    let is_local = address.ip().is_loopback();
-    if !is_local && !access.open {
-        let message = format!(
-            "{address} can be reached by other machines, and there is no authentication; add --open to \
-             allow this, or listen on 127.0.0.1"
-        );
-        return Err(UsageError::new(message).into());
-    }
     let listener = bind(address).with_context(|| cannot_listen(address))?;
     let mut guard = Guard::new().with_origins(access.cors_origin.iter().cloned());
-    if is_local {
+    if address.ip().is_loopback() {
         guard = guard.with_local_hosts(access.host.iter().cloned());
     }
 
@@ -146,12 +156,6 @@ async fn stop_on_log_failure(stentor: Stentor) {
     let error = stentor.hub().failed().await;
     tracing::error!(%error, "the log failed; stopping");
     stentor.drain().cancel();
-}
-
-fn resolve(listen: &str) -> anyhow::Result<SocketAddr> {
-    let unknown = || format!("cannot resolve the host of --listen {listen}; use an IP address");
-    let mut addresses = listen.to_socket_addrs().with_context(unknown)?;
-    addresses.next().with_context(unknown)
 }
 
 fn cannot_listen(address: SocketAddr) -> String {

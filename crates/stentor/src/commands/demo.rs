@@ -39,6 +39,9 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    let port = args.name.map_or(GALLERY_PORT, App::port);
+    let listen = args.listen.clone().unwrap_or_else(|| format!("127.0.0.1:{port}"));
+    let address = args.access.resolve(&listen)?;
     let directory = args.data.join(args.name.map_or("gallery", App::name));
     let storage = SqliteStorage::open(&directory)
         .with_context(|| format!("cannot open the log in {}", directory.display()))?;
@@ -55,7 +58,5 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let config = Config { console: Some(CONSOLE.to_owned()), ..Config::default() };
     let stentor = Stentor::with_config(Hub::new(storage), config);
     let demo = args.name.map_or_else(|| gallery(&stentor), |app| app.alone(&stentor));
-    let port = args.name.map_or(GALLERY_PORT, App::port);
-    let listen = args.listen.clone().unwrap_or_else(|| format!("127.0.0.1:{port}"));
-    run_server(&listen, &args.access, &banner, &stentor, demo.router, demo.background)
+    run_server(address, &args.access, &banner, &stentor, demo.router, demo.background)
 }

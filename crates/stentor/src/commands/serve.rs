@@ -64,6 +64,7 @@ impl From<Durability> for storage::Durability {
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let retention =
         args.retain.retention().map_err(|error| UsageError::new(format!("--retain: {error}")))?;
+    let address = args.access.resolve(&args.listen)?;
     let (hub, data) = if args.memory { in_memory(args) } else { on_disk(args)? };
     let banner = Banner {
         title: Banner::title(data),
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let background = async move {
         tokio::join!(hub.enforce_retention(retention), hub.watch_leases());
     };
-    run_server(&args.listen, &args.access, &banner, &stentor, stentor.clone(), background)
+    run_server(address, &args.access, &banner, &stentor, stentor.clone(), background)
 }
 
 /// Returns a hub and the description of its data for the banner.

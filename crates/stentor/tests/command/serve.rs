@@ -25,10 +25,10 @@ async fn a_server_prints_three_lines_at_its_start_and_then_nothing() {
     let data = directory.path().join("log");
     let data = data.to_str().unwrap();
     for (args, limit) in [
-        (vec!["--data", data], "data in DATA (limit 1 GiB, then the oldest events are deleted)"),
-        (vec!["--data", data, "--retain-bytes", "2GiB"], "data in DATA (limit 2 GiB, "),
+        (vec!["--data", data], "data in DATA (limit 1 GiB)"),
+        (vec!["--data", data, "--retain-bytes", "2GiB"], "data in DATA (limit 2 GiB)"),
         (vec!["--data", data, "--retain-bytes", "none"], "data in DATA (no limit)"),
-        (vec!["--memory"], "data in memory only (limit 64 MiB, "),
+        (vec!["--memory"], "data in memory only (limit 64 MiB)"),
     ] {
         let lines = start_and_stop(&[&["serve"], &ANY_PORT[..], &args].concat()).await;
         let [title, listening, example] = lines.as_slice() else { panic!("{lines:?}") };

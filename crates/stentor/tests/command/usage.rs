@@ -22,6 +22,7 @@ async fn every_wrong_command_line_exits_with_2_and_says_what_is_expected() {
         (&["serve", "--listen", "nonsense"], "127.0.0.1:8080"),
         (&["serve", "--listen", "127.0.0.1:99999"], "127.0.0.1:8080"),
         (&["serve", "--listen", "0.0.0.0:0"], "--open"),
+        (&["demo", "--listen", "0.0.0.0:0"], "--open"),
         (&["serve", "--shards", "0"], "from 1 to 1024"),
         (&["serve", "--cors-origin", "example.org"], "https://"),
         (&["serve", "--durability", "none"], "fsync"),
@@ -89,6 +90,9 @@ async fn every_wrong_command_line_exits_with_2_and_says_what_is_expected() {
         for leak in LEAKS {
             assert!(!done.stderr.contains(leak), "{args:?}: {done:?}");
         }
+    }
+    for data in ["stentor-data", "stentor-demo-data"] {
+        assert!(!std::path::Path::new(data).exists(), "a refused start creates no data");
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::harness::{Server, TIMEOUT, stentor};
 
 /// Runs the binary, which must refuse to start, and returns its stderr.
-async fn refused(directory: &Path, args: &[&str]) -> String {
+async fn refused(directory: &Path, args: &[&str], code: i32) -> String {
     let run = Command::new(env!("CARGO_BIN_EXE_stentor"))
         .args(args)
         .current_dir(directory)
@@ -19,7 +19,7 @@ async fn refused(directory: &Path, args: &[&str]) -> String {
         .kill_on_drop(true)
         .output();
     let output = timeout(TIMEOUT, run).await.expect("the program ends in time").unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
 }
 
@@ -28,7 +28,7 @@ async fn a_port_in_use_is_an_error_that_names_the_remedy() {
     let server = Server::in_memory().await;
     let elsewhere = tempfile::tempdir().unwrap();
     let stderr =
-        refused(elsewhere.path(), &["serve", "--memory", "--listen", &server.address]).await;
+        refused(elsewhere.path(), &["serve", "--memory", "--listen", &server.address], 1).await;
     assert!(stderr.contains(&server.address) && stderr.contains("--listen"), "{stderr}");
     server.publish("/topics/t", "the first one goes on").await;
 }
@@ -51,8 +51,8 @@ async fn a_data_directory_in_use_is_an_error_that_names_the_remedy() {
     let elsewhere = tempfile::tempdir().unwrap();
     let by_option = ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
     for stderr in [
-        refused(server.directory(), &["serve", "--listen", "127.0.0.1:0"]).await,
-        refused(elsewhere.path(), &by_option).await,
+        refused(server.directory(), &["serve", "--listen", "127.0.0.1:0"], 1).await,
+        refused(elsewhere.path(), &by_option, 1).await,
     ] {
         assert!(stderr.contains("in use"), "{stderr}");
         assert!(stderr.contains("choose another directory"), "{stderr}");
@@ -66,7 +66,8 @@ async fn a_data_directory_in_use_is_an_error_that_names_the_remedy() {
 async fn an_address_that_others_reach_needs_open() {
     let elsewhere = tempfile::tempdir().unwrap();
     for address in ["0.0.0.0:0", "[::]:0"] {
-        let stderr = refused(elsewhere.path(), &["serve", "--memory", "--listen", address]).await;
+        let stderr =
+            refused(elsewhere.path(), &["serve", "--memory", "--listen", address], 2).await;
         assert!(stderr.contains("--open") && stderr.contains("127.0.0.1"), "{stderr}");
     }
 }
@@ -74,7 +75,7 @@ async fn an_address_that_others_reach_needs_open() {
 #[tokio::test]
 async fn an_invalid_address_is_answered_with_an_example() {
     let elsewhere = tempfile::tempdir().unwrap();
-    let stderr = refused(elsewhere.path(), &["serve", "--memory", "--listen", "8080"]).await;
+    let stderr = refused(elsewhere.path(), &["serve", "--memory", "--listen", "8080"], 2).await;
     assert!(stderr.contains("127.0.0.1:8080"), "{stderr}");
 }
 

@@ -103,7 +103,8 @@ pub(super) async fn resume(endpoint: &Endpoint, watch: &Watch, probe: &str) -> V
     let resumed = endpoint.resumed(&position.id);
     let resume = match position.check(endpoint, resumed, probe).await {
         Ok(()) => {
-            RESUME.pass(format!("the {} events after `{}`", position.following.len(), position.id))
+            let count = position.following.len();
+            RESUME.pass(format!("{count} of {count} events after `{}`", position.id))
         }
         Err(fault) => RESUME.fail(format!("after `{}`: {fault}", position.id)),
     };

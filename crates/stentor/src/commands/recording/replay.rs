@@ -69,6 +69,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn serve(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let address = args.access.resolve(&args.listen)?;
     let stream = ReplayStream::read(recording)?;
     let stentor = Stentor::new(Hub::memory());
     let banner = Banner {
@@ -76,7 +77,7 @@ fn serve(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow::Resul
         ..Banner::default()
     };
     let router = router(stream, args.speed, stentor.drain().clone());
-    run_server(&args.listen, &args.access, &banner, &stentor, router, std::future::ready(()))
+    run_server(address, &args.access, &banner, &stentor, router, std::future::ready(()))
 }
 
 async fn print(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow::Result<ExitCode> {

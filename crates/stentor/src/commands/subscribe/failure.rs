@@ -8,8 +8,8 @@ use crate::usage;
 /// Help text for the exit codes.
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
-  0  done: the stream or topic has ended, --count or --for is reached, the output pipe was closed, or
-     a signal (INT, TERM) arrived
+  0  done: the stream or topic has ended, --count or --for is reached, the output pipe was
+     closed, or a signal (INT, TERM) arrived
   1  failed: the output, the cursor or an image cannot be written
   2  the command line is wrong
   3  cannot subscribe: refused, not found, not an event stream, or unreachable (--retry-max)
