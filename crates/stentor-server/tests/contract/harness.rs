@@ -1,21 +1,22 @@
 //! A server in the threads of the test process, over real sockets.
 
+mod options;
+
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZero;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::thread::JoinHandle;
 
-use stentor_hub::storage::{SqliteOptions, SqliteStorage};
-use stentor_hub::{Hub, MemoryStorage, Retention, TopicLimits};
-use stentor_server::{AllowedOrigin, Guard, ServeOptions, Stentor, bind, serve_on_cores};
+use stentor_server::{Stentor, bind, serve_on_cores};
 pub use stentor_testing::*;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+pub use self::options::Options;
 
 /// A server on a free port with its own temporary directory. Dropping it stops the server and waits for its threads.
 ///
@@ -26,17 +27,6 @@ pub struct Server {
     /// `None` while the server is stopped.
     running: Option<Running>,
     directory: TempDir,
-}
-
-/// Configures a [`Server`]. The defaults are those of `stentor serve`.
-#[derive(Clone)]
-pub struct Options {
-    in_memory: bool,
-    bytes_max: Option<u64>,
-    rules: Vec<(String, TopicLimits)>,
-    origins: Vec<AllowedOrigin>,
-    hosts: Vec<String>,
-    mode: StreamMode,
 }
 
 /// The threads of a server.
@@ -56,51 +46,6 @@ impl Deref for Server {
 }
 
 impl Options {
-    /// A server with its log in a temporary directory.
-    pub fn on_disk() -> Options {
-        Options {
-            in_memory: false,
-            bytes_max: None,
-            rules: Vec::new(),
-            origins: Vec::new(),
-            hosts: Vec::new(),
-            mode: StreamMode::Shards,
-        }
-    }
-
-    /// A server with its log in memory.
-    pub fn in_memory() -> Options {
-        Options { in_memory: true, ..Options::on_disk() }
-    }
-
-    /// Sets the implementation of streams.
-    pub fn mode(self, mode: StreamMode) -> Options {
-        Options { mode, ..self }
-    }
-
-    /// Sets the size limit of the log, in bytes.
-    pub fn retain_bytes(self, bytes: u64) -> Options {
-        Options { bytes_max: Some(bytes), ..self }
-    }
-
-    /// Limits the topics that match `pattern`.
-    pub fn retain(mut self, pattern: &str, limits: TopicLimits) -> Options {
-        self.rules.push((pattern.to_owned(), limits));
-        self
-    }
-
-    /// Allows pages of `origin`.
-    pub fn origin(mut self, origin: &str) -> Options {
-        self.origins.push(origin.parse().unwrap());
-        self
-    }
-
-    /// Allows requests with `host` in their `Host` header.
-    pub fn host(mut self, host: &str) -> Options {
-        self.hosts.push(host.to_owned());
-        self
-    }
-
     /// Starts a server with these options.
     pub async fn start(self) -> Server {
         // Shown with a test that fails.
@@ -206,8 +151,7 @@ fn run(
 ) -> io::Result<()> {
     let stentor = Stentor::new(options.hub(data));
     let listener = bind(address)?;
-    let guard = Guard::new().with_origins(options.origins.iter().cloned());
-    let app = guard.with_local_hosts(options.hosts.iter().cloned()).wrap(stentor.clone());
+    let app = options.guard().wrap(stentor.clone());
 
     let background =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -223,35 +167,6 @@ fn run(
     let served = serve_on_cores(options.serve_options(), &listener, &app, &stentor);
     background.block_on(stentor.hub().close());
     served
-}
-
-impl Options {
-    fn hub(&self, data: &Path) -> Hub {
-        // Well below the size of the log, so that the window never holds what has left the log.
-        let window =
-            self.bytes_max.map_or(Hub::WINDOW_BYTES, |bytes| usize::try_from(bytes / 2).unwrap());
-        let window = window.min(Hub::WINDOW_BYTES);
-        if self.in_memory {
-            let bytes = self
-                .bytes_max
-                .map_or(MemoryStorage::BYTES, |bytes| usize::try_from(bytes).unwrap());
-            return Hub::with_window(MemoryStorage::with_bytes(bytes), window);
-        }
-        let mut sqlite = SqliteOptions::default();
-        sqlite.bytes_max = self.bytes_max.or(sqlite.bytes_max);
-        Hub::with_window(SqliteStorage::open_with(data, sqlite).unwrap(), window)
-    }
-
-    fn retention(&self) -> Retention {
-        let rules = self.rules.iter().map(|(pattern, limits)| (pattern.parse().unwrap(), *limits));
-        Retention::new(rules).unwrap()
-    }
-
-    fn serve_options(&self) -> ServeOptions {
-        let default = ServeOptions::default();
-        let shards = self.mode.shards().and_then(NonZero::new).unwrap_or(default.shards);
-        ServeOptions { shards, takeover: self.mode.has_takeover() }
-    }
 }
 
 /// Raises the soft limit of open files of the test process to its hard limit, once.
