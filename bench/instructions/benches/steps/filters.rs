@@ -1,11 +1,11 @@
-//! Subscriptions are asked whether they want a topic.
+//! Matches topics against filters.
 
 use std::hint::black_box;
 
 use gungraun::{library_benchmark, library_benchmark_group};
 use stentor_hub::{Filters, TopicName};
 
-/// As many filters as a subscription may have, and a topic for the last of them or for none.
+/// The maximum number of filters of a subscription, and a topic that the last of them matches, or none.
 fn filters(pattern: &str) -> (Filters, TopicName) {
     let filter = |n: usize| pattern.replace('N', &n.to_string()).parse().expect("a filter");
     let topic = TopicName::new("sites/63/rooms/kitchen/light").expect("a name");

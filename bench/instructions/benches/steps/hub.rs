@@ -1,4 +1,4 @@
-//! Events are published to a log in memory, and read by the one who waits for them.
+//! Publishes events to a log in memory and reads them.
 
 use std::hint::black_box;
 
@@ -12,8 +12,8 @@ use stentor_hub::{
 
 use crate::json;
 
-/// So many events are published before anything is counted: the log and its live window are full, as
-/// they are in a server that has run for a while.
+/// Number of events published before the count starts, so that the log and its live window are full, as in a server that
+/// has run for a while.
 const EARLIER: usize = 1_000;
 const LOG_BYTES: usize = 256 << 10;
 const WINDOW_BYTES: usize = 128 << 10;
@@ -36,7 +36,7 @@ pub(crate) fn topic() -> TopicName {
 
 pub(crate) fn send(hub: &Hub, event: Publish) {
     let published = hub.publish(event).now_or_never();
-    black_box(published.expect("memory answers at once").expect("published"));
+    black_box(published.expect("a log in memory never waits").expect("published"));
 }
 
 struct Publishing {

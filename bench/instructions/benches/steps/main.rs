@@ -1,7 +1,7 @@
-//! How many instructions the steps of an event take on its way: figures that other programs on the machine
-//! do not disturb. `bench/instructions/count.py` runs this and compares with what is committed.
-#![allow(missing_docs, unreachable_pub, reason = "what the macros write has no docs")]
-#![allow(clippy::expect_used, reason = "what is counted works, or the count is worth nothing")]
+//! Counts the instructions of each step of an event. Unlike times, the counts do not depend on other programs on the
+//! machine. `bench/instructions/count.py` runs this and compares the counts with the committed ones.
+#![allow(missing_docs, unreachable_pub, reason = "the macros generate items without docs")]
+#![allow(clippy::expect_used, reason = "a failed step must stop the benchmark")]
 
 mod filters;
 mod hub;
@@ -17,12 +17,12 @@ use crate::records::encode;
 use crate::shard::fan_out;
 use crate::streams::decode;
 
-/// That of the server.
+/// The allocator of the server.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 main!(
-    // What the caches would do is not asked, and takes time to find out.
+    // Cache simulation takes time and is not needed.
     config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"]));
     library_benchmark_groups = encode,
     decode,
@@ -31,7 +31,7 @@ main!(
     fan_out
 );
 
-/// Text as events often have it.
+/// JSON text, typical data of events.
 fn json(bytes: usize) -> String {
     r#"{"user":"ada","text":"the quick brown fox jumps over the lazy dog","n":42}, "#
         .chars()

@@ -1,4 +1,4 @@
-//! Records become frames.
+//! Encodes records as frames.
 
 use std::hint::black_box;
 
@@ -37,7 +37,7 @@ impl Records {
     }
 }
 
-/// So many events with this data, after as many others were encoded.
+/// Creates `count` events with this data. Encodes `count` others first, as a warm-up.
 fn records(count: u64, form: Form, data: &str) -> Records {
     Records::new(count, form, data).encode();
     Records::new(count, form, data)

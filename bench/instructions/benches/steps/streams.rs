@@ -1,14 +1,14 @@
-//! Streams are decoded, in pieces as TCP brings them.
+//! Decodes streams, in pieces as they arrive over TCP.
 
 use gungraun::{library_benchmark, library_benchmark_group};
 use stentor_sse::{Decoder, Item};
 
 use crate::json;
 
-/// Like a segment of TCP over Ethernet.
+/// Size of a piece: a TCP segment over Ethernet.
 const PIECE: usize = 1460;
 
-/// A stream of so many events with these lines of data, after as many others were decoded.
+/// Creates a stream of `count` events with `lines` lines of data. Decodes it once, as a warm-up.
 fn stream(count: usize, lines: usize, line: &str) -> Vec<u8> {
     let data = format!("data: {line}\n").repeat(lines);
     let event = |n| format!("id: {n}\nevent: update\n{data}\n").into_bytes();

@@ -54,14 +54,14 @@ pub use self::tools::{
     BackedUp, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog, ToolError,
     VerifyNote,
 };
-use super::{
-    Bounds, CommitSink, Outcome, Page, ReadRequest, Seek, SeekResult, Storage, StorageError,
-    TopicInfo, TopicState, TopicsQuery, TrimLimits, Trimmed,
-};
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
 use crate::publish::Publish;
 use crate::record::Record;
+use crate::storage::contract::{CommitSink, Storage};
+use crate::storage::error::StorageError;
+use crate::storage::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
+use crate::storage::result::{Bounds, Outcome, Page, SeekResult, TopicInfo, TopicState, Trimmed};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 

@@ -112,7 +112,7 @@ impl Pair {
                 }
                 self.log.storage.trim(topics).await.unwrap();
             }
-            Call::TrimTo { topic, limits } => self.keep(topic, limits).await,
+            Call::TrimTo { topic, limits } => self.trim_to(topic, limits).await,
             Call::Reopen => self.reopen().await,
             Call::Read { filters: text, after, until, budget, reported } => {
                 let reported = reported.index(self.reported.len());
@@ -129,22 +129,22 @@ impl Pair {
     }
 
     /// Trims until the topic is within the limits.
-    async fn keep(&mut self, topic: TopicName, limits: Limits) {
+    async fn trim_to(&mut self, topic: TopicName, limits: Limits) {
         let before = |seconds: Option<i64>| {
             let micros = |seconds: i64| self.naive.now.as_micros() - seconds * 1_000_000;
             seconds.map(|seconds| Timestamp::from_micros(micros(seconds)))
         };
         let Limits { age, events, bytes, ended } = limits;
-        let keep = TrimLimits { since: before(age), events, bytes, ended_since: before(ended) };
-        let expected = self.naive.trim_point(&topic, &keep);
+        let limits = TrimLimits { since: before(age), events, bytes, ended_since: before(ended) };
+        let expected = self.naive.trim_point(&topic, &limits);
         let mut through = None;
-        while let Some(next) = self.log.storage.trim_point(topic.clone(), keep).await.unwrap() {
+        while let Some(next) = self.log.storage.trim_point(topic.clone(), limits).await.unwrap() {
             assert!(Some(next) > through, "no progress after {next}");
             assert!(Some(next) <= expected, "{next} may stay");
             through = Some(next);
             self.log.storage.trim(vec![(topic.clone(), next)]).await.unwrap();
         }
-        assert_eq!(through, expected, "{keep:?}");
+        assert_eq!(through, expected, "{limits:?}");
         if let Some(through) = through {
             self.naive.trim(&topic, through);
         }

@@ -6,18 +6,18 @@ use crate::cursor::{Cursor, Offset};
 use crate::storage::{TopicState, TrimLimits, Trimmed};
 
 impl Log {
-    async fn trim_point(&self, topic: &str, keep: TrimLimits) -> Option<Offset> {
-        self.storage.trim_point(name(topic), keep).await.unwrap()
+    async fn trim_point(&self, topic: &str, limits: TrimLimits) -> Option<Offset> {
+        self.storage.trim_point(name(topic), limits).await.unwrap()
     }
 
     /// Asserts that a topic must be trimmed up to this event or end.
-    async fn is_beyond(&self, topic: &str, keep: TrimLimits, last: Cursor) {
-        assert_eq!(self.trim_point(topic, keep).await, Some(last.offset), "{keep:?}");
+    async fn is_beyond(&self, topic: &str, limits: TrimLimits, last: Cursor) {
+        assert_eq!(self.trim_point(topic, limits).await, Some(last.offset), "{limits:?}");
     }
 
     /// Trims until the topic is within the limits.
-    async fn hold_to(&self, topic: &str, keep: TrimLimits) {
-        while let Some(through) = self.trim_point(topic, keep).await {
+    async fn trim_to(&self, topic: &str, limits: TrimLimits) {
+        while let Some(through) = self.trim_point(topic, limits).await {
             let before = self.state(topic).await.removed_through;
             self.storage.trim(vec![(name(topic), through)]).await.unwrap();
             assert!(self.state(topic).await.removed_through > before, "each trim makes progress");
@@ -90,28 +90,28 @@ pub async fn what_is_older_than_a_time_is_beyond_it(log: &Log) {
 
 pub async fn of_several_limits_the_one_that_takes_most_counts(log: &Log) {
     let ids = log.events("a", &[1, 1, 1, 100, 1]).await;
-    let keep =
+    let limits =
         TrimLimits { since: Some(at(1)), events: Some(4), bytes: Some(1_000), ended_since: None };
-    log.is_beyond("a", keep, ids[0]).await;
-    log.is_beyond("a", TrimLimits { since: Some(at(3)), ..keep }, ids[2]).await;
-    log.is_beyond("a", TrimLimits { events: Some(3), ..keep }, ids[1]).await;
-    log.is_beyond("a", TrimLimits { bytes: Some(50), ..keep }, ids[3]).await;
+    log.is_beyond("a", limits, ids[0]).await;
+    log.is_beyond("a", TrimLimits { since: Some(at(3)), ..limits }, ids[2]).await;
+    log.is_beyond("a", TrimLimits { events: Some(3), ..limits }, ids[1]).await;
+    log.is_beyond("a", TrimLimits { bytes: Some(50), ..limits }, ids[3]).await;
 }
 
 pub async fn a_limit_that_is_kept_spares_what_another_one_does_not_take(log: &Log) {
     let ids = log.events("a", &[1, 50, 1, 1]).await;
     // The limit of events removes one, and then the bytes are within their limit.
-    let keep = TrimLimits { events: Some(3), bytes: Some(52), ..TrimLimits::default() };
-    log.is_beyond("a", keep, ids[0]).await;
+    let limits = TrimLimits { events: Some(3), bytes: Some(52), ..TrimLimits::default() };
+    log.is_beyond("a", limits, ids[0]).await;
 }
 
 pub async fn counts_and_bytes_never_reach_an_end(log: &Log) {
     let ids = log.events("a", &[1, 1]).await;
     let end = log.end_at("a", 2).await;
-    for keep in [events(0), bytes(0)] {
-        log.is_beyond("a", keep, ids[1]).await;
+    for limits in [events(0), bytes(0)] {
+        log.is_beyond("a", limits, ids[1]).await;
     }
-    log.hold_to("a", events(0)).await;
+    log.trim_to("a", events(0)).await;
     assert_eq!(said(&log.all("a").await), ["a ends: done"]);
     assert_eq!(log.trim_point("a", events(0)).await, None);
     assert_eq!(log.state("a").await.end.map(|end| end.cursor()), Some(end));
@@ -122,9 +122,9 @@ pub async fn an_end_is_as_old_as_it_is_only_when_no_event_is_left(log: &Log) {
     let end = log.end_at("a", 2).await;
     assert_eq!(log.trim_point("a", since(0)).await, None);
     log.is_beyond("a", since(3), end).await;
-    log.hold_to("a", since(2)).await;
+    log.trim_to("a", since(2)).await;
     assert_eq!(said(&log.all("a").await), ["a ends: done"], "the end is not older");
-    log.hold_to("a", since(3)).await;
+    log.trim_to("a", since(3)).await;
     assert!(log.all("a").await.is_empty());
 }
 
@@ -133,7 +133,7 @@ pub async fn a_topic_that_ended_before_a_time_goes_whole(log: &Log) {
     let end = log.end_at("a", 5).await;
     assert_eq!(log.trim_point("a", ended_since(5)).await, None);
     log.is_beyond("a", ended_since(6), end).await;
-    log.hold_to("a", ended_since(6)).await;
+    log.trim_to("a", ended_since(6)).await;
     let state = log.state("a").await;
     assert_eq!(state, TopicState { removed_through: end.offset, ..TopicState::default() });
     assert!(log.all("a").await.is_empty());
@@ -188,9 +188,9 @@ pub async fn trimming_until_nothing_is_beyond_keeps_just_the_limits(log: &Log) {
     let batch = sizes.iter().map(|size| event("a", &"x".repeat(*size)));
     log.append(batch.collect()).await;
     log.event("b", "1").await;
-    log.hold_to("a", events(150)).await;
+    log.trim_to("a", events(150)).await;
     assert_eq!(log.state("a").await.events, 150);
-    log.hold_to("a", TrimLimits { events: Some(120), bytes: Some(250), ..TrimLimits::default() })
+    log.trim_to("a", TrimLimits { events: Some(120), bytes: Some(250), ..TrimLimits::default() })
         .await;
     // As many of the newest events as fit into 250 bytes.
     let sums = sizes.iter().rev().scan(0, |sum, size| {

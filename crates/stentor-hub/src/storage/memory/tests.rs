@@ -102,7 +102,7 @@ async fn an_end_goes_with_its_whole_topic() {
     let state = log.state("a").await;
     let gone = TopicState { removed_through: end_of_a.offset, ..TopicState::default() };
     assert_eq!(state, gone);
-    log.event("a", "anew").await;
+    log.event("a", "again").await;
     assert_eq!(log.state("a").await.removed_through, end_of_a.offset);
 }
 
@@ -117,7 +117,7 @@ async fn a_removed_deletion_is_reported_as_a_deletion() {
     assert!(log.gap("a", first).await.is_some_and(|gap| gap.deleted));
     assert_eq!(log.gap("a", deletion).await, None);
     assert_eq!(log.storage.delete(name("a"), at(0)).await, Ok(None));
-    log.event("a", "anew").await;
+    log.event("a", "again").await;
     assert!(log.gap("a", first).await.is_some_and(|gap| gap.deleted));
 }
 
@@ -186,7 +186,7 @@ async fn a_topic_below_the_floor_that_is_used_again_reports_a_gap_to_older_reade
     let reported = report_earlier_removals(&log).await;
     let first = log.event("a", "1").await;
     fill_and_empty(&log, EMPTY_TOPICS_MAX + 5).await;
-    log.event("a", "anew").await;
+    log.event("a", "again").await;
     assert!(log.state("a").await.removed_through >= first.offset);
     for reported in [0, reported] {
         for filter in ["a", "*"] {

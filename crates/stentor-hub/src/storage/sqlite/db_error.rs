@@ -5,7 +5,7 @@ use std::io;
 
 use rusqlite::{ErrorCode, ffi};
 
-use crate::storage::StorageError;
+use crate::storage::error::StorageError;
 
 /// Reason why a query or a write transaction failed.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::storage::StorageError;
+use crate::storage::error::StorageError;
 
 /// A job for a thread that owns a worker `W`.
 pub(super) type Job<W> = Box<dyn FnOnce(&mut W) + Send>;

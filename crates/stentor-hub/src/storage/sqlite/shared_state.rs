@@ -8,7 +8,9 @@ use tokio::sync::watch;
 use super::db_error::DbError;
 use crate::cursor::{Epoch, Offset};
 use crate::record::Record;
-use crate::storage::{Bounds, CommitSink, StorageError, Trimmed};
+use crate::storage::contract::CommitSink;
+use crate::storage::error::StorageError;
+use crate::storage::result::{Bounds, Trimmed};
 
 /// The committed state of a log, as readers may see it.
 pub(super) struct SharedState {

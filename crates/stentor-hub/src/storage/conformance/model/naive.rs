@@ -255,25 +255,28 @@ impl Naive {
     }
 
     /// The offset up to which a topic must be trimmed: as few of its oldest events as possible, or the whole topic.
-    pub(super) fn trim_point(&self, topic: &TopicName, keep: &TrimLimits) -> Option<Offset> {
+    pub(super) fn trim_point(&self, topic: &TopicName, limits: &TrimLimits) -> Option<Offset> {
         let (events, end): (Vec<_>, Vec<_>) = self.of(topic).partition(|(_, line)| line.is_event());
         if self.is_deleted(topic) {
             return None;
         }
         let may_stay = |events: &[(usize, &Line)]| {
             let bytes: usize = events.iter().map(|(_, line)| line.entry.body.bytes()).sum();
-            keep.events.is_none_or(|most| events.len() as u64 <= most)
-                && keep.bytes.is_none_or(|most| bytes as u64 <= most)
-                && keep.since.is_none_or(|since| events.iter().all(|(_, line)| line.time >= since))
+            limits.events.is_none_or(|most| events.len() as u64 <= most)
+                && limits.bytes.is_none_or(|most| bytes as u64 <= most)
+                && limits
+                    .since
+                    .is_none_or(|since| events.iter().all(|(_, line)| line.time >= since))
         };
-        let goes = (0..=events.len()).find(|first| may_stay(&events[*first..])).unwrap();
+        let removed = (0..=events.len()).find(|first| may_stay(&events[*first..])).unwrap();
         if let [(_, end)] = end[..] {
             let is_before = |since: Option<Timestamp>| since.is_some_and(|since| end.time < since);
-            if is_before(keep.ended_since) || (goes == events.len() && is_before(keep.since)) {
+            if is_before(limits.ended_since) || (removed == events.len() && is_before(limits.since))
+            {
                 return Some(end.record().offset());
             }
         }
-        goes.checked_sub(1).map(|last| events[last].1.record().offset())
+        removed.checked_sub(1).map(|last| events[last].1.record().offset())
     }
 
     /// The records that can still be read.

@@ -10,10 +10,11 @@ use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::record::Record;
 use crate::storage::page_builder::PageBuilder;
+use crate::storage::query::{Budget, ReadRequest};
+use crate::storage::result::Page;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::{self, Columns};
 use crate::storage::sqlite::tables::topic::Topic;
-use crate::storage::{Budget, Page, ReadRequest};
 
 pub(crate) const SCAN: &str = "SELECT offset, topic, octet_length(data) + coalesce(octet_length(type), 0) \
                                FROM records WHERE offset > ?1 AND offset <= ?2 ORDER BY offset";

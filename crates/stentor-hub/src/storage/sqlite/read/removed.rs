@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::snapshot::Snapshot;
 use crate::cursor::Offset;
 use crate::filter::Filters;
-use crate::storage::Removed;
+use crate::storage::result::Removed;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::{self, Columns};
 use crate::storage::sqlite::tables::topic::{Topic, sql};

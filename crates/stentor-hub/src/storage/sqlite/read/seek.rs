@@ -9,10 +9,11 @@ use super::scan_filter::ScanFilter;
 use super::snapshot::Snapshot;
 use crate::cursor::Offset;
 use crate::filter::Filters;
+use crate::storage::query::Seek;
+use crate::storage::result::SeekResult;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::{self, Columns};
 use crate::storage::sqlite::tables::record;
-use crate::storage::{Seek, SeekResult};
 use crate::timestamp::Timestamp;
 
 pub(crate) const SCAN_BACK: &str =

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use crate::cursor::{Epoch, Offset};
 use crate::record::Record;
-use crate::storage::StorageError;
+use crate::storage::error::StorageError;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::shared_state::SharedState;
 use crate::storage::sqlite::tables::record;

@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 
 use super::snapshot::Snapshot;
+use crate::storage::query::TopicsQuery;
+use crate::storage::result::{TopicInfo, TopicState};
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::topic::{Topic, sql};
-use crate::storage::{TopicInfo, TopicState, TopicsQuery};
 use crate::topic::TopicName;
 
 impl Snapshot<'_> {

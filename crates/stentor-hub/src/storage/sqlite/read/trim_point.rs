@@ -2,7 +2,7 @@
 
 use super::snapshot::Snapshot;
 use crate::cursor::Offset;
-use crate::storage::TrimLimits;
+use crate::storage::query::TrimLimits;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::{self, Columns};
 use crate::storage::sqlite::tables::record;

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::column::{self, Columns, invalid};
 use crate::cursor::{Check, Cursor, Epoch};
 use crate::key::{Key, KeyContent};
+use crate::key::{KeyHash, KeyName, StoredKey};
 use crate::storage::sqlite::db_error::DbError;
-use crate::storage::{KeyHash, KeyName, StoredKey};
 use crate::timestamp::Timestamp;
 
 pub(crate) const BY_NAME: &str = "SELECT hash, count, first_offset, first_check, last_offset, last_check, expires \

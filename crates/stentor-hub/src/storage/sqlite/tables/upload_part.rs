@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::column::{self, Columns};
 use crate::cursor::Offset;
-use crate::storage::PartHash;
+use crate::key::PartHash;
 use crate::storage::sqlite::db_error::DbError;
 
 pub(crate) const BY_NUMBER: &str = "SELECT hash FROM upload_parts WHERE upload = ?1 AND part = ?2";

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{self, ToolError};
-use crate::storage::StorageError;
+use crate::storage::error::StorageError;
 use crate::storage::sqlite::lock::Lock;
 use crate::storage::sqlite::open;
 use crate::storage::sqlite::open_error::SqliteOpenError;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::storage::StorageError;
+use crate::storage::error::StorageError;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::open_error::SqliteOpenError;
 use crate::storage::sqlite::schema;

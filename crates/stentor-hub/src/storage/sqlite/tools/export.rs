@@ -8,9 +8,10 @@ use super::log_row::LogRow;
 use crate::cursor::{Cursor, Offset};
 use crate::filter::Filters;
 use crate::record::{Body, Record};
+use crate::storage::query::{Budget, ReadRequest, Seek};
+use crate::storage::result::Removed;
 use crate::storage::sqlite::read::snapshot::Snapshot;
 use crate::storage::sqlite::tables::record;
-use crate::storage::{Budget, ReadRequest, Removed, Seek};
 use crate::timestamp::Timestamp;
 
 /// Size of a page.

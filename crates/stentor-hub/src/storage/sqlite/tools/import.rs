@@ -9,10 +9,11 @@ use super::error::ToolError;
 use super::line::Line;
 use super::log::SqliteLog;
 use crate::publish::{FRAME_BYTES_MAX, Publish};
+use crate::storage::error::StorageError;
+use crate::storage::result::Outcome;
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::open::OpenLog;
 use crate::storage::sqlite::options::{Durability, SqliteOptions};
-use crate::storage::{Outcome, StorageError};
 use crate::timestamp::Timestamp;
 
 /// Maximum length of a line in bytes: the largest event and 1 MiB.

@@ -3,14 +3,15 @@
 use rusqlite::{Connection, params};
 
 use crate::cursor::{Cursor, Offset};
+use crate::key::part_hash;
 use crate::key::{Key, KeyContent};
+use crate::storage::result::Outcome;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::tables::column::{self, Columns};
 use crate::storage::sqlite::tables::key::{self, KeyRow};
 use crate::storage::sqlite::tables::log::LogState;
 use crate::storage::sqlite::tables::upload_part;
-use crate::storage::{Outcome, part_hash};
 use crate::timestamp::Timestamp;
 
 /// The keys that expired by a time, longest expired first.

@@ -10,6 +10,7 @@ use super::keys;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
+use crate::storage::result::{Outcome, Trimmed};
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::tables::key::KeyRow;
@@ -17,7 +18,6 @@ use crate::storage::sqlite::tables::lease;
 use crate::storage::sqlite::tables::log::LogState;
 use crate::storage::sqlite::tables::record::Inserts;
 use crate::storage::sqlite::tables::topic::Topic;
-use crate::storage::{Outcome, Trimmed};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 

@@ -16,6 +16,8 @@ use super::pending::Pending;
 use super::transaction::{Changes, WriteTransaction};
 use crate::cursor::Offset;
 use crate::publish::Publish;
+use crate::storage::error::StorageError;
+use crate::storage::result::Outcome;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::options::Durability;
@@ -23,7 +25,6 @@ use crate::storage::sqlite::schema;
 use crate::storage::sqlite::shared_state::SharedState;
 use crate::storage::sqlite::tables::log::LogState;
 use crate::storage::sqlite::tables::{column, lease};
-use crate::storage::{Outcome, StorageError};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
