@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Stentor and others under the same load, one server after the other; prints tables in Markdown.
+"""Compares Stentor with other servers under the same load, one server at a time. Prints tables in Markdown.
 
     cargo build --release -p stentor && cargo build --release -p stentor-peers
-    apt-get install nginx-light libnginx-mod-nchan pushpin zurl       # without them their columns stay out
+    apt-get install nginx-light libnginx-mod-nchan pushpin zurl    # optional
     bench/compare.py --repeats 5 --write docs/benchmarks.md
 
-Linux with two quiet cores is needed: the server has core 0 for itself and the load, `stentor bench`, core 1.
-Where that is allowed (as root, or with user namespaces) all of it has a network of its own. Every run has a
-fresh server, begins when the machine is quiet, and is made anew, twice at most, when others took part of it
-meanwhile. A repeat of everything takes about nine minutes.
+Requires Linux with two idle cores: the server runs on core 0, the load generator `stentor bench` on core 1.
+Where that is allowed (as root, or with user namespaces), all of it runs in its own network namespace. Every run
+starts a new server and waits until the machine is quiet. A run is repeated, at most twice, if other programs used
+the machine meanwhile. One repeat of everything takes about nine minutes.
 """
 import argparse
 import json
@@ -20,7 +20,7 @@ import tempfile
 import time
 
 from fanout import machine, plot, report
-from fanout.figures import CPU, RATE, Rows, main_of
+from fanout.metrics import CPU, RATE, Rows, main_of, title_of
 from fanout.run import CannotRun, add_arguments, measure, programs_of
 from fanout.servers import SERVERS
 from fanout.workloads import WORKLOADS
@@ -32,31 +32,33 @@ MARK = "bench/compare.py"
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3, help="0 measures nothing, and tells what --results has")
-    parser.add_argument("--server", action="append", choices=SERVERS, help="only this one; repeatable")
-    parser.add_argument("--workload", action="append", choices=WORKLOADS, help="only this one; repeatable")
-    parser.add_argument("--results", help="append each run to this file, and tell all that it has")
+    parser.add_argument("--repeats", type=int, default=3, help="number of repeats (default: 3); 0 only prints --results")
+    parser.add_argument("--server", action="append", choices=SERVERS,
+                        help="measure only this server; repeatable")
+    parser.add_argument("--workload", action="append", choices=WORKLOADS,
+                        help="measure only this workload; repeatable")
+    parser.add_argument("--results", help="append each run to this file, and report all runs in it")
     parser.add_argument("--write", metavar="PAGE", help="write the tables between the marks of this page, "
-                        "and the plot beside it")
+                        "and the chart into its directory")
     add_arguments(parser, TARGET)
     return parser.parse_args()
 
 
 def absent_ones(servers, given):
-    """Servers that cannot be measured here, and why."""
+    """The servers that cannot be measured here, with the reason."""
     absent = {server: "it needs " + " and ".join(SERVERS[server].missing())
               for server in servers if SERVERS[server].missing()}
     packages = sorted({package for server in absent for package in SERVERS[server].missing()})
     if packages:
-        print(f"not here: apt-get install {' '.join(packages)}", file=sys.stderr)
+        print(f"some servers are not installed: apt-get install {' '.join(packages)}", file=sys.stderr)
     for program, build in ((given.stentor, "stentor"), (f"{given.binaries}/floor", "stentor-peers")):
         if not os.path.exists(program):
-            sys.exit(f"there is no {program}: cargo build --release -p {build}")
+            sys.exit(f"{program} does not exist; run `cargo build --release -p {build}`")
     return absent
 
 
 def setting_of(given):
-    """Where the figures come from."""
+    """The setting of the results: command, date, versions, machine."""
     with tempfile.TemporaryDirectory(prefix="stentor-bench-") as where:
         times = machine.sync_times(where)
         machine_is = machine.describe(where)
@@ -75,8 +77,8 @@ def setting_of(given):
     }
 
 
-def run_all(given, servers, absent, keep):
-    """Runs everything, a repeat at a time; each run is kept as soon as it is over."""
+def run_all(given, servers, absent, results):
+    """Runs everything, one repeat after the other. Each run is saved as soon as it is over."""
     programs = programs_of(given)
     for repeat in range(given.repeats):
         setting = setting_of(given)
@@ -86,20 +88,21 @@ def run_all(given, servers, absent, keep):
                     row = measure(programs, server, WORKLOADS[workload])
                 except CannotRun as why:
                     print(f"{repeat} {workload} {server}: {why}", file=sys.stderr)
-                    if not any(row["server"] == server for row in keep.rows):
+                    if not any(row["server"] == server for row in results.rows):
                         absent[server] = f"it did not run: {why}"
                     continue
-                keep({"server": server, "workload": workload, "repeat": keep.first + repeat, "setting": setting, **row})
-                tell(row, repeat, workload, server)
+                results.add({"server": server, "workload": workload, "repeat": results.first + repeat,
+                             "setting": setting, **row})
+                print_row(row, repeat, workload, server)
 
 
-def tell(row, repeat, workload, server):
-    figures = dict.fromkeys([main_of(workload), CPU, RATE])
-    said = ", ".join(f"{figure.title} {figure.text(figure.of(row['report']))}" for figure in figures)
-    print(repeat, workload, server, said, "(noisy)" if row["noisy"] else "", file=sys.stderr, flush=True)
+def print_row(row, repeat, workload, server):
+    metrics = dict.fromkeys([main_of(workload), CPU, RATE])
+    values = [f"{title_of(metric, workload)}: {metric.text(metric.of(row['report']))}" for metric in metrics]
+    print(repeat, workload, server, "; ".join(values), "(noisy)" if row["noisy"] else "", file=sys.stderr, flush=True)
 
 
-class Keep:
+class Results:
     """The rows, in memory and in a file."""
 
     def __init__(self, path):
@@ -109,7 +112,7 @@ class Keep:
                 self.rows = [json.loads(line) for line in file]
         self.first = Rows(self.rows).repeats()
 
-    def __call__(self, row):
+    def add(self, row):
         self.rows.append(row)
         if self.path:
             with open(self.path, "a") as file:
@@ -121,9 +124,9 @@ def main():
     machine.step_inside()
     servers = given.server or list(SERVERS)
     absent = absent_ones(servers, given)
-    keep = Keep(given.results)
-    run_all(given, servers, absent, keep)
-    rows, name = Rows(keep.rows), "benchmarks.svg"
+    results = Results(given.results)
+    run_all(given, servers, absent, results)
+    rows, name = Rows(results.rows), "benchmarks.svg"
     if not rows.all:
         sys.exit("nothing was measured")
     text = report.page(rows, absent, name)

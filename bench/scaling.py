@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""What a reader, a delivery, a publish and a connect cost with ever more readers; fits, and what follows.
+"""Measures how costs grow with the number of subscribers, fits straight lines, and extrapolates.
 
     cargo build --release -p stentor
     bench/scaling.py --repeats 3 --write docs/scaling.md
 
-For each number of readers: memory of the server and the kernel for each that waits, processor time of a
-connect, of a delivery with one event and with 16 under way, and of a publish that 0, 1 or all read. Server
-on core 0, load on core 1, as bench/compare.py has it. A repeat takes about two minutes. `--json FILE` has all
-that was measured.
+For each number of subscribers it measures the memory of the server and of the kernel per idle subscriber, and the CPU
+time of a connect and of a delivery, with 1 and with 16 events in flight. It also measures a publish with no and with 1
+subscriber. The server runs on core 0, the load generator on core 1, as in bench/compare.py. A repeat takes about two
+minutes. `--json FILE` writes all measurements.
 """
 import argparse
 import json
@@ -26,57 +26,58 @@ from fanout.workloads import WARM, Workload, publishing
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TARGET = os.path.abspath(os.environ.get("CARGO_TARGET_DIR", f"{ROOT}/target"))
 MARK = "bench/scaling.py"
-READERS = (1000, 5000, 10000, 15000)
-# Deliveries of a run, so that small and large ones take about as long.
+SUBSCRIBERS = (1000, 5000, 10000, 15000)
+# Deliveries of a run, so that runs with few and with many subscribers take about as long.
 DELIVERIES = 1_500_000
-# What the table of one large machine assumes.
+# Cores of the extrapolated machine.
 CORES = 16
+# Subscribers, and events per second to each of them, that are extrapolated.
 RATES = ((100_000, 1), (100_000, 10), (1_000_000, 0.1), (1_000_000, 1))
 
 
-def workloads(readers):
-    """What is measured with so many readers."""
-    n = ["-n", str(readers)]
+def workloads(subscribers):
+    """The workloads for one number of subscribers."""
+    n = ["-n", str(subscribers)]
     return {
-        "idle": Workload("wait", n + ["--events", "0", "--settle", "2s"], unit="connect"),
-        "w1": Workload("one", WARM + publishing(1, DELIVERIES // 5 // readers, 2) + n),
-        "w16": Workload("sixteen", WARM + publishing(16, max(160, DELIVERIES // readers), 16) + n),
+        "idle": Workload("idle", n + ["--events", "0", "--settle", "2s"], unit="connect"),
+        "w1": Workload("1 in flight", WARM + publishing(1, DELIVERIES // 5 // subscribers, 2) + n),
+        "w16": Workload("16 in flight", WARM + publishing(16, max(160, DELIVERIES // subscribers), 16) + n),
     }
 
 
-FEW = {
-    "pub-0": Workload("nobody", WARM + publishing(4, 80000, 4) + ["-n", "0"], unit="publish"),
-    "pub-1": Workload("one", WARM + publishing(64, 30000, 4) + ["-n", "1"], unit="publish"),
+PUBLISHES = {
+    "pub-0": Workload("no subscriber", WARM + publishing(4, 80000, 4) + ["-n", "0"], unit="publish"),
+    "pub-1": Workload("1 subscriber", WARM + publishing(64, 30000, 4) + ["-n", "1"], unit="publish"),
 }
 
 
-def figures(readers, reports):
-    """What a set of runs says of so many readers."""
+def costs(subscribers, reports):
+    """The total costs with one number of subscribers."""
     idle, one, many = reports["idle"], reports["w1"], reports["w16"]
     cpu = lambda report: report["server"]["cpu_us_per_unit"]
     total = lambda report: (report["server"]["cpu_user_seconds"] + report["server"]["cpu_system_seconds"]) * 1e6
     return {
-        "readers": readers,
-        "user_bytes": idle["server"]["memory_per_reader_bytes"] * readers,
-        "kernel_bytes": idle["connect"]["kernel_memory_per_reader_bytes"] * readers,
-        "connect_us": cpu(idle) * readers,
+        "readers": subscribers,
+        "user_bytes": idle["server"]["memory_per_reader_bytes"] * subscribers,
+        "kernel_bytes": idle["connect"]["kernel_memory_per_reader_bytes"] * subscribers,
+        "connect_us": cpu(idle) * subscribers,
         "event_w1_us": total(one) / one["publish"]["acknowledged"],
         "event_w16_us": total(many) / many["publish"]["acknowledged"],
     }
 
 
-# What is fitted: name, unit, what the slope is of.
+# The fitted costs: name, title.
 FITS = (
-    ("user_bytes", "memory of the server, bytes"),
-    ("kernel_bytes", "memory of the kernel, both ends, bytes"),
-    ("connect_us", "connecting, µs of a core"),
-    ("event_w1_us", "an event by itself, µs of a core"),
-    ("event_w16_us", "an event of 16 under way, µs of a core"),
+    ("user_bytes", "server memory, bytes"),
+    ("kernel_bytes", "kernel memory, both ends, bytes"),
+    ("connect_us", "connecting all, µs of one core"),
+    ("event_w1_us", "an event, 1 in flight, µs of one core"),
+    ("event_w16_us", "an event, 16 in flight, µs of one core"),
 )
 
 
 def line(points):
-    """`a` and `b` of `cost = a + b * readers` by least squares, and the share of the spread they explain."""
+    """`a` and `b` of `cost = a + b * subscribers` by least squares, and r²."""
     xs, ys = zip(*points)
     if len(set(xs)) < 2:
         return None
@@ -86,45 +87,51 @@ def line(points):
 
 def page(given, data):
     text = f"`{data['command']}`; {data['machine']}; medians of {given.repeats} repeat(s)" + (
-        f"; {data['noisy']} runs had to share the machine" if data["noisy"] else "") + ".\n\n"
+        f"; in {data['noisy']} runs other programs used the machine" if data["noisy"] else "") + ".\n\n"
     at = {readers: {name: statistics.median(point[name] for point in data["points"] if point["readers"] == readers)
                     for name, _ in FITS} for readers in given.readers}
-    text += "**Measured**, for each reader (or delivery):\n\n"
-    heads = [("user_bytes", "server, bytes", 0), ("kernel_bytes", "kernel, bytes, both ends", 0), ("connect_us", "connect, µs", 1),
-             ("event_w1_us", "delivery of an event by itself, µs", 2), ("event_w16_us", "of 16 under way, µs", 2)]
-    text += table(["readers", *(title for _, title, _ in heads)],
-                  [[f"{readers:,}", *(f"{at[readers][name] / readers:,.{digits}f}" for name, _, digits in heads)]
+    text += "**Measured**, per subscriber (or per delivery):\n\n"
+    columns = [("user_bytes", "server memory, bytes", 0), ("kernel_bytes", "kernel memory, both ends, bytes", 0),
+               ("connect_us", "connect, µs", 1), ("event_w1_us", "delivery, 1 event in flight, µs", 2),
+               ("event_w16_us", "delivery, 16 events in flight, µs", 2)]
+    text += table(["subscribers", *(title for _, title, _ in columns)],
+                  [[f"{readers:,}", *(f"{at[readers][name] / readers:,.{digits}f}" for name, _, digits in columns)]
                    for readers in given.readers])
-    text += f"\nA publish that nobody reads takes {data['pub-0']:.2f} µs, one that one reader gets {data['pub-1']:.2f} µs with its delivery.\n"
+    text += (f"\nA publish without subscribers takes {data['pub-0']:.2f} µs; "
+             f"with 1 subscriber {data['pub-1']:.2f} µs, delivery included.\n")
     fits = data["fits"]
     if all(fits.values()):
-        text += "\n**Fitted** to these, `cost = a + b × readers`:\n\n"
-        text += table(["", "a", "b", "r²"], [[title, f"{fits[name]['a']:,.0f}", f"{fits[name]['b']:,.3g}", f"{fits[name]['r2']:.4f}"]
-                                              for name, title in FITS])
+        text += "\n**Fitted** to these measurements, `cost = a + b × subscribers`:\n\n"
+        text += table(["cost", "a", "b", "r²"],
+                      [[title, f"{fits[name]['a']:,.0f}", f"{fits[name]['b']:,.3g}", f"{fits[name]['r2']:.4f}"]
+                       for name, title in FITS])
         text += extrapolated(fits, data["pub-0"])
     return text
 
 
 def extrapolated(fits, publish):
-    """What one large machine would need, were everything to go on as it begins."""
+    """The needs of one large machine, if all costs grow linearly."""
     lines = []
-    for readers, rate in RATES:
-        of = lambda name: fits[name]["a"] + fits[name]["b"] * readers
+    for subscribers, rate in RATES:
+        of = lambda name: fits[name]["a"] + fits[name]["b"] * subscribers
         cores = (max(0, of("event_w1_us")) + publish) * rate / 1e6
         gibibytes = (of("user_bytes") + of("kernel_bytes") / 2) / 2**30
-        lines.append([f"{readers:,}", f"{rate:g}", f"{readers * rate:,.0f}", f"{cores:.1f}", f"{gibibytes:.1f}",
+        lines.append([f"{subscribers:,}", f"{rate:g}", f"{subscribers * rate:,.0f}", f"{cores:.1f}", f"{gibibytes:.1f}",
                       f"{max(0, of('connect_us')) / 1e6 / CORES:.1f}"])
-    head = ["readers", "events/s to each", "deliveries/s", "cores", "GiB, server and its end of the kernel's",
-            f"s for all to connect, {CORES} cores"]
-    return ("\n**Extrapolated**, not measured: the fits, carried on to one machine, events by themselves:\n\n" + table(head, lines))
+    head = ["subscribers", "events/s to each", "deliveries/s", "cores",
+            "memory, GiB (server, and its half of the kernel's)",
+            f"s to connect all, {CORES} cores"]
+    return ("\n**Extrapolated**, not measured: the fitted lines, for one machine with 1 event in flight:\n\n"
+            + table(head, lines))
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--readers", type=int, nargs="+", default=READERS)
-    parser.add_argument("--server", default="stentor", choices=SERVERS)
-    parser.add_argument("--json", help="write all that was measured to this file")
+    parser.add_argument("--repeats", type=int, default=3, help="number of repeats (default: 3)")
+    parser.add_argument("--readers", type=int, nargs="+", default=SUBSCRIBERS,
+                        help="numbers of subscribers")
+    parser.add_argument("--server", default="stentor", choices=SERVERS, help="server to measure")
+    parser.add_argument("--json", help="write all measurements to this file")
     parser.add_argument("--write", metavar="PAGE", help="write the tables between the marks of this page")
     add_arguments(parser, TARGET)
     return parser.parse_args()
@@ -134,15 +141,15 @@ def main():
     given = arguments()
     machine.step_inside()
     programs = programs_of(given)
-    points, few, noisy = [], {name: [] for name in FEW}, 0
+    points, publishes, noisy = [], {name: [] for name in PUBLISHES}, 0
     for repeat in range(given.repeats):
-        for name, workload in FEW.items():
+        for name, workload in PUBLISHES.items():
             row = measure(programs, given.server, workload)
-            few[name].append(row["report"]["server"]["cpu_us_per_unit"])
+            publishes[name].append(row["report"]["server"]["cpu_us_per_unit"])
             noisy += row["noisy"]
         for readers in given.readers:
             rows = {name: measure(programs, given.server, workload) for name, workload in workloads(readers).items()}
-            points.append(figures(readers, {name: row["report"] for name, row in rows.items()}))
+            points.append(costs(readers, {name: row["report"] for name, row in rows.items()}))
             noisy += sum(row["noisy"] for row in rows.values())
             print(repeat, {name: round(value, 2) for name, value in points[-1].items()}, file=sys.stderr, flush=True)
     words = ["--repeats", str(given.repeats), "--readers", *map(str, given.readers)]
@@ -150,7 +157,7 @@ def main():
         machine_is = machine.describe(where)
     data = {
         "command": shlex.join([MARK, *words]), "machine": machine_is, "noisy": noisy, "points": points,
-        **{name: statistics.median(values) for name, values in few.items()},
+        **{name: statistics.median(values) for name, values in publishes.items()},
         "fits": {name: line([(point["readers"], point[name]) for point in points]) for name, _ in FITS},
     }
     if given.json:

@@ -1,1 +1,1 @@
-"""Stentor and others under the same load: what is started, what is asked of it, one run, and what is told."""
+"""Comparison of Stentor with other servers: the servers, the workloads, one run, and the report."""

@@ -1,4 +1,4 @@
-"""The machine: a network of our own, whether others use it, and what a reader of figures wants to know."""
+"""The machine: a network namespace, the load of other programs, and a description for the report."""
 import os
 import re
 import resource
@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 
-# Beyond this share of the machine it is not quiet.
+# Share of CPU time in use above which the machine is not quiet.
 QUIET = 0.04
 INSIDE = "STENTOR_BENCH_NETWORK"
 
 
 def step_inside():
-    """Begins anew in a network namespace, where that is allowed: loopback only, ports to ourselves."""
+    """Restarts this program in a network namespace of its own, where that is allowed."""
     if INSIDE in os.environ:
         if os.environ[INSIDE] == "own":
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -24,20 +24,20 @@ def step_inside():
                 os.environ[INSIDE] = "own"
                 os.execvp("unshare", unshare + [sys.executable] + sys.argv)
         os.environ[INSIDE] = "shared"
-        print("no network namespace may be had: it goes on in the one of the machine", file=sys.stderr)
+        print("cannot create a network namespace; using that of the machine", file=sys.stderr)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def busy():
-    """Seconds that the machine was busy, and all of its seconds, since it was started."""
+    """Busy CPU seconds, and all CPU seconds, of the machine since its start."""
     with open("/proc/stat") as stat:
         ticks = [int(word) for word in stat.readline().split()[1:9]]
     return (sum(ticks) - ticks[3] - ticks[4]) / 100, sum(ticks) / 100
 
 
 def wait_for_quiet(limit=60):
-    """Waits until others leave the machine alone, but not for ever."""
+    """Waits until the machine is quiet, at most `limit` seconds."""
     ends = time.monotonic() + limit
     while time.monotonic() < ends:
         before = busy()
@@ -48,7 +48,7 @@ def wait_for_quiet(limit=60):
 
 
 def wait_for_port(port, process, seconds=5):
-    """Whether somebody listens there, before its process ends."""
+    """Returns True once a server listens on the port, False if its process ends or the time is over."""
     for _ in range(int(seconds / 0.05)):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -59,8 +59,8 @@ def wait_for_port(port, process, seconds=5):
     return False
 
 
-def family(pid):
-    """Processor seconds of a process and its descendants."""
+def cpu_seconds(pid):
+    """CPU seconds of a process and its descendants."""
     parents, seconds = {}, {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -77,7 +77,7 @@ def family(pid):
 
 
 def sync_times(directory, count=200):
-    """Milliseconds, in order, that this disk takes to sync an appended page."""
+    """Times in milliseconds, sorted, that this disk takes to sync an appended page."""
     path = os.path.join(directory, "sync")
     times = []
     with open(path, "wb", buffering=0) as file:
@@ -96,17 +96,18 @@ def field_of(path, name):
 
 
 def describe(directory):
-    """The machine in a line."""
+    """The machine in one line."""
     gibibytes = int(field_of("/proc/meminfo", "MemTotal").split()[0]) / 2**20
     find = ["findmnt", "-n", "-o", "FSTYPE", "-T", directory]
     kind = subprocess.run(find, capture_output=True, text=True).stdout.strip()
     with open("/proc/sys/kernel/osrelease") as release:
         kernel = re.match(r"[0-9.]*[0-9]", release.read())[0]
-    return f"{field_of('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores, {gibibytes:.0f} GiB, Linux {kernel}, {kind}"
+    processor = field_of("/proc/cpuinfo", "model name")
+    return f"{processor}, {os.cpu_count()} cores, {gibibytes:.0f} GiB, Linux {kernel}, {kind}"
 
 
 def packages(names):
-    """Versions of Debian packages, of those that are there."""
+    """Versions of the installed ones of these Debian packages."""
     query = ["dpkg-query", "-W", "-f", "${Package} ${source:Upstream-Version}\n", *names]
     try:
         return subprocess.run(query, capture_output=True, text=True).stdout.split("\n")[:-1]

@@ -1,13 +1,15 @@
-"""A plot of ratios, as an SVG for light and dark pages."""
+"""A chart of ratios, as an SVG for light and dark pages."""
 import math
 from xml.sax.saxutils import escape
 
-from .figures import CPU, P50
+from .metrics import CPU, P50
 from .servers import SERVERS
 from .workloads import WORKLOADS
 
-LEFT, WIDTH, ROW, TOP = 96, 760, 30, 84
-# Light and dark, told apart by those who see no red or green as well; and the shape of the mark.
+DESCRIPTION = ("CPU time of each server in each workload (for latency workloads the median latency), "
+               "as a multiple of a bare epoll loop")
+LEFT, WIDTH, ROW, TOP = 376, 1040, 30, 84
+# Colors on light and dark pages, distinguishable with color blindness, and the shape of the mark.
 LOOKS = {
     "stentor": ("#4338ca", "#a5b4fc", "disc"),
     "stentor-durable": ("#0369a1", "#7dd3fc", "square"),
@@ -34,10 +36,10 @@ def shape(kind, x, y):
 
 
 def ratios(rows):
-    """(workload, {server: ratio}) for those that have a yardstick."""
+    """(workload, {server: ratio}) for each workload with a baseline."""
     for workload, about in WORKLOADS.items():
-        figure = P50 if workload == "lat1k" else CPU
-        found = {server: rows.ratio(workload, server, figure, about.yardstick) for server in LOOKS}
+        metric = P50 if workload == "lat1k" else CPU
+        found = {server: rows.ratio(workload, server, metric, about.baseline) for server in LOOKS}
         found = {server: ratio[0] for server, ratio in found.items() if ratio}
         if found and workload != "idle10k":
             yield workload, found
@@ -61,15 +63,16 @@ def svg(rows):
         parts.append(f'<path class="{"one" if power == 0 else "grid"}" d="M{x:.1f} {TOP - 14}V{bottom}"/>'
                      f'<text class="soft" text-anchor="middle" x="{x:.1f}" y="{bottom + 16}">{2.0**power:g}</text>')
     parts.append(f'<text class="soft" text-anchor="middle" x="{(LEFT + WIDTH) / 2:.0f}" y="{bottom + 34}">'
-                 'times the kernel&#8217;s floor; less is better</text>')
+                 'multiple of the bare epoll loop; lower is better</text>')
     for number, (workload, found) in enumerate(lines):
+        label = f"{WORKLOADS[workload].title} ({workload})"
         y = TOP + ROW * number + ROW / 2 - 6
         ends = at(min(found.values())), at(max(found.values()))
-        parts.append(f'<text text-anchor="end" x="{LEFT - 12}" y="{y + 4:.1f}">{workload}</text>'
+        parts.append(f'<text text-anchor="end" x="{LEFT - 12}" y="{y + 4:.1f}">{escape(label)}</text>'
                      f'<path class="span" d="M{ends[0]:.1f} {y:.1f}H{ends[1]:.1f}"/>')
         for server, value in found.items():
-            label = f"{workload}, {SERVERS[server].title}: {value:.2f}"
-            parts.append(f'<g class="{server}"><title>{escape(label)}</title>{shape(LOOKS[server][2], at(value), y)}</g>')
+            title = escape(f"{label}, {SERVERS[server].title}: {value:.2f}")
+            parts.append(f'<g class="{server}"><title>{title}</title>{shape(LOOKS[server][2], at(value), y)}</g>')
     return "\n".join(parts) + "\n</svg>\n"
 
 
@@ -77,7 +80,8 @@ def head(height, shown):
     light = " ".join(f".{server} {{ fill: {LOOKS[server][0]}; stroke: {LOOKS[server][0]} }}" for server in shown)
     dark = " ".join(f".{server} {{ fill: {LOOKS[server][1]}; stroke: {LOOKS[server][1]} }}" for server in shown)
     return f"""\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="system-ui, sans-serif" font-size="13" role="img" aria-label="Processor time (for lat1k: median latency) of each server in each workload, as a multiple of what the kernel asks for">
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="system-ui, sans-serif" \
+font-size="13" role="img" aria-label="{DESCRIPTION}">
 <style>
 text {{ fill: #0f172a }} .soft {{ fill: #475569; font-size: 12px }}
 .grid, .span {{ stroke: #cbd5e1; fill: none }} .one {{ stroke: #475569; fill: none; stroke-dasharray: 4 3 }}

@@ -1,11 +1,11 @@
-"""What was measured, in Markdown."""
+"""The report in Markdown."""
 import re
 
-from .figures import CPU, RATE, main_of, told
-from .servers import SERVERS, YARDSTICKS
+from .metrics import RATE, main_of, metrics_of, title_of
+from .servers import BASELINES, SERVERS
 from .workloads import WORKLOADS
 
-# A difference that is told as a loss.
+# Ratio above which a difference is listed as a loss.
 NOTABLE = 1.03
 
 
@@ -19,97 +19,104 @@ def name_of(server):
 
 
 def overview(rows):
-    """Each workload's main figure of each server, with its ratio to the kernel's floor."""
+    """The main metric of each workload for each server, with its ratio to the baseline."""
     servers = [server for server in SERVERS if any(row["server"] == server for row in rows.all)]
     lines = []
     for workload, about in WORKLOADS.items():
         if not rows.servers(workload):
             continue
-        figure, cells = main_of(workload), [f"`{workload}`: {about.title}; {what(workload)}"]
+        metric = main_of(workload)
+        cells = [f"{name_and_key(workload)}: {title_of(metric, workload)}"]
         for server in servers:
-            value, ratio = rows.median(workload, server, figure), rows.ratio(workload, server, figure, about.yardstick)
-            text = figure.text(value)
-            if ratio and server != about.yardstick and workload != "idle10k":
+            value = rows.median(workload, server, metric)
+            ratio = rows.ratio(workload, server, metric, about.baseline)
+            text = metric.text(value)
+            if ratio and server != about.baseline and workload != "idle10k":
                 text += f" ({ratio[0]:.2f})"
             cells.append(text)
         lines.append(cells)
     return table(["", *map(name_of, servers)], lines)
 
 
-def what(workload):
-    figure = main_of(workload)
-    return figure.title if figure != CPU else f"µs a {WORKLOADS[workload].unit}"
+def name_and_key(workload):
+    return f"{WORKLOADS[workload].title} (`{workload}`)"
 
 
 def details(rows):
-    """All figures of each workload."""
+    """All metrics of each workload."""
     text = ""
     for workload, about in WORKLOADS.items():
         servers = [server for server in SERVERS if server in rows.servers(workload)]
         if not servers:
             continue
-        figures, lines = told(workload), []
+        metrics, lines = metrics_of(workload), []
         for server in servers:
-            ratio = rows.ratio(workload, server, main_of(workload), about.yardstick)
-            cells = [figure.text(rows.median(workload, server, figure)) for figure in figures]
+            ratio = rows.ratio(workload, server, main_of(workload), about.baseline)
+            cells = [metric.text(rows.median(workload, server, metric)) for metric in metrics]
             cells.append(f"{ratio[0]:.2f} ({ratio[1]:.2f}–{ratio[2]:.2f})" if ratio else "–")
             cells.append(" / ".join(map(str, rows.faults(workload, server))))
             noisy = sum(row["noisy"] for row in rows.of(workload, server))
             lines.append([name_of(server) + "*" * noisy, *cells])
-        yardstick = f"× {about.yardstick} (least–greatest)"
-        head = ["", *(figure.title for figure in figures), yardstick, "lost / doubled / disordered"]
-        text += f"`{workload}`, {about.title}:\n\n{table(head, lines)}\n"
+        ratio = f"ratio to {name_of(about.baseline)} (min–max)"
+        head = ["", *(title_of(metric, workload) for metric in metrics), ratio, "lost / duplicated / out of order"]
+        text += f"{name_and_key(workload)}:\n\n{table(head, lines)}\n"
     return text
 
 
 def pairs(rows):
-    """What 20 readers that hardly read cost the others, and what the disk does."""
-    found = [(f"{name_of(server)}: `slow-20` of `slow-none`", rows.ratio("slow-20", server, RATE, server, "slow-none"))
+    """The cost of 20 slow subscribers for the others, and of the disk."""
+    found = [(f"{name_of(server)}: with 20 slow subscribers / without",
+              rows.ratio("slow-20", server, RATE, server, "slow-none"))
              for server in rows.servers("slow-20")]
-    found += [(f"`{workload}`: Stentor on disk of in memory", rows.ratio(workload, "stentor-durable", RATE, "stentor"))
+    found += [(f"{WORKLOADS[workload].title}: Stentor on disk / in memory",
+               rows.ratio(workload, "stentor-durable", RATE, "stentor"))
               for workload in ("fan1k-w16", "fan10k-w16")]
-    lines = [[what_is, f"{ratio[0]:.2f}", f"{ratio[1]:.2f}–{ratio[2]:.2f}"] for what_is, ratio in found if ratio]
-    return table(["deliveries/s within a repeat", "median", "least–greatest"], lines) + "\n" if lines else ""
+    lines = [[title, f"{ratio[0]:.2f}", f"{ratio[1]:.2f}–{ratio[2]:.2f}"] for title, ratio in found if ratio]
+    return table(["ratio of deliveries/s within a repeat", "median", "min–max"], lines) + "\n" if lines else ""
 
 
 def losses(rows):
-    """Where another one does better than Stentor, told without being asked."""
-    others = [server for server in SERVERS if not server.startswith("stentor") and server not in YARDSTICKS]
+    """The metrics in which another server is better than Stentor."""
+    others = [server for server in SERVERS if not server.startswith("stentor") and server not in BASELINES]
     lines = []
     for workload in WORKLOADS:
-        for figure in (figure for figure in told(workload) if figure.better):
-            ours = rows.median(workload, "stentor", figure)
-            theirs = [(rows.median(workload, other, figure), other) for other in others]
+        for metric in (metric for metric in metrics_of(workload) if metric.better):
+            ours = rows.median(workload, "stentor", metric)
+            theirs = [(rows.median(workload, other, metric), other) for other in others]
             theirs = [(value, other) for value, other in theirs if value is not None and value > 0]
             if not ours or not theirs:
                 continue
-            best, other = max(theirs, key=lambda it: it[0] * figure.better)
-            if max(best, ours) / min(best, ours) > NOTABLE and (best - ours) * figure.better > 0:
-                lines.append([f"`{workload}`, {figure.title}", figure.text(ours), figure.text(best), name_of(other)])
+            best, other = max(theirs, key=lambda it: it[0] * metric.better)
+            if max(best, ours) / min(best, ours) > NOTABLE and (best - ours) * metric.better > 0:
+                lines.append([f"{name_and_key(workload)}: {title_of(metric, workload)}",
+                              metric.text(ours), metric.text(best), name_of(other)])
     if not lines:
-        return "In no figure of these tables.\n"
-    return table(["", "Stentor, in memory", "the best of the others", "which is"], lines)
+        return "No metric of these tables.\n"
+    return table(["", "Stentor, in memory", "best other server", "name"], lines)
 
 
-def page(rows, absent, plot):
-    """What stands between the marks of a page."""
+def page(rows, absent, chart):
+    """The text between the marks of a page."""
     setting = rows.all[-1]["setting"]
-    noise = f" {rows.noisy} of {len(rows.all)} runs, marked `*`, had to share the machine." if rows.noisy else ""
+    noise = (f" In {rows.noisy} of {len(rows.all)} runs, marked `*`, other programs used the machine."
+             if rows.noisy else "")
     absent = "".join(f" {name_of(server)}: not measured, {why}." for server, why in absent.items())
+    packages = ", ".join(setting["packages"]) or "no Debian packages of other servers"
     return f"""\
-`{setting["command"]}`, {setting["at"]}; {setting["stentor"]}; {", ".join(setting["packages"]) or "no peers of Debian"}; {setting["machine"]}.
-Medians of {rows.repeats()} repeat(s).{noise}{absent} A sync of an appended page took {setting["sync"]} ms (p50 / p99) there.
+`{setting["command"]}`, {setting["at"]}; {setting["stentor"]}; {packages}; {setting["machine"]}.
+Medians of {rows.repeats()} repeat(s).{noise}{absent} A sync of an appended page took {setting["sync"]} ms (p50 / p99).
 
-In brackets: the ratio to the kernel's floor within the same repeat, to the gathering one in workloads with several events under way.
+In brackets: the ratio to the bare epoll loop within the same repeat; in workloads with several events in flight, to the
+batching one. Lower is better.
 
 {overview(rows)}
-![Processor time of each server, as a multiple of what the kernel asks for]({plot})
+![CPU time of each server, as a multiple of a bare epoll loop]({chart})
 
-**Where Stentor, in memory, is not the best:**
+**Where another server is better than Stentor in memory:**
 
 {losses(rows)}
 {pairs(rows)}
-<details><summary>All figures</summary>
+<details><summary>All results</summary>
 
 {details(rows)}
 </details>
@@ -117,12 +124,12 @@ In brackets: the ratio to the kernel's floor within the same repeat, to the gath
 
 
 def write_between(path, mark, text):
-    """Puts a text between `<!-- MARK -->` and `<!-- end of MARK -->` of a page."""
+    """Replaces the text between `<!-- MARK -->` and `<!-- end of MARK -->` of a page."""
     begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
     with open(path) as file:
         page = file.read()
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     if len(pattern.findall(page)) != 1:
-        raise SystemExit(f"{path} needs one {begin} and, behind it, {end}")
+        raise SystemExit(f"{path} needs exactly one {begin}, followed by {end}")
     with open(path, "w") as file:
         file.write(pattern.sub(lambda _: f"{begin}\n{text}{end}", page))

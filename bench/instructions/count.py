@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Counts the instructions of the steps that an event takes, and compares with counts.json beside this file.
+"""Counts the instructions of the steps that an event takes, and compares them with counts.json in this directory.
 
-Counts do not depend on what else the machine does, but on what compiles and runs the steps. With the
-toolchain of counts.json a count that has grown by more than 5 % is an error; with another one the counts are
-shown and not judged.
+Counts do not depend on other programs on the machine, but on the toolchain. With the toolchain of counts.json, a count
+that has grown by more than 5 % is an error. With another toolchain the counts are only printed.
 
     bench/instructions/count.py             count and compare
-    bench/instructions/count.py --accept    count, and write counts.json anew
+    bench/instructions/count.py --accept    count, and overwrite counts.json
 """
 import argparse
 import json
@@ -19,34 +18,34 @@ from pathlib import Path
 
 COUNTS = Path(__file__).with_name("counts.json")
 ACCEPT = "bench/instructions/count.py --accept"
-# A count may grow by so many percent.
-TOLERATED = 5
+# Maximum growth of a count in percent.
+GROWTH_MAX = 5
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--accept", action="store_true", help="write counts.json anew")
+    parser.add_argument("--accept", action="store_true", help="overwrite counts.json")
     accept = parser.parse_args().accept
     if not shutil.which("valgrind"):
-        sys.exit("valgrind is missing: install it, or let ./test do so")
+        sys.exit("valgrind is missing; install it, or run ./test, which does")
 
     tools, counts = toolchain(), count()
     committed = json.loads(COUNTS.read_text())
-    faults = compare(counts, committed["instructions"])
+    errors = compare(counts, committed["instructions"])
     if accept:
         COUNTS.write_text(json.dumps({"toolchain": tools, "instructions": counts}, indent=4) + "\n")
-        print("these are now in", COUNTS)
+        print("written to", COUNTS)
     elif tools != committed["toolchain"]:
-        print("not judged: the committed counts hold for", describe(committed["toolchain"]))
-        print("            these are of                  ", describe(tools))
-    elif faults:
-        sys.exit("\n".join([*faults, f"if this is meant to be, write the counts anew: {ACCEPT}"]))
+        print("not compared: counts.json is for", describe(committed["toolchain"]))
+        print("              this toolchain is", describe(tools))
+    elif errors:
+        sys.exit("\n".join([*errors, f"if the increase is justified, accept it with {ACCEPT}"]))
 
 
 def toolchain():
-    """What counts depend on besides the code."""
+    """Everything besides the code that counts depend on."""
     lines = output("rustc", "-vV").splitlines()
     rustc = dict(line.split(": ", 1) for line in lines if ": " in line)
     flags = Path("/proc/cpuinfo").read_text().split()
@@ -60,10 +59,10 @@ def toolchain():
 
 
 def count():
-    """The instructions of each step, by its name."""
+    """The number of instructions of each step, by its name."""
     command = ["cargo", "bench", "-p", "stentor-instructions", "--profile", "instructions"]
     environment = {**os.environ, "GUNGRAUN_RUNNER": str(runner())}
-    # Flags of one's own would make other code.
+    # Other compiler flags would change the code.
     environment.pop("RUSTFLAGS", None)
     counts = {}
     for line in output(*command, "--", "--output-format=json", env=environment).splitlines():
@@ -75,7 +74,7 @@ def count():
 
 
 def runner():
-    """The program that gungraun wants beside itself, in its version; installed if it is not there."""
+    """The gungraun runner in the version of the library. Installs it if needed."""
     metadata = json.loads(output("cargo", "metadata", "--format-version=1"))
     [version] = [
         package["version"] for package in metadata["packages"] if package["name"] == "gungraun-runner"
@@ -83,28 +82,29 @@ def runner():
     root = Path(metadata["target_directory"], f"gungraun-runner-{version}")
     program = root / "bin" / "gungraun-runner"
     if not program.exists():
-        # Its own speed does not matter: it is built the quick way.
+        # Its speed does not matter, so a debug build is enough.
         quick = ["--debug", "--config", "profile.dev.debug=false"]
         output("cargo", "install", f"gungraun-runner@{version}", "--locked", "--root", root, *quick)
     return program
 
 
 def compare(counts, committed):
-    """Prints both beside each other, and says what is wrong with them."""
-    faults = []
+    """Prints both counts of each step. Returns the errors."""
+    errors = []
     for name in {**committed, **counts}:
         now, before = counts.get(name), committed.get(name)
         if now is None:
-            faults.append(f"error: `{name}` has a committed count and is not counted")
+            errors.append(f"error: `{name}` is in counts.json and was not counted")
         elif before is None:
-            faults.append(f"error: `{name}` has no committed count")
+            errors.append(f"error: `{name}` is not in counts.json")
             print(f"{name:45} {now:>12,}")
         else:
             growth = 100 * (now - before) / before
             print(f"{name:45} {now:>12,} {growth:+7.2f} %")
-            if growth > TOLERATED:
-                faults.append(f"error: `{name}` takes {growth:.1f} % more instructions than the committed {before:,}")
-    return faults
+            if growth > GROWTH_MAX:
+                errors.append(f"error: `{name}` takes {growth:.1f} % more instructions than {before:,}, "
+                              "its count in counts.json")
+    return errors
 
 
 def describe(tools):
@@ -114,7 +114,7 @@ def describe(tools):
 def output(*command, env=None):
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=env, cwd=COUNTS.parent)
     if done.returncode != 0:
-        sys.exit(f"this failed: {' '.join(map(str, command))}")
+        sys.exit(f"command failed: {' '.join(map(str, command))}")
     return done.stdout
 
 

@@ -1,4 +1,4 @@
-//! What one would write by hand: axum, and a channel of tokio's for each topic.
+//! A minimal hand-written server: axum with a tokio broadcast channel for each topic. Usage:
 //!
 //!     broadcast 127.0.0.1:9280
 
@@ -18,7 +18,7 @@ use tokio::sync::broadcast;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::BroadcastStream;
 
-/// How many events a reader may be behind before it misses some.
+/// Number of events that a subscriber may be behind before it misses some.
 const BEHIND_MAX: usize = 256;
 
 type Topics = Arc<RwLock<HashMap<String, broadcast::Sender<Arc<str>>>>>;
@@ -39,7 +39,7 @@ async fn publish(
     data: String,
 ) -> StatusCode {
     if let Some(topic) = topics.read().unwrap_or_else(PoisonError::into_inner).get(&topic) {
-        // It only fails when nobody listens.
+        // This fails only without subscribers.
         let _ = topic.send(data.into());
     }
     StatusCode::NO_CONTENT

@@ -1,11 +1,11 @@
-//! No server, but the least that one costs: what the kernel asks for.
+//! A bare epoll loop: the lower bound of what a server costs, which is the cost of its system calls. Usage:
 //!
 //!     floor [--batch] 127.0.0.1:9280
 //!
-//! One thread and one poll. `GET …/TOPIC` gets the head of a stream and stays; the body of `POST …/TOPIC`
-//! becomes a frame, which is built once and written to each reader of the topic by one call. With
-//! `--batch` all that came for a topic in one round of the poll leaves in one write. There is no
-//! history, no keep-alive, no check of anything; a reader whose socket is full is cut off.
+//! It uses one thread and one poll. `GET …/TOPIC` opens a stream. The body of `POST …/TOPIC` becomes a frame, which is
+//! built once and written to each subscriber of the topic by one call. With `--batch`, all events of a topic in one round
+//! of the poll are written together. It has no history and no keep-alive, and checks nothing. A subscriber whose
+//! socket is full is disconnected.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -21,29 +21,29 @@ const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n\r\n";
 const ACKNOWLEDGED: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 const LISTENER: Token = Token(usize::MAX);
-/// How many connections may wait to be accepted.
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
-/// How many events of a poll are served in a round.
+/// Maximum number of poll events in a round.
 const ROUND: usize = 256;
-/// What is read at a time, in bytes.
+/// Maximum number of bytes read at a time.
 const BUFFER_BYTES: usize = 64 << 10;
-/// The longest request, in bytes.
+/// Maximum number of bytes of a request.
 const REQUEST_MAX: usize = 1 << 20;
 
 #[derive(Debug)]
 struct Connection {
     socket: TcpStream,
-    /// A request that is not whole.
+    /// An incomplete request.
     input: Vec<u8>,
-    /// Topic and place among its readers.
-    seat: Option<(usize, usize)>,
+    /// The topic, and the index among its subscribers.
+    subscription: Option<(usize, usize)>,
 }
 
 #[derive(Debug, Default)]
 struct Topic {
-    /// The connections that read it.
-    readers: Vec<usize>,
-    /// What is to be written to them.
+    /// Connections that subscribe to it.
+    subscribers: Vec<usize>,
+    /// Bytes to write to them.
     frames: Vec<u8>,
 }
 
@@ -54,7 +54,7 @@ struct Floor {
     free: Vec<usize>,
     names: HashMap<String, usize>,
     topics: Vec<Topic>,
-    /// Those with something to write.
+    /// Topics with bytes to write.
     dirty: Vec<usize>,
 }
 
@@ -73,7 +73,7 @@ impl Floor {
             });
             registry.register(&mut socket, Token(number), Interest::READABLE)?;
             if let Some(place) = self.connections.get_mut(number) {
-                *place = Some(Connection { socket, input: Vec::new(), seat: None });
+                *place = Some(Connection { socket, input: Vec::new(), subscription: None });
             }
         }
     }
@@ -82,17 +82,17 @@ impl Floor {
         let connection = self.connections.get_mut(number).and_then(Option::take);
         let Some(connection) = connection else { return };
         self.free.push(number);
-        let Some((topic, place)) = connection.seat else { return };
+        let Some((topic, place)) = connection.subscription else { return };
         let Some(topic_of) = self.topics.get_mut(topic) else { return };
-        topic_of.readers.swap_remove(place);
-        if let Some(&moved) = topic_of.readers.get(place)
+        topic_of.subscribers.swap_remove(place);
+        if let Some(&moved) = topic_of.subscribers.get(place)
             && let Some(Some(moved)) = self.connections.get_mut(moved)
         {
-            moved.seat = Some((topic, place));
+            moved.subscription = Some((topic, place));
         }
     }
 
-    /// Reads what came and serves the requests in it.
+    /// Reads from a connection, and handles the complete requests.
     fn read(&mut self, number: usize, is_closed: bool, buffer: &mut [u8]) {
         loop {
             let Some(Some(connection)) = self.connections.get_mut(number) else { return };
@@ -104,24 +104,24 @@ impl Floor {
             let mut input = std::mem::take(&mut connection.input);
             input.extend_from_slice(buffer.get(..count).unwrap_or_default());
             let mut used = 0;
-            while let Some(length) = self.serve(number, input.get(used..).unwrap_or_default()) {
+            while let Some(length) = self.handle(number, input.get(used..).unwrap_or_default()) {
                 used += length;
             }
             input.drain(..used);
             let Some(Some(connection)) = self.connections.get_mut(number) else { return };
-            // A reader's buffer is given back, a publisher's used again.
-            if !input.is_empty() || connection.seat.is_none() {
+            // Only publishers keep their buffer.
+            if !input.is_empty() || connection.subscription.is_none() {
                 connection.input = input;
             }
-            // A read that does not fill the buffer took all there was.
+            // A read that does not fill the buffer has emptied the socket.
             if count < buffer.len() && !is_closed {
                 return;
             }
         }
     }
 
-    /// Serves the request that the input begins with, if it is whole; tells its length.
-    fn serve(&mut self, number: usize, input: &[u8]) -> Option<usize> {
+    /// Handles the request at the start of the input. Returns its length, or `None` if it is incomplete.
+    fn handle(&mut self, number: usize, input: &[u8]) -> Option<usize> {
         let head = memchr::memmem::find(input, b"\r\n\r\n")? + 4;
         let text = str::from_utf8(input.get(..head)?).unwrap_or_default();
         let length = |line: &str| line.strip_prefix("Content-Length: ")?.parse().ok();
@@ -133,8 +133,8 @@ impl Floor {
         let topic_of = self.topics.get_mut(topic)?;
         if method == "GET" {
             let connection = self.connections.get_mut(number)?.as_mut()?;
-            connection.seat = Some((topic, topic_of.readers.len()));
-            topic_of.readers.push(number);
+            connection.subscription = Some((topic, topic_of.subscribers.len()));
+            topic_of.subscribers.push(number);
             self.write(number, HEAD);
         } else {
             if topic_of.frames.is_empty() {
@@ -151,7 +151,7 @@ impl Floor {
         Some(head + length)
     }
 
-    /// The topic of a name, which may be new.
+    /// The index of a topic, which is created if needed.
     fn topic(&mut self, name: &str) -> usize {
         if let Some(&topic) = self.names.get(name) {
             return topic;
@@ -161,18 +161,18 @@ impl Floor {
         self.topics.len() - 1
     }
 
-    /// Writes what waits to all who read it.
+    /// Writes the pending bytes of all topics to their subscribers.
     fn fan_out(&mut self) {
         while let Some(topic) = self.dirty.pop() {
             let Some(topic) = self.topics.get_mut(topic) else { return };
             let frames = std::mem::take(&mut topic.frames);
             let cut: Vec<usize> = topic
-                .readers
+                .subscribers
                 .iter()
                 .copied()
                 .filter(|number| !write(&mut self.connections, *number, &frames))
                 .collect();
-            // The room is used again.
+            // The buffer is used again.
             topic.frames = frames;
             topic.frames.clear();
             for number in cut {
@@ -186,7 +186,7 @@ impl Floor {
     }
 }
 
-/// Whether a connection took all of it at once.
+/// Writes to a connection. Returns `true` if it accepted all bytes at once.
 fn write(connections: &mut [Option<Connection>], number: usize, bytes: &[u8]) -> bool {
     let Some(Some(connection)) = connections.get_mut(number) else { return false };
     connection.socket.write(bytes).is_ok_and(|count| count == bytes.len())
@@ -196,7 +196,10 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let address = words.last().and_then(|word| word.parse().ok());
     let address: SocketAddr = address.context("usage: floor [--batch] ADDRESS:PORT")?;
-    ensure!(address.ip().is_loopback(), "it checks nothing, so it serves this machine alone");
+    ensure!(
+        address.ip().is_loopback(),
+        "it checks nothing, so it only listens on a loopback address"
+    );
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

@@ -1,15 +1,15 @@
-//! Crashes: what was acknowledged is there, once and in order, whatever becomes of the server, its disk,
-//! its connections and its readers.
+//! Crash tests: acknowledged events are in the log, once and in order, whatever happens to the server, its disk, its
+//! connections and its readers.
 //!
-//! - [`kills`]: the server is killed again and again while publishers and readers go on.
-//! - [`power`]: its disk loses power or fails.
+//! - [`kills`]: the server is killed repeatedly while publishers and readers are at work.
+//! - [`power`]: the disk loses power or fails.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a test that cannot continue must panic"
 )]
-#![allow(unreachable_pub, reason = "a test program has no public side")]
+#![allow(unreachable_pub, reason = "a test program has no public API")]
 
 #[path = "../harness/mod.rs"]
 mod harness;

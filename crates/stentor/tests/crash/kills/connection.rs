@@ -1,4 +1,4 @@
-//! A connection that is kept for many requests, and opened anew when it breaks.
+//! A keep-alive connection that is opened again when it breaks.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::harness::TIMEOUT;
 
-/// The other side is gone, or was never there.
+/// The other side has closed the connection, or does not listen.
 #[derive(Clone, Copy, Debug)]
 pub struct Broken;
 
@@ -25,14 +25,14 @@ pub struct Connection {
     buffer: Vec<u8>,
 }
 
-/// An answer with a length.
+/// A response with a `Content-Length`.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub body: Vec<u8>,
 }
 
-/// Where the head ends that these bytes begin with.
+/// The end of a response head at the start of these bytes.
 pub fn head_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
@@ -46,10 +46,10 @@ impl Connection {
         &self.address
     }
 
-    /// Sends a request and waits for its answer.
-    pub async fn call(&mut self, request: &[u8]) -> Result<Answer, Broken> {
+    /// Sends a request and waits for its response.
+    pub async fn call(&mut self, request: &[u8]) -> Result<Response, Broken> {
         self.send(request).await?;
-        self.answer().await
+        self.response().await
     }
 
     /// Sends bytes of a request.
@@ -74,9 +74,9 @@ impl Connection {
         Ok(socket.write_all(bytes).await?)
     }
 
-    /// The answer to the request that was sent.
-    pub async fn answer(&mut self) -> Result<Answer, Broken> {
-        let answer = timeout(TIMEOUT, self.read_answer()).await;
+    /// Reads the response to the request that was sent.
+    pub async fn response(&mut self) -> Result<Response, Broken> {
+        let answer = timeout(TIMEOUT, self.read_response()).await;
         let answer = answer.unwrap_or_else(|_| panic!("no answer within {TIMEOUT:?}"));
         if answer.is_err() {
             self.socket = None;
@@ -84,7 +84,7 @@ impl Connection {
         answer
     }
 
-    async fn read_answer(&mut self) -> Result<Answer, Broken> {
+    async fn read_response(&mut self) -> Result<Response, Broken> {
         loop {
             if let Some(end) = head_end(&self.buffer) {
                 let head = String::from_utf8_lossy(&self.buffer[..end]).to_ascii_lowercase();
@@ -99,7 +99,7 @@ impl Connection {
                     if head.contains("connection: close") {
                         self.socket = None;
                     }
-                    return Ok(Answer { status: status.ok_or(Broken)?, body });
+                    return Ok(Response { status: status.ok_or(Broken)?, body });
                 }
             }
             let socket = self.socket.as_mut().ok_or(Broken)?;
@@ -109,7 +109,7 @@ impl Connection {
         }
     }
 
-    /// Breaks the connection off with a reset.
+    /// Closes the connection with a reset.
     pub fn reset(&mut self) {
         if let Some(socket) = self.socket.take() {
             let _ = socket.set_zero_linger();
@@ -117,12 +117,12 @@ impl Connection {
     }
 }
 
-impl Answer {
+impl Response {
     pub fn is_success(&self) -> bool {
         matches!(self.status, 200 | 201)
     }
 
-    /// A member of the body that is a text.
+    /// A string field of the JSON body.
     pub fn text(&self, name: &str) -> Option<String> {
         let body: Value = serde_json::from_slice(&self.body).ok()?;
         Some(body[name].as_str()?.to_owned())

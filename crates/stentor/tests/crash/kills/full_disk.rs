@@ -1,4 +1,4 @@
-//! A disk that is really full: a small file system of its own.
+//! A disk that is really full: a small file system in memory.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,21 +9,22 @@ use tokio::time::timeout;
 
 use crate::harness::{Response, Server, TIMEOUT};
 
-/// The size of the disk: what the program needs for itself, and some dozen events.
+/// Size of the disk: enough for the log itself and some dozen events.
 const SIZE: &str = "size=64m";
-/// The size of an event.
+/// Bytes of an event.
 const EVENT: usize = 256 << 10;
-/// What the log may keep for itself: its ballast, a write-ahead log that begins anew, and some pages.
+/// Maximum size of an almost empty log: its ballast, a new write-ahead log, and some pages.
 const SMALL: u64 = 28 << 20;
-/// More events than there is room for.
+/// More events than the disk has room for.
 const EVENTS_MAX: usize = 400;
 
-/// A file system in memory, which is gone when this is dropped.
+/// A file system in memory. It is unmounted when this is dropped.
 struct Disk(TempDir);
 
 impl Disk {
     /// # Errors
-    /// If this program may not mount one.
+    ///
+    /// If this program has no permission to mount.
     fn mount() -> Result<Disk, String> {
         let directory = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
@@ -49,12 +50,11 @@ impl Drop for Disk {
 /// Fills the disk, and empties it again.
 ///
 /// # Panics
-/// If no disk can be mounted, or a promise is broken.
+///
+/// If no disk can be mounted, or a guarantee is broken.
 pub async fn fill_and_empty() {
     let disk = Disk::mount().unwrap_or_else(|error| {
-        panic!(
-            "no small disk can be mounted ({error}); run this as root, in a place that allows it"
-        )
+        panic!("cannot mount a small disk ({error}); run this as root, where mounting is allowed")
     });
     let data = disk.path().join("data");
     let mut server = Server::with(&["serve", "--data", data.to_str().unwrap()]).await;
@@ -62,7 +62,7 @@ pub async fn fill_and_empty() {
         let kept = until_published(&server, &format!("before {round}")).await;
         let mut live = server.resume("/topics/kept", &kept).await;
         let ids = fill(&server).await;
-        assert!(ids.len() > 50, "there is room for many: {}", ids.len());
+        assert!(ids.len() > 50, "the disk has room for too few events: {}", ids.len());
         assert_readable(&server, &ids).await;
         if round == 2 {
             server.kill_and_restart().await;
@@ -78,22 +78,22 @@ pub async fn fill_and_empty() {
     let kept = server.history_data("/topics/kept").await;
     let wanted: Vec<String> =
         (0..3).flat_map(|round| [format!("before {round}"), format!("after {round}")]).collect();
-    assert_eq!(kept, wanted, "what was refused is not there, what was acknowledged is");
+    assert_eq!(kept, wanted, "exactly the acknowledged events are there");
 }
 
-/// Publishes until there is no room any more, also after a pause, and gives the ids of what was acknowledged.
+/// Publishes until there is no room, even after a pause. Returns the ids of the acknowledged events.
 async fn fill(server: &Server) -> Vec<String> {
     let mut ids = Vec::new();
     let mut refused = 0;
     for number in 0..EVENTS_MAX {
         let data = format!("{number:0>8}").repeat(EVENT / 8);
-        let answer = server.post("/topics/fill", data).send().await;
-        if answer.status == 201 {
-            ids.push(answer.json()["id"].as_str().unwrap().to_owned());
+        let response = server.post("/topics/fill", data).send().await;
+        if response.status == 201 {
+            ids.push(response.json()["id"].as_str().unwrap().to_owned());
             refused = 0;
             continue;
         }
-        tokio::time::sleep(assert_refused(&answer)).await;
+        tokio::time::sleep(assert_refused(&response)).await;
         refused += 1;
         if refused == 2 {
             return ids;
@@ -102,11 +102,11 @@ async fn fill(server: &Server) -> Vec<String> {
     panic!("{EVENTS_MAX} events fit on a disk of {SIZE}");
 }
 
-/// How long a publisher is told to wait.
-fn assert_refused(answer: &Response) -> Duration {
-    let detail = answer.problem(503, "disk-full");
+/// The `Retry-After` of a refused publish.
+fn assert_refused(response: &Response) -> Duration {
+    let detail = response.problem(503, "disk-full");
     assert!(detail.contains("full"), "{detail}");
-    Duration::from_secs(answer.header("retry-after").unwrap().parse().unwrap())
+    Duration::from_secs(response.header("retry-after").unwrap().parse().unwrap())
 }
 
 async fn assert_readable(server: &Server, ids: &[String]) {
@@ -118,21 +118,21 @@ async fn assert_readable(server: &Server, ids: &[String]) {
     assert_eq!(server.page("/topics/fill?last=1").await["events"][0]["id"], ids[ids.len() - 1]);
 }
 
-/// Publishes as soon as there is room, as a publisher does that is told to come back, and gives the id.
+/// Publishes as soon as there is room, by repeating refused publishes at once. Returns the id.
 async fn until_published(server: &Server, data: &str) -> String {
     let published = timeout(TIMEOUT, async {
         loop {
-            let answer = server.post("/topics/kept", data).send().await;
-            if answer.status == 201 {
-                return answer.json()["id"].as_str().unwrap().to_owned();
+            let response = server.post("/topics/kept", data).send().await;
+            if response.status == 201 {
+                return response.json()["id"].as_str().unwrap().to_owned();
             }
-            assert_refused(&answer);
+            assert_refused(&response);
         }
     });
-    published.await.expect("room again without a restart")
+    published.await.expect("there is room again without a restart")
 }
 
-/// Waits until what was deleted is given back to the file system.
+/// Waits until deleted events have been returned to the file system.
 async fn until_small(data: &Path) {
     let size = || {
         let files = std::fs::read_dir(data).unwrap();
@@ -143,5 +143,5 @@ async fn until_small(data: &Path) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
-    assert!(small.await.is_ok(), "the log still takes {} bytes", size());
+    assert!(small.await.is_ok(), "the log still has {} bytes", size());
 }

@@ -1,73 +1,74 @@
-//! What the log holds, as a reader of all of it is told.
+//! The content of the log, as read by a client that subscribes to all topics.
 
 use serde_json::Value;
 use stentor_hub::Cursor;
 use tokio::time::Instant;
 
-use crate::kills::ledger::Token;
-use crate::kills::stream::{Opened, Stream, Wire};
+use crate::kills::history::EventKey;
+use crate::kills::stream::{Opened, Stream, Transport};
 
-/// All that there is.
+/// All topics, from the first event.
 const PATH: &str = "/events?topic=**&from=earliest";
-/// How often a reading may be cut.
+/// Maximum number of broken streams while the log is read.
 const CUTS_MAX: usize = 100;
 
-/// The records of all topics, in the order in which they came.
+/// The records of all topics, in the order in which they arrived.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    pub records: Vec<Logged>,
-    /// Topics of which something was trimmed while they were read.
+    pub records: Vec<LoggedRecord>,
+    /// Topics that were trimmed while they were read.
     pub trimmed: Vec<String>,
-    /// Whether the oldest of all may go while it is read.
+    /// `true` if the log has a size limit, so that its oldest records may be removed while it is read.
     pub is_bounded: bool,
-    /// Nobody wrote any more when it was read.
+    /// `true` if all publishers had stopped when it was read.
     pub is_final: bool,
-    /// If it is a part only: it has everything that was sent at or after this moment.
+    /// If this is only a part of the log: it contains everything that was sent at or after this time.
     pub since: Option<Instant>,
-    /// And nothing up to this offset.
+    /// It contains nothing up to this offset.
     pub after: u64,
 }
 
 #[derive(Clone, Debug)]
-pub struct Logged {
+pub struct LoggedRecord {
     pub id: String,
     pub offset: u64,
     pub topic: String,
-    pub what: What,
+    pub what: Content,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    Event(Token),
-    /// Data that nobody can have sent: its beginning.
+pub enum Content {
+    Event(EventKey),
+    /// Data that no publisher has sent. Holds its first characters.
     Damaged(String),
-    /// An end and its reason.
+    /// An end with its reason.
     End(String),
 }
 
 impl Log {
-    /// Reads all topics from a cursor (or the beginning) to the record with this id.
+    /// Reads all topics, from a cursor or the start, up to the record with the id `until`.
     ///
     /// # Panics
-    /// If it cannot be read, a gap is told, or the record is not there.
+    ///
+    /// If it cannot be read, a gap is reported, or the record is not there.
     pub async fn read(address: &str, after: Option<&str>, until: &str, is_bounded: bool) -> Log {
         let mut log = Log { after: after.map_or(0, offset), is_bounded, ..Log::default() };
         let mut cursor = after.unwrap_or_default().to_owned();
-        // A stream is cut where an event is deleted while it is sent; reading goes on behind it.
+        // The server cuts a stream when an event is deleted that it is sending. Reading continues after that event.
         for _ in 0..CUTS_MAX {
             if log.read_on(address, &cursor, until).await {
                 return log;
             }
             cursor = log.records.last().map_or(cursor, |logged| logged.id.clone());
         }
-        panic!("the log cannot be read to {until}");
+        panic!("the log cannot be read up to {until}");
     }
 
-    /// Reads until the record with this id, or the place where it was, which is true, or until the stream is
-    /// cut.
+    /// Reads up to the record with the id `until`, or to the place where it was. Returns `false` if the stream was
+    /// cut before.
     async fn read_on(&mut self, address: &str, cursor: &str, until: &str) -> bool {
         let opened =
-            Stream::open(address, PATH, "application/x-ndjson", cursor, Wire::Socket).await;
+            Stream::open(address, PATH, "application/x-ndjson", cursor, Transport::Socket).await;
         let Ok(Opened::Stream(mut stream)) = opened else { return false };
         let (mut text, last) = (Vec::new(), offset(until));
         while let Ok(Some(piece)) = stream.piece().await {
@@ -83,9 +84,9 @@ impl Log {
                     }
                     continue;
                 }
-                let Some(logged) = Logged::of(&object) else { continue };
+                let Some(logged) = LoggedRecord::of(&object) else { continue };
                 if logged.offset > last {
-                    assert!(self.is_bounded, "the log goes on without {until}");
+                    assert!(self.is_bounded, "the log continues without {until}");
                     return true;
                 }
                 self.records.push(logged);
@@ -98,64 +99,69 @@ impl Log {
         false
     }
 
-    /// Topics lost something while they were read: what came of them before is gone too.
+    /// Handles a gap: topics lost events while they were read, so the records of them that were read before are gone
+    /// too.
     fn gap(&mut self, object: &Value) {
         let topics = object["topics"].as_array().unwrap().iter();
         let topics: Vec<String> = topics.map(|topic| topic.as_str().unwrap().to_owned()).collect();
-        // Where the bound took something, all that came before it is gone.
+        // The size limit removes the oldest records of all topics, so everything read before is gone.
         self.records.retain(|logged| !self.is_bounded && !topics.contains(&logged.topic));
         match object["reason"].as_str() {
             Some("deleted") if !self.is_bounded => {}
-            // One gap tells of several topics, with one reason.
+            // One gap may cover several topics, with one reason.
             Some("deleted" | "trimmed") => self.trimmed.extend(topics),
-            _ => panic!("a gap in the log: {object}"),
+            _ => panic!("unexpected gap in the log: {object}"),
         }
     }
 
-    /// Whether the bound may have taken a beginning of it: one that is read behind a cursor is told so.
+    /// Returns `true` if the size limit may have removed the oldest records of it. A reading after a cursor gets a
+    /// gap in that case.
     pub fn may_lack_the_oldest(&self) -> bool {
         self.is_bounded && (self.since.is_none() || !self.trimmed.is_empty())
     }
 
-    pub fn events(&self) -> impl Iterator<Item = (&Logged, Token)> {
-        self.records.iter().filter_map(|logged| Some((logged, logged.token()?)))
+    pub fn events(&self) -> impl Iterator<Item = (&LoggedRecord, EventKey)> {
+        self.records.iter().filter_map(|logged| Some((logged, logged.event_key()?)))
     }
 }
 
-impl Logged {
-    pub fn new(id: &str, topic: &str, what: What) -> Logged {
-        Logged { offset: offset(id), id: id.to_owned(), topic: topic.to_owned(), what }
+impl LoggedRecord {
+    pub fn new(id: &str, topic: &str, what: Content) -> LoggedRecord {
+        LoggedRecord { offset: offset(id), id: id.to_owned(), topic: topic.to_owned(), what }
     }
 
-    /// `None` for positions and for what is deleted meanwhile.
-    fn of(object: &Value) -> Option<Logged> {
+    /// Returns `None` for positions, and for topics that are deleted meanwhile.
+    fn of(object: &Value) -> Option<LoggedRecord> {
         let text = |name: &str| object[name].as_str().unwrap_or_default();
         let what = match text("type") {
             "stentor.cursor" => return None,
-            // They are told to those who had a topic, and are not in the log of those who come later.
+            // Only readers that had events of the topic get this. It is not part of the log for readers that come
+            // later.
             "stentor.end" if text("reason") == "deleted" => return None,
-            "stentor.end" => What::End(text("reason").to_owned()),
-            _ => What::of(text("data")),
+            "stentor.end" => Content::End(text("reason").to_owned()),
+            _ => Content::of(text("data")),
         };
-        Some(Logged::new(text("id"), text("topic"), what))
+        Some(LoggedRecord::new(text("id"), text("topic"), what))
     }
 
-    pub fn token(&self) -> Option<Token> {
-        if let What::Event(token) = self.what { Some(token) } else { None }
-    }
-}
-
-impl What {
-    pub fn of(data: &str) -> What {
-        Token::of(data).map_or_else(|| What::Damaged(data.chars().take(40).collect()), What::Event)
+    pub fn event_key(&self) -> Option<EventKey> {
+        if let Content::Event(event_key) = self.what { Some(event_key) } else { None }
     }
 }
 
-/// The offset within an id.
+impl Content {
+    pub fn of(data: &str) -> Content {
+        EventKey::of(data)
+            .map_or_else(|| Content::Damaged(data.chars().take(40).collect()), Content::Event)
+    }
+}
+
+/// The offset in an id.
 ///
 /// # Panics
-/// If it is none.
+///
+/// If it is not an id.
 pub fn offset(id: &str) -> u64 {
-    let cursor: Cursor = id.parse().unwrap_or_else(|_| panic!("{id:?} is no id"));
+    let cursor: Cursor = id.parse().unwrap_or_else(|_| panic!("{id:?} is not an id"));
     cursor.offset.get()
 }

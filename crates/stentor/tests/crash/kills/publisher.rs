@@ -1,4 +1,4 @@
-//! A publisher: writes in all ways there are, one after the other, and keeps the ledger.
+//! A publisher that uses every kind of publish request in turn, and records its history.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -9,45 +9,45 @@ use fastrand::Rng;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::kills::connection::{Answer, Connection};
-use crate::kills::ledger::{Token, Way};
-use crate::kills::workload::Desk;
+use crate::kills::connection::{Connection, Response};
+use crate::kills::history::{Atomicity, EventKey};
+use crate::kills::workload::Shared;
 
-/// How many shared topics are never deleted.
+/// Number of shared topics that are never deleted.
 const NEWS_TOPICS: usize = 5;
-/// How many shared topics are deleted again and again.
+/// Number of shared topics that are deleted repeatedly.
 const GONE_TOPICS: usize = 3;
-/// How many shared topics are trimmed.
+/// Number of shared topics that are trimmed.
 const TRIMMED_TOPICS: usize = 2;
-/// The size of a large event, such that a few dozen of them make a checkpoint.
+/// Bytes of a large event. A few dozen of them cause a checkpoint.
 const LARGE: usize = 200 << 10;
-/// Large events between two deletions of their topic.
+/// Number of large events between two deletions of their topic.
 const LARGE_KEPT: u32 = 60;
-/// The longest pause between two writes, in milliseconds.
+/// Maximum pause between two writes, in milliseconds.
 const PAUSE_MAX: u64 = 14;
-/// How long to wait before a broken connection is tried again.
+/// Time before a broken connection is opened again.
 const RETRY: Duration = Duration::from_millis(15);
-/// Says that the ids of an uploaded stream are the keys of its events.
+/// Query that makes the ids of an uploaded stream the idempotency keys of its events.
 const DEDUPE: &str = "?dedupe=id";
 
 pub struct Publisher {
     number: u32,
     rng: Rng,
-    desk: Arc<Desk>,
+    shared: Arc<Shared>,
     connection: Connection,
     written: u64,
     job: Job,
     large: u32,
 }
 
-/// A topic of this publisher alone, which comes to an end.
+/// A topic of this publisher alone, which it ends.
 #[derive(Default)]
 struct Job {
     number: u32,
     events: u32,
 }
 
-/// A request that publishes.
+/// A publish request.
 struct Request {
     target: String,
     content_type: &'static str,
@@ -56,15 +56,15 @@ struct Request {
 }
 
 impl Publisher {
-    pub fn new(number: u32, address: &str, rng: Rng, desk: Arc<Desk>) -> Publisher {
+    pub fn new(number: u32, address: &str, rng: Rng, shared: Arc<Shared>) -> Publisher {
         let connection = Connection::new(address);
-        Publisher { number, rng, desk, connection, written: 0, job: Job::default(), large: 0 }
+        Publisher { number, rng, shared, connection, written: 0, job: Job::default(), large: 0 }
     }
 
-    /// Writes until it is told to stop.
+    /// Publishes until the workload stops.
     pub async fn run(mut self) {
-        while !self.desk.is_stopping() {
-            if self.desk.paused.load(Ordering::Relaxed) {
+        while !self.shared.is_stopping() {
+            if self.shared.paused.load(Ordering::Relaxed) {
                 sleep(RETRY).await;
                 continue;
             }
@@ -74,7 +74,7 @@ impl Publisher {
                 40..48 => self.upload(false).await,
                 48..58 => self.upload(true).await,
                 58..70 => self.batch().await,
-                70..85 => self.on_with_job().await,
+                70..85 => self.continue_job().await,
                 85..90 => self.large().await,
                 _ => self.gone().await,
             }
@@ -82,9 +82,9 @@ impl Publisher {
         }
     }
 
-    fn token(&mut self) -> Token {
+    fn event_key(&mut self) -> EventKey {
         self.written += 1;
-        Token { publisher: self.number, number: self.written }
+        EventKey { publisher: self.number, number: self.written }
     }
 
     /// A topic that is never deleted; some are trimmed.
@@ -95,34 +95,33 @@ impl Publisher {
         format!("news/{}", self.rng.usize(0..NEWS_TOPICS))
     }
 
-    /// A key that is used for this write alone.
+    /// An idempotency key for this write alone.
     fn key(&self) -> String {
         format!("key-{}-{}", self.number, self.written)
     }
 
     async fn single(&mut self, keyed: bool) {
-        let (topic, token) = (self.news(), self.token());
+        let (topic, event_key) = (self.news(), self.event_key());
         let key = keyed.then(|| self.key());
-        let body = token.data(self.rng.usize(0..80));
+        let body = event_key.data(self.rng.usize(0..80));
         let request =
             Request { target: format!("/topics/{topic}"), content_type: "text/plain", key, body };
-        let write = self.desk.begin(Way::Whole, &[(topic, token)], None);
+        let write = self.shared.begin(Atomicity::Atomic, &[(topic, event_key)], None);
         self.publish(write, request).await;
     }
 
-    /// An upload of several events. Under a key, or with one in each event, it may be cut by us, and is
-    /// repeated.
+    /// An upload of several events. With a key, or with one in each event, the client may cut it, and repeats it.
     async fn upload(&mut self, keyed: bool) {
         let topic = self.news();
         let key = format!("upload-{}-{}", self.number, self.written);
         let by_id = keyed && self.rng.bool();
         let (mut lines, mut body) = (Vec::new(), String::new());
         for _ in 0..self.rng.usize(2..12) {
-            let token = self.token();
-            lines.push((topic.clone(), token));
-            let data = token.data(self.rng.usize(0..40));
+            let event_key = self.event_key();
+            lines.push((topic.clone(), event_key));
+            let data = event_key.data(self.rng.usize(0..40));
             let _ = if by_id {
-                write!(body, "id: {token}\ndata: {data}\n\n")
+                write!(body, "id: {event_key}\ndata: {data}\n\n")
             } else {
                 writeln!(body, "{data}")
             };
@@ -132,7 +131,7 @@ impl Publisher {
         let target = format!("/topics/{topic}{query}");
         let key = Some(key).filter(|_| keyed && !by_id);
         let request = Request { target, content_type, key, body };
-        let write = self.desk.begin(Way::Upload, &lines, None);
+        let write = self.shared.begin(Atomicity::Prefix, &lines, None);
         self.publish(write, request).await;
     }
 
@@ -141,61 +140,62 @@ impl Publisher {
         let (mut lines, mut items) = (Vec::new(), Vec::new());
         for _ in 0..self.rng.usize(2..7) {
             let topic = if self.rng.u8(0..8) == 0 { self.gone_topic() } else { self.news() };
-            let token = self.token();
-            items.push(json!({ "topic": topic, "data": token.data(self.rng.usize(0..40)) }));
-            lines.push((topic, token));
+            let event_key = self.event_key();
+            items.push(json!({ "topic": topic, "data": event_key.data(self.rng.usize(0..40)) }));
+            lines.push((topic, event_key));
         }
         let key = self.rng.bool().then(|| self.key());
         let body = json!(items).to_string();
         let request =
             Request { target: "/topics".to_owned(), content_type: "application/json", key, body };
-        let write = self.desk.begin(Way::Whole, &lines, None);
-        self.desk.about_to.batch.notify_waiters();
+        let write = self.shared.begin(Atomicity::Atomic, &lines, None);
+        self.shared.about_to.batch.notify_waiters();
         self.publish(write, request).await;
     }
 
-    /// The next event of the own job, or its last one, after which it is deleted or a new one begins.
-    async fn on_with_job(&mut self) {
+    /// Publishes the next event of the job, or its last one. After the last, the job is deleted or a new one starts.
+    async fn continue_job(&mut self) {
         let topic = format!("job/{}/{}", self.number, self.job.number);
         self.job.events += 1;
         let is_last = self.rng.u32(2..9) < self.job.events;
-        let token = self.token();
-        let reason = format!("done-{token}");
+        let event_key = self.event_key();
+        let reason = format!("done-{event_key}");
         let end = is_last.then(|| (topic.clone(), reason.clone()));
         let is_alone = is_last && self.rng.u8(0..4) == 0;
         let query = if is_last { format!("?end={reason}") } else { String::new() };
         let key = self.rng.bool().then(|| self.key());
-        let body = if is_alone { String::new() } else { token.data(self.rng.usize(0..40)) };
+        let body = if is_alone { String::new() } else { event_key.data(self.rng.usize(0..40)) };
         let target = format!("/topics/{topic}{query}");
         let request = Request { target, content_type: "text/plain", key, body };
-        let lines = [(topic.clone(), token)];
-        let write = self.desk.begin(Way::Whole, if is_alone { &[] } else { &lines }, end);
+        let lines = [(topic.clone(), event_key)];
+        let write = self.shared.begin(Atomicity::Atomic, if is_alone { &[] } else { &lines }, end);
         if !is_last {
             self.publish(write, request).await;
             return;
         }
-        self.desk.about_to.end.notify_waiters();
-        let is_known = self.publish(write, request).await;
-        self.after_job(&topic, is_known).await;
+        self.shared.about_to.end.notify_waiters();
+        let is_acknowledged = self.publish(write, request).await;
+        self.after_job(&topic, is_acknowledged).await;
     }
 
     async fn after_job(&mut self, topic: &str, has_ended: bool) {
         self.job.events = 0;
         match self.rng.u8(0..4) {
-            // Nothing may follow an end.
+            // An event after the end must be refused.
             0 if has_ended => {
-                let token = self.token();
-                let body = token.data(0);
+                let event_key = self.event_key();
+                let body = event_key.data(0);
                 let target = format!("/topics/{topic}");
                 let request = Request { target, content_type: "text/plain", key: None, body };
-                let write = self.desk.begin(Way::Whole, &[(topic.to_owned(), token)], None);
+                let write =
+                    self.shared.begin(Atomicity::Atomic, &[(topic.to_owned(), event_key)], None);
                 self.publish(write, request).await;
                 self.job.number += 1;
             }
-            // The same name is used again, by a new topic.
+            // The name is used again by a new topic.
             1 => {
                 self.delete(topic).await;
-                self.job.number += u32::from(self.desk.is_stopping() || self.rng.bool());
+                self.job.number += u32::from(self.shared.is_stopping() || self.rng.bool());
             }
             _ => self.job.number += 1,
         }
@@ -205,38 +205,38 @@ impl Publisher {
         format!("gone/{}", self.rng.usize(0..GONE_TOPICS))
     }
 
-    /// An event for a topic that is deleted again and again, or the deletion.
+    /// Publishes to a topic that is deleted repeatedly, or deletes it.
     async fn gone(&mut self) {
         let topic = self.gone_topic();
         if self.rng.u8(0..8) == 0 {
             self.delete(&topic).await;
             return;
         }
-        let token = self.token();
-        let body = token.data(self.rng.usize(0..80));
+        let event_key = self.event_key();
+        let body = event_key.data(self.rng.usize(0..80));
         let request = Request {
             target: format!("/topics/{topic}"),
             content_type: "text/plain",
             key: None,
             body,
         };
-        let write = self.desk.begin(Way::Whole, &[(topic, token)], None);
+        let write = self.shared.begin(Atomicity::Atomic, &[(topic, event_key)], None);
         self.publish(write, request).await;
     }
 
-    /// Large events, while these are asked for, in a topic that is deleted when it has many.
+    /// Publishes large events while they are enabled, to a topic that is deleted when it has many.
     async fn large(&mut self) {
-        if !self.desk.large.load(Ordering::Relaxed) {
+        if !self.shared.large.load(Ordering::Relaxed) {
             return;
         }
         let topic = format!("large/{}", self.number);
         for _ in 0..8 {
-            let token = self.token();
-            let body = token.data(LARGE);
+            let event_key = self.event_key();
+            let body = event_key.data(LARGE);
             let target = format!("/topics/{topic}");
             let request = Request { target, content_type: "text/plain", key: None, body };
-            let write = self.desk.begin(Way::Whole, &[(topic.clone(), token)], None);
-            self.desk.about_to.large.notify_waiters();
+            let write = self.shared.begin(Atomicity::Atomic, &[(topic.clone(), event_key)], None);
+            self.shared.about_to.large.notify_waiters();
             self.publish(write, request).await;
             self.large += 1;
         }
@@ -247,43 +247,43 @@ impl Publisher {
     }
 
     async fn delete(&mut self, topic: &str) {
-        let delete = self.desk.begin_delete(topic);
-        self.desk.about_to.delete.notify_waiters();
+        let delete = self.shared.begin_delete(topic);
+        self.shared.about_to.delete.notify_waiters();
         let head = format!(
             "DELETE /topics/{topic} HTTP/1.1\r\nHost: {}\r\n\r\n",
             self.connection.address()
         );
         loop {
             match self.connection.call(head.as_bytes()).await {
-                Ok(Answer { status: 204, .. }) => return self.desk.deleted(topic, delete),
-                Ok(answer) => panic!("{answer:?}"),
+                Ok(Response { status: 204, .. }) => return self.shared.deleted(topic, delete),
+                Ok(response) => panic!("{response:?}"),
                 Err(_) => {}
             }
             sleep(RETRY).await;
         }
     }
 
-    /// Sends a request, under a key until it is answered. Whether it was acknowledged.
+    /// Sends a request; with an idempotency key, until there is a response. Returns `true` if it was acknowledged.
     async fn publish(&mut self, write: usize, request: Request) -> bool {
         let bytes = request.bytes(self.connection.address());
         loop {
-            let answer = self.attempt(&bytes).await;
-            let is_final = match &answer {
-                Some(answer) => answer.status != 503 || !request.has_key(),
+            let response = self.attempt(&bytes).await;
+            let is_final = match &response {
+                Some(response) => response.status != 503 || !request.has_key(),
                 None => !request.has_key(),
             };
-            if let (true, Some(answer)) = (is_final, &answer) {
-                self.desk.answered(write, answer);
+            if let (true, Some(response)) = (is_final, &response) {
+                self.shared.responded(write, response);
             }
             if is_final {
-                return answer.is_some_and(|answer| answer.is_success());
+                return response.is_some_and(|response| response.is_success());
             }
             sleep(RETRY).await;
         }
     }
 
-    /// Sends a request at once or in pieces, and sometimes breaks the connection off.
-    async fn attempt(&mut self, bytes: &[u8]) -> Option<Answer> {
+    /// Sends a request at once or in pieces, and sometimes cuts the connection.
+    async fn attempt(&mut self, bytes: &[u8]) -> Option<Response> {
         let cut = self.rng.usize(0..bytes.len());
         match self.rng.u8(0..20) {
             0 => {
@@ -308,7 +308,7 @@ impl Publisher {
 }
 
 impl Request {
-    /// Whether a repeat of it is harmless.
+    /// Returns `true` if the request can be repeated without duplicates.
     fn has_key(&self) -> bool {
         self.key.is_some() || self.target.ends_with(DEDUPE)
     }

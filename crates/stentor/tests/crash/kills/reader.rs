@@ -1,4 +1,4 @@
-//! A reader that comes back for ever by the last id it was told, as a browser does, and keeps a diary.
+//! A reader that reconnects with its last event id, as a browser does, and records what it receives.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,111 +11,114 @@ use stentor_sse::{Decoder, Item};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::kills::diary::{Diary, Seen, Told};
-use crate::kills::habit::{Form, Habit};
-use crate::kills::log::{What, offset};
+use crate::kills::behavior::{Behavior, Form};
+use crate::kills::check::{Index, check_reader};
+use crate::kills::log::{Content, offset};
+use crate::kills::observations::{Observation, Observations, Received};
 use crate::kills::stream::{Opened, Stream};
-use crate::kills::verdict::{Facts, judge_diary};
 
-/// The longest wait before it comes back, in milliseconds; a browser would wait for seconds.
-const COMES_BACK_MAX: u64 = 120;
-/// The longest time for which it leaves its socket unread, in milliseconds.
+/// Maximum time before it reconnects, in milliseconds. A browser would wait for seconds.
+const RECONNECT_MAX: u64 = 120;
+/// Maximum time for which it does not read its socket, in milliseconds.
 const STALL_MAX: u64 = 1_500;
 
 pub struct Reader {
-    diary: Arc<Mutex<Diary>>,
-    calm: Arc<AtomicBool>,
+    observations: Arc<Mutex<Observations>>,
+    is_quiet: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
 impl Reader {
-    pub fn start(address: &str, habit: Habit, rng: Rng) -> Reader {
-        let diary = Diary {
-            name: format!("{habit:?}"),
-            filters: habit.filters.clone(),
+    pub fn start(address: &str, behavior: Behavior, rng: Rng) -> Reader {
+        let observations = Observations {
+            name: format!("{behavior:?}"),
+            filters: behavior.filters.clone(),
             began: Instant::now(),
-            start: habit.from_earliest.then_some(0),
+            start: behavior.from_earliest.then_some(0),
             seen: Vec::new(),
             is_finished: false,
             reconnects: 0,
         };
-        let (diary, calm) = (Arc::new(Mutex::new(diary)), Arc::new(AtomicBool::new(false)));
+        let (observations, is_quiet) =
+            (Arc::new(Mutex::new(observations)), Arc::new(AtomicBool::new(false)));
         let reading = Reading {
             address: address.to_owned(),
-            habit,
+            behavior,
             rng,
             last_id: String::new(),
-            diary: Arc::clone(&diary),
-            calm: Arc::clone(&calm),
+            observations: Arc::clone(&observations),
+            is_quiet: Arc::clone(&is_quiet),
         };
-        Reader { diary, calm, task: tokio::spawn(reading.run()) }
+        Reader { observations, is_quiet, task: tokio::spawn(reading.run()) }
     }
 
-    /// From now on it reads without stalls and cuts.
-    pub fn calm(&self) {
-        self.calm.store(true, Ordering::Relaxed);
+    /// Ends its stalls and cuts.
+    pub fn stop_disturbing(&self) {
+        self.is_quiet.store(true, Ordering::Relaxed);
     }
 
-    /// Gives it the time until then to read all of the log, and to be told what it lost, and takes its diary.
-    pub async fn finish(self, facts: &Facts<'_>, until: Instant) -> Diary {
+    /// Waits at most until `until` for it to read the whole log and get its gaps. Returns its observations.
+    pub async fn finish(self, index: &Index<'_>, until: Instant) -> Observations {
         let last = {
-            let diary = self.diary.lock().unwrap();
-            let due = facts.log.records.iter().rev();
-            due.clone().find(|logged| diary.asks_for(&logged.topic)).map_or(0, |due| due.offset)
+            let observations = self.observations.lock().unwrap();
+            let due = index.log.records.iter().rev();
+            due.clone()
+                .find(|logged| observations.matches(&logged.topic))
+                .map_or(0, |due| due.offset)
         };
         let caught_up = timeout_at(until, async {
-            while !(self.task.is_finished() || self.is_at(last) && self.lacks_nothing(facts)) {
+            while !(self.task.is_finished() || self.is_at(last) && self.lacks_nothing(index)) {
                 sleep(Duration::from_millis(10)).await;
             }
         });
-        // Who has not caught up has lost something, and its diary shows it.
+        // A timeout means that it has missed something, which the check of its observations reports.
         let _ = caught_up.await;
         if self.task.is_finished() {
             self.task.await.expect("a reader does not fail");
         } else {
             self.task.abort();
         }
-        self.diary.lock().unwrap().clone()
+        self.observations.lock().unwrap().clone()
     }
 
-    fn lacks_nothing(&self, facts: &Facts<'_>) -> bool {
-        judge_diary(facts, &self.diary.lock().unwrap()).is_empty()
+    fn lacks_nothing(&self, index: &Index<'_>) -> bool {
+        check_reader(index, &self.observations.lock().unwrap()).is_empty()
     }
 
     fn is_at(&self, offset: u64) -> bool {
-        let diary = self.diary.lock().unwrap();
-        diary.start.is_some_and(|start| start >= offset)
-            || diary.seen.iter().rev().take(50).any(|seen| seen.offset >= offset)
+        let observations = self.observations.lock().unwrap();
+        observations.start.is_some_and(|start| start >= offset)
+            || observations.seen.iter().rev().take(50).any(|seen| seen.offset >= offset)
     }
 }
 
-/// The reader at work.
+/// The task of a reader.
 struct Reading {
     address: String,
-    habit: Habit,
+    behavior: Behavior,
     rng: Rng,
     last_id: String,
-    diary: Arc<Mutex<Diary>>,
-    calm: Arc<AtomicBool>,
+    observations: Arc<Mutex<Observations>>,
+    is_quiet: Arc<AtomicBool>,
 }
 
 impl Reading {
     async fn run(mut self) {
-        let (path, accept) = (self.habit.path(), self.habit.accept());
+        let (path, accept) = (self.behavior.path(), self.behavior.accept());
         loop {
-            let wire = self.habit.wire;
-            match Stream::open(&self.address, &path, accept, &self.last_id, wire).await {
+            let transport = self.behavior.transport;
+            match Stream::open(&self.address, &path, accept, &self.last_id, transport).await {
                 Ok(Opened::Finished) => {
-                    self.diary.lock().unwrap().is_finished = true;
+                    self.observations.lock().unwrap().is_finished = true;
                     return;
                 }
                 Ok(Opened::Stream(stream)) => {
-                    self.diary.lock().unwrap().reconnects += 1;
+                    self.observations.lock().unwrap().reconnects += 1;
                     self.read(stream).await;
                 }
                 Err(_) => {}
             }
-            sleep(Duration::from_millis(self.rng.u64(1..=COMES_BACK_MAX))).await;
+            sleep(Duration::from_millis(self.rng.u64(1..=RECONNECT_MAX))).await;
         }
     }
 
@@ -124,19 +127,19 @@ impl Reading {
         let mut decoder = Decoder::new();
         let mut text = Vec::new();
         while let Ok(Some(piece)) = stream.piece().await {
-            if self.habit.form == Form::Ndjson {
+            if self.behavior.form == Form::Ndjson {
                 text.extend_from_slice(&piece);
                 self.lines(&mut text);
             } else {
                 self.events(&mut decoder, &piece);
             }
-            if self.calm.load(Ordering::Relaxed) {
+            if self.is_quiet.load(Ordering::Relaxed) {
                 continue;
             }
-            if self.habit.cuts && self.rng.u8(0..40) == 0 {
+            if self.behavior.cuts && self.rng.u8(0..40) == 0 {
                 return stream.reset();
             }
-            if self.habit.stalls && self.rng.u8(0..60) == 0 {
+            if self.behavior.stalls && self.rng.u8(0..60) == 0 {
                 let pause = Duration::from_millis(self.rng.u64(1..=STALL_MAX));
                 stream.stall(pause).await;
             }
@@ -148,7 +151,7 @@ impl Reading {
         while let Some(item) = decoder.decode(&mut input) {
             let event = match item.unwrap() {
                 Item::Event(event) => event,
-                // So a silent stream says where it is.
+                // A silent stream reports its position this way.
                 Item::Id(id) => {
                     self.position(id.as_str());
                     continue;
@@ -161,14 +164,14 @@ impl Reading {
                 "stentor.cursor" => self.position(id),
                 "stentor.gap" | "stentor.end" => {
                     let object = serde_json::from_str(event.data()).unwrap();
-                    self.told(name, id, &object);
+                    self.object(name, id, &object);
                 }
-                _ if self.habit.form == Form::Envelope => {
+                _ if self.behavior.form == Form::Envelope => {
                     let object: Value = serde_json::from_str(event.data()).unwrap();
                     assert_eq!(object["id"], id, "an envelope has the id of its event");
-                    self.told(name, id, &object);
+                    self.object(name, id, &object);
                 }
-                _ => self.record(id, What::of(event.data()), self.habit.only_topic()),
+                _ => self.record(id, Content::of(event.data()), self.behavior.only_topic()),
             }
         }
     }
@@ -180,49 +183,49 @@ impl Reading {
             let (name, id) = (object["type"].as_str().unwrap(), object["id"].as_str().unwrap());
             match name {
                 "stentor.cursor" => self.position(id),
-                _ => self.told(name, id, &object),
+                _ => self.object(name, id, &object),
             }
         }
         text.drain(..whole);
     }
 
-    /// An object with its fields.
-    fn told(&mut self, name: &str, id: &str, object: &Value) {
+    /// Handles a JSON object with the fields of an event.
+    fn object(&mut self, name: &str, id: &str, object: &Value) {
         let text = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
         match name {
             "stentor.gap" => {
                 let requested: Option<Cursor> = text("requested").parse().ok();
                 let topics = object["topics"].as_array().unwrap().iter();
-                let what = Told::Gap {
+                let what = Observation::Gap {
                     reason: text("reason"),
                     requested: requested.map(|cursor| cursor.offset.get()),
                     topics: topics.map(|topic| topic.as_str().unwrap().to_owned()).collect(),
                 };
                 self.note(id, what);
             }
-            "stentor.end" => self.record(id, What::End(text("reason")), Some(text("topic"))),
-            _ => self.record(id, What::of(&text("data")), Some(text("topic"))),
+            "stentor.end" => self.record(id, Content::End(text("reason")), Some(text("topic"))),
+            _ => self.record(id, Content::of(&text("data")), Some(text("topic"))),
         }
     }
 
-    fn record(&mut self, id: &str, what: What, topic: Option<String>) {
-        self.note(id, Told::Record(what, topic));
+    fn record(&mut self, id: &str, what: Content, topic: Option<String>) {
+        self.note(id, Observation::Record(what, topic));
     }
 
-    fn note(&mut self, id: &str, what: Told) {
-        let seen = Seen { id: id.to_owned(), offset: offset(id), at: Instant::now(), what };
-        self.move_on(id);
-        self.diary.lock().unwrap().seen.push(seen);
+    fn note(&mut self, id: &str, what: Observation) {
+        let seen = Received { id: id.to_owned(), offset: offset(id), at: Instant::now(), what };
+        self.set_last_id(id);
+        self.observations.lock().unwrap().seen.push(seen);
     }
 
     fn position(&mut self, id: &str) {
-        self.move_on(id);
-        self.diary.lock().unwrap().start.get_or_insert(offset(id));
+        self.set_last_id(id);
+        self.observations.lock().unwrap().start.get_or_insert(offset(id));
     }
 
-    fn move_on(&mut self, id: &str) {
+    fn set_last_id(&mut self, id: &str) {
         if self.last_id.is_empty() {
-            self.diary.lock().unwrap().began = Instant::now();
+            self.observations.lock().unwrap().began = Instant::now();
         }
         id.clone_into(&mut self.last_id);
     }

@@ -1,4 +1,4 @@
-//! The body of an answer that goes on, piece by piece, until it ends or breaks.
+//! The body of a stream, piece by piece, until it ends or breaks.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use tokio::time::{sleep, timeout};
 
 use crate::kills::connection::{Broken, head_end};
 
-/// A stream says something every 18 s at the latest.
+/// Maximum silence of a stream. The server sends a keep-alive every 18 s at the latest.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
-/// What is read at once.
+/// Number of bytes read at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// How a stream comes over the network.
+/// How a stream is transported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wire {
-    /// By a socket that the server may take over.
+pub enum Transport {
+    /// A socket that the server may take over.
     Socket,
-    /// The same after a request with a body, which the server leaves to its HTTP library.
+    /// A socket, after a request with a body. The server leaves it to its HTTP library.
     Body,
-    /// By `curl`, a process of its own that can be stopped.
+    /// `curl`, a separate process that can be stopped.
     Curl,
-    /// The same over HTTP/2.
+    /// `curl` with HTTP/2.
     Http2,
 }
 
@@ -32,41 +32,45 @@ pub enum Wire {
 pub struct Stream {
     source: Source,
     buffer: Vec<u8>,
-    /// Bytes of the chunk under way that are still to come, its line break included.
+    /// Number of bytes of the current chunk that have not arrived, with its line break.
     rest: usize,
-    /// Whether the last chunk was there.
+    /// `true` after the last chunk.
     is_over: bool,
 }
 
 enum Source {
-    /// With the chunks of HTTP/1.1.
+    /// With the chunk sizes of HTTP/1.1.
     Socket(TcpStream),
-    /// Without.
+    /// Without chunk sizes.
     Curl(Box<Child>),
 }
 
 pub enum Opened {
     Stream(Stream),
-    /// 204: there is nothing more, ever.
+    /// 204: the stream has ended for good.
     Finished,
 }
 
 impl Stream {
-    /// Asks for a stream, behind a cursor unless that is empty.
+    /// Opens a stream, after a cursor if that is not empty.
     pub async fn open(
         address: &str,
         path: &str,
         accept: &str,
         cursor: &str,
-        wire: Wire,
+        transport: Transport,
     ) -> Result<Opened, Broken> {
         let mut headers = vec![format!("Accept: {accept}")];
         if !cursor.is_empty() {
             headers.push(format!("Last-Event-ID: {cursor}"));
         }
-        let source = match wire {
-            Wire::Socket | Wire::Body => {
-                let body = if wire == Wire::Body { "Content-Length: 2\r\n\r\n{}" } else { "\r\n" };
+        let source = match transport {
+            Transport::Socket | Transport::Body => {
+                let body = if transport == Transport::Body {
+                    "Content-Length: 2\r\n\r\n{}"
+                } else {
+                    "\r\n"
+                };
                 let headers = headers.join("\r\n");
                 let request =
                     format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n{body}");
@@ -74,9 +78,11 @@ impl Stream {
                 socket.write_all(request.as_bytes()).await?;
                 Source::Socket(socket)
             }
-            Wire::Curl | Wire::Http2 => {
-                Source::curl(&format!("http://{address}{path}"), &headers, wire == Wire::Http2)
-            }
+            Transport::Curl | Transport::Http2 => Source::curl(
+                &format!("http://{address}{path}"),
+                &headers,
+                transport == Transport::Http2,
+            ),
         };
         let mut stream = Stream { source, buffer: Vec::new(), rest: 0, is_over: false };
         let end = loop {
@@ -90,11 +96,11 @@ impl Stream {
         match head.split(' ').nth(1) {
             Some("200") => Ok(Opened::Stream(stream)),
             Some("204") => Ok(Opened::Finished),
-            _ => panic!("{path} is answered {head}"),
+            _ => panic!("unexpected response to {path}: {head}"),
         }
     }
 
-    /// The next bytes of the body; `None` at its clean end.
+    /// Returns the next bytes of the body, or `None` at its clean end.
     pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, Broken> {
         loop {
             let mut piece = Vec::new();
@@ -119,7 +125,7 @@ impl Stream {
         }
     }
 
-    /// Takes nothing for a while. A process is stopped (SIGSTOP) meanwhile.
+    /// Reads nothing for a while. A process is stopped (SIGSTOP) meanwhile.
     pub async fn stall(&self, pause: Duration) {
         self.source.signal("STOP").await;
         sleep(pause).await;
@@ -142,7 +148,7 @@ impl Stream {
         }
     }
 
-    /// Takes the payload out of the chunks that are there.
+    /// Moves the payload of the chunks that have arrived to `piece`.
     fn unchunk(&mut self, piece: &mut Vec<u8>) {
         let mut at = 0;
         while !self.is_over {
@@ -178,10 +184,10 @@ impl Source {
             curl.arg("--http2-prior-knowledge");
         }
         curl.arg(url).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        Source::Curl(Box::new(curl.spawn().expect("curl")))
+        Source::Curl(Box::new(curl.spawn().expect("curl starts")))
     }
 
-    /// Sends a signal to a process of its own, if it has one.
+    /// Sends a signal to the process, if there is one.
     async fn signal(&self, name: &str) {
         let Source::Curl(curl) = self else { return };
         let Some(pid) = curl.id() else { return };

@@ -1,4 +1,4 @@
-//! Several publishers at work on one address.
+//! Several publishers that work on one address.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,31 +8,31 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::kills::connection::Answer;
-use crate::kills::ledger::{Delete, Ledger, Line, Outcome, Token, Way, Write};
+use crate::kills::connection::Response;
+use crate::kills::history::{Atomicity, Delete, EventKey, History, Outcome, SentEvent, Write};
 use crate::kills::publisher::Publisher;
 
-/// How many publishers there are.
+/// Number of publishers.
 const PUBLISHERS: u32 = 6;
 
-/// Publishers at work, until told to stop. A server that is gone is waited for.
+/// Publishers at work, until they are stopped. They wait while the server is down.
 pub struct Workload {
-    desk: Arc<Desk>,
+    shared: Arc<Shared>,
     publishers: JoinSet<()>,
 }
 
-/// What publishers share.
-pub struct Desk {
-    ledger: Mutex<Ledger>,
-    /// What they are about to do, for whoever wants to strike in that moment.
+/// State shared by the publishers.
+pub struct Shared {
+    history: Mutex<History>,
+    /// The requests they are about to send, for kills at such moments.
     pub about_to: Moments,
-    /// Whether they are to write large events.
+    /// `true` to publish large events too.
     pub large: AtomicBool,
     pub paused: AtomicBool,
     stop: AtomicBool,
 }
 
-/// Told each time, just before the request is sent.
+/// Each is notified just before the request is sent.
 #[derive(Default)]
 pub struct Moments {
     pub end: Notify,
@@ -42,9 +42,9 @@ pub struct Moments {
 }
 
 impl Workload {
-    pub fn start(address: &str, seed: u64, ledger: Ledger) -> Workload {
-        let desk = Arc::new(Desk {
-            ledger: Mutex::new(ledger),
+    pub fn start(address: &str, seed: u64, history: History) -> Workload {
+        let shared = Arc::new(Shared {
+            history: Mutex::new(history),
             about_to: Moments::default(),
             large: AtomicBool::new(false),
             paused: AtomicBool::new(false),
@@ -53,51 +53,51 @@ impl Workload {
         let mut rng = Rng::with_seed(seed);
         let mut publishers = JoinSet::new();
         for number in 0..PUBLISHERS {
-            let publisher = Publisher::new(number, address, rng.fork(), Arc::clone(&desk));
+            let publisher = Publisher::new(number, address, rng.fork(), Arc::clone(&shared));
             publishers.spawn(publisher.run());
         }
-        Workload { desk, publishers }
+        Workload { shared, publishers }
     }
 
-    pub fn desk(&self) -> &Arc<Desk> {
-        &self.desk
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
-    /// All that was done so far.
-    pub fn ledger(&self) -> Ledger {
-        self.desk.ledger.lock().unwrap().clone()
+    /// Everything that was done so far.
+    pub fn history(&self) -> History {
+        self.shared.history.lock().unwrap().clone()
     }
 
-    /// Lets every publisher finish what it has begun, repeats until the answer included.
-    pub async fn finish(&mut self) -> Ledger {
-        self.desk.stop.store(true, Ordering::Release);
+    /// Lets every publisher finish its current request, with repeats until there is a response.
+    pub async fn finish(&mut self) -> History {
+        self.shared.stop.store(true, Ordering::Release);
         while let Some(publisher) = self.publishers.join_next().await {
             publisher.expect("a publisher does not fail");
         }
-        self.ledger()
+        self.history()
     }
 }
 
-impl Desk {
+impl Shared {
     pub fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Notes a write that is about to be sent.
+    /// Records a write that is about to be sent.
     pub fn begin(
         &self,
-        way: Way,
-        lines: &[(String, Token)],
+        atomicity: Atomicity,
+        lines: &[(String, EventKey)],
         end: Option<(String, String)>,
     ) -> usize {
-        let lines = lines.iter().map(|(topic, token)| Line {
+        let lines = lines.iter().map(|(topic, event_key)| SentEvent {
             topic: topic.clone(),
-            token: *token,
+            event_key: *event_key,
             id: None,
         });
-        let mut ledger = self.ledger.lock().unwrap();
-        ledger.push(Write {
-            way,
+        let mut history = self.history.lock().unwrap();
+        history.push(Write {
+            atomicity,
             lines: lines.collect(),
             end,
             end_id: None,
@@ -106,11 +106,11 @@ impl Desk {
         })
     }
 
-    /// Notes the answer to a write.
-    pub fn answered(&self, write: usize, answer: &Answer) {
+    /// Records the response to a write.
+    pub fn responded(&self, write: usize, answer: &Response) {
         let now = Instant::now();
-        let mut ledger = self.ledger.lock().unwrap();
-        let write = &mut ledger.writes[write];
+        let mut history = self.history.lock().unwrap();
+        let write = &mut history.writes[write];
         if !answer.is_success() {
             write.outcome = Outcome::Refused(now, answer.status);
             return;
@@ -127,17 +127,17 @@ impl Desk {
         }
     }
 
-    /// Notes a deletion that is about to be asked for.
+    /// Records a deletion that is about to be requested.
     pub fn begin_delete(&self, topic: &str) -> usize {
-        let mut ledger = self.ledger.lock().unwrap();
-        let deletes = ledger.deletes.entry(topic.to_owned()).or_default();
+        let mut history = self.history.lock().unwrap();
+        let deletes = history.deletes.entry(topic.to_owned()).or_default();
         deletes.push(Delete { sent: Instant::now(), acknowledged: None });
         deletes.len() - 1
     }
 
     pub fn deleted(&self, topic: &str, delete: usize) {
         let now = Instant::now();
-        let mut ledger = self.ledger.lock().unwrap();
-        ledger.deletes.get_mut(topic).unwrap()[delete].acknowledged = Some(now);
+        let mut history = self.history.lock().unwrap();
+        history.deletes.get_mut(topic).unwrap()[delete].acknowledged = Some(now);
     }
 }

@@ -1,11 +1,10 @@
-//! What of a file survives.
+//! The content of a file, and the part of it that survives a power failure.
 //!
-//! The system brings pages to the disk whenever it likes, and the disk writes sectors. So each page of
-//! 4096 bytes is as it was after some write, be it the first that was not synced or the last; or each of
-//! its sectors of 512 bytes by itself is, for a page may be torn. The file's size is one that it had since
-//! the last sync, or a whole number of pages between two of them; what was not written is zero. Only that
-//! order is kept which every file system keeps: what was written after the file was cut short comes to the
-//! disk after the cut.
+//! The system writes pages to the disk at any time, and the disk writes sectors. So each page of 4096 bytes has its
+//! content after any one of the writes since the last sync, or before all of them. Or each of its sectors of 512
+//! bytes has, because a page may be torn. The size of the file is any one since the last sync, or a whole number of
+//! pages between two of them. Bytes that were not written are zero. Only one order is kept, as every file system
+//! keeps it: writes after a truncation reach the disk after the truncation.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +13,18 @@ use fastrand::Rng;
 const PAGE: usize = 4096;
 const SECTOR: usize = 512;
 
-/// How much survives of what was not synced.
+/// The changes since the last sync that survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
-    /// Nothing.
+pub enum Survival {
+    /// None.
     Synced,
-    /// Everything.
+    /// All.
     All,
-    /// Some of it, by chance.
+    /// A random part.
     Some,
 }
 
-/// The bytes of a file.
+/// The content of a file.
 #[derive(Default)]
 pub struct Content {
     synced: Vec<u8>,
@@ -38,14 +37,14 @@ enum Step {
     Size(usize),
 }
 
-/// How the survivors are chosen.
+/// The kinds of partial survival.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Torn {
-    /// All up to some write, of which only some sectors are there.
+    /// All writes up to one, of which only some sectors survive.
     Prefix,
-    /// Each page by itself.
+    /// Each page on its own.
     Pages,
-    /// Each sector by itself.
+    /// Each sector on its own.
     Sectors,
 }
 
@@ -64,24 +63,24 @@ impl Content {
         }
     }
 
-    /// Nothing that was written since the last sync will come to the disk. Sizes may.
+    /// Drops the writes since the last sync: they will never reach the disk. Size changes may.
     pub fn forget(&mut self) {
         let sizes = self.sizes();
         self.since = sizes.into_iter().skip(1).map(Step::Size).collect();
     }
 
-    /// What may be on the disk.
-    pub fn left(&self, left: Left, rng: &mut Rng) -> Vec<u8> {
+    /// The content that may be on the disk after a failure.
+    pub fn survivors(&self, survival: Survival, rng: &mut Rng) -> Vec<u8> {
         let mut content = self.synced.clone();
-        match left {
-            Left::Synced => {}
-            Left::All => self.since.iter().for_each(|step| step.apply(&mut content)),
-            Left::Some => self.tear(&mut content, rng),
+        match survival {
+            Survival::Synced => {}
+            Survival::All => self.since.iter().for_each(|step| step.apply(&mut content)),
+            Survival::Some => self.tear(&mut content, rng),
         }
         content
     }
 
-    /// The sizes before and after each step.
+    /// The sizes before the first and after each step.
     fn sizes(&self) -> Vec<usize> {
         let mut sizes = vec![self.synced.len()];
         for step in &self.since {
@@ -96,13 +95,13 @@ impl Content {
 
     fn tear(&self, content: &mut Vec<u8>, rng: &mut Rng) {
         let sizes = self.sizes();
-        // Between two times at which the file was cut short.
+        // The survivors are chosen from the steps between two truncations.
         let cuts: Vec<usize> =
             (0..self.since.len()).filter(|step| sizes[step + 1] < sizes[*step]).collect();
         let cut = rng.usize(..=cuts.len());
         let from = cut.checked_sub(1).map_or(0, |cut| cuts[cut] + 1);
         let until = cuts.get(cut).copied().unwrap_or(self.since.len());
-        // What lies below every cut may still be older.
+        // Content below all truncations may be older than the first of these steps.
         let kept = sizes[..=from].iter().copied().min().unwrap_or_default();
         content.truncate(kept);
         let size = any_size(&sizes[from..=until], rng);
@@ -125,7 +124,7 @@ impl Content {
                 };
                 let start = page * PAGE + sector * SECTOR;
                 for step in &steps[..count] {
-                    // Not beyond a cut that came after it.
+                    // A write before a truncation does not survive beyond it.
                     let end = if *step < from { kept } else { usize::MAX };
                     self.since[*step].apply_within(content, start, end.min(start + SECTOR));
                 }
@@ -135,7 +134,7 @@ impl Content {
         content.resize(size, 0);
     }
 
-    /// Which writes before a step touched which page.
+    /// The steps before `until` that wrote to each page.
     fn steps_of_pages(&self, until: usize) -> BTreeMap<usize, Vec<usize>> {
         let mut pages: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (step, change) in self.since[..until].iter().enumerate() {
@@ -160,7 +159,7 @@ impl Step {
         }
     }
 
-    /// Writes only what falls between these places.
+    /// Applies only the part of the write between these offsets.
     fn apply_within(&self, content: &mut [u8], start: usize, end: usize) {
         if let Step::Write { at, data } = self {
             let (start, end) = (start.max(*at), end.min(at + data.len()));
@@ -171,7 +170,7 @@ impl Step {
     }
 }
 
-/// One of these sizes, or one between them that ends a page.
+/// One of these sizes, or a size between them that is a whole number of pages.
 fn any_size(sizes: &[usize], rng: &mut Rng) -> usize {
     let one = *rng.choice(sizes).unwrap();
     let (least, most) = (*sizes.iter().min().unwrap(), *sizes.iter().max().unwrap());

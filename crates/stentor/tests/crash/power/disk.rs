@@ -1,16 +1,16 @@
 //! A disk that loses power.
 //!
-//! The model takes every freedom that ext4, xfs and btrfs have, and a few more:
+//! The model allows everything that ext4, xfs and btrfs may do, and a little more:
 //!
-//! - What was synced is there. A sync of a file covers what was written before it began, the file's size,
-//!   and for a new file its name and the directories above. A sync of a directory covers the names in it.
-//! - A name whose making or removing was not synced is there or not. What happened to one name survives in
-//!   its order; different names know nothing of each other.
-//! - What was written to a file and not synced survives or not, in any order: see [`Content`].
-//! - After a sync that failed, the system may have forgotten what it could not write: a later sync that
-//!   succeeds does not bring it back.
+//! - Synced data survives. A sync of a file covers all writes before it, the file's size, and for a new file its name
+//!   and the directories above it. A sync of a directory covers the names in it.
+//! - The creation or removal of a name that was not synced survives or not. Changes of one name survive in their
+//!   order; changes of different names are independent.
+//! - Writes to a file that were not synced survive or not, in any order: see [`Content`].
+//! - After a failed sync the system may have dropped the data it could not write. A later successful sync does not
+//!   bring it back.
 //!
-//! It trusts the disk in one thing: what is synced is neither lost nor changed later.
+//! It assumes one thing of the disk: synced data is not lost or changed later.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -18,20 +18,20 @@ use std::path::Path;
 
 use fastrand::Rng;
 
-use super::content::{Content, Left};
+use super::content::{Content, Survival};
 use super::journal::Change;
 
-/// What is on the disk and what is on its way there.
+/// The content of the disk, and the changes that have not reached it.
 #[derive(Default)]
 pub struct Disk {
     files: Vec<Content>,
-    /// The files by the inode that they have, or had last.
+    /// The current file of each inode, or the last one.
     inodes: HashMap<u64, usize>,
-    /// In an order in which directories come before what is in them.
+    /// Sorted by name, so a directory comes before its content.
     names: BTreeMap<String, Name>,
 }
 
-/// What a name stands for: nothing at first.
+/// The object with a name; none at first.
 #[derive(Default)]
 struct Name {
     synced: Option<Node>,
@@ -45,7 +45,7 @@ enum Node {
 }
 
 impl Disk {
-    /// Makes a change.
+    /// Applies a change.
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::Create { file, name } => {
@@ -73,15 +73,15 @@ impl Disk {
         }
     }
 
-    /// Writes what may be left of the disk, should the power fail now, into an empty directory.
-    pub fn leave(&self, left: Left, rng: &mut Rng, root: &Path) {
+    /// Writes a possible content of the disk after a power failure into an empty directory.
+    pub fn write_survivors(&self, survival: Survival, rng: &mut Rng, root: &Path) {
         for (name, what) in &self.names {
             let path = root.join(name);
-            match what.left(left, rng) {
+            match what.survivors(survival, rng) {
                 Some(Node::Directory) => fs::create_dir(path).unwrap(),
-                // Where the directory is missing, so is what was in it.
+                // If the directory is missing, so is its content.
                 Some(Node::File(file)) if path.parent().unwrap().exists() => {
-                    fs::write(path, self.files[file].left(left, rng)).unwrap();
+                    fs::write(path, self.files[file].survivors(survival, rng)).unwrap();
                 }
                 Some(Node::File(_)) | None => {}
             }
@@ -96,7 +96,7 @@ impl Disk {
         &mut self.files[self.inodes[&inode]]
     }
 
-    /// What was synced can be found: its names are there, and the directories above.
+    /// Makes a synced object reachable: its names, and the directories above it.
     fn find(&mut self, node: Node) {
         let mut above = Vec::new();
         for (name, what) in &mut self.names {
@@ -126,17 +126,17 @@ impl Name {
         }
     }
 
-    fn left(&self, left: Left, rng: &mut Rng) -> Option<Node> {
-        let survive = match left {
-            Left::Synced => 0,
-            Left::All => self.since.len(),
-            Left::Some => rng.usize(..=self.since.len()),
+    fn survivors(&self, survival: Survival, rng: &mut Rng) -> Option<Node> {
+        let survive = match survival {
+            Survival::Synced => 0,
+            Survival::All => self.since.len(),
+            Survival::Some => rng.usize(..=self.since.len()),
         };
         survive.checked_sub(1).map_or(self.synced, |last| self.since[last])
     }
 }
 
-/// The directory of a name; the root is "".
+/// The directory of a name; "" for the root.
 fn parent(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(dir, _)| dir)
 }

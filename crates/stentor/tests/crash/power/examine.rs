@@ -1,60 +1,66 @@
-//! What a server makes of a directory that a power failure left.
+//! Opens a directory that a power failure has left, and checks what the server makes of it.
 
 use std::path::Path;
 
 use stentor_hub::Cursor;
 
-use super::ledger::{Kind, Memory, Op, Seen};
-use super::machine::Machine;
+use super::check::{Check, Found, Guarantee};
+use super::history::{History, Kind, Op, Seen};
 use super::publisher::send;
-use super::verdict::{Found, Promise, Verdict};
+use super::server::TestServer;
 
-/// Opens the log in a directory with the real binary and complains about all that is not as promised.
-pub async fn examine(root: &Path, memory: &Memory, cut: u64, promise: Promise) -> Vec<String> {
-    let machine = match Machine::on(root, arguments(promise)).await {
-        Ok(machine) => machine,
-        Err(refused) => return vec![format!("not opened: {}", refused.0)],
+/// Opens the log in a directory with the real binary. Returns the violations.
+pub async fn examine(
+    root: &Path,
+    history: &History,
+    cut: u64,
+    guarantee: Guarantee,
+) -> Vec<String> {
+    let server = match TestServer::open(root, arguments(guarantee)).await {
+        Ok(server) => server,
+        Err(refused) => return vec![format!("the log was not opened: {}", refused.0)],
     };
-    let new = publish(&machine, "first").await;
-    let log = read_all(&machine, new).await;
-    let verdict = Verdict::of(memory, cut, promise, &log);
-    if new.offset <= verdict.newest_known() {
-        return vec![format!("the offset {} was given out twice", new.offset)];
+    let new = publish(&server, "first").await;
+    let log = read_all(&server, new).await;
+    let check = Check::of(history, cut, guarantee, &log);
+    if new.offset <= check.newest_known() {
+        return vec![format!("offset {} was used twice", new.offset)];
     }
-    let mut complaints = Vec::new();
-    for seen in &memory.readers {
+    let mut violations = Vec::new();
+    for seen in &history.readers {
         let known: Vec<Seen> = seen.iter().filter(|seen| seen.at <= cut).cloned().collect();
-        if let (Some(last), Some(has_lost)) = (known.last(), verdict.has_lost(&known)) {
-            complaints.extend(resume(&machine, last.id, has_lost, &log, new).await);
+        if let (Some(last), Some(has_lost)) = (known.last(), check.has_lost(&known)) {
+            violations.extend(resume(&server, last.id, has_lost, &log, new).await);
         }
     }
-    let unanswered = memory.publishers.iter().flatten();
-    let unanswered = unanswered.filter(|op| op.asked <= cut && op.was_answered_by(cut).is_none());
-    for op in unanswered {
-        complaints.extend(repeat(&machine, op, &log).await);
+    let unacknowledged = history.publishers.iter().flatten();
+    let unacknowledged =
+        unacknowledged.filter(|op| op.requested <= cut && op.acknowledged_by(cut).is_none());
+    for op in unacknowledged {
+        violations.extend(repeat(&server, op, &log).await);
     }
-    machine.kill().await;
-    complaints.extend(verdict.complaints());
-    complaints
+    server.kill().await;
+    violations.extend(check.violations());
+    violations
 }
 
-pub fn arguments(promise: Promise) -> &'static [&'static str] {
-    match promise {
-        Promise::All => &["--durability", "fsync"],
-        Promise::Prefix => &["--durability", "os"],
+pub fn arguments(guarantee: Guarantee) -> &'static [&'static str] {
+    match guarantee {
+        Guarantee::NoLoss => &["--durability", "fsync"],
+        Guarantee::Prefix => &["--durability", "os"],
     }
 }
 
-/// Publishes an event that stands behind all that was there.
-async fn publish(machine: &Machine, data: &str) -> Cursor {
-    let answer = machine.post("/topics/keep/new", data).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
-    answer.json()["id"].as_str().unwrap().parse().unwrap()
+/// Publishes an event that comes after everything in the log.
+async fn publish(server: &TestServer, data: &str) -> Cursor {
+    let response = server.post("/topics/keep/new", data).await;
+    assert_eq!(response.status, 201, "{response:?}");
+    response.json()["id"].as_str().unwrap().parse().unwrap()
 }
 
-/// Everything before the new event.
-async fn read_all(machine: &Machine, new: Cursor) -> Vec<Found> {
-    let request = machine.request("GET", "/events?topic=**&from=earliest");
+/// Reads all records before the new event.
+async fn read_all(server: &TestServer, new: Cursor) -> Vec<Found> {
+    let request = server.request("GET", "/events?topic=**&from=earliest");
     let mut stream = request.header("Accept", "application/x-ndjson").open().await;
     let mut log = Vec::new();
     loop {
@@ -73,25 +79,24 @@ async fn read_all(machine: &Machine, new: Cursor) -> Vec<Found> {
     }
 }
 
-/// A reader comes back. It gets what is behind its id, and is told a gap if it has lost something, and only
-/// then.
+/// Resumes a reader. It must get everything after its id, and a gap exactly if it has lost something.
 async fn resume(
-    machine: &Machine,
+    server: &TestServer,
     last: Cursor,
     has_lost: bool,
     log: &[Found],
     new: Cursor,
 ) -> Vec<String> {
-    let mut stream = machine
+    let mut stream = server
         .request("GET", "/events?topic=keep/**&envelope=json")
         .header("Last-Event-ID", &last.to_string())
         .open()
         .await;
-    let opening = stream.next_any().await.expect("an opening");
-    let mut complaints = Vec::new();
+    let opening = stream.next_any().await.expect("a first event");
+    let mut violations = Vec::new();
     match (opening.name.as_str(), has_lost) {
-        ("stentor.gap", false) => complaints.push(format!("a false gap: {}", opening.data)),
-        ("stentor.cursor", true) => complaints.push(format!("a gap was not told after {last}")),
+        ("stentor.gap", false) => violations.push(format!("a false gap: {}", opening.data)),
+        ("stentor.cursor", true) => violations.push(format!("a gap after {last} was not reported")),
         _ => {}
     }
     let behind = log.iter().filter(|found| found.topic.starts_with("keep/"));
@@ -103,22 +108,23 @@ async fn resume(
         got.push(event.id.parse().unwrap());
     }
     if got != expected {
-        complaints.push(format!("behind {last} came {got:?} and not {expected:?}"));
+        violations.push(format!("after {last} came {got:?} instead of {expected:?}"));
     }
-    complaints
+    violations
 }
 
-/// A publisher that had no answer asks again with its key: its event is there once.
-async fn repeat(machine: &Machine, op: &Op, log: &[Found]) -> Vec<String> {
+/// Repeats a request that got no response, with its key. Its event must be there once.
+async fn repeat(server: &TestServer, op: &Op, log: &[Found]) -> Vec<String> {
     let Kind::Single { sent, key: Some(_), .. } = &op.kind else { return Vec::new() };
-    let answered = send(&machine.address, &op.kind, Path::new("")).await.expect("an answer");
-    let there = machine.history(&sent.topic).await;
+    let acknowledged = send(&server.address, &op.kind, Path::new("")).await.expect("a response");
+    let there = server.history(&sent.topic).await;
     let times = there.iter().filter(|data| **data == sent.data).count();
     let before = log.iter().find(|found| found.data.as_ref() == Some(&sent.data));
-    let is_repeat = before.is_none_or(|found| answered.ids.is_some_and(|ids| ids.0 == found.id));
+    let is_repeat =
+        before.is_none_or(|found| acknowledged.ids.is_some_and(|ids| ids.0 == found.id));
     if times == 1 && is_repeat {
         Vec::new()
     } else {
-        vec![format!("a repeat: {times} times there")]
+        vec![format!("after a repeat the event is there {times} times")]
     }
 }

@@ -2,22 +2,22 @@
 
 use std::fs;
 
-use super::machine::Machine;
+use super::server::TestServer;
 use super::shim::{Rule, Shim};
 use crate::harness::EventStream;
 
-/// Asserts that the server has ended by itself because of this, and said what to do.
-async fn failed(machine: Machine, reason: &str) {
-    let (code, said) = machine.end().await;
-    assert_eq!(code, Some(1), "{said}");
+/// Asserts that the server has ended by itself for this reason, and that its stderr says what to do.
+async fn expect_failure(server: TestServer, reason: &str) {
+    let (code, stderr) = server.end().await;
+    assert_eq!(code, Some(1), "{stderr}");
     for what in [reason, "look at the disk, then restart"] {
-        assert!(said.contains(what), "{what:?} in {said}");
+        assert!(stderr.contains(what), "{what:?} in {stderr}");
     }
-    assert!(!said.contains("panicked"), "{said}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
-/// Reads to the end of a stream, and gives the data of its events.
-async fn rest(mut stream: EventStream) -> Vec<String> {
+/// Reads to the end of a stream. Returns the data of its events.
+async fn read_to_end(mut stream: EventStream) -> Vec<String> {
     let mut data = Vec::new();
     while let Ok(Some(event)) = stream.try_next().await {
         if event.name == "message" {
@@ -27,80 +27,80 @@ async fn rest(mut stream: EventStream) -> Vec<String> {
     data
 }
 
-/// A publish meets this fault. It is not acknowledged, nobody gets it, the server stops, and after a restart
-/// the log is whole.
-async fn a_publish_meets(rule: Rule, reason: &str) {
+/// Publishes with this fault. The event is not acknowledged and not delivered, the server stops, and after a restart
+/// the log is intact.
+async fn publish_with_fault(rule: Rule, reason: &str) {
     let shim = Shim::new();
-    let machine = Machine::under(&shim, &[]).await;
-    let mut stream = machine.subscribe("/topics/a?from=earliest").await;
-    assert_eq!(machine.post("/topics/a", "before").await.status, 201);
+    let server = TestServer::with_shim(&shim, &[]).await;
+    let mut stream = server.subscribe("/topics/a?from=earliest").await;
+    assert_eq!(server.post("/topics/a", "before").await.status, 201);
     assert_eq!(stream.data(1).await, ["before"]);
-    shim.breaks(rule);
-    let answer = machine.post("/topics/a", "x".repeat(20_000)).await;
-    let detail = answer.problem(503, "storage");
+    shim.set_fault(rule);
+    let response = server.post("/topics/a", "x".repeat(20_000)).await;
+    let detail = response.problem(503, "storage");
     assert!(detail.contains("restart"), "{detail}");
     assert!(shim.fired() > 0);
-    assert_eq!(rest(stream).await, [""; 0]);
-    failed(machine, reason).await;
+    assert_eq!(read_to_end(stream).await, [""; 0]);
+    expect_failure(server, reason).await;
 
-    shim.mend();
-    let machine = Machine::under(&shim, &[]).await;
-    assert_eq!(machine.post("/topics/a", "after").await.status, 201);
-    let history = machine.history("a").await;
+    shim.clear_faults();
+    let server = TestServer::with_shim(&shim, &[]).await;
+    assert_eq!(server.post("/topics/a", "after").await.status, 201);
+    let history = server.history("a").await;
     let (first, last) = (history.first().unwrap(), history.last().unwrap());
     assert_eq!((first.as_str(), last.as_str()), ("before", "after"), "{history:?}");
-    assert!(history.len() <= 3, "the event without an answer is there once or not at all");
-    assert_eq!(machine.stop().await, Some(0));
+    assert!(history.len() <= 3, "the event without a response is there at most once");
+    assert_eq!(server.stop().await, Some(0));
 }
 
 #[tokio::test]
 async fn an_event_whose_sync_fails_is_not_acknowledged_and_the_server_stops() {
-    a_publish_meets(Rule::fail_sync("-wal"), "in a sync").await;
+    publish_with_fault(Rule::fail_sync("-wal"), "in a sync").await;
 }
 
 #[tokio::test]
-async fn a_sync_that_failed_is_not_tried_again() {
-    a_publish_meets(Rule::fail_sync("-wal").once().forgetting(), "in a sync").await;
+async fn a_failed_sync_is_not_repeated() {
+    publish_with_fault(Rule::fail_sync("-wal").once().forgetting(), "in a sync").await;
 }
 
 #[tokio::test]
 async fn an_event_that_cannot_be_written_is_not_acknowledged_and_the_server_stops() {
-    a_publish_meets(Rule::fail_write("-wal"), "in a write").await;
+    publish_with_fault(Rule::fail_write("-wal"), "in a write").await;
 }
 
 #[tokio::test]
 async fn an_event_that_is_written_in_part_is_not_acknowledged_and_the_server_stops() {
-    a_publish_meets(Rule::fail_write("-wal").after(2).halfway(), "in a write").await;
+    publish_with_fault(Rule::fail_write("-wal").after(2).halfway(), "in a write").await;
 }
 
-/// The write-ahead log is copied into the file, which nobody has asked for, and meets this fault.
-async fn a_checkpoint_meets(rule: Rule) {
+/// Makes a checkpoint with this fault. The server makes it by itself, without a request.
+async fn checkpoint_with_fault(rule: Rule) {
     let shim = Shim::new();
-    let machine = Machine::under(&shim, &[]).await;
-    shim.breaks(rule);
-    assert_eq!(machine.post("/topics/a", "one").await.status, 201);
-    failed(machine, "disk I/O error").await;
+    let server = TestServer::with_shim(&shim, &[]).await;
+    shim.set_fault(rule);
+    assert_eq!(server.post("/topics/a", "one").await.status, 201);
+    expect_failure(server, "disk I/O error").await;
     assert!(shim.fired() > 0);
 
-    shim.mend();
-    let machine = Machine::under(&shim, &[]).await;
-    assert_eq!(machine.history("a").await, ["one"]);
-    assert_eq!(machine.post("/topics/a", "two").await.status, 201);
-    assert_eq!(machine.history("a").await, ["one", "two"]);
-    assert_eq!(machine.stop().await, Some(0));
+    shim.clear_faults();
+    let server = TestServer::with_shim(&shim, &[]).await;
+    assert_eq!(server.history("a").await, ["one"]);
+    assert_eq!(server.post("/topics/a", "two").await.status, 201);
+    assert_eq!(server.history("a").await, ["one", "two"]);
+    assert_eq!(server.stop().await, Some(0));
 }
 
 #[tokio::test]
-async fn a_checkpoint_whose_sync_fails_stops_the_server_although_nobody_publishes() {
-    a_checkpoint_meets(Rule::fail_sync("log.db")).await;
+async fn a_checkpoint_whose_sync_fails_stops_the_server_without_a_publish() {
+    checkpoint_with_fault(Rule::fail_sync("log.db")).await;
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_cannot_write_stops_the_server_although_nobody_publishes() {
-    a_checkpoint_meets(Rule::fail_write("log.db")).await;
+async fn a_checkpoint_that_cannot_write_stops_the_server_without_a_publish() {
+    checkpoint_with_fault(Rule::fail_write("log.db")).await;
 }
 
-/// Flips the bytes of a log that is closed, from one eighth of it to another, but for the first page.
+/// Flips all bytes of a closed log from one eighth of it to another, except the first page.
 fn damage(shim: &Shim, eighths: std::ops::Range<usize>) {
     const PAGE: usize = 4096;
     let path = shim.root().join("stentor-data/log.db");
@@ -111,21 +111,21 @@ fn damage(shim: &Shim, eighths: std::ops::Range<usize>) {
     fs::write(path, bytes).unwrap();
 }
 
-async fn a_log_with_events(shim: &Shim) {
-    let machine = Machine::under(shim, &[]).await;
+async fn create_log_with_events(shim: &Shim) {
+    let server = TestServer::with_shim(shim, &[]).await;
     for number in 0..50 {
         let data = format!("{number}").repeat(4_000);
-        assert_eq!(machine.post("/topics/a", data).await.status, 201);
+        assert_eq!(server.post("/topics/a", data).await.status, 201);
     }
-    assert_eq!(machine.stop().await, Some(0));
+    assert_eq!(server.stop().await, Some(0));
 }
 
 #[tokio::test]
-async fn a_damaged_log_is_not_opened_and_the_reason_is_said() {
+async fn a_damaged_log_is_not_opened_and_the_reason_is_reported() {
     let shim = Shim::new();
-    a_log_with_events(&shim).await;
+    create_log_with_events(&shim).await;
     damage(&shim, 0..8);
-    let refused = Machine::on(&shim.root(), &[]).await.err().expect("it is not opened").0;
+    let refused = TestServer::open(&shim.root(), &[]).await.err().expect("it is not opened").0;
     assert!(refused.contains("damaged"), "{refused}");
     assert!(refused.contains("backup"), "{refused}");
     assert!(!refused.contains("panicked"), "{refused}");
@@ -134,73 +134,73 @@ async fn a_damaged_log_is_not_opened_and_the_reason_is_said() {
 #[tokio::test]
 async fn a_damaged_page_that_is_read_stops_the_server() {
     let shim = Shim::new();
-    a_log_with_events(&shim).await;
-    // Far from what is read at the start: the older half of the events.
+    create_log_with_events(&shim).await;
+    // The older half of the events, which is not read at the start.
     damage(&shim, 2..4);
-    let machine = Machine::under(&shim, &[]).await;
-    let answer = machine.get("/topics/a?limit=1000").await;
-    let detail = answer.problem(503, "storage");
+    let server = TestServer::with_shim(&shim, &[]).await;
+    let response = server.get("/topics/a?limit=1000").await;
+    let detail = response.problem(503, "storage");
     assert!(detail.contains("look at the disk, then restart"), "{detail}");
-    failed(machine, "malformed").await;
+    expect_failure(server, "malformed").await;
 }
 
-/// The system forgets what it could not sync but still shows it to whoever reads the file. What is told to
-/// be durable after a restart must not stand on that.
+/// After a failed sync, Linux drops the data but still returns it to readers of the file. After a restart the server
+/// must not report such data as durable.
 #[tokio::test]
-async fn after_a_failed_sync_and_a_restart_the_log_survives_a_loss_of_power() {
+async fn after_a_failed_sync_and_a_restart_the_log_survives_a_power_failure() {
     let shim = Shim::new();
-    let machine = Machine::under(&shim, &[]).await;
-    assert_eq!(machine.post("/topics/a", "before").await.status, 201);
-    shim.breaks(Rule::fail_sync("-wal").once().forgetting());
-    machine.post("/topics/a", "x".repeat(20_000)).await.problem(503, "storage");
-    failed(machine, "in a sync").await;
+    let server = TestServer::with_shim(&shim, &[]).await;
+    assert_eq!(server.post("/topics/a", "before").await.status, 201);
+    shim.set_fault(Rule::fail_sync("-wal").once().forgetting());
+    server.post("/topics/a", "x".repeat(20_000)).await.problem(503, "storage");
+    expect_failure(server, "in a sync").await;
 
-    let machine = Machine::under(&shim, &[]).await;
-    let visible = machine.history("a").await;
-    assert_eq!(machine.post("/topics/a", "after").await.status, 201);
+    let server = TestServer::with_shim(&shim, &[]).await;
+    let visible = server.history("a").await;
+    assert_eq!(server.post("/topics/a", "after").await.status, 201);
     let root = shim.after_a_power_failure();
-    machine.kill().await;
-    let machine = Machine::on(root.path(), &[]).await.unwrap();
-    assert_eq!(machine.history("a").await, [&visible[..], &["after".to_owned()]].concat());
+    server.kill().await;
+    let server = TestServer::open(root.path(), &[]).await.unwrap();
+    assert_eq!(server.history("a").await, [&visible[..], &["after".to_owned()]].concat());
 }
 
-/// The log is put in order while the server stops, as it was asked to, and meets this fault. Who asks for a stop
-/// is told; what was acknowledged is there, after a loss of power too.
-async fn a_stop_meets(rule: Rule, reason: &str) {
+/// Stops the server with this fault, in the maintenance that it does at the end. It must report the error. Everything
+/// acknowledged must survive, even a power failure.
+async fn stop_with_fault(rule: Rule, reason: &str) {
     let shim = Shim::new();
-    let machine = Machine::under(&shim, &[]).await;
+    let server = TestServer::with_shim(&shim, &[]).await;
     for data in ["one", "two"] {
-        assert_eq!(machine.post("/topics/a", data).await.status, 201);
+        assert_eq!(server.post("/topics/a", data).await.status, 201);
     }
-    shim.breaks(rule);
-    machine.ask_to_stop().await;
-    failed(machine, reason).await;
+    shim.set_fault(rule);
+    server.terminate().await;
+    expect_failure(server, reason).await;
     assert!(shim.fired() > 0);
 
     let root = shim.after_a_power_failure();
-    let machine = Machine::on(root.path(), &[]).await.unwrap();
-    assert_eq!(machine.history("a").await, ["one", "two"]);
-    machine.kill().await;
-    shim.mend();
-    let machine = Machine::under(&shim, &[]).await;
-    assert_eq!(machine.history("a").await, ["one", "two"]);
-    assert_eq!(machine.post("/topics/a", "three").await.status, 201);
-    assert_eq!(machine.stop().await, Some(0));
+    let server = TestServer::open(root.path(), &[]).await.unwrap();
+    assert_eq!(server.history("a").await, ["one", "two"]);
+    server.kill().await;
+    shim.clear_faults();
+    let server = TestServer::with_shim(&shim, &[]).await;
+    assert_eq!(server.history("a").await, ["one", "two"]);
+    assert_eq!(server.post("/topics/a", "three").await.status, 201);
+    assert_eq!(server.stop().await, Some(0));
 }
 
 #[tokio::test]
-async fn a_stop_during_which_a_sync_fails_says_so_and_loses_nothing() {
-    a_stop_meets(Rule::fail_sync("-wal"), "in a sync").await;
-    a_stop_meets(Rule::fail_sync("log.db"), "in a sync").await;
+async fn a_stop_with_a_failed_sync_reports_it_and_loses_nothing() {
+    stop_with_fault(Rule::fail_sync("-wal"), "in a sync").await;
+    stop_with_fault(Rule::fail_sync("log.db"), "in a sync").await;
 }
 
 #[tokio::test]
-async fn a_stop_does_not_try_a_failed_sync_again() {
-    a_stop_meets(Rule::fail_sync("-wal").once().forgetting(), "in a sync").await;
-    a_stop_meets(Rule::fail_sync("log.db").once().forgetting(), "in a sync").await;
+async fn a_stop_does_not_repeat_a_failed_sync() {
+    stop_with_fault(Rule::fail_sync("-wal").once().forgetting(), "in a sync").await;
+    stop_with_fault(Rule::fail_sync("log.db").once().forgetting(), "in a sync").await;
 }
 
 #[tokio::test]
-async fn a_stop_during_which_a_write_fails_says_so_and_loses_nothing() {
-    a_stop_meets(Rule::fail_write("log.db"), "in a write").await;
+async fn a_stop_with_a_failed_write_reports_it_and_loses_nothing() {
+    stop_with_fault(Rule::fail_write("log.db"), "in a write").await;
 }

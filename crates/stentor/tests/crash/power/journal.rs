@@ -1,4 +1,4 @@
-//! What the shim noted: every change to the disk, in order.
+//! The journal of the shim: all changes to the disk, in order.
 
 use std::fs;
 use std::path::Path;
@@ -7,12 +7,12 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct Entry {
     pub change: Change,
-    /// Where the note ends in the journal. Whoever got an answer when the journal was this long or longer
-    /// got it after this change.
+    /// Length of the journal after this entry. A response that arrived when the journal had this length or more came
+    /// after the change.
     pub end: u64,
 }
 
-/// A call that changed the disk. Files are known by their inode, which a later one may have again.
+/// A call that changed the disk. Files are identified by their inode, which the system may use again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Create {
@@ -40,38 +40,38 @@ pub enum Change {
     MakeDir {
         name: String,
     },
-    /// A sync that failed, after which the system forgot what it had not written.
+    /// A failed sync, after which the system dropped the data it had not written.
     LostSync {
         file: u64,
     },
 }
 
 impl Change {
-    /// Whether this is what makes others durable.
+    /// Returns `true` if it makes other changes durable.
     pub fn is_sync(&self) -> bool {
         matches!(self, Change::Sync { .. } | Change::SyncDir { .. })
     }
 }
 
-/// Reads a journal from this place on, up to the last whole note.
+/// Reads a journal from this offset to its last complete entry.
 pub fn read(path: &Path, from: u64) -> Vec<Entry> {
     let bytes = fs::read(path).unwrap_or_default();
     let mut rest = &bytes[usize::try_from(from).unwrap().min(bytes.len())..];
     let mut entries = Vec::new();
-    while let Some((change, after)) = note(rest) {
+    while let Some((change, after)) = entry(rest) {
         rest = after;
         entries.push(Entry { change, end: (bytes.len() - rest.len()) as u64 });
     }
     entries
 }
 
-/// How long a journal is by now.
+/// The current length of a journal.
 pub fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |journal| journal.len())
 }
 
-/// Reads a note as the shim spells it: four numbers of 4 bytes, three of 8, a name and data.
-fn note(bytes: &[u8]) -> Option<(Change, &[u8])> {
+/// Parses an entry as the shim writes it: four numbers of 4 bytes, three of 8, a name, and data.
+fn entry(bytes: &[u8]) -> Option<(Change, &[u8])> {
     const HEAD: usize = 40;
     let (head, rest) = bytes.split_at_checked(HEAD)?;
     let short = |at: usize| u32::from_ne_bytes(head[at..at + 4].try_into().unwrap());
@@ -87,10 +87,10 @@ fn note(bytes: &[u8]) -> Option<(Change, &[u8])> {
         4 => Change::Sync { file },
         5 => Change::SyncDir { name },
         6 => Change::Unlink { name },
-        7 => panic!("{name} was renamed: the model of the disk must learn that first"),
+        7 => panic!("{name} was renamed, which the model of the disk does not support"),
         8 => Change::MakeDir { name },
         9 => Change::LostSync { file },
-        other => panic!("a note of kind {other}"),
+        other => panic!("an unknown kind of entry: {other}"),
     };
     Some((change, rest))
 }

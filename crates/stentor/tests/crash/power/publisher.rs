@@ -1,4 +1,4 @@
-//! Those who write, each in a way of its own.
+//! Publishers, each with its own kind of request.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -7,33 +7,33 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use stentor_hub::Cursor;
 
+use super::history::{Acknowledged, Kind, Op, Sent, SharedHistory};
 use super::journal;
-use super::ledger::{Answered, Kind, Ledger, Op, Sent};
-use super::machine::ask;
+use super::server::ask;
 
-/// How a publisher writes.
+/// The requests of a publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Habit {
-    /// One event after the other, to a topic that others write to as well.
+pub enum Behavior {
+    /// Single events, to a topic that others write to as well.
     Shared,
-    /// One event after the other, each with a key, and again if no answer came.
+    /// Single events with an idempotency key, repeated if there is no response.
     Keyed,
-    /// Several events in one body of NDJSON.
+    /// Several events in one NDJSON body.
     Uploads,
     /// Atomic batches over several topics.
     Batches,
     /// Topics of one event, with an end.
     Ends,
-    /// Large events, and then the whole topic is deleted.
+    /// Large events, after which the whole topic is deleted.
     Deletes,
-    /// So many events at once that further offsets are reserved, and then the topic is deleted.
+    /// Uploads so large that further offsets are reserved, after which the topic is deleted.
     Floods,
 }
 
-/// One who writes, and what it did so far.
+/// A publisher, and its progress.
 pub struct Publisher {
-    habit: Habit,
-    ledger: Ledger,
+    behavior: Behavior,
+    history: SharedHistory,
     journal: PathBuf,
     place: usize,
     events: usize,
@@ -41,23 +41,28 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    pub fn new(habit: Habit, ledger: &Ledger, journal: PathBuf, rng: Rng) -> Publisher {
-        let place = ledger.publisher();
-        Publisher { habit, ledger: ledger.clone(), journal, place, events: 0, rng }
+    pub fn new(
+        behavior: Behavior,
+        history: &SharedHistory,
+        journal: PathBuf,
+        rng: Rng,
+    ) -> Publisher {
+        let place = history.publisher();
+        Publisher { behavior, history: history.clone(), journal, place, events: 0, rng }
     }
 
-    /// Does so many things, fewer if the server ends before.
+    /// Sends `ops` requests, or fewer if the server ends before.
     pub async fn work(mut self, address: String, ops: usize) -> Publisher {
-        let unanswered = self.last_unanswered();
-        if self.habit == Habit::Keyed
-            && let Some(at) = unanswered
+        let unacknowledged = self.last_unacknowledged();
+        if self.behavior == Behavior::Keyed
+            && let Some(at) = unacknowledged
         {
-            self.answer(&address, at).await;
+            self.request_op(&address, at).await;
         }
         for step in 0..ops {
             let kind = self.next(step);
             let at = self.note(kind);
-            if !self.answer(&address, at).await {
+            if !self.request_op(&address, at).await {
                 break;
             }
         }
@@ -67,31 +72,31 @@ impl Publisher {
     fn next(&mut self, step: usize) -> Kind {
         let place = self.place;
         let own = format!("keep/{place}");
-        match self.habit {
-            Habit::Shared => self.single("keep/shared".to_owned(), 9_000),
-            Habit::Keyed => {
+        match self.behavior {
+            Behavior::Shared => self.single("keep/shared".to_owned(), 9_000),
+            Behavior::Keyed => {
                 let kind = self.single(own, 2_000);
                 let Kind::Single { sent, .. } = kind else { unreachable!("it is single") };
                 Kind::Single { sent, key: Some(format!("k{place}-{}", self.events)), ends: false }
             }
-            Habit::Uploads => {
+            Behavior::Uploads => {
                 let count = self.rng.usize(2..30);
                 Kind::Upload((0..count).map(|_| self.event(own.clone(), 300)).collect())
             }
-            Habit::Batches => {
+            Behavior::Batches => {
                 let count = self.rng.usize(2..9);
                 let topic = |at: usize| format!("keep/{place}/{}", at % 3);
                 Kind::Batch((0..count).map(|at| self.event(topic(at), 3_000)).collect())
             }
-            Habit::Ends => {
+            Behavior::Ends => {
                 let sent = self.event(format!("keep/{place}/{}", self.events), 100);
                 Kind::Single { sent, key: None, ends: true }
             }
-            Habit::Deletes if step % 4 == 3 => Kind::Delete { topic: format!("gone/{place}") },
-            Habit::Deletes => self.single(format!("gone/{place}"), 150_000),
-            Habit::Floods if step % 2 == 1 => Kind::Delete { topic: format!("gone/{place}") },
-            Habit::Floods => {
-                /// More than half of what is reserved at a time.
+            Behavior::Deletes if step % 4 == 3 => Kind::Delete { topic: format!("gone/{place}") },
+            Behavior::Deletes => self.single(format!("gone/{place}"), 150_000),
+            Behavior::Floods if step % 2 == 1 => Kind::Delete { topic: format!("gone/{place}") },
+            Behavior::Floods => {
+                /// More than half of the offsets reserved at a time.
                 const EVENTS: usize = 33_000;
                 Kind::Upload((0..EVENTS).map(|_| self.event(format!("gone/{place}"), 0)).collect())
             }
@@ -102,7 +107,7 @@ impl Publisher {
         Kind::Single { sent: self.event(topic, bytes_max), key: None, ends: false }
     }
 
-    /// An event of mostly little data, and now and then much.
+    /// An event, mostly with little data, sometimes with much.
     fn event(&mut self, topic: String, bytes_max: usize) -> Sent {
         self.events += 1;
         let most = if self.rng.u8(..) < 64 { bytes_max } else { bytes_max / 20 };
@@ -111,44 +116,44 @@ impl Publisher {
     }
 
     fn note(&self, kind: Kind) -> usize {
-        let op = Op { kind, asked: journal::length(&self.journal), answered: None };
-        let ops = &mut self.ledger.memory().publishers[self.place];
+        let op = Op { kind, requested: journal::length(&self.journal), acknowledged: None };
+        let ops = &mut self.history.lock().publishers[self.place];
         ops.push(op);
         ops.len() - 1
     }
 
-    fn last_unanswered(&self) -> Option<usize> {
-        let memory = self.ledger.memory();
-        let ops = &memory.publishers[self.place];
+    fn last_unacknowledged(&self) -> Option<usize> {
+        let history = self.history.lock();
+        let ops = &history.publishers[self.place];
         let last = ops.last()?;
-        last.answered.is_none().then(|| ops.len() - 1)
+        last.acknowledged.is_none().then(|| ops.len() - 1)
     }
 
-    /// Asks for an op; says whether there was an answer.
-    async fn answer(&self, address: &str, at: usize) -> bool {
-        let kind = self.ledger.memory().publishers[self.place][at].kind.clone();
-        let Some(answered) = send(address, &kind, &self.journal).await else { return false };
-        self.ledger.memory().publishers[self.place][at].answered = Some(answered);
+    /// Sends the request of an op. Returns `true` if there was a response.
+    async fn request_op(&self, address: &str, at: usize) -> bool {
+        let kind = self.history.lock().publishers[self.place][at].kind.clone();
+        let Some(acknowledged) = send(address, &kind, &self.journal).await else { return false };
+        self.history.lock().publishers[self.place][at].acknowledged = Some(acknowledged);
         true
     }
 }
 
-/// Does what was asked for; `None` if there is no answer. A bad one is a defect.
-pub async fn send(address: &str, kind: &Kind, journal: &std::path::Path) -> Option<Answered> {
+/// Sends a request. Returns `None` if there is no response, and panics on an error response.
+pub async fn send(address: &str, kind: &Kind, journal: &std::path::Path) -> Option<Acknowledged> {
     let (head, body) = request(kind);
-    let answer = ask(address, &head, body.as_bytes()).await?;
+    let response = ask(address, &head, body.as_bytes()).await?;
     let at = journal::length(journal);
-    if answer.status == 503 && answer.text().contains("\"draining\"") {
+    if response.status == 503 && response.text().contains("\"draining\"") {
         return None;
     }
-    assert!(matches!(answer.status, 200 | 201 | 204), "{head}: {answer:?}");
-    if answer.status == 204 {
-        return Some(Answered { at, ids: None });
+    assert!(matches!(response.status, 200 | 201 | 204), "{head}: {response:?}");
+    if response.status == 204 {
+        return Some(Acknowledged { at, ids: None });
     }
-    let answer = answer.json();
-    let id = |name: &str| answer[name].as_str().map(|id| id.parse::<Cursor>().unwrap());
+    let response = response.json();
+    let id = |name: &str| response[name].as_str().map(|id| id.parse::<Cursor>().unwrap());
     let first = id("id").or_else(|| id("first_id")).expect("an id");
-    Some(Answered { at, ids: Some((first, id("last_id").unwrap_or(first))) })
+    Some(Acknowledged { at, ids: Some((first, id("last_id").unwrap_or(first))) })
 }
 
 fn request(kind: &Kind) -> (String, String) {

@@ -1,34 +1,34 @@
-//! Those who read: they follow everything, and come back with their last id.
+//! Readers that follow all topics, and resume after their last event id.
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::history::{Seen, Sent, SharedHistory};
 use super::journal;
-use super::ledger::{Ledger, Seen, Sent};
-use super::machine::Machine;
+use super::server::TestServer;
 use crate::harness::EventStream;
 
-/// One who reads.
+/// One reader.
 pub struct Reader {
-    ledger: Ledger,
+    history: SharedHistory,
     journal: PathBuf,
     place: usize,
 }
 
 impl Reader {
-    pub fn new(ledger: &Ledger, journal: PathBuf) -> Reader {
-        Reader { ledger: ledger.clone(), journal, place: ledger.reader() }
+    pub fn new(history: &SharedHistory, journal: PathBuf) -> Reader {
+        Reader { history: history.clone(), journal, place: history.reader() }
     }
 
-    /// Opens a stream behind what it saw last.
-    pub async fn open(&self, machine: &Machine) -> EventStream {
-        let last = self.ledger.memory().readers[self.place].last().map(|seen| seen.id.to_string());
-        let request = machine.request("GET", "/events?topic=**&envelope=json&from=earliest");
+    /// Opens a stream after the last event that it received.
+    pub async fn open(&self, server: &TestServer) -> EventStream {
+        let last = self.history.lock().readers[self.place].last().map(|seen| seen.id.to_string());
+        let request = server.request("GET", "/events?topic=**&envelope=json&from=earliest");
         request.header("Last-Event-ID", &last.unwrap_or_default()).open().await
     }
 
-    /// Reads until the stream ends, however it does.
+    /// Reads until the stream ends or breaks.
     pub async fn follow(self, mut stream: EventStream) -> Reader {
         while let Ok(Some(received)) = stream.try_next().await {
             if received.name != "message" {
@@ -39,7 +39,7 @@ impl Reader {
             let text = |name: &str| object[name].as_str().unwrap().to_owned();
             let event = Sent { topic: text("topic"), data: text("data") };
             let id = received.id.parse().unwrap();
-            self.ledger.memory().readers[self.place].push(Seen { at, id, event });
+            self.history.lock().readers[self.place].push(Seen { at, id, event });
         }
         self
     }

@@ -1,10 +1,10 @@
-/* Stands between the server and its disk, in tests only (LD_PRELOAD).
+/* A shim between the server and its disk, loaded with LD_PRELOAD. For tests only.
  *
- * Every call that changes a file or directory below SHIM_ROOT is noted in SHIM_JOURNAL, in the true order:
- * one lock is held over the call and its note, and a sync is noted after it has succeeded. SHIM_CONTROL is
- * mapped and says which calls shall fail. The format of both is spelled again in journal.rs and shim.rs.
+ * It records every call that changes a file or directory below SHIM_ROOT in SHIM_JOURNAL, in the order of the calls:
+ * one lock covers the call and its entry, and a sync is recorded after it has succeeded. SHIM_CONTROL is mapped, and
+ * says which calls are to fail. journal.rs and shim.rs repeat the format of both files.
  *
- * Files named *-shm are left out: they are mapped, and made anew by whoever opens the log first. */
+ * Files named *-shm are ignored: they are mapped, and created again by the first process that opens the log. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -33,22 +33,22 @@ struct note {
 
 struct rule {
     uint32_t what, error;
-    uint32_t times;      /* how often; UINT32_MAX for always */
-    uint32_t after;      /* how many calls are let through first */
-    uint32_t shortened;  /* the first write is cut in half instead of refused */
-    uint32_t drops;      /* the system forgets what it could not sync */
-    uint32_t fired;      /* how often it was applied: told to the test */
-    char name[20];       /* how the file's name ends */
+    uint32_t times;      /* number of times; UINT32_MAX for always */
+    uint32_t after;      /* number of calls that succeed first */
+    uint32_t shortened;  /* if set, half of the first write succeeds */
+    uint32_t drops;      /* if set, the system drops the data it could not sync */
+    uint32_t fired;      /* number of times it was applied, read by the test */
+    char name[20];       /* end of the file's name */
 };
 
 struct control {
     struct rule rules[4];
-    int64_t space;       /* how many bytes files may still grow; negative for any number */
+    int64_t space;       /* free space in bytes; negative for no limit */
 };
 
 enum { FILES = 4096 };
 struct file {
-    int kind; /* 0 is not of interest, 1 a file, 2 a directory */
+    int kind; /* 0 not watched, 1 file, 2 directory */
     char name[240];
 };
 
@@ -91,7 +91,7 @@ __attribute__((constructor)) static void begin(void) {
     if (control == MAP_FAILED || journal < 0) abort();
 }
 
-/* The name below the root, or NULL if the path is somewhere else. */
+/* The name below the root, or NULL if the path is outside of it. */
 static const char *below(const char *path) {
     if (journal < 0 || strncmp(path, root, root_length) || path[root_length] != '/') return NULL;
     const char *name = path + root_length + 1;
@@ -124,7 +124,7 @@ static int ends(const char *name, const char *with) {
     return tail <= length && !strcmp(name + length - tail, with);
 }
 
-/* The rule that this call falls under. */
+/* The rule that applies to this call, or NULL. */
 static struct rule *rule(enum what what, const char *name) {
     for (int i = 0; i < 4; i++) {
         struct rule *rule = &control->rules[i];
@@ -137,7 +137,7 @@ static struct rule *rule(enum what what, const char *name) {
     return NULL;
 }
 
-/* The end of the process at just this call. */
+/* Kills the process if a rule says so. */
 static void die(const char *name) {
     if (rule(KILL, name)) { raise(SIGKILL); pause(); }
 }
@@ -187,7 +187,7 @@ int close(int fd) {
     return real_close(fd);
 }
 
-/* How much of a write the disk takes: all of it, less, or -1 for nothing at all. */
+/* The number of bytes of a write that succeed, or -1 for an error. */
 static ssize_t room(struct file *file, uint64_t size, uint64_t at, size_t length) {
     struct rule *broken = rule(FAIL_WRITE, file->name);
     if (broken && broken->shortened) { broken->shortened = 0; return length / 2; }
@@ -255,7 +255,7 @@ int ftruncate64(int fd, off64_t size) {
 }
 int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
 
-/* Nobody reserves space in the files that are watched; who begins to shall be noticed. */
+/* The server reserves no space in watched files. If it starts to, the test must fail. */
 int fallocate64(int fd, int mode, off64_t at, off64_t length) {
     if (of(fd, 1)) abort();
     return real_fallocate64(fd, mode, at, length);

@@ -1,4 +1,4 @@
-//! The shim between a server and its disk, as a test sees it.
+//! The shim between a server and its disk, as seen by a test.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -9,17 +9,17 @@ use std::sync::OnceLock;
 use fastrand::Rng;
 use tempfile::TempDir;
 
-use super::content::Left;
+use super::content::Survival;
 use super::disk::Disk;
 use super::journal::{self, Entry};
 
-/// A directory whose changes are noted, and that can be made to fail.
+/// A watched directory that can be made to fail.
 pub struct Shim {
     directory: TempDir,
     control: File,
 }
 
-/// What shall go wrong, for files whose name ends like this.
+/// A fault, for files whose name ends with `name`.
 #[derive(Clone, Copy)]
 pub struct Rule {
     what: u32,
@@ -44,37 +44,37 @@ impl Rule {
         Rule { what: 2, ..Rule::fail_sync(name) }
     }
 
-    /// The process is killed in place of the next call that changes such a file.
+    /// The process is killed instead of its next call that changes such a file.
     pub fn kill(name: &'static str) -> Rule {
         Rule { what: 3, ..Rule::fail_sync(name) }.once()
     }
 
-    /// Only the next call fails; later ones do not.
+    /// Only the next call fails.
     #[must_use]
     pub fn once(self) -> Rule {
         Rule { times: 1, ..self }
     }
 
-    /// So many calls are let through first.
+    /// This many calls succeed first.
     #[must_use]
     pub fn after(self, calls: u32) -> Rule {
         Rule { after: calls, ..self }
     }
 
-    /// Half of a write is done before the error.
+    /// Half of a write succeeds before the error.
     #[must_use]
     pub fn halfway(self) -> Rule {
         Rule { shortened: 1, ..self }
     }
 
-    /// The system forgets what it could not sync, as Linux does.
+    /// The system drops the data it could not sync, as Linux does.
     #[must_use]
     pub fn forgetting(self) -> Rule {
         Rule { drops: 1, ..self }
     }
 }
 
-/// Sizes and places in the control file, as the shim spells it.
+/// Sizes and offsets in the control file, as in `shim.c`.
 const RULE_BYTES: usize = 48;
 const RULES: usize = 4;
 const FIRED_AT: u64 = 24;
@@ -87,11 +87,11 @@ impl Shim {
         let path = directory.path().join("control");
         let control = File::options().read(true).write(true).create_new(true).open(path).unwrap();
         let shim = Shim { directory, control };
-        shim.mend();
+        shim.clear_faults();
         shim
     }
 
-    /// The directory that is watched.
+    /// The watched directory.
     pub fn root(&self) -> PathBuf {
         self.directory.path().join("root")
     }
@@ -100,22 +100,22 @@ impl Shim {
         self.directory.path().join("journal")
     }
 
-    /// How much was noted by now.
+    /// The current length of the journal.
     pub fn now(&self) -> u64 {
         journal::length(&self.journal())
     }
 
-    /// What was noted from this place on.
+    /// The entries from this offset on.
     pub fn entries(&self, from: u64) -> Vec<Entry> {
         journal::read(&self.journal(), from)
     }
 
-    /// What is left if the power fails now, and nothing survives that was not synced.
+    /// The directory after a power failure at this moment, in which only synced data survives.
     pub fn after_a_power_failure(&self) -> TempDir {
         let mut disk = Disk::default();
         self.entries(0).iter().for_each(|entry| disk.apply(&entry.change));
         let root = tempfile::tempdir().unwrap();
-        disk.leave(Left::Synced, &mut Rng::new(), root.path());
+        disk.write_survivors(Survival::Synced, &mut Rng::new(), root.path());
         root
     }
 
@@ -129,39 +129,39 @@ impl Shim {
         ]
     }
 
-    /// From now on this goes wrong, and nothing else.
-    pub fn breaks(&self, rule: Rule) {
+    /// Replaces all faults by this one.
+    pub fn set_fault(&self, rule: Rule) {
         let mut bytes = Vec::new();
         let Rule { what, error, times, after, shortened, drops, name } = rule;
         for number in [what, error, times, after, shortened, drops, 0] {
             bytes.extend(number.to_ne_bytes());
         }
         bytes.extend(name.as_bytes());
-        assert!(bytes.len() < RULE_BYTES, "{name} is too long");
+        assert!(bytes.len() < RULE_BYTES, "the name {name} is too long");
         bytes.resize(RULE_BYTES, 0);
         self.control.write_all_at(&bytes, 0).unwrap();
     }
 
-    /// How often the rule was applied.
+    /// Number of times the fault was applied.
     pub fn fired(&self) -> u32 {
         let mut fired = [0; 4];
         self.control.read_exact_at(&mut fired, FIRED_AT).unwrap();
         u32::from_ne_bytes(fired)
     }
 
-    /// The disk has room for so many bytes more.
-    pub fn leave_space(&self, bytes: i64) {
+    /// Limits the free space of the disk to this many bytes; a negative number lifts the limit.
+    pub fn set_free_space(&self, bytes: i64) {
         self.control.write_all_at(&bytes.to_ne_bytes(), SPACE_AT).unwrap();
     }
 
-    /// Nothing goes wrong any more.
-    pub fn mend(&self) {
+    /// Removes all faults.
+    pub fn clear_faults(&self) {
         self.control.write_all_at(&[0; RULE_BYTES * RULES], 0).unwrap();
-        self.leave_space(-1);
+        self.set_free_space(-1);
     }
 }
 
-/// The shim itself, compiled once for a test program.
+/// The compiled shim. It is compiled once per test program.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = LIBRARY.get_or_init(|| {
@@ -170,7 +170,7 @@ fn library() -> &'static Path {
         let path = directory.path().join("shim.so");
         let mut compile = Command::new("cc");
         compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&path).arg(source).arg("-ldl");
-        assert!(compile.status().expect("a C compiler").success());
+        assert!(compile.status().expect("a C compiler is installed").success());
         (directory, path)
     });
     path

@@ -1,91 +1,92 @@
-//! What the publishers know: what they sent, and what they were told of it.
+//! The history of a run: the requests of the publishers, and their responses.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use tokio::time::Instant;
 
-/// All that publishers did.
+/// Everything that the publishers did.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
+pub struct History {
     pub writes: Vec<Write>,
-    /// By topic.
+    /// Deletions by topic.
     pub deletes: HashMap<String, Vec<Delete>>,
-    /// Which writes were to end a topic.
+    /// Indices of the writes that were to end a topic.
     pub ends: HashMap<String, Vec<usize>>,
-    /// The topics that lose their oldest events to retention.
+    /// The topics whose oldest events retention removes.
     pub trimmed: Option<Trimmed>,
-    /// Whether the log as a whole has a bound, so that its oldest records go, whatever their topics.
+    /// `true` if the log has a size limit, which removes its oldest records, whatever their topics.
     pub is_bounded: bool,
 }
 
-/// A retention by count.
+/// Retention by number of events.
 #[derive(Clone, Copy, Debug)]
 pub struct Trimmed {
-    /// What the names of its topics begin with.
+    /// Prefix of the topic names.
     pub prefix: &'static str,
-    /// How many events of each topic it leaves.
+    /// Number of events of each topic that it keeps.
     pub kept: usize,
 }
 
-/// One request that publishes, with its repeats under one key.
+/// One publish request, with its repeats under one idempotency key.
 #[derive(Clone, Debug)]
 pub struct Write {
-    pub way: Way,
-    pub lines: Vec<Line>,
-    /// The topic that it ends after these, and the reason.
+    pub atomicity: Atomicity,
+    pub lines: Vec<SentEvent>,
+    /// The topic that it ends after its events, and the reason.
     pub end: Option<(String, String)>,
-    /// The id of that end, if the answer named it. A topic that had ended by then was answered its own.
+    /// The id of that end, if the response contained it. If the topic had ended before, it is the id of the earlier
+    /// end.
     pub end_id: Option<String>,
-    /// Before the first byte of it was sent.
+    /// Time before the first byte was sent.
     pub sent: Instant,
     pub outcome: Outcome,
 }
 
-/// What holds the events of a write together.
+/// The guarantee for the events of one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Atomicity {
     /// All or nothing: a single event, alone or with the end of its topic, or a batch.
-    Whole,
-    /// One after the other: what is in the log is a beginning of it.
-    Upload,
+    Atomic,
+    /// One after the other: the log contains the first events of it, without a hole. True of uploads.
+    Prefix,
 }
 
 /// One event of a write.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct SentEvent {
     pub topic: String,
-    pub token: Token,
-    /// The id, if the answer named it.
+    pub event_key: EventKey,
+    /// The id, if the response contained it.
     pub id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was never answered: there, or not.
+    /// No response: it may be in the log or not.
     Unknown,
-    /// 200 or 201, received at this moment: there for good.
+    /// 200 or 201, received at this time: it is in the log.
     Acknowledged(Instant),
-    /// Another answer, received at this moment: not there.
+    /// Another status, received at this time: it is not in the log.
     Refused(Instant, u16),
 }
 
-/// A topic that was to be deleted, with its repeats until the answer came.
+/// A deletion of a topic, with its repeats until the response.
 #[derive(Clone, Debug)]
 pub struct Delete {
     pub sent: Instant,
     pub acknowledged: Option<Instant>,
 }
 
-/// What tells an event from all others: its publisher, and that one's count.
+/// Identity of an event: its publisher, and the publisher's counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Token {
+pub struct EventKey {
     pub publisher: u32,
     pub number: u64,
 }
 
-impl Ledger {
-    /// Notes a write that is about to be sent, and gives its place among the writes.
+impl History {
+    /// Adds a write that is about to be sent. Returns its index.
     pub fn push(&mut self, write: Write) -> usize {
         let at = self.writes.len();
         if let Some((topic, _)) = &write.end {
@@ -101,9 +102,9 @@ impl Ledger {
         ends.filter_map(|write| Some((write, write.end.as_ref()?.1.as_str())))
     }
 
-    /// What was known at this moment: answers that came later had not come.
+    /// The history as it was known at this time: responses that arrived later count as missing.
     #[must_use]
-    pub fn at(mut self, moment: Instant) -> Ledger {
+    pub fn at(mut self, moment: Instant) -> History {
         for write in &mut self.writes {
             if let Outcome::Acknowledged(at) | Outcome::Refused(at, _) = write.outcome
                 && at > moment
@@ -117,31 +118,30 @@ impl Ledger {
         self
     }
 
-    /// Where each event stands: write and line.
-    pub fn places(&self) -> HashMap<Token, (&Write, &Line)> {
-        let lines = |write| Write::lines(write).map(move |line| (line.token, (write, line)));
+    /// The write and the event of each key.
+    pub fn by_key(&self) -> HashMap<EventKey, (&Write, &SentEvent)> {
+        let lines = |write| Write::lines(write).map(move |line| (line.event_key, (write, line)));
         self.writes.iter().flat_map(lines).collect()
     }
 
-    /// Whether an event sent at this moment may have been taken from the log by now, other than by the
-    /// bound of the log.
+    /// Returns `true` if an event sent at this time may have been removed by now, other than by the log size limit.
     pub fn may_be_removed(&self, topic: &str, sent: Instant) -> bool {
         self.is_trimmed(topic)
             || self.deletes_of(topic).any(|delete| delete.acknowledged.is_none_or(|at| sent < at))
     }
 
-    /// Whether an event acknowledged at this moment must have been taken from the log by now.
+    /// Returns `true` if an event acknowledged at this time must have been removed by now.
     pub fn must_be_removed(&self, topic: &str, acknowledged: Instant) -> bool {
         let mut deletes = self.deletes_of(topic);
         deletes.any(|delete| delete.acknowledged.is_some() && acknowledged < delete.sent)
     }
 
-    /// Whether retention holds a topic to limits of its own.
+    /// Returns `true` if retention limits this topic.
     pub fn is_trimmed(&self, topic: &str) -> bool {
         self.trimmed.is_some_and(|trimmed| topic.starts_with(trimmed.prefix))
     }
 
-    /// Whether readers of a topic may be told that it was trimmed.
+    /// Returns `true` if a reader may get a gap with reason `trimmed` for this topic.
     pub fn may_be_trimmed(&self, topic: &str) -> bool {
         self.is_bounded || self.is_trimmed(topic)
     }
@@ -150,13 +150,13 @@ impl Ledger {
         self.deletes.get(topic).into_iter().flatten()
     }
 
-    /// How many events were acknowledged.
+    /// Number of acknowledged events.
     pub fn acknowledged(&self) -> usize {
         let known = self.writes.iter().filter(|write| write.acknowledged().is_some());
         known.map(|write| write.lines.len()).sum()
     }
 
-    /// How many events were sent and never answered.
+    /// Number of events that were sent and got no response.
     pub fn unknown(&self) -> usize {
         let unknown = self.writes.iter().filter(|write| write.outcome == Outcome::Unknown);
         unknown.map(|write| write.lines.len()).sum()
@@ -164,7 +164,7 @@ impl Ledger {
 }
 
 impl Write {
-    fn lines(&self) -> impl Iterator<Item = &Line> {
+    fn lines(&self) -> impl Iterator<Item = &SentEvent> {
         self.lines.iter()
     }
 
@@ -180,22 +180,22 @@ impl Write {
     }
 }
 
-impl Token {
-    /// The data of the event, with so many bytes to fill it.
+impl EventKey {
+    /// The data of the event, with `fill` bytes of filler.
     pub fn data(self, fill: usize) -> String {
         format!("{self}:{fill}:{}", self.filler().repeat(fill))
     }
 
-    /// The token of an event that has this data; `None` if it was damaged.
-    pub fn of(data: &str) -> Option<Token> {
+    /// Parses the key from the data of an event. `None` if the data is damaged.
+    pub fn of(data: &str) -> Option<EventKey> {
         let mut parts = data.splitn(4, ':');
         let (publisher, number) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        let token = Token { publisher, number };
+        let event_key = EventKey { publisher, number };
         let fill: usize = parts.next()?.parse().ok()?;
         let filling = parts.next()?;
         let whole = filling.len() == fill
-            && filling.bytes().all(|byte| [byte] == token.filler().as_bytes());
-        whole.then_some(token)
+            && filling.bytes().all(|byte| [byte] == event_key.filler().as_bytes());
+        whole.then_some(event_key)
     }
 
     fn filler(self) -> &'static str {
@@ -203,7 +203,7 @@ impl Token {
     }
 }
 
-impl fmt::Display for Token {
+impl fmt::Display for EventKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.publisher, self.number)
     }

@@ -1,4 +1,4 @@
-//! A server that is killed again and again.
+//! A server process that is killed repeatedly.
 
 use std::collections::VecDeque;
 use std::net::TcpListener;
@@ -14,13 +14,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::harness::TIMEOUT;
 
-/// Lines of what it said that are shown when something is wrong.
-const SAID_MAX: usize = 40;
-/// Below the range from which the system picks ports: a client that tries to reach a port of that range
-/// while nobody listens there may be given this very port, and then talks to itself.
+/// Number of stderr lines that are shown on a failure.
+const STDERR_LINES_MAX: usize = 40;
+/// Outside the range of ephemeral ports. A client that connects to an unused ephemeral port may get that port as its
+/// own source port, and then connects to itself.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-pub struct Victim {
+pub struct ServerProcess {
     pub address: String,
     pub kills: usize,
     data: PathBuf,
@@ -28,22 +28,22 @@ pub struct Victim {
     /// How it writes streams from the next start on.
     pub streams: &'static [&'static str],
     process: Option<Child>,
-    said: Arc<Mutex<VecDeque<String>>>,
+    stderr: Arc<Mutex<VecDeque<String>>>,
 }
 
-impl Victim {
-    /// A server that is not started yet, with its log in this directory.
-    pub fn new(data: &Path, args: Vec<String>, rng: &mut Rng) -> Victim {
+impl ServerProcess {
+    /// A server that is not started yet, with its log in the directory `data`.
+    pub fn new(data: &Path, args: Vec<String>, rng: &mut Rng) -> ServerProcess {
         let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
         let port = std::iter::repeat_with(|| rng.u16(PORTS)).take(100).find(free).expect("a port");
-        Victim {
+        ServerProcess {
             address: format!("127.0.0.1:{port}"),
             kills: 0,
             data: data.to_owned(),
             args,
             streams: &[],
             process: None,
-            said: Arc::default(),
+            stderr: Arc::default(),
         }
     }
 
@@ -51,15 +51,15 @@ impl Victim {
     pub async fn start(&mut self) {
         let mut lines = self.spawn();
         self.until_it_listens(&mut lines).await;
-        let said = Arc::clone(&self.said);
+        let stderr = Arc::clone(&self.stderr);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                note(&said, line);
+                keep_line(&stderr, line);
             }
         });
     }
 
-    /// Starts it and kills it so much later, wherever it is then.
+    /// Starts it and kills it after this time, whatever it is doing then.
     pub async fn start_and_kill(&mut self, after: Duration) {
         let lines = self.spawn();
         sleep(after).await;
@@ -74,23 +74,24 @@ impl Victim {
         self.kill().await;
     }
 
-    /// SIGKILL.
+    /// Kills it with SIGKILL.
     ///
     /// # Panics
+    ///
     /// If it has ended by itself before.
     pub async fn kill(&mut self) {
         let mut process = self.process.take().expect("it was started");
         if let Some(status) = process.try_wait().unwrap() {
-            panic!("the server ended by itself ({status}):\n{}", self.said());
+            panic!("the server ended by itself ({status}):\n{}", self.stderr());
         }
         process.kill().await.unwrap();
         self.kills += 1;
     }
 
-    /// What it said last.
-    pub fn said(&self) -> String {
-        let said = self.said.lock().unwrap();
-        said.iter().cloned().collect::<Vec<_>>().join("\n")
+    /// The newest lines of its stderr.
+    pub fn stderr(&self) -> String {
+        let stderr = self.stderr.lock().unwrap();
+        stderr.iter().cloned().collect::<Vec<_>>().join("\n")
     }
 
     fn spawn(&mut self) -> Lines<BufReader<ChildStderr>> {
@@ -115,21 +116,24 @@ impl Victim {
                 if line.starts_with("listening on ") {
                     return;
                 }
-                note(&self.said, line);
+                keep_line(&self.stderr, line);
             }
-            panic!("the server ended before it listened:\n{}", self.said());
+            panic!("the server ended before it listened:\n{}", self.stderr());
         });
         listens.await.expect("the server listens");
     }
 }
 
+/// Keeps a line of stderr.
+///
 /// # Panics
-/// If the server has.
-fn note(said: &Mutex<VecDeque<String>>, line: String) {
+///
+/// If the line says that the server has panicked.
+fn keep_line(stderr: &Mutex<VecDeque<String>>, line: String) {
     assert!(!line.contains("panicked at"), "the server: {line}");
-    let mut said = said.lock().unwrap();
-    said.push_back(line);
-    if said.len() > SAID_MAX {
-        said.pop_front();
+    let mut stderr = stderr.lock().unwrap();
+    stderr.push_back(line);
+    if stderr.len() > STDERR_LINES_MAX {
+        stderr.pop_front();
     }
 }

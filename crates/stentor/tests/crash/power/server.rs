@@ -13,34 +13,34 @@ use tokio::time::timeout;
 use super::shim::Shim;
 use crate::harness::{EventStream, Request, Response, TIMEOUT};
 
-/// A server in a directory that outlives it. It is killed when it is dropped.
-pub struct Machine {
+/// A server with a directory that outlives it. It is killed when it is dropped.
+pub struct TestServer {
     pub address: String,
     process: Child,
-    said: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
     listening: JoinHandle<()>,
 }
 
-/// A server that did not come up: what it said.
+/// A server that did not start, with its stderr.
 #[derive(Debug)]
-pub struct Refused(pub String);
+pub struct StartFailed(pub String);
 
-impl Machine {
-    /// Starts `stentor serve` on a log below the shim's directory.
-    pub async fn under(shim: &Shim, args: &[&str]) -> Machine {
-        Machine::start(&shim.root(), args, &shim.environment()).await.expect("it starts")
+impl TestServer {
+    /// Starts `stentor serve` with a log below the shim's directory.
+    pub async fn with_shim(shim: &Shim, args: &[&str]) -> TestServer {
+        TestServer::start(&shim.root(), args, &shim.environment()).await.expect("the server starts")
     }
 
-    /// Starts `stentor serve` on the log of this directory as it is.
-    pub async fn on(directory: &Path, args: &[&str]) -> Result<Machine, Refused> {
-        Machine::start(directory, args, &[]).await
+    /// Starts `stentor serve` with the log in this directory.
+    pub async fn open(directory: &Path, args: &[&str]) -> Result<TestServer, StartFailed> {
+        TestServer::start(directory, args, &[]).await
     }
 
     async fn start(
         directory: &Path,
         args: &[&str],
         environment: &[(&'static str, PathBuf)],
-    ) -> Result<Machine, Refused> {
+    ) -> Result<TestServer, StartFailed> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_stentor"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(args)
@@ -52,39 +52,39 @@ impl Machine {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let said = Arc::new(Mutex::new(String::new()));
+        let stderr = Arc::new(Mutex::new(String::new()));
         let address = timeout(TIMEOUT, async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 if let Some(rest) = line.strip_prefix("listening on http://") {
                     return rest.split(' ').next().map(str::to_owned);
                 }
-                *said.lock().unwrap() += &(line + "\n");
+                *stderr.lock().unwrap() += &(line + "\n");
             }
             None
         });
         let Some(address) = address.await.expect("the server listens") else {
-            return Err(Refused(said.lock().unwrap().clone()));
+            return Err(StartFailed(stderr.lock().unwrap().clone()));
         };
         let listening = tokio::spawn({
-            let said = Arc::clone(&said);
+            let stderr = Arc::clone(&stderr);
             async move {
                 while let Ok(Some(line)) = lines.next_line().await {
-                    *said.lock().unwrap() += &(line + "\n");
+                    *stderr.lock().unwrap() += &(line + "\n");
                 }
             }
         });
-        Ok(Machine { address, process, said, listening })
+        Ok(TestServer { address, process, stderr, listening })
     }
 
-    /// Asks it to stop (SIGTERM), and tells its exit code.
+    /// Stops it with SIGTERM. Returns its exit code.
     pub async fn stop(self) -> Option<i32> {
-        self.ask_to_stop().await;
+        self.terminate().await;
         self.end().await.0
     }
 
-    /// SIGTERM.
-    pub async fn ask_to_stop(&self) {
-        let pid = self.process.id().expect("it runs").to_string();
+    /// Sends SIGTERM.
+    pub async fn terminate(&self) {
+        let pid = self.process.id().expect("the server runs").to_string();
         assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().await.unwrap().success());
     }
 
@@ -93,19 +93,18 @@ impl Machine {
         self.process.kill().await.unwrap();
     }
 
-    /// Waits until it has ended by itself, and tells its exit code (`None` if it was killed) and what it
-    /// said after it had begun to listen.
+    /// Waits until it ends by itself. Returns its exit code (`None` if it was killed) and its stderr after the start.
     pub async fn end(mut self) -> (Option<i32>, String) {
-        let status = timeout(TIMEOUT, self.process.wait()).await.expect("it ends").unwrap();
-        timeout(TIMEOUT, self.listening).await.expect("its output ends").unwrap();
-        (status.code(), self.said.lock().unwrap().clone())
+        let status = timeout(TIMEOUT, self.process.wait()).await.expect("the server ends").unwrap();
+        timeout(TIMEOUT, self.listening).await.expect("its stderr ends").unwrap();
+        (status.code(), self.stderr.lock().unwrap().clone())
     }
 
     pub fn request(&self, method: &str, path: &str) -> Request {
         Request::new(&self.address, method, path)
     }
 
-    /// Publishes and gives the answer.
+    /// Publishes, and returns the response.
     pub async fn post(&self, path: &str, body: impl Into<Vec<u8>>) -> Response {
         self.request("POST", path).body(body).send().await
     }
@@ -128,7 +127,7 @@ impl Machine {
     }
 }
 
-/// A request of whose answer nothing is known: `None` if it did not come, or not whole.
+/// Sends a request. Returns `None` if no complete response arrives.
 pub async fn ask(address: &str, head: &str, body: &[u8]) -> Option<Response> {
     let mut socket = TcpStream::connect(address).await.ok()?;
     let head = format!(
@@ -137,9 +136,9 @@ pub async fn ask(address: &str, head: &str, body: &[u8]) -> Option<Response> {
     );
     socket.write_all(&[head.as_bytes(), body].concat()).await.ok()?;
     let mut bytes = Vec::new();
-    timeout(TIMEOUT, socket.read_to_end(&mut bytes)).await.expect("an answer or none").ok()?;
+    timeout(TIMEOUT, socket.read_to_end(&mut bytes)).await.expect("the connection ends").ok()?;
     let end = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
-    let answer = Response::parse(&bytes);
-    let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-    (bytes.len() - end - 4 == length).then_some(answer)
+    let response = Response::parse(&bytes);
+    let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
+    (bytes.len() - end - 4 == length).then_some(response)
 }

@@ -1,4 +1,4 @@
-//! `stentor sub` as a reader: a process of its own, which can be stopped.
+//! `stentor sub` as a reader: a separate process that can be stopped.
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -9,21 +9,21 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::kills::diary::{Diary, Seen, Told};
-use crate::kills::log::{What, offset};
-use crate::kills::verdict::{Facts, judge_diary};
+use crate::kills::check::{Index, check_reader};
+use crate::kills::log::{Content, offset};
+use crate::kills::observations::{Observation, Observations, Received};
 
-/// What it listens to: topics that never end, for ends are not printed.
+/// It subscribes only to topics that never end, because it does not print ends.
 const FILTER: &str = "news/**";
 
-pub struct Listener {
+pub struct SubCommand {
     process: Child,
-    diary: Arc<Mutex<Diary>>,
+    observations: Arc<Mutex<Observations>>,
     is_stopped: bool,
 }
 
-impl Listener {
-    pub fn start(address: &str) -> Listener {
+impl SubCommand {
+    pub fn start(address: &str) -> SubCommand {
         let mut process = Command::new(env!("CARGO_BIN_EXE_stentor"))
             .args(["sub", FILTER, "--from", "earliest", "--format", "json", "--url"])
             .arg(format!("http://{address}"))
@@ -33,7 +33,7 @@ impl Listener {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let diary = Diary {
+        let observations = Observations {
             name: "stentor sub".to_owned(),
             filters: vec![FILTER.to_owned()],
             began: Instant::now(),
@@ -42,36 +42,36 @@ impl Listener {
             is_finished: false,
             reconnects: 0,
         };
-        let diary = Arc::new(Mutex::new(diary));
+        let observations = Arc::new(Mutex::new(observations));
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let notes = Arc::clone(&diary);
+        let notes = Arc::clone(&observations);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 let object: Value = serde_json::from_str(&line).unwrap();
                 let text = |name: &str| object[name].as_str().unwrap().to_owned();
-                let what = Told::Record(What::of(&text("data")), Some(text("topic")));
+                let what = Observation::Record(Content::of(&text("data")), Some(text("topic")));
                 let id = text("id");
-                let seen = Seen { offset: offset(&id), id, at: Instant::now(), what };
-                let mut diary = notes.lock().unwrap();
-                if diary.seen.is_empty() {
-                    // It took its time to start, and what was trimmed before is no loss.
-                    diary.began = seen.at;
+                let seen = Received { offset: offset(&id), id, at: Instant::now(), what };
+                let mut observations = notes.lock().unwrap();
+                if observations.seen.is_empty() {
+                    // The process took time to start; events trimmed before its first event are not lost to it.
+                    observations.began = seen.at;
                 }
-                diary.seen.push(seen);
+                observations.seen.push(seen);
             }
         });
-        let mut said = BufReader::new(process.stderr.take().unwrap()).lines();
-        let notes = Arc::clone(&diary);
+        let mut stderr = BufReader::new(process.stderr.take().unwrap()).lines();
+        let notes = Arc::clone(&observations);
         tokio::spawn(async move {
-            while let Ok(Some(line)) = said.next_line().await {
+            while let Ok(Some(line)) = stderr.next_line().await {
                 notes.lock().unwrap().seen.extend(gap(&line));
             }
         });
-        Listener { process, diary, is_stopped: false }
+        SubCommand { process, observations, is_stopped: false }
     }
 
-    /// Stops the process where it is, or lets it go on.
-    pub async fn stop_or_go_on(&mut self) {
+    /// Stops the process (SIGSTOP), or continues it.
+    pub async fn toggle_stop(&mut self) {
         let pid = self.process.id().expect("it runs").to_string();
         let signal = if self.is_stopped { "-CONT" } else { "-STOP" };
         let sent = Command::new("kill").args([signal, &pid]).status().await.unwrap();
@@ -79,32 +79,32 @@ impl Listener {
         self.is_stopped = !self.is_stopped;
     }
 
-    /// Gives it the time until then to read all of the log, and to be told what it lost, and takes its diary.
-    pub async fn finish(mut self, facts: &Facts<'_>, until: Instant) -> Diary {
+    /// Waits at most until `until` for it to read the whole log and get its gaps. Returns its observations.
+    pub async fn finish(mut self, index: &Index<'_>, until: Instant) -> Observations {
         if self.is_stopped {
-            self.stop_or_go_on().await;
+            self.toggle_stop().await;
         }
         let caught_up = timeout_at(until, async {
-            while !judge_diary(facts, &self.diary.lock().unwrap()).is_empty() {
+            while !check_reader(index, &self.observations.lock().unwrap()).is_empty() {
                 sleep(Duration::from_millis(10)).await;
             }
         });
-        // If it has not caught up it has lost something, and its diary shows it.
+        // A timeout means that it has missed something, which the check of its observations reports.
         let _ = caught_up.await;
-        self.diary.lock().unwrap().clone()
+        self.observations.lock().unwrap().clone()
     }
 }
 
-/// The gap that a line on stderr tells of, if it does. It does not say behind what, nor stand in a known order
-/// with the events.
-fn gap(line: &str) -> Option<Seen> {
+/// Parses a line on stderr that reports a gap. The line has no cursor, and its order relative to the events is
+/// unknown.
+fn gap(line: &str) -> Option<Received> {
     let (_, lost) = line.split_once("events were lost (")?;
     let (reason, topics) = lost.split_once("): ")?;
     let topics = topics.split("; ").next().unwrap_or_default();
-    let what = Told::Gap {
+    let what = Observation::Gap {
         reason: reason.to_owned(),
         requested: None,
         topics: topics.split(", ").map(str::to_owned).collect(),
     };
-    Some(Seen { id: String::new(), offset: 0, at: Instant::now(), what })
+    Some(Received { id: String::new(), offset: 0, at: Instant::now(), what })
 }

@@ -1,0 +1,92 @@
+//! Indices over a history and a log, built once for many readers.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio::time::Instant;
+
+use crate::kills::history::{Delete, EventKey, History, SentEvent, Write};
+use crate::kills::log::{Log, LoggedRecord, offset};
+
+pub struct Index<'a> {
+    pub history: &'a History,
+    pub log: &'a Log,
+    /// The write and the event of each key in the history.
+    pub by_key: HashMap<EventKey, (&'a Write, &'a SentEvent)>,
+    pub by_offset: HashMap<u64, &'a LoggedRecord>,
+    /// The events sent to each topic.
+    by_topic: HashMap<&'a str, Vec<(&'a Write, &'a SentEvent)>>,
+    /// The events in the log.
+    pub events: HashSet<EventKey>,
+    /// Events whose id was acknowledged.
+    pub acknowledged: Vec<(&'a Write, &'a SentEvent, u64)>,
+    /// Send times of writes, each with the lowest offset of all writes sent then or later.
+    lowest: Vec<(Instant, u64)>,
+}
+
+impl<'a> Index<'a> {
+    pub fn new(history: &'a History, log: &'a Log) -> Index<'a> {
+        let lines = |write: &'a Write| write.lines.iter().map(move |line| (write, line));
+        let mut by_topic: HashMap<&str, Vec<_>> = HashMap::new();
+        for (write, line) in history.writes.iter().flat_map(lines) {
+            by_topic.entry(&line.topic).or_default().push((write, line));
+        }
+        let known = history.writes.iter().flat_map(lines);
+        let known =
+            known.filter_map(|(write, line)| Some((write, line, offset(line.id.as_deref()?))));
+        let acknowledged: Vec<_> = known.collect();
+        let mut lowest: Vec<(Instant, u64)> =
+            acknowledged.iter().map(|(write, _, offset)| (write.sent, *offset)).collect();
+        lowest.sort_unstable();
+        let mut least = u64::MAX;
+        for (_, offset) in lowest.iter_mut().rev() {
+            least = least.min(*offset);
+            *offset = least;
+        }
+        Index {
+            by_key: history.by_key(),
+            by_topic,
+            events: log.events().map(|(_, event_key)| event_key).collect(),
+            by_offset: log.records.iter().map(|logged| (logged.offset, logged)).collect(),
+            history,
+            log,
+            acknowledged,
+            lowest,
+        }
+    }
+
+    /// Returns `true` if an event with this offset, sent at this time, may have been removed by now.
+    pub fn may_be_gone(&self, topic: &str, sent: Instant, offset: u64) -> bool {
+        let oldest = self.log.records.first().map_or(u64::MAX, |logged| logged.offset);
+        self.history.may_be_removed(topic, sent) || self.history.is_bounded && offset < oldest
+    }
+
+    /// Returns `true` if trimming may have removed an event of a topic after `offset_min`, sent before this time,
+    /// that is not in `seen`.
+    pub fn may_be_trimmed_behind(
+        &self,
+        topic: &str,
+        offset_min: u64,
+        before: Instant,
+        seen: &HashSet<EventKey>,
+    ) -> bool {
+        let is_gone = |(write, line): &(&Write, &SentEvent)| {
+            let is_behind = line.id.as_deref().is_none_or(|id| offset(id) > offset_min);
+            let is_unseen =
+                !self.events.contains(&line.event_key) && !seen.contains(&line.event_key);
+            is_behind && is_unseen && write.sent < before && !write.is_refused()
+        };
+        let history = self.history;
+        let mut events = self.by_topic.get(topic).into_iter().flatten();
+        // Ends and deletions have offsets too, which no response contained.
+        let has_closing =
+            history.ends_of(topic).next().is_some() || history.deletes_of(topic).next().is_some();
+        history.may_be_trimmed(topic) && (events.any(is_gone) || history.is_bounded && has_closing)
+    }
+
+    /// An upper bound for the offset of a deletion: the lowest offset of the writes sent after its response.
+    pub fn offset_max(&self, delete: &Delete) -> u64 {
+        let Some(at) = delete.acknowledged else { return u64::MAX };
+        let later = self.lowest.partition_point(|(sent, _)| *sent <= at);
+        self.lowest.get(later).map_or(u64::MAX, |(_, offset)| *offset)
+    }
+}

@@ -1,0 +1,30 @@
+//! The oldest remaining record.
+
+use tokio::time::Instant;
+
+use crate::kills::history::{SentEvent, Write};
+use crate::kills::log::{LoggedRecord, offset};
+
+/// The oldest remaining record of a log, or of a topic.
+#[derive(Clone, Copy)]
+pub struct Oldest {
+    pub offset: u64,
+    acknowledged: Option<Instant>,
+}
+
+impl Oldest {
+    /// Makes it from this record. `write` is the write of an event, `None` for an end.
+    pub fn of(logged: &LoggedRecord, write: Option<&Write>) -> Oldest {
+        Oldest { offset: logged.offset, acknowledged: write.and_then(Write::acknowledged) }
+    }
+
+    /// Returns `true` if it is older than an event of a write, or than the end of the write.
+    pub fn is_before(&self, write: &Write, line: Option<&SentEvent>) -> bool {
+        let id = |line: &SentEvent| line.id.as_deref().map(offset);
+        // An event without an id of its own comes after the first event that has one.
+        match line.and_then(id).or_else(|| id(write.lines.first()?)) {
+            Some(offset) => self.offset < offset,
+            None => self.acknowledged.is_some_and(|at| at < write.sent),
+        }
+    }
+}
