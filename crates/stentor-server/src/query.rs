@@ -52,8 +52,8 @@ impl Query {
     /// Returns the last value of an option that has several names, `None` if all are absent or empty.
     pub(crate) fn last_value<'a>(&'a self, names: &[&str]) -> Option<&'a str> {
         let pairs = self.pairs.iter().rev();
-        let mut named = pairs.filter(|(name, value)| names.contains(&&**name) && !value.is_empty());
-        named.next().map(|(_, value)| value.as_str())
+        let mut given = pairs.filter(|(name, value)| names.contains(&&**name) && !value.is_empty());
+        given.next().map(|(_, value)| value.as_str())
     }
 
     /// Returns the value of a numeric option. A number too large for `usize` becomes `usize::MAX`,

@@ -21,7 +21,7 @@ pub(crate) async fn ready(stentor: &Stentor) -> Result<Response<Body>, Problem> 
     Ok(text("text/plain; charset=utf-8", "ready\n".to_owned()))
 }
 
-/// Returns the metrics in the OpenMetrics format.
+/// Returns the metrics in the `OpenMetrics` format.
 pub(crate) fn metrics(stentor: &Stentor) -> Response<Body> {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     text(content_type, stentor.metrics().to_text(stentor.hub()))
