@@ -52,4 +52,4 @@ mod tracker;
 pub use self::cleanup::Cleanup;
 pub use self::http::socket::{is_not_ready, start_connect};
 pub use self::load_test::LoadTest;
-pub use self::options::{Header, Options, Pace};
+pub use self::options::{Header, InvalidOptions, Options, Pace};

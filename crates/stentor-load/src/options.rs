@@ -1,8 +1,27 @@
 //! The options of a load test, as the caller gives them.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+/// Options that contradict each other or cannot work, as opposed to a failure of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidOptions(String);
+
+impl InvalidOptions {
+    pub(crate) fn new(message: impl Into<String>) -> InvalidOptions {
+        InvalidOptions(message.into())
+    }
+}
+
+impl fmt::Display for InvalidOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InvalidOptions {}
 
 /// Options of a load test. [`LoadTest::new`](crate::LoadTest::new) checks them.
 ///

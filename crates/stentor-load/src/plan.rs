@@ -11,7 +11,7 @@ use crate::http::endpoint::{Endpoint, Url};
 use crate::http::socket::Target;
 use crate::http::template::Template;
 use crate::http::tls;
-use crate::options::{Header, Options, Pace};
+use crate::options::{Header, InvalidOptions, Options, Pace};
 
 /// Path of the topics if the server is taken for Stentor.
 const STENTOR_TOPICS: &str = "/topics/bench/{topic}";
@@ -155,7 +155,8 @@ fn lines(headers: &[Header]) -> String {
 
 fn publish_endpoint(url: Url, headers: String, options: &Options) -> anyhow::Result<Endpoint> {
     if !Template::parse(&options.body).has_mark() {
-        bail!("the body has no {{mark}}, which identifies an event; add it to --body");
+        let message = "the body has no {mark}, which identifies an event; add it to --body";
+        bail!(InvalidOptions::new(message));
     }
     let content_type = header("Content-Type", &options.content_type).context("the content type")?;
     let headers = headers + content_type.line() + &lines(&options.publish_headers);
@@ -170,17 +171,18 @@ fn check_counts(
 ) -> anyhow::Result<()> {
     let has_topic = subscribe.has_topic() && publish.is_none_or(Endpoint::has_topic);
     if options.topics > 1 && !has_topic {
-        bail!("with several topics, {{topic}} must be part of --url and of --publish");
+        let message = "with several topics, {topic} must be part of --url and of --publish";
+        bail!(InvalidOptions::new(message));
     }
     if options.subscribers == 0 && !matches!(task, Task::Publish | Task::Churn(_)) {
-        bail!("there is nothing to measure: set --subscribers above 0, or --publish");
+        let message = "there is nothing to measure: set --subscribers above 0, or --publish";
+        bail!(InvalidOptions::new(message));
     }
     if options.slow > 0 && options.slow >= options.subscribers {
-        bail!(
+        bail!(InvalidOptions::new(format!(
             "--slow {} leaves none of the {} subscribers to measure; lower it",
-            options.slow,
-            options.subscribers
-        );
+            options.slow, options.subscribers
+        )));
     }
     let others =
         if let Task::Churn(_) = task { options.connecting } else { options.publishers.into() };
@@ -229,7 +231,8 @@ fn targets(
 fn tls_config(options: &Options, is_encrypted: bool) -> anyhow::Result<Option<Arc<ClientConfig>>> {
     let roots = options.root_certificate.as_deref();
     if !is_encrypted && roots.is_some() {
-        bail!("--root-certificate needs an https:// URL, and there is none");
+        let message = "--root-certificate needs an https:// URL, and there is none";
+        bail!(InvalidOptions::new(message));
     }
     is_encrypted.then(|| tls::config(roots)).transpose()
 }

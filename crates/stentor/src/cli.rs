@@ -114,7 +114,7 @@ fn complete(command: clap::Command, built: &mut clap::Command) -> clap::Command 
     let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned();
     let command = command.override_usage(usage).mut_args(|arg| arg.hide_env_values(true));
     let command = command.mut_subcommands(|subcommand| {
-        match built.find_subcommand_mut(subcommand.get_name().to_owned()) {
+        match built.find_subcommand_mut(subcommand.get_name()) {
             Some(built) => complete(subcommand, built),
             None => subcommand,
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use stentor_client::{BuildError, UrlError};
+use stentor_load::InvalidOptions;
 
 /// A combination of options or values that cannot work. The program exits with [`EXIT_CODE`].
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(crate) fn is_usage_error(error: &anyhow::Error) -> bool {
         matches!(error, BuildError::Url(_) | BuildError::Header { .. } | BuildError::Method { .. })
     };
     error.is::<UsageError>()
+        || error.is::<InvalidOptions>()
         || error.is::<UrlError>()
         || error.downcast_ref::<BuildError>().is_some_and(is_bad_option)
 }

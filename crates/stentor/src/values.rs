@@ -21,8 +21,8 @@ pub(crate) fn count(text: &str) -> Result<u64, String> {
     number_in(text, 1..=u64::MAX)
 }
 
-/// Parses a whole number of at least 1, for attempts.
-pub(crate) fn attempts(text: &str) -> Result<u32, String> {
+/// Parses a whole number of at least 1 that fits 32 bits.
+pub(crate) fn count_u32(text: &str) -> Result<u32, String> {
     let number = number_in(text, 1..=u64::from(u32::MAX))?;
     u32::try_from(number).map_err(|error| error.to_string())
 }

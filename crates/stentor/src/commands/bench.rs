@@ -10,9 +10,9 @@ use indicatif::ProgressBar;
 use stentor_load::{Cleanup, Header, LoadTest, Options, Pace, report};
 use tokio_util::sync::CancellationToken;
 
-use crate::duration;
 use crate::output::{print_line, print_message};
 use crate::signals::Signals;
+use crate::{duration, values};
 
 /// Exit code if events were lost, duplicated or out of order.
 const FAULTY: u8 = 3;
@@ -38,10 +38,11 @@ const DEFAULT_RATE: f64 = 100.0;
 pub(crate) struct BenchArgs {
     /// URL of the server or of a stream; `{topic}` is replaced by the number of the topic.
     #[arg(long, env = "STENTOR_URL", default_value = "http://localhost:8080")]
+    #[arg(value_parser = values::stream_url)]
     url: String,
 
     /// URL to post events to; `{topic}` is replaced by the number of the topic.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = values::stream_url)]
     publish: Option<String>,
 
     /// Add a header to all requests, such as 'Authorization: Bearer …'. Repeatable.
@@ -59,15 +60,17 @@ pub(crate) struct BenchArgs {
 
     /// Number of subscribers; 0 only publishes.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 100, help_heading = SUBSCRIBERS)]
+    #[arg(value_parser = values::number)]
     subscribers: u32,
 
     /// Number of topics over which subscribers and events are spread.
     #[arg(long, value_name = "T", default_value_t = 1, help_heading = SUBSCRIBERS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = values::count_u32)]
     topics: u32,
 
     /// Number of slow subscribers (1 KiB/s) among them, excluded from the results.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = SUBSCRIBERS)]
+    #[arg(value_parser = values::number)]
     slow: u32,
 
     /// Connect R subscribers per second. Default: as fast as the server accepts.
@@ -76,7 +79,7 @@ pub(crate) struct BenchArgs {
 
     /// Maximum number of concurrent connection attempts.
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = SUBSCRIBERS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = values::count_u32)]
     connecting: u32,
 
     /// Repeatedly drop the connections of this share of the subscribers, such as 50%; they reconnect at
@@ -92,7 +95,7 @@ pub(crate) struct BenchArgs {
     /// Instead of publishing, open N more connections, --connecting at a time, and close each when its
     /// response head has arrived.
     #[arg(long, value_name = "N", help_heading = SUBSCRIBERS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = values::count_u32)]
     #[arg(conflicts_with_all = ["events", "rate", "window", "storm"])]
     churn: Option<u32>,
 
@@ -115,11 +118,11 @@ pub(crate) struct BenchArgs {
 
     /// Publish as fast as possible, with at most N events in flight.
     #[arg(long, short = 'w', value_name = "N", conflicts_with = "rate", help_heading = EVENTS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = values::count_u32)]
     window: Option<u32>,
 
     /// Stop after N events; 0 measures only connects and memory.
-    #[arg(long, value_name = "N", help_heading = EVENTS)]
+    #[arg(long, value_name = "N", help_heading = EVENTS, value_parser = values::number)]
     events: Option<u32>,
 
     /// Publish or listen for this time. Default: 10s, or 1m with --events or --churn.
@@ -133,6 +136,7 @@ pub(crate) struct BenchArgs {
 
     /// Size of an event's body in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 200, help_heading = EVENTS)]
+    #[arg(value_parser = values::number)]
     size: u32,
 
     /// Body of an event: `{mark}` identifies the event, `{pad}` fills the body up to --size, `{topic}` is
@@ -150,7 +154,7 @@ pub(crate) struct BenchArgs {
 
     /// Maximum number of connections that publish, each with one request at a time.
     #[arg(long, value_name = "N", default_value_t = 16, help_heading = EVENTS)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(value_parser = publishers)]
     publishers: u16,
 
     /// Keep the topics that the run has created. Default: delete them at the end.
@@ -170,7 +174,7 @@ pub(crate) struct BenchArgs {
     spin: bool,
 
     /// Also report CPU and memory of this process and its children.
-    #[arg(long)]
+    #[arg(long, value_parser = values::count_u32)]
     pid: Option<u32>,
 
     /// Print the result as JSON.
@@ -303,16 +307,21 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
+fn publishers(text: &str) -> Result<u16, String> {
+    let number = values::number_in(text, 1..=1024)?;
+    u16::try_from(number).map_err(|error| error.to_string())
+}
+
 fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
-    number.ok_or_else(|| "it must be a number above 0".to_owned())
+    number.ok_or_else(|| "expected a number above 0, such as 100".to_owned())
 }
 
 /// Parses `50%` or `0.5`.
 fn share(text: &str) -> Result<f64, String> {
     let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let share = positive(number)? / whole;
-    if share <= 1.0 { Ok(share) } else { Err("it must be at most 100%".to_owned()) }
+    if share <= 1.0 { Ok(share) } else { Err("expected at most 100%, such as 50%".to_owned()) }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, conflicts_with = "data")]
     memory: bool,
 
-    /// What an acknowledged event survives. `fsync`: power loss. `os`: a crash of the server, but not of
+    /// Durability of an acknowledged event. `fsync`: survives power loss. `os`: survives a crash of the server, but not of
     /// the machine.
     #[arg(long, value_enum, value_name = "HOW", default_value_t, env = "STENTOR_DURABILITY")]
     #[arg(hide_possible_values = true, conflicts_with = "memory")]

@@ -36,7 +36,7 @@ async fn an_unknown_shell_is_a_wrong_command_line() {
 }
 
 #[tokio::test]
-async fn that_nobody_reads_it_is_no_error() {
+async fn a_closed_stdout_is_not_an_error() {
     for args in [&["completions", "bash"][..], &["man"], &["--help"], &["pub", "--help"]] {
         let done = stentor(args).run_with_closed_stdout().await;
         assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{args:?}");

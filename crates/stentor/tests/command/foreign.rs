@@ -1,4 +1,4 @@
-//! A server of Server-Sent Events that is not ours: the test says what it does.
+//! An SSE server whose responses a test controls.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -6,27 +6,27 @@ use tokio::time::timeout;
 
 use crate::harness::{TIMEOUT, dechunk, read_head};
 
-/// The answer that nothing more is to come.
+/// The response that ends a stream for good.
 pub const NOTHING_MORE: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
-/// The answer that is a stream of this, which ends with its connection.
+/// Returns the response with this stream, which ends with its connection.
 pub fn stream_of(text: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{text}")
 }
 
-/// Where readers come.
+/// The server.
 pub struct Foreign {
     listener: TcpListener,
-    /// The address of its stream.
+    /// URL of its stream.
     pub url: String,
 }
 
-/// A reader that came.
+/// A connected client.
 pub struct Visit {
     socket: TcpStream,
-    /// The head of its request.
+    /// Head of its request.
     pub head: String,
-    /// The body of its request, where that was read.
+    /// Body of its request, if it was read.
     pub body: String,
 }
 
@@ -37,7 +37,7 @@ impl Foreign {
         Foreign { listener, url }
     }
 
-    /// The next reader, before it is answered.
+    /// Accepts the next client without a response.
     pub async fn visit(&self) -> Visit {
         let accepted = timeout(TIMEOUT, self.listener.accept()).await.expect("a reader");
         let (mut socket, _) = accepted.unwrap();
@@ -45,7 +45,7 @@ impl Foreign {
         Visit { socket, head, body: String::new() }
     }
 
-    /// Answers one reader after the other and closes each connection; tells what they asked.
+    /// Responds to one client after the other and closes each connection. Returns the requests.
     pub async fn answer(&self, answers: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<Visit> {
         let mut visits = Vec::new();
         for answer in answers {
@@ -58,14 +58,15 @@ impl Foreign {
         visits
     }
 
-    /// The next reader, which gets a stream that begins with this. It ends when the visit is dropped.
+    /// Accepts the next client, and sends a stream that starts with this text. The stream ends when the visit
+    /// is dropped.
     pub async fn stream(&self, text: &str) -> Visit {
         let mut visit = self.visit().await;
         visit.send(&stream_of(text)).await;
         visit
     }
 
-    /// The next reader, which gets no stream but this status.
+    /// Accepts the next client, and responds with this status.
     pub async fn refuse(&self, status: &str) -> Visit {
         let mut visit = self.visit().await;
         visit.send(&format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")).await;
@@ -78,7 +79,7 @@ impl Visit {
         self.socket.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// Method and target of its request.
+    /// Returns method and target of its request.
     pub fn line(&self) -> &str {
         self.head.lines().next().unwrap().trim_end_matches(" HTTP/1.1")
     }
@@ -90,7 +91,7 @@ impl Visit {
         self.body = String::from_utf8(body).unwrap();
     }
 
-    /// Answers with this JSON.
+    /// Responds with this JSON.
     pub async fn answer(&mut self, status: &str, body: &str) {
         let length = body.len();
         let head = "Content-Type: application/json\r\nConnection: close";
@@ -100,7 +101,7 @@ impl Visit {
         .await;
     }
 
-    /// The body of its request, which comes in chunks.
+    /// Reads the body of its request, which is chunked.
     pub async fn chunked_body(&mut self) -> String {
         let (mut bytes, mut body) = (Vec::new(), Vec::new());
         let whole = timeout(TIMEOUT, async {
@@ -118,7 +119,7 @@ impl Visit {
         String::from_utf8(body).unwrap()
     }
 
-    /// A header of its request.
+    /// Returns a header of its request.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (own, value) = line.split_once(": ")?;

@@ -1,12 +1,11 @@
-//! The commands beside the server, as programs and people call them: what they print, where, and with
-//! which exit code. One file for each command.
+//! The commands: their output, their messages and their exit codes. One file for each command.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on shall panic"
+    reason = "a panic fails the test"
 )]
-#![allow(unreachable_pub, reason = "a test program has no public side")]
+#![allow(unreachable_pub, reason = "a test binary has no public items")]
 
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -1,4 +1,4 @@
-//! `stentor man`, and what every help says.
+//! `stentor man`, and the exit codes in every help.
 
 use crate::harness::stentor;
 

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use crate::foreign::Foreign;
 use crate::harness::{Server, StentorCommand, stentor};
 
-/// `stentor pub` to this server.
+/// Builds `stentor pub` for this server.
 fn publish(server: &Server, args: &[&str]) -> StentorCommand {
     let url = server.url("");
     let all: Vec<&str> = ["pub", "--url", &url].iter().chain(args).copied().collect();
     stentor(&all)
 }
 
-/// The events of a topic, and whether and why it has ended.
+/// Returns the page of history of a topic, with its events and its end.
 async fn history(server: &Server, topic: &str) -> Value {
     server.get(&format!("/topics/{topic}")).header("Accept", "application/json").send().await.json()
 }
@@ -29,7 +29,7 @@ async fn an_argument_is_published_and_its_id_printed() {
     let event = &page["events"][0];
     assert_eq!((&event["data"], &event["type"]), (&json!("hello\nworld"), &json!("greeting")));
     assert_eq!(done.stdout, format!("{}\n", event["id"].as_str().unwrap()));
-    // The address may also come from the environment.
+    // The URL can come from the environment.
     let done = stentor(&["pub", "news/today", "again"]).env("STENTOR_URL", &url).run().await;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(history(&server, "news/today").await["events"][1]["data"], "again");
@@ -51,7 +51,7 @@ async fn stdin_is_published_whole() {
 }
 
 #[tokio::test]
-async fn a_file_is_published_by_what_it_is() {
+async fn a_file_is_published_by_its_type() {
     let server = Server::in_memory().await;
     let url = server.url("");
     let directory = server.directory();
@@ -96,7 +96,7 @@ async fn a_topic_is_ended_with_or_without_last_words() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_published_is_said_in_words() {
+async fn a_failed_publish_has_a_message() {
     let server = Server::in_memory().await;
     let url = server.url("");
     let nowhere = server.url("/nowhere");
@@ -116,7 +116,7 @@ async fn what_cannot_be_published_is_said_in_words() {
 }
 
 #[tokio::test]
-async fn an_event_is_published_with_all_that_was_asked_for() {
+async fn an_event_is_published_with_its_options() {
     let server = Server::in_memory().await;
     let done = publish(&server, &["t", "x", "--type", "tick", "--retry", "3s"]).run().await;
     assert_eq!(done.code, Some(0), "{done:?}");
@@ -145,7 +145,7 @@ async fn one_key_publishes_once() {
     assert_eq!((other.code, other.stdout.as_str()), (Some(1), ""), "{other:?}");
     assert!(other.stderr.contains("422"), "{other:?}");
 
-    // Of several events each has its own.
+    // Each of several events has its own key.
     for _ in 0..2 {
         let call = publish(&server, &["lines", "--lines", "--idempotency-key", "k"]);
         let done = call.stdin("a\nb\na\n").run().await;
@@ -182,7 +182,7 @@ async fn several_files_are_published_in_their_order() {
 }
 
 #[tokio::test]
-async fn the_same_is_published_again_and_again_with_its_number() {
+async fn a_repeated_event_contains_its_number() {
     let server = Server::in_memory().await;
     let args = ["t", r#"{"n":{i}}"#, "--repeat", "3", "--end"];
     let done = publish(&server, &args).run().await;
@@ -190,7 +190,7 @@ async fn the_same_is_published_again_and_again_with_its_number() {
     let data = [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#];
     assert_eq!(server.history_data("/topics/t").await, data);
     assert!(history(&server, "t").await["ended"].is_object());
-    // A number is only for what is repeated.
+    // `{i}` is replaced in repeats only.
     publish(&server, &["once", "{i}"]).run().await;
     assert_eq!(server.history_data("/topics/once").await, ["{i}"]);
 
@@ -203,7 +203,7 @@ async fn the_same_is_published_again_and_again_with_its_number() {
 }
 
 #[tokio::test]
-async fn each_line_is_published_as_it_is_typed() {
+async fn each_line_is_published_as_it_arrives() {
     let server = Server::in_memory().await;
     let mut stream = server.subscribe("/topics/t").await;
     let mut running =
@@ -244,7 +244,7 @@ async fn no_line_is_lost_or_doubled_when_the_server_is_killed() {
 }
 
 #[tokio::test]
-async fn that_the_server_takes_long_is_said() {
+async fn a_late_server_is_reported() {
     let foreign = Foreign::start().await;
     let url = foreign.url.replace("/stream", "");
     let mut running = stentor(&["pub", "--url", &url, "t", "--lines"]).start_with_stdin().await;
@@ -258,7 +258,7 @@ async fn that_the_server_takes_long_is_said() {
 }
 
 #[tokio::test]
-async fn a_line_that_cannot_be_published_is_said_behind_those_before_it() {
+async fn a_bad_line_is_reported_after_the_lines_before_it() {
     let server = Server::in_memory().await;
     let done = publish(&server, &["t", "--lines"]).stdin(&b"one\ngr\xfcn\ntwo\n"[..]).run().await;
     assert_eq!(done.code, Some(1), "{done:?}");
@@ -294,7 +294,7 @@ async fn a_long_file_is_uploaded_and_again_if_its_connection_breaks() {
     second.answer("201 Created", answer).await;
     let done = running.end().await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), "b\n"), "{done:?}");
-    // No bar where there is no terminal.
+    // Without a terminal there is no progress bar.
     assert!(done.stderr.contains("retrying") && !done.stderr.contains('\u{1b}'), "{done:?}");
 }
 

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::foreign::Foreign;
 use crate::harness::{Server, TIMEOUT, stentor};
 
-/// The lines of a recording, but for when they came and with what headers.
+/// Returns the lines of a recording without times and headers.
 fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
     let line = |line| serde_json::from_str::<Value>(line).unwrap();
@@ -99,7 +99,7 @@ async fn a_recording_is_whole_whenever_it_is_stopped() {
 }
 
 #[tokio::test]
-async fn a_recording_that_is_there_is_only_gone_on_with() {
+async fn an_existing_recording_is_continued_with_append_only() {
     let server = Server::start().await;
     let url = server.url("");
     let directory = tempfile::tempdir().unwrap();
@@ -117,7 +117,7 @@ async fn a_recording_that_is_there_is_only_gone_on_with() {
     assert_eq!(done.code, Some(1), "{done:?}");
     assert!(done.stderr.contains("news.rec") && done.stderr.contains("--append"), "{done:?}");
 
-    // As a crash leaves it.
+    // As after a crash.
     let mut cut = std::fs::read(&file).unwrap();
     cut.extend_from_slice(br#"{"at":7,"event":{"type":"mess"#);
     std::fs::write(&file, cut).unwrap();
@@ -154,7 +154,7 @@ async fn two_recordings_do_not_go_into_one_file() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_recorded_is_said_and_leaves_no_recording() {
+async fn a_failed_recording_has_a_message_and_leaves_the_file_empty() {
     let foreign = Foreign::start().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("stream.rec");
@@ -181,7 +181,7 @@ async fn secrets_are_sent_and_kept_out_of_the_recording() {
     let server = foreign.url.replace("/stream", "");
     for (args, authorization) in [
         (&[foreign.url.as_str(), "--token", "secret"][..], Some("Bearer secret")),
-        // The token of the environment is for the server at --url and no other.
+        // The token from the environment goes only to the server at --url.
         (&["topic", "--url", &server], Some("Bearer secret")),
         (&[&foreign.url], None),
         (&[&with_password], Some("Basic dXNlcjpzZWNyZXQ=")),
@@ -210,7 +210,7 @@ async fn secrets_are_sent_and_kept_out_of_the_recording() {
 }
 
 #[tokio::test]
-async fn a_recording_is_as_long_as_it_was_told() {
+async fn a_recording_ends_at_its_limits() {
     let foreign = Foreign::start().await;
     let running = stentor(&["record", &foreign.url, "-", "--for", "1s"]).start().await;
     let _visit = foreign.stream("data: a\n\n").await;

@@ -8,21 +8,21 @@ use tokio::time::timeout;
 use crate::foreign::Foreign;
 use crate::harness::{Server, StentorCommand, TIMEOUT, stentor};
 
-/// `stentor pub TOPIC --from URL` to this server.
+/// Builds `stentor pub TOPIC --from URL` for this server.
 fn relay(server: &Server, topic: &str, from: &str, more: &[&str]) -> StentorCommand {
     let url = server.url("");
     let args = ["pub", "--url", &url, topic, "--from", from];
     stentor(&args.iter().chain(more).copied().collect::<Vec<_>>())
 }
 
-/// The data of all events of a topic that has ended.
+/// Returns the data of all events of a topic that has ended.
 async fn all(server: &Server, topic: &str) -> Vec<String> {
     let mut stream = server.subscribe(&format!("/topics/{topic}?from=earliest")).await;
     let events = stream.rest().await.into_iter();
     events.filter(|event| event.name != "stentor.end").map(|event| event.data).collect()
 }
 
-/// Waits until so many events are in the topic `copy`.
+/// Waits until `count` events are in the topic `copy`.
 async fn until_events(server: &Server, count: usize) {
     let copied = timeout(TIMEOUT, async {
         loop {
@@ -51,7 +51,7 @@ async fn each_event_of_a_foreign_source_is_published_once_and_in_order() {
          id: zwei ü\ndata: two\n\nid: {long}\ndata: three\n\nid: cut\ndata: off"
     );
     drop(foreign.stream(&first).await);
-    // The source goes back a little, as some do.
+    // The source repeats some events, as some servers do.
     let second =
         format!("id: zwei ü\ndata: two\n\nid: {long}\ndata: three\n\nid: 4\ndata: four\n\n");
     let visit = foreign.stream(&second).await;
@@ -92,7 +92,7 @@ async fn an_id_that_a_source_gave_twice_loses_no_event() {
 }
 
 #[tokio::test]
-async fn a_source_without_ids_is_told_of() {
+async fn a_source_without_ids_is_reported() {
     let server = Server::in_memory().await;
     let foreign = Foreign::start().await;
     let running = relay(&server, "copy", &foreign.url, &[]).start().await;
@@ -114,7 +114,7 @@ async fn a_cursor_is_where_the_next_run_begins() {
     let mut visit = foreign.stream("id: 1\ndata: a\n\n").await;
     assert_eq!((visit.header("last-event-id"), visit.header("x-key")), (None, Some("secret")));
     running.line().await.unwrap();
-    // An id without an event moves it too.
+    // An id without an event moves the cursor too.
     visit.send("id: 2\n\n").await;
     until_cursor(&cursor, "2").await;
     running.kill().await;
@@ -134,7 +134,7 @@ async fn until_cursor(path: &Path, id: &str) {
 }
 
 #[tokio::test]
-async fn an_event_that_is_too_large_is_left_out_with_a_word() {
+async fn an_event_that_is_too_large_is_left_out_with_a_message() {
     let server = Server::in_memory().await;
     let foreign = Foreign::start().await;
     let running = relay(&server, "copy", &foreign.url, &[]).start().await;
@@ -149,7 +149,7 @@ async fn an_event_that_is_too_large_is_left_out_with_a_word() {
 }
 
 #[tokio::test]
-async fn what_no_patience_mends_ends_it() {
+async fn a_permanent_error_ends_it() {
     let server = Server::in_memory().await;
     let foreign = Foreign::start().await;
     let running = relay(&server, "copy", &foreign.url, &[]).start().await;
@@ -182,7 +182,7 @@ async fn nothing_is_lost_or_doubled_when_the_command_is_killed_again_and_again()
     let mut kills = 0;
     let done = loop {
         let mut running = relay(&server, "copy", &from, &more).start().await;
-        // Killed at its start, or behind so many answers.
+        // Killed at its start, or after some acknowledgements.
         for _ in 0..random.u8(0..4) {
             running.line().await;
         }
@@ -204,7 +204,7 @@ async fn nothing_is_lost_or_doubled_when_either_server_is_killed() {
     let running = relay(&server, "copy", &from, &["--end"]).start().await;
     for part in 0..4 {
         source.publish_each("/topics/from", &numbers(4 * PART)[part * PART..][..PART]).await;
-        // In the middle of it.
+        // Within the part.
         until_events(&server, part * PART + PART / 4).await;
         if part % 2 == 0 {
             server.kill_and_restart().await;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Received, Server, stentor};
 
-/// A recording with these lines behind its first.
+/// Writes a recording with these lines after its head.
 struct Recording {
     path: PathBuf,
     _directory: TempDir,
@@ -120,7 +120,7 @@ async fn it_is_published_to_a_topic() {
     assert_eq!(done.stdout.lines().last(), events[2]["id"].as_str());
     assert_eq!((&events[1]["type"], &events[1]["data"]), (&json!("tick"), &json!("two\nlines")));
     assert_eq!(events[1]["retry"], 7);
-    // Once more is twice as many.
+    // A second replay publishes all events again.
     assert_eq!(stentor(&args).run().await.code, Some(0));
     assert_eq!(server.history("/topics/again").await.len(), 6);
 }
@@ -153,7 +153,7 @@ async fn a_line_that_was_cut_off_is_left_out() {
 }
 
 #[tokio::test]
-async fn what_is_no_recording_is_said_in_words() {
+async fn an_invalid_recording_has_a_message() {
     let head = r#"{"recording":1,"url":"u","started":"s"}"#;
     for (text, words) in [
         ("", "not a recording"),

@@ -82,6 +82,16 @@ async fn every_wrong_command_line_exits_with_2_and_says_what_is_expected() {
         (&["check", no_server, "--publish-type", "a\nb"], "line breaks"),
         (&["check", no_server, "--token", "a\nb"], "line breaks"),
         (&["check", no_server, "--origin", "a\nb"], "line breaks"),
+        // Load-testing.
+        (&["bench", "--url", "nonsense"], "https://example.com/events"),
+        (&["bench", "-n", "x"], "at least 0"),
+        (&["bench", "--publishers", "0"], "from 1 to 1024"),
+        (&["bench", "--rate", "x"], "above 0"),
+        (&["bench", "--storm", "x"], "above 0"),
+        (&["bench", "--url", no_server, "--body", "x"], "the body has no {mark}"),
+        (&["bench", "--url", "http://127.0.0.1:1/s", "--topics", "2"], "{topic} must be part of"),
+        (&["bench", "--url", no_server, "-n", "2", "--slow", "2"], "none of the 2 subscribers"),
+        (&["bench", "--url", "http://127.0.0.1:1/s", "-n", "0"], "there is nothing to measure"),
         (&["completions", "csh"], "bash"),
     ] {
         let done = stentor(args).run().await;

@@ -16,7 +16,7 @@ use crate::commands::connection::ConnectionArgs;
 use crate::output::{print_line, print_message};
 use crate::stdout_watch::StdoutWatch;
 
-/// Time without a response after which the user is told.
+/// Time without a response after which a message is printed.
 const LATE: Duration = Duration::from_secs(3);
 
 /// The result of [`publish_all`].
@@ -55,7 +55,7 @@ pub(crate) async fn publish_all(
                 end = Some(Ok(()));
             }
             ack = pending_acks.next(), if !pending_acks.is_empty() => match ack {
-                Ok(published) => pending_acks.print(published)?,
+                Ok(acknowledged) => pending_acks.print(acknowledged)?,
                 Err(_) => break,
             },
             event = events.next(), if end.is_none() => match event {

@@ -93,7 +93,7 @@ async fn record(
     args: &RecordArgs,
 ) -> anyhow::Result<()> {
     let mut states = source.states();
-    let mut status = StatusReporter::new(&args.source);
+    let mut reporter = StatusReporter::new(&args.source);
     loop {
         let last_event_id = source.last_event_id().to_owned();
         let piece = tokio::select! {
@@ -103,13 +103,13 @@ async fn record(
         // The change to `Open` and the first chunk can arrive together.
         if piece.is_none() || states.has_changed().unwrap_or_default() {
             let state = states.borrow_and_update().clone();
-            status.report(&state);
+            reporter.report(&state);
             recorder.take_state(&state, last_event_id)?;
         }
         let Some(piece) = piece else { continue };
         let Some(piece) = piece.transpose()? else { return Ok(()) };
         if let Some(Item::Event(event)) = &piece.item {
-            status.observe(event);
+            reporter.observe(event);
         }
         recorder.take(piece.item)?;
         if args.count.is_some_and(|count| recorder.events() >= count) {

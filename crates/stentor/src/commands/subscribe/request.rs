@@ -35,7 +35,7 @@ pub(super) struct RequestArgs {
     strict: bool,
 
     /// Give up after N failed attempts in a row [default: retry indefinitely].
-    #[arg(long, value_name = "N", value_parser = values::attempts)]
+    #[arg(long, value_name = "N", value_parser = values::count_u32)]
     retry_max: Option<u32>,
 }
 

@@ -32,7 +32,7 @@ pub(super) struct TargetStream {
     states: watch::Receiver<State>,
     is_enveloped: bool,
     end: End,
-    status: StatusReporter,
+    reporter: StatusReporter,
 }
 
 /// The condition, besides a 204, that ends a stream.
@@ -77,7 +77,7 @@ impl TargetStream {
         let request = if is_url { request } else { request.idle_timeout(IDLE_TIMEOUT) };
         let source = request.build().or_fail(Code::Usage)?;
         let states = source.states();
-        let status = StatusReporter::new(&target.name);
+        let reporter = StatusReporter::new(&target.name);
         let end = match target.kind {
             Kind::Topics { names, has_patterns: false } => End::OfTopics(OpenTopics::named(names)),
             Kind::Topics { names, .. } if until_end => End::OfTopics(OpenTopics::seen(names)),
@@ -90,7 +90,7 @@ impl TargetStream {
             states,
             is_enveloped: target.is_enveloped,
             end,
-            status,
+            reporter,
         })
     }
 
@@ -134,7 +134,7 @@ impl TargetStream {
                     if let State::Waiting { reason, .. } = &state && self.is_over(reason) {
                         return None;
                     }
-                    self.status.report(&state);
+                    self.reporter.report(&state);
                 }
             }
         }
@@ -176,7 +176,7 @@ impl TargetStream {
     }
 
     fn read(&mut self, event: Event) -> Result<Content, Failure> {
-        self.status.observe(&event);
+        self.reporter.observe(&event);
         match Control::of(&event) {
             None => {
                 let object = self.object(event);

@@ -19,7 +19,8 @@ async fn load(fault: Fault, args: &[&str]) -> Output {
 /// Runs `stentor bench` where nothing can be measured. Returns its one line on stderr.
 async fn refusal(url: &str, args: &[&str]) -> String {
     let output = bench(url, &[&["-n", "7"], args].concat()).await;
-    assert_eq!(output.code, Some(1), "{output:?}");
+    let code = if url.starts_with("http://") { 2 } else { 1 };
+    assert_eq!(output.code, Some(code), "{output:?}");
     assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
     output.stderr
 }

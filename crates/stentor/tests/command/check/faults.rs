@@ -1,27 +1,27 @@
-//! Faulty servers: each fault is named, and nothing else is blamed.
+//! Faulty servers: each fault is found, and no other check fails.
 
-use super::little::{Fault, Little};
+use super::test_server::{Fault, TestServer};
 use super::{Checked, check, check_within};
 
-/// What `check` finds of a server with this fault, whose stream ends of itself.
+/// Checks a server with this fault, whose stream ends by itself.
 async fn find(fault: Fault) -> Checked {
-    let server = Little::start(fault).await;
+    let server = TestServer::start(fault).await;
     check(&[&server.url(), "--for", "30s"]).await
 }
 
-/// The same, publishing to a stream that goes on.
+/// Checks a server with this fault by publishing to a stream that does not end.
 async fn find_by_publishing(fault: Fault) -> Checked {
-    let server = Little::start(fault).await;
+    let server = TestServer::start(fault).await;
     let url = server.url();
     check(&[&url, "--for", "500ms", "--publish-url", &url]).await
 }
 
-/// Patience for what never comes, and yet enough for what does.
-const LITTLE: &str = "4s";
+/// A `--patience` for tests in which something never arrives, but long enough for everything else.
+const SHORT: &str = "4s";
 
 #[tokio::test]
 async fn a_server_without_a_fault_is_not_blamed() {
-    let server = Little::start(Fault::None).await;
+    let server = TestServer::start(Fault::None).await;
     let url = server.url();
     let checked = check(&[&url, "--for", "3s", "--publish-url", &url]).await;
     checked.must_blame(&[]);
@@ -47,8 +47,8 @@ async fn another_type_and_compression_that_nobody_asked_for() {
 
 #[tokio::test]
 async fn compression_that_swallows_the_stream_of_who_asks_for_it() {
-    let server = Little::start(Fault::GzipWhenAsked).await;
-    check_within(LITTLE, &[&server.url()]).await.must_blame(&["compression"]);
+    let server = TestServer::start(Fault::GzipWhenAsked).await;
+    check_within(SHORT, &[&server.url()]).await.must_blame(&["compression"]);
 }
 
 #[tokio::test]
@@ -65,12 +65,12 @@ async fn an_address_where_no_stream_is() {
 
 #[tokio::test]
 async fn a_redirect_to_itself() {
-    find(Fault::RedirectsForEver).await.must_blame(&["redirects"]);
+    find(Fault::RedirectLoop).await.must_blame(&["redirects"]);
 }
 
 #[tokio::test]
 async fn a_head_that_waits_for_the_first_event() {
-    let server = Little::start(Fault::WaitsForEvent).await;
+    let server = TestServer::start(Fault::WaitsForEvent).await;
     let url = server.url();
     let args = [&*url, "--for", "500ms"];
     check_within("500ms", &args).await.must_blame(&["first-byte"]);
@@ -78,7 +78,7 @@ async fn a_head_that_waits_for_the_first_event() {
 
 #[tokio::test]
 async fn a_stream_that_is_silent_for_too_long() {
-    let server = Little::start(Fault::NoKeepAlive).await;
+    let server = TestServer::start(Fault::NoKeepAlive).await;
     let url = server.url();
     check(&[&url, "--for", "800ms", "--idle-timeout", "400ms"]).await.must_blame(&["keep-alive"]);
 }
@@ -90,10 +90,10 @@ async fn a_buffer_whose_blocks_show_in_what_comes() {
 
 #[tokio::test]
 async fn a_buffer_that_lets_nothing_through_before_more_follows() {
-    let server = Little::start(Fault::HoldsBack).await;
+    let server = TestServer::start(Fault::HoldsBack).await;
     let url = server.url();
     let args = [&*url, "--for", "100ms", "--publish-url", &url];
-    check_within(LITTLE, &args).await.must_blame(&["buffering"]);
+    check_within(SHORT, &args).await.must_blame(&["buffering"]);
 }
 
 #[tokio::test]
@@ -113,10 +113,10 @@ async fn empty_data_that_becomes_no_event() {
 
 #[tokio::test]
 async fn what_is_published_goes_nowhere() {
-    let server = Little::start(Fault::Loses).await;
+    let server = TestServer::start(Fault::Loses).await;
     let url = server.url();
     let args = [&*url, "--for", "100ms", "--publish-url", &url];
-    check_within(LITTLE, &args).await.must_blame(&["delivery"]);
+    check_within(SHORT, &args).await.must_blame(&["delivery"]);
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn a_byte_order_mark_in_the_middle() {
 
 #[tokio::test]
 async fn events_without_a_blank_line() {
-    let server = Little::start(Fault::NoBlankLine).await;
+    let server = TestServer::start(Fault::NoBlankLine).await;
     check(&[&server.url(), "--for", "3s"]).await.must_blame(&["block-ends"]);
 }
 
@@ -172,6 +172,6 @@ async fn no_answer_to_a_preflight() {
 
 #[tokio::test]
 async fn a_stream_in_answer_to_head() {
-    let server = Little::start(Fault::HeadHangs).await;
-    check_within(LITTLE, &[&server.url()]).await.must_blame(&["head"]);
+    let server = TestServer::start(Fault::HeadHangs).await;
+    check_within(SHORT, &[&server.url()]).await.must_blame(&["head"]);
 }

@@ -1,30 +1,30 @@
 //! `stentor check`.
 
 mod faults;
-mod little;
 mod our_server;
 mod secrets;
+mod test_server;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 
-use self::little::{Fault, Little};
+use self::test_server::{Fault, TestServer};
 use crate::harness::{Output, stentor};
 
-/// What a check found.
+/// The report of a check.
 #[derive(Debug)]
 struct Checked {
     code: Option<i32>,
     object: Value,
 }
 
-/// `check --json` with these arguments, and with far more patience than anything takes.
+/// Runs `check --json` with these arguments and a generous `--patience`.
 async fn check(args: &[&str]) -> Checked {
     check_within("30s", args).await
 }
 
-/// The same with so much patience, for what never comes.
+/// Runs `check --json` with this `--patience`, for tests in which something never arrives.
 async fn check_within(patience: &str, args: &[&str]) -> Checked {
     let all = ["check", "--json", "--patience", patience];
     let done = stentor(&[&all, args].concat()).run().await;
@@ -33,14 +33,14 @@ async fn check_within(patience: &str, args: &[&str]) -> Checked {
 }
 
 impl Checked {
-    /// The names of the checks with this outcome.
+    /// Returns the names of the checks with this outcome.
     fn with(&self, outcome: &str) -> Vec<&str> {
         let checks = self.object["checks"].as_array().unwrap().iter();
         let checks = checks.filter(|check| check["outcome"] == outcome);
         checks.map(|check| check["name"].as_str().unwrap()).collect()
     }
 
-    /// Fails unless these checks failed and no other was blamed, not even with a warning.
+    /// Asserts that exactly these checks failed or warned.
     fn must_blame(&self, names: &[&str]) {
         let blamed = [self.with("fail"), self.with("warning")].concat();
         assert_eq!(blamed, names, "{:#}", self.object);
@@ -48,16 +48,16 @@ impl Checked {
     }
 }
 
-/// `check` of a little server for people.
-async fn read(server: &Little, args: &[&str]) -> Output {
+/// Runs `check` against a test server, with text output.
+async fn read(server: &TestServer, args: &[&str]) -> Output {
     let url = server.url();
     let all: Vec<&str> = ["check", &url, "--for", "1s"].iter().chain(args).copied().collect();
     stentor(&all).run().await
 }
 
 #[tokio::test]
-async fn a_report_says_why_a_fault_matters_and_how_to_mend_it() {
-    let server = Little::start(Fault::Retry0).await;
+async fn a_report_says_why_a_fault_matters_and_how_to_fix_it() {
+    let server = TestServer::start(Fault::Retry0).await;
     let report = read(&server, &[]).await;
     assert_eq!(report.code, Some(1), "{report:?}");
     let at = report.stdout.find("\n  FAIL  retry ").unwrap_or_else(|| panic!("{}", report.stdout));
@@ -69,7 +69,7 @@ async fn a_report_says_why_a_fault_matters_and_how_to_mend_it() {
 
 #[tokio::test]
 async fn what_passed_is_explained_when_asked() {
-    let server = Little::start(Fault::None).await;
+    let server = TestServer::start(Fault::None).await;
     let short = read(&server, &[]).await;
     assert!(!short.stdout.contains("  why  "), "{}", short.stdout);
     let long = read(&server, &["--explain"]).await;
@@ -80,7 +80,7 @@ async fn what_passed_is_explained_when_asked() {
 
 #[tokio::test]
 async fn what_a_server_sends_does_nothing_to_the_terminal() {
-    let server = Little::start(Fault::Escapes).await;
+    let server = TestServer::start(Fault::Escapes).await;
     let report = read(&server, &[]).await;
     assert!(
         report.stdout.contains("\\u{1b}[2J") && !report.stdout.contains('\x1b'),

@@ -1,9 +1,9 @@
-//! Our own server, which must pass.
+//! A Stentor server, which must pass.
 
 use super::check;
 use crate::harness::Server;
 
-/// An origin that our server allows of itself.
+/// An origin that a Stentor server allows by default.
 const LOCAL: &str = "http://localhost:5173";
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn nothing_fails_with_publishing() {
     let args = [&url, "--for", "500ms", "--origin", LOCAL, "--publish-url", &url];
     let checked = check(&args).await;
     checked.must_blame(&[]);
-    // So short a look shows no silence, and the topic goes on.
+    // The watch is too short for a keep-alive, and the topic does not end.
     assert_eq!(checked.with("not observable"), ["keep-alive", "end"], "{:#}", checked.object);
 }
 

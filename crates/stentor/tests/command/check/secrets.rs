@@ -1,15 +1,15 @@
-//! Where credentials go, and where not.
+//! The servers that credentials are sent to.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::check;
-use super::little::{Fault, Little};
+use super::test_server::{Fault, TestServer};
 use crate::harness::stentor;
 
 #[tokio::test]
 async fn a_token_goes_with_each_request_but_a_preflight() {
-    let server = Little::start(Fault::Guarded).await;
+    let server = TestServer::start(Fault::Guarded).await;
     let url = server.url();
     check(&[&url, "--for", "300ms"]).await.must_blame(&["status"]);
     let args = [&*url, "--for", "300ms", "--publish-url", &url, "--token", "secret"];
@@ -20,7 +20,7 @@ async fn a_token_goes_with_each_request_but_a_preflight() {
 
 #[tokio::test]
 async fn the_token_of_the_environment_is_for_our_own_server_alone() {
-    let server = Little::start(Fault::Guarded).await;
+    let server = TestServer::start(Fault::Guarded).await;
     let url = server.url();
     let args = ["check", &url, "--for", "300ms"];
     let foreign = stentor(&args).env("STENTOR_TOKEN", "secret").run().await;
@@ -55,7 +55,7 @@ async fn secrets_do_not_follow_a_redirect_to_another_origin() {
 
 #[tokio::test]
 async fn a_password_in_the_address_is_not_told() {
-    let server = Little::start(Fault::Guarded).await;
+    let server = TestServer::start(Fault::Guarded).await;
     let url = server.url().replace("://", "://me:secret@");
     let done = stentor(&["check", &url, "--for", "300ms"]).run().await;
     assert!(done.stdout.contains("://me@"), "{done:?}");

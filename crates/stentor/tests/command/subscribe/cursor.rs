@@ -1,4 +1,4 @@
-//! A place kept in a file.
+//! `sub --cursor`: a position in a file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use super::sub;
 use crate::foreign::{Foreign, NOTHING_MORE, stream_of};
 use crate::harness::{Server, TIMEOUT, stentor};
 
-/// A cursor file of its own for a test.
+/// Returns the path of a cursor file in a new directory.
 fn file() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cursor");
     (directory, path)
 }
 
-/// Waits until it is so.
+/// Waits until the condition is met.
 async fn until(is_so: impl Fn() -> bool) {
     let waited = timeout(TIMEOUT, async {
         while !is_so() {
             sleep(Duration::from_millis(1)).await;
         }
     });
-    waited.await.expect("it becomes so");
+    waited.await.expect("the condition is met in time");
 }
 
 #[tokio::test]

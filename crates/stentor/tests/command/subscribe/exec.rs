@@ -1,11 +1,11 @@
-//! A command for each event.
+//! `sub --exec`: a command for each event.
 
 use std::path::Path;
 
 use super::{sub, sub_foreign};
 use crate::harness::{Output, Server};
 
-/// `sub` of the whole of a topic with this command.
+/// Subscribes to a whole topic with this command.
 async fn exec(server: &Server, command: &str, args: &[&str]) -> Output {
     let all: Vec<&str> =
         ["t", "--from", "earliest", "--exec", command].iter().chain(args).copied().collect();
@@ -28,7 +28,7 @@ async fn a_command_gets_the_data_on_stdin_and_the_rest_in_its_environment() {
 }
 
 #[tokio::test]
-async fn what_is_not_known_of_an_event_is_not_in_the_environment() {
+async fn unknown_fields_of_an_event_are_not_in_the_environment() {
     let command =
         "echo \"${STENTOR_ID-none} $STENTOR_TYPE ${STENTOR_TOPIC-none} ${STENTOR_TIME-none}\"";
     let done = sub_foreign("id: 7\ndata: x\n\ndata: y\n\n", &["--exec", command]).await;
@@ -43,7 +43,7 @@ async fn nothing_of_an_event_becomes_part_of_the_command() {
     let done = sub_foreign(stream, &["--exec", command]).await;
     let lines = "$(echo bad)`echo bad`; echo bad '\"; echo bad\n$(echo bad)\n";
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), lines), "{done:?}");
-    // What no environment can hold is no reason to stop.
+    // A NUL byte, which no environment variable can hold, does not stop it.
     let done = sub_foreign("event: a\0b\ndata: x\n\n", &["--exec", "echo $STENTOR_TYPE"]).await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), "a\u{FFFD}b\n"), "{done:?}");
 }
@@ -53,7 +53,7 @@ async fn a_command_need_not_read_its_stdin() {
     let server = Server::in_memory().await;
     server.publish("/topics/t", vec![b'x'; 1 << 20]).await;
     server.publish("/topics/t?end", "y").await;
-    // Also one that leaves something behind which holds on to the pipe.
+    // A background process that keeps the pipe open does not block it either.
     for command in ["echo done", "exec <&-; echo done", "sleep 1 & echo done"] {
         let done = exec(&server, command, &[]).await;
         assert_eq!(
@@ -93,7 +93,7 @@ async fn a_command_that_fails_stops_it_before_the_event() {
 }
 
 #[tokio::test]
-async fn a_reader_that_leaves_is_no_failure_of_the_command() {
+async fn a_closed_stdout_is_not_a_failure_of_the_command() {
     let server = Server::in_memory().await;
     server.publish("/topics/t", "1").await;
     let args = ["t", "--from", "earliest", "--exec", "echo x"];
@@ -105,7 +105,7 @@ async fn a_reader_that_leaves_is_no_failure_of_the_command() {
 }
 
 #[tokio::test]
-async fn a_ctrl_c_waits_for_the_event_at_hand() {
+async fn ctrl_c_waits_for_the_current_event() {
     let server = Server::in_memory().await;
     let first = server.publish("/topics/t", "1").await;
     server.publish("/topics/t", "2").await;

@@ -1,4 +1,4 @@
-//! What is printed.
+//! Output formats.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ async fn each_format_prints_an_event_its_own_way() {
 }
 
 #[tokio::test]
-async fn an_id_outlives_the_event_that_brought_it() {
+async fn an_id_stays_until_the_next_one() {
     let stream =
         "data: a\n\nid: 7\ndata: b\n\ndata: c\n\nid: 8\n\nevent: tick\ndata: d\n\nid\ndata: e\n\n";
     let done = sub_foreign(stream, &["--format", "json"]).await;
@@ -45,7 +45,7 @@ async fn an_id_outlives_the_event_that_brought_it() {
 }
 
 #[tokio::test]
-async fn what_the_server_tells_about_the_stream_is_no_data_but_in_raw() {
+async fn control_events_are_printed_in_raw_only() {
     let stream = "event: stentor.cursor\nid: 1\ndata:\n\n\
         event: stentor.gap\nid: 5\ndata: {\"reason\":\"trimmed\",\"topics\":[\"a\"]}\n\n\
         data: x\n\n\
@@ -62,7 +62,7 @@ async fn what_the_server_tells_about_the_stream_is_no_data_but_in_raw() {
 }
 
 #[tokio::test]
-async fn only_the_wanted_types_are_taken() {
+async fn only_the_selected_types_are_printed() {
     let stream = "event: a\ndata: 1\n\ndata: 2\n\nevent: b\ndata: 3\n\nevent: a\ndata: 4\n\n";
     let done = sub_foreign(stream, &["--type", "a"]).await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), "1\n4\n"), "{done:?}");
@@ -71,7 +71,7 @@ async fn only_the_wanted_types_are_taken() {
 }
 
 #[tokio::test]
-async fn nothing_from_outside_reaches_a_terminal_unescaped() {
+async fn control_characters_are_escaped() {
     let done = sub_foreign("event: \x1b[2J\ndata: \x1b]0;x\x07\n\n", &["--format", "pretty"]).await;
     assert_eq!((done.code, done.stdout.contains('\x1b')), (Some(0), false), "{done:?}");
 }

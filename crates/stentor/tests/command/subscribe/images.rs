@@ -1,4 +1,4 @@
-//! Images as files.
+//! Images: saved to files, or summarized on a terminal.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::harness::Server;
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const PNG_URL: &str = "data:image/png;base64,iVBORw0KGgo=";
 
-/// The names of the files in a directory.
+/// Returns the names of the files in a directory.
 fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap();
     let mut names: Vec<_> =
@@ -33,7 +33,7 @@ async fn images_become_files_and_their_paths_are_printed() {
         let (path, rest) = done.stdout.split_once('\n').unwrap();
         assert_eq!((done.code, rest), (Some(0), "that is all\n"), "{done:?}");
         assert_eq!(std::fs::read(path).unwrap(), PNG);
-        // The same event is the same file, and nothing else is left behind.
+        // A repeated event gets the same file, and no temporary file remains.
         assert_eq!(names(&folder), [Path::new(path).file_name().unwrap().to_str().unwrap()]);
     }
     let args = [&args[..], &["--format", "json"]].concat();
@@ -44,7 +44,7 @@ async fn images_become_files_and_their_paths_are_printed() {
 }
 
 #[tokio::test]
-async fn nothing_from_outside_leads_out_of_the_directory() {
+async fn an_id_cannot_lead_out_of_the_directory() {
     let stream = format!(
         "id: ../../../out\ndata: {PNG_URL}\n\ndata: {PNG_URL}\n\nid: /tmp/out\ndata: \
          data:image/../../../out;base64,iVBORw0KGgo=\n\n"
@@ -62,7 +62,7 @@ async fn nothing_from_outside_leads_out_of_the_directory() {
 }
 
 #[tokio::test]
-async fn what_is_no_image_stays_as_it_is() {
+async fn other_data_stays_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let stream = "data: hello\n\ndata: data:image/png;base64,****\n\n";
     let args = ["--save-images", directory.path().to_str().unwrap()];

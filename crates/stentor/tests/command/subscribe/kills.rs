@@ -1,4 +1,4 @@
-//! Killed at random while it runs a command for each event.
+//! `sub --exec` is killed at random moments.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,7 @@ use crate::harness::{RunningCommand, Server, TIMEOUT};
 const EVENTS: usize = 10_000;
 const KILLS: usize = 100;
 
-/// How long after the event that a life is to reach it is killed, at most: a few events more.
+/// Maximum delay of a kill after the run has reached its event: time for a few more events.
 const DELAY_MAX: Duration = Duration::from_millis(8);
 
 #[tokio::test]
@@ -28,28 +28,28 @@ async fn killed_a_hundred_times_it_skips_no_event_and_its_cursor_never_runs_ahea
     let server = Server::in_memory().await;
     server.publish_each("/topics/t", 0..EVENTS - 1).await;
     server.publish("/topics/t?end", "last").await;
-    let mut diary = Diary::new(&ids(&server).await);
+    let mut notes = Notes::new(&ids(&server).await);
     for kill in 0..KILLS {
-        let mut running = diary.start(&server).await;
-        let left = EVENTS - diary.runs.min(EVENTS);
-        let goal = diary.runs + rng.usize(0..=2 * left / (KILLS - kill + 1));
-        diary.wait_for(goal).await;
+        let mut running = notes.start(&server).await;
+        let left = EVENTS - notes.runs.min(EVENTS);
+        let goal = notes.runs + rng.usize(0..=2 * left / (KILLS - kill + 1));
+        notes.wait_for(goal).await;
         sleep(DELAY_MAX.mul_f64(rng.f64())).await;
         running.kill().await;
-        diary.check_cursor();
+        notes.check_cursor();
     }
-    let running = diary.start(&server).await;
+    let running = notes.start(&server).await;
     let done = running.end().await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{done:?}");
-    diary.check_cursor();
-    diary.read();
-    assert_eq!(diary.reached, EVENTS, "every event was handled");
-    let repeats = diary.runs - EVENTS;
+    notes.check_cursor();
+    notes.read();
+    assert_eq!(notes.reached, EVENTS, "every event was handled");
+    let repeats = notes.runs - EVENTS;
     println!("{repeats} repeats after {KILLS} kills, in {:?}", began.elapsed());
     assert!(repeats <= KILLS, "a kill costs no more than the event at hand");
 }
 
-/// The ids of all events, in order.
+/// Returns the ids of all events in order.
 async fn ids(server: &Server) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
     while ids.len() < EVENTS {
@@ -60,30 +60,30 @@ async fn ids(server: &Server) -> Vec<String> {
     ids
 }
 
-/// What the command has noted, which is what it had success with.
-struct Diary {
+/// The notes of the command about the events that it handled.
+struct Notes {
     directory: TempDir,
-    /// The places of the events in the log, which sort as text.
-    places: Vec<String>,
+    /// Positions of the events in the log. They sort as text.
+    positions: Vec<String>,
     lines: BufReader<File>,
-    /// The beginning of a line: one that lies on two pages of the file comes in two parts.
+    /// The start of an incomplete line: a line can be read in two parts.
     line: String,
-    /// How often the command ran.
+    /// Number of runs of the command.
     runs: usize,
-    /// How many events, from the first on without a hole, it ran for.
+    /// Number of events handled without a gap from the first one.
     reached: usize,
 }
 
-impl Diary {
-    fn new(ids: &[String]) -> Diary {
-        // In memory if that can be: a kill takes nothing from a file, synced or not.
+impl Notes {
+    fn new(ids: &[String]) -> Notes {
+        // In memory if possible: a kill loses no written data, synced or not.
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let places: Vec<_> = ids.iter().map(|id| place(id).to_owned()).collect();
-        assert!(places.is_sorted());
-        let path = directory.path().join("diary");
+        let positions: Vec<_> = ids.iter().map(|id| position(id).to_owned()).collect();
+        assert!(positions.is_sorted());
+        let path = directory.path().join("notes");
         std::fs::write(&path, "").unwrap();
         let lines = BufReader::new(File::open(path).unwrap());
-        Diary { directory, places, lines, line: String::new(), runs: 0, reached: 0 }
+        Notes { directory, positions, lines, line: String::new(), runs: 0, reached: 0 }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -91,14 +91,14 @@ impl Diary {
     }
 
     async fn start(&self, server: &Server) -> RunningCommand {
-        let (cursor, diary) = (self.path("cursor"), self.path("diary"));
+        let (cursor, notes) = (self.path("cursor"), self.path("notes"));
         let cursor = cursor.to_str().unwrap();
-        let command = "echo \"$STENTOR_ID\" >> \"$DIARY\"";
+        let command = "echo \"$STENTOR_ID\" >> \"$NOTES\"";
         let args = ["t", "--from", "earliest", "--cursor", cursor, "--exec", command];
-        sub(server, &args).env("DIARY", diary.to_str().unwrap()).start().await
+        sub(server, &args).env("NOTES", notes.to_str().unwrap()).start().await
     }
 
-    /// Waits until the command has run so often.
+    /// Waits until the command has run this number of times.
     async fn wait_for(&mut self, runs: usize) {
         let reached = timeout(TIMEOUT, async {
             self.read();
@@ -107,10 +107,10 @@ impl Diary {
                 self.read();
             }
         });
-        reached.await.expect("it gets on");
+        reached.await.expect("the command makes progress");
     }
 
-    /// Reads what is new. The command may still run when who started it is dead.
+    /// Reads new notes. The command can outlive the process that started it.
     fn read(&mut self) {
         while self.lines.read_line(&mut self.line).unwrap() > 0 {
             if !self.line.ends_with('\n') {
@@ -125,13 +125,13 @@ impl Diary {
         }
     }
 
-    /// How many events there are up to this id.
+    /// Returns the number of events up to this id.
     fn up_to(&self, id: &str) -> usize {
-        let place = place(id.trim_end());
-        self.places.partition_point(|other| other.as_str() <= place)
+        let position = position(id.trim_end());
+        self.positions.partition_point(|other| other.as_str() <= position)
     }
 
-    /// Whether all up to the cursor has been a success.
+    /// Asserts that all events up to the cursor were handled.
     fn check_cursor(&mut self) {
         let cursor = std::fs::read_to_string(self.path("cursor")).unwrap_or_default();
         self.read();
@@ -144,8 +144,8 @@ impl Diary {
     }
 }
 
-/// The place in the log that an id tells, be it that of an event or only of a reader.
-fn place(id: &str) -> &str {
+/// Returns the position in the log from an event id or a position.
+fn position(id: &str) -> &str {
     let end = id.match_indices('_').nth(1).map_or(id.len(), |(end, _)| end);
     &id[..end]
 }

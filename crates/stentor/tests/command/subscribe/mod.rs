@@ -12,14 +12,14 @@ mod stops;
 use crate::foreign::{Foreign, NOTHING_MORE, stream_of};
 use crate::harness::{Output, Server, StentorCommand, stentor};
 
-/// `sub` of topics of this server.
+/// Subscribes to topics of this server.
 fn sub(server: &Server, args: &[&str]) -> StentorCommand {
     let url = server.url("");
     let all: Vec<&str> = ["sub", "--url", &url].iter().chain(args).copied().collect();
     stentor(&all)
 }
 
-/// `sub` of an address that answers with this stream, and then that there is no more.
+/// Subscribes to a URL that sends this stream, and then responds 204.
 async fn sub_foreign(body: &str, args: &[&str]) -> Output {
     let server = Foreign::start().await;
     let url = server.url.clone();
@@ -39,13 +39,13 @@ async fn data_is_printed_until_the_topic_ends() {
     let done = sub(&server, &["finite", "--from", "earliest"]).run().await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), "one\ntwo\nlines\nlast\n"), "{done:?}");
     assert!(done.stderr.contains("finite has ended: done"), "{done:?}");
-    // Nothing but the end is left: that ends it too.
+    // Only the end of the topic is left.
     let done = sub(&server, &["finite"]).run().await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{done:?}");
 }
 
 #[tokio::test]
-async fn any_stream_is_followed_until_its_server_has_nothing_more() {
+async fn any_stream_is_read_until_a_204() {
     let done = sub_foreign("data: one\n\nevent: tick\nid: 7\ndata: two\n\n", &[]).await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), "one\ntwo\n"), "{done:?}");
 }
@@ -76,7 +76,7 @@ async fn it_misses_nothing_over_a_crash_of_the_server() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_followed_is_said_in_words_and_by_the_exit_code() {
+async fn a_failed_subscription_has_a_message_and_an_exit_code() {
     let server = Server::in_memory().await;
     let wrong = server.url("/nowhere");
     let page = server.url("/");

@@ -1,4 +1,4 @@
-//! How a stream is asked for.
+//! Request options.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use tokio::net::UnixListener;
 use crate::foreign::{Foreign, NOTHING_MORE, Visit, stream_of};
 use crate::harness::{Output, StentorCommand, stentor};
 
-/// `sub` with these arguments and the answers of a foreign server; `URL` stands for its address.
+/// Runs `sub` with these arguments against a server that gives these responses; `URL` is replaced by its URL.
 async fn ask(
     args: &[&str],
     answers: &[&str],
@@ -60,7 +60,7 @@ async fn secrets_are_not_for_several_servers() {
 }
 
 #[tokio::test]
-async fn a_body_is_asked_with_at_each_reconnect() {
+async fn a_body_is_sent_again_at_each_reconnect() {
     let stream = stream_of("retry: 1\n\ndata: x\n\n");
     let args = ["URL", "--data", "{\"q\":1}"];
     let (done, requests) = ask(&args, &[&stream, NOTHING_MORE], |call| call).await;
@@ -97,7 +97,7 @@ async fn a_topic_is_never_posted_to() {
 }
 
 #[tokio::test]
-async fn trouble_that_passes_is_waited_out_unless_it_is_to_be_strict() {
+async fn temporary_errors_are_retried_unless_strict() {
     let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n";
     let stream = stream_of("retry: 1\n\ndata: x\n\n");
     let (done, _) = ask(&["URL"], &[busy, &stream, NOTHING_MORE], |call| call).await;
@@ -108,7 +108,7 @@ async fn trouble_that_passes_is_waited_out_unless_it_is_to_be_strict() {
 }
 
 #[tokio::test]
-async fn it_gives_up_after_as_many_attempts_as_it_may_make() {
+async fn it_gives_up_after_the_maximum_number_of_attempts() {
     let stream = stream_of("retry: 1\n\n");
     let args = ["URL", "--retry-max", "2"];
     let (done, requests) = ask(&args, &[&stream, &stream], |call| call).await;

@@ -1,4 +1,4 @@
-//! Where it begins.
+//! Start options.
 
 use super::sub;
 use crate::harness::{Server, stentor};
@@ -16,7 +16,7 @@ async fn the_newest_events_are_those_of_all_topics_or_of_each() {
 }
 
 #[tokio::test]
-async fn a_time_is_told_by_itself_or_by_how_long_ago_it_was() {
+async fn a_start_time_is_a_timestamp_or_a_duration_ago() {
     let server = Server::in_memory().await;
     server.publish("/topics/t", "first").await;
     server.publish("/topics/t", "second").await;
@@ -31,7 +31,7 @@ async fn a_time_is_told_by_itself_or_by_how_long_ago_it_was() {
 }
 
 #[tokio::test]
-async fn an_id_is_a_place_to_go_on_from() {
+async fn an_id_is_a_start() {
     let server = Server::in_memory().await;
     let first = server.publish("/topics/t", "first").await;
     server.publish("/topics/t", "second").await;

@@ -1,4 +1,4 @@
-//! When it ends.
+//! Stop options, signals and closed pipes.
 
 use super::{sub, sub_foreign};
 use crate::foreign::{Foreign, stream_of};
@@ -19,7 +19,7 @@ async fn it_follows_live_and_stops_after_its_count() {
 }
 
 #[tokio::test]
-async fn a_count_is_of_the_wanted_events() {
+async fn a_count_is_of_the_selected_events() {
     let stream = "event: a\ndata: 1\n\ndata: 2\n\nevent: a\ndata: 3\n\nevent: a\ndata: 4\n\n";
     let server = Foreign::start().await;
     let url = server.url.clone();
@@ -30,7 +30,7 @@ async fn a_count_is_of_the_wanted_events() {
 }
 
 #[tokio::test]
-async fn the_time_ends_it_well_unless_there_was_more_to_come() {
+async fn a_timeout_is_a_success_unless_a_goal_was_missed() {
     let server = Server::in_memory().await;
     let done = sub(&server, &["t", "--for", "50ms"]).run().await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""), "{done:?}");
@@ -56,7 +56,7 @@ async fn named_topics_are_over_when_the_last_has_ended() {
 }
 
 #[tokio::test]
-async fn a_pattern_is_over_when_all_topics_seen_have_ended_if_that_is_wanted() {
+async fn until_end_stops_when_all_topics_of_a_pattern_have_ended() {
     let server = Server::in_memory().await;
     server.publish("/topics/job/1", "1").await;
     server.publish("/topics/job/2?end", "2").await;
@@ -70,12 +70,12 @@ async fn a_pattern_is_over_when_all_topics_seen_have_ended_if_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn an_address_is_over_with_its_connection_if_that_is_wanted() {
+async fn until_end_stops_when_the_connection_of_a_url_ends() {
     for retry in ["retry: 0\n\n", "retry: 1\n\n", "retry: 3600000\n\n"] {
         let server = Foreign::start().await;
         let url = server.url.clone();
         let stream = [stream_of(&format!("{retry}data: all\n\n"))];
-        // That the one attempt it may make brought no id is no reason to call it a failure.
+        // The only attempt brings no id, but it is still a success.
         let call = stentor(&["sub", &url, "--until-end", "--retry-max", "1"]);
         let (done, _) = tokio::join!(call.run(), server.answer(&stream));
         assert_eq!((done.code, done.stdout.as_str()), (Some(0), "all\n"), "{retry}: {done:?}");
@@ -98,7 +98,7 @@ async fn a_connection_that_breaks_is_not_the_end() {
 }
 
 #[tokio::test]
-async fn lost_events_end_it_if_that_is_wanted() {
+async fn fail_on_gap_stops_at_lost_events() {
     let stream = "data: 1\n\n\
         event: stentor.gap\nid: 5\ndata: {\"reason\":\"trimmed\",\"topics\":[\"a\"]}\n\n\
         data: 2\n\n";
@@ -123,14 +123,14 @@ async fn a_gap_of_our_own_server_counts_as_one() {
 }
 
 #[tokio::test]
-async fn a_reader_that_leaves_ends_it_quietly_and_at_once() {
+async fn a_closed_stdout_ends_it_quietly_and_at_once() {
     let server = Server::in_memory().await;
     server.publish("/topics/t", "one").await;
     for format in ["data", "raw"] {
         let args = ["t", "--from", "earliest", "--format", format];
         let mut running = sub(&server, &args).start().await;
         assert!(running.line().await.is_some());
-        // Nothing more is published: it learns of this without having to write.
+        // No further event is published, so it must notice without writing.
         assert_eq!(running.close_stdout().await, Some(0));
     }
 }
@@ -149,12 +149,12 @@ async fn a_signal_ends_it_well() {
 }
 
 #[tokio::test]
-async fn a_second_signal_does_not_wait_for_a_reader_that_reads_no_more() {
+async fn a_second_signal_does_not_wait_for_a_blocked_stdout() {
     let server = Server::in_memory().await;
     server.publish("/topics/t", vec![b'x'; 1 << 20]).await;
     server.publish("/topics/t", "end").await;
     let mut running = sub(&server, &["t", "--from", "earliest"]).start().await;
-    // More than its pipe can hold.
+    // The event is larger than the pipe's buffer.
     running.until_output().await;
     running.signal("TERM").await;
     running.signal("INT").await;

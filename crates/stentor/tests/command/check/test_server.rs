@@ -1,4 +1,4 @@
-//! A little server of events that does all it should, but for one fault.
+//! A small SSE server with at most one fault.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use tokio::time::{sleep, timeout};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Right in everything, and so are the three behind it.
+    /// No fault; the next three variants are not faults either.
     None,
     /// Its stream ends after three events.
     Finite,
-    /// What is published becomes a member of a JSON object.
+    /// Wraps published data in a JSON object.
     Wraps,
-    /// It wants a token for all but preflights, and there refuses one.
+    /// Requires a token, except for preflights, which must not carry one.
     Guarded,
     PlainAndGzip,
     GzipWhenAsked,
     Headers,
     Status404,
-    RedirectsForEver,
+    RedirectLoop,
     WaitsForEvent,
     NoKeepAlive,
     Blocks,
@@ -46,12 +46,12 @@ pub enum Fault {
     HeadHangs,
 }
 
-/// What buffers hold.
+/// Size of a buffer in bytes.
 const BLOCK: usize = 4096;
-/// Between blocks, and between signs of life.
+/// Time between blocks, and between keep-alives.
 const PAUSE: Duration = Duration::from_millis(150);
 
-pub struct Little {
+pub struct TestServer {
     address: String,
 }
 
@@ -69,8 +69,8 @@ struct Ask {
     body: Vec<u8>,
 }
 
-impl Little {
-    pub async fn start(fault: Fault) -> Little {
+impl TestServer {
+    pub async fn start(fault: Fault) -> TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let count = if fault == Fault::Blocks { 600 } else { 3 };
@@ -79,11 +79,11 @@ impl Little {
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
-                // A reader that leaves ends its task with an error.
+                // A client that disconnects ends its task with an error.
                 tokio::spawn(async move { shared.answer(socket).await });
             }
         });
-        Little { address }
+        TestServer { address }
     }
 
     pub fn url(&self) -> String {
@@ -100,8 +100,8 @@ impl Shared {
         self.log.send_modify(|log| log.push(data));
     }
 
-    /// Whether the stream ends after the events that there are. Faults that show neither in silence
-    /// nor by publishing are those of a finite stream, so that nobody waits for more.
+    /// `true` if the stream ends after the existing events. Faults that need neither silence nor publishing
+    /// are tested with a finite stream, which is faster.
     fn is_finite(&self) -> bool {
         !matches!(
             self.fault,
@@ -157,7 +157,7 @@ impl Shared {
         let head = match place {
             None => "400 Bad Request\r\n\r\n".to_owned(),
             _ if self.has(Fault::Status404) => "404 Not Found\r\n\r\n".to_owned(),
-            _ if self.has(Fault::RedirectsForEver) => "302 Found\r\nLocation: ?\r\n\r\n".to_owned(),
+            _ if self.has(Fault::RedirectLoop) => "302 Found\r\nLocation: ?\r\n\r\n".to_owned(),
             Some(place) if self.is_finite() && place == self.log.borrow().len() => {
                 "204 No Content\r\n\r\n".to_owned()
             }
@@ -170,7 +170,7 @@ impl Shared {
         }
     }
 
-    /// How many events the reader has.
+    /// Returns the number of events that the client has.
     fn place(&self, ask: &Ask) -> Option<usize> {
         let id =
             ask.header("last-event-id").or_else(|| ask.path.split_once("last_event_id=")?.1.into());
@@ -210,7 +210,7 @@ impl Shared {
             std::future::pending::<()>().await;
         }
         if self.has(Fault::Breaks) {
-            // A chunk, and no end of the chunks.
+            // A chunk without the final chunk.
             return socket.write_all(b"6\r\n: ok\n\n\r\n").await;
         }
         let retry = if self.has(Fault::Retry0) { 0 } else { 2000 };
