@@ -32,7 +32,8 @@ MARK = "bench/compare.py"
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3, help="number of repeats (default: 3); 0 only prints --results")
+    parser.add_argument("--repeats", type=int, default=3,
+                        help="number of repeats (default: 3); 0 only prints --results")
     parser.add_argument("--server", action="append", choices=SERVERS,
                         help="measure only this server; repeatable")
     parser.add_argument("--workload", action="append", choices=WORKLOADS,

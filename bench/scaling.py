@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 from fanout import machine
-from fanout.report import table, write_between
+from fanout.report import table, wrapped, write_between
 from fanout.run import add_arguments, measure, programs_of
 from fanout.servers import SERVERS
 from fanout.workloads import WARM, Workload, publishing
@@ -86,8 +86,8 @@ def line(points):
 
 
 def page(given, data):
-    text = f"`{data['command']}`; {data['machine']}; medians of {given.repeats} repeat(s)" + (
-        f"; in {data['noisy']} runs other programs used the machine" if data["noisy"] else "") + ".\n\n"
+    text = wrapped(f"`{data['command']}`; {data['machine']}; medians of {given.repeats} repeat(s)" + (
+        f"; in {data['noisy']} runs other programs used the machine" if data["noisy"] else "") + ".") + "\n\n"
     at = {readers: {name: statistics.median(point[name] for point in data["points"] if point["readers"] == readers)
                     for name, _ in FITS} for readers in given.readers}
     text += "**Measured**, per subscriber (or per delivery):\n\n"

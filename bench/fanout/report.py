@@ -1,5 +1,6 @@
 """The report in Markdown."""
 import re
+import textwrap
 
 from .metrics import RATE, main_of, metrics_of, title_of
 from .servers import BASELINES, SERVERS
@@ -102,9 +103,11 @@ def page(rows, absent, chart):
              if rows.noisy else "")
     absent = "".join(f" {name_of(server)}: not measured, {why}." for server, why in absent.items())
     packages = ", ".join(setting["packages"]) or "no Debian packages of other servers"
-    return f"""\
+    intro = f"""\
 `{setting["command"]}`, {setting["at"]}; {setting["stentor"]}; {packages}; {setting["machine"]}.
-Medians of {rows.repeats()} repeat(s).{noise}{absent} A sync of an appended page took {setting["sync"]} ms (p50 / p99).
+Medians of {rows.repeats()} repeat(s).{noise}{absent} A sync of an appended page took {setting["sync"]} ms (p50 / p99)."""
+    return f"""\
+{wrapped(intro)}
 
 In brackets: the ratio to the bare epoll loop within the same repeat; in workloads with several events in flight, to the
 batching one. Lower is better.
@@ -121,6 +124,11 @@ batching one. Lower is better.
 {details(rows)}
 </details>
 """
+
+
+def wrapped(text):
+    """Wraps prose to the line length of the docs."""
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
 
 
 def write_between(path, mark, text):

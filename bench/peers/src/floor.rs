@@ -1,10 +1,10 @@
-//! A bare epoll loop: the lower bound of what a server costs, which is the cost of its system calls. Usage:
+//! A bare epoll loop. It shows the least that a server can cost: its system calls. Usage:
 //!
 //!     floor [--batch] 127.0.0.1:9280
 //!
 //! It uses one thread and one poll. `GET …/TOPIC` opens a stream. The body of `POST …/TOPIC` becomes a frame, which is
-//! built once and written to each subscriber of the topic by one call. With `--batch`, all events of a topic in one round
-//! of the poll are written together. It has no history and no keep-alive, and checks nothing. A subscriber whose
+//! built once and written to each subscriber of the topic by one call. With `--batch`, all events of a topic in one
+//! round of the poll are written together. It has no history and no keep-alive, and checks nothing. A subscriber whose
 //! socket is full is disconnected.
 
 use std::collections::HashMap;

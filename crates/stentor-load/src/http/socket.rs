@@ -63,7 +63,7 @@ impl Socket {
         registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// Registers only for reads from now on. No effect with TLS, which may have to write because of what it reads.
+    /// Registers only for reads from now on. No effect with TLS, where a read may require a write.
     pub(crate) fn register_for_reads(
         &mut self,
         registry: &Registry,
