@@ -133,7 +133,7 @@ fn entry() -> impl Strategy<Value = Entry> {
     (topic(), body, publisher_id).prop_map(|(topic, body, publisher_id)| Entry {
         topic,
         body,
-        attributes: Attributes { publisher_id, ..Attributes::default() },
+        attributes: Attributes { publisher_id },
     })
 }
 
