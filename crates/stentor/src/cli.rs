@@ -86,8 +86,10 @@ impl Cli {
     /// # Errors
     /// The program must exit with this code.
     pub(crate) fn read() -> Result<Cli, ExitCode> {
-        let parsed =
-            command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+        let parsed = command().try_get_matches().and_then(|matches| {
+            serve::check_conflicts(matches.subcommand_matches("serve").unwrap_or(&matches))?;
+            Cli::from_arg_matches(&matches)
+        });
         parsed.map_err(|error| match error.print() {
             Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
                 print_message(format_args!("cannot write the help: {cause}"));

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::ArgMatches;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use stentor_hub::storage::{self, SqliteOptions, SqliteStorage};
 use stentor_hub::{Hub, MemoryStorage};
 use stentor_server::Stentor;
@@ -28,13 +31,13 @@ pub(crate) struct ServeArgs {
     data: PathBuf,
 
     /// Keep the log in memory only; history is lost when the server stops.
-    #[arg(long, conflicts_with = "data")]
+    #[arg(long)]
     memory: bool,
 
-    /// Durability of an acknowledged event. `fsync`: survives power loss. `os`: survives a crash of the server, but not of
-    /// the machine.
+    /// Durability of an acknowledged event. `fsync`: survives power loss. `os`: survives a crash of the
+    /// server, but not of the machine.
     #[arg(long, value_enum, value_name = "HOW", default_value_t, env = "STENTOR_DURABILITY")]
-    #[arg(hide_possible_values = true, conflicts_with = "memory")]
+    #[arg(hide_possible_values = true)]
     durability: Durability,
 
     #[command(flatten)]
@@ -58,6 +61,22 @@ impl From<Durability> for storage::Durability {
             Durability::Fsync => storage::Durability::Fsync,
             Durability::Os => storage::Durability::Os,
         }
+    }
+}
+
+/// Refuses `--memory` together with options for a log on disk. A variable does not conflict: it can be set
+/// for other runs.
+///
+/// # Errors
+/// The command line has both.
+pub(crate) fn check_conflicts(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let is_given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    match ["data", "durability"].iter().find(|id| is_given(id)) {
+        Some(option) if matches.get_flag("memory") => {
+            let message = format!("--memory keeps no log on disk; leave out --{option}\n");
+            Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
+        }
+        _ => Ok(()),
     }
 }
 

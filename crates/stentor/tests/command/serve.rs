@@ -41,6 +41,17 @@ async fn a_server_prints_three_lines_at_its_start_and_then_nothing() {
 }
 
 #[tokio::test]
+async fn memory_wins_over_the_variables_of_a_log_on_disk() {
+    let serve = stentor(&[&["serve", "--memory"], &ANY_PORT[..]].concat());
+    let serve = serve.env("STENTOR_DATA", "/nowhere").env("STENTOR_DURABILITY", "os");
+    let server = started(serve).await;
+    server.signal("TERM").await;
+    let done = server.end().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stderr.contains("data in memory only"), "{done:?}");
+}
+
+#[tokio::test]
 async fn the_command_in_the_banner_publishes_an_event() {
     let server = Server::in_memory().await;
     let url = server.url("/topics/news");

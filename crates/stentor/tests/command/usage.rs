@@ -27,6 +27,7 @@ async fn every_wrong_command_line_exits_with_2_and_says_what_is_expected() {
         (&["serve", "--cors-origin", "example.org"], "https://"),
         (&["serve", "--durability", "none"], "fsync"),
         (&["serve", "--memory", "--durability", "os"], "--memory"),
+        (&["--memory", "--data", "x"], "--memory"),
         (&["serve", "--retain", "a/**/b=count:1"], "not a valid pattern"),
         (&["serve", "--retain", "a=count:x"], "count:1000"),
         (&["serve", "--retain", "a=age:x"], "45s"),

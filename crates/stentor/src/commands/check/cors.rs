@@ -45,7 +45,7 @@ pub(super) struct Origin {
 pub(super) async fn judge(endpoint: &Endpoint, origin: &Origin) -> Vec<Finding> {
     let request = endpoint.stream().header(ORIGIN, &origin.text);
     let cors = match endpoint.send(request).await {
-        Ok(answer) => simple(answer.response.headers(), origin),
+        Ok(open) => simple(open.response.headers(), origin),
         Err(error) => CORS.not_observable(error.to_string()),
     };
     let preflight = match cors.outcome {
@@ -98,11 +98,11 @@ async fn preflight(endpoint: &Endpoint, origin: &Origin) -> Finding {
         .header(ORIGIN, &origin.text)
         .header(ACCESS_CONTROL_REQUEST_METHOD, "GET")
         .header(ACCESS_CONTROL_REQUEST_HEADERS, "last-event-id");
-    let answer = match endpoint.send(request).await {
-        Ok(answer) => answer.response,
+    let response = match endpoint.send(request).await {
+        Ok(open) => open.response,
         Err(error) => return PREFLIGHT.fail(error.to_string()),
     };
-    let (status, headers) = (answer.status(), answer.headers());
+    let (status, headers) = (response.status(), response.headers());
     if !status.is_success() {
         return PREFLIGHT.fail(format!("OPTIONS returns {status}"));
     }

@@ -36,11 +36,11 @@ async fn reconnect(endpoint: &Endpoint, watch: &Watch) -> Finding {
     let mut id = watch.look(|capture| capture.last_event_id.clone());
     let mut is_new = false;
     for _ in 0..RECONNECTS_MAX {
-        let answer = match endpoint.send(endpoint.resumed(&id)).await {
-            Ok(answer) => answer,
+        let open = match endpoint.send(endpoint.resumed(&id)).await {
+            Ok(open) => open,
             Err(error) => return END.warn(format!("it ended, and the reconnect failed: {error}")),
         };
-        match answer.response.status() {
+        match open.response.status() {
             StatusCode::OK => {}
             StatusCode::NO_CONTENT => return END.pass("204 for a reader that reconnects"),
             status => {
@@ -49,7 +49,7 @@ async fn reconnect(endpoint: &Endpoint, watch: &Watch) -> Finding {
                 ));
             }
         }
-        let again = Watch::read(answer, endpoint.patience, |_| false).await;
+        let again = Watch::read(open, endpoint.patience, |_| false).await;
         if let Some(count) = watch.look(|first| repeated(first, &again)) {
             let saw = format!("{count} events are repeated when a reader reconnects with `{id}`");
             return END.fail(saw);

@@ -56,16 +56,16 @@ pub(super) async fn compression(endpoint: &Endpoint, watch: &Watch) -> Vec<Findi
     let all = HeaderValue::from_static("gzip, deflate, br, zstd");
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT_ENCODING, all);
-    let answer = match endpoint.send(endpoint.stream().headers(headers)).await {
-        Ok(answer) => answer,
+    let open = match endpoint.send(endpoint.stream().headers(headers)).await {
+        Ok(open) => open,
         Err(error) => return vec![COMPRESSION.not_observable(error.to_string())],
     };
-    let Some(coding) = coding(answer.response.headers()) else {
+    let Some(coding) = coding(open.response.headers()) else {
         return vec![
             COMPRESSION.pass("none, even for readers that accept gzip, deflate, br and zstd"),
         ];
     };
-    let capture = Watch::read(answer, endpoint.patience, |capture| !capture.bytes.is_empty()).await;
+    let capture = Watch::read(open, endpoint.patience, |capture| !capture.bytes.is_empty()).await;
     let finding = if capture.bytes.is_empty() && watch.look(|plain| plain.first_byte().is_some()) {
         COMPRESSION.fail(format!("{coding} if requested, and then nothing arrives"))
     } else {

@@ -23,8 +23,8 @@ pub(super) async fn http2(endpoint: &Endpoint) -> Vec<Finding> {
         Ok(client) => client,
         Err(error) => return vec![HTTP2.not_observable(format!("{error:#}"))],
     };
-    let answer = endpoint.send(endpoint.stream_by(&client)).await;
-    let negotiated = answer.map(|answer| (answer.response.version(), answer.response.status()));
+    let open = endpoint.send(endpoint.stream_by(&client)).await;
+    let negotiated = open.map(|open| (open.response.version(), open.response.status()));
     let finding = match negotiated {
         Ok((Version::HTTP_2, StatusCode::OK)) if is_cleartext => {
             HTTP2.pass("HTTP/2 without TLS, for proxies; browsers use it over https only")

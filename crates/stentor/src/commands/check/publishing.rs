@@ -141,8 +141,8 @@ impl Publishing {
     async fn publish(&self, endpoint: &Endpoint, body: String) -> Result<(), String> {
         let request = endpoint.post(&self.url).headers(self.headers.clone());
         let request = request.header(CONTENT_TYPE, self.content_type.clone()).body(body);
-        let answer = endpoint.send(request).await.map_err(|error| error.to_string())?;
-        let status = answer.response.status();
+        let open = endpoint.send(request).await.map_err(|error| error.to_string())?;
+        let status = open.response.status();
         if status.is_success() { Ok(()) } else { Err(status.to_string()) }
     }
 }

@@ -162,10 +162,10 @@ fn content_length(headers: &HeaderMap) -> Finding {
 pub(super) async fn head(endpoint: &Endpoint) -> Vec<Finding> {
     let request = endpoint.with_headers(endpoint.bare(Method::HEAD));
     let finding = match endpoint.send(request).await {
-        Ok(answer) if answer.response.status() == StatusCode::INTERNAL_SERVER_ERROR => {
-            HEAD.warn(answer.response.status().to_string())
+        Ok(open) if open.response.status() == StatusCode::INTERNAL_SERVER_ERROR => {
+            HEAD.warn(open.response.status().to_string())
         }
-        Ok(answer) => HEAD.pass(answer.response.status().to_string()),
+        Ok(open) => HEAD.pass(open.response.status().to_string()),
         Err(NoResponse::Silent(wait)) => HEAD.fail(NoResponse::Silent(wait).to_string()),
         Err(error) => HEAD.warn(error.to_string()),
     };

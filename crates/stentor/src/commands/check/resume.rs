@@ -156,15 +156,15 @@ impl Position {
         request: reqwest::RequestBuilder,
         probe: &str,
     ) -> Result<(), String> {
-        let answer = endpoint.send(request).await.map_err(|error| error.to_string())?;
-        if answer.response.status() != StatusCode::OK {
-            return Err(format!("the response is {}", answer.response.status()));
+        let open = endpoint.send(request).await.map_err(|error| error.to_string())?;
+        if open.response.status() != StatusCode::OK {
+            return Err(format!("the response is {}", open.response.status()));
         }
         let is_enough = |capture: &Capture| {
             let arrived = numbered(capture, probe).count();
             arrived >= self.following.len() || self.compare(capture, probe).is_err()
         };
-        let capture = Watch::read(answer, endpoint.patience, is_enough).await;
+        let capture = Watch::read(open, endpoint.patience, is_enough).await;
         self.compare(&capture, probe)?;
         let arrived = numbered(&capture, probe).count();
         if arrived < self.following.len() {
@@ -199,9 +199,10 @@ impl Position {
 pub(super) async fn unknown_id(endpoint: &Endpoint, probe: &str) -> Vec<Finding> {
     for id in [format!("{probe}-unknown"), format!("{probe}-\u{FC}nknown")] {
         let finding = match endpoint.send(endpoint.resumed(&id)).await {
-            Ok(answer) if answer.response.status() == StatusCode::OK => continue,
-            Ok(answer) => UNKNOWN_ID
-                .fail(format!("`Last-Event-ID: {id}` returns {}", answer.response.status())),
+            Ok(open) if open.response.status() == StatusCode::OK => continue,
+            Ok(open) => {
+                UNKNOWN_ID.fail(format!("`Last-Event-ID: {id}` returns {}", open.response.status()))
+            }
             Err(error) => UNKNOWN_ID.fail(format!("`Last-Event-ID: {id}`: {error}")),
         };
         return vec![finding];

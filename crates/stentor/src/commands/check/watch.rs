@@ -57,7 +57,7 @@ impl Watch {
 
     /// Captures another stream until the condition is met, the stream ends, or `patience` is over.
     pub(super) async fn read(
-        answer: OpenResponse<'_>,
+        open: OpenResponse<'_>,
         patience: Duration,
         condition: impl FnMut(&Capture) -> bool,
     ) -> Capture {
@@ -65,7 +65,7 @@ impl Watch {
         let enough = async {
             watch.until(patience, condition).await;
         };
-        watch.capture(answer.response, enough).await;
+        watch.capture(open.response, enough).await;
         watch.into_recording()
     }
 
