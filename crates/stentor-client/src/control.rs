@@ -27,7 +27,7 @@ use stentor_sse::{Event, EventType};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Control {
-    /// `stentor.cursor`: the current position. It needs no action: its id already is the last event id.
+    /// `stentor.cursor`: the current position. No action is needed: its id is already the last event id.
     Cursor,
     /// `stentor.gap`: events were lost for this subscriber.
     Gap(Gap),

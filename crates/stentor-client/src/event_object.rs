@@ -36,7 +36,7 @@ impl EventObject {
     /// Converts an event of a plain stream.
     ///
     /// `last_event_id` is the last event id of the stream at this event
-    /// ([`EventSource::last_event_id`](crate::EventSource::last_event_id)). It may come from an earlier event. Empty
+    /// ([`EventSource::last_event_id`](crate::EventSource::last_event_id)). It may be the id of an earlier event. Empty
     /// means none.
     pub fn from_plain(event: Event, last_event_id: &str) -> EventObject {
         let millis =

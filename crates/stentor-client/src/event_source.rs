@@ -111,8 +111,8 @@ impl EventSource {
 
     /// Returns the last event id, which a reconnect sends. Empty means none.
     ///
-    /// As defined by the standard, it is the id of the newest returned event, of an earlier event if that one had no
-    /// id, or of a later block without data.
+    /// As the standard defines it, this is the id of the newest returned event that has an id. A later block with an
+    /// id and without data replaces it.
     pub fn last_event_id(&self) -> &str {
         self.connection.last_event_id()
     }
@@ -152,7 +152,7 @@ impl EventSource {
 
     /// Returns a receiver that is notified when the connection state changes.
     ///
-    /// It holds only the newest state. A state that is replaced quickly may go unseen.
+    /// It holds only the newest state. A state that is replaced quickly may be missed.
     pub fn states(&self) -> watch::Receiver<State> {
         self.connection.state().subscribe()
     }

@@ -58,8 +58,8 @@ use crate::server_url::ServerUrl;
 /// Retries never publish twice: each publish has an idempotency key, and the server publishes once per key.
 ///
 /// A publish is retried if the response was lost, the server is unreachable, or it responds with 408, 429 or 5xx
-/// (except 501 and 505). Delays double from 0.2 s to 10 s, are randomized, and come on top of the wait that the server
-/// requests with `Retry-After`.
+/// (except 501 and 505). Delays are randomized, and their maximum doubles from 0.2 s to 10 s. They are added to the
+/// wait that the server requests with `Retry-After`.
 ///
 /// Retries end after [`ATTEMPTS_MAX`](Self::ATTEMPTS_MAX) attempts or [`RETRY_TIME`](Self::RETRY_TIME), and in any
 /// case before the server forgets the key, after ten minutes. The error then contains the key, and

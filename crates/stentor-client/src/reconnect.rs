@@ -97,7 +97,7 @@ pub enum GiveUp {
     Fatal,
     /// The server rejected the new credentials as well.
     Unauthorized,
-    /// This number of consecutive attempts made no progress, which is the limit.
+    /// The limit of consecutive attempts without progress is reached. The value is the limit.
     Attempts(u32),
 }
 

@@ -22,8 +22,8 @@ pub(crate) struct Block {
 
 /// An item completed by a line. An event is built by the caller, because it is expensive to move.
 pub(crate) enum Found<'i> {
-    /// An event. `Some` holds its only data line; `None` means that the data is in the block. Pass it to
-    /// [`Block::end_with_data`].
+    /// An event, to be built with [`Block::end_with_data`]. `Some` is its only data line. `None` means that its data
+    /// lines are in the block.
     Event(Option<&'i [u8]>),
     Id(EventId),
     Comment(String),
@@ -82,7 +82,7 @@ impl Block {
 
     /// Takes the first part of a data line that continues in a later piece. Returns `false` for any other line.
     ///
-    /// A data line does not have to be buffered until its end.
+    /// The value is added to the block's data piece by piece, so the line is not buffered until its end.
     pub(crate) fn begin_data(&mut self, line: &[u8]) -> Result<bool, DecodeError> {
         // One byte after the colon decides if there is a space to strip.
         match value_of(b"data", line) {
@@ -96,13 +96,14 @@ impl Block {
         self.data.extend(piece)
     }
 
-    /// Returns the value of a data line that is the only data of its block if a blank line follows.
+    /// Returns the value of a data line if the block has no data yet. If a blank line follows, the value is all of
+    /// the event's data. Returns `None` for any other line, and for a value over the limit.
     pub(crate) fn only_data<'l>(&self, line: &'l [u8]) -> Option<&'l [u8]> {
         let value = value_of(b"data", line)?;
         (!self.data.is_some && value.len() <= self.data.max).then_some(value)
     }
 
-    /// Returns `true` if a blank line completes an event.
+    /// Returns `true` if the block has data. A blank line then completes an event.
     pub(crate) fn has_data(&self) -> bool {
         self.data.is_some
     }
@@ -139,7 +140,7 @@ struct Data {
 }
 
 impl Data {
-    /// Largest data that is copied out of the buffer, in bytes. Larger data takes the buffer with it.
+    /// Largest data that is copied out of the buffer, in bytes. Larger data is returned in the buffer itself.
     const COPIED_MAX: usize = 8 * 1024;
 
     fn begin_line(&mut self, piece: &[u8]) -> Result<(), DecodeError> {

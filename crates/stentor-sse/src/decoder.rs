@@ -79,7 +79,7 @@ impl Decoder {
     /// Decodes the next item and advances `input` past it.
     ///
     /// Returns `None` when all of `input` is consumed without completing another item: call again with the next
-    /// piece. An item is complete at its last line end; a CR does not wait for an LF.
+    /// piece. An item is complete at its last line end. A CR is a line end at once, even if an LF may follow.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Decoder {
         }
     }
 
-    /// Returns the last event id: that of the last complete block with an id, with or without data.
+    /// Returns the last event id: the id of the newest complete block that has one, with or without data.
     ///
     /// Before such a block it is the id from [`set_last_event_id`](Self::set_last_event_id). Empty means none: a
     /// reconnect then sends no `Last-Event-ID`.
@@ -116,8 +116,8 @@ impl Decoder {
         self.block.retry
     }
 
-    /// Returns `true` if input would be discarded if the stream ended now: a line without a line end, or a block
-    /// without its blank line. Always `true` after an error.
+    /// Returns `true` if the end of the stream would discard input: a line without a line end, or a block without
+    /// its blank line. Always `true` after an error.
     pub fn is_mid_block(&self) -> bool {
         self.failed || self.lines.bom_bytes() > 0 || self.is_mid_line() || self.block.has_begun()
     }

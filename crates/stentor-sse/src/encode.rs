@@ -47,7 +47,8 @@ pub(crate) fn whole_millis(retry: Duration) -> u64 {
     u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Appends one line. `head` must end with a space: clients strip one space, which could otherwise be part of `line`.
+/// Appends one line. `head` must end with a space: clients strip one space after the colon, and without it they would
+/// strip the first space of `line`.
 fn encode_line(out: &mut Vec<u8>, head: &str, line: &[u8]) {
     out.extend_from_slice(head.as_bytes());
     out.extend_from_slice(line);

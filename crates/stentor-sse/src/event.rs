@@ -98,7 +98,7 @@ impl Event {
 
     /// Appends the event like [`encode`](Self::encode), but with the given id instead of its own.
     ///
-    /// A log uses this: there the id is the position of the record and not part of the event.
+    /// For a log, in which the id is the position of the record and not a part of the event.
     pub fn encode_with_id(&self, id: &EventId, out: &mut Vec<u8>) {
         self.encode_block(Some(id), out);
     }

@@ -3,7 +3,7 @@
 //! - **Encoding is infallible.** An [`Event`] is valid by construction: no data, type or id can break out of its field.
 //! - **Decoding follows the [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html).** Input may be
 //!   cut anywhere. Decoding takes linear time and bounded memory.
-//! - The crate has no async code, no clock and does no I/O.
+//! - The crate is synchronous, reads no clock and does no I/O.
 //!
 //! ```
 //! use stentor_sse::{Decoder, Event, EventId, EventType, Item};

@@ -6,7 +6,7 @@ use memchr::memchr2;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// Splits a complete text into its lines. Yields one line more than the text has line ends, so at least one.
+/// Splits a complete text into its lines. A text with n line ends has n + 1 lines.
 pub(crate) fn text_lines(text: &str) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text.as_bytes());
     iter::from_fn(move || {

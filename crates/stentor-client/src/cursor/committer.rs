@@ -22,7 +22,7 @@ struct Shared {
     store: Box<dyn DynCursorStore>,
     /// The stored id, or an empty text if nothing is stored; `None` if unknown.
     ///
-    /// Locked while the store works, so that ids are saved in the order of their commits.
+    /// Locked during a save: ids are saved in the order of their commits.
     saved: Mutex<Option<String>>,
 }
 

@@ -15,6 +15,8 @@ use super::store::CursorStore;
 /// over the first. After a crash or a power failure the file holds the old id or the new one. A missing or empty file
 /// means no id.
 ///
+/// Use one file per event source. There is no lock: if two sources use the same file, the last save wins.
+///
 /// File I/O runs on Tokio's blocking thread pool.
 #[derive(Clone, Debug)]
 pub struct FileCursor(Arc<Inner>);

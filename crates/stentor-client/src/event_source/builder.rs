@@ -233,8 +233,8 @@ impl EventSourceBuilder {
     /// (default: none).
     ///
     /// Any bytes count, including keep-alives. Stentor sends a keep-alive after at most 18 s. There is no default,
-    /// because other servers may send none. A machine that disappeared is detected without this timeout after about
-    /// one minute, by TCP keep-alive probes every 15 s.
+    /// because other servers may send no keep-alives. Even without this timeout, TCP keep-alive probes (every 15 s)
+    /// detect a machine that disappeared, after about one minute.
     pub fn idle_timeout(mut self, time: Duration) -> Self {
         self.idle_timeout = Some(time);
         self

@@ -29,8 +29,8 @@ pub enum EventSourceError {
     },
     /// The response is not an event stream. Fatal.
     #[error(
-        "the response is {}, not text/event-stream; check the URL",
-        .content_type.as_deref().unwrap_or("without a content type")
+        "the response has {}, expected text/event-stream; check the URL",
+        .content_type.as_ref().map_or("no content type".to_owned(), |found| format!("the content type {found}"))
     )]
     ContentType {
         /// The `Content-Type` of the response.

@@ -16,8 +16,8 @@ use crate::control::{Control, Gap};
 
 /// The events of a source, parsed from JSON as values of type `T`. Created by [`EventSource::json`].
 ///
-/// Of Stentor's control events, only a gap is returned, as [`JsonError::Gap`]. The others are skipped. The end of a
-/// topic ends the stream.
+/// A gap reported by a Stentor server is returned as [`JsonError::Gap`]. Stentor's other control events are skipped.
+/// After the end of a topic the stream ends.
 pub struct JsonEvents<T> {
     source: EventSource,
     value: PhantomData<fn() -> T>,

@@ -38,7 +38,7 @@ pub(crate) enum ReadResult {
 }
 
 impl OpenStream {
-    /// Starts decoding a body. `last_event_id` is that of the previous connection.
+    /// Starts decoding a body. `last_event_id` is the last event id of the previous connection.
     pub(crate) fn new(body: Body, last_event_id: &str, event_bytes_max: usize) -> Self {
         let mut decoder = Decoder::with_event_bytes_max(event_bytes_max);
         decoder.set_last_event_id(last_event_id);

@@ -78,7 +78,7 @@ fn send(
     sending.send()
 }
 
-/// Adds the headers of every event source. They replace headers of the caller.
+/// Adds the headers that every event source sends. They replace headers of the caller.
 fn with_standard_headers(headers: &HeaderMap, last_event_id: Option<&HeaderValue>) -> HeaderMap {
     let mut headers = headers.clone();
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));

@@ -73,7 +73,7 @@ pub enum PublishError {
         cause: String,
     },
     /// The queue was dropped, or its runtime shut down, before the event was acknowledged.
-    #[error("the queue was dropped before this was acknowledged; call `finish` before dropping it")]
+    #[error("the queue was dropped before the event was acknowledged; call `finish` first")]
     QueueDropped,
     /// The response does not contain event ids: the server is not a Stentor server, or has another version.
     #[error("the response is not that of a Stentor server; check the URL")]

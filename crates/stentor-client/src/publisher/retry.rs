@@ -57,7 +57,7 @@ impl Retry {
         Retry { limits, key, rng, attempts: 0, failing_since: None, in_doubt_since: None }
     }
 
-    /// Returns the delay before the next attempt, or the error if there is none.
+    /// Returns the delay before the next attempt, or the error if no further attempt is allowed.
     ///
     /// `error` is that of the last attempt, which began at `started` and failed `now`. `retry_after` is the wait that
     /// the server requested.
@@ -96,7 +96,7 @@ impl Retry {
         }))
     }
 
-    /// Restarts the time limits after an attempt of an upload that sent its last chunk at `last_chunk`.
+    /// Restarts the time limits at `last_chunk`, the time when an attempt of an upload sent its last chunk.
     ///
     /// The server restarts the key window of an upload with each of its events.
     pub(crate) fn restart(&mut self, last_chunk: Instant) {
@@ -110,8 +110,8 @@ impl Retry {
         error.with_attempts(Attempts { count: 1, in_doubt, key })
     }
 
-    /// Returns a random delay between zero and a maximum that doubles (full jitter), so that publishers that failed
-    /// together do not retry together.
+    /// Returns a random delay between zero and a maximum that doubles (full jitter). Publishers that failed together
+    /// therefore do not retry together.
     fn backoff(&mut self) -> Duration {
         let growth = 2_u32.saturating_pow(self.attempts.saturating_sub(1));
         Self::DELAY.saturating_mul(growth).min(Self::DELAY_MAX).mul_f64(self.rng.f64())
@@ -259,10 +259,10 @@ mod tests {
     #[test]
     fn the_wait_requested_by_the_server_is_added() {
         let now = Instant::now();
-        let asked = Duration::from_secs(7);
+        let requested = Duration::from_secs(7);
         let wait =
-            retry(None, 1).delay(refused_by_server(503, None), Some(asked), now, now).unwrap();
-        assert!(wait >= asked && wait <= asked + Retry::DELAY, "{wait:?}");
+            retry(None, 1).delay(refused_by_server(503, None), Some(requested), now, now).unwrap();
+        assert!(wait >= requested && wait <= requested + Retry::DELAY, "{wait:?}");
     }
 
     #[test]
@@ -275,9 +275,11 @@ mod tests {
         assert!(error.to_string().contains("20 attempts"), "{error}");
 
         let now = Instant::now();
-        for asked in [Duration::from_secs(61), Duration::MAX] {
+        for requested in [Duration::from_secs(61), Duration::MAX] {
             assert!(
-                retry(None, 1).delay(refused_by_server(503, None), Some(asked), now, now).is_err()
+                retry(None, 1)
+                    .delay(refused_by_server(503, None), Some(requested), now, now)
+                    .is_err()
             );
         }
         let mut retry = retry(None, 1);

@@ -59,7 +59,7 @@ impl Publisher {
     ///
     /// A stream cannot be read twice, so an upload is not retried. To repeat it:
     ///
-    /// - [`upload_repeatable`](Self::upload_repeatable) retries by itself, if the stream can be created again.
+    /// - [`upload_repeatable`](Self::upload_repeatable) retries automatically, if the stream can be created again.
     /// - With a key ([`Publish::with_idempotency_key`]), upload the same stream again from its start. The server adds
     ///   only the missing events, within ten minutes of the last one.
     /// - With [`Publish::dedupe_by_id`], upload an event stream again from any earlier event.

@@ -6,8 +6,8 @@ use fastrand::Rng;
 
 /// Delays between attempts: the reconnection time plus a random extra, whose maximum doubles with each delay.
 ///
-/// The extra is uniform between zero and its maximum (full jitter), so that clients that were disconnected together do
-/// not reconnect together. For the same reason the first delay has an extra of up to half its length. Only
+/// The extra is uniform between zero and its maximum (full jitter). Clients that were disconnected together therefore
+/// do not reconnect together. For this reason the first delay, too, has an extra of up to half its length. Only
 /// [`reset`](Self::reset), after progress, starts the growth over: a server that accepts connections and closes them
 /// at once is not contacted at full speed again.
 ///
@@ -44,7 +44,7 @@ impl Backoff {
     /// Without it, a server that requests no delay and sends a new id each time would cause a busy loop.
     pub const WAIT_MIN: Duration = Duration::from_millis(50);
 
-    /// Minimum value that the growth starts from, for a shorter reconnection time.
+    /// The maximum of the extra grows from the reconnection time, or from this value if that is shorter: 500 ms.
     const STEP_MIN: Duration = Duration::from_millis(500);
 
     /// Creates a backoff with the given reconnection time, at most [`SERVER_WAIT_MAX`](Self::SERVER_WAIT_MAX).
@@ -79,8 +79,8 @@ impl Backoff {
 
     /// Returns the next delay.
     ///
-    /// The delay is at least `floor`, the value of `Retry-After`, of which at most
-    /// [`SERVER_WAIT_MAX`](Self::SERVER_WAIT_MAX) counts.
+    /// The delay is at least `floor`, the value of `Retry-After`. A `floor` above
+    /// [`SERVER_WAIT_MAX`](Self::SERVER_WAIT_MAX) counts as that maximum.
     pub fn next(&mut self, floor: Duration) -> Duration {
         let wait = self.base.max(floor.min(Self::SERVER_WAIT_MAX)).max(Self::WAIT_MIN);
         let grown = match self.waits {

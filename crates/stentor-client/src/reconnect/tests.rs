@@ -64,9 +64,9 @@ fn the_stream_sets_the_reconnection_time() {
 #[test]
 fn transient_errors_are_retried_after_the_delay_that_the_server_requests() {
     for status in [429, 500, 502, 503, 504, 599] {
-        let asked =
+        let requested =
             wait(reconnect(Mode::Resilient).next_step(response(status, false, Some(90)), NOW));
-        assert!((90..=120).contains(&asked.as_secs()), "{status}: {asked:?}");
+        assert!((90..=120).contains(&requested.as_secs()), "{status}: {requested:?}");
         let plain = wait(reconnect(Mode::Resilient).next_step(response(status, false, None), NOW));
         assert!((TIME..=TIME * 3 / 2).contains(&plain), "{status}: {plain:?}");
     }

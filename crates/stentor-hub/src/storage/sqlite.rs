@@ -12,8 +12,8 @@
 //!                                       ^
 //!               -> queue -> read/    snapshot     one read transaction for each query
 //!                                    page         records after an offset
-//!                                    seek         where reading begins
-//!                                    removed      what a reader has lost
+//!                                    seek         start offset of a reader
+//!                                    removed      records that a reader has lost
 //! ```
 //!
 //! `schema` has the tables, their versions and the connections; `tables` reads and writes the rows of each
@@ -65,7 +65,7 @@ use crate::storage::result::{Bounds, Outcome, Page, SeekResult, TopicInfo, Topic
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// A durable log in a directory of its own.
+/// A durable log in its own directory.
 ///
 /// When [`append`](Storage::append) returns, its records are on the disk. Only one process can have a directory
 /// open. Dropping the storage closes the log and blocks until that is done; [`close`](Storage::close) does the

@@ -1,4 +1,4 @@
-//! The web console, used like a person uses it.
+//! The web console, operated with clicks and typed text.
 
 use serde_json::json;
 

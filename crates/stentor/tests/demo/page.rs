@@ -25,7 +25,7 @@ async fn each_app_serves_its_page_and_files() {
             assert_eq!(response.status, 200, "{name}{file}");
             assert!(response.header("content-type").unwrap().starts_with(content_type));
         }
-        // Its log has a directory of its own.
+        // Its log has its own directory.
         assert!(server.directory().join("stentor-demo-data").join(name).is_dir());
     }
 }

@@ -15,7 +15,7 @@ const START: &str = "cargo run --release";
 const INSTALL: &str = "cargo install --path crates/stentor";
 
 #[test]
-fn the_readme_opens_with_the_two_commands_that_do_all_the_set_up() {
+fn the_readme_opens_with_the_two_setup_commands() {
     let first = blocks("README.md", "sh").remove(0);
     let commands: Vec<&str> =
         first.code.lines().filter_map(|line| line.split(" #").next()).map(str::trim).collect();
@@ -55,7 +55,7 @@ fn the_start_prints_what_the_readme_shows_and_then_nothing_more() {
     assert!(is_match(&banner, &printed), "README.md shows {banner:#?}, printed is {printed:#?}");
 }
 
-/// Asks the server to stop.
+/// Sends SIGTERM to the server.
 fn stop(server: &Child) {
     let status = Command::new("kill").arg(server.id().to_string()).status().unwrap();
     assert!(status.success());

@@ -1,9 +1,9 @@
 //! The examples of a page, run in order in one directory and against one server.
 //!
-//! In a block marked `console` a line after `$ ` is a command, which may continue after a backslash. The
-//! lines that follow are its output. `…` stands for any text within a line, and as a line of its own for
-//! any lines. A command that ends with `&` runs until the page ends. Output that ends with `^C` is that
-//! of a command that goes on: it is stopped as soon as the rest has been printed.
+//! In a block marked `console`, a line that begins with `$ ` is a command. A backslash at its end continues it on the
+//! next line. The lines up to the next command are the expected output. `…` within a line matches any text; a line
+//! that is only `…` matches any number of lines. A command that ends with `&` runs until the end of the page. If the
+//! output ends with `^C`, the command runs until it has printed the lines before `^C`, and is then killed.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -20,10 +20,10 @@ use crate::page::{Block, blocks};
 /// Address of the server in the pages.
 const ADDRESS: &str = "localhost:8080";
 
-/// A shell in a directory of its own.
+/// A shell in a temporary directory.
 pub struct Session {
     directory: TempDir,
-    /// Runs commands on a terminal, so that programs print what a person sees.
+    /// `true` if commands run on a terminal, for the output that a person sees.
     terminal: bool,
     jobs: Vec<Job>,
 }
@@ -43,7 +43,7 @@ impl Session {
         self.directory.path()
     }
 
-    /// Runs the `console` blocks of a page. Commands in `except` are skipped: they must be there.
+    /// Runs the `console` blocks of a page. Skips the commands in `except`; each must be on the page once.
     pub async fn run(&mut self, page: &str, server: &Server, except: &[&str]) {
         let mut skipped = 0;
         for block in blocks(page, "console") {
@@ -71,12 +71,12 @@ impl Session {
             self.jobs.push(self.start(command, server));
             return;
         }
-        let goes_on = expected.last() == Some(&"^C");
-        if goes_on {
+        let continues = expected.last() == Some(&"^C");
+        if continues {
             expected.pop();
         }
         let mut job = self.start(command, server);
-        let written = job.read(&expected, goes_on, &server.address).await;
+        let written = job.read(&expected, continues, &server.address).await;
         let written: Vec<&str> = written.lines().collect();
         assert!(
             is_match(&expected, &written),
@@ -118,15 +118,15 @@ impl Session {
     }
 }
 
-/// A running command with its process group, which ends when this is dropped.
+/// A running command. Dropping it kills its process group.
 struct Job {
     process: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Job {
-    /// Reads the output: all of it, or of a command that goes on until it matches.
-    async fn read(&mut self, expected: &[&str], goes_on: bool, address: &str) -> String {
+    /// Reads the output to its end. If the command continues, reads until the output matches.
+    async fn read(&mut self, expected: &[&str], continues: bool, address: &str) -> String {
         let mut written = String::new();
         let done = timeout(TIMEOUT, async {
             let mut line = Vec::new();
@@ -135,7 +135,7 @@ impl Job {
                 let _ = write!(written, "{}", text.replace('\r', ""));
                 line.clear();
                 let lines: Vec<&str> = written.lines().collect();
-                if goes_on && is_match(expected, &lines) {
+                if continues && is_match(expected, &lines) {
                     return;
                 }
             }
@@ -174,7 +174,7 @@ fn examples(code: &str) -> Vec<(String, String)> {
     examples
 }
 
-/// Returns `true` if the lines that were written match the expected ones.
+/// Returns `true` if the written lines match the expected ones.
 pub fn is_match(expected: &[&str], written: &[&str]) -> bool {
     match (expected.split_first(), written.split_first()) {
         (None, None) => true,

@@ -23,8 +23,8 @@ async fn first_event(server: &Server, id: &str) -> (String, Value) {
 async fn a_copy_made_while_the_server_runs_can_be_served() {
     let server = server_with_events().await;
     let copy = server.directory().join("copy");
-    let said = done("backup", &data(&server), &[copy.to_str().unwrap()]).await;
-    assert!(said.stderr.contains("--data") && said.stderr.contains("copy"), "{said:?}");
+    let output = done("backup", &data(&server), &[copy.to_str().unwrap()]).await;
+    assert!(output.stderr.contains("--data") && output.stderr.contains("copy"), "{output:?}");
     done("verify", &copy, &[]).await;
     let restored = serve(&copy).await;
     assert_eq!(restored.history("/topics/news").await, server.history("/topics/news").await);

@@ -65,7 +65,7 @@ async fn an_invalid_start_is_refused_with_advice() {
 }
 
 #[tokio::test]
-async fn a_closed_pipe_is_no_error() {
+async fn a_closed_pipe_is_not_an_error() {
     let server = Server::start().await;
     let filler = "x".repeat(2_000);
     server.publish_each("/topics/news", (0..500).map(|_| &filler)).await;

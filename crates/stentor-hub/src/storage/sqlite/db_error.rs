@@ -23,8 +23,8 @@ impl From<rusqlite::Error> for DbError {
 }
 
 impl DbError {
-    /// The error for a row that cannot be read. `place` names the row in the message, unless the read itself
-    /// failed.
+    /// Creates the error for a row that cannot be read. `place` names the row in the message. An error of SQLite
+    /// itself, such as a failed read of the file, is kept without it.
     pub(super) fn at(place: impl Display, error: rusqlite::Error) -> DbError {
         match error {
             rusqlite::Error::SqliteFailure(..) => DbError::Sqlite(error),
@@ -32,8 +32,8 @@ impl DbError {
         }
     }
 
-    /// The error for a write whose reserve cannot be allocated. It counts as a full disk.
-    pub(super) fn no_reserve(error: &io::Error) -> DbError {
+    /// Creates the error for a write whose ballast cannot be written. It counts as a full disk.
+    pub(super) fn no_ballast(error: &io::Error) -> DbError {
         let code = ffi::Error::new(ffi::SQLITE_FULL);
         DbError::Sqlite(rusqlite::Error::SqliteFailure(code, Some(error.to_string())))
     }
@@ -75,7 +75,7 @@ pub(super) fn describe(error: &rusqlite::Error) -> String {
     format!("{error}{operation}, SQLite code {code}")
 }
 
-/// Returns `true` if a retry may succeed: the error casts no doubt on the data on the disk.
+/// Returns `true` if a retry may succeed, because the error is not a sign of a failed disk or damaged data.
 fn is_transient(error: &rusqlite::Error) -> bool {
     let rusqlite::Error::SqliteFailure(error, _) = error else { return false };
     error.extended_code == ffi::SQLITE_IOERR_NOMEM

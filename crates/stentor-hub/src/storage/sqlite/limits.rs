@@ -23,7 +23,7 @@ pub(super) struct Limits {
     pub(super) compaction_gain: u64,
     /// A compaction starts when more than 1/`compaction_part` of the used size was purged since the last one.
     ///
-    /// Unused space between records is never larger than the purged bytes, so until then the log is at most
+    /// Unused space between records is never larger than the purged bytes, so before a compaction the log is at most
     /// that much larger than necessary.
     pub(super) compaction_part: u64,
     /// Minimum number of purged bytes before a compaction starts.

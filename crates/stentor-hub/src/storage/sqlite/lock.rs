@@ -21,8 +21,8 @@ impl Lock {
     /// Takes the lock.
     ///
     /// # Errors
-    /// [`SqliteOpenError::Locked`] with the id of the process that holds it, if known. Blocks for up to 40 ms
-    /// before that.
+    /// [`SqliteOpenError::Locked`] with the id of the process that holds it, if known. Retries for up to
+    /// 40 ms first.
     pub(super) fn take(dir: &Path) -> Result<Lock, SqliteOpenError> {
         /// [`Lock::holder`] takes the lock for a moment, so one failed attempt proves nothing.
         const TRIES: usize = 5;

@@ -39,8 +39,8 @@ pub(super) struct OpenLog {
     pub(super) reads: Queue<ReadConnection>,
     /// The writer's thread, which ends last.
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Its receiver is dropped when that thread has released the lock.
-    open: watch::Sender<()>,
+    /// Closed when that thread has released the lock: it then drops the receiver.
+    lock_held: watch::Sender<()>,
 }
 
 impl OpenLog {
@@ -68,21 +68,21 @@ impl OpenLog {
         let (reads, read_jobs) = Queue::new(READS_MAX);
         let read_threads = spawn_read_threads(dir, &state, read_jobs)?;
         let (writes, write_jobs) = Queue::new(WRITES_MAX);
-        let (open, held) = watch::channel(());
+        let (lock_held, lock_receiver) = watch::channel(());
         let worker = Writer::new(connection, Arc::clone(&state), log, limits, ballast);
         let thread = spawn("stentor-writer", dir, move || {
             run::run(worker, &write_jobs, read_threads);
             // In this order: a caller of `close` may open the log again at once.
             drop(lock);
-            drop(held);
+            drop(lock_receiver);
         })?;
-        Ok(OpenLog { state, writes, reads, thread: Mutex::new(Some(thread)), open })
+        Ok(OpenLog { state, writes, reads, thread: Mutex::new(Some(thread)), lock_held })
     }
 
     /// Closes the log and waits until its files and its lock are released.
     pub(super) async fn close(&self) {
         self.close_queues();
-        self.open.closed().await;
+        self.lock_held.closed().await;
     }
 
     fn close_queues(&self) {
@@ -104,7 +104,7 @@ impl Drop for OpenLog {
     }
 }
 
-/// Creates `dir` and its missing parents, so that they survive a power loss as the files in them do.
+/// Creates `dir` and its missing parents, and syncs them: they survive a power loss like the files in them.
 pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
     let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.is_dir();
     let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
@@ -114,7 +114,7 @@ pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
-        // Not every system can open a directory. Those that cannot make directories durable themselves.
+        // Some systems cannot open a directory. They make directories durable without a sync.
         let _ = File::open(parent).and_then(|parent| parent.sync_all());
     }
     Ok(())
@@ -124,12 +124,12 @@ pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
 fn warn_if_over_limit(dir: &Path, limits: Limits) {
     /// A log that is larger by a quarter and this many bytes is normal.
     const SLACK: u64 = 1 << 20;
-    let Some(most) = limits.bytes_max else { return };
+    let Some(limit) = limits.bytes_max else { return };
     let bytes = fs::metadata(dir.join(schema::FILE)).map_or(0, |file| file.len());
-    if bytes > most.saturating_add(most / 4).saturating_add(SLACK) {
+    if bytes > limit.saturating_add(limit / 4).saturating_add(SLACK) {
         tracing::warn!(
             bytes,
-            most,
+            limit,
             "the log is larger than its limit; its oldest events are deleted now"
         );
     }
@@ -153,7 +153,7 @@ fn connect(
         checkpoint(&connection, Checkpoint::Restart)?;
     }
     let recovered = recovery::recover(&mut connection, limits.reserve)?;
-    // Everything written up to here was synced whatever the durability.
+    // Everything before this line is synced, with either durability.
     schema::set_durability(&connection, limits.durability).map_err(DbError::Sqlite)?;
     Ok((connection, recovered))
 }

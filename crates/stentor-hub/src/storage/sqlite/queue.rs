@@ -35,7 +35,7 @@ impl<W: 'static> Queue<W> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| closed())?;
         let (sender, result) = oneshot::channel();
         let job = Box::new(move |worker: &mut W| {
-            // The caller may have gone away. The work is done nevertheless.
+            // Fails if the caller dropped its future. The job has run anyway.
             let _ = sender.send(job(worker));
             drop(permit);
         });

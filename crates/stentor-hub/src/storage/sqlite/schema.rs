@@ -24,9 +24,9 @@ const APPLICATION_ID: i64 = 0x5374_656e;
 /// The tables of format version 1. `docs/formats/log.md` describes every column.
 ///
 /// - `log` has one row, the state of the log as a whole.
-/// - `records` is ordered by offset. The large text is the last column, so that a scan need not read past it.
-/// - `topic_records` is the index of records by topic. It is a table of its own, so that a record can have several
-///   topics. It has the columns that trimming and paging need, so that these do not read `records`.
+/// - `records` is ordered by offset. The large text is the last column, so a scan does not have to read past it.
+/// - `topic_records` is the index of records by topic. It is a separate table, so a record could have several topics.
+///   It has the columns that trimming and paging need, so these do not read `records`.
 /// - `keys` has the idempotency keys. A batch over several topics has the scope `''`.
 /// - `burned` has the ranges of offsets that were reserved and lost in an unclean stop.
 const SCHEMA: &str = "
@@ -149,8 +149,8 @@ pub(super) fn open_beside(dir: &Path) -> Result<(Connection, i64), SqliteOpenErr
         }
     };
     let opened = open(connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY));
-    // SQLite creates a write-ahead log to read the database. Where that is not permitted and there is none,
-    // nothing can write the log either, as on a read-only medium.
+    // SQLite creates a write-ahead log to read the database. On a read-only medium it cannot. If there is no
+    // write-ahead log either, no program is writing the log, so it can be opened as a file that does not change.
     match (opened, at_rest(&path)) {
         (Err(SqliteOpenError::Sqlite { .. }), Some(at_rest)) if !dir.join(WAL_FILE).exists() => {
             open(connect(Path::new(&at_rest), AT_REST))
@@ -192,7 +192,7 @@ fn make_durable(connection: &Connection) -> rusqlite::Result<bool> {
     // SQLite's automatic checkpoints hide their errors, so the writer runs its own. They are turned off first:
     // the next statement could start one, also on a full disk.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    // This must come before the first table and before the journal mode.
+    // This must be set before the journal mode, and before the first table is created.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;

@@ -87,7 +87,7 @@ impl SharedState {
         self.tail.store(tail.get(), Ordering::Release);
     }
 
-    /// Returns an error if the log has failed, so that nothing more is written.
+    /// Returns an error if the log has failed. Nothing may be written then.
     pub(super) fn refuse_if_failed(&self) -> Result<(), StorageError> {
         match &*self.failed.borrow() {
             None => Ok(()),
@@ -103,7 +103,7 @@ impl SharedState {
         StorageError::Failed { reason }
     }
 
-    /// Converts an error. One that casts doubt on the disk marks the log as failed, which ends all writing.
+    /// Converts an error. A sign of a failed disk or of damaged data marks the log as failed, which ends all writing.
     pub(super) fn note_error(&self, error: DbError) -> StorageError {
         let error = StorageError::from(error);
         if let StorageError::Failed { reason } = &error {

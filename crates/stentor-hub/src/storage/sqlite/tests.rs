@@ -24,13 +24,13 @@ mod tools;
 mod uploads;
 
 crate::conformance_tests!(|| async {
-    let open = |ground: &Sound| SqliteStorage::open(ground.0.path()).unwrap();
-    Fresh::on(Sound::default(), open)
+    let open = |ground: &VerifiedDir| SqliteStorage::open(ground.0.path()).unwrap();
+    Fresh::on(VerifiedDir::default(), open)
 });
 
 /// The conformance suite with the smallest possible steps.
 mod in_small_steps {
-    use super::{Fresh, Limits, Sound, SqliteStorage};
+    use super::{Fresh, Limits, SqliteStorage, VerifiedDir};
 
     crate::conformance_tests!(|| async {
         let limits = Limits {
@@ -43,22 +43,22 @@ mod in_small_steps {
             compaction_bytes: 0,
             ..Limits::default()
         };
-        Fresh::on(Sound::default(), move |ground| {
+        Fresh::on(VerifiedDir::default(), move |ground| {
             SqliteStorage::open_with_limits(ground.0.path(), limits).unwrap()
         })
     });
 }
 
 /// The directory of a scenario. When it is dropped, the log in it must pass verification.
-struct Sound(TempDir);
+struct VerifiedDir(TempDir);
 
-impl Default for Sound {
-    fn default() -> Sound {
-        Sound(tempfile::tempdir().unwrap())
+impl Default for VerifiedDir {
+    fn default() -> VerifiedDir {
+        VerifiedDir(tempfile::tempdir().unwrap())
     }
 }
 
-impl Drop for Sound {
+impl Drop for VerifiedDir {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(tools::findings(self.0.path()), Vec::<String>::new());
@@ -67,7 +67,7 @@ impl Drop for Sound {
 }
 
 /// The directory of a log, which outlives the open log.
-struct Kept {
+struct LogDir {
     dir: TempDir,
     limits: Limits,
 }
@@ -78,13 +78,13 @@ struct Open {
     storage: Arc<SqliteStorage>,
 }
 
-impl Kept {
-    fn new() -> Kept {
-        Kept::with(Limits::default())
+impl LogDir {
+    fn new() -> LogDir {
+        LogDir::with(Limits::default())
     }
 
-    fn with(limits: Limits) -> Kept {
-        Kept { dir: tempfile::tempdir().unwrap(), limits }
+    fn with(limits: Limits) -> LogDir {
+        LogDir { dir: tempfile::tempdir().unwrap(), limits }
     }
 
     fn path(&self) -> &Path {
@@ -105,8 +105,8 @@ impl Kept {
     }
 
     /// Copies the files as they are at this moment, as a kill would leave them.
-    fn copy(&self) -> Kept {
-        let copy = Kept::with(self.limits);
+    fn copy(&self) -> LogDir {
+        let copy = LogDir::with(self.limits);
         for file in [schema::FILE, "log.db-wal", "ballast", "lock"] {
             if self.path().join(file).exists() {
                 std::fs::copy(self.path().join(file), copy.path().join(file)).unwrap();
@@ -144,7 +144,7 @@ impl Kept {
 }
 
 impl Open {
-    /// Runs all maintenance, also what waits for an idle log. Returns the number of slices.
+    /// Runs all maintenance, including the parts that wait for an idle log. Returns the number of slices.
     async fn settle(&self) -> usize {
         let settled = self.storage.log.writes.run(|writer| {
             let mut slices = 0;

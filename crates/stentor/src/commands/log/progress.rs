@@ -23,7 +23,7 @@ impl Progress {
         }
     }
 
-    /// Removes the text, so that a permanent line can be printed.
+    /// Removes the text. A permanent line can then be printed.
     pub(super) fn clear(&mut self) {
         if self.is_shown {
             self.is_shown = false;

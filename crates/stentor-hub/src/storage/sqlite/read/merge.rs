@@ -126,7 +126,7 @@ impl<'a> Merge<'a> {
         self.heads.iter().any(|(_, at)| of_it(*at))
     }
 
-    /// The rank of an entry: the highest comes first in the order.
+    /// Returns the rank of an entry. Entries with a higher rank are returned first.
     fn rank(&self, entry: Entry) -> i64 {
         match self.order {
             Order::Oldest => -column::offset(entry.offset),

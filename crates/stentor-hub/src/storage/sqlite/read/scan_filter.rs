@@ -11,7 +11,7 @@ use crate::storage::sqlite::db_error::DbError;
 pub(crate) struct ScanFilter<'s> {
     snapshot: &'s Snapshot<'s>,
     filters: &'s Filters,
-    /// By the row id of a topic: its records after this offset match. [`Offset::MAX`] if none does.
+    /// For each topic, by row id: the offset after which its records match. [`Offset::MAX`] if none match.
     floors: HashMap<i64, Offset>,
 }
 

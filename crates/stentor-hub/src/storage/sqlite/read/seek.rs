@@ -21,8 +21,8 @@ pub(crate) const SCAN_BACK: &str =
 pub(crate) const FIRST_FROM: &str =
     "SELECT offset, time FROM records WHERE offset >= ?1 ORDER BY offset LIMIT 1";
 
-/// Number of rows that are read, newest first, before the matching topics are looked up instead; or twice the
-/// number of wanted events, if that is more.
+/// Number of newest rows that a scan reads before the matching topics are looked up instead. If twice the number of
+/// requested events is more, the scan reads that number.
 const SCAN_BACK_ROWS: u64 = 10_000;
 
 impl Snapshot<'_> {
@@ -71,7 +71,8 @@ impl Snapshot<'_> {
         Ok(oldest)
     }
 
-    /// Reads the newest records one by one. Continues if that did not find enough events.
+    /// Scans the newest records. Returns `Break` with the result, or `Continue` if the scan reached its maximum before
+    /// it found enough events.
     fn scan_back(
         &self,
         filters: &Filters,
@@ -100,8 +101,8 @@ impl Snapshot<'_> {
         Ok(if all { ControlFlow::Break(oldest) } else { ControlFlow::Continue(()) })
     }
 
-    /// Returns the first record with this time or a later one. Times rise with offsets, so this is a binary
-    /// search over offsets.
+    /// Returns the first record with this time or a later one. Times never
+    /// decrease as offsets increase, so this is a binary search over offsets.
     fn first_since(&self, time: Timestamp) -> Result<Option<Offset>, DbError> {
         let (mut from, mut to, mut found) = (Offset::ZERO.next(), self.tail, None);
         while from <= to {

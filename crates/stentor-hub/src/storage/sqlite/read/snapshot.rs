@@ -27,7 +27,7 @@ impl ReadConnection {
         ReadConnection { connection, state }
     }
 
-    /// Runs a query in one short read transaction, so that all of its result is of the same moment.
+    /// Runs a query in one short read transaction: its whole result is of the same moment.
     pub(crate) fn query<T>(
         &mut self,
         query: impl FnOnce(&Snapshot<'_>) -> Result<T, DbError>,

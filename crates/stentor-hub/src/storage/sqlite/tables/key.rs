@@ -13,7 +13,7 @@ use crate::timestamp::Timestamp;
 pub(crate) const BY_NAME: &str = "SELECT hash, count, first_offset, first_check, last_offset, last_check, expires \
                                   FROM keys WHERE scope = ?1 AND publisher = ?2 AND name = ?3 AND upload = ?4";
 
-/// A stored idempotency key, expired or not. A publish that is not an upload counts as one of one part.
+/// A stored idempotency key, expired or not. A publish that is not an upload is stored as an upload with one part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyRow {
     pub(crate) stored: StoredKey,
@@ -107,7 +107,7 @@ pub(crate) fn set_aside(connection: &Connection, key: &Key, old: StoredKey) -> R
     Ok(())
 }
 
-/// The value of the column `scope`. No topic has an empty name, so that stands for a batch.
+/// Returns the value of the column `scope`. A batch has an empty scope, which no topic name equals.
 fn scope(name: &KeyName) -> &str {
     name.scope.as_ref().map_or("", |topic| topic.as_str())
 }

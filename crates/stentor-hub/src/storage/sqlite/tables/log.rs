@@ -26,7 +26,7 @@ pub(crate) struct LogState {
     pub(crate) floor_removals: u64,
     /// Row id of the next new topic.
     pub(crate) next_topic: i64,
-    /// Number of topics that have no record but, at most, their deletion.
+    /// Number of empty topics: they have no record, or only their deletion.
     pub(crate) empty_topics: u64,
     /// Number of stored idempotency keys.
     pub(crate) keys: u64,

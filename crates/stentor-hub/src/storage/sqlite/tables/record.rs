@@ -122,7 +122,7 @@ pub(crate) fn read_attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
     Ok(Attributes { publisher_id: row.get(6)? })
 }
 
-/// Converts a stored event type. A type that came in on a stream may contain NUL, and only a decoder accepts that.
+/// Converts a stored event type. A type that was received on a stream may contain NUL, which only a decoder accepts.
 pub(crate) fn event_type(name: &str) -> Result<EventType, InvalidType> {
     if let Ok(event_type) = EventType::new(name) {
         return Ok(event_type);

@@ -63,8 +63,8 @@ pub(crate) mod sql {
 }
 
 impl Topic {
-    /// Creates a topic without records. Its name may be one that was forgotten, so everything that was removed
-    /// from forgotten topics counts as removed from it.
+    /// Creates a topic without records. A topic with this name may have been forgotten, so everything that was removed
+    /// from forgotten topics counts as removed from this one.
     pub(crate) fn new(name: TopicName, log: &LogState) -> Topic {
         Topic {
             id: log.next_topic,
@@ -81,7 +81,7 @@ impl Topic {
         }
     }
 
-    /// Returns `true` if the topic has no record but, at most, its deletion.
+    /// Returns `true` if the topic is empty: it has no record, or only its deletion.
     pub(crate) fn is_empty(&self) -> bool {
         self.events == 0 && (self.end.is_none() || self.deleted)
     }

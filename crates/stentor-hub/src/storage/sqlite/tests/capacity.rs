@@ -1,6 +1,6 @@
 //! The size limit of the log as a whole.
 
-use super::{Kept, Open, schema};
+use super::{LogDir, Open, schema};
 use crate::cursor::Offset;
 use crate::publish::Publish;
 use crate::storage::conformance::log::{appended, at, event, name, request, said, topic_names};
@@ -12,8 +12,8 @@ const MIB: u64 = 1 << 20;
 const BOUND: u64 = 4 * MIB;
 const LARGE: usize = 4_000;
 
-fn bounded(bytes_max: u64) -> Kept {
-    Kept::with(Limits { bytes_max: Some(bytes_max), ..Limits::default() })
+fn bounded(bytes_max: u64) -> LogDir {
+    LogDir::with(Limits { bytes_max: Some(bytes_max), ..Limits::default() })
 }
 
 /// An event of 4 kB whose data starts with its number.
@@ -21,7 +21,7 @@ fn numbered(n: usize) -> Publish {
     event(&format!("loud/{}", n % 20), &format!("{n:07}{}", "x".repeat(LARGE)))
 }
 
-impl Kept {
+impl LogDir {
     /// Size of the database and the write-ahead log.
     fn all_bytes(&self) -> u64 {
         let wal = std::fs::metadata(self.path().join(schema::WAL_FILE));
@@ -49,24 +49,24 @@ impl Open {
 }
 
 #[tokio::test]
-async fn a_log_that_is_written_far_beyond_its_limit_keeps_as_many_of_the_newest_events_as_it_may() {
-    let kept = bounded(BOUND);
-    let open = kept.open();
+async fn a_log_written_far_beyond_its_limit_keeps_the_newest_events_that_fit() {
+    let log_dir = bounded(BOUND);
+    let open = log_dir.open();
     open.flood().await;
     open.settle().await;
-    kept.is_within(BOUND);
+    log_dir.is_within(BOUND);
     let numbers = open.numbers().await;
     let expected: Vec<usize> = (5_000 - numbers.len()..5_000).collect();
     assert_eq!(numbers, expected, "the newest ones, contiguous");
     let bytes = (numbers.len() * LARGE) as u64;
     assert!(bytes > BOUND * 3 / 4, "only {bytes} bytes of events are left");
-    assert_eq!(kept.count("records"), i64::try_from(numbers.len()).unwrap());
+    assert_eq!(log_dir.count("records"), i64::try_from(numbers.len()).unwrap());
 }
 
 #[tokio::test]
 async fn a_log_that_is_written_without_a_pause_stays_bounded() {
-    let kept = bounded(BOUND);
-    let open = kept.open();
+    let log_dir = bounded(BOUND);
+    let open = log_dir.open();
     for (batches, batch) in [(1_000, 10), (10, 1_000)] {
         // The loop of a writer whose queue is never empty.
         let written = open.storage.log.writes.run(move |writer| {
@@ -82,13 +82,13 @@ async fn a_log_that_is_written_without_a_pause_stays_bounded() {
         assert!(most < 4 * BOUND, "40 MB came in {batches} batches and became {most} bytes");
     }
     open.settle().await;
-    kept.is_within(BOUND);
+    log_dir.is_within(BOUND);
 }
 
 #[tokio::test]
-async fn readers_of_trimmed_topics_get_a_gap_and_no_others() {
-    let kept = bounded(BOUND);
-    let open = kept.open();
+async fn only_readers_of_trimmed_topics_get_a_gap() {
+    let log_dir = bounded(BOUND);
+    let open = log_dir.open();
     let old = open.log.event("old", "1").await;
     open.flood().await;
     open.log.event("quiet", "1").await;
@@ -109,8 +109,8 @@ async fn readers_of_trimmed_topics_get_a_gap_and_no_others() {
 
 #[tokio::test]
 async fn an_end_is_trimmed_with_its_topic_and_a_deletion_stays() {
-    let kept = bounded(BOUND);
-    let open = kept.open();
+    let log_dir = bounded(BOUND);
+    let open = log_dir.open();
     open.log.event("ended", "1").await;
     let end = open.log.end("ended").await;
     open.log.event("deleted", "1").await;
@@ -127,8 +127,8 @@ async fn an_end_is_trimmed_with_its_topic_and_a_deletion_stays() {
 
 #[tokio::test]
 async fn a_topic_that_is_deleted_and_reused_again_and_again_stays_within_the_limit() {
-    let kept = bounded(BOUND);
-    let open = kept.open();
+    let log_dir = bounded(BOUND);
+    let open = log_dir.open();
     for round in 0..21 {
         open.fill(500, |n| event("again", &format!("{round} {n} {}", "x".repeat(LARGE)))).await;
         if round % 3 == 0 {
@@ -139,15 +139,15 @@ async fn a_topic_that_is_deleted_and_reused_again_and_again_stays_within_the_lim
         }
     }
     open.settle().await;
-    kept.is_within(BOUND);
+    log_dir.is_within(BOUND);
     let last = open.log.all("again").await.pop().unwrap();
     assert!(last.event().unwrap().data().starts_with("20 499 "));
 }
 
 #[tokio::test]
 async fn large_events_displace_no_more_than_they_need() {
-    let kept = bounded(32 * MIB);
-    let open = kept.open();
+    let log_dir = bounded(32 * MIB);
+    let open = log_dir.open();
     for n in 0..9 {
         open.log.event("large", &format!("{n}{}", "x".repeat((8 << 20) - 1))).await;
         open.settle().await;
@@ -160,14 +160,14 @@ async fn large_events_displace_no_more_than_they_need() {
 
 #[tokio::test]
 async fn the_newest_event_stays_however_large_it_is() {
-    let kept = bounded(MIB);
-    let open = kept.open();
+    let log_dir = bounded(MIB);
+    let open = log_dir.open();
     open.log.event("small", "1").await;
     let large = open.log.event("large", &"x".repeat(3 << 20)).await;
     open.settle().await;
     let left = open.log.all("**").await;
     assert_eq!((left.len(), left[0].cursor()), (1, large));
-    let copy = kept.copy();
+    let copy = log_dir.copy();
     let after = copy.open();
     after.settle().await;
     let left = after.log.all("**").await;
@@ -180,33 +180,34 @@ async fn the_newest_event_stays_however_large_it_is() {
 
 #[tokio::test]
 async fn a_smaller_limit_applies_to_existing_events() {
-    let mut kept = bounded(1 << 30);
-    kept.open().flood().await;
-    assert!(kept.file_bytes() > 4 * BOUND);
-    kept.limits.bytes_max = Some(BOUND);
-    let open = kept.open();
+    let mut log_dir = bounded(1 << 30);
+    log_dir.open().flood().await;
+    assert!(log_dir.file_bytes() > 4 * BOUND);
+    log_dir.limits.bytes_max = Some(BOUND);
+    let open = log_dir.open();
     open.settle().await;
-    kept.is_within(BOUND);
+    log_dir.is_within(BOUND);
     assert_eq!(open.numbers().await.pop(), Some(4_999));
     drop(open);
-    kept.limits.bytes_max = None;
-    let open = kept.open();
+    log_dir.limits.bytes_max = None;
+    let open = log_dir.open();
     open.flood().await;
     open.settle().await;
-    assert!(kept.file_bytes() > 4 * BOUND, "without a limit everything stays");
+    assert!(log_dir.file_bytes() > 4 * BOUND, "without a limit everything stays");
 }
 
 #[tokio::test]
 async fn on_a_full_disk_the_limit_makes_room_while_publishers_retry() {
-    let mut kept = Kept::with(Limits { pages: Some(2_000), bytes_max: None, ..Limits::default() });
-    let open = kept.open();
+    let mut log_dir =
+        LogDir::with(Limits { pages: Some(2_000), bytes_max: None, ..Limits::default() });
+    let open = log_dir.open();
     let mut next = 0;
     while open.storage.append(vec![numbered(next)], at(0)).await.is_ok() {
         next += 1;
     }
     drop(open);
-    kept.limits.bytes_max = Some(BOUND);
-    let open = kept.open();
+    log_dir.limits.bytes_max = Some(BOUND);
+    let open = log_dir.open();
     // The hub's clock advances by ten milliseconds with each attempt.
     for attempt in 1..=20_000 {
         let now = crate::Timestamp::from_micros(at(0).as_micros() + attempt * 10_000);
@@ -221,18 +222,18 @@ async fn on_a_full_disk_the_limit_makes_room_while_publishers_retry() {
     }
     assert_eq!(next, 4_000, "twice as much as the disk holds was written");
     open.settle().await;
-    kept.is_within(BOUND);
+    log_dir.is_within(BOUND);
     assert_eq!(open.numbers().await.pop(), Some(3_999));
     assert!(open.storage.read(request("loud/1", Offset::ZERO)).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_limit_that_is_too_small_causes_no_endless_work() {
-    let kept = bounded(1);
-    let open = kept.open();
+    let log_dir = bounded(1);
+    let open = log_dir.open();
     for n in 0..100 {
         open.log.event(&format!("t{n}"), "1").await;
-        // All that matters is that it ends.
+        // The test checks only that this ends.
         assert!(open.settle().await < 100);
     }
     assert_eq!(said(&open.log.all("**").await), ["t99: 1"]);

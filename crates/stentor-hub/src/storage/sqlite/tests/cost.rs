@@ -1,6 +1,6 @@
 //! The cost of queries, in rows read.
 
-use super::{Kept, Open, filler};
+use super::{LogDir, Open, filler};
 use crate::cursor::Offset;
 use crate::storage::conformance::log::{at, event, filters, request, said};
 use crate::storage::sqlite::db_error::DbError;
@@ -20,13 +20,13 @@ impl Open {
     }
 }
 
-async fn loud() -> (Kept, Open) {
-    let kept = Kept::new();
-    let open = kept.open();
+async fn loud() -> (LogDir, Open) {
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.log.event("quiet/a", "1").await;
     open.fill(50_000, filler).await;
     open.log.event("quiet/a", "2").await;
-    (kept, open)
+    (log_dir, open)
 }
 
 #[tokio::test]
@@ -105,24 +105,24 @@ async fn a_time_is_found_by_binary_search() {
 
 #[tokio::test]
 async fn a_record_in_the_indexes_of_two_topics_is_read_once() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     for topic in ["a", "b", "a"] {
         open.log.event(topic, "1").await;
     }
     drop(open);
     let sql = "INSERT INTO topic_records SELECT 1, offset, kind, bytes FROM topic_records WHERE topic = 2";
-    kept.database().execute_batch(sql).unwrap();
-    let records = kept.open().log.all("a b").await;
+    log_dir.database().execute_batch(sql).unwrap();
+    let records = log_dir.open().log.all("a b").await;
     assert_eq!(said(&records), ["a: 1", "b: 1", "a: 1"]);
 }
 
 #[tokio::test]
 async fn every_query_uses_an_index() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.fill(2_000, filler).await;
-    let database = kept.database();
+    let database = log_dir.database();
     for sql in [
         topic::sql::BY_NAME,
         topic::sql::BY_ID,

@@ -1,26 +1,26 @@
 //! Damaged files: data on the disk is never trusted.
 
-use super::Kept;
+use super::LogDir;
 use crate::cursor::Offset;
 use crate::storage::conformance::log::{at, event, filters, name, request, said};
 use crate::storage::sqlite::{SqliteStorage, schema};
 use crate::storage::{Seek, Storage, StorageError, TopicsQuery};
 
 /// A log of four records that was then changed with SQL.
-async fn changed(sql: &str) -> Kept {
-    let kept = Kept::new();
-    let open = kept.open();
+async fn changed(sql: &str) -> LogDir {
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     for n in 1..=3 {
         open.log.event("a", &n.to_string()).await;
     }
     open.log.event("b", "4").await;
     drop(open);
-    kept.database().execute_batch(sql).unwrap();
-    kept
+    log_dir.database().execute_batch(sql).unwrap();
+    log_dir
 }
 
-async fn failed(kept: &Kept, words: &str) {
-    let open = kept.open();
+async fn failed(log_dir: &LogDir, words: &str) {
+    let open = log_dir.open();
     let read = open.storage.read(request("a", Offset::ZERO)).await;
     let Err(StorageError::Failed { reason }) = &read else { panic!("{read:?}") };
     assert!(reason.contains(words), "{reason}");
@@ -31,53 +31,54 @@ async fn failed(kept: &Kept, words: &str) {
 
 #[tokio::test]
 async fn a_record_of_an_unknown_kind_is_a_failure_that_names_it() {
-    let kept = changed("UPDATE records SET kind = 9 WHERE offset = 2").await;
-    failed(&kept, "the record at offset 2 cannot be read").await;
+    let log_dir = changed("UPDATE records SET kind = 9 WHERE offset = 2").await;
+    failed(&log_dir, "the record at offset 2 cannot be read").await;
 }
 
 #[tokio::test]
 async fn a_type_that_cannot_be_published_is_a_failure() {
-    let kept = changed("UPDATE records SET type = 'a' || char(10) || 'b' WHERE offset = 2").await;
-    failed(&kept, "the record at offset 2 cannot be read").await;
+    let log_dir =
+        changed("UPDATE records SET type = 'a' || char(10) || 'b' WHERE offset = 2").await;
+    failed(&log_dir, "the record at offset 2 cannot be read").await;
 }
 
 #[tokio::test]
 async fn text_that_is_not_utf_8_is_a_failure() {
-    let kept = changed("UPDATE records SET data = CAST(x'ff' AS TEXT) WHERE offset = 2").await;
-    failed(&kept, "the record at offset 2 cannot be read").await;
+    let log_dir = changed("UPDATE records SET data = CAST(x'ff' AS TEXT) WHERE offset = 2").await;
+    failed(&log_dir, "the record at offset 2 cannot be read").await;
 }
 
 #[tokio::test]
 async fn a_record_that_is_only_in_the_index_is_a_failure() {
-    let kept = changed("DELETE FROM records WHERE offset = 2").await;
-    failed(&kept, "the record at offset 2 is missing").await;
+    let log_dir = changed("DELETE FROM records WHERE offset = 2").await;
+    failed(&log_dir, "the record at offset 2 is missing").await;
 }
 
 #[tokio::test]
 async fn a_negative_offset_is_a_failure() {
-    let kept = changed("UPDATE topics SET removed_through = -5 WHERE name = 'a'").await;
-    failed(&kept, "the topic \"a\" cannot be read").await;
+    let log_dir = changed("UPDATE topics SET removed_through = -5 WHERE name = 'a'").await;
+    failed(&log_dir, "the topic \"a\" cannot be read").await;
 }
 
 #[tokio::test]
 async fn a_log_without_the_row_of_log_is_not_opened() {
-    let kept = changed("DELETE FROM log").await;
-    let error = kept.refused().to_string();
+    let log_dir = changed("DELETE FROM log").await;
+    let error = log_dir.refused().to_string();
     assert!(error.contains("the row of the table `log` cannot be read"), "{error}");
 }
 
 /// Any byte of the file may be wrong. Every call must return a result or an error, and no thread may panic.
 #[tokio::test]
 async fn a_file_with_wrong_bytes_gives_errors_and_never_a_panic() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.fill(500, |n| event(&format!("t{}", n % 7), &"x".repeat(n))).await;
     open.log.delete("t1").await;
     drop(open);
-    let whole = std::fs::read(kept.path().join(schema::FILE)).unwrap();
+    let whole = std::fs::read(log_dir.path().join(schema::FILE)).unwrap();
     let mut random = fastrand::Rng::with_seed(20_261_121);
     for _ in 0..40 {
-        let copy = Kept::new();
+        let copy = LogDir::new();
         let mut bytes = whole.clone();
         for _ in 0..random.usize(1..200) {
             let at = random.usize(100..bytes.len());

@@ -1,6 +1,6 @@
 //! The number of pages that a purge writes.
 
-use super::Kept;
+use super::LogDir;
 use crate::cursor::Offset;
 use crate::storage::conformance::log::{event, name};
 use crate::storage::sqlite::limits::Limits;
@@ -9,8 +9,8 @@ use crate::storage::sqlite::write::pages::pragma;
 
 #[tokio::test]
 async fn a_purge_of_several_topics_does_not_write_each_page_once_per_topic() {
-    let kept = Kept::with(Limits { compaction_bytes: u64::MAX, ..Limits::default() });
-    let open = kept.open();
+    let log_dir = LogDir::with(Limits { compaction_bytes: u64::MAX, ..Limits::default() });
+    let open = log_dir.open();
     open.fill(5_000, |n| event(&format!("t{}", n % 10), &format!("{n:0>100}"))).await;
     let written = open.storage.log.writes.run(|writer| {
         let pages = pragma(&writer.connection, "page_count").unwrap();
@@ -22,6 +22,6 @@ async fn a_purge_of_several_topics_does_not_write_each_page_once_per_topic() {
         Ok((pages, checkpoint(&writer.connection, Checkpoint::Noop).unwrap().total))
     });
     let (pages, written) = written.await.unwrap();
-    assert_eq!(kept.count("records"), 500);
+    assert_eq!(log_dir.count("records"), 500);
     assert!(written < 4 * pages, "{written} pages were written in a log of {pages}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Kept, Open};
+use super::{LogDir, Open};
 use crate::key::{Key, KeyContent};
 use crate::publish::Publish;
 use crate::storage::conformance::log::{at, event, name};
@@ -49,11 +49,11 @@ impl Open {
 
 #[tokio::test]
 async fn parts_are_compared_after_a_restart() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.upload("up", 5, at(0)).await;
     drop(open);
-    let open = kept.open();
+    let open = log_dir.open();
     for index in 0..5 {
         assert!(open.is_repeat(part("up", 1, index), at(1)).await, "part {index}");
         assert!(!open.is_repeat(part("up", 2, index), at(1)).await, "part {index}");
@@ -62,44 +62,44 @@ async fn parts_are_compared_after_a_restart() {
 
 #[tokio::test]
 async fn parts_are_deleted_with_their_key_in_slices() {
-    let mut kept = Kept::new();
-    kept.limits.slice_rows = 10;
-    let open = kept.open();
+    let mut log_dir = LogDir::new();
+    log_dir.limits.slice_rows = 10;
+    let open = log_dir.open();
     open.upload("up", 1_000, at(0)).await;
     open.upload("later", 5, at(60)).await;
     open.settle().await;
-    assert_eq!((kept.count("keys"), kept.count("upload_parts")), (2, 1_005));
+    assert_eq!((log_dir.count("keys"), log_dir.count("upload_parts")), (2, 1_005));
     open.log.publish_at(event("a", "x"), at(65)).await;
     let slices = open.settle().await;
     assert!(slices >= 100, "{slices} slices");
-    assert_eq!((kept.count("keys"), kept.count("upload_parts")), (1, 5));
+    assert_eq!((log_dir.count("keys"), log_dir.count("upload_parts")), (1, 5));
     assert!(open.is_repeat(part("later", 1, 0), at(65)).await);
 }
 
 #[tokio::test]
 async fn a_key_that_starts_another_upload_leaves_nothing_of_the_old_one() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.upload("up", 100, at(0)).await;
     // At the same time as the first check for expired keys, so the old parts are still stored.
     open.log.append_at((0..3).map(|index| part("up", 2, index)).collect(), at(100)).await;
     open.settle().await;
     open.log.publish_at(event("a", "x"), at(102)).await;
     open.settle().await;
-    assert_eq!((kept.count("keys"), kept.count("upload_parts")), (1, 3));
+    assert_eq!((log_dir.count("keys"), log_dir.count("upload_parts")), (1, 3));
     assert!(open.is_repeat(part("up", 2, 2), at(102)).await);
     assert!(!open.is_repeat(part("up", 1, 2), at(102)).await);
 }
 
 #[tokio::test]
 async fn beyond_the_limit_parts_of_the_first_upload_count_as_repeats() {
-    let kept = Kept::with(Limits { parts: 10, ..Limits::default() });
-    let open = kept.open();
+    let log_dir = LogDir::with(Limits { parts: 10, ..Limits::default() });
+    let open = log_dir.open();
     open.upload("first", 8, at(0)).await;
     open.upload("second", 6, at(0)).await;
     open.log.publish_at(event("a", "x"), at(2)).await;
     open.settle().await;
-    assert_eq!((kept.count("keys"), kept.count("upload_parts")), (2, 10));
+    assert_eq!((log_dir.count("keys"), log_dir.count("upload_parts")), (2, 10));
     for index in 0..8 {
         assert!(open.is_repeat(part("first", 1, index), at(2)).await, "part {index}");
         let known = index >= 4;
@@ -112,13 +112,13 @@ async fn beyond_the_limit_parts_of_the_first_upload_count_as_repeats() {
 
 #[tokio::test]
 async fn an_upload_may_have_more_parts_than_the_limit() {
-    let kept = Kept::with(Limits { parts: 10, ..Limits::default() });
-    let open = kept.open();
+    let log_dir = LogDir::with(Limits { parts: 10, ..Limits::default() });
+    let open = log_dir.open();
     for index in 0..40 {
         let outcome = open.log.publish_at(part("up", 1, index), at(2 * index.cast_signed())).await;
         assert!(matches!(outcome, Outcome::Appended { .. }), "{outcome:?}");
         open.settle().await;
-        assert!(kept.count("upload_parts") <= 11);
+        assert!(log_dir.count("upload_parts") <= 11);
     }
     assert!(open.is_repeat(part("up", 1, 0), at(80)).await);
     assert!(!open.is_repeat(part("up", 2, 35), at(80)).await);
@@ -126,28 +126,28 @@ async fn an_upload_may_have_more_parts_than_the_limit() {
 
 #[tokio::test]
 async fn a_quick_repeat_writes_nothing_and_a_slow_one_restarts_the_window() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.upload("up", 500, at(0)).await;
     open.settle().await;
-    let wal = || std::fs::read(kept.path().join(format!("{}-wal", schema::FILE))).unwrap();
+    let wal = || std::fs::read(log_dir.path().join(format!("{}-wal", schema::FILE))).unwrap();
     let before = wal();
     open.upload("up", 500, at(0)).await;
     assert!(wal() == before, "the repeat within a 64th of the window was written");
     assert!(open.is_repeat(part("up", 1, 0), at(1)).await);
     assert!(wal() != before);
     drop(open);
-    assert!(kept.open().is_repeat(part("up", 1, 0), at(64)).await, "the window started at 1 s");
+    assert!(log_dir.open().is_repeat(part("up", 1, 0), at(64)).await, "the window started at 1 s");
 }
 
 #[tokio::test]
 async fn an_upload_without_stored_parts_continues() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.upload("up", 3, at(0)).await;
     drop(open);
-    kept.database().execute_batch("DELETE FROM upload_parts").unwrap();
-    let open = kept.open();
+    log_dir.database().execute_batch("DELETE FROM upload_parts").unwrap();
+    let open = log_dir.open();
     assert!(open.is_repeat(part("up", 1, 0), at(1)).await);
     assert!(!open.is_repeat(part("up", 2, 2), at(1)).await, "its end is known");
     open.log.publish_at(part("up", 1, 3), at(1)).await;

@@ -44,12 +44,12 @@ impl Draft {
         Ok(draft)
     }
 
-    /// The directory in which the log is written.
+    /// Returns the directory in which the log is written.
     pub(super) fn dir(&self) -> &Path {
         &self.folder
     }
 
-    /// Converts an error of writing the draft: a full disk is that of the target directory.
+    /// Converts an error of writing the draft. If the disk is full, the error names the target directory.
     pub(super) fn convert_error(&self, error: ToolError) -> ToolError {
         match error {
             ToolError::Storage(StorageError::Full) | ToolError::Open(SqliteOpenError::Full) => {
@@ -59,7 +59,8 @@ impl Draft {
         }
     }
 
-    /// Moves the log into the target directory. It must be closed, so that all of it is in one file.
+    /// Moves the log into the target directory. The log must be closed: then all of it is in
+    /// one file.
     pub(super) fn finish(mut self) -> Result<(), ToolError> {
         let (from, to) = (error::file(&self.folder), error::file(&self.target));
         let moved = File::open(&from)

@@ -87,7 +87,7 @@ impl ToolError {
     }
 }
 
-/// An error of reading a log. Damage is reported as when the log is opened.
+/// Converts an error of reading a log. Damage becomes the same error as when the log is opened.
 impl From<DbError> for ToolError {
     fn from(error: DbError) -> ToolError {
         match SqliteOpenError::from(error) {

@@ -30,7 +30,7 @@ pub enum ExportFrom {
 
 /// A running export, up to the tail of the moment when it started.
 ///
-/// Each page is read in a transaction of its own, so that a slow consumer does not hold up checkpoints. Records that
+/// Each page is read in its own transaction, so a slow consumer does not delay checkpoints. Records that
 /// are removed before they are read are reported in [`Exported::removed`].
 #[derive(Debug)]
 pub struct Export<'a> {

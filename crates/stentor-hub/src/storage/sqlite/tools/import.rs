@@ -79,7 +79,7 @@ struct Batch {
 }
 
 impl Import {
-    /// Creates the log in `dir`, and closes it so that all of it is in one file.
+    /// Creates the log in `dir` and closes it. All of it is then in one file.
     async fn run(
         dir: &Path,
         input: &mut dyn BufRead,

@@ -60,7 +60,7 @@ pub struct LogInfo {
 }
 
 impl SqliteLog {
-    /// Reads facts about the log, all of the same moment. The cost is that of reading each topic.
+    /// Reads facts about the log, all of the same moment. Reads each topic once.
     ///
     /// # Errors
     ///

@@ -63,8 +63,8 @@ impl SqliteLog {
 
 /// Removes the empty write-ahead log that reading a closed log creates.
 ///
-/// A connection that only reads cannot remove it. A connection that may write does so when it is closed, if no
-/// other has the log open.
+/// A connection that only reads cannot remove it. A connection that may write removes it when it is
+/// closed, if no other connection has the log open.
 #[derive(Debug)]
 struct Cleanup {
     dir: PathBuf,

@@ -1,4 +1,4 @@
-//! The ballast: disk space that is reserved, so that a full disk can be cleared by deleting events.
+//! The ballast: reserved disk space, with which events can be deleted on a full disk.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 
 /// A file that only occupies disk space. It is deleted while the disk is full.
 ///
-/// Until the write-ahead log is copied into the database file, it cannot be overwritten from its start, so every
-/// deletion makes it longer. The copy makes the database file grow. The ballast is therefore as large as that
-/// growth, plus [`Ballast::BYTES`], and no event is committed before it is. So on a full disk the copy always
-/// fits, and after it deletions and trims overwrite the write-ahead log, with `BYTES` for what they need beyond
-/// it.
+/// The write-ahead log can be overwritten from its start only after it was copied into the database file. Until then
+/// every deletion extends it. The copy makes the database file grow. Before an event is committed, the ballast is
+/// therefore as large as that growth plus [`Ballast::BYTES`]. On a full disk this has two effects:
+///
+/// - The copy always fits.
+/// - After the copy, deletions and trims overwrite the write-ahead log, and can use `BYTES` of additional space.
 #[derive(Debug)]
 pub(crate) struct Ballast {
     path: PathBuf,
     /// Size of the ballast: zero, or at least `BYTES`.
     bytes: u64,
     /// Maximum size. Tests simulate a full disk with it.
-    most: Option<u64>,
+    bytes_max: Option<u64>,
 }
 
 impl Ballast {
@@ -27,14 +28,14 @@ impl Ballast {
     pub(crate) const FILE: &str = "ballast";
 
     /// Returns the ballast that the last run left in `dir`.
-    pub(crate) fn find(dir: &Path, most: Option<u64>) -> Ballast {
+    pub(crate) fn find(dir: &Path, bytes_max: Option<u64>) -> Ballast {
         let path = dir.join(Self::FILE);
         let found = fs::metadata(&path).map_or(0, |file| file.len());
         let bytes = if found < Self::BYTES { 0 } else { found };
-        Ballast { path, bytes, most }
+        Ballast { path, bytes, bytes_max }
     }
 
-    /// Size of the ballast.
+    /// Returns the size of the ballast.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
@@ -45,7 +46,7 @@ impl Ballast {
         self.bytes > 0
     }
 
-    /// Reserves the space that is needed while the database file still has to grow by `growth` bytes.
+    /// Reserves space for a database file that will grow by `growth` bytes when the write-ahead log is copied.
     pub(crate) fn hold(&mut self, growth: u64) -> io::Result<()> {
         let wanted = Self::BYTES + growth.next_multiple_of(Self::BYTES);
         if self.bytes < wanted {
@@ -70,17 +71,17 @@ impl Ballast {
         self.cut(0);
     }
 
-    /// Returns `true` if `bytes` fit on the disk. It writes them to find out. Only while nothing is reserved.
+    /// Returns `true` if `bytes` fit on the disk: it writes and deletes them. Call it only while no space is reserved.
     pub(crate) fn has_room(&self, bytes: u64) -> bool {
         let fits = self.grow(bytes).is_ok();
         self.cut(0);
         fits
     }
 
-    /// Writes random bytes, which no file system can compress or leave out.
+    /// Extends the file with random bytes, which no file system can compress or skip.
     fn grow(&self, wanted: u64) -> io::Result<()> {
         const CHUNK: u64 = 64 << 10;
-        if self.most.is_some_and(|most| wanted > most) {
+        if self.bytes_max.is_some_and(|max| wanted > max) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let open = OpenOptions::new().write(true).create(true).truncate(false).open(&self.path);

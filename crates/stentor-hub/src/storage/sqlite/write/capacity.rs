@@ -8,7 +8,7 @@ use crate::storage::sqlite::db_error::DbError;
 
 /// Number of appended bytes after which the database is measured again.
 const MEASURE_BYTES: u64 = 1 << 20;
-/// 1/`SLACK_PART` of the limit is freed at a time, so that not every append has to free something.
+/// 1/`SLACK_PART` of the limit is freed at a time, so most appends do not have to free anything.
 const SLACK_PART: u64 = 32;
 /// Approximate size of a record without its data: its other columns, its index entries, and its share of pages
 /// that are not full.
@@ -21,7 +21,7 @@ pub(crate) struct Capacity {
     unmeasured: u64,
     /// `true` while the log is larger than its limit and is being trimmed.
     shrinking: bool,
-    /// Records up to this offset were considered, and the rest of them cannot be trimmed.
+    /// Trims continue after this offset. Records that are still stored up to it cannot be trimmed.
     considered_through: Offset,
 }
 
@@ -47,22 +47,22 @@ impl Capacity {
         self.unmeasured = self.unmeasured.saturating_add(bytes);
     }
 
-    /// Returns `true` if the log may be larger than `most` bytes, so that it must be measured.
-    pub(crate) fn is_due(&self, most: u64) -> bool {
-        let due = MEASURE_BYTES.min(most / SLACK_PART).max(1);
+    /// Returns `true` if the log may be larger than `bytes_max` and must be measured.
+    pub(crate) fn is_due(&self, bytes_max: u64) -> bool {
+        let due = MEASURE_BYTES.min(bytes_max / SLACK_PART).max(1);
         self.shrinking || self.unmeasured >= due
     }
 
-    /// Measures the database. Returns what to trim, or `None` if it is not larger than `most` bytes.
+    /// Measures the database. Returns what to trim, or `None` if it is not larger than `bytes_max`.
     pub(crate) fn measure(
         &mut self,
         connection: &Connection,
-        most: u64,
+        bytes_max: u64,
     ) -> Result<Option<Excess>, DbError> {
         self.unmeasured = 0;
         let used = used_bytes(connection)?;
-        let goal = most - most / SLACK_PART;
-        self.shrinking = used > if self.shrinking { goal } else { most };
+        let goal = bytes_max - bytes_max / SLACK_PART;
+        self.shrinking = used > if self.shrinking { goal } else { bytes_max };
         let excess = Excess { after: self.considered_through, bytes: used.saturating_sub(goal) };
         Ok(self.shrinking.then_some(excess))
     }

@@ -19,7 +19,7 @@ pub(crate) enum Checkpoint {
     Noop,
     /// Copies what no other connection still reads, without waiting.
     Passive,
-    /// Copies everything and waits for other connections, so that the write-ahead log is overwritten from its start.
+    /// Copies everything and waits for other connections. The write-ahead log is then overwritten from its start.
     Restart,
     /// Copies everything and waits for other connections, then empties the write-ahead log.
     Truncate,
@@ -50,8 +50,8 @@ pub(crate) fn checkpoint(connection: &Connection, kind: Checkpoint) -> Result<Wa
 /// Returns `true` if the disk has room for a checkpoint.
 ///
 /// On a full disk, a checkpoint that stops half-way would take the space that deletions need and free none. The
-/// ballast guarantees enough. If other programs took its space, the copy waits until that is freed, or until so
-/// much is deleted that the database file need not grow.
+/// ballast guarantees enough. If other programs took its space, the copy waits until the space is
+/// free again, or until enough is deleted that the database file does not have to grow.
 pub(crate) fn has_room(connection: &Connection, ballast: &Ballast) -> Result<bool, DbError> {
     if ballast.is_held() {
         return Ok(true);
@@ -68,9 +68,9 @@ pub(crate) fn shrink(connection: &Connection, ballast: &mut Ballast) -> Result<(
     const PART: u64 = 8;
     let bytes = |name: String| std::fs::metadata(name).map_or(0, |file| file.len());
     let Some(file) = connection.path().map(str::to_owned) else { return Ok(()) };
-    let most = bytes(file.clone()) / PART;
-    ballast.shrink(most);
-    if bytes(format!("{file}-wal")) > most {
+    let bytes_max = bytes(file.clone()) / PART;
+    ballast.shrink(bytes_max);
+    if bytes(format!("{file}-wal")) > bytes_max {
         // Not worth waiting for another connection.
         connection.busy_timeout(Duration::ZERO)?;
         let truncated = checkpoint(connection, Checkpoint::Truncate);
@@ -88,13 +88,13 @@ pub(crate) struct WalLimit {
 }
 
 impl WalLimit {
-    /// Runs a checkpoint if the write-ahead log is large enough for one. `most` is the number of pages from which
-    /// on it must restart, even if that waits for readers.
+    /// Runs a checkpoint if the write-ahead log is large enough for one. From `pages_max` pages on, the checkpoint
+    /// waits for readers and restarts the write-ahead log.
     pub(crate) fn apply(
         &mut self,
         connection: &Connection,
         ballast: &Ballast,
-        most: u64,
+        pages_max: u64,
     ) -> Result<(), DbError> {
         /// Maximum time to wait for readers. Ours are short. A program that reads the log from outside may take
         /// minutes, and publishers must not wait for that.
@@ -103,15 +103,15 @@ impl WalLimit {
         if !has_room(connection, ballast)? {
             return Ok(());
         }
-        if wal.total < most {
-            self.restart_at = most;
+        if wal.total < pages_max {
+            self.restart_at = pages_max;
         }
-        if wal.total >= self.restart_at.max(most) || !ballast.is_held() {
+        if wal.total >= self.restart_at.max(pages_max) || !ballast.is_held() {
             connection.busy_timeout(WAIT)?;
             let restarted = checkpoint(connection, Checkpoint::Restart);
             connection.busy_timeout(schema::BUSY)?;
             restarted?;
-            // If a reader prevented it, the next attempt, and its wait, comes when there is more to gain.
+            // If a reader prevented the restart, the next wait is due after this many more pages.
             self.restart_at = wal.total + CHECKPOINT_PAGES;
         } else if wal.total - wal.copied.min(wal.total) >= CHECKPOINT_PAGES {
             checkpoint(connection, Checkpoint::Passive)?;

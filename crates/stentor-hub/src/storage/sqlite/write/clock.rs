@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_pause_is_no_jump() {
+    fn a_long_pause_is_not_a_jump() {
         let (mut clock, start) = (Clock::default(), Instant::now());
         assert_eq!(clock.check(at(0), at(1_000), start), None);
         assert_eq!(clock.check(at(1_000), at(1_000 + 7_200), start + 2 * HOUR), None);

@@ -1,8 +1,8 @@
 //! Compaction: rewrites the records that are left after many were purged.
 //!
-//! SQLite merges pages only when they are less than a third full. So records that were between purged ones may
-//! occupy far more pages than necessary. Deleted and inserted again in order, they do not. A pass goes over the
-//! log, a run of records at a time, and keeps the rewrites that free pages. Where the log is dense, it tries
+//! SQLite merges pages only when they are less than a third full. After a purge, the remaining records may therefore
+//! occupy far more pages than necessary. To free pages, they are deleted and inserted again in order. A pass does this
+//! for one run of records at a time, and keeps a rewrite only if it frees pages. In dense parts of the log it tries
 //! only a few runs.
 
 use rusqlite::types::Value;
@@ -15,7 +15,7 @@ use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::tables::column::{self, Columns};
 
 /// Approximate number of runs that a pass tries in a dense log.
-const PLACES: u64 = 16;
+const DENSE_RUNS: u64 = 16;
 /// Maximum size of a run in bytes: about the content of 16 pages.
 const RUN_BYTES: u64 = 64 << 10;
 /// Approximate size of a row without the columns that count as its bytes here.
@@ -86,7 +86,7 @@ impl Compaction {
         let used = used_bytes(connection)?;
         let due = (used / limits.compaction_part).max(limits.compaction_bytes);
         if self.pass.is_none() && self.purged > due {
-            let stride_max = (used / RUN_BYTES / PLACES).max(1);
+            let stride_max = (used / RUN_BYTES / DENSE_RUNS).max(1);
             let pass = Pass { after: Offset::ZERO, through: tail, stride: 0, stride_max };
             *self = Compaction { purged: 0, pass: Some(pass) };
         }
@@ -108,7 +108,7 @@ impl Compaction {
         if !run.is_large() {
             run.rewrite(&transaction)?;
         }
-        // A commit never uses more pages than before, so the ballast need not grow for it.
+        // A commit never uses more pages than before, so the ballast does not have to grow for it.
         let gains = used_pages(&transaction)? + limits.compaction_gain <= before;
         if gains {
             transaction.commit()?;
@@ -121,7 +121,7 @@ impl Compaction {
 }
 
 impl Pass {
-    /// The pass after a run. It skips offsets, which are at least as many as records.
+    /// Returns the pass after a run. A skip counts offsets, so it may skip fewer records than that.
     fn next(self, run: &Run, gains: bool) -> Pass {
         let stride = if gains { 0 } else { (2 * self.stride).clamp(1, self.stride_max) };
         let after = Offset::new(run.last.get().saturating_add(stride * run.rows));

@@ -68,7 +68,7 @@ pub(crate) fn remember(
 
 /// Deletes up to `rows_max` rows: expired keys, then keys and upload parts beyond the limits.
 ///
-/// Of the keys, those that expire first are deleted first. Of the parts, those of the uploads that began first.
+/// Beyond the limits, it deletes the keys that expire first, and the parts of the uploads that began first.
 /// Returns `true` if there may be more to delete.
 pub(crate) fn delete_expired(
     connection: &Connection,

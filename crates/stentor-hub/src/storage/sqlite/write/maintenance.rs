@@ -48,7 +48,7 @@ impl Writer {
     }
 
     fn must_measure(&self) -> bool {
-        self.limits.bytes_max.is_some_and(|most| self.capacity.is_due(most))
+        self.limits.bytes_max.is_some_and(|max| self.capacity.is_due(max))
     }
 
     fn has_forgettable_topics(&self) -> bool {
@@ -79,8 +79,8 @@ impl Writer {
     fn slice(&mut self) -> Result<(), DbError> {
         self.pending.resume();
         let (rows, bytes) = self.slice_size();
-        // This is due after each commit. It must not be all that a slice does, or nothing else would be done
-        // while one commit follows the other.
+        // A slice continues after this check, which is due after each commit. Otherwise a log that is written without
+        // a pause would get no other maintenance.
         if self.pending.wal == Backlog::Unknown {
             self.pending.wal = Backlog::Bounded;
             self.wal_limit.apply(&self.connection, &self.ballast, self.limits.wal_pages)?;
@@ -114,8 +114,10 @@ impl Writer {
 
     /// Trims a slice of the oldest records of the log, if it is larger than its limit.
     fn trim_to_capacity(&mut self, rows: u64) -> Result<(), DbError> {
-        let Some(most) = self.limits.bytes_max else { return Ok(()) };
-        let Some(excess) = self.capacity.measure(&self.connection, most)? else { return Ok(()) };
+        let Some(bytes_max) = self.limits.bytes_max else { return Ok(()) };
+        let Some(excess) = self.capacity.measure(&self.connection, bytes_max)? else {
+            return Ok(());
+        };
         let through =
             self.transact(|transaction| transaction.trim_oldest(excess.after, rows, excess.bytes))?;
         self.capacity.trimmed(through);
@@ -144,8 +146,8 @@ impl Writer {
 
     /// Returns the size of the next slice, in rows and bytes.
     fn slice_size(&mut self) -> (u64, u64) {
-        /// A slice frees this many times what was appended: a record is trimmed first and purged later, perhaps
-        /// with its topic, and the log must shrink nevertheless.
+        /// A slice frees this many times the appended amount. Each record costs several steps (trim, purge, perhaps
+        /// the row of its topic), and the log must shrink faster than it grows.
         const FACTOR: u64 = 4;
         let Limits { slice_rows, slice_bytes, trim_rows, .. } = self.limits;
         let (rows, bytes) =
@@ -161,8 +163,8 @@ impl Writer {
         }
     }
 
-    /// Tidies up after some time without a job: returns free pages and copies the write-ahead log, so that no
-    /// commit has to wait for that later.
+    /// Tidies up after some time without a job: returns free pages and copies the write-ahead log. Later commits then
+    /// do not have to wait for that.
     pub(crate) fn idle(&mut self) {
         self.pending.resume();
         if let Err(error) = self.tidy() {
@@ -178,7 +180,7 @@ impl Writer {
         if !checkpoint::has_room(&self.connection, &self.ballast)? {
             return Ok(());
         }
-        // On a full disk, the write-ahead log gives up its space too.
+        // On a full disk, the space of the write-ahead log is freed too.
         let full = !self.ballast.is_held();
         let kind = if full { Checkpoint::Truncate } else { Checkpoint::Passive };
         let wal = checkpoint(&self.connection, kind)?;
@@ -193,8 +195,8 @@ impl Writer {
     /// did.
     fn vacuum(&mut self, spare: u64) -> Result<bool, DbError> {
         let free = pragma(&self.connection, "freelist_count")?;
-        let most = if self.ballast.is_held() { VACUUM_PAGES } else { VACUUM_PAGES / 4 };
-        let slice = free.saturating_sub(spare).min(most);
+        let pages_max = if self.ballast.is_held() { VACUUM_PAGES } else { VACUUM_PAGES / 4 };
+        let slice = free.saturating_sub(spare).min(pages_max);
         if slice == 0 {
             return Ok(false);
         }

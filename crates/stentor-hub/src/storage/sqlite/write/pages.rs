@@ -33,7 +33,7 @@ pub(crate) fn growth(connection: &Connection) -> Result<u64, DbError> {
     Ok(u64::try_from(size).unwrap_or_default().saturating_sub(file.map_or(0, |file| file.len())))
 }
 
-/// Returns the number that a pragma has.
+/// Returns the value of a numeric pragma.
 pub(crate) fn pragma(connection: &Connection, name: &str) -> Result<u64, DbError> {
     let value: i64 = connection.pragma_query_value(None, name, |row| row.get(0))?;
     Ok(u64::try_from(value).unwrap_or_default())

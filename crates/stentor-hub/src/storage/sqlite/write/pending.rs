@@ -21,8 +21,8 @@ pub(crate) struct Pending {
     /// Free pages beyond this number are to be returned to the file system.
     pub(crate) vacuum_to: Option<u64>,
     pub(crate) wal: Backlog,
-    /// Number of records appended since the last slice. A slice frees more than that, or a log that is written
-    /// without a pause would never get back to its size limit.
+    /// Number of records appended since the last slice. A slice frees more than that. Otherwise a log that is
+    /// written without a pause would never get back to its size limit.
     pub(crate) rows: u64,
     /// Number of bytes appended since the last slice.
     pub(crate) bytes: u64,
@@ -42,7 +42,7 @@ pub(crate) enum Backlog {
 }
 
 impl Default for Pending {
-    /// The state of a log that was just opened. The last run may have left anything undone.
+    /// The state of a log that was just opened. The last run may have left any maintenance undone.
     fn default() -> Pending {
         Pending {
             purge: true,
@@ -65,7 +65,7 @@ impl Pending {
 
     /// Ends the pause after a failed slice.
     ///
-    /// There may be free space now, and publishers that retry without end must not keep the log from finding it.
+    /// The next slice may find free space on a full disk, even while publishers retry without a pause.
     pub(crate) fn resume(&mut self) {
         self.failed_at = None;
     }

@@ -1,4 +1,4 @@
-//! Recovery: what is done to a log before it is used again.
+//! Recovery: prepares a log for use after a close or a crash.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -23,8 +23,8 @@ pub(crate) struct Recovered {
 /// Writes the write-ahead log again with the bytes that it has, and syncs it. Does nothing if there is none.
 ///
 /// If the last run ended with a failed sync, the operating system may return bytes that are not on the disk, and
-/// no later sync would write them, because it takes them for written. Everything recovered from them, and
-/// everything appended after them, would be lost with the next power loss.
+/// no later sync would write them, because the system considers them written. A power loss would then lose everything
+/// recovered from them and everything appended after them.
 pub(crate) fn rewrite_wal(path: &Path) -> io::Result<()> {
     /// Number of bytes read and written at a time.
     const CHUNK: usize = 1 << 20;
@@ -90,7 +90,7 @@ fn burn(connection: &Connection, after: Offset, through: Offset) -> Result<(), D
     const RANGES_MAX: i64 = 1_000;
     let (after, through) = (column::offset(after), column::offset(through));
     // Below that number they stay separate. A reader that connected between two kills is at the end of the first
-    // range, and lost nothing by the second.
+    // range, and the second kill lost none of its events.
     let merged = connection.execute(
         "UPDATE burned SET last = ?2 WHERE last = ?1 AND (SELECT count(*) FROM burned) >= ?3",
         [after, through, RANGES_MAX],

@@ -95,7 +95,7 @@ impl<'a> WriteTransaction<'a> {
         Ok(outcomes)
     }
 
-    /// Appends all entries of a publish, or none of them and returns the reason.
+    /// Appends all entries of a publish, or none. Returns the ids, or the reason why nothing was appended.
     fn publish(&mut self, publish: Publish, now: Timestamp) -> Result<Outcome, DbError> {
         let row = match &publish.key {
             Some(key) => KeyRow::find(self.connection, self.epoch, &key.to_name())?,
@@ -125,7 +125,7 @@ impl<'a> WriteTransaction<'a> {
         Ok(Outcome::Appended { first: ids.0, last: ids.1 })
     }
 
-    /// Returns the first entry whose topic has ended, also if an earlier entry ends it.
+    /// Returns the topic and end of the first entry whose topic has ended. An earlier entry of the publish may end it.
     fn ended(&mut self, entries: &[Entry]) -> Result<Option<(TopicName, Cursor)>, DbError> {
         for (at, entry) in entries.iter().enumerate() {
             let topic = self.topic(&entry.topic)?;

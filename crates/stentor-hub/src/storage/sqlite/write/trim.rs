@@ -18,7 +18,7 @@ use crate::topic::TopicName;
 pub(crate) const OLDEST_OF_TOPIC: &str = "SELECT offset, kind, bytes FROM topic_records \
                                           WHERE topic = ?1 AND offset > ?2 AND offset <= ?3 ORDER BY offset LIMIT ?4";
 
-/// All records but the newest. After an unclean stop that one is not at the tail.
+/// All records except the newest, which after an unclean stop is not at the tail.
 pub(crate) const OLDEST_OF_ALL: &str = "SELECT offset, topic, octet_length(data) FROM records \
     WHERE offset > ?1 AND offset < (SELECT max(offset) FROM records) ORDER BY offset LIMIT ?2";
 

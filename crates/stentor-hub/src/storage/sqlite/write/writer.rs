@@ -84,7 +84,7 @@ impl Writer {
         })
     }
 
-    /// Appends publishes, each with a time of its own, in one transaction.
+    /// Appends publishes, each with its own time, in one transaction.
     pub(crate) fn append_timed(
         &mut self,
         batch: Vec<(Publish, Timestamp)>,
@@ -140,7 +140,7 @@ impl Writer {
         self.transact(work).map_err(|error| self.handle_error(error))
     }
 
-    /// Runs `work` in a transaction of its own, commits it, and makes its changes visible.
+    /// Runs `work` in its own transaction, commits it, and makes its changes visible.
     pub(crate) fn transact<T>(
         &mut self,
         work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, DbError>,
@@ -153,7 +153,7 @@ impl Writer {
         let Changes { log, records, trimmed, purged, to_purge } = write.finish()?;
         if self.ballast.is_held() {
             let growth = growth(&transaction)?;
-            self.ballast.hold(growth).map_err(|error| DbError::no_reserve(&error))?;
+            self.ballast.hold(growth).map_err(|error| DbError::no_ballast(&error))?;
         }
         transaction.commit()?;
         if log.reserved_through != self.log.reserved_through {
@@ -170,8 +170,8 @@ impl Writer {
         Ok(result)
     }
 
-    /// Syncs a new reservation before the first of its offsets is assigned. Without that, an offset could stand
-    /// for two records: one before a power loss and one after it.
+    /// Syncs a new reservation before the first of its offsets is assigned. Otherwise two records, one before a
+    /// power loss and one after it, could get the same offset.
     fn sync_reservation(&mut self, tail: Offset) -> Result<(), DbError> {
         if self.limits.durability == Durability::Os {
             schema::set_durability(&self.connection, Durability::Fsync)?;
@@ -191,8 +191,8 @@ impl Writer {
         self.state.note_error(error)
     }
 
-    /// Makes room on a full disk: releases the ballast, and runs a checkpoint so that the write-ahead log is
-    /// overwritten from its start.
+    /// Makes room on a full disk: releases the ballast and runs a checkpoint. The write-ahead log is then overwritten
+    /// from its start.
     pub(crate) fn make_room(&mut self) {
         /// Time for which appends are refused without an attempt.
         const PAUSE: Duration = Duration::from_secs(1);
@@ -227,7 +227,7 @@ impl Writer {
         let growth = growth(&self.connection).map_err(|error| self.handle_error(error))?;
         self.ballast.hold(growth).map_err(|error| {
             tracing::debug!(%error, "the disk is still full");
-            self.handle_error(DbError::no_reserve(&error))
+            self.handle_error(DbError::no_ballast(&error))
         })
     }
 

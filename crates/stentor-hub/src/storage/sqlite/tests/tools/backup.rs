@@ -6,14 +6,14 @@ use super::findings;
 use crate::cursor::Offset;
 use crate::hub::Hub;
 use crate::storage::conformance::log::{Log, event, said};
-use crate::storage::sqlite::tests::{Kept, Open, filler};
+use crate::storage::sqlite::tests::{LogDir, Open, filler};
 use crate::storage::sqlite::{SqliteLog, SqliteStorage, ToolError, schema};
 use crate::{Filters, GapReason, Start, StartPosition, Subscribed};
 
-fn copy_of(kept: &Kept) -> (Kept, PathBuf) {
-    let parent = Kept::new();
+fn copy_of(log_dir: &LogDir) -> (LogDir, PathBuf) {
+    let parent = LogDir::new();
     let dir = parent.path().join("copy");
-    SqliteLog::open(kept.path()).unwrap().backup(&dir).unwrap();
+    SqliteLog::open(log_dir.path()).unwrap().backup(&dir).unwrap();
     (parent, dir)
 }
 
@@ -21,19 +21,19 @@ fn log_in(dir: &std::path::Path) -> Log {
     Log::of(std::sync::Arc::new(SqliteStorage::open(dir).unwrap()))
 }
 
-async fn filled() -> (Kept, Open) {
-    let kept = Kept::new();
-    let open = kept.open();
+async fn filled() -> (LogDir, Open) {
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.fill(500, filler).await;
     open.log.end("loud/7").await;
     open.log.delete("loud/8").await;
-    (kept, open)
+    (log_dir, open)
 }
 
 #[tokio::test]
 async fn a_copy_has_all_records_and_continues_after_the_reservation() {
-    let (kept, open) = filled().await;
-    let (_parent, dir) = copy_of(&kept);
+    let (log_dir, open) = filled().await;
+    let (_parent, dir) = copy_of(&log_dir);
     assert_eq!(findings(&dir), Vec::<String>::new());
     let tail = open.tail();
     open.log.event("loud/1", "after the backup").await;
@@ -41,17 +41,17 @@ async fn a_copy_has_all_records_and_continues_after_the_reservation() {
     assert_eq!(copy.storage.epoch(), open.storage.log.state.epoch);
     assert_eq!(copy.all("**").await, open.log.between("**", Offset::ZERO, tail).await);
     let next = copy.event("loud/1", "of the copy").await.offset;
-    assert!(next > Offset::new(tail.get() + kept.limits.reserve / 2), "{next}");
+    assert!(next > Offset::new(tail.get() + log_dir.limits.reserve / 2), "{next}");
 }
 
 #[tokio::test]
 async fn a_copy_of_a_closed_log_counts_as_not_closed_too() {
-    let (kept, open) = filled().await;
+    let (log_dir, open) = filled().await;
     drop(open);
-    let (_parent, dir) = copy_of(&kept);
+    let (_parent, dir) = copy_of(&log_dir);
     assert!(!SqliteLog::open(&dir).unwrap().info().unwrap().clean);
     assert!(
-        SqliteLog::open(kept.path()).unwrap().info().unwrap().clean,
+        SqliteLog::open(log_dir.path()).unwrap().info().unwrap().clean,
         "the original is unchanged"
     );
 }
@@ -67,10 +67,10 @@ async fn opening(hub: &Hub, id: impl ToString) -> StartPosition {
 
 #[tokio::test]
 async fn a_reader_that_has_read_more_than_the_copy_has_gets_a_gap() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     let both = open.log.event("a", "in both").await;
-    let (_parent, dir) = copy_of(&kept);
+    let (_parent, dir) = copy_of(&log_dir);
     let lost = open.log.event("a", "in the original only").await;
     let hub = Hub::new(SqliteStorage::open(&dir).unwrap());
     assert!(matches!(opening(&hub, both).await, StartPosition::At(_)));
@@ -81,12 +81,12 @@ async fn a_reader_that_has_read_more_than_the_copy_has_gets_a_gap() {
 
 #[tokio::test]
 async fn an_id_that_both_logs_assigned_to_different_events_is_detected() {
-    let mut kept = Kept::new();
-    kept.limits.reserve = 4;
-    let open = kept.open();
+    let mut log_dir = LogDir::new();
+    log_dir.limits.reserve = 4;
+    let open = log_dir.open();
     open.log.event("a", "in both").await;
-    let (_parent, dir) = copy_of(&kept);
-    let storage = SqliteStorage::open_with_limits(&dir, kept.limits).unwrap();
+    let (_parent, dir) = copy_of(&log_dir);
+    let storage = SqliteStorage::open_with_limits(&dir, log_dir.limits).unwrap();
     // Both continue until they have assigned the same offset to different events.
     let copy = Log::of(std::sync::Arc::new(storage));
     let ours = copy.event("a", "of the copy").await;
@@ -98,7 +98,7 @@ async fn an_id_that_both_logs_assigned_to_different_events_is_detected() {
     };
     assert_ne!(ours, other);
     copy.storage.close().await;
-    let hub = Hub::new(SqliteStorage::open_with_limits(&dir, kept.limits).unwrap());
+    let hub = Hub::new(SqliteStorage::open_with_limits(&dir, log_dir.limits).unwrap());
     assert!(matches!(opening(&hub, ours).await, StartPosition::At(_)));
     assert!(matches!(opening(&hub, other).await, StartPosition::Gap(_)));
     hub.close().await;
@@ -106,65 +106,65 @@ async fn an_id_that_both_logs_assigned_to_different_events_is_detected() {
 
 #[tokio::test]
 async fn a_directory_that_is_not_empty_is_left_as_it_is() {
-    let (kept, _open) = filled().await;
-    let log = SqliteLog::open(kept.path()).unwrap();
-    let other = Kept::new();
+    let (log_dir, _open) = filled().await;
+    let log = SqliteLog::open(log_dir.path()).unwrap();
+    let other = LogDir::new();
     std::fs::write(other.path().join("letter"), "dear").unwrap();
     let error = log.backup(other.path()).unwrap_err();
     assert!(matches!(error, ToolError::Occupied { .. }), "{error}");
     let names: Vec<_> =
         std::fs::read_dir(other.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["letter"]);
-    let error = log.backup(kept.path()).unwrap_err();
+    let error = log.backup(log_dir.path()).unwrap_err();
     assert!(matches!(error, ToolError::Exists { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn the_files_of_a_killed_backup_are_no_log_and_are_removed_by_the_next_one() {
-    let (kept, _open) = filled().await;
-    let (parent, dir) = copy_of(&kept);
+async fn the_files_of_a_killed_backup_are_not_a_log_and_the_next_backup_removes_them() {
+    let (log_dir, _open) = filled().await;
+    let (parent, dir) = copy_of(&log_dir);
     let halved = parent.path().join("halved");
     std::fs::create_dir_all(halved.join("unfinished")).unwrap();
     std::fs::write(halved.join("lock"), "1\n").unwrap();
     std::fs::copy(dir.join(schema::FILE), halved.join("unfinished").join(schema::FILE)).unwrap();
     assert!(matches!(SqliteLog::open(&halved), Err(ToolError::Missing { .. })));
-    SqliteLog::open(kept.path()).unwrap().backup(&halved).unwrap();
+    SqliteLog::open(log_dir.path()).unwrap().backup(&halved).unwrap();
     assert!(!halved.join("unfinished").exists());
     assert_eq!(findings(&halved), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_backup_that_fails_leaves_nothing_behind() {
-    let (kept, open) = filled().await;
+    let (log_dir, open) = filled().await;
     drop(open);
     // Overwrite the root page of the table `records`.
-    let database = kept.database();
+    let database = log_dir.database();
     let page: i64 = database
         .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'records'", [], |row| {
             row.get(0)
         })
         .unwrap();
     drop(database);
-    let file = kept.path().join(schema::FILE);
+    let file = log_dir.path().join(schema::FILE);
     let mut bytes = std::fs::read(&file).unwrap();
     let start = usize::try_from(page - 1).unwrap() * 4096;
     bytes[start..start + 4096].fill(0xff);
     std::fs::write(&file, bytes).unwrap();
-    let parent = Kept::new();
+    let parent = LogDir::new();
     let dir = parent.path().join("copy");
-    assert!(SqliteLog::open(kept.path()).unwrap().backup(&dir).is_err());
+    assert!(SqliteLog::open(log_dir.path()).unwrap().backup(&dir).is_err());
     assert!(!dir.exists());
 }
 
 #[tokio::test]
 async fn a_directory_that_is_in_use_gets_no_backup() {
-    let (kept, _open) = filled().await;
-    let parent = Kept::new();
+    let (log_dir, _open) = filled().await;
+    let parent = LogDir::new();
     let lock = crate::storage::sqlite::lock::Lock::take(parent.path()).unwrap();
-    let error = SqliteLog::open(kept.path()).unwrap().backup(parent.path()).unwrap_err();
+    let error = SqliteLog::open(log_dir.path()).unwrap().backup(parent.path()).unwrap_err();
     assert!(error.to_string().contains("in use by process"), "{error}");
     drop(lock);
-    SqliteLog::open(kept.path()).unwrap().backup(parent.path()).unwrap();
+    SqliteLog::open(log_dir.path()).unwrap().backup(parent.path()).unwrap();
     let copy = log_in(parent.path());
     assert_eq!(said(&copy.all("loud/9").await).len(), 10);
     copy.append(vec![event("a", "it is a log")]).await;

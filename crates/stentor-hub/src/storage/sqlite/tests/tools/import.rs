@@ -10,7 +10,7 @@ use crate::cursor::Cursor;
 use crate::form::Form;
 use crate::storage::Storage;
 use crate::storage::conformance::log::{at, end, event, filters, name, said};
-use crate::storage::sqlite::tests::{Kept, filler};
+use crate::storage::sqlite::tests::{LogDir, filler};
 use crate::storage::sqlite::{ExportFrom, Imported, SqliteLog, SqliteStorage, ToolError};
 
 fn export_from(dir: &Path, topics: &str, from: ExportFrom) -> String {
@@ -34,12 +34,12 @@ async fn import(dir: &Path, lines: &str) -> Result<Imported, ToolError> {
 }
 
 /// Imports lines into a new directory.
-async fn imported(lines: &str) -> Kept {
-    let kept = Kept::new();
-    let done = import(kept.path(), lines).await.unwrap();
+async fn imported(lines: &str) -> LogDir {
+    let log_dir = LogDir::new();
+    let done = import(log_dir.path(), lines).await.unwrap();
     assert_eq!(done.records, lines.lines().count() as u64);
-    assert_eq!(findings(kept.path()), Vec::<String>::new());
-    kept
+    assert_eq!(findings(log_dir.path()), Vec::<String>::new());
+    log_dir
 }
 
 /// Parses lines and removes their ids.
@@ -52,9 +52,9 @@ fn without_ids(lines: &str) -> Vec<Value> {
     lines.lines().map(line).collect()
 }
 
-async fn varied() -> Kept {
-    let kept = Kept::new();
-    let open = kept.open();
+async fn varied() -> LogDir {
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.log.publish_at(event("a", "first\r\n\0\u{2028}\"\\"), at(-9)).await;
     open.fill(2_500, filler).await;
     open.log.publish_at(end("a", "at last"), at(5)).await;
@@ -63,13 +63,13 @@ async fn varied() -> Kept {
     open.log.event("again", "of the first life").await;
     open.log.delete("again").await;
     open.log.publish_at(event("again", ""), at(7)).await;
-    kept
+    log_dir
 }
 
 #[tokio::test]
-async fn an_imported_log_exports_the_same_lines_but_for_ids() {
-    let kept = varied().await;
-    let lines = export(kept.path(), "**");
+async fn an_imported_log_exports_the_same_lines_except_for_ids() {
+    let log_dir = varied().await;
+    let lines = export(log_dir.path(), "**");
     assert_eq!(lines.lines().count(), 2_503, "deletions and deleted events are left out");
     let copy = imported(&lines).await;
     let again = export(copy.path(), "**");
@@ -79,10 +79,10 @@ async fn an_imported_log_exports_the_same_lines_but_for_ids() {
 
 #[tokio::test]
 async fn the_new_log_has_a_new_epoch_and_keeps_the_old_ids() {
-    let kept = varied().await;
-    let lines = export(kept.path(), "**");
+    let log_dir = varied().await;
+    let lines = export(log_dir.path(), "**");
     let copy = imported(&lines).await;
-    let (old, new) = (kept.open(), copy.open());
+    let (old, new) = (log_dir.open(), copy.open());
     assert_ne!(old.storage.epoch(), new.storage.epoch());
     assert_eq!(new.storage.bounds().burned, [], "it was closed properly");
     let first = &old.log.all("a").await[0];
@@ -97,8 +97,8 @@ async fn the_new_log_has_a_new_epoch_and_keeps_the_old_ids() {
 
 #[tokio::test]
 async fn a_filter_exports_whole_topics_with_their_ends() {
-    let kept = varied().await;
-    let copy = imported(&export(kept.path(), "a loud/7")).await.open();
+    let log_dir = varied().await;
+    let copy = imported(&export(log_dir.path(), "a loud/7")).await.open();
     assert_eq!(copy.log.all("a").await.len(), 2);
     assert_eq!(copy.log.all("loud/*").await.len(), 50);
     assert_eq!(copy.log.state("a").await.end.unwrap().end_reason(), Some("at last"));
@@ -106,16 +106,16 @@ async fn a_filter_exports_whole_topics_with_their_ends() {
 
 #[tokio::test]
 async fn an_export_starts_where_requested() {
-    let kept = varied().await;
-    let open = kept.open();
+    let log_dir = varied().await;
+    let open = log_dir.open();
     let all = open.log.all("**").await;
-    let lines = |from| export_from(kept.path(), "**", from).lines().count();
+    let lines = |from| export_from(log_dir.path(), "**", from).lines().count();
     let after = all[2_000].cursor();
     assert_eq!(lines(ExportFrom::After(after)), 502);
     assert_eq!(lines(ExportFrom::Since(at(5))), 2, "the end and the last one");
     assert_eq!(lines(ExportFrom::Since(at(500))), 0);
     let foreign = Cursor { epoch: crate::Epoch::new(1), ..after };
-    let mut log = SqliteLog::open(kept.path()).unwrap();
+    let mut log = SqliteLog::open(log_dir.path()).unwrap();
     let refused = log.export((*filters("**")).clone(), ExportFrom::After(foreign));
     assert!(matches!(refused, Err(ToolError::ForeignId { .. })));
     let beyond = Cursor { offset: open.tail().next(), ..after };
@@ -125,11 +125,11 @@ async fn an_export_starts_where_requested() {
 
 #[tokio::test]
 async fn records_removed_during_an_export_are_reported() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.fill(3_000, filler).await;
     let last = open.log.event("loud/0", "last").await;
-    let mut log = SqliteLog::open(kept.path()).unwrap();
+    let mut log = SqliteLog::open(log_dir.path()).unwrap();
     let mut export = log.export((*filters("**")).clone(), ExportFrom::Earliest).unwrap();
     let first = export.next_page().unwrap().unwrap();
     assert_eq!(first.removed, None);
@@ -148,33 +148,33 @@ async fn records_removed_during_an_export_are_reported() {
 
 #[tokio::test]
 async fn times_never_go_back_and_an_end_gets_that_of_the_record_before() {
-    let kept = imported(
+    let log_dir = imported(
         "{\"type\":\"stentor.end\",\"id\":\"e\",\"topic\":\"z\",\"reason\":\"first of all\"}\n\
          {\"topic\":\"a\",\"time\":\"2023-11-14T22:13:30Z\",\"data\":\"1\"}\n\
          {\"topic\":\"a\",\"time\":\"2023-11-14T22:13:20Z\",\"data\":\"2\"}\n\
          {\"type\":\"stentor.end\",\"topic\":\"a\",\"reason\":\"\"}\n",
     )
     .await;
-    let all = kept.open().log.all("**").await;
+    let all = log_dir.open().log.all("**").await;
     assert_eq!(all.iter().map(|record| record.time()).collect::<Vec<_>>(), [at(10); 4]);
     assert_eq!(said(&all), ["z ends: first of all", "a: 1", "a: 2", "a ends: "]);
 }
 
 #[tokio::test]
 async fn positions_and_gaps_of_a_live_stream_are_ignored() {
-    let kept = Kept::new();
+    let log_dir = LogDir::new();
     let lines = "\n{\"type\":\"stentor.cursor\",\"id\":\"x\"}\n \r\n{\"topic\":\"a\",\"data\":\"1\"}\r\n\
                  {\"type\":\"stentor.gap\",\"id\":\"y\",\"reason\":\"trimmed\"}\n{\"topic\":\"a\",\"data\":\"2\"}";
-    let done = import(kept.path(), lines).await.unwrap();
+    let done = import(log_dir.path(), lines).await.unwrap();
     assert_eq!(done, Imported { records: 2, lines: 6 });
-    assert_eq!(said(&kept.open().log.all("**").await), ["a: 1", "a: 2"]);
+    assert_eq!(said(&log_dir.open().log.all("**").await), ["a: 1", "a: 2"]);
 }
 
 #[tokio::test]
 async fn a_byte_order_mark_before_the_first_line_is_ignored() {
-    let kept = Kept::new();
-    import(kept.path(), "\u{feff}{\"topic\":\"a\",\"data\":\"1\"}\n").await.unwrap();
-    assert_eq!(said(&kept.open().log.all("**").await), ["a: 1"]);
+    let log_dir = LogDir::new();
+    import(log_dir.path(), "\u{feff}{\"topic\":\"a\",\"data\":\"1\"}\n").await.unwrap();
+    assert_eq!(said(&log_dir.open().log.all("**").await), ["a: 1"]);
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn the_number_of_an_invalid_line_is_reported_and_nothing_is_left_behind() 
         ("{\"topic\":\"a\",\"type\":\"stentor.end\"}", "needs its `reason`"),
         ("{\"topic\":\"a\",\"data\":\"\\ud800\"}", "not an event object"),
     ] {
-        let parent = Kept::new();
+        let parent = LogDir::new();
         let dir = parent.path().join("new");
         let error = import(&dir, &format!("{good}{line}\n")).await.unwrap_err().to_string();
         assert!(error.starts_with("line 1201: ") && error.contains(words), "{line}: {error}");
@@ -209,7 +209,7 @@ async fn the_number_of_an_invalid_line_is_reported_and_nothing_is_left_behind() 
 
 #[tokio::test]
 async fn an_event_after_the_end_of_its_topic_is_an_invalid_line() {
-    let parent = Kept::new();
+    let parent = LogDir::new();
     let lines = "{\"topic\":\"a\",\"type\":\"stentor.end\",\"reason\":\"\"}\n\n{\"topic\":\"a\",\"data\":\"\"}\n";
     let error = import(&parent.path().join("new"), lines).await.unwrap_err().to_string();
     assert_eq!(error, "line 3: the topic \"a\" ended on an earlier line");
@@ -217,18 +217,18 @@ async fn an_event_after_the_end_of_its_topic_is_an_invalid_line() {
 
 #[tokio::test]
 async fn an_existing_log_is_never_imported_into() {
-    let kept = varied().await;
-    let lines = export(kept.path(), "**");
-    assert!(matches!(import(kept.path(), &lines).await, Err(ToolError::Exists { .. })));
-    let open = kept.open();
-    assert!(import(kept.path(), &lines).await.is_err());
+    let log_dir = varied().await;
+    let lines = export(log_dir.path(), "**");
+    assert!(matches!(import(log_dir.path(), &lines).await, Err(ToolError::Exists { .. })));
+    let open = log_dir.open();
+    assert!(import(log_dir.path(), &lines).await.is_err());
     drop(open);
-    assert_eq!(export(kept.path(), "**"), lines);
+    assert_eq!(export(log_dir.path(), "**"), lines);
 }
 
 #[tokio::test]
 async fn an_import_locks_its_directory() {
-    let parent = Kept::new();
+    let parent = LogDir::new();
     let dir = parent.path().join("new");
     let mut refusals = 0;
     let mut progress = |_| {

@@ -3,21 +3,21 @@
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::key::{Key, KeyContent};
 use crate::storage::conformance::log::{at, event, name};
-use crate::storage::sqlite::tests::Kept;
+use crate::storage::sqlite::tests::LogDir;
 use crate::storage::sqlite::{SqliteLog, SqliteOpenError, ToolError, schema};
 
-fn info_of(kept: &Kept) -> crate::storage::sqlite::LogInfo {
-    SqliteLog::open(kept.path()).unwrap().info().unwrap()
+fn info_of(log_dir: &LogDir) -> crate::storage::sqlite::LogInfo {
+    SqliteLog::open(log_dir.path()).unwrap().info().unwrap()
 }
 
-fn refused(kept: &Kept) -> ToolError {
-    SqliteLog::open(kept.path()).unwrap_err()
+fn refused(log_dir: &LogDir) -> ToolError {
+    SqliteLog::open(log_dir.path()).unwrap_err()
 }
 
 #[tokio::test]
 async fn a_log_in_use_is_described() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     let key = Key {
         scope: Some(name("a")),
         publisher: String::new(),
@@ -33,7 +33,7 @@ async fn a_log_in_use_is_described() {
     open.log.delete("c").await;
     open.log.trim("a", second).await;
     open.log.event("a", "89").await;
-    let info = info_of(&kept);
+    let info = info_of(&log_dir);
     assert_eq!((info.in_use, info.process), (true, Some(std::process::id())));
     assert_eq!(info.epoch, open.storage.log.state.epoch);
     assert_eq!(info.tail, Cursor::position(info.epoch, open.tail()));
@@ -43,30 +43,30 @@ async fn a_log_in_use_is_described() {
     assert!(info.database_bytes > 0 && info.wal_bytes > 0, "{info:?}");
     assert!(!info.clean);
     drop(open);
-    let info = info_of(&kept);
+    let info = info_of(&log_dir);
     assert_eq!((info.in_use, info.process, info.clean), (false, None, true));
     assert_eq!((info.records, info.wal_bytes), (4, 0));
 }
 
 #[tokio::test]
 async fn reading_does_not_change_the_file() {
-    let kept = Kept::new();
-    drop(kept.open());
-    let file = kept.path().join(schema::FILE);
+    let log_dir = LogDir::new();
+    drop(log_dir.open());
+    let file = log_dir.path().join(schema::FILE);
     let before = std::fs::read(&file).unwrap();
-    info_of(&kept);
-    super::findings(kept.path());
+    info_of(&log_dir);
+    super::findings(log_dir.path());
     assert!(std::fs::read(&file).unwrap() == before);
-    assert_eq!(kept.open().tail(), Offset::ZERO, "and it opens as before");
+    assert_eq!(log_dir.open().tail(), Offset::ZERO, "and it opens as before");
 }
 
 #[tokio::test]
 async fn a_closed_log_is_one_file_again_when_the_last_tool_is_done() {
-    let kept = Kept::new();
-    drop(kept.open());
-    let files = || [schema::WAL_FILE, "log.db-shm"].map(|file| kept.path().join(file).exists());
+    let log_dir = LogDir::new();
+    drop(log_dir.open());
+    let files = || [schema::WAL_FILE, "log.db-shm"].map(|file| log_dir.path().join(file).exists());
     let (mut one, mut other) =
-        (SqliteLog::open(kept.path()).unwrap(), SqliteLog::open(kept.path()).unwrap());
+        (SqliteLog::open(log_dir.path()).unwrap(), SqliteLog::open(log_dir.path()).unwrap());
     one.info().unwrap();
     drop(one);
     assert_eq!(files(), [true, true], "the other tool needs them");
@@ -77,12 +77,12 @@ async fn a_closed_log_is_one_file_again_when_the_last_tool_is_done() {
 
 #[tokio::test]
 async fn a_log_that_was_not_closed_is_not_changed() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.log.event("a", "1").await;
-    let copy = Kept::new();
+    let copy = LogDir::new();
     for file in [schema::FILE, schema::WAL_FILE] {
-        std::fs::copy(kept.path().join(file), copy.path().join(file)).unwrap();
+        std::fs::copy(log_dir.path().join(file), copy.path().join(file)).unwrap();
     }
     let both =
         || [schema::FILE, schema::WAL_FILE].map(|file| std::fs::read(copy.path().join(file)));
@@ -93,7 +93,7 @@ async fn a_log_that_was_not_closed_is_not_changed() {
 
 #[tokio::test]
 async fn a_closed_log_is_read_without_a_write_ahead_log() {
-    let parent = Kept::new();
+    let parent = LogDir::new();
     let dir = parent.path().join("50 % of #1?");
     drop(crate::storage::sqlite::SqliteStorage::open(&dir).unwrap());
     let address = schema::at_rest(&dir.join(schema::FILE)).unwrap();
@@ -105,32 +105,32 @@ async fn a_closed_log_is_read_without_a_write_ahead_log() {
 
 #[tokio::test]
 async fn a_log_of_the_first_version_is_read_without_migration() {
-    let kept = Kept::new();
-    schema::create_first_version(kept.path()).unwrap();
-    let info = info_of(&kept);
+    let log_dir = LogDir::new();
+    schema::create_first_version(log_dir.path()).unwrap();
+    let info = info_of(&log_dir);
     assert_eq!((info.format, info.epoch, info.records, info.leases), (1, Epoch::new(7), 0, 0));
-    assert_eq!(super::findings(kept.path()), Vec::<String>::new());
+    assert_eq!(super::findings(log_dir.path()), Vec::<String>::new());
     let version: i64 =
-        kept.database().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        log_dir.database().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 1, "nothing was migrated");
 }
 
 #[tokio::test]
 async fn a_missing_log_is_reported() {
-    let kept = Kept::new();
-    assert!(matches!(refused(&kept), ToolError::Missing { .. }));
-    assert!(!kept.path().join(schema::FILE).exists(), "and none is created");
-    std::fs::write(kept.path().join(schema::FILE), vec![7; 8192]).unwrap();
-    assert!(matches!(refused(&kept), ToolError::Open(SqliteOpenError::NotALog { .. })));
-    let file = SqliteLog::open(kept.path().join(schema::FILE)).unwrap_err();
+    let log_dir = LogDir::new();
+    assert!(matches!(refused(&log_dir), ToolError::Missing { .. }));
+    assert!(!log_dir.path().join(schema::FILE).exists(), "and none is created");
+    std::fs::write(log_dir.path().join(schema::FILE), vec![7; 8192]).unwrap();
+    assert!(matches!(refused(&log_dir), ToolError::Open(SqliteOpenError::NotALog { .. })));
+    let file = SqliteLog::open(log_dir.path().join(schema::FILE)).unwrap_err();
     assert!(matches!(file, ToolError::Open(SqliteOpenError::NotADirectory { .. })));
 }
 
 #[tokio::test]
 async fn a_newer_log_is_refused_with_its_version() {
-    let kept = Kept::new();
-    drop(kept.open());
-    kept.database().pragma_update(None, "user_version", 99).unwrap();
-    let error = refused(&kept);
+    let log_dir = LogDir::new();
+    drop(log_dir.open());
+    log_dir.database().pragma_update(None, "user_version", 99).unwrap();
+    let error = refused(&log_dir);
     assert!(matches!(error, ToolError::Open(SqliteOpenError::Newer { found: 99, .. })), "{error}");
 }

@@ -8,7 +8,7 @@ use crate::publish::Publish;
 use crate::storage::Storage;
 use crate::storage::conformance::log::{event, name};
 use crate::storage::sqlite::limits::Limits;
-use crate::storage::sqlite::tests::{Kept, filler};
+use crate::storage::sqlite::tests::{LogDir, filler};
 use crate::storage::sqlite::{Finding, SqliteLog, schema};
 
 fn keyed(topic: &str) -> Publish {
@@ -36,9 +36,9 @@ fn part(topic: &str, index: u8) -> Publish {
 }
 
 /// A closed log: `a` at offsets 1 to 3, `b` at 4 and its end at 5, `c` deleted at 7, an event with a key at 8.
-async fn kept() -> Kept {
-    let kept = Kept::new();
-    let open = kept.open();
+async fn log_dir() -> LogDir {
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     for n in 1..=3 {
         open.log.event("a", &n.to_string()).await;
     }
@@ -48,14 +48,14 @@ async fn kept() -> Kept {
     open.log.delete("c").await;
     open.log.publish(keyed("d")).await;
     open.settle().await;
-    kept
+    log_dir
 }
 
 /// The SQL that damages a log, then two parts of the expected finding.
 type Damage = (&'static str, &'static str, &'static str);
 
 async fn is_found(damages: &[Damage]) {
-    let sound = kept().await;
+    let sound = log_dir().await;
     assert_eq!(findings(sound.path()), Vec::<String>::new());
     for (sql, place, what) in damages {
         let copy = sound.copy();
@@ -202,7 +202,7 @@ async fn inconsistencies_of_the_log_as_a_whole_are_found() {
 
 #[tokio::test]
 async fn invalid_parts_of_an_upload_are_found() {
-    let sound = Kept::new();
+    let sound = LogDir::new();
     let open = sound.open();
     open.log.append((0..4).map(|index| part("d", index)).collect()).await;
     drop(open);
@@ -229,8 +229,8 @@ async fn invalid_parts_of_an_upload_are_found() {
 
 #[tokio::test]
 async fn a_broken_index_of_the_file_is_found() {
-    let kept = kept().await;
-    let database = kept.database();
+    let log_dir = log_dir().await;
+    let database = log_dir.database();
     database
         .execute_batch(
             "PRAGMA writable_schema = ON;
@@ -238,53 +238,53 @@ async fn a_broken_index_of_the_file_is_found() {
         )
         .unwrap();
     drop(database);
-    let found = findings(kept.path());
+    let found = findings(log_dir.path());
     assert!(found.iter().any(|finding| finding.starts_with("the file: ")), "{found:?}");
 }
 
 #[tokio::test]
-async fn records_that_are_not_purged_yet_are_no_finding() {
-    let kept = Kept::with(Limits { slice_rows: 1, ..Limits::default() });
-    let open = kept.open();
+async fn records_that_are_not_purged_yet_are_not_a_finding() {
+    let log_dir = LogDir::with(Limits { slice_rows: 1, ..Limits::default() });
+    let open = log_dir.open();
     open.fill(400, filler).await;
     let last = open.log.event("loud/1", "last").await;
     open.log.trim("loud/1", last).await;
-    let copy = kept.copy();
+    let copy = log_dir.copy();
     copy.database().execute("UPDATE topics SET sweep_through = NULL", []).unwrap();
     let found = findings(copy.path());
     assert!(
         found.iter().any(|finding| finding.contains("loud/1")),
         "they are still stored: {found:?}"
     );
-    assert_eq!(findings(kept.path()), Vec::<String>::new());
+    assert_eq!(findings(log_dir.path()), Vec::<String>::new());
     open.log.delete("loud/2").await;
-    assert_eq!(findings(kept.path()), Vec::<String>::new());
+    assert_eq!(findings(log_dir.path()), Vec::<String>::new());
     open.log.event("loud/2", "born again").await;
-    assert_eq!(findings(kept.path()), Vec::<String>::new());
+    assert_eq!(findings(log_dir.path()), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_log_that_was_killed_again_and_again_is_sound() {
-    let mut kept = Kept::new();
+    let mut log_dir = LogDir::new();
     for n in 0..5 {
-        let open = kept.open();
+        let open = log_dir.open();
         open.log.event("a", &n.to_string()).await;
-        let copy = kept.copy();
+        let copy = log_dir.copy();
         assert_eq!(findings(copy.path()), Vec::<String>::new());
         drop(open);
-        kept = copy;
+        log_dir = copy;
     }
 }
 
 #[tokio::test]
 async fn findings_beyond_the_maximum_are_only_counted() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.fill(1_500, filler).await;
     drop(open);
-    kept.database().execute("UPDATE topic_records SET bytes = bytes + 1", []).unwrap();
+    log_dir.database().execute("UPDATE topic_records SET bytes = bytes + 1", []).unwrap();
     let mut passed_on = 0;
-    let counted = SqliteLog::open(kept.path()).unwrap().verify(&mut |_| passed_on += 1).unwrap();
+    let counted = SqliteLog::open(log_dir.path()).unwrap().verify(&mut |_| passed_on += 1).unwrap();
     assert_eq!(passed_on, Finding::MAX);
     assert!(counted >= 1_500, "{counted}");
 }
@@ -292,15 +292,15 @@ async fn findings_beyond_the_maximum_are_only_counted() {
 /// Any byte of the file may be wrong. Every tool must return a result or an error.
 #[tokio::test]
 async fn a_file_with_wrong_bytes_never_causes_a_panic() {
-    let kept = Kept::new();
-    let open = kept.open();
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
     open.fill(300, |n| event(&format!("t{}", n % 7), &"x".repeat(n))).await;
     open.log.delete("t1").await;
     open.storage.close().await;
-    let bytes = std::fs::read(kept.path().join(schema::FILE)).unwrap();
+    let bytes = std::fs::read(log_dir.path().join(schema::FILE)).unwrap();
     let mut random = fastrand::Rng::with_seed(4_711);
     for _ in 0..40 {
-        let copy = Kept::new();
+        let copy = LogDir::new();
         let mut bytes = bytes.clone();
         for _ in 0..random.usize(1..200) {
             let at = random.usize(100..bytes.len());
