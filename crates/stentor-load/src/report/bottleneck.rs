@@ -45,7 +45,8 @@ pub(crate) fn load(phase: &Phase, stats: &Stats, units: u64) -> Load {
         remarks.push(format!("1 % of the events were sent at least {late} late: {reason}"));
     }
     if phase.unsent.events > 0 {
-        remarks.push(format!("{} events could not be sent in time", count(phase.unsent.events)));
+        remarks
+            .push(format!("events that could not be sent in time: {}", count(phase.unsent.events)));
     }
     Load {
         cpu_seconds: seconds,

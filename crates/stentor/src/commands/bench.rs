@@ -22,8 +22,8 @@ const DEFAULT_RATE: f64 = 100.0;
 /// Load-test any SSE server: throughput, latency, losses.
 ///
 /// Connects many subscribers, publishes events that carry a marker, and checks that each subscriber
-/// receives every event once and in order. Measures the time until the first and the last subscriber
-/// has an event. With --rate, latency is measured from the scheduled send time, so that a stalled
+/// receives every event once and in order. Measures the time from the publish to each subscriber, and
+/// to the last one. With --rate, latency is measured from the scheduled send time, so that a stalled
 /// server cannot hide its delay (no coordinated omission).
 ///
 /// If the URL has no path, the server is taken for Stentor: the topics are `bench/0`, `bench/1`, …, and

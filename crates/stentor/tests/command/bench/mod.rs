@@ -338,7 +338,7 @@ async fn refused_events_are_counted_with_the_reason() {
 }
 
 #[tokio::test]
-async fn the_page_is_well_formed_and_has_its_plots() {
+async fn the_page_is_well_formed_and_has_its_charts() {
     let server = Server::in_memory().await;
     let path = server.directory().join("report.html");
     let pid = server.pid().to_string();

@@ -26,7 +26,7 @@ async fn refusal(url: &str, args: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn every_event_reaches_every_reader_over_tls() {
+async fn every_event_reaches_every_subscriber_over_tls() {
     // An event needs several TLS records.
     let args = ["-n", "5", "--events", "50", "--window", "4", "--size", "40000"];
     let output = load(Fault::None, &[&args[..], &["--root-certificate", ROOT]].concat()).await;

@@ -10,7 +10,7 @@ use crate::harness::EventStream;
 async fn expect_failure(server: TestServer, reason: &str) {
     let (code, stderr) = server.end().await;
     assert_eq!(code, Some(1), "{stderr}");
-    for what in [reason, "look at the disk, then restart"] {
+    for what in [reason, "check the disk, then restart"] {
         assert!(stderr.contains(what), "{what:?} in {stderr}");
     }
     assert!(!stderr.contains("panicked"), "{stderr}");
@@ -140,7 +140,7 @@ async fn a_damaged_page_that_is_read_stops_the_server() {
     let server = TestServer::with_shim(&shim, &[]).await;
     let response = server.get("/topics/a?limit=1000").await;
     let detail = response.problem(503, "storage");
-    assert!(detail.contains("look at the disk, then restart"), "{detail}");
+    assert!(detail.contains("check the disk, then restart"), "{detail}");
     expect_failure(server, "malformed").await;
 }
 
