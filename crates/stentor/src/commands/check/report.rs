@@ -58,7 +58,7 @@ impl Report {
                     "outcome": finding.outcome.as_str(),
                     "saw": finding.saw,
                     "why": finding.check.why,
-                    "mend": finding.check.fix,
+                    "fix": finding.check.fix,
                 })
             })
         });

@@ -50,7 +50,13 @@ async fn retention_is_enough_to_make_room_on_a_full_disk_after_a_restart() {
     let server = TestServer::with_shim(&shim, &["--retain", "large=count:1"]).await;
     publish_until_accepted(&server, "after").await;
     assert_eq!(server.history("small").await, ["before", "after"]);
-    assert_eq!(server.history("large").await.len(), 1);
+    let trimmed = timeout(TIMEOUT, async {
+        // The small event can be accepted before the first trim, in the space that was left.
+        while server.history("large").await.len() != 1 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    trimmed.await.expect("retention trims `large` to one event");
     assert_eq!(server.stop().await, Some(0));
 }
 
