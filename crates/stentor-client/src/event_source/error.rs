@@ -12,8 +12,8 @@ use crate::problem::Problem;
 
 /// Error of an [`EventSource`](crate::EventSource): it has no stream.
 ///
-/// Returned by the source, an error is fatal and the last item. Other errors are retried: the source does not return
-/// them, and reports them as the reason of [`State::Waiting`](crate::State::Waiting).
+/// The source returns only fatal errors, each as its last item. It retries after any other error, and reports the error
+/// as the reason of [`State::Waiting`](crate::State::Waiting).
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum EventSourceError {

@@ -34,8 +34,9 @@ async fn text_is_published_as_text() {
 async fn options_are_query_parameters() {
     let event = Event::new("x").with_type(EventType::new("a&b").unwrap());
     let event = event.with_retry(Duration::from_secs(3));
-    let publish_ = Publish::event(event).and_end("all done").with_lease(Duration::from_secs(30));
-    let (request, _) = publish(&created(), "t", publish_).await;
+    let with_options =
+        Publish::event(event).and_end("all done").with_lease(Duration::from_secs(30));
+    let (request, _) = publish(&created(), "t", with_options).await;
     assert_eq!(request.line(), "POST /topics/t?type=a%26b&retry=3000&end=all+done&lease=30");
 }
 

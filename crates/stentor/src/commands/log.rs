@@ -21,7 +21,7 @@ pub(crate) enum LogCommand {
     Info(info::InfoArgs),
     /// Check a log for damage (safe while the server runs).
     ///
-    /// Prints each finding on a line of its own to stderr. Exits with 0 if the log is sound, and with 1 if it is
+    /// Prints each finding as one line to stderr. Exits with 0 if the log is sound, and with 1 if it is
     /// damaged or cannot be read.
     Verify(verify::VerifyArgs),
     /// Copy a log into a new directory (safe while the server runs).
@@ -31,13 +31,13 @@ pub(crate) enum LogCommand {
     Backup(backup::BackupArgs),
     /// Print the events of a log as JSON lines (safe while the server runs).
     ///
-    /// Same format as `Accept: application/x-ndjson`, from the first to the newest event. Deleted topics, and topics
-    /// that start with `$`, are left out.
+    /// Prints the lines that a subscriber gets with `Accept: application/x-ndjson`, from the first to the newest event.
+    /// Deleted topics, and topics that start with `$`, are left out.
     Export(export::ExportArgs),
     /// Create a log from an export.
     ///
-    /// All or nothing: the log appears only when the import is complete. Events keep their times and get new ids;
-    /// the old id is stored as the publisher id.
+    /// The directory must be new or empty. All or nothing: the log appears only when the import is complete. Events keep
+    /// their times and get new ids; the old id is stored as the publisher id.
     Import(import::ImportArgs),
 }
 

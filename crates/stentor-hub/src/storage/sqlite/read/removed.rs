@@ -22,8 +22,8 @@ struct LogRemovals {
 }
 
 impl Snapshot<'_> {
-    /// Returns what was removed after an offset from matching topics, except removals that were already reported
-    /// to the reader: those up to the count `reported`.
+    /// Returns the losses of a reader: the removals after an offset from matching topics. Leaves out removals up to the
+    /// count `reported`, which the reader knows.
     pub(crate) fn removed(
         &self,
         filters: &Filters,

@@ -58,8 +58,8 @@ impl Writer {
     /// Does a slice of maintenance, if there is any. An error postpones the rest.
     pub(crate) fn maintain(&mut self) {
         /// Interval at which the keys are checked, in the hub's time.
-        const KEYS: Duration = Duration::from_secs(1);
-        if self.log.keys > 0 && self.now > self.pending.keys_checked.plus(KEYS) {
+        const KEYS_INTERVAL: Duration = Duration::from_secs(1);
+        if self.log.keys > 0 && self.now > self.pending.keys_checked.plus(KEYS_INTERVAL) {
             self.pending.keys = true;
         }
         if self.has_maintenance()

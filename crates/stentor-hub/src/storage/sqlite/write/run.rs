@@ -21,7 +21,8 @@ enum Next {
     End,
 }
 
-/// Runs jobs until the queue is closed. Does a slice of maintenance after each job and while there is none.
+/// Runs jobs until the queue is closed. Does a slice of maintenance after each job, and further slices while no job
+/// is queued.
 ///
 /// At the end it waits for the threads that read, then closes the log.
 pub(crate) fn run(mut writer: Writer, jobs: &Receiver<Job<Writer>>, readers: Vec<JoinHandle<()>>) {

@@ -39,7 +39,7 @@ pub(crate) struct Writer {
     pub(crate) wal_limit: WalLimit,
     pub(crate) capacity: Capacity,
     pub(crate) compaction: Compaction,
-    /// The newest time that the hub passed.
+    /// The newest time that the hub has passed to the writer.
     pub(crate) now: Timestamp,
     /// While the disk is full, appends are refused without an attempt until this time.
     pub(crate) full_until: Timestamp,
