@@ -108,7 +108,7 @@ impl Hub {
             }
             Err(publish) => publish,
         };
-        self.0.leases.renew_for(&publish);
+        self.renew_leases_of(&publish);
         let mut outcomes = self.0.committer.commit(vec![publish]).await?;
         outcomes.pop().map_or(Err(PublishError::Empty), settle)
     }
@@ -154,7 +154,7 @@ impl Hub {
     ) -> Result<Vec<Result<Published, PublishError>>, PublishError> {
         for publish in &publishes {
             publish.validate()?;
-            self.0.leases.renew_for(publish);
+            self.renew_leases_of(publish);
         }
         let outcomes = self.0.committer.commit(publishes).await?;
         Ok(outcomes.into_iter().map(settle).collect())

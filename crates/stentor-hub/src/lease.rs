@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::publish::Publish;
 use crate::record::{Body, Record};
 use crate::topic::TopicName;
 
@@ -81,16 +80,6 @@ impl Leases {
             }
         }
         self.update_count(&table);
-    }
-
-    /// Renews the leases of the topics of a publish. Called when the publish arrives, because the log may be slow
-    /// or refuse it for a while.
-    pub(crate) fn renew_for(&self, publish: &Publish) {
-        for entry in &publish.entries {
-            if matches!(entry.body, Body::Event(_)) {
-                self.renew(&entry.topic);
-            }
-        }
     }
 
     /// Renews the lease of a topic, if it has one.

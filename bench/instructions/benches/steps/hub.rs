@@ -12,8 +12,8 @@ use stentor_hub::{
 
 use crate::json;
 
-/// Number of events published before the count starts, so that the log and its live window are full, as in a server that
-/// has run for a while.
+/// Number of events published before the count starts, so that the log and its live window are full, as in a server
+/// that has run for a while.
 const EARLIER: usize = 1_000;
 const LOG_BYTES: usize = 256 << 10;
 const WINDOW_BYTES: usize = 128 << 10;

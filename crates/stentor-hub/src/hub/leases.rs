@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::Hub;
 use crate::lease::{LEASES_MAX, Leases, PRODUCER_LOST, RETRY};
 use crate::publish::{Publish, PublishError};
+use crate::record::Body;
 use crate::topic::TopicName;
 
 impl Hub {
@@ -62,6 +63,16 @@ impl Hub {
     /// Renews the lease of a topic, if it has one.
     pub fn renew_lease(&self, topic: &TopicName) {
         self.leases().renew(topic);
+    }
+
+    /// Renews the leases of the topics of a publish. Called when the publish arrives, because the log may be slow or
+    /// refuse it for a while.
+    pub(super) fn renew_leases_of(&self, publish: &Publish) {
+        for entry in &publish.entries {
+            if matches!(entry.body, Body::Event(_)) {
+                self.leases().renew(&entry.topic);
+            }
+        }
     }
 
     /// Ends the topics whose lease expires. Never returns: run it as a task beside the server.

@@ -1,4 +1,4 @@
-//! The conformance suite: one test for each rule of the contract of [`Storage`].
+//! The conformance suite: one test for each rule of the contract of [`Storage`](super::Storage).
 //!
 //! To test a storage, add one line to a test module or to a file under `tests/`:
 //!
@@ -34,6 +34,7 @@ pub mod commit_sink;
 pub mod content;
 #[doc(hidden)]
 pub mod delete;
+mod fresh;
 #[doc(hidden)]
 pub mod keys;
 #[doc(hidden)]
@@ -54,11 +55,10 @@ pub mod trim_point;
 #[doc(hidden)]
 pub mod uploads;
 
-use std::any::Any;
-use std::sync::Arc;
-
+pub use self::fresh::Fresh;
+#[doc(hidden)]
+pub use self::fresh::run_scenario;
 pub use self::log::Log;
-use super::Storage;
 
 /// Generates one test for each rule of the storage contract, see
 /// [`storage::conformance`](crate::storage::conformance).
@@ -265,7 +265,7 @@ macro_rules! conformance_tests {
         $($(
             #[tokio::test]
             async fn $scenario() {
-                $crate::storage::conformance::hold(
+                $crate::storage::conformance::run_scenario(
                     $make,
                     $crate::storage::conformance::$module::$scenario,
                 )
@@ -273,47 +273,6 @@ macro_rules! conformance_tests {
             }
         )*)*
     };
-}
-
-/// A storage for one scenario, with the place of its data.
-pub struct Fresh {
-    storage: Arc<dyn Storage>,
-    place: Box<dyn Any>,
-    reopen: Option<Reopen>,
-}
-
-/// Opens a closed storage again.
-type Reopen = Box<dyn Fn() -> Arc<dyn Storage>>;
-
-impl Fresh {
-    /// A storage that `open` creates at an empty place, and can open there again.
-    pub fn on<S: Storage, G: 'static>(place: G, open: impl Fn(&G) -> S + 'static) -> Fresh {
-        let storage = Arc::new(open(&place));
-        let reopen: Reopen = Box::new(move || Arc::new(open(&place)));
-        Fresh { storage, place: Box::new(()), reopen: Some(reopen) }
-    }
-}
-
-impl<S: Storage> From<S> for Fresh {
-    fn from(storage: S) -> Fresh {
-        Fresh::from((storage, ()))
-    }
-}
-
-impl<S: Storage, G: Any> From<(S, G)> for Fresh {
-    fn from((storage, place): (S, G)) -> Fresh {
-        Fresh { storage: Arc::new(storage), place: Box::new(place), reopen: None }
-    }
-}
-
-/// Runs one scenario with a new storage, then closes it.
-#[doc(hidden)]
-pub async fn hold<F: Into<Fresh>>(make: impl AsyncFnOnce() -> F, scenario: impl AsyncFnOnce(&Log)) {
-    let Fresh { storage, place, reopen } = make().await.into();
-    scenario(&Log::of(Arc::clone(&storage))).await;
-    storage.close().await;
-    drop(storage);
-    drop((place, reopen));
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use proptest::test_runner::{Config, TestRunner};
 
 use self::naive::{Naive, Said};
 use self::strategy::{Call, FILTERS, Limits, TOPICS};
-use super::log::{at, event, filters, name};
-use super::{Fresh, Log, Reopen};
+use super::fresh::{Fresh, Reopen};
+use super::log::{Log, at, event, filters, name};
 use crate::cursor::Offset;
 use crate::publish::Publish;
 use crate::record::Record;
