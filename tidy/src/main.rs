@@ -36,7 +36,8 @@ fn sample(seed: u64) {
     let comments = rust.iter().flat_map(prose::comments).filter(|block| block.lines.len() > 1);
     let help = rust.iter().flat_map(prose::help_texts);
     let docs = repository::files(".", &[".md"]);
-    let paragraphs = docs.iter().flat_map(prose::paragraphs).filter(|block| !is_heading(block));
+    let paragraphs =
+        docs.iter().flat_map(prose::paragraphs).filter(|block| !is_heading_or_row(block));
     let mut random = Random(seed);
     for (title, blocks) in [
         ("doc comments", comments.collect::<Vec<_>>()),
@@ -53,8 +54,8 @@ fn sample(seed: u64) {
     }
 }
 
-fn is_heading(block: &Block) -> bool {
-    block.lines.first().is_some_and(|line| line.starts_with('#') || line.starts_with("|-"))
+fn is_heading_or_row(block: &Block) -> bool {
+    block.lines.first().is_some_and(|line| line.starts_with(['#', '|']))
 }
 
 /// Prints how many comments, and sentences at the start of a comment line, have a banned opening.

@@ -82,7 +82,7 @@ impl Checker<'_> {
             let Observation::Record(what, topic) = &seen.what else { continue };
             match what {
                 Content::Damaged(data) => {
-                    self.find(Fault::Damaged, format!("{}: {data:?}", seen.id))
+                    self.find(Fault::Damaged, format!("{}: {data:?}", seen.id));
                 }
                 Content::Event(event_key) => match self.index.by_key.get(event_key) {
                     Some((write, line)) => {
@@ -101,7 +101,7 @@ impl Checker<'_> {
                     None => self.find(Fault::Phantom, format!("{event_key}: never sent")),
                 },
                 Content::End(reason) => {
-                    self.end(seen, reason, topic.as_deref().unwrap_or_default())
+                    self.end(seen, reason, topic.as_deref().unwrap_or_default());
                 }
             }
         }
