@@ -36,8 +36,8 @@ pub(crate) enum LogCommand {
     Export(export::ExportArgs),
     /// Create a log from an export.
     ///
-    /// The directory must be new or empty. All or nothing: the log appears only when the import is complete. Events keep
-    /// their times and get new ids; the old id is stored as the publisher id.
+    /// The directory must be new or empty. All or nothing: the log appears only when the import is complete. Events
+    /// keep their times and get new ids; the old id is stored as the publisher id.
     Import(import::ImportArgs),
 }
 
