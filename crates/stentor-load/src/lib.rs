@@ -2,7 +2,7 @@
 //!
 //! A [`LoadTest`] connects many subscribers, publishes events that carry a marker, and checks for each subscriber
 //! that every event arrives once and in order. It measures the time from publish to delivery and returns a
-//! [`Report`]. It works with any server that speaks HTTP/1.1, not only with Stentor.
+//! [`Report`](report::Report). It works with any server that speaks HTTP/1.1, not only with Stentor.
 //!
 //! One thread does all the work, on one `mio` poll. The report says when that thread was the bottleneck.
 //!
