@@ -2,8 +2,9 @@
 //!
 //! In a block marked `console`, a line that begins with `$ ` is a command. A backslash at its end continues it on the
 //! next line. The lines up to the next command are the expected output. `…` within a line matches any text; a line
-//! that is only `…` matches any number of lines. A command that ends with `&` runs until the end of the page. If the
-//! output ends with `^C`, the command runs until it has printed the lines before `^C`, and is then killed.
+//! that is only `…` matches any number of lines. A command that ends with `&` runs until `kill %1`, or
+//! until the end of the page. If the output ends with `^C`, the command runs until it has printed the lines before `^C`,
+//! and is then killed.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -69,6 +70,11 @@ impl Session {
         let mut expected: Vec<&str> = expected.lines().collect();
         if let Some(command) = command.strip_suffix(" &") {
             self.jobs.push(self.start(command, server));
+            return;
+        }
+        if command == "kill %1" {
+            assert!(!self.jobs.is_empty(), "{page}, line {}: no job is running", block.line);
+            self.jobs.remove(0);
             return;
         }
         let continues = expected.last() == Some(&"^C");
