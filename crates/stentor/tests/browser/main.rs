@@ -16,6 +16,7 @@ mod console;
 mod driver;
 mod event_source;
 mod gallery;
+mod http_page;
 mod jobs;
 mod live_pages;
 mod picture;

@@ -15,8 +15,7 @@ async fn the_page_of_the_readme_shows_events_when_it_is_served_on_localhost() {
     let server = Server::start().await;
     server.publish("/topics/news", "hello").await;
     let folder = tempfile::tempdir().unwrap();
-    let page = page_of_the_readme().replace("localhost:8080", &server.address);
-    fs::write(folder.path().join("news.html"), page).unwrap();
+    fs::write(folder.path().join("news.html"), html_block("README.md", &server)).unwrap();
     let (_process, port) = serve(folder.path()).await;
 
     let browser = Browser::start().await;
@@ -31,9 +30,8 @@ async fn the_page_of_the_readme_is_refused_when_it_is_opened_as_a_file() {
     let server = Server::start().await;
     server.publish("/topics/news", "hello").await;
     let folder = tempfile::tempdir().unwrap();
-    let page = page_of_the_readme().replace("localhost:8080", &server.address);
     let file = folder.path().join("news.html");
-    fs::write(&file, page).unwrap();
+    fs::write(&file, html_block("README.md", &server)).unwrap();
 
     let browser = Browser::start().await;
     browser.open(&format!("file://{}", file.display())).await;
@@ -42,15 +40,16 @@ async fn the_page_of_the_readme_is_refused_when_it_is_opened_as_a_file() {
     browser.until_is("document.getElementById('news').innerText", "").await;
 }
 
-fn page_of_the_readme() -> String {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let readme = fs::read_to_string(readme).unwrap();
-    let page = readme.split("```html\n").nth(1).and_then(|rest| rest.split("```").next());
-    page.expect("README.md has a page").to_owned()
+/// Returns the web page in a Markdown file, with the address of the test server.
+pub fn html_block(markdown: &str, server: &Server) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(markdown);
+    let text = fs::read_to_string(file).unwrap();
+    let page = text.split("```html\n").nth(1).and_then(|rest| rest.split("```").next());
+    page.expect("a web page in the file").replace("localhost:8080", &server.address)
 }
 
 /// Runs `python3 -m http.server` in a folder and returns its port.
-async fn serve(folder: &Path) -> (Child, String) {
+pub async fn serve(folder: &Path) -> (Child, String) {
     let mut process = Command::new("python3")
         .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"])
         .current_dir(folder)

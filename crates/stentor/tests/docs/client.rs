@@ -6,8 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use stentor_client::cursor::FileCursor;
-use stentor_client::{Control, Event, EventSource, Item, Publisher, State};
-use stentor_sse::Decoder;
+use stentor_client::{Control, Decoder, Event, EventSource, Item, Publisher, State};
 
 use crate::harness::Server;
 use crate::page::blocks;

@@ -21,6 +21,9 @@ use crate::page::{Block, blocks};
 /// Address of the server in the pages.
 const ADDRESS: &str = "localhost:8080";
 
+/// Variable that makes the test server the default of every command.
+const DEFAULT_URL: &str = "STENTOR_URL";
+
 /// A shell in a temporary directory.
 pub struct Session {
     directory: TempDir,
@@ -94,6 +97,11 @@ impl Session {
     }
 
     fn start(&self, command: &str, server: &Server) -> Job {
+        // The variable stands for the default URL. A person who reads the page has not set it.
+        assert!(
+            !command.contains(DEFAULT_URL),
+            "write the URL out, instead of {DEFAULT_URL}: {command}"
+        );
         let binary = Path::new(env!("CARGO_BIN_EXE_stentor"));
         let folder = binary.parent().unwrap().display();
         let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
@@ -111,7 +119,7 @@ impl Session {
             .env("PATH", path)
             .env("SHELL", "/bin/bash")
             .env("NO_COLOR", "1")
-            .env("STENTOR_URL", server.url(""))
+            .env(DEFAULT_URL, server.url(""))
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
