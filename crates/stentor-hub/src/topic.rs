@@ -107,17 +107,14 @@ pub enum TopicError {
         at: usize,
     },
     /// A name has `*` or `**` as a segment.
-    #[error(
-        "a topic name cannot have the segment `{segment}`; to subscribe to a pattern, use /events?topic="
-    )]
+    #[error("a topic name cannot have the segment `{segment}`, which makes it a pattern")]
     Wildcard {
         /// The segment.
         segment: String,
     },
     /// A filter has `*` inside a segment.
     #[error(
-        "`{segment}` has a `*` inside a segment; a wildcard is a whole segment, as in `news/*`. To read \
-         the topic of exactly this name, use /topics/NAME"
+        "`{segment}` has a `*` inside a segment; a wildcard is a whole segment, as in `news/*`"
     )]
     PartialWildcard {
         /// The segment.

@@ -191,7 +191,14 @@ impl Problem {
 
 impl From<TopicError> for Problem {
     fn from(error: TopicError) -> Problem {
-        Problem::of(Code::Topic, error.to_string())
+        let advice = match error {
+            TopicError::Wildcard { .. } => "; to subscribe to a pattern, use /events?topic=PATTERN",
+            TopicError::PartialWildcard { .. } => {
+                ". To read the topic of exactly this name, use /topics/NAME"
+            }
+            _ => "",
+        };
+        Problem::of(Code::Topic, format!("{error}{advice}"))
     }
 }
 

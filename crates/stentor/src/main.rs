@@ -64,8 +64,18 @@ fn init_logging(verbose: bool) {
     const QUIET: &str = "warn,rustls_platform_verifier=off";
     // `stentor` covers every crate of the workspace; HTTP libraries stay at warnings.
     const VERBOSE: &str = "warn,stentor=debug,rustls_platform_verifier=off";
-    let default = if verbose { VERBOSE } else { QUIET };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let default = || EnvFilter::new(if verbose { VERBOSE } else { QUIET });
+    let given = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let filter = if given.trim().is_empty() {
+        default()
+    } else {
+        EnvFilter::try_new(&given).unwrap_or_else(|_| {
+            print_message(format_args!(
+                "RUST_LOG={given} is ignored; write levels such as `info` or `stentor=debug`"
+            ));
+            default()
+        })
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

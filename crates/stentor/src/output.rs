@@ -3,10 +3,14 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write as _};
 
+use anyhow::Context;
 use bytesize::ByteSize;
 use stentor_client::EventObject;
 
 use crate::data_url::Image;
+
+/// The context of an error of stdout.
+pub(crate) const CANNOT_WRITE: &str = "cannot write to stdout";
 
 /// Output format of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -129,10 +133,13 @@ fn write(bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Writes a line of data to stdout. A closed pipe is not an error.
-pub(crate) fn print_line(line: &str) -> io::Result<()> {
+///
+/// # Errors
+/// Stdout cannot be written. The error says so.
+pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
     match write(format!("{line}\n").as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        result => result.context(CANNOT_WRITE),
     }
 }
 
@@ -144,12 +151,13 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Writes a message to stderr. Errors of stderr are ignored.
 pub(crate) fn print_message(line: fmt::Arguments<'_>) {
-    let line = without_os_codes(&line.to_string());
+    let line = without_library_texts(&line.to_string());
     let _ = writeln!(io::stderr(), "stentor: {}", escaped(&line));
 }
 
-/// Removes the numbers that the standard library adds to system errors, such as ` (os error 2)`.
-fn without_os_codes(text: &str) -> String {
+/// Removes the texts that the standard library puts around system errors, such as ` (os error 2)`.
+pub(crate) fn without_library_texts(text: &str) -> String {
+    let text = text.replace("failed to lookup address information: ", "");
     let mut parts = text.split(" (os error ");
     let mut line = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -229,11 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn a_message_has_no_numbers_of_system_errors() {
+    fn a_message_has_no_texts_of_the_standard_library() {
         let text = "cannot read x: No such file or directory (os error 2)";
-        assert_eq!(without_os_codes(text), "cannot read x: No such file or directory");
-        assert_eq!(without_os_codes("a (os error 13); b"), "a; b");
-        assert_eq!(without_os_codes("plain"), "plain");
+        assert_eq!(without_library_texts(text), "cannot read x: No such file or directory");
+        assert_eq!(without_library_texts("a (os error 13); b"), "a; b");
+        let text = "cannot reach x: failed to lookup address information: Name not known";
+        assert_eq!(without_library_texts(text), "cannot reach x: Name not known");
+        assert_eq!(without_library_texts("plain"), "plain");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) struct ListenArgs {
 
     /// Also accept this `Host` header. Needed behind a reverse proxy on the same machine that forwards
     /// the public host name. Repeatable.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::host_header)]
     host: Vec<String>,
 
     /// Allow listening on an address that other machines can reach. There is no authentication: anyone

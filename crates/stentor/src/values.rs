@@ -3,13 +3,15 @@
 //! Each error names what is wrong and gives an example; clap puts the value and its option in front.
 
 use std::fmt::Display;
+use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use stentor_client::{EventType, ServerUrl, Url};
-use stentor_hub::{TopicFilter, TopicName};
+use stentor_hub::{TopicError, TopicFilter, TopicName};
+use stentor_server::AllowedOrigin;
 
 use crate::duration;
 
@@ -61,10 +63,46 @@ fn at_most(text: &str, limit: Duration, name: &str) -> Result<Duration, String> 
 
 /// Parses an address to listen on. A host name is looked up later.
 pub(crate) fn listen_address(text: &str) -> Result<String, String> {
-    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-    match port.map(|(_, port)| port.parse::<u16>()) {
-        Some(Ok(_)) => Ok(text.to_owned()),
-        _ => Err("expected HOST:PORT, such as 127.0.0.1:8080".to_owned()),
+    let (host, port) = text.rsplit_once(':').unwrap_or_default();
+    if is_host(host) && is_port(port) {
+        return Ok(text.to_owned());
+    }
+    Err("expected HOST:PORT, such as 127.0.0.1:8080".to_owned())
+}
+
+/// Parses a value of a `Host` header: a host, with or without a port.
+pub(crate) fn host_header(text: &str) -> Result<String, String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (text, "0"),
+    };
+    if is_host(host) && is_port(port) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a host name in ASCII, such as news.example.org".to_owned())
+}
+
+fn is_port(text: &str) -> bool {
+    !text.starts_with('+') && text.parse::<u16>().is_ok()
+}
+
+/// `true` for the text of an IP address or of a name. The name may not exist.
+fn is_host(text: &str) -> bool {
+    let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let is_in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    // An address can name its network interface: `fe80::1%eth0`.
+    let address = address.split_once('%').map_or(address, |(address, _)| address);
+    address.parse::<Ipv6Addr>().is_ok() || !text.is_empty() && text.bytes().all(is_in_name)
+}
+
+/// Parses the origin of a web page for a test.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
+    match text.parse::<AllowedOrigin>() {
+        Ok(origin) if origin.as_str() == "*" => {
+            Err("expected one origin, such as https://app.example".to_owned())
+        }
+        Ok(origin) => Ok(origin.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -113,6 +151,9 @@ pub(crate) fn filter_or_url(text: &str) -> Result<String, String> {
     match text.parse::<TopicFilter>() {
         Ok(_) if is_pattern(text) => Ok(text.to_owned()),
         Ok(_) => topic(text),
+        Err(error @ TopicError::PartialWildcard { .. }) => {
+            Err(format!("{error}; to read the topic of exactly this name, give its URL"))
+        }
         Err(error) => Err(error.to_string()),
     }
 }
@@ -205,12 +246,50 @@ mod tests {
 
     #[test]
     fn an_address_to_listen_on_has_a_port() {
-        for text in ["127.0.0.1:0", "localhost:8080", "[::1]:80"] {
+        for text in ["127.0.0.1:0", "localhost:8080", "[::1]:80", "::1:80", "[fe80::1%eth0]:80"] {
             assert_eq!(listen_address(text), Ok(text.to_owned()));
         }
-        for text in ["localhost", ":80", "localhost:http", "127.0.0.1:99999", ""] {
+        for text in [
+            "localhost",
+            ":80",
+            "localhost:http",
+            "127.0.0.1:99999",
+            "127.0.0.1:+1",
+            "",
+            "http://localhost:80",
+            "http://[::1",
+            "*:80",
+            "a b:80",
+        ] {
             assert!(listen_address(text).unwrap_err().contains("127.0.0.1:8080"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_host_header_is_a_name_or_an_address() {
+        for text in ["news.example.org", "localhost", "a_b:8080", "10.0.0.1", "[::1]", "[::1]:80"] {
+            assert_eq!(host_header(text), Ok(text.to_owned()));
+        }
+        for text in
+            ["", "https://example.org", "example.org/", "*", "a b", "a\nb", "b\u{fc}cher", "a:x"]
+        {
+            assert!(host_header(text).unwrap_err().contains("news.example.org"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_origin_to_test_is_one_that_a_browser_sends() {
+        assert_eq!(origin("https://App.example:443/").as_deref(), Ok("https://app.example"));
+        for text in ["app.example", "*", "", "https://app.example/path", "https://*.example"] {
+            assert!(origin(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_star_inside_a_segment_is_refused_with_advice_for_the_command_line() {
+        let error = filter_or_url("news*").unwrap_err();
+        assert!(error.contains("`news/*`") && error.contains("give its URL"), "{error}");
+        assert!(!error.contains("/topics/"), "{error}");
     }
 
     #[test]

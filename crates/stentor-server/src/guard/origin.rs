@@ -1,7 +1,7 @@
 //! Origins that the operator allows.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An origin whose pages may read and publish, parsed from the text of an option or a setting.
@@ -13,7 +13,7 @@ use std::str::FromStr;
 /// - `*`, every origin.
 ///
 /// Parsing brings the text into the form that browsers send: lower case, no default port, no
-/// trailing slash.
+/// trailing slash, and IPv6 addresses in their short form.
 ///
 /// ```
 /// use stentor_server::AllowedOrigin;
@@ -58,19 +58,23 @@ impl FromStr for AllowedOrigin {
         if matches!(lower.as_str(), "*" | "null") {
             return Ok(AllowedOrigin(lower.into()));
         }
+        if given.contains([',', ';', ' ']) {
+            return Err(OriginError::List { text: given.to_owned() });
+        }
         if lower.contains('*') {
             return Err(OriginError::Wildcard { text: given.to_owned() });
         }
+        let malformed = || OriginError::Malformed { text: given.to_owned() };
         let Some((scheme, rest)) = lower.split_once("://") else {
-            return Err(OriginError::NoScheme { text: given.to_owned() });
+            // `https:example.org` is not a host without a scheme.
+            let host = lower.split(['/', '?', '#']).next().filter(|host| !host.ends_with(':'));
+            let host = normal_authority("", host).filter(|host| !host.is_empty());
+            let host = host.ok_or_else(malformed)?;
+            return Err(OriginError::NoScheme { text: given.to_owned(), host });
         };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        let Some(authority) = normal_authority(scheme, authority.split(['/', '?', '#']).next())
-            .filter(|_| is_scheme(scheme))
-        else {
-            return Err(OriginError::Malformed { text: given.to_owned() });
-        };
-        let origin = format!("{scheme}://{authority}");
+        let authority = rest.split(['/', '?', '#']).next();
+        let authority = normal_authority(scheme, authority).filter(|_| is_scheme(scheme));
+        let origin = format!("{scheme}://{}", authority.ok_or_else(malformed)?);
         if rest.strip_suffix('/').unwrap_or(rest).contains(['/', '?', '#']) {
             return Err(OriginError::Path { text: given.to_owned(), origin });
         }
@@ -86,28 +90,46 @@ fn normal_authority(scheme: &str, authority: Option<&str>) -> Option<String> {
         _ => (authority, ""),
     };
     // Pages that Android shows from a file have the origin `file://`.
-    let is_host = if host.is_empty() {
-        scheme == "file" && port.is_empty()
+    let host = if host.is_empty() && scheme == "file" && port.is_empty() {
+        String::new()
     } else {
-        match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-            None => host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
-        }
+        normal_host(host)?
     };
-    if !is_host {
-        return None;
-    }
     let default = match scheme {
         "http" => Some(80),
         "https" => Some(443),
         _ => None,
     };
     if port.is_empty() {
-        return Some(host.to_owned());
+        return Some(host);
     }
     let number: u16 =
         port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())??;
-    Some(if Some(number) == default { host.to_owned() } else { format!("{host}:{number}") })
+    Some(if Some(number) == default { host } else { format!("{host}:{number}") })
+}
+
+/// The host in the form that browsers send; `None` if it is not one.
+fn normal_host(host: &str) -> Option<String> {
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let address: Ipv6Addr = address.parse().ok()?;
+        // The standard library writes the last 32 bits of these with dots. Browsers do not.
+        return Some(match address.segments() {
+            [0, 0, 0, 0, 0, 0xffff, high, low] => format!("[::ffff:{high:x}:{low:x}]"),
+            _ => format!("[{address}]"),
+        });
+    }
+    // A dot at the end makes a different origin, so it is kept.
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    let is_label = |label: &str| {
+        let is_in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        !label.is_empty() && label.bytes().all(is_in_name)
+    };
+    // Browsers read a host as an IPv4 address if its last label is a number.
+    let last = labels.rsplit('.').next().unwrap_or_default();
+    let is_number = last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit());
+    let is_host =
+        if is_number { host.parse::<Ipv4Addr>().is_ok() } else { labels.split('.').all(is_label) };
+    is_host.then(|| host.to_owned())
 }
 
 fn is_scheme(scheme: &str) -> bool {
@@ -120,8 +142,16 @@ fn is_scheme(scheme: &str) -> bool {
 #[non_exhaustive]
 pub enum OriginError {
     /// The scheme is missing.
-    #[error("{text:?} has no scheme; write https://{text} or http://{text}")]
+    #[error("{text:?} has no scheme; write https://{host} or http://{host}")]
     NoScheme {
+        /// The text.
+        text: String,
+        /// The host and port within it.
+        host: String,
+    },
+    /// The text has several origins.
+    #[error("{text:?} has several origins; give each one separately")]
+    List {
         /// The text.
         text: String,
     },
@@ -173,6 +203,12 @@ mod tests {
             ("https://example.org:8443", "https://example.org:8443"),
             ("https://[::1]:443", "https://[::1]"),
             ("http://[::1]", "http://[::1]"),
+            ("https://[0:0:0:0:0:0:0:1]:8443", "https://[::1]:8443"),
+            ("https://[2001:DB8:0:0::A]", "https://[2001:db8::a]"),
+            ("https://[::ffff:1.2.3.4]", "https://[::ffff:102:304]"),
+            ("https://example.org:0443", "https://example.org"),
+            ("https://example.org.", "https://example.org."),
+            ("https://a_b.example", "https://a_b.example"),
             ("http://10.0.0.7:8080", "http://10.0.0.7:8080"),
             ("chrome-extension://abcdef", "chrome-extension://abcdef"),
             ("file://", "file://"),
@@ -199,7 +235,20 @@ mod tests {
             ("https://bücher.example", "ASCII"),
             ("https://[::1", "such as"),
             ("://example.org", "such as"),
-            ("", "no scheme"),
+            ("", "such as"),
+            ("https:example.org", "such as"),
+            ("https:/example.org", "such as"),
+            ("//example.org", "such as"),
+            ("example.org/app", "write https://example.org or"),
+            ("https://...", "such as"),
+            ("https://a..b", "such as"),
+            ("https://10.1", "such as"),
+            ("https://0x7f.1", "such as"),
+            ("https://256.1.1.1", "such as"),
+            ("https://10.0.0.1.", "such as"),
+            ("https://a.example,https://b.example", "separately"),
+            ("https://a.example https://b.example", "separately"),
+            ("a.example, b.example", "separately"),
         ] {
             let error = text.parse::<AllowedOrigin>().unwrap_err().to_string();
             assert!(error.contains(advice), "{text}: {error}");

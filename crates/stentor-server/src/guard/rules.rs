@@ -184,10 +184,12 @@ impl Admission {
     }
 }
 
-/// The requested host: `:authority` over HTTP/2, else the `Host` header.
+/// The requested host: `:authority` over HTTP/2, else the `Host` header. It has no user name and
+/// password, because refusals are logged with it.
 fn host<B>(request: &Request<B>) -> Option<&str> {
     let authority = request.uri().authority().map(Authority::as_str);
-    authority.or_else(|| header(request.headers(), HOST))
+    let host = authority.or_else(|| header(request.headers(), HOST))?;
+    Some(host.rsplit_once('@').map_or(host, |(_, host)| host))
 }
 
 fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&str> {
@@ -255,6 +257,20 @@ mod tests {
             assert_eq!(status(&guard, "GET", &[("host", host)]), 403, "{host}");
         }
         assert_eq!(status(&guard, "GET", &[]), 403);
+    }
+
+    #[test]
+    fn a_refusal_has_no_password_of_the_url() {
+        let guard = Guard::new().with_local_hosts([]);
+        for request in [
+            Request::get("http://user:secret@evil.example/topics/news").body(()).unwrap(),
+            request("GET", &[("host", "user:secret@evil.example")]),
+        ] {
+            let host = host(&request);
+            assert_eq!(host, Some("evil.example"));
+            assert!(!foreign_host(host).detail().contains("secret"));
+            assert_eq!(guard.admit(&request).unwrap_err().status(), 403);
+        }
     }
 
     #[test]

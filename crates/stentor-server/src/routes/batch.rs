@@ -103,6 +103,10 @@ fn entries(text: &str, is_ndjson: bool) -> Result<Vec<Entry>, Problem> {
 fn entry(item: Item, index: usize) -> Result<Entry, Problem> {
     let event_type = item.event_type.filter(|name| !name.is_empty());
     let made = TopicName::new(item.topic).map_err(Problem::from).and_then(|topic| {
+        if matches!(topic.as_str(), "." | "..") {
+            let detail = format!("no path can name the topic \"{topic}\"; choose another name");
+            return Err(Problem::of(Code::Topic, detail));
+        }
         let event_type = event_type.map(|name| options::event_type(&name)).transpose()?;
         let retry = item.retry.map(options::retry).transpose()?;
         let event = options::event(item.data, event_type, retry);

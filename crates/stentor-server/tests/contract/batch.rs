@@ -159,3 +159,14 @@ async fn the_key_of_a_batch_covers_all_of_it() {
     assert_eq!(server.history("/topics/a").await.len(), 1);
     assert_eq!(server.history("/topics/b").await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_batch_has_no_topic_that_no_path_can_name() {
+    let server = Server::in_memory().await;
+    for name in [".", ".."] {
+        let response = batch(&server, json!([{ "topic": name, "data": "x" }])).await;
+        assert_eq!((response.status, &response.json()["code"]), (400, &json!("topic")), "{name}");
+        assert_eq!(response.json()["index"], 0);
+    }
+    assert_nothing_published(&server).await;
+}

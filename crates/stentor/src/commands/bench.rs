@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use stentor_load::{Cleanup, Header, LoadTest, Options, Pace, report};
 use tokio_util::sync::CancellationToken;
 
-use crate::output::{print_line, print_message};
+use crate::output::{print_line, print_message, without_library_texts};
 use crate::signals::Signals;
 use crate::{duration, values};
 
@@ -51,7 +51,7 @@ pub(crate) struct BenchArgs {
 
     /// Send this bearer token. Default: the environment variable `STENTOR_TOKEN`, used only if the URL
     /// has no path.
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", value_parser = values::header_value)]
     token: Option<String>,
 
     /// Trust the certificates in this PEM file in addition to those of the system.
@@ -146,6 +146,7 @@ pub(crate) struct BenchArgs {
 
     /// Content type of the body.
     #[arg(long, value_name = "TYPE", default_value = "text/plain", help_heading = EVENTS)]
+    #[arg(value_parser = values::header_value)]
     content_type: String,
 
     /// Add a header to the publish requests only. Repeatable.
@@ -265,13 +266,13 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     }
     let report = result?;
     if let Some(path) = &args.html {
-        fs::write(path, report::page(&report))
+        fs::write(path, without_library_texts(&report::page(&report)))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     if args.json {
-        print_line(&serde_json::to_string_pretty(&report)?)?;
+        print_line(&without_library_texts(&serde_json::to_string_pretty(&report)?))?;
     } else {
-        print_line(report::text(&report).trim_end())?;
+        print_line(&without_library_texts(report::text(&report).trim_end()))?;
     }
     if let Some(reason) = report.failure() {
         print_message(format_args!("{reason}"));

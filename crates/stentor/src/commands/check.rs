@@ -26,7 +26,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
@@ -88,7 +87,7 @@ pub(crate) struct CheckArgs {
     unix_socket: Option<PathBuf>,
 
     /// Test CORS for this origin, such as `https://app.example` [default: report CORS without judging it].
-    #[arg(long, value_name = "ORIGIN", value_parser = values::header_value)]
+    #[arg(long, value_name = "ORIGIN", value_parser = values::origin)]
     origin: Option<String>,
 
     /// Maximum delay for something that should be immediate.
@@ -123,7 +122,7 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     } else {
         report.lines(args.explain, Style::of_stdout()).join("\n")
     };
-    print_line(&text).context("cannot write to stdout")?;
+    print_line(&text)?;
     Ok(if report.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap_complete::Shell;
 
 use crate::output::print_line;
@@ -18,7 +17,7 @@ pub(crate) struct CompletionsArgs {
 pub(crate) fn run(args: &CompletionsArgs, command: &clap::Command) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut visible(command), "stentor", &mut script);
-    print_line(String::from_utf8(script)?.trim_end()).context("cannot write to stdout")?;
+    print_line(String::from_utf8(script)?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

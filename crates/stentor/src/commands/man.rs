@@ -24,7 +24,7 @@ pub(crate) fn run(args: &ManArgs, command: clap::Command) -> anyhow::Result<Exit
         let written = std::fs::create_dir_all(directory).and_then(|()| write(&command, directory));
         written.with_context(|| format!("cannot write to {}", directory.display()))?;
     } else {
-        print_line(page(&Man::new(command))?.trim_end()).context("cannot write to stdout")?;
+        print_line(page(&Man::new(command))?.trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,6 @@ mod upload;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use futures_util::{Stream, TryStreamExt};
 use stentor_client::{Publish, PublishError};
 
@@ -50,9 +49,12 @@ pub(crate) struct PubArgs {
 pub(crate) async fn run(args: PubArgs) -> anyhow::Result<ExitCode> {
     let count = if let Some(source) = &args.relay.from {
         let publisher = args.connection.publisher().attempts_max(1).build()?;
-        let count = relay::run(source, &args.relay, &publisher, &args.topic, &args.options).await?;
-        args.end().await?;
-        count
+        let relayed =
+            relay::run(source, &args.relay, &publisher, &args.topic, &args.options).await?;
+        if relayed.is_complete {
+            args.end().await?;
+        }
+        relayed.count
     } else if args.input.lines {
         args.publish_each(lines::of_stdin().map_ok(Publish::from)).await?
     } else if args.repeat.is_set() {
@@ -123,7 +125,7 @@ impl PubArgs {
             };
             let response = response.map_err(with_published)?;
             if let Some(id) = &response.last_id {
-                print_line(id).context("cannot write to stdout")?;
+                print_line(id)?;
             }
             events += response.count;
         }

@@ -362,13 +362,14 @@ async fn one_byte_order_mark_at_the_start_is_removed() {
     let lines = file("c.ndjson", "\u{FEFF}1\n2\n");
     let stream = file("d.sse", "\u{FEFF}data: 3\n\n");
     let twice = file("e.txt", "\u{FEFF}\u{FEFF}x");
-    for path in [text, json, lines, stream, twice] {
+    let lines_twice = file("f.ndjson", "\u{FEFF}\u{FEFF}4\n\u{FEFF}5\n");
+    for path in [text, json, lines, stream, twice, lines_twice] {
         let done = publish(&server, &["t", "--file", &path]).run().await;
         assert_eq!(done.code, Some(0), "{path}: {done:?}");
     }
     let done = publish(&server, &["t", "--lines"]).stdin("\u{FEFF}line\n").run().await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    let expected = ["text", "{}", "1", "2", "3", "\u{FEFF}x", "line"];
+    let expected = ["text", "{}", "1", "2", "3", "\u{FEFF}x", "\u{FEFF}4", "\u{FEFF}5", "line"];
     assert_eq!(server.history_data("/topics/t").await, expected);
 }
 

@@ -51,6 +51,16 @@ async fn all_that_a_stream_says_is_recorded() {
 }
 
 #[tokio::test]
+async fn a_recording_to_stdout_ends_when_stdout_is_closed() {
+    let foreign = Foreign::start().await;
+    let mut running = stentor(&["record", &foreign.url, "-"]).start().await;
+    let _open = foreign.stream("data: a\n\n").await;
+    assert!(running.line().await.is_some());
+    // The stream stays open and silent.
+    assert_eq!(running.close_stdout().await, Some(0));
+}
+
+#[tokio::test]
 async fn a_recording_goes_on_over_a_reconnect_and_ends_with_the_stream() {
     let foreign = Foreign::start().await;
     let directory = tempfile::tempdir().unwrap();

@@ -242,3 +242,16 @@ async fn events_that_are_repeated_after_a_reconnect_count_once() {
     let done = running.end().await;
     assert!(done.stderr.contains("published 0 events"), "{done:?}");
 }
+
+#[tokio::test]
+async fn republishing_ends_when_stdout_is_closed() {
+    let server = Server::in_memory().await;
+    let foreign = Foreign::start().await;
+    let mut running = relay(&server, "copy", &foreign.url, &["--end"]).start().await;
+    let _open = foreign.stream("id: 1\ndata: a\n\n").await;
+    assert!(running.line().await.is_some());
+    // The source stays open and silent.
+    assert_eq!(running.close_stdout().await, Some(0));
+    let page = server.page("/topics/copy").await;
+    assert!(page["ended"].is_null(), "it did not reach the end of the source: {page}");
+}

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::harness::{Output, stentor};
+use crate::harness::{Output, Server, stentor};
 
 /// Texts of libraries, which mean nothing to a user.
 const LEAKS: [&str; 6] =
@@ -21,10 +21,15 @@ async fn every_wrong_command_line_exits_with_2_and_says_what_is_expected() {
         // The server and its limits.
         (&["serve", "--listen", "nonsense"], "127.0.0.1:8080"),
         (&["serve", "--listen", "127.0.0.1:99999"], "127.0.0.1:8080"),
+        (&["serve", "--listen", "http://localhost:8080"], "127.0.0.1:8080"),
         (&["serve", "--listen", "0.0.0.0:0"], "--open"),
         (&["demo", "--listen", "0.0.0.0:0"], "--open"),
         (&["serve", "--shards", "0"], "from 1 to 1024"),
         (&["serve", "--cors-origin", "example.org"], "https://"),
+        (&["serve", "--cors-origin", "https://a.example,https://b.example"], "separately"),
+        (&["serve", "--host", "https://example.org"], "news.example.org"),
+        (&["replay", "-", "--host", "*"], "news.example.org"),
+        (&["demo", "--host", ""], "news.example.org"),
         (&["serve", "--durability", "none"], "fsync"),
         (&["serve", "--memory", "--durability", "os"], "--memory"),
         (&["--memory", "--data", "x"], "--memory"),
@@ -58,6 +63,7 @@ async fn every_wrong_command_line_exits_with_2_and_says_what_is_expected() {
         (&["pub", "t", "--from", "localhost/x"], "https://example.com/events"),
         // Subscribing.
         (&["sub", "a/**/b"], "**"),
+        (&["sub", "news*"], "give its URL"),
         (&["sub", "http://"], "https://example.com/events"),
         (&["sub", "t", "--count", "x"], "at least 1"),
         (&["sub", "t", "--last", "-1"], "-1"),
@@ -82,10 +88,13 @@ async fn every_wrong_command_line_exits_with_2_and_says_what_is_expected() {
         (&["check", no_server, "--header", "a b: c"], "Authorization"),
         (&["check", no_server, "--publish-type", "a\nb"], "line breaks"),
         (&["check", no_server, "--token", "a\nb"], "line breaks"),
-        (&["check", no_server, "--origin", "a\nb"], "line breaks"),
+        (&["check", no_server, "--origin", "a\nb"], "https://example.org:8443"),
+        (&["check", no_server, "--origin", "app.example"], "https://app.example"),
         // Load-testing.
         (&["bench", "--url", "nonsense"], "https://example.com/events"),
         (&["bench", "-n", "x"], "at least 0"),
+        (&["bench", "--token", "a\nb"], "line breaks"),
+        (&["bench", "--content-type", "a\nb"], "line breaks"),
         (&["bench", "--publishers", "0"], "from 1 to 1024"),
         (&["bench", "--rate", "x"], "above 0"),
         (&["bench", "--storm", "x"], "above 0"),
@@ -199,5 +208,54 @@ async fn output_to_a_full_disk_exits_with_1_and_a_message() {
         assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
         assert!(message.starts_with("stentor: cannot write"), "{args:?}: {message}");
         assert!(message.contains("No space left"), "{args:?}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn every_failed_write_to_stdout_says_so() {
+    let server = Server::in_memory().await;
+    let url = server.url("");
+    server.publish("/topics/t", "a").await;
+    let from = server.url("/topics/t?from=earliest");
+    for args in [
+        &["pub", "t", "x", "--url", &url, "--repeat", "1"][..],
+        &["pub", "copy", "--url", &url, "--from", &from],
+        &["bench", "--url", &url, "-n", "1", "--events", "1", "--warm-up", "0s"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
+        let command = command.args(args).stdin(Stdio::null()).stdout(full).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().await.unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
+        let expected = "stentor: cannot write to stdout: No space left on device\n";
+        assert!(message.ends_with(expected), "{args:?}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_reported_in_plain_words() {
+    for args in [
+        &["check", "http://127.0.0.1:1/"][..],
+        &["check", "http://no-such-host.invalid/"],
+        &["pub", "t", "x", "--url", "http://no-such-host.invalid"],
+        &["sub", "t", "--url", "http://no-such-host.invalid", "--retry-max", "1"],
+        &["serve", "--memory", "--listen", "no-such-host.invalid:80"],
+        &["bench", "--url", "http://no-such-host.invalid"],
+    ] {
+        let done = stentor(args).run().await;
+        assert!(matches!(done.code, Some(1 | 3)), "{args:?}: {done:?}");
+        for leak in ["client error", "dns error", "failed to lookup", "os error"] {
+            assert!(!done.stderr.contains(leak), "{args:?}: {done:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_filter_that_is_empty_or_wrong_leaves_the_default() {
+    for (filter, warns) in [("", false), ("stentor=nonsense", true)] {
+        let command = stentor(&["serve", "--memory", "-v", "--listen", "x.invalid:1"]);
+        let done = command.env("RUST_LOG", filter).run().await;
+        assert_eq!(done.stderr.contains("RUST_LOG=stentor=nonsense is ignored"), warns, "{done:?}");
     }
 }

@@ -251,7 +251,7 @@ fn redirect(url: &Url, response: &Response) -> Option<Url> {
     url.join(response.headers().get(LOCATION)?.to_str().ok()?).ok()
 }
 
-/// Returns the error with all its causes, without the URL, which the user knows.
+/// Returns the innermost cause of the error. The others only name parts of the HTTP library.
 pub(super) fn cause(error: reqwest::Error) -> String {
-    format!("{:#}", anyhow::Error::new(error.without_url()))
+    anyhow::Error::new(error.without_url()).root_cause().to_string()
 }

@@ -9,7 +9,7 @@ use stentor_hub::storage::{Export, ExportFrom, Removed};
 use stentor_hub::{Cursor, Filters, Form, Timestamp, TopicFilter};
 
 use super::DataArgs;
-use crate::output::print_message;
+use crate::output::{CANNOT_WRITE, print_message};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportArgs {
@@ -56,7 +56,7 @@ pub(super) fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
         Err(Stop::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             Ok(ExitCode::SUCCESS)
         }
-        Err(Stop::Write(error)) => Err(error).context("cannot write to stdout"),
+        Err(Stop::Write(error)) => Err(error).context(CANNOT_WRITE),
         Err(Stop::Read(error)) => Err(error).with_context(cannot),
         Ok(()) => Ok(ExitCode::SUCCESS),
     }

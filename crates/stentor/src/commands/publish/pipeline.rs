@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::future::pending;
-use std::io;
 use std::mem::take;
 use std::pin::pin;
 use std::time::Duration;
@@ -127,7 +126,7 @@ impl PendingAcks {
         result
     }
 
-    fn print(&mut self, published: Published) -> io::Result<()> {
+    fn print(&mut self, published: Published) -> anyhow::Result<()> {
         if let Some(id) = published.last_id
             && self.last_printed.as_ref() != Some(&id)
         {

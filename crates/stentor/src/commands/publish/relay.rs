@@ -29,6 +29,7 @@ use super::options::Options;
 use crate::commands::connection::with_headers;
 use crate::commands::status::StatusReporter;
 use crate::output::{print_line, print_message};
+use crate::stdout_watch::StdoutWatch;
 use crate::values::{self, Header};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -59,7 +60,17 @@ pub(super) struct RelayArgs {
     cursor: Option<PathBuf>,
 }
 
-/// Republishes the stream at this URL until it ends. Returns the number of distinct events.
+/// The result of [`run`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Relayed {
+    /// Number of distinct events.
+    pub(super) count: u64,
+    /// `false` if it stopped early because stdout was closed.
+    pub(super) is_complete: bool,
+}
+
+/// Republishes the stream at this URL until it ends or stdout is closed. Events already received are
+/// published first.
 ///
 /// # Errors
 /// The source or the server fails permanently, or the cursor file cannot be written.
@@ -69,14 +80,14 @@ pub(super) async fn run(
     publisher: &Publisher,
     topic: &str,
     options: &Options,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Relayed> {
     let mut builder = with_headers(EventSource::builder(url), &args.from_header);
     if let Some(path) = &args.cursor {
         builder = builder.cursor(FileCursor::new(path));
     }
     let mut relay = Relay::new(builder.build()?, url);
-    relay.run(&Sender::new(publisher, topic, options)).await?;
-    Ok(relay.recent_keys.distinct())
+    let is_complete = relay.run(&Sender::new(publisher, topic, options)).await?;
+    Ok(Relayed { count: relay.recent_keys.distinct(), is_complete })
 }
 
 struct Relay {
@@ -102,9 +113,11 @@ impl Relay {
         }
     }
 
-    async fn run(&mut self, sender: &Sender<'_>) -> anyhow::Result<()> {
+    /// Returns `false` if it stopped early because stdout was closed.
+    async fn run(&mut self, sender: &Sender<'_>) -> anyhow::Result<bool> {
+        let stdout = StdoutWatch::new();
         let mut in_flight = None;
-        let mut is_over = false;
+        let (mut is_over, mut is_complete) = (false, true);
         while !is_over || in_flight.is_some() || !self.waiting.is_empty() {
             if in_flight.is_none() && !self.waiting.is_empty() {
                 let batch = std::mem::take(&mut self.waiting);
@@ -119,6 +132,7 @@ impl Relay {
                         None => is_over = true,
                     }
                 }
+                () = stdout.closed(), if !is_over => (is_over, is_complete) = (true, false),
                 Ok(()) = self.states.changed() => {
                     let state = self.states.borrow_and_update().clone();
                     self.status.report(&state);
@@ -130,7 +144,7 @@ impl Relay {
                 self.source.commit().await?;
             }
         }
-        Ok(())
+        Ok(is_complete)
     }
 
     fn take(&mut self, item: Option<Item>) {

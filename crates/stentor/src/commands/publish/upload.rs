@@ -1,6 +1,6 @@
 //! Uploads of files with many events.
 
-use std::io::{self, Cursor};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -8,10 +8,8 @@ use futures_util::{Stream, TryFutureExt, TryStreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 use stentor_client::{Publish, PublishError, Published, Publisher};
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::io::ReaderStream;
 
-use super::content_type::BOM;
 use super::options::Extras;
 use super::retry;
 
@@ -44,22 +42,11 @@ pub(super) async fn upload(
 fn chunks(path: PathBuf, bar: ProgressBar) -> impl Stream<Item = io::Result<Bytes>> {
     let name = path.display().to_string();
     let named = move |error| io::Error::other(format!("cannot read {name}: {error}"));
-    open(path)
+    File::open(path)
         .map_ok(|file| ReaderStream::with_capacity(file, CHUNK_BYTES))
         .try_flatten_stream()
         .inspect_ok(move |chunk| bar.inc(chunk.len() as u64))
         .map_err(named)
-}
-
-/// Opens a file without its byte order mark. The file can be a pipe, which cannot seek.
-async fn open(path: PathBuf) -> io::Result<impl AsyncRead> {
-    let mut file = File::open(path).await?;
-    let mut start = Vec::new();
-    (&mut file).take(BOM.len() as u64).read_to_end(&mut start).await?;
-    if start == BOM {
-        start.clear();
-    }
-    Ok(Cursor::new(start).chain(file))
 }
 
 /// Returns a progress bar, which shows only on a terminal and for a long upload.

@@ -16,6 +16,7 @@ use crate::commands::connection::{ConnectionArgs, without_password};
 use crate::commands::status::StatusReporter;
 use crate::duration;
 use crate::output::{is_broken_pipe, print_message};
+use crate::stdout_watch::StdoutWatch;
 use crate::{signals, values};
 
 #[derive(Debug, clap::Args)]
@@ -49,10 +50,10 @@ pub(crate) struct RecordArgs {
 
 pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
     let url = args.url()?;
-    let opened = if args.file == Path::new("-") {
-        Ok((Writer::to(io::stdout()), None))
+    let (opened, stdout) = if args.file == Path::new("-") {
+        (Ok((Writer::to(io::stdout()), None)), StdoutWatch::new())
     } else {
-        Writer::open(&args.file, args.append)
+        (Writer::open(&args.file, args.append), StdoutWatch::disabled())
     };
     let recorder = opened.and_then(|(writer, existing)| match existing {
         None => Ok(Recorder::new(writer, without_password(&url))),
@@ -66,6 +67,7 @@ pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
     let done = tokio::select! {
         done = record(&mut source, &mut recorder, &args) => done,
         () = elapsed(args.length) => Ok(()),
+        () = stdout.closed() => return Ok(ExitCode::SUCCESS),
         stopped = signals::stop_requested() => Ok(stopped?),
     };
     match done {

@@ -11,7 +11,7 @@ use super::exec::ExecCommand;
 use super::failure::{Code, Failure, OrFail};
 use super::images::Images;
 use super::stream::{Content, Received};
-use crate::output::{Format, Printer, print_message};
+use crate::output::{CANNOT_WRITE, Format, Printer, print_message};
 use crate::stdout_watch::StdoutWatch;
 use crate::values;
 
@@ -157,6 +157,6 @@ fn is_closed(written: io::Result<()>) -> Result<bool, Failure> {
     match written {
         Ok(()) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
-        Err(error) => Err(error).context("cannot write to stdout").or_fail(Code::Failed),
+        Err(error) => Err(error).context(CANNOT_WRITE).or_fail(Code::Failed),
     }
 }
