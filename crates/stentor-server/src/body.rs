@@ -9,7 +9,7 @@ use futures_core::Stream;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 
-/// The error type of a body that is not ours.
+/// The error type of a body from outside this crate.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of a request, boxed.

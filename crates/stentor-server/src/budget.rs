@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 /// A shared limit, in bytes, for all request bodies in flight.
 ///
 /// A body that would exceed the limit waits, except the oldest one, which may always continue. So at
-/// most one body exceeds the limit, and every body makes progress in the end.
+/// most one body exceeds the limit, and every body completes eventually.
 #[derive(Debug)]
 pub(crate) struct BodyBudget {
     bytes_max: usize,

@@ -58,7 +58,7 @@ pub(crate) async fn run(
         preface = timeout(HEAD_TIME_MAX, read_preface(&mut stream)) => preface,
         () = stop.drained.cancelled() => return,
     };
-    // A client that sent nothing is owed no response.
+    // A client that sent nothing gets no response.
     let Ok(Ok((prefix, is_http2))) = preface else { return };
     let takeover = Takeover::default();
     let io = Io::new(stream, prefix, takeover.clone());
@@ -104,7 +104,8 @@ async fn run_http1(
         Responding { response: service.clone().respond(request), version, log, takeover }
     });
     // `pipeline_flush` must stay off: see `takeover.rs`. Half-closed clients (`nc -N`) get their
-    // response, except if streams are response bodies: those would not notice that their reader left.
+    // response, unless streams are response bodies, which would not notice that their reader
+    // disconnected.
     let mut connection = http1::Builder::new()
         .timer(HeadTimer::default())
         .header_read_timeout(HEAD_TIME_MAX)

@@ -64,7 +64,8 @@ pub(crate) fn extend_hash(before: KeyHash, entries: &[Entry]) -> KeyHash {
     truncated(hash)
 }
 
-/// Hashes a field after its length, so that different lists of fields never hash equal input.
+/// Hashes the length of a field and then the field, so that different lists of fields never become the
+/// same input.
 fn put(hash: &mut Sha256, field: &[u8]) {
     hash.update((field.len() as u64).to_le_bytes());
     hash.update(field);

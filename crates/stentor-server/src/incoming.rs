@@ -1,4 +1,4 @@
-//! The body of a request while it arrives, bounded in silence and memory.
+//! The body of a request while it arrives, with limits on silence and memory.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::budget::Reservation;
 use crate::context::Stentor;
 use crate::problem::{Code, Problem};
 
-/// Limits for discarding the rest of a body after an early response. Without the discarding, the
-/// client would get a reset instead of the response.
+/// Limits for discarding the rest of a body after an early response. If the server closed the
+/// connection instead, the client would get a reset and not the response.
 const DISCARD_BYTES_MAX: usize = 16 << 20;
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -23,12 +23,13 @@ const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct IncomingBody {
     body: Option<RequestBody>,
     reservation: Reservation,
-    /// The client sends nothing before a `100 Continue` (`Expect: 100-continue`), and has not got one.
+    /// `true` if the client sent `Expect: 100-continue` and no `100 Continue` was sent yet. It sends no
+    /// body before that.
     awaits_continue: bool,
 }
 
 impl IncomingBody {
-    /// The body of the request with these headers.
+    /// Creates the body of the request with these headers.
     pub(crate) fn of(stentor: &Stentor, request: &Parts, body: RequestBody) -> IncomingBody {
         IncomingBody::new(stentor, request.headers.contains_key(EXPECT), body)
     }

@@ -50,7 +50,13 @@
 //! A connection is accepted in `serve.rs` and run in `connection.rs`. Its requests pass the guard
 //! (`guard.rs`) and the router (`router.rs`), which has one file for each route in `routes/`. Streams
 //! are opened in `stream.rs`. A shard (`shard.rs`, run by `driver.rs`) writes them, or a response body
-//! (`stream/writer.rs`) where the socket cannot be taken over.
+//! (`stream/writer.rs`) if the socket cannot be taken over.
+//!
+//! The routes share these files:
+//!
+//! - Reading a request: `path.rs`, `query.rs`, `accept.rs`, `resume.rs`, `idempotency.rs`.
+//! - Reading a body: `content.rs`, `peeked.rs`, `incoming.rs`, `budget.rs`, `lines.rs`.
+//! - Writing a response: `json.rs`, and `problem.rs` for errors.
 
 mod accept;
 mod body;

@@ -10,7 +10,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 #[derive(Debug, Default)]
 pub(crate) struct LineSplitter {
     partial: Vec<u8>,
-    /// The first line was returned.
+    /// `true` once the first line was returned.
     past_first: bool,
 }
 

@@ -94,7 +94,7 @@ impl Metrics {
     }
 }
 
-/// Open connections or streams. A gauge includes them until this is dropped.
+/// A number of open connections or streams. The gauge includes it until it is dropped.
 #[derive(Debug)]
 pub(crate) struct OpenCount {
     gauge: Gauge,

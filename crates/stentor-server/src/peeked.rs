@@ -14,7 +14,7 @@ pub(crate) type FramePoll<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
 
 /// A body of known length that was polled once. It returns that result first, then the rest.
 pub(crate) struct PeekedBody<B: Body> {
-    /// The result of the first poll; pending once it was returned.
+    /// The result of the first poll; `Pending` after it was returned.
     first: FramePoll<B::Error>,
     body: B,
 }

@@ -130,7 +130,8 @@ impl Problem {
         Problem::new(status, code, detail)
     }
 
-    /// A method that the path does not have. `allow` lists the methods that it has.
+    /// Creates the problem of a method that the path does not have. `allow` lists the methods that it
+    /// has.
     pub(crate) fn method(allow: &'static str) -> Problem {
         let detail = format!("this path does not have that method; use one of {allow}");
         let mut problem = Problem::of(Code::Method, detail);
@@ -138,14 +139,14 @@ impl Problem {
         problem
     }
 
-    /// A body or an event of more than `limit` bytes. `what` names it.
+    /// Creates the problem of a body or an event with more than `limit` bytes. `what` names it.
     pub(crate) fn too_large(what: &str, limit: usize) -> Problem {
         let detail =
             format!("{what} is larger than {limit} bytes; send less, or a link to the data");
         Problem::of(Code::TooLarge, detail).with_member("limit", limit)
     }
 
-    /// A server that is shutting down.
+    /// Creates the problem of a server that is shutting down.
     pub(crate) fn draining() -> Problem {
         Problem::of(Code::Draining, "the server is shutting down; try again in a moment")
     }

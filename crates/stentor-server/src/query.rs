@@ -11,7 +11,7 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// Parses a query. An unknown name is an error that suggests the nearest known one: to ignore a
+    /// Parses a query. An unknown name is an error that suggests the nearest known one: ignoring a
     /// misspelt option would return the wrong events.
     pub(crate) fn parse(raw: Option<&str>, known: &[&'static str]) -> Result<Query, Problem> {
         let mut pairs = Vec::new();
@@ -34,12 +34,15 @@ impl Query {
         Ok(self.flag(name)?.filter(|value| !value.is_empty()))
     }
 
-    /// Returns the value of an option that may stand without a value; then it is empty.
+    /// Returns the value of an option whose value may be omitted; it is then empty.
     pub(crate) fn flag(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.values(name);
         let value = values.next();
         if values.next().is_some() {
-            return Err(Problem::of(Code::Query, format!("`{name}` is given twice; give it once")));
+            return Err(Problem::of(
+                Code::Query,
+                format!("`{name}` appears twice in the query; send it once"),
+            ));
         }
         Ok(value)
     }
@@ -119,7 +122,7 @@ fn unknown(name: &str, known: &[&'static str]) -> Problem {
         Some((similarity, candidate)) if similarity >= SIMILARITY_MIN => {
             format!("did you mean `{candidate}`?")
         }
-        _ if known.is_empty() => "this request has no query parameters".to_owned(),
+        _ if known.is_empty() => "this request takes no query parameters".to_owned(),
         _ => format!("use `{}`", known.join("`, `")),
     };
     Problem::of(Code::Query, format!("the query parameter `{name}` is not known; {advice}"))

@@ -22,7 +22,7 @@ use crate::http_service::HttpService;
 use crate::metrics::OpenCount;
 
 /// Maximum number of connections that the kernel holds until they are accepted. After a restart all
-/// subscribers reconnect at once. Linux cuts this to `net.core.somaxconn` (4096 by default); clients
+/// subscribers reconnect at once. Linux limits this to `net.core.somaxconn` (4096 by default); clients
 /// beyond it retry after a second.
 const BACKLOG: i32 = 32_768;
 /// Maximum number of unsent bytes that the kernel buffers for a connection. It bounds the memory that
@@ -147,8 +147,8 @@ pub fn serve_on_cores(
     })
 }
 
-/// Accepts connections and runs them beside the shard of `driver` until the server has stopped. Without
-/// a driver, streams are response bodies.
+/// Accepts connections and runs them, together with the shard of `driver`, until the server has
+/// stopped. Without a driver, streams are response bodies.
 async fn run_core(
     driver: Option<Driver>,
     listener: StdListener,

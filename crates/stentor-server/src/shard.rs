@@ -143,7 +143,7 @@ impl<S: Socket> Shard<S> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the kernel cannot be asked. The shard cannot continue then.
+    /// Returns an error if polling fails. The shard cannot continue then.
     pub fn poll_sockets(&mut self, now: Instant) -> io::Result<()> {
         loop {
             match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
@@ -165,7 +165,8 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// Reports that a socket has input or room. For sockets that the kernel does not know.
+    /// Reports that a socket has input or room. Call it for sockets that are not registered with the
+    /// kernel.
     pub fn notify_ready(&mut self, token: Token, now: Instant) {
         if let Ok(slot) = u32::try_from(token.0) {
             self.on_readable(slot, now);

@@ -11,7 +11,7 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use stentor_hub::{Filters, Form, Start, SubscribeError, Subscribed, Subscription};
 
-use self::encoder::{StreamEncoder, turned_away_retry};
+use self::encoder::{StreamEncoder, unavailable_retry};
 use self::options::StreamOptions;
 use self::slot::{NewStream, StreamSlot};
 use crate::body::Body;
@@ -24,13 +24,13 @@ impl Stentor {
     ///
     /// A browser never reconnects after an error status, so some failures are successful responses:
     ///
-    /// - 204 if the start is a cursor behind the last event that will ever match.
+    /// - 204 if the start is a cursor after which no further event can match.
     /// - A stream with only a `retry:` of 5 to 15 s if the server drains or the log cannot be read. The
     ///   subscriber reconnects after that time.
     ///
     /// # Errors
     ///
-    /// Returns a problem with status 400 if the start asks for more events than the hub allows.
+    /// Returns a problem with status 400 if the start requests more events than the hub allows.
     pub async fn stream(
         &self,
         filters: Filters,
@@ -38,14 +38,14 @@ impl Stentor {
         options: StreamOptions,
     ) -> Result<Response<Body>, Problem> {
         if self.is_draining() {
-            return Ok(turn_away(options));
+            return Ok(unavailable(options));
         }
         match self.hub().subscribe(filters, start).await {
             Ok(Subscribed::Open(subscription)) => Ok(open(self, subscription, options)),
             Ok(Subscribed::Finished) => Ok(finished()),
             Err(SubscribeError::Storage(error)) => {
-                tracing::warn!(%error, "turned a subscriber away: the log cannot be read");
-                Ok(turn_away(options))
+                tracing::warn!(%error, "cannot open a stream: the log cannot be read; the subscriber will reconnect");
+                Ok(unavailable(options))
             }
             Err(error) => Err(error.into()),
         }
@@ -86,15 +86,15 @@ fn open(
 }
 
 /// Returns a stream with only a reconnection time, for a draining server and an unreadable log.
-fn turn_away(options: StreamOptions) -> Response<Body> {
+fn unavailable(options: StreamOptions) -> Response<Body> {
     let mut out = BytesMut::new();
-    StreamEncoder::new(options).retry(&mut out, turned_away_retry());
+    StreamEncoder::new(options).retry(&mut out, unavailable_retry());
     let mut response = stream_response(options);
     *response.body_mut() = Body::full(out.freeze());
     response
 }
 
-/// Returns 204: nothing more will ever come. It stops an `EventSource` from reconnecting.
+/// Returns 204: no further event can match. It stops an `EventSource` from reconnecting.
 fn finished() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -1,5 +1,5 @@
 //! The log lines of a server: requests, refusals, and web pages that are not allowed.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Longer than anything here takes.
+/// Maximum time a test waits. Far longer than anything here should take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Collects the lines that Stentor logs on this thread.

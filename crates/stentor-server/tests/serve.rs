@@ -2,7 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on must panic"
+    reason = "a test that cannot continue panics"
 )]
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Longer than anything here takes.
+/// Maximum time a test waits. Far longer than anything here should take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn start(stentor: &Stentor) -> (SocketAddr, JoinHandle<std::io::Result<()>>) {

@@ -1,5 +1,5 @@
 //! Streams as response bodies, with a clock that the tests move.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 use std::time::Duration;
 

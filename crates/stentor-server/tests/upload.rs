@@ -70,7 +70,7 @@ impl Upload {
         for chunk in chunks {
             assert!(self.send(*chunk).await, "{chunk:?} is not read");
         }
-        // If two more fit, all of these were read.
+        // One unread chunk fits into the channel, so two more fit only if all chunks before them were read.
         assert!(self.send("\n").await && self.send("\n").await, "{chunks:?}");
     }
 

@@ -100,7 +100,8 @@ pub struct Response {
 impl Response {
     /// Parses a response. A `100 Continue` before it is skipped.
     pub fn parse(bytes: &[u8]) -> Response {
-        let end = find(bytes, b"\r\n\r\n").unwrap_or_else(|| panic!("no head in {bytes:?}"));
+        let end = find(bytes, b"\r\n\r\n")
+            .unwrap_or_else(|| panic!("the response has no head: {bytes:?}"));
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -130,7 +131,7 @@ impl Response {
 
     /// Returns the body as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
     /// Asserts that the response is a problem with this status and code, and returns its detail.

@@ -62,7 +62,7 @@ impl EventStream {
         let mut head = Response::parse(&bytes);
         if head.status != 200 {
             head.body = partial;
-            panic!("no stream: {} {}", head.status, head.text());
+            panic!("not a stream: {} {}", head.status, head.text());
         }
         let decoder = Decoder::new();
         let (text, events) = (Vec::new(), VecDeque::new());
@@ -88,7 +88,7 @@ impl EventStream {
 
     /// Returns the next event, control events included; `None` at a clean end.
     pub async fn next_any(&mut self) -> Option<Received> {
-        self.try_next().await.expect("no end but a clean one")
+        self.try_next().await.expect("the connection is not cut")
     }
 
     /// Returns the next event, control events included; `None` at a clean end.
@@ -124,7 +124,7 @@ impl EventStream {
                 assert!(rest.is_empty(), "an unfinished line: {rest:?}");
                 return None;
             }
-            self.read().await.expect("no end but a clean one");
+            self.read().await.expect("the connection is not cut");
         }
     }
 
@@ -195,7 +195,7 @@ impl EventStream {
     /// Waits for more bytes.
     pub async fn more(&mut self) {
         assert!(!self.ended, "the stream ended after {:?}", String::from_utf8_lossy(&self.text));
-        self.read().await.expect("no end but a clean one");
+        self.read().await.expect("the connection is not cut");
     }
 
     /// Returns the id that a browser would send as `Last-Event-ID` when it reconnects.

@@ -1,4 +1,6 @@
-//! Texts that are hard to transmit.
+//! Data of events, and bodies of uploads.
+
+use std::fmt::Write;
 
 /// Returns texts that break servers which treat data as lines, fields or C strings.
 pub fn awkward_texts() -> Vec<String> {
@@ -36,4 +38,39 @@ pub fn awkward_texts() -> Vec<String> {
         "0\r\n\r\n",
     ];
     awkward.map(str::to_owned).into()
+}
+
+/// Returns the numbers from 0 to before `count` as texts.
+pub fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|n| n.to_string()).collect()
+}
+
+/// Returns the numbers from 0 to before `count`, one on each line.
+pub fn lines(count: usize) -> String {
+    numbers(count).join("\n")
+}
+
+/// Returns an event stream with an event for each name. The name is its id and its data.
+pub fn events_with_ids<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+    names.into_iter().fold(String::new(), |mut events, name| {
+        let name = name.as_ref();
+        let _ = write!(events, "id: {name}\ndata: {name}\n\n");
+        events
+    })
+}
+
+/// Returns the data of event `number`: `bytes` bytes, of which no two parts are equal.
+pub fn unique_text(number: usize, bytes: usize) -> String {
+    let mut text = format!("{number}:");
+    while text.len() < bytes {
+        let _ = write!(text, "{number}.{} ", text.len());
+    }
+    text.truncate(bytes);
+    text
+}
+
+/// Returns the bytes of a stream after its first line, the `retry:`, which differs between streams.
+pub fn after_first_line(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| *byte == b'\n').unwrap();
+    &text[end..]
 }

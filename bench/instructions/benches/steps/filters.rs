@@ -5,7 +5,7 @@ use std::hint::black_box;
 use gungraun::{library_benchmark, library_benchmark_group};
 use stentor_hub::{Filters, TopicName};
 
-/// The maximum number of filters of a subscription, and a topic that the last of them matches, or none.
+/// Returns the maximum number of filters of a subscription, and a topic. The last filter matches it, or none does.
 fn filters(pattern: &str) -> (Filters, TopicName) {
     let filter = |n: usize| pattern.replace('N', &n.to_string()).parse().expect("a filter");
     let topic = TopicName::new("sites/63/rooms/kitchen/light").expect("a name");

@@ -1,4 +1,4 @@
-//! Publishing events that a shard writes to all readers of their topic.
+//! Publishes events that a shard writes to all readers of their topic.
 
 use std::hint::black_box;
 use std::io::{self, IoSlice};

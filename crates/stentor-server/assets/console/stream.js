@@ -50,7 +50,7 @@ class Stream {
 
     source.onopen = () => {
       this.retryMs = RETRY_MS;
-      // Without a recreated topic the response would have been 204, which fires no `open`.
+      // `open` fires only if a topic was created again: for ended topics the response is 204.
       if (this.isOver()) this.ended.clear();
       this.handlers.onstate("live", "live");
     };

@@ -1,4 +1,4 @@
-//! The stop of the server, as its connections see it.
+//! Stops the connections of a server, in two steps.
 
 use std::pin::Pin;
 use std::sync::Arc;

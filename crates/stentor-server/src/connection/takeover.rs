@@ -2,9 +2,9 @@
 //!
 //! An idle stream under hyper costs a task and more than 16 KiB, and its body is written piece by
 //! piece. So when a response turns out to be a stream, the future of that response stays pending, and
-//! the connection is taken apart (`Connection::into_parts`) in the same poll. At that time nothing of
-//! the response is written, and all earlier responses are flushed: without `pipeline_flush`, which
-//! would break this, hyper parses the next request only after the flush.
+//! the connection is taken apart (`Connection::into_parts`) in the same poll. Nothing of the response
+//! is written by then, and all earlier responses are flushed. This requires that `pipeline_flush` is
+//! off: hyper then parses a request only after it has flushed the responses before it.
 //!
 //! Other streams stay with hyper, and their readers get the same bytes from a response body: HTTP/2,
 //! requests with a body, and responses that a middleware encodes.
@@ -47,7 +47,7 @@ impl Takeover {
     }
 
     /// Returns `true` if a reader waits for its socket. hyper must not read from the socket then: it
-    /// would act on input after the request, or on the client's end.
+    /// would act on input after the request, or on the end of the input.
     pub(super) fn is_pending(&self) -> bool {
         self.0.pending.load(Ordering::Acquire)
     }
@@ -57,8 +57,8 @@ impl Takeover {
         self.0.unflushed.store(unflushed, Ordering::Relaxed);
     }
 
-    /// Returns `true` if the socket can be taken. While output waits, which hyper promises not to let
-    /// happen, hyper continues until it is written.
+    /// Returns `true` if the socket can be taken. hyper promises that no output waits at this point; if
+    /// some does, hyper writes it first.
     pub(super) fn is_due(&self) -> bool {
         self.is_pending() && !self.0.unflushed.load(Ordering::Relaxed)
     }

@@ -165,7 +165,7 @@ pub enum OriginError {
         text: String,
     },
     /// A path, a query or a fragment follows the host.
-    #[error("{text:?} is more than an origin; leave out what follows the host: {origin}")]
+    #[error("{text:?} has a path, a query or a fragment; write only {origin}")]
     Path {
         /// The text.
         text: String,
@@ -226,7 +226,7 @@ mod tests {
             ("example.org", "https://example.org"),
             ("localhost:5173", "http://localhost:5173"),
             ("https://*.example.org", "use *"),
-            ("https://example.org/app", "leave out what follows the host: https://example.org"),
+            ("https://example.org/app", "write only https://example.org"),
             ("https://example.org?x", "https://example.org"),
             ("https://", "https://example.org:8443"),
             ("https://user@example.org", "such as"),

@@ -24,9 +24,9 @@ const PREFLIGHT_MAX_AGE: &str = "7200";
 /// The hosts and origins that a server accepts. Cheap to clone.
 ///
 /// Web pages from a loopback origin, with any port, may read and publish: a front end's development
-/// server is one. Pages from other origins may do so only if they are listed. A request of a page
-/// from an unlisted origin is refused with 403 if it would change something. If it only reads, it is
-/// answered without CORS headers, and the browser hides the response from the page.
+/// server is one. Pages from other origins may do so only if they are listed. A request of a page from
+/// an unlisted origin is refused with 403 if it would change something. If it only reads, the response
+/// has no CORS headers, and the browser hides it from the page.
 ///
 /// ```
 /// use stentor_server::Guard;

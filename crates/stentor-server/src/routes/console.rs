@@ -65,7 +65,7 @@ pub(crate) fn no_such_path(stentor: &Stentor, path: &str) -> Problem {
         .as_deref()
         .map_or(String::new(), |console| format!(", and {console} for the console"));
     let detail = format!(
-        "nothing is at {path}; use /topics/NAME for one topic, /events?topic=NAME for several, \
+        "the path {path} does not exist; use /topics/NAME for one topic, /events?topic=NAME for several, \
          /topics for their list{console}"
     );
     Problem::of(Code::Path, detail)

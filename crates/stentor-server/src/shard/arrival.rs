@@ -36,7 +36,8 @@ impl<S> Arrival<S> {
 }
 
 impl Arrival<()> {
-    /// Takes the stream out of a response, for a socket that follows. See [`Arrival::new`].
+    /// Takes the stream out of a response. [`Arrival::with_socket`] adds the socket. See
+    /// [`Arrival::new`].
     pub(crate) fn take<B>(response: &mut Response<B>, version: Version) -> Option<Arrival<()>> {
         let slot = response.extensions_mut().remove::<StreamSlot>()?;
         let headers = response.headers();

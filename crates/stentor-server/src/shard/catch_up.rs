@@ -68,7 +68,7 @@ enum Phase {
     /// The start position, or a gap, is not written yet.
     Opening,
     Reading,
-    /// The server drains: a record that was begun is completed, and nothing more is read.
+    /// The server drains: a partly written record is completed, and nothing more is read.
     Draining,
     Over,
 }
@@ -135,13 +135,13 @@ impl<S: Socket> CatchUpReader<S> {
         }
     }
 
-    /// Sets the point at which it stopped: within a text, or within a record.
+    /// Sets the point at which the last write stopped: within a control message, or within a record.
     pub(super) fn resume_at(&mut self, text: Bytes, partial: Option<(Offset, usize)>) {
         self.text = text;
         self.partial = partial;
     }
 
-    /// Ends the stream once a record that was begun is written.
+    /// Ends the stream once the partly written record, if any, is complete.
     pub(super) fn drain(&mut self) {
         if self.phase != Phase::Over {
             self.phase = Phase::Draining;
@@ -162,7 +162,7 @@ impl<S: Socket> CatchUpReader<S> {
 
     /// Takes the start position of the stream.
     pub(super) fn take_start(&mut self, start: &StartPosition) {
-        // If it was known at once, the greeting goes out with it.
+        // If the position was known at once, it is written together with the greeting.
         let needs_greeting = std::mem::take(&mut self.needs_greeting);
         let greeting = |encoder: StreamEncoder, out: &mut BytesMut| {
             if needs_greeting {
@@ -242,14 +242,15 @@ impl<S: Socket> CatchUpReader<S> {
             }
         }
         if self.phase == Phase::Draining && self.partial.is_none() {
-            // Records that were read and not begun are not sent.
+            // Records that were read and not started are not sent.
             self.records.clear();
             if self.text.is_empty() {
                 self.add_control(|encoder, out| encoder.retry(out, reader_retry()));
                 self.phase = Phase::Over;
             }
         }
-        // If the position is in memory it is written with the head; otherwise the head goes first.
+        // If the position is known without the storage, it is written with the head; otherwise the head
+        // is written first.
         if self.phase == Phase::Opening {
             let start = self.subscription.as_mut().and_then(|s| s.start_position_in_memory());
             if let Some(start) = start {
@@ -276,7 +277,7 @@ impl<S: Socket> CatchUpReader<S> {
         None
     }
 
-    /// Writes the text and the records. A record that was begun comes before the text.
+    /// Writes the text and the records. A partly written record is completed before the text.
     fn write(&mut self, turn: &mut usize, now: Instant) -> Option<Step> {
         let mut records: VecDeque<Bytes> =
             self.records.iter().map(|record| self.framing.record(record)).collect();
@@ -329,8 +330,8 @@ impl<S: Socket> CatchUpReader<S> {
         }
     }
 
-    /// Marks up to `size` of `bytes` as written of the first record, and takes them off `bytes`. Returns
-    /// `true` if the record is complete.
+    /// Marks up to `size` bytes of the first record as written, and subtracts them from `bytes`.
+    /// Returns `true` if the record is complete.
     fn mark_record_written(&mut self, bytes: &mut usize, size: usize) -> bool {
         let Some(record) = self.records.front() else { return false };
         if *bytes < size {
@@ -349,7 +350,7 @@ impl<S: Socket> CatchUpReader<S> {
         true
     }
 
-    /// Returns the records that are not written to the subscription. They are read again later.
+    /// Gives the unwritten records back to the subscription, which reads them again later.
     fn return_records(&mut self) {
         let begun = usize::from(self.partial.is_some() && !self.records.is_empty());
         let rest: Vec<_> = self.records.drain(..).skip(begun).collect();

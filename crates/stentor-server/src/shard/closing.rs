@@ -7,7 +7,7 @@ use super::socket::{Socket, Written, discard};
 use crate::limits::{LINGER_BYTES_MAX, LINGER_TIME_MAX};
 
 /// A connection that is being closed: the last bytes are written, then input is discarded until the
-/// client closes its side or the time is over.
+/// client closes its side or the deadline passes.
 pub(super) struct Closing<S> {
     pub(super) socket: S,
     /// The last bytes of the stream.
@@ -25,7 +25,7 @@ impl<S: Socket> Closing<S> {
         Closing { socket, text, deadline, finished: false, input_bytes: 0 }
     }
 
-    /// Continues. Returns `true` if the connection can be dropped.
+    /// Continues to close the connection. Returns `true` if it can be dropped.
     pub(super) fn is_done(&mut self, now: Instant) -> bool {
         while !self.text.is_empty() {
             let (socket, text) = (&mut self.socket, &self.text);

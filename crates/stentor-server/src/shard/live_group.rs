@@ -285,7 +285,8 @@ impl<S> LiveGroup<S> {
         };
         let (offset, is_begun) = (stop.frame.offset, stop.written > 0);
         let is_text = matches!(stop.frame.kind, FrameKind::Text | FrameKind::Gap { .. });
-        // The rest of a text, or of a record that was begun, is written before anything is read.
+        // The rest of a control message or of a partly written record is written before anything is
+        // read.
         let is_kept = is_begun || is_text;
         let position = if is_kept { offset } else { offset.previous() };
         let next = stop.number + u64::from(is_kept);

@@ -32,7 +32,8 @@ impl<S: Socket> Shard<S> {
             if let Some(subscription) = reader.subscription.take() {
                 group.restart(*subscription, sent_through, now);
             }
-            // Records that arrived in the meantime woke a group without readers, which was ignored.
+            // The wake-ups for records that arrived meanwhile were ignored, because the group had no
+            // readers.
             self.queue_group(index);
         } else if group.position() < position {
             // The reader has everything up to `position`, so the group must have read that far.

@@ -87,7 +87,7 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// Ends the stream of a catching-up reader that has all of it.
+    /// Ends the stream of a catching-up reader that has received all of it.
     fn finish_reader(&mut self, slot: u32, now: Instant) {
         let Some(state) = self.readers.get_mut(slot as usize) else { return };
         let removed = ReaderState::Live { group: u32::MAX, index: u32::MAX, input_bytes: 0 };

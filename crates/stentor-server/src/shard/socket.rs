@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-/// A non-blocking socket.
+/// A non-blocking socket: plain TCP, or another implementation, for example with encryption.
 pub trait Socket {
     /// Writes as much of `bytes` as there is room for, and returns the number of bytes written.
     ///

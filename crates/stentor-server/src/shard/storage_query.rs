@@ -1,4 +1,4 @@
-//! Queries of the storage. A shard asks for them; its driver runs them.
+//! Queries of the storage. A shard creates them; its driver runs them.
 
 use std::sync::Arc;
 

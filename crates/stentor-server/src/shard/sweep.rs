@@ -10,13 +10,13 @@ use super::state::{Shard, Timer, to_u32};
 use super::storage_query::{QueryKind, QueryOutput, QueryResult, Requester, StorageQuery};
 use crate::stream::encoder::reader_retry;
 
-/// Maximum number of writes in one turn. Events that are published in the meantime go out with the next
-/// writes, so short turns make full writes.
+/// Maximum number of writes in one turn. Events that are published in the meantime are part of the next
+/// writes, so short turns lead to fuller writes.
 const WRITES_MAX: usize = 128;
 /// Maximum number of bytes in one turn.
 const BYTES_MAX: usize = 2 << 20;
 
-/// The writes and bytes that are left of a turn.
+/// Remaining writes and bytes of a turn.
 struct TurnBudget {
     writes: usize,
     bytes: usize,
@@ -110,7 +110,7 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// Closes the readers of a group, which have all frames.
+    /// Closes the readers of a group. All of them have all frames.
     fn close_readers(&mut self, index: usize, turn: &mut TurnBudget, now: Instant) {
         while turn.writes > 0 {
             let Some(group) = self.groups.get_mut(index) else { return };

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Resolution of the wheel.
 const TICK: Duration = Duration::from_millis(20);
-/// Number of slots. A deadline that is more ticks away is passed over once in each round.
+/// Number of slots. A deadline that is more ticks away is checked once in each round until it is due.
 const SLOTS: usize = 1024;
 
 /// Deadlines in the slots of a wheel. Adding one and finding the next is cheap for any number of them.

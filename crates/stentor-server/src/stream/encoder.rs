@@ -24,8 +24,9 @@ pub(crate) fn reader_retry() -> Duration {
     Duration::from_millis(fastrand::u64(1_500..=2_500))
 }
 
-/// Returns a reconnection time for a reader that was turned away: 5 to 15 s, at random.
-pub(crate) fn turned_away_retry() -> Duration {
+/// Returns a reconnection time for a subscriber whose stream cannot be opened now: 5 to 15 s, at
+/// random.
+pub(crate) fn unavailable_retry() -> Duration {
     Duration::from_millis(fastrand::u64(5_000..=15_000))
 }
 
@@ -40,7 +41,7 @@ impl StreamEncoder {
         self.keep_alive(out);
     }
 
-    /// Writes the time that the subscriber is to wait before it reconnects. NDJSON cannot express it.
+    /// Writes the time after which the subscriber reconnects. NDJSON cannot express it.
     pub(crate) fn retry(self, out: &mut BytesMut, retry: Duration) {
         if !self.is_ndjson() {
             write(out, |out| encode_retry(out, retry));

@@ -1,4 +1,4 @@
-//! A stream that was accepted and that nothing has written yet.
+//! An accepted stream of which nothing was sent yet.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use super::options::StreamOptions;
 use crate::context::Stentor;
 use crate::metrics::OpenCount;
 
-/// An accepted stream. Nothing of it was sent yet.
+/// An accepted stream, with all that a writer needs.
 pub(crate) struct NewStream {
     pub(crate) stentor: Stentor,
     pub(crate) subscription: Box<Subscription>,

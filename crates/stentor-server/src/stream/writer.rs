@@ -103,7 +103,7 @@ impl Writer {
 
     /// Returns the next piece of the stream, or `None` at its end.
     async fn piece(&mut self) -> Option<Result<Bytes, StreamInterrupted>> {
-        // A reader that catches up must not delay the other readers of its core, however fast it is.
+        // A reader that catches up must not delay the other readers of its core, even if it reads fast.
         if std::mem::take(&mut self.yields) {
             tokio::task::yield_now().await;
         }
@@ -236,7 +236,8 @@ impl Writer {
         if self.buffer.is_empty() {
             self.encoder.keep_alive(&mut self.buffer);
         }
-        // If nothing was written (a position in NDJSON with `control=off`), `piece` does not reset it.
+        // Reset here too: `piece` resets the timer only after a write, and in NDJSON with `control=off`
+        // a position writes nothing.
         self.timer.as_mut().reset(Instant::now() + self.keep_alive);
     }
 

@@ -44,7 +44,7 @@ async fn the_reason_of_an_end_is_bounded() {
     let server = Server::in_memory().await;
     let path = format!("/topics/t?end={}", "x".repeat(1025));
     server.post(&path, "").send().await.problem(400, "reason");
-    server.publish("/topics/t", "it goes on").await;
+    server.publish("/topics/t", "it continues").await;
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn an_event_of_8_mib_is_taken_and_one_byte_more_is_not() {
 }
 
 #[tokio::test]
-async fn a_binary_counts_as_what_it_becomes() {
+async fn the_limit_for_a_binary_body_counts_after_base64() {
     let server = Server::in_memory().await;
     let image = vec![0; 7 << 20];
     let response = server.post("/topics/t", image).header("Content-Type", "image/png").send().await;
@@ -182,7 +182,7 @@ async fn names_have_no_control_characters_and_at_most_512_bytes_of_utf8() {
 }
 
 #[tokio::test]
-async fn names_under_a_dollar_sign_are_reserved() {
+async fn names_that_begin_with_a_dollar_sign_are_reserved() {
     let server = Server::in_memory().await;
     for (path, name) in [("/topics/$sys", "\"$sys\""), ("/topics/%24sys/x", "\"$sys/x\"")] {
         let (_, detail) = topic_problem(&server, path).await;

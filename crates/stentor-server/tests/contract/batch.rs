@@ -16,7 +16,7 @@ async fn assert_nothing_published(server: &Server) {
 }
 
 #[tokio::test]
-async fn a_batch_goes_to_several_topics_in_its_order() {
+async fn a_batch_is_published_to_several_topics_in_its_order() {
     let server = Server::start().await;
     let mut stream = server.subscribe("/events?topic=a&topic=b&envelope=json").await;
     let items = json!([
@@ -64,7 +64,7 @@ async fn a_batch_may_begin_with_a_byte_order_mark() {
 }
 
 #[tokio::test]
-async fn a_batch_of_more_than_10_000_events_is_told_its_limit() {
+async fn a_batch_of_more_than_10_000_events_is_refused_with_the_limit() {
     let server = Server::in_memory().await;
     let events = |count| vec![json!({ "topic": "a", "data": "" }); count];
     let response = batch(&server, json!(events(10_001))).await;

@@ -27,7 +27,7 @@ async fn the_response_to_20_megabytes_at_once_is_received() {
 }
 
 #[tokio::test]
-async fn the_response_comes_while_the_body_is_still_being_sent() {
+async fn the_response_arrives_while_the_body_is_still_being_sent() {
     let server = Server::in_memory().await;
     let mut upload = server.upload("/topics/t", "text/plain").await;
     for _ in 0..9 {

@@ -73,7 +73,7 @@ async fn a_foreign_host_neither_reads_nor_writes() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_1_0_need_not_name_a_host() {
+async fn a_client_of_http_1_0_may_omit_the_host() {
     let server = Server::in_memory().await;
     let response =
         Response::parse(&send_raw(&server.address, b"GET /health/live HTTP/1.0\r\n\r\n").await);
@@ -118,7 +118,7 @@ async fn a_page_of_a_loopback_origin_may_read_and_publish() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_foreign_origin_may_change_nothing_and_see_nothing() {
+async fn a_page_of_a_foreign_origin_can_change_nothing_and_read_nothing() {
     let server = Server::in_memory().await;
     server.publish("/topics/news", "stays").await;
     for origin in
@@ -148,7 +148,7 @@ async fn a_page_of_a_foreign_origin_may_change_nothing_and_see_nothing() {
 }
 
 #[tokio::test]
-async fn other_origins_are_let_in_by_name() {
+async fn listed_origins_are_allowed() {
     let server = with_origins(&["https://app.example", "null"]).await;
     for origin in ["https://app.example", "null"] {
         let response = server.post("/topics/news", "x").header("Origin", origin).send().await;
@@ -172,7 +172,7 @@ async fn an_origin_may_be_written_with_a_slash_its_default_port_and_capitals() {
 }
 
 #[tokio::test]
-async fn a_star_lets_every_origin_in() {
+async fn a_star_allows_every_origin() {
     let server = with_origins(&["*"]).await;
     for origin in ["https://any.example", "null"] {
         let response = server.post("/topics/news", "x").header("Origin", origin).send().await;
@@ -197,7 +197,7 @@ async fn a_preflight_allows_what_readers_and_publishers_send() {
 }
 
 #[tokio::test]
-async fn every_response_to_an_allowed_page_says_so_errors_and_204_too() {
+async fn every_response_to_an_allowed_page_has_cors_headers_errors_and_204_too() {
     let server = Server::in_memory().await;
     let origin = "http://localhost:5173";
     let end = server.publish("/topics/over?end", "").await;

@@ -84,7 +84,7 @@ impl Server {
         self.directory.path().join("data")
     }
 
-    /// Begins to stop the server, without waiting for its end.
+    /// Begins to stop the server, and does not wait until it has stopped.
     pub fn shut_down(&self) {
         self.running.as_ref().expect("the server runs").shutdown.cancel();
     }
@@ -97,7 +97,7 @@ impl Server {
         thread.join().unwrap();
     }
 
-    /// Stops the server and waits for that.
+    /// Stops the server and waits until it has stopped.
     pub async fn stop(&mut self) {
         self.shut_down();
         self.stopped().await;

@@ -13,7 +13,7 @@ fn data(page: &Value) -> Vec<&str> {
 }
 
 fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))
 }
 
 async fn refused(server: &Server, path: &str) -> Response {
@@ -204,7 +204,7 @@ async fn a_page_ends_at_a_mebibyte_or_with_one_event() {
 }
 
 #[tokio::test]
-async fn an_end_is_beside_the_events_and_not_among_them() {
+async fn a_page_reports_an_end_in_a_member_of_its_own() {
     let server = Server::start().await;
     letters(&server, "job").await;
     let end = server.publish("/topics/job?end=done", "").await;

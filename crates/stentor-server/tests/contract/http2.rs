@@ -146,7 +146,7 @@ async fn a_stream_that_is_not_read_does_not_block_others_on_its_connection() {
 }
 
 #[tokio::test]
-async fn pages_and_problems_come_over_http2_too() {
+async fn pages_and_problems_work_over_http2() {
     let server = Server::start().await;
     let client = client();
     publish(&client, &server, "/topics/news", "one").await;

@@ -36,7 +36,7 @@ async fn the_lease_of_an_upload_begins_before_its_first_event() {
 }
 
 #[tokio::test]
-async fn a_lease_of_zero_lifts_the_one_before() {
+async fn a_lease_of_zero_removes_the_lease() {
     let server = Server::start().await;
     server.publish("/topics/kept?lease=1", "1").await;
     server.publish("/topics/kept?lease=0", "2").await;

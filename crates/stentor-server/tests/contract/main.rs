@@ -8,7 +8,7 @@
     clippy::indexing_slicing,
     reason = "a test that cannot continue panics"
 )]
-#![allow(unreachable_pub, reason = "a test program has no public side")]
+#![allow(unreachable_pub, reason = "a test program has no public API")]
 
 mod bad_input;
 mod batch;

@@ -155,7 +155,7 @@ async fn a_filter_in_a_path_is_answered_with_the_path_to_use() {
 }
 
 #[tokio::test]
-async fn names_under_the_dollar_are_kept_for_the_server() {
+async fn names_that_begin_with_a_dollar_sign_are_reserved() {
     let server = Server::start().await;
     for topic in ["$sys", "$sys/a"] {
         server.post(&format!("/topics/{topic}"), "x").send().await.problem(400, "topic");

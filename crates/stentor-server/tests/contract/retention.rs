@@ -61,7 +61,7 @@ async fn an_ended_topic_is_removed_after_its_time() {
     let limits = TopicLimits { ended: Some(Duration::ZERO), ..TopicLimits::default() };
     let server = retaining("jobs/*", limits).await;
     let end = server.publish("/topics/jobs/1?end=done", "all of it").await;
-    server.publish("/topics/jobs/2", "goes on").await;
+    server.publish("/topics/jobs/2", "continues").await;
     server.until_metric(TRIMMED, 1).await;
     let topics = server.get("/topics").send().await.json();
     assert_eq!(topics["topics"].as_array().unwrap().len(), 1, "{topics}");

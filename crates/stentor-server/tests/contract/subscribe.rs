@@ -179,7 +179,7 @@ async fn the_accept_header_chooses_between_stream_lines_page_and_console() {
 }
 
 #[tokio::test]
-async fn a_browser_that_navigates_is_led_to_the_topic_in_the_console() {
+async fn a_browser_that_navigates_is_redirected_to_the_topic_in_the_console() {
     let server = Server::start().await;
     for (path, location) in [
         ("/topics/news", "/#topic=news"),

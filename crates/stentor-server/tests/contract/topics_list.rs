@@ -40,7 +40,7 @@ async fn topics_are_listed_by_name_with_what_they_hold() {
 }
 
 #[tokio::test]
-async fn the_list_comes_in_pages_in_byte_order() {
+async fn the_list_has_pages_in_byte_order() {
     let server = Server::start().await;
     let mut wanted = ["b", "a/x", "a", "é", "Z", "a b", "a/x/y", "ab"];
     for topic in wanted {

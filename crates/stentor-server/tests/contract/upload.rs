@@ -93,7 +93,7 @@ async fn an_unfinished_block_is_never_published() {
 }
 
 #[tokio::test]
-async fn of_an_upload_that_breaks_off_only_whole_events_are_published() {
+async fn an_upload_that_breaks_off_publishes_its_complete_events() {
     let server = Server::start().await;
     let mut stream = server.subscribe("/topics/t").await;
     for (kind, body) in [(NDJSON, "1\n2\nhalf"), (EVENTS, "data: 1\n\ndata: 2\n\ndata: half\n")] {
@@ -129,7 +129,7 @@ async fn the_stream_of_another_server_can_be_piped_in() {
     let events = stream.rest().await;
     let response = whole(&target, "/topics/copy", EVENTS, stream.text).await;
     assert_eq!(response.status, 201);
-    // The position at the start and the end belong to the source.
+    // The position at the start and the end of the topic are events of the source, and are not copied.
     assert_eq!((&response.json()["count"], &response.json()["skipped"]), (&json!(2), &json!(2)));
     let copies = target.history("/topics/copy").await;
     assert_eq!(copies.len(), 2);
@@ -137,7 +137,7 @@ async fn the_stream_of_another_server_can_be_piped_in() {
         assert_eq!((&copy["data"], &copy["type"]), (&json!(event.data), &json!(event.name)));
         assert_ne!(copy["id"], *event.id);
     }
-    target.publish("/topics/copy", "the topic goes on").await;
+    target.publish("/topics/copy", "the topic continues").await;
 }
 
 /// Uploads `pieces` without ending the body, and asserts that the server responds with a problem, that two events are

@@ -1,10 +1,8 @@
 //! `dedupe=id` on an uploaded event stream: the id of each event is its idempotency key.
 
-use std::fmt::Write;
-
 use serde_json::{Value, json};
 
-use crate::harness::{Response, Server};
+use crate::harness::{Response, Server, events_with_ids, numbers};
 
 const EVENTS: &str = "text/event-stream";
 
@@ -16,20 +14,8 @@ async fn send_to(server: &Server, path: &str, body: impl Into<Vec<u8>>) -> Respo
     server.post(path, body).header("Content-Type", EVENTS).send().await
 }
 
-/// Returns an event for each name, which is its id and its data.
-fn events<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    names.into_iter().fold(String::new(), |mut events, name| {
-        let _ = write!(events, "id: {name}\ndata: {name}\n\n");
-        events
-    })
-}
-
-fn numbers(count: usize) -> Vec<String> {
-    (0..count).map(|n| n.to_string()).collect()
-}
-
 fn numbered(count: usize) -> String {
-    events(numbers(count).iter().map(String::as_str))
+    events_with_ids(numbers(count).iter().map(String::as_str))
 }
 
 /// Asserts that an upload failed after `published` events, of which the last is event number `last` of the topic.
@@ -49,11 +35,11 @@ async fn assert_fails(
 async fn an_upload_can_be_repeated_with_its_end() {
     let server = Server::start().await;
     let path = "/topics/t?dedupe=id&end=done";
-    let first = send_to(&server, path, events(["a", "b"])).await;
+    let first = send_to(&server, path, events_with_ids(["a", "b"])).await;
     assert_eq!(first.status, 201);
-    let again = send_to(&server, path, events(["a", "b"])).await;
+    let again = send_to(&server, path, events_with_ids(["a", "b"])).await;
     assert_eq!((again.status, again.json()), (200, first.json()));
-    send_to(&server, path, events(["a", "b", "c"])).await.problem(409, "topic-ended");
+    send_to(&server, path, events_with_ids(["a", "b", "c"])).await.problem(409, "topic-ended");
 }
 
 #[tokio::test]
@@ -63,8 +49,8 @@ async fn equal_uploads_at_the_same_time_publish_each_event_once() {
         let mut one = server.upload(path, EVENTS).await;
         let mut other = server.upload(path, EVENTS).await;
         for name in numbers(500) {
-            one.send(events([name.as_str()])).await;
-            other.send(events([name.as_str()])).await;
+            one.send(events_with_ids([name.as_str()])).await;
+            other.send(events_with_ids([name.as_str()])).await;
         }
         let (one, other) = tokio::join!(one.finish(), other.finish());
         for response in [&one, &other] {
@@ -78,10 +64,16 @@ async fn equal_uploads_at_the_same_time_publish_each_event_once() {
 #[tokio::test]
 async fn an_id_that_was_used_for_another_event_ends_the_upload_at_once() {
     for server in [Server::start().await, Server::in_memory().await] {
-        send(&server, events(["a"])).await;
+        send(&server, events_with_ids(["a"])).await;
         let mut upload = server.upload("/topics/t?dedupe=id", EVENTS).await;
         let other = "id: a\ndata: other\n\n";
-        upload.send(format!("{}data: x\n\n{other}{}", events(["b", "a"]), events(["c"]))).await;
+        upload
+            .send(format!(
+                "{}data: x\n\n{other}{}",
+                events_with_ids(["b", "a"]),
+                events_with_ids(["c"])
+            ))
+            .await;
         let response = upload.response().await;
         assert_fails(&server, &response, (422, "key-reused"), (3, 2)).await;
         assert_eq!(server.history_data("/topics/t").await, ["a", "b", "x"]);
@@ -103,10 +95,10 @@ async fn nothing_is_published_after_a_refused_event_among_thousands() {
 }
 
 #[tokio::test]
-async fn of_a_topic_that_has_ended_only_repeats_are_counted() {
+async fn an_upload_to_an_ended_topic_counts_only_repeats() {
     let server = Server::start().await;
-    send_to(&server, "/topics/t?dedupe=id&end=done", events(["a", "b"])).await;
-    let response = send(&server, events(["a", "b", "c", "a"])).await;
+    send_to(&server, "/topics/t?dedupe=id&end=done", events_with_ids(["a", "b"])).await;
+    let response = send(&server, events_with_ids(["a", "b", "c", "a"])).await;
     assert_fails(&server, &response, (409, "topic-ended"), (2, 1)).await;
 }
 
@@ -114,7 +106,9 @@ async fn of_a_topic_that_has_ended_only_repeats_are_counted() {
 async fn events_of_another_server_are_skipped_between_those_with_keys() {
     let server = Server::start().await;
     let own = "event: stentor.cursor\nid: a\ndata:\n\n";
-    let response = send(&server, format!("{own}{}{own}{}", events(["a"]), events(["b"]))).await;
+    let response =
+        send(&server, format!("{own}{}{own}{}", events_with_ids(["a"]), events_with_ids(["b"])))
+            .await;
     let counts = response.json();
     assert_eq!(
         (response.status, &counts["count"], &counts["skipped"]),
@@ -126,14 +120,14 @@ async fn events_of_another_server_are_skipped_between_those_with_keys() {
 async fn an_invalid_id_ends_the_upload_at_once() {
     let server = Server::start().await;
     let (longest, too_long) = ("x".repeat(256), "x".repeat(257));
-    let whole = send(&server, events([longest.as_str()])).await;
+    let whole = send(&server, events_with_ids([longest.as_str()])).await;
     assert_eq!(whole.status, 201);
     for id in [too_long.as_str(), "a b", "\u{fc}"] {
         let mut upload = server.upload("/topics/t?dedupe=id", EVENTS).await;
-        upload.send(events([longest.as_str(), id, "c"])).await;
+        upload.send(events_with_ids([longest.as_str(), id, "c"])).await;
         assert_fails(&server, &upload.response().await, (400, "key"), (1, 0)).await;
     }
-    let both = format!("id: {longest}\ndata: other\n\n{}", events(["a b"]));
+    let both = format!("id: {longest}\ndata: other\n\n{}", events_with_ids(["a b"]));
     let response = send(&server, both).await;
     response.problem(422, "key-reused");
     assert_eq!(
@@ -144,23 +138,24 @@ async fn an_invalid_id_ends_the_upload_at_once() {
 }
 
 #[tokio::test]
-async fn it_is_for_event_streams_without_a_key_for_the_whole() {
+async fn dedupe_needs_an_event_stream_and_no_idempotency_key() {
     let server = Server::in_memory().await;
     let lines = server.post("/topics/t?dedupe=id", "x\n");
     lines.header("Content-Type", "application/x-ndjson").send().await.problem(400, "query");
-    let both = server.post("/topics/t?dedupe=id", events(["a"])).header("Content-Type", EVENTS);
+    let both =
+        server.post("/topics/t?dedupe=id", events_with_ids(["a"])).header("Content-Type", EVENTS);
     both.header("Idempotency-Key", "k").send().await.problem(400, "query");
 }
 
 #[tokio::test]
 async fn a_repeated_upload_publishes_only_what_is_missing() {
     let mut server = Server::start().await;
-    let first = send(&server, events(["a", "b"])).await;
+    let first = send(&server, events_with_ids(["a", "b"])).await;
     assert_eq!(first.status, 201);
     server.restart().await;
-    let again = send(&server, events(["a", "b"])).await;
+    let again = send(&server, events_with_ids(["a", "b"])).await;
     assert_eq!((again.status, again.json()), (200, first.json()));
-    let more = send(&server, events(["a", "b", "c"])).await;
+    let more = send(&server, events_with_ids(["a", "b", "c"])).await;
     assert_eq!((more.status, &more.json()["count"]), (201, &json!(3)));
     assert_eq!(more.json()["first_id"], first.json()["first_id"]);
     assert_eq!(server.history_data("/topics/t").await, ["a", "b", "c"]);

@@ -1,44 +1,18 @@
 //! `Idempotency-Key` on an upload: a repeat publishes only the missing events, and is refused if it differs.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{Request, Response, Server};
+use crate::harness::{Response, Server, assert_differs_after, keyed_upload, lines, numbers};
 
 const NDJSON: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
 
-fn keyed(server: &Server, kind: &str) -> Request {
-    let request = server.request("POST", "/topics/t").header("Content-Type", kind);
-    request.header("Idempotency-Key", "k")
-}
-
 async fn whole(server: &Server, body: impl Into<Vec<u8>>) -> Response {
-    keyed(server, NDJSON).body(body).send().await
-}
-
-/// Returns `count` different lines.
-fn lines(count: usize) -> Vec<String> {
-    (0..count).map(|n| n.to_string()).collect()
-}
-
-/// Returns a body of `count` different lines.
-fn numbers(count: usize) -> String {
-    lines(count).join("\n")
-}
-
-/// Asserts that an upload was refused because it differs after `agreeing` events from the upload with that key.
-/// The response names the newest event with that key.
-async fn assert_differs_after(server: &Server, response: &Response, agreeing: usize) {
-    response.problem(422, "key-reused");
-    let history = server.history("/topics/t?limit=1000").await;
-    let newest = history.last().unwrap()["id"].clone();
-    let last = if agreeing > 0 { newest } else { Value::Null };
-    let response = response.json();
-    assert_eq!((&response["published"], &response["last_id"]), (&json!(agreeing), &last));
+    keyed_upload(server, NDJSON).body(body).send().await
 }
 
 #[tokio::test]
-async fn an_upload_that_was_cut_continues_where_it_was() {
+async fn an_upload_that_was_cut_continues_where_it_stopped() {
     for (kind, cut, again) in [
         (NDJSON, "0\n1\nha", "0\n1\nhalf\n3\n"),
         (
@@ -49,11 +23,11 @@ async fn an_upload_that_was_cut_continues_where_it_was() {
     ] {
         for server in [Server::start().await, Server::in_memory().await] {
             let mut stream = server.subscribe("/topics/t").await;
-            let mut upload = keyed(&server, kind).upload().await;
+            let mut upload = keyed_upload(&server, kind).upload().await;
             upload.send(cut).await;
             assert_eq!(stream.data(2).await, ["0", "1"]);
             drop(upload);
-            let response = keyed(&server, kind).body(again).send().await;
+            let response = keyed_upload(&server, kind).body(again).send().await;
             assert_eq!((response.status, &response.json()["count"]), (201, &json!(4)));
             assert_eq!(server.history_data("/topics/t").await, ["0", "1", "half", "3"]);
         }
@@ -64,13 +38,13 @@ async fn an_upload_that_was_cut_continues_where_it_was() {
 async fn a_longer_repeat_publishes_the_rest_also_after_a_restart() {
     let mut server = Server::start().await;
     for count in [1, 2, 1_500, 4_000] {
-        let response = whole(&server, numbers(count)).await;
+        let response = whole(&server, lines(count)).await;
         assert_eq!((response.status, &response.json()["count"]), (201, &json!(count)));
         server.restart().await;
     }
     let mut stream = server.subscribe("/topics/t?from=earliest").await;
-    assert_eq!(stream.data(4_000).await, lines(4_000));
-    let response = whole(&server, numbers(4_001)).await;
+    assert_eq!(stream.data(4_000).await, numbers(4_000));
+    let response = whole(&server, lines(4_001)).await;
     assert_eq!(response.status, 201);
     assert_eq!(stream.data(1).await, ["4000"]);
 }
@@ -78,8 +52,8 @@ async fn a_longer_repeat_publishes_the_rest_also_after_a_restart() {
 #[tokio::test]
 async fn a_shorter_repeat_is_a_repeat_if_it_agrees() {
     let server = Server::start().await;
-    let first = whole(&server, numbers(5)).await.json();
-    let shorter = whole(&server, numbers(3)).await;
+    let first = whole(&server, lines(5)).await.json();
+    let shorter = whole(&server, lines(3)).await;
     assert_eq!((shorter.status, &shorter.json()["count"]), (200, &json!(3)));
     assert_eq!(shorter.json()["first_id"], first["first_id"]);
     assert_eq!(server.history("/topics/t").await.len(), 5);
@@ -88,8 +62,8 @@ async fn a_shorter_repeat_is_a_repeat_if_it_agrees() {
 #[tokio::test]
 async fn a_longer_repeat_that_differs_early_publishes_nothing() {
     for server in [Server::start().await, Server::in_memory().await] {
-        whole(&server, numbers(100)).await;
-        let body = numbers(300).replacen("\n37\n", "\nother\n", 1);
+        whole(&server, lines(100)).await;
+        let body = lines(300).replacen("\n37\n", "\nother\n", 1);
         let response = whole(&server, body).await;
         assert_differs_after(&server, &response, 37).await;
         assert_eq!(server.history("/topics/t?limit=1000").await.len(), 100);
@@ -99,8 +73,8 @@ async fn a_longer_repeat_that_differs_early_publishes_nothing() {
 #[tokio::test]
 async fn an_upload_that_differs_is_refused_while_it_is_open() {
     let server = Server::start().await;
-    whole(&server, numbers(3)).await;
-    let mut upload = keyed(&server, NDJSON).upload().await;
+    whole(&server, lines(3)).await;
+    let mut upload = keyed_upload(&server, NDJSON).upload().await;
     upload.send("0\nother\n").await;
     assert_differs_after(&server, &upload.response().await, 1).await;
 }
@@ -108,8 +82,10 @@ async fn an_upload_that_differs_is_refused_while_it_is_open() {
 #[tokio::test]
 async fn equal_uploads_at_the_same_time_publish_each_event_once() {
     for server in [Server::start().await, Server::in_memory().await] {
-        let (mut one, mut other) =
-            (keyed(&server, NDJSON).upload().await, keyed(&server, NDJSON).upload().await);
+        let (mut one, mut other) = (
+            keyed_upload(&server, NDJSON).upload().await,
+            keyed_upload(&server, NDJSON).upload().await,
+        );
         for n in 0..500 {
             one.send(format!("{n}\n")).await;
             other.send(format!("{n}\n")).await;
@@ -119,14 +95,14 @@ async fn equal_uploads_at_the_same_time_publish_each_event_once() {
             assert!(matches!(response.status, 200 | 201), "{response:?}");
             assert_eq!(response.json()["count"], 500);
         }
-        assert_eq!(server.history_data("/topics/t?limit=1000").await, lines(500));
+        assert_eq!(server.history_data("/topics/t?limit=1000").await, numbers(500));
     }
 }
 
 #[tokio::test]
 async fn a_shorter_repeat_that_differs_is_refused_where_it_does() {
     let mut server = Server::start().await;
-    whole(&server, numbers(5)).await;
+    whole(&server, lines(5)).await;
     for restart in [false, true] {
         if restart {
             server.restart().await;

@@ -1,4 +1,4 @@
-//! Readers that need much do not delay the others.
+//! Readers with much output do not delay the others.
 
 use stentor_hub::{Hub, Start};
 

@@ -119,7 +119,7 @@ fn play(steps: &[Step], crowd: usize) {
             Step::Join { filter, room } => {
                 let filter = FILTERS[*filter];
                 let client = stage.join(filter, Start::Now, 500 + room);
-                // From here on it knows its position.
+                // From now on the reader knows its position.
                 stage.turn();
                 readers.push(Reader { client, filter, expected: Vec::new(), received: Vec::new() });
             }

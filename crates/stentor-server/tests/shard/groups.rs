@@ -8,8 +8,8 @@ use crate::stage::{Client, Stage};
 
 const ROOM: usize = 1 << 20;
 
-/// A group draws its keep-alive interval at random and sends the comment to all of its readers at once.
-/// Two groups would agree by chance only: here in about one of 25 pairs.
+/// A group draws its keep-alive interval at random and sends the comment to all of its readers at once. Two groups
+/// would have equal intervals only by chance: here in about one of 25 pairs.
 #[test]
 fn readers_of_the_same_filters_in_another_order_share_a_group() {
     let mut stage = Stage::new(Hub::memory());

@@ -2,7 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on must panic"
+    reason = "a test that cannot continue panics"
 )]
 
 mod chance;

@@ -7,7 +7,7 @@ use stentor_hub::{Hub, Start};
 use crate::stage::{Client, Stage};
 
 const ROOM: usize = 1 << 20;
-/// 15 s plus a fifth, and one step of the clock.
+/// 15 s plus 20 %, and one step of the clock.
 const SILENCE_MAX: Duration = Duration::from_secs(19);
 
 #[test]
@@ -55,7 +55,7 @@ fn readers_that_get_events_get_no_keep_alive() {
 }
 
 #[test]
-fn a_reader_that_follows_one_that_left_gets_its_first_keep_alive_no_earlier() {
+fn a_reader_of_a_restarted_group_gets_its_first_keep_alive_no_earlier() {
     let mut stage = Stage::new(Hub::memory());
     let first = stage.join("news", Start::Now, ROOM);
     stage.pass(Duration::from_secs(11));

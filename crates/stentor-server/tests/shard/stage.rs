@@ -1,4 +1,4 @@
-//! The parts of every scenario: a hub, a shard, and readers with in-memory sockets.
+//! The hub, the shard and the in-memory sockets that every scenario uses.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -174,7 +174,7 @@ impl Stage {
         self.stentor.hub().publish(publish).now_or_never().unwrap().unwrap();
     }
 
-    /// A reader of comma-separated filters whose socket has room for `room` bytes.
+    /// Adds a reader of comma-separated filters whose socket has room for `room` bytes.
     pub(crate) fn join(&mut self, filters: &str, start: Start, room: usize) -> Client {
         let filters = filters.split(',').map(|filter| filter.parse::<TopicFilter>().unwrap());
         let filters = Filters::new(filters).unwrap();
@@ -238,7 +238,7 @@ impl Stage {
         }
     }
 
-    /// A counter or gauge by the name that `/metrics` has for it.
+    /// The value of a counter or gauge, by its name in `/metrics`.
     pub(crate) fn metric(&self, name: &str) -> i64 {
         let text = self.metrics.to_text(self.stentor.hub());
         let line = text.lines().find(|line| line.starts_with(&format!("stentor_{name} ")));

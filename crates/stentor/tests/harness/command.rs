@@ -18,7 +18,7 @@ pub fn stentor(args: &[&str]) -> StentorCommand {
     StentorCommand { command, stdin: Vec::new() }
 }
 
-/// A command that was not started yet.
+/// A command that is not started yet.
 pub struct StentorCommand {
     command: Command,
     stdin: Vec<u8>,
@@ -60,27 +60,29 @@ impl StentorCommand {
         self.start().await.end().await
     }
 
-    /// Runs the command to its end with a stdout that is closed at the other end.
+    /// Runs the command to its end. Its stdout is a pipe whose other end is closed.
     pub async fn run_with_closed_stdout(mut self) -> Output {
         let (_, stdout) = std::io::pipe().unwrap();
         self.command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
         let process = self.command.spawn().unwrap();
         // Closes this process's copy of the pipe.
         drop(self.command);
-        let output =
-            timeout(TIMEOUT, process.wait_with_output()).await.expect("an end in time").unwrap();
+        let output = timeout(TIMEOUT, process.wait_with_output())
+            .await
+            .expect("the command ends in time")
+            .unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         Output { code: output.status.code(), stdout: String::new(), stderr }
     }
 
-    /// Starts the command with the stdin that was set, and then closes it.
+    /// Starts the command, and closes its stdin after the input that was set.
     pub async fn start(self) -> RunningCommand {
         let mut running = self.start_with_stdin().await;
         running.close_stdin();
         running
     }
 
-    /// Starts the command and keeps its stdin open after what was set.
+    /// Starts the command, and keeps its stdin open after the input that was set.
     pub async fn start_with_stdin(mut self) -> RunningCommand {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = self.command.spawn().unwrap();
@@ -135,7 +137,7 @@ impl RunningCommand {
         self.stdin = None;
     }
 
-    /// Waits until the command has written to stdout, and reads only the first buffer of it.
+    /// Waits until the command has written to stdout, and reads only one buffer of the output.
     pub async fn until_output(&mut self) {
         let output =
             timeout(TIMEOUT, self.stdout.get_mut().fill_buf()).await.expect("output in time");

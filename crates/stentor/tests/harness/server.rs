@@ -101,7 +101,8 @@ impl Server {
 
     /// Waits for the end of the process and returns its exit code; `None` if a signal killed it.
     pub async fn exit_code(&mut self) -> Option<i32> {
-        let status = timeout(TIMEOUT, self.process.wait()).await.expect("an end in time").unwrap();
+        let status =
+            timeout(TIMEOUT, self.process.wait()).await.expect("the server ends in time").unwrap();
         status.code()
     }
 

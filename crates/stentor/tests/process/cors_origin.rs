@@ -11,7 +11,7 @@ async fn an_origin_that_no_browser_sends_is_refused_at_start_with_advice() {
     for (origin, advice) in [
         ("example.org", "write https://example.org"),
         ("https://*.example.org", "use * to allow every origin"),
-        ("https://example.org/app", "leave out what follows the host: https://example.org"),
+        ("https://example.org/app", "write only https://example.org"),
         ("https://", "such as https://example.org:8443"),
     ] {
         for command in ["serve", "demo"] {
@@ -27,7 +27,7 @@ async fn an_origin_that_no_browser_sends_is_refused_at_start_with_advice() {
 }
 
 #[tokio::test]
-async fn a_slash_a_default_port_and_capitals_do_not_keep_an_origin_out() {
+async fn an_origin_may_have_a_slash_its_default_port_and_capitals() {
     let args = ["serve", "--memory", "--cors-origin", "HTTPS://Example.org:443/"];
     let server = Server::with(&args).await;
     let post = server.post("/topics/t", "x").header("Origin", "https://example.org");

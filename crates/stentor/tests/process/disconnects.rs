@@ -1,6 +1,6 @@
 //! Clients that disconnect while their connection becomes a stream: the server frees everything.
 
-use crate::harness::{Connection, Server, StreamMode, get};
+use crate::harness::{Connection, Server, StreamMode, get, until_no_client_is_left};
 
 /// Number of clients at the same time.
 const AT_ONCE: usize = 100;
@@ -27,7 +27,7 @@ impl Leaving {
     }
 }
 
-/// Connects and disconnects `clients` clients: before, while and after they get their response.
+/// Connects `clients` clients and disconnects them: before, while and after they get their response.
 async fn connect_and_leave(server: &Server, clients: usize, leaving: Leaving, path: &str) {
     for _ in 0..clients / AT_ONCE {
         let mut stay = Vec::new();
@@ -52,7 +52,7 @@ async fn connect_and_leave(server: &Server, clients: usize, leaving: Leaving, pa
                 stay.push(connection);
             }
         }
-        // The others stay a little longer, and leave in the opposite order.
+        // The others stay a little longer, and disconnect in the opposite order.
         while let Some(connection) = stay.pop() {
             leaving.leave(connection).await;
         }
@@ -91,11 +91,6 @@ async fn clients_that_disconnect_with_much_left_to_send_leave_nothing_behind() {
         server.until_metric("stentor_streams_open", 0).await;
         server.until_open_files(files + 16).await;
     }
-}
-
-async fn until_no_client_is_left(server: &Server) {
-    server.until_metric("stentor_connections_open", 1).await;
-    server.until_metric("stentor_streams_open", 0).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
-//! Events, ends, topics, keys and leases survive a kill (SIGKILL) of the server.
-
-use std::fmt::Write;
+//! Events, ends, topics, idempotency keys and leases survive a kill (SIGKILL) of the server.
 
 use serde_json::{Value, json};
 
-use crate::harness::{EventStream, Request, Response, Server, StreamMode, awkward_texts};
+use crate::harness::{
+    EventStream, Response, Server, StreamMode, assert_differs_after, awkward_texts,
+    events_with_ids, keyed_upload, lines, numbers,
+};
 
 const NDJSON: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
@@ -49,7 +50,7 @@ async fn the_list_of_topics_survives_a_kill() {
 }
 
 #[tokio::test]
-async fn a_lease_outlives_a_kill() {
+async fn a_lease_survives_a_kill() {
     let mut server = Server::start().await;
     server.publish("/topics/job?lease=2", "half").await;
     server.kill_and_restart().await;
@@ -97,43 +98,16 @@ async fn the_key_of_a_batch_covers_all_of_it() {
     assert_eq!(server.history("/topics/b").await.len(), 1);
 }
 
-/// Builds an upload with the idempotency key `k`.
-fn keyed(server: &Server, content_type: &str) -> Request {
-    let request = server.request("POST", "/topics/t").header("Content-Type", content_type);
-    request.header("Idempotency-Key", "k")
-}
-
 /// Uploads lines of text with the idempotency key `k`.
 async fn whole(server: &Server, body: impl Into<Vec<u8>>) -> Response {
-    keyed(server, NDJSON).body(body).send().await
-}
-
-/// Returns `count` different lines.
-fn lines(count: usize) -> Vec<String> {
-    (0..count).map(|n| n.to_string()).collect()
-}
-
-/// Returns a body of `count` different lines.
-fn numbers(count: usize) -> String {
-    lines(count).join("\n")
-}
-
-/// Asserts that an upload was refused because it differs after `agreeing` events from the upload with that key.
-/// The response names the newest event with that key.
-async fn assert_differs_after(server: &Server, response: &Response, agreeing: usize) {
-    response.problem(422, "key-reused");
-    let history = server.history("/topics/t?limit=1000").await;
-    let newest = history.last().unwrap()["id"].clone();
-    let last = if agreeing > 0 { newest } else { Value::Null };
-    let response = response.json();
-    assert_eq!((&response["published"], &response["last_id"]), (&json!(agreeing), &last));
+    keyed_upload(server, NDJSON).body(body).send().await
 }
 
 #[tokio::test]
 async fn a_repeated_upload_publishes_only_what_is_missing() {
     let mut server = Server::start().await;
     let mut stream = server.subscribe("/topics/t").await;
-    let mut cut = keyed(&server, NDJSON).upload().await;
+    let mut cut = keyed_upload(&server, NDJSON).upload().await;
     cut.send("1\n2\nha").await;
     assert_eq!(stream.data(2).await, ["1", "2"]);
     drop(cut);
@@ -150,26 +124,26 @@ async fn a_repeated_upload_publishes_only_what_is_missing() {
 }
 
 #[tokio::test]
-async fn an_upload_that_a_kill_cut_goes_on_where_it_was() {
+async fn an_upload_cut_by_a_kill_continues_where_it_stopped() {
     let mut server = Server::start().await;
     let mut stream = server.subscribe("/topics/t").await;
-    let mut cut = keyed(&server, NDJSON).upload().await;
+    let mut cut = keyed_upload(&server, NDJSON).upload().await;
     for n in 0..300 {
         cut.send(format!("{n}\n")).await;
     }
     stream.data(200).await;
     server.kill_and_restart().await;
-    let response = whole(&server, numbers(500)).await;
+    let response = whole(&server, lines(500)).await;
     assert_eq!((response.status, &response.json()["count"]), (201, &json!(500)));
-    assert_eq!(server.history_data("/topics/t?limit=1000").await, lines(500));
-    let again = whole(&server, numbers(500)).await;
+    assert_eq!(server.history_data("/topics/t?limit=1000").await, numbers(500));
+    let again = whole(&server, lines(500)).await;
     assert_eq!((again.status, again.json()), (200, response.json()));
 }
 
 #[tokio::test]
 async fn a_shorter_repeat_that_differs_is_refused_where_it_does() {
     let mut server = Server::start().await;
-    whole(&server, numbers(5)).await;
+    whole(&server, lines(5)).await;
     for restart in [false, true] {
         if restart {
             server.kill_and_restart().await;
@@ -187,49 +161,40 @@ async fn send_events(server: &Server, body: impl Into<Vec<u8>>) -> Response {
     server.post("/topics/t?dedupe=id", body).header("Content-Type", EVENTS).send().await
 }
 
-/// Returns an event for each name, which is its id and its data.
-fn events<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
-    names.into_iter().fold(String::new(), |mut events, name| {
-        let name = name.as_ref();
-        let _ = write!(events, "id: {name}\ndata: {name}\n\n");
-        events
-    })
-}
-
 #[tokio::test]
 async fn a_repeated_upload_with_ids_publishes_only_what_is_missing() {
     let mut server = Server::start().await;
-    let first = send_events(&server, events(["a", "b"])).await;
+    let first = send_events(&server, events_with_ids(["a", "b"])).await;
     assert_eq!(first.status, 201);
     server.kill_and_restart().await;
-    let again = send_events(&server, events(["a", "b"])).await;
+    let again = send_events(&server, events_with_ids(["a", "b"])).await;
     assert_eq!((again.status, again.json()), (200, first.json()));
-    let more = send_events(&server, events(["a", "b", "c"])).await;
+    let more = send_events(&server, events_with_ids(["a", "b", "c"])).await;
     assert_eq!((more.status, &more.json()["count"]), (201, &json!(3)));
     assert_eq!(more.json()["first_id"], first.json()["first_id"]);
     assert_eq!(server.history_data("/topics/t").await, ["a", "b", "c"]);
 }
 
 #[tokio::test]
-async fn an_upload_with_ids_that_a_kill_cut_goes_on_where_it_was() {
+async fn an_upload_with_ids_cut_by_a_kill_continues_where_it_stopped() {
     let mut server = Server::start().await;
     let mut stream = server.subscribe("/topics/t").await;
     let mut cut = server.upload("/topics/t?dedupe=id", EVENTS).await;
-    for name in &lines(3_000) {
-        cut.send(events([name])).await;
+    for name in &numbers(3_000) {
+        cut.send(events_with_ids([name])).await;
     }
     stream.data(2_000).await;
     server.kill_and_restart().await;
-    let response = send_events(&server, events(lines(5_000))).await;
+    let response = send_events(&server, events_with_ids(numbers(5_000))).await;
     assert_eq!((response.status, &response.json()["count"]), (201, &json!(5_000)));
     let mut stream = server.subscribe("/topics/t?from=earliest").await;
-    assert_eq!(stream.data(5_000).await, lines(5_000));
-    let again = send_events(&server, events(lines(5_000))).await;
+    assert_eq!(stream.data(5_000).await, numbers(5_000));
+    let again = send_events(&server, events_with_ids(numbers(5_000))).await;
     assert_eq!((again.status, again.json()), (200, response.json()));
 }
 
 #[tokio::test]
-async fn readers_that_come_back_all_at_once_after_a_restart_miss_nothing() {
+async fn readers_that_reconnect_all_at_once_after_a_restart_miss_nothing() {
     const READERS: usize = 200;
     for mode in StreamMode::ALL {
         let mut server = Server::start_with(mode).await;

@@ -1,6 +1,4 @@
-//! The memory of the server stays bounded, whatever its clients do.
-
-use std::fmt::Write;
+//! The memory of the server stays bounded, even with clients that do not read or never stop sending.
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,17 +6,19 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::harness::{EventStream, Server, StreamMode, TIMEOUT, dechunk};
+use crate::harness::{
+    EventStream, Server, StreamMode, TIMEOUT, after_first_line, dechunk, unique_text,
+};
 
-/// Maximum memory of a server, whatever waits for its readers, in bytes: far more than it needs, and far less than what
-/// waits for all readers together.
+/// Maximum memory of a server, in bytes. It is far more than a server needs, and far less than the events that wait for
+/// all readers together.
 const MEMORY_MAX: usize = 200 << 20;
 /// Sizes of the events, in bytes.
 const LARGE: usize = 64 << 10;
 const SMALL: usize = 4 << 10;
 
-/// Publishes `count` events of `bytes` bytes that begin with their number, and returns the largest memory of the server
-/// meanwhile.
+/// Publishes `count` events of `bytes` bytes that begin with their number. Returns the largest memory of the server in
+/// that time.
 async fn flood(server: &Server, count: usize, bytes: usize) -> usize {
     const SLICE: usize = 50;
     let mut most = 0;
@@ -86,28 +86,12 @@ async fn a_hundred_stopped_readers_catch_up_and_the_memory_stays_bounded() {
 /// Maximum growth of the server, its log included, while 160 MiB wait for stuck readers.
 const GROWTH_MAX: usize = 80 << 20;
 
-/// Returns the data of an event: `bytes` bytes, of which no two parts are equal.
-fn data(number: usize, bytes: usize) -> String {
-    let mut text = format!("{number}:");
-    while text.len() < bytes {
-        let _ = write!(text, "{number}.{} ", text.len());
-    }
-    text.truncate(bytes);
-    text
-}
-
-/// Returns the bytes of a stream after its first line, which differs between streams.
-fn after_retry(text: &[u8]) -> &[u8] {
-    let end = text.iter().position(|byte| *byte == b'\n').unwrap();
-    &text[end..]
-}
-
 /// Reads a stream to its end, and returns its bytes.
 async fn whole(mut socket: TcpStream) -> Vec<u8> {
     let mut received = Vec::new();
     timeout(TIMEOUT, socket.read_to_end(&mut received))
         .await
-        .expect("an end in time")
+        .expect("the stream ends in time")
         .expect("no reset");
     let head = received.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     let (text, _, ended) = dechunk(&received[head..]);
@@ -136,7 +120,7 @@ async fn forty_stuck_readers_among_a_hundred_do_not_hurt_the_others() {
         server.until_metric("stentor_streams_open", i64::try_from(READERS).unwrap()).await;
         let before = server.memory();
         for first in (0..EVENTS).step_by(50) {
-            let lines = (first..first + 50).map(|number| data(number, BYTES));
+            let lines = (first..first + 50).map(|number| unique_text(number, BYTES));
             server.publish_each("/topics/t", lines).await;
         }
         server.publish("/topics/t?end", "").await;
@@ -144,18 +128,18 @@ async fn forty_stuck_readers_among_a_hundred_do_not_hurt_the_others() {
         let growth = server.memory().saturating_sub(before);
         assert!(growth < GROWTH_MAX, "{growth} bytes");
         assert!(texts[0].len() > EVENTS * BYTES);
-        assert!(texts.iter().all(|text| after_retry(text) == after_retry(&texts[0])));
+        assert!(texts.iter().all(|text| after_first_line(text) == after_first_line(&texts[0])));
         // The readers that had stopped get all events and the end, too.
         let open = server.metric("stentor_streams_open").await;
         assert!(open > 0, "more waits for each stopped reader than its socket holds");
         for socket in stuck {
-            assert!(after_retry(&whole(socket).await) == after_retry(&texts[0]));
+            assert!(after_first_line(&whole(socket).await) == after_first_line(&texts[0]));
         }
         server.until_metric("stentor_streams_open", 0).await;
     }
 }
 
-/// Maximum memory of a server in memory mode, beside its log.
+/// Maximum memory of a server with `--memory`, in addition to its log.
 const FLOODED_MEMORY_MAX: usize = 64 << 20;
 /// Number of bytes that a flooding client sends.
 const FLOOD_BYTES: usize = 32 << 20;
@@ -188,7 +172,7 @@ async fn a_client_that_never_stops_sending_costs_no_memory_and_disturbs_no_reade
         assert!(memory < FLOODED_MEMORY_MAX, "{memory} bytes");
         for flood in floods {
             flood.abort();
-            // Closes the connection, however many bytes were sent.
+            // Closes the connection, even if not all bytes were sent.
             drop(flood.await);
         }
         drop(other);

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::harness::{Server, read_head, read_response};
+use crate::harness::{Server, numbers, read_head, read_response};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -25,10 +25,6 @@ async fn all_of(server: &Server, topic: &str, count: usize) -> Vec<String> {
     data
 }
 
-fn numbers(count: usize) -> Vec<String> {
-    (0..count).map(|n| n.to_string()).collect()
-}
-
 #[tokio::test]
 async fn a_queue_publishes_each_event_once_and_in_order_while_the_server_is_killed() {
     let mut server = Server::start().await;
@@ -38,7 +34,7 @@ async fn a_queue_publishes_each_event_once_and_in_order_while_the_server_is_kill
     for part in numbers.chunks(1_000) {
         for number in part {
             queue.send(number.as_str()).await.unwrap();
-            // Lets the queue send requests.
+            // Gives the queue time to send requests.
             tokio::task::yield_now().await;
         }
         server.kill_and_restart().await;
@@ -50,7 +46,7 @@ async fn a_queue_publishes_each_event_once_and_in_order_while_the_server_is_kill
 
 /// Forwards requests from a publisher to the server, and drops two of three responses: the server has published, is
 /// killed, and starts again.
-async fn lose_answers(listener: TcpListener, server: &mut Server) {
+async fn lose_responses(listener: TcpListener, server: &mut Server) {
     for number in 1.. {
         let (mut client, _) = listener.accept().await.unwrap();
         let request = read_request(&mut client).await;
@@ -97,7 +93,7 @@ async fn a_response_that_was_lost_in_a_kill_publishes_nothing_twice() {
         publisher.publish("t", "50").await.unwrap()
     };
     let response = tokio::select! {
-        () = lose_answers(listener, &mut server) => unreachable!("it has no end"),
+        () = lose_responses(listener, &mut server) => unreachable!("it never returns"),
         response = publish => response,
     };
     assert!(response.repeat);
@@ -105,7 +101,7 @@ async fn a_response_that_was_lost_in_a_kill_publishes_nothing_twice() {
 }
 
 #[tokio::test]
-async fn a_publish_waits_for_a_server_that_comes_back() {
+async fn a_publish_waits_for_a_server_that_restarts() {
     let mut server = Server::start().await;
     let publisher = Publisher::new(server.url("")).unwrap();
     publisher.publish("t", "0").await.unwrap();
@@ -178,7 +174,7 @@ async fn a_queue_keeps_uploads_and_ends_in_order() {
 }
 
 #[tokio::test]
-async fn an_upload_is_published_as_it_comes() {
+async fn an_upload_is_published_as_it_arrives() {
     let server = Server::in_memory().await;
     let mut readers = server.subscribe("/topics/t").await;
     let publisher = Publisher::new(server.url("")).unwrap();
@@ -211,7 +207,7 @@ async fn an_upload_with_a_key_publishes_only_what_is_missing() {
 }
 
 #[tokio::test]
-async fn an_upload_that_a_kill_cut_continues_by_itself() {
+async fn an_upload_cut_by_a_kill_continues_by_itself() {
     let mut server = Server::start().await;
     let mut readers = server.subscribe("/topics/t").await;
     let publisher = Publisher::new(server.url("")).unwrap();

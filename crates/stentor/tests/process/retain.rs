@@ -22,7 +22,7 @@ async fn refused(args: &[&str]) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn two_patterns_that_could_both_hold_are_refused_with_advice() {
+async fn two_equally_specific_patterns_are_refused_with_advice() {
     let (code, stderr) = refused(&["--retain", "a/*=count:1", "--retain", "*/b=age:1h"]).await;
     assert_eq!(code, Some(2), "{stderr}");
     for part in ["\"a/*\"", "\"*/b\"", "more specific"] {

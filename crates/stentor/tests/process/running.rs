@@ -30,11 +30,11 @@ async fn a_port_in_use_is_an_error_that_names_the_remedy() {
     let stderr =
         refused(elsewhere.path(), &["serve", "--memory", "--listen", &server.address], 1).await;
     assert!(stderr.contains(&server.address) && stderr.contains("--listen"), "{stderr}");
-    server.publish("/topics/t", "the first one goes on").await;
+    server.publish("/topics/t", "the first one continues").await;
 }
 
 #[tokio::test]
-async fn what_is_logged_has_no_colours_where_there_is_no_terminal() {
+async fn log_lines_have_no_colours_without_a_terminal() {
     let serve = stentor(&["serve", "--memory", "--listen", "127.0.0.1:0"]);
     let mut serve = serve.env("RUST_LOG", "trace").start().await;
     let line = serve.until_stderr("TRACE").await;
@@ -63,7 +63,7 @@ async fn a_data_directory_in_use_is_an_error_that_names_the_remedy() {
 }
 
 #[tokio::test]
-async fn an_address_that_others_reach_needs_open() {
+async fn a_public_address_needs_open() {
     let elsewhere = tempfile::tempdir().unwrap();
     for address in ["0.0.0.0:0", "[::]:0"] {
         let stderr =
@@ -80,7 +80,7 @@ async fn an_invalid_address_is_answered_with_an_example() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_all_streams_cleanly_and_then_the_server() {
+async fn a_signal_ends_all_streams_cleanly_and_then_stops_the_server() {
     for signal in ["TERM", "INT"] {
         let mut server = Server::start().await;
         let mut streams = Vec::new();
@@ -107,7 +107,7 @@ async fn a_signal_ends_all_streams_cleanly_and_then_the_server() {
 }
 
 #[tokio::test]
-async fn no_client_can_keep_the_server_from_stopping() {
+async fn no_client_can_prevent_the_server_from_stopping() {
     let mut server = Server::start().await;
     let mut silent = TcpStream::connect(&server.address).await.unwrap();
     let mut stream = server.subscribe("/topics/t").await;
@@ -127,7 +127,7 @@ async fn no_client_can_keep_the_server_from_stopping() {
 }
 
 #[tokio::test]
-async fn a_stopped_server_continues_where_it_was() {
+async fn a_server_continues_where_it_stopped() {
     let mut server = Server::start().await;
     let first = server.publish("/topics/t", "1").await;
     assert_eq!(server.stop().await, Some(0));

@@ -3,38 +3,14 @@
 use serde_json::{Value, json};
 use stentor_hub::{Cursor, Offset};
 
-use crate::harness::{EventStream, Received, Server, StreamMode};
+use crate::harness::{
+    Server, StreamMode, assert_deleted, assert_end, assert_gap, assert_no_second_gap, data_of,
+    delete_topic, resume_status,
+};
 
 /// Returns the implementation of streams that this module tests.
 fn mode() -> StreamMode {
     if module_path!().ends_with("as_bodies") { StreamMode::Bodies } else { StreamMode::Shards }
-}
-
-async fn delete(server: &Server, topic: &str) {
-    let response = server.delete(&format!("/topics/{topic}")).send().await;
-    assert_eq!((response.status, response.body.as_slice()), (204, &b""[..]), "{response:?}");
-}
-
-/// Asserts that an event is the end of a topic, and returns its id.
-fn is_end(event: &Received, topic: &str, reason: &str) -> String {
-    assert_eq!(event.name, "stentor.end", "{event:?}");
-    let data: Value = serde_json::from_str(&event.data).unwrap();
-    assert_eq!(data, json!({"topic": topic, "reason": reason}));
-    event.id.clone()
-}
-
-/// Asserts that the next event is the end of a deleted topic, and returns its id.
-async fn deleted(stream: &mut EventStream, topic: &str) -> String {
-    is_end(&stream.next().await.unwrap(), topic, "deleted")
-}
-
-/// Returns the status of the response to a reader with this cursor.
-async fn status(server: &Server, path: &str, cursor: &str) -> u16 {
-    server.get(path).header("Last-Event-ID", cursor).send().await.status
-}
-
-fn data(events: &[Received]) -> Vec<&str> {
-    events.iter().map(|event| event.data.as_str()).collect()
 }
 
 /// Returns a position `more` offsets after the event with this id.
@@ -43,26 +19,12 @@ fn beyond(id: &str, more: u64) -> String {
     Cursor::position(cursor.epoch, Offset::new(cursor.offset.get() + more)).to_string()
 }
 
-/// Asserts that the stream begins with this gap, and returns the position after it.
-async fn begins_with_gap(stream: &mut EventStream, expected: Value) -> String {
-    let (position, gap) = stream.gap().await;
-    assert_eq!(gap, expected);
-    position
-}
-
-/// Asserts that a reader that resumes after a gap does not get the gap again.
-async fn gap_is_reported_once(server: &Server, path: &str, position: &str, data: &[&str]) {
-    let mut stream = server.resume(path, position).await;
-    assert_eq!(stream.position().await, position);
-    assert_eq!(stream.data(data.len()).await, data);
-}
-
 #[tokio::test]
-async fn a_deleted_topic_is_gone_with_all_it_held() {
+async fn a_deletion_removes_the_topic_and_its_events() {
     let mut server = Server::start_with(mode()).await;
     server.publish("/topics/news", "secret").await;
     server.publish("/topics/other", "stays").await;
-    delete(&server, "news").await;
+    delete_topic(&server, "news").await;
     for _ in 0..2 {
         let page = server.page("/topics/news").await;
         assert_eq!(
@@ -84,18 +46,18 @@ async fn older_readers_get_the_end_and_no_gap() {
     let position = server.subscribe("/topics/news").await.position().await;
     let one = server.publish("/topics/news", "one").await;
     let two = server.publish("/topics/news", "two").await;
-    delete(&server, "news").await;
+    delete_topic(&server, "news").await;
     for _ in 0..2 {
         for cursor in [&position, &one, &two] {
             let mut stream = server.resume("/topics/news", cursor).await;
             stream.position().await;
-            let end = deleted(&mut stream, "news").await;
+            let end = assert_deleted(&mut stream, "news").await;
             assert_eq!(stream.next_any().await, None, "a clean close");
             let again = server.get("/topics/news").header("Last-Event-ID", &end).send().await;
             assert_eq!(again.status, 204);
             let mut pattern = server.resume("/events?topic=news/*&topic=*", cursor).await;
             pattern.position().await;
-            assert_eq!(deleted(&mut pattern, "news").await, end);
+            assert_eq!(assert_deleted(&mut pattern, "news").await, end);
         }
         server.kill_and_restart().await;
     }
@@ -119,8 +81,8 @@ async fn only_a_reader_that_has_passed_the_end_gets_204() {
             (late.as_str(), &[]),
         ] {
             let rest = server.resume("/topics/job", cursor).await.rest().await;
-            assert_eq!(data(&rest[..rest.len() - 1]), left);
-            end = is_end(rest.last().unwrap(), "job", "done");
+            assert_eq!(data_of(&rest[..rest.len() - 1]), left);
+            end = assert_end(rest.last().unwrap(), "job", "done");
         }
         for (options, left) in [
             ("", &[][..]),
@@ -129,15 +91,15 @@ async fn only_a_reader_that_has_passed_the_end_gets_204() {
             ("?from=earliest", &["one", "two"]),
         ] {
             let rest = server.subscribe(&format!("/topics/job{options}")).await.rest().await;
-            assert_eq!(data(&rest[..rest.len() - 1]), left, "{options}");
-            assert_eq!(is_end(rest.last().unwrap(), "job", "done"), end);
+            assert_eq!(data_of(&rest[..rest.len() - 1]), left, "{options}");
+            assert_eq!(assert_end(rest.last().unwrap(), "job", "done"), end);
         }
-        assert_eq!(status(&server, "/topics/job", &end).await, 204);
+        assert_eq!(resume_status(&server, "/topics/job", &end).await, 204);
         let response = server.get(&format!("/topics/job?last_event_id={end}")).send().await;
         assert_eq!((response.status, response.body.as_slice()), (204, &b""[..]));
         // A reader that has a later event of another topic has passed the end.
         let beyond = server.publish("/topics/other", "later").await;
-        assert_eq!(status(&server, "/topics/job", &beyond).await, 204);
+        assert_eq!(resume_status(&server, "/topics/job", &beyond).await, 204);
         server.kill_and_restart().await;
     }
 }
@@ -150,15 +112,15 @@ async fn a_cursor_in_the_range_that_a_kill_burned_stays_a_gap() {
     server.kill_and_restart().await;
     let gap = |earliest: Value| json!({"reason": "future", "requested": in_burned, "earliest": earliest, "topics": ["news"]});
     let mut stream = server.resume("/topics/news", &in_burned).await;
-    let position = begins_with_gap(&mut stream, gap(Value::Null)).await;
+    let position = assert_gap(&mut stream, gap(Value::Null)).await;
     let next = server.publish("/topics/news", "two").await;
     assert_eq!(stream.data(1).await, ["two"]);
     // The log has grown beyond the range, and has been opened again.
     server.kill_and_restart().await;
     let mut stream = server.resume("/topics/news", &in_burned).await;
-    begins_with_gap(&mut stream, gap(json!(next))).await;
+    assert_gap(&mut stream, gap(json!(next))).await;
     assert_eq!(stream.data(1).await, ["two"]);
-    gap_is_reported_once(&server, "/topics/news", &position, &["two"]).await;
+    assert_no_second_gap(&server, "/topics/news", &position, &["two"]).await;
 }
 
 #[tokio::test]
@@ -182,7 +144,7 @@ async fn a_reader_before_or_after_a_burned_range_has_lost_nothing() {
 }
 
 #[tokio::test]
-async fn a_topic_that_was_deleted_and_began_again_is_a_gap() {
+async fn a_topic_that_was_deleted_and_created_again_is_a_gap() {
     let mut server = Server::start_with(mode()).await;
     let old = server.publish("/topics/news", "old").await;
     server.publish("/topics/news", "older readers never get this").await;
@@ -195,13 +157,13 @@ async fn a_topic_that_was_deleted_and_began_again_is_a_gap() {
         assert_eq!((&gap["reason"], &gap["topics"]), (&json!("deleted"), &json!(["news"])));
         assert_eq!(gap["earliest"], first);
         assert_eq!(stream.data(2).await, ["new", "newer"]);
-        gap_is_reported_once(&server, "/topics/news", &position, &["new", "newer"]).await;
+        assert_no_second_gap(&server, "/topics/news", &position, &["new", "newer"]).await;
         server.kill_and_restart().await;
     }
 }
 
 #[tokio::test]
-async fn a_reader_that_came_between_two_kills_has_lost_nothing() {
+async fn a_reader_that_connected_between_two_kills_has_lost_nothing() {
     let mut server = Server::start_with(mode()).await;
     server.publish("/topics/news", "one").await;
     server.kill_and_restart().await;

@@ -50,7 +50,7 @@ pub(in crate::routes) async fn append(
             stentor.metrics().published.inc_by(count as u64);
             Ok(accepted(StatusCode::CREATED, &options.topic, published.first))
         }
-        // To end a topic that has ended is not an error.
+        // Ending an ended topic is not an error.
         Err(PublishError::Ended { topic, end }) if only_end => {
             Ok(accepted(StatusCode::OK, &topic, end))
         }
@@ -68,8 +68,8 @@ pub(in crate::routes) async fn set_lease(
     Ok(stentor.hub().set_lease(&options.topic, lease).await?)
 }
 
-/// Returns `true` if the topic of a repeated publish exists and has not ended. Without a lease to set,
-/// the answer does not matter and the storage is not read.
+/// Returns `true` if the topic of a repeated publish exists and has not ended. If the options set no
+/// lease, returns `true` without reading the storage: only the lease depends on it.
 async fn is_open(stentor: &Stentor, options: &PublishOptions) -> Result<bool, Problem> {
     if options.lease.is_none() {
         return Ok(true);

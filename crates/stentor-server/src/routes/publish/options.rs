@@ -21,9 +21,9 @@ const RETRY_MAX: Duration = Duration::from_hours(1);
 #[derive(Clone, Debug)]
 pub(in crate::routes) struct PublishOptions {
     pub(in crate::routes) topic: TopicName,
-    /// The type of events that have none of their own.
+    /// Type of the events that have none.
     pub(in crate::routes) event_type: Option<EventType>,
-    /// The reconnection time of events that have none of their own.
+    /// Reconnection time of the events that have none.
     pub(in crate::routes) retry: Option<Duration>,
     /// The reason to end the topic with, if the publish ends it.
     pub(in crate::routes) end: Option<String>,
@@ -36,7 +36,7 @@ pub(in crate::routes) struct PublishOptions {
 }
 
 impl PublishOptions {
-    /// The options of a publish that has only a topic.
+    /// Returns the options of a publish that has only a topic.
     pub(in crate::routes) fn new(topic: TopicName) -> PublishOptions {
         PublishOptions {
             topic,
@@ -53,7 +53,7 @@ impl PublishOptions {
     ///
     /// # Errors
     ///
-    /// Every error that can be found without the body.
+    /// Returns every error that can be found without reading the body.
     pub(in crate::routes) fn parse(
         raw: &str,
         request: &Parts,

@@ -26,8 +26,8 @@ use crate::routes::publish::options::PublishOptions;
 const GROUP_EVENTS_MAX: usize = 1_000;
 /// Maximum size of a group in bytes, unless a single event is larger.
 const GROUP_BYTES_MAX: usize = 1 << 20;
-/// Number of times that a silent upload renews its key within the key window. With more than one, a
-/// renewal may fail.
+/// Number of times that a silent upload renews its key within the key window. More than one, so that a
+/// failed renewal can be repeated in time.
 const RENEWALS: u32 = 4;
 /// Minimum time between two renewals.
 const RENEWAL_MIN: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ struct InFlight<'a> {
 }
 
 impl<'a> Pipeline<'a> {
-    /// Begins an upload, and with it the lease of the topic.
+    /// Starts an upload and the lease of its topic.
     pub(super) async fn begin(
         stentor: &'a Stentor,
         options: &'a PublishOptions,
@@ -139,7 +139,7 @@ impl<'a> Pipeline<'a> {
             }
             let key = self.key(name, newest);
             if let Err(error) = self.stentor.hub().renew_key(key).await {
-                tracing::debug!(%error, "cannot renew the key of an upload now; it is tried again");
+                tracing::debug!(%error, "cannot renew the idempotency key of an upload; trying again later");
             }
             self.postpone_renewal();
         }
@@ -162,7 +162,8 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    /// Adds an event or the end of the topic. `own_key` is the key that an event brings.
+    /// Adds an event or the end of the topic. `own_key` is the idempotency key of the event itself
+    /// (`dedupe=id`).
     pub(super) async fn push(
         &mut self,
         body: RecordBody,
@@ -201,7 +202,8 @@ impl<'a> Pipeline<'a> {
         self.progress.skipped += 1;
     }
 
-    /// Publishes the rest and, if the options say so, ends the topic. For the clean end of a body.
+    /// Publishes the remaining events and, if the options say so, ends the topic. Call it at the clean
+    /// end of the body.
     pub(super) async fn finish(mut self) -> Result<Response<Body>, Problem> {
         if self.index == 0 && self.options.end.is_some() {
             // A body without events is a request that only ends the topic.
@@ -228,7 +230,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Ends the upload with a problem of its own. The events before the problem are published first.
+    /// Ends the upload with `problem`, after the events before it are published.
     pub(super) async fn fail(&mut self, problem: Problem) -> Problem {
         match self.publish().await {
             Ok(()) => self.progress.add_to(problem),

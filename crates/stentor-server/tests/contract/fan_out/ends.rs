@@ -1,17 +1,8 @@
 //! The end of a topic reaches all its readers, in every state.
 
-use serde_json::{Value, json};
-
-use crate::harness::{EventStream, Received, Server, StreamMode};
+use crate::harness::{EventStream, Server, StreamMode, assert_end};
 
 const READERS: usize = 100;
-
-#[track_caller]
-fn is_end(event: &Received, topic: &str, reason: &str) {
-    assert_eq!(event.name, "stentor.end", "{event:?}");
-    let data: Value = serde_json::from_str(&event.data).unwrap();
-    assert_eq!(data, json!({"topic": topic, "reason": reason}));
-}
 
 async fn open(server: &Server, count: usize, path: &str) -> Vec<EventStream> {
     let mut open = Vec::new();
@@ -37,14 +28,14 @@ async fn all_readers_of_a_topic_end_cleanly_with_it_and_get_204_from_then_on() {
         for mut reader in readers {
             let rest = reader.rest().await;
             assert_eq!((rest.len(), rest[0].data.as_str()), (2, "last"));
-            is_end(&rest[1], "t", "done");
+            assert_end(&rest[1], "t", "done");
             let again = server.get("/topics/t").header("Last-Event-ID", &rest[1].id);
             assert_eq!(again.send().await.status, 204);
             reader.closed().await;
         }
-        server.publish("/topics/other", "goes on").await;
+        server.publish("/topics/other", "continues").await;
         for other in &mut others {
-            assert_eq!(other.data(1).await, ["goes on"]);
+            assert_eq!(other.data(1).await, ["continues"]);
         }
         server.until_metric("stentor_streams_open", 3).await;
     }
@@ -65,15 +56,15 @@ async fn a_reader_of_several_topics_ends_with_the_last_of_them() {
             assert_eq!(rest.len(), 6);
             for (two, topic) in rest.chunks(2).zip(["c", "a", "b"]) {
                 assert_eq!(two[0].data, topic);
-                is_end(&two[1], topic, "done");
+                assert_end(&two[1], topic, "done");
             }
             reader.closed().await;
         }
-        server.publish("/topics/d", "goes on").await;
+        server.publish("/topics/d", "continues").await;
         for _ in 0..6 {
             pattern.next().await.unwrap();
         }
-        assert_eq!(pattern.data(1).await, ["goes on"]);
+        assert_eq!(pattern.data(1).await, ["continues"]);
     }
 }
 
@@ -87,11 +78,11 @@ async fn the_readers_of_a_topic_that_is_deleted_end_with_it() {
         pattern.position().await;
         assert_eq!(server.delete("/topics/t").send().await.status, 204);
         for mut reader in readers {
-            is_end(&reader.next_any().await.unwrap(), "t", "deleted");
+            assert_end(&reader.next_any().await.unwrap(), "t", "deleted");
             assert_eq!(reader.next_any().await, None);
             reader.closed().await;
         }
-        is_end(&pattern.next().await.unwrap(), "t", "deleted");
+        assert_end(&pattern.next().await.unwrap(), "t", "deleted");
         server.publish("/topics/t", "again").await;
         assert_eq!(pattern.data(1).await, ["again"]);
     }
@@ -120,7 +111,7 @@ async fn a_reader_that_had_stopped_gets_all_and_then_the_end() {
             for (number, event) in rest[..EVENTS].iter().enumerate() {
                 assert!(event.data.starts_with(&format!("{number} ")));
             }
-            is_end(&rest[EVENTS], "t", "done");
+            assert_end(&rest[EVENTS], "t", "done");
             stream.closed().await;
         }
     }

@@ -89,7 +89,7 @@ async fn a_client_that_connects_during_the_shutdown_gets_a_clean_end_or_no_conne
         server.shut_down();
         let mut answered = 0;
         for mut connection in wires.into_iter().rev() {
-            // Half of the clients have sent their request already; the request of the others comes too late.
+            // Half of the clients have sent their request already; the request of the others arrives too late.
             connection.try_send(get("/topics/t")).await;
             let Ok(received) = connection.until_closed().await else { continue };
             if received.is_empty() {

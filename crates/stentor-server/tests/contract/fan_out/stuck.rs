@@ -1,31 +1,15 @@
 //! Readers that stop reading do not slow the others, and lose nothing.
 
-use std::fmt::Write;
-
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use crate::harness::{EventStream, Server, StreamMode, TIMEOUT, dechunk, get};
+use crate::harness::{
+    EventStream, Server, StreamMode, TIMEOUT, after_first_line, dechunk, get, unique_text,
+};
 
 /// Sizes of events: some fit into one write, others need several.
 const SIZES: [usize; 12] =
     [1, 100, 4_096, 16_383, 65_535, 65_536, 100_000, 1 << 17, (1 << 18) + 1, 1_000_000, 7, 2 << 20];
-
-/// Returns the data of an event: `bytes` bytes, of which no two parts are equal.
-fn data(number: usize, bytes: usize) -> String {
-    let mut text = format!("{number}:");
-    while text.len() < bytes {
-        let _ = write!(text, "{number}.{} ", text.len());
-    }
-    text.truncate(bytes);
-    text
-}
-
-/// Returns the bytes of a stream after its first line, which differs between streams.
-fn after_retry(text: &[u8]) -> &[u8] {
-    let end = text.iter().position(|byte| *byte == b'\n').unwrap();
-    &text[end..]
-}
 
 #[tokio::test]
 async fn readers_that_stop_and_continue_get_every_byte_and_the_others_do_not_wait() {
@@ -41,7 +25,7 @@ async fn readers_that_stop_and_continue_get_every_byte_and_the_others_do_not_wai
         }
         server.until_metric("stentor_streams_open", 4).await;
         for (number, bytes) in SIZES.into_iter().cycle().take(2 * SIZES.len()).enumerate() {
-            let data = data(number, bytes);
+            let data = unique_text(number, bytes);
             server.publish("/topics/t", data.as_str()).await;
             assert!(live.next_any().await.unwrap().data == data, "event {number} of {bytes} bytes");
         }
@@ -50,7 +34,7 @@ async fn readers_that_stop_and_continue_get_every_byte_and_the_others_do_not_wai
         for connection in stuck {
             let mut stream = connection.stream().await;
             assert_eq!(stream.rest().await.len(), 2 * SIZES.len() + 1);
-            assert!(after_retry(&stream.text) == after_retry(&live.text));
+            assert!(after_first_line(&stream.text) == after_first_line(&live.text));
             stream.closed().await;
         }
     }
@@ -65,7 +49,7 @@ async fn a_reader_of_a_few_bytes_at_a_time_gets_every_one_of_them() {
         let mut wanted = Vec::new();
         let mut received = Vec::new();
         for number in 0..60 {
-            let data = data(number, 40_000);
+            let data = unique_text(number, 40_000);
             server.publish("/topics/t", data.as_str()).await;
             wanted.push(data);
             // Reads a little between events, so that the stream stops at a different byte each time.
@@ -76,7 +60,7 @@ async fn a_reader_of_a_few_bytes_at_a_time_gets_every_one_of_them() {
         server.publish("/topics/t?end", "").await;
         timeout(TIMEOUT, slow.read_to_end(&mut received))
             .await
-            .expect("an end in time")
+            .expect("the stream ends in time")
             .expect("no reset");
         let head = received.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         let (text, used, ended) = dechunk(&received[head..]);
@@ -118,7 +102,7 @@ async fn stuck_readers_get_the_events_of_their_own_filters() {
 async fn publish_much(server: &Server) {
     for number in 0..30 {
         for topic in ["other", "t"] {
-            server.publish(&format!("/topics/{topic}"), data(number, 120_000)).await;
+            server.publish(&format!("/topics/{topic}"), unique_text(number, 120_000)).await;
         }
     }
     server.publish("/topics/t?end", "").await;

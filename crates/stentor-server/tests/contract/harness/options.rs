@@ -67,7 +67,7 @@ impl Options {
 
     /// Opens the log, on disk in the directory `data`, and returns its hub.
     pub fn hub(&self, data: &Path) -> Hub {
-        // At most half of the log, so that the window never shows an event that the log has deleted already.
+        // The window is at most half of the log, so that it never has an event that the log has already deleted.
         let window =
             self.bytes_max.map_or(Hub::WINDOW_BYTES, |bytes| usize::try_from(bytes / 2).unwrap());
         let window = window.min(Hub::WINDOW_BYTES);

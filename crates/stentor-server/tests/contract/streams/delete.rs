@@ -3,29 +3,15 @@
 use serde_json::{Value, json};
 
 use super::mode;
-use crate::harness::{EventStream, Server};
-
-async fn delete(server: &Server, topic: &str) {
-    let response = server.delete(&format!("/topics/{topic}")).send().await;
-    assert_eq!((response.status, response.body.as_slice()), (204, &b""[..]), "{response:?}");
-}
-
-/// Asserts that the next event is the end of a deleted topic, and returns its id.
-async fn deleted(stream: &mut EventStream, topic: &str) -> String {
-    let end = stream.next().await.unwrap();
-    assert_eq!(end.name, "stentor.end", "{end:?}");
-    let data: Value = serde_json::from_str(&end.data).unwrap();
-    assert_eq!(data, json!({"topic": topic, "reason": "deleted"}));
-    end.id
-}
+use crate::harness::{Server, assert_deleted, delete_topic};
 
 #[tokio::test]
 async fn deleting_an_unknown_topic_is_not_an_error() {
     let server = Server::start_with(mode()).await;
-    delete(&server, "never").await;
+    delete_topic(&server, "never").await;
     server.publish("/topics/news", "x").await;
-    delete(&server, "news").await;
-    delete(&server, "news").await;
+    delete_topic(&server, "news").await;
+    delete_topic(&server, "news").await;
     server.delete("/topics/a/*").send().await.problem(400, "topic");
     server.delete("/topics/a?end").send().await.problem(400, "query");
 }
@@ -42,19 +28,19 @@ async fn live_readers_get_an_end_and_a_clean_close() {
         (one.data(1).await, pattern.data(1).await),
         (vec!["last".to_owned()], vec!["last".to_owned()])
     );
-    delete(&server, "news").await;
-    deleted(&mut one, "news").await;
+    delete_topic(&server, "news").await;
+    assert_deleted(&mut one, "news").await;
     assert_eq!(one.next_any().await, None);
-    deleted(&mut pattern, "news").await;
-    server.publish("/topics/other", "goes on").await;
-    assert_eq!(pattern.data(1).await, ["goes on"]);
+    assert_deleted(&mut pattern, "news").await;
+    server.publish("/topics/other", "continues").await;
+    assert_eq!(pattern.data(1).await, ["continues"]);
 }
 
 #[tokio::test]
 async fn in_json_older_readers_get_the_end() {
     let server = Server::start_with(mode()).await;
     let one = server.publish("/topics/news", "one").await;
-    delete(&server, "news").await;
+    delete_topic(&server, "news").await;
     let page = server.page(&format!("/topics/news?after={one}")).await;
     assert_eq!((&page["ended"]["reason"], &page["gap"]), (&json!("deleted"), &Value::Null));
     assert_eq!(page["events"], json!([]));
@@ -64,7 +50,7 @@ async fn in_json_older_readers_get_the_end() {
 async fn new_readers_do_not_see_a_deletion_and_wait() {
     let server = Server::start_with(mode()).await;
     server.publish("/topics/news", "old").await;
-    delete(&server, "news").await;
+    delete_topic(&server, "news").await;
     for options in ["", "?from=earliest", "?last=5", "?last_each=5", "?since=2020-01-01T00:00:00Z"]
     {
         let mut stream = server.subscribe(&format!("/topics/news{options}")).await;
@@ -72,8 +58,8 @@ async fn new_readers_do_not_see_a_deletion_and_wait() {
         let id = server.publish("/topics/news", "reborn").await;
         let event = stream.next_any().await.unwrap();
         assert_eq!((event.data.as_str(), event.id), ("reborn", id), "{options}");
-        delete(&server, "news").await;
-        deleted(&mut stream, "news").await;
+        delete_topic(&server, "news").await;
+        assert_deleted(&mut stream, "news").await;
     }
 }
 
@@ -81,9 +67,9 @@ async fn new_readers_do_not_see_a_deletion_and_wait() {
 async fn a_reader_that_has_the_deletion_gets_the_new_topic_without_a_gap() {
     let server = Server::start_with(mode()).await;
     let one = server.publish("/topics/news", "one").await;
-    delete(&server, "news").await;
+    delete_topic(&server, "news").await;
     let mut stream = server.resume("/topics/news", &one).await;
-    let end = deleted(&mut stream, "news").await;
+    let end = assert_deleted(&mut stream, "news").await;
     server.publish("/topics/news", "reborn").await;
     let mut stream = server.resume("/topics/news", &end).await;
     stream.position().await;
@@ -91,12 +77,12 @@ async fn a_reader_that_has_the_deletion_gets_the_new_topic_without_a_gap() {
 }
 
 #[tokio::test]
-async fn an_ended_topic_that_was_deleted_begins_again() {
+async fn an_ended_topic_that_was_deleted_can_be_created_again() {
     let server = Server::start_with(mode()).await;
     let end = server.publish("/topics/job?end=done", "").await;
-    delete(&server, "job").await;
+    delete_topic(&server, "job").await;
     let mut stream = server.resume("/topics/job", &end).await;
-    deleted(&mut stream, "job").await;
+    assert_deleted(&mut stream, "job").await;
     assert_eq!(stream.next_any().await, None);
     server.publish("/topics/job", "reborn").await;
     assert_eq!(server.subscribe("/topics/job?from=earliest").await.data(1).await, ["reborn"]);
@@ -111,8 +97,8 @@ async fn a_deleted_topic_does_not_close_a_stream_whose_other_topic_continues() {
     let path = "/events?topic=a&topic=b";
     let start = server.publish("/topics/a", "a1").await;
     let mut live = server.resume(path, &start).await;
-    delete(&server, "a").await;
-    deleted(&mut live, "a").await;
+    delete_topic(&server, "a").await;
+    assert_deleted(&mut live, "a").await;
     server.publish("/topics/a", "a2").await;
     server.publish("/topics/b?end", "b1").await;
     assert_eq!(live.data(2).await, ["a2", "b1"]);
@@ -123,11 +109,11 @@ async fn a_deleted_topic_does_not_close_a_stream_whose_other_topic_continues() {
 }
 
 #[tokio::test]
-async fn a_deleted_topic_is_gone_with_all_it_held() {
+async fn a_deletion_removes_the_topic_and_its_events() {
     let mut server = Server::start_with(mode()).await;
     server.publish("/topics/news", "secret").await;
     server.publish("/topics/other", "stays").await;
-    delete(&server, "news").await;
+    delete_topic(&server, "news").await;
     for _ in 0..2 {
         let page = server.page("/topics/news").await;
         assert_eq!(
@@ -149,18 +135,18 @@ async fn older_readers_get_the_end_and_no_gap() {
     let position = server.subscribe("/topics/news").await.position().await;
     let one = server.publish("/topics/news", "one").await;
     let two = server.publish("/topics/news", "two").await;
-    delete(&server, "news").await;
+    delete_topic(&server, "news").await;
     for _ in 0..2 {
         for cursor in [&position, &one, &two] {
             let mut stream = server.resume("/topics/news", cursor).await;
             stream.position().await;
-            let end = deleted(&mut stream, "news").await;
+            let end = assert_deleted(&mut stream, "news").await;
             assert_eq!(stream.next_any().await, None, "a clean close");
             let again = server.get("/topics/news").header("Last-Event-ID", &end).send().await;
             assert_eq!(again.status, 204);
             let mut pattern = server.resume("/events?topic=news/*&topic=*", cursor).await;
             pattern.position().await;
-            assert_eq!(deleted(&mut pattern, "news").await, end);
+            assert_eq!(assert_deleted(&mut pattern, "news").await, end);
         }
         server.restart().await;
     }

@@ -2,28 +2,11 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::mode;
-use crate::harness::{Received, Server};
-
-/// Asserts that an event is the end of a topic, and returns its id.
-fn is_end(event: &Received, topic: &str, reason: &str) -> String {
-    assert_eq!(event.name, "stentor.end", "{event:?}");
-    let data: Value = serde_json::from_str(&event.data).unwrap();
-    assert_eq!(data, json!({"topic": topic, "reason": reason}));
-    event.id.clone()
-}
-
-/// Returns the status of the response to a reader with this cursor.
-async fn status(server: &Server, path: &str, cursor: &str) -> u16 {
-    server.get(path).header("Last-Event-ID", cursor).send().await.status
-}
-
-fn data(events: &[Received]) -> Vec<&str> {
-    events.iter().map(|event| event.data.as_str()).collect()
-}
+use crate::harness::{Server, assert_end, data_of, resume_status};
 
 #[tokio::test]
 async fn live_readers_get_the_last_event_then_the_end_then_a_clean_close() {
@@ -33,9 +16,9 @@ async fn live_readers_get_the_last_event_then_the_end_then_a_clean_close() {
     server.publish("/topics/job", "half").await;
     let id = server.publish("/topics/job?end=done", "whole").await;
     let rest = stream.rest().await;
-    assert_eq!(data(&rest[..2]), ["half", "whole"]);
+    assert_eq!(data_of(&rest[..2]), ["half", "whole"]);
     assert_eq!(rest[1].id, id);
-    assert_ne!(is_end(&rest[2], "job", "done"), id, "the end has its own id");
+    assert_ne!(assert_end(&rest[2], "job", "done"), id, "the end has its own id");
     assert_eq!(rest.len(), 3);
 }
 
@@ -46,7 +29,7 @@ async fn an_end_needs_neither_an_event_nor_a_reason() {
     stream.position().await;
     let id = server.publish("/topics/job?end", "").await;
     let rest = stream.rest().await;
-    assert_eq!(is_end(&rest[0], "job", ""), id);
+    assert_eq!(assert_end(&rest[0], "job", ""), id);
     assert_eq!(rest.len(), 1);
 }
 
@@ -60,16 +43,16 @@ async fn a_stream_of_several_topics_closes_after_the_last_of_them_has_ended() {
     server.publish("/topics/b", "b1").await;
     server.publish("/topics/b?end=second", "b2").await;
     let rest = stream.rest().await;
-    assert_eq!(data(&[rest[0].clone(), rest[2].clone(), rest[3].clone()]), ["a1", "b1", "b2"]);
-    let first = is_end(&rest[1], "a", "first");
-    let second = is_end(&rest[4], "b", "second");
+    assert_eq!(data_of(&[rest[0].clone(), rest[2].clone(), rest[3].clone()]), ["a1", "b1", "b2"]);
+    let first = assert_end(&rest[1], "a", "first");
+    let second = assert_end(&rest[4], "b", "second");
     assert_eq!(rest.len(), 5);
 
     let after_first = server.resume(path, &first).await.rest().await;
     assert_eq!(after_first, rest[2..]);
     let after_all_events = server.resume(path, &rest[3].id).await.rest().await;
     assert_eq!(after_all_events, rest[4..]);
-    assert_eq!(status(&server, path, &second).await, 204);
+    assert_eq!(resume_status(&server, path, &second).await, 204);
     server.resume("/events?topic=a&topic=b&topic=c", &second).await.position().await;
 }
 
@@ -79,14 +62,14 @@ async fn a_stream_continues_while_one_of_its_topics_continues() {
     let mut stream = server.subscribe("/events?topic=a&topic=b").await;
     stream.position().await;
     let end = server.publish("/topics/a?end=done", "").await;
-    assert_eq!(is_end(&stream.next().await.unwrap(), "a", "done"), end);
+    assert_eq!(assert_end(&stream.next().await.unwrap(), "a", "done"), end);
     server.publish("/topics/b", "still here").await;
     assert_eq!(stream.data(1).await, ["still here"]);
     let mut again = server.resume("/events?topic=a&topic=b", &end).await;
     assert_eq!(again.data(1).await, ["still here"]);
     server.publish("/topics/b?end", "").await;
-    is_end(stream.rest().await.last().unwrap(), "b", "");
-    is_end(again.rest().await.last().unwrap(), "b", "");
+    assert_end(stream.rest().await.last().unwrap(), "b", "");
+    assert_end(again.rest().await.last().unwrap(), "b", "");
 }
 
 #[tokio::test]
@@ -97,16 +80,16 @@ async fn a_stream_of_a_pattern_never_ends() {
         let mut stream = server.subscribe(path).await;
         stream.position().await;
         let end = server.publish("/topics/x/a?end=done", "").await;
-        assert_eq!(is_end(&stream.next().await.unwrap(), "x/a", "done"), end);
-        server.publish("/topics/x/b", "goes on").await;
-        assert_eq!(stream.data(1).await, ["goes on"]);
+        assert_eq!(assert_end(&stream.next().await.unwrap(), "x/a", "done"), end);
+        server.publish("/topics/x/b", "continues").await;
+        assert_eq!(stream.data(1).await, ["continues"]);
         let mut again = server.resume(path, &end).await;
-        assert_eq!(again.data(1).await, ["goes on"]);
+        assert_eq!(again.data(1).await, ["continues"]);
     }
 }
 
 #[tokio::test]
-async fn nothing_comes_after_an_end() {
+async fn nothing_follows_an_end() {
     let server = Server::start_with(mode()).await;
     let end = server.publish("/topics/job?end=done", "").await;
     let refused = server.post("/topics/job", "more").send().await;
@@ -115,7 +98,7 @@ async fn nothing_comes_after_an_end() {
     assert_eq!((again.status, &again.json()["id"]), (200, &json!(end)));
     let rest = server.subscribe("/topics/job?from=earliest").await.rest().await;
     assert_eq!(rest.len(), 1);
-    is_end(&rest[0], "job", "done");
+    assert_end(&rest[0], "job", "done");
 }
 
 #[tokio::test]
@@ -135,10 +118,10 @@ async fn the_last_event_precedes_the_end_for_each_of_two_hundred_racing_readers(
                 };
                 let rest = server.subscribe(&path).await.rest().await;
                 let (end, events) = rest.split_last().unwrap();
-                is_end(end, &topic, "done");
+                assert_end(end, &topic, "done");
                 let wanted = ["0", "1", "2", "3", "4"];
                 let from = if all { 0 } else { 5 - events.len() };
-                assert_eq!(data(events), wanted[from..]);
+                assert_eq!(data_of(events), wanted[from..]);
             });
         }
         for number in 0..4 {
@@ -179,8 +162,8 @@ async fn only_a_reader_that_has_passed_the_end_gets_204() {
             (late.as_str(), &[]),
         ] {
             let rest = server.resume("/topics/job", cursor).await.rest().await;
-            assert_eq!(data(&rest[..rest.len() - 1]), left);
-            end = is_end(rest.last().unwrap(), "job", "done");
+            assert_eq!(data_of(&rest[..rest.len() - 1]), left);
+            end = assert_end(rest.last().unwrap(), "job", "done");
         }
         for (options, left) in [
             ("", &[][..]),
@@ -189,15 +172,15 @@ async fn only_a_reader_that_has_passed_the_end_gets_204() {
             ("?from=earliest", &["one", "two"]),
         ] {
             let rest = server.subscribe(&format!("/topics/job{options}")).await.rest().await;
-            assert_eq!(data(&rest[..rest.len() - 1]), left, "{options}");
-            assert_eq!(is_end(rest.last().unwrap(), "job", "done"), end);
+            assert_eq!(data_of(&rest[..rest.len() - 1]), left, "{options}");
+            assert_eq!(assert_end(rest.last().unwrap(), "job", "done"), end);
         }
-        assert_eq!(status(&server, "/topics/job", &end).await, 204);
+        assert_eq!(resume_status(&server, "/topics/job", &end).await, 204);
         let response = server.get(&format!("/topics/job?last_event_id={end}")).send().await;
         assert_eq!((response.status, response.body.as_slice()), (204, &b""[..]));
         // A reader that has a later event of another topic has passed the end.
         let beyond = server.publish("/topics/other", "later").await;
-        assert_eq!(status(&server, "/topics/job", &beyond).await, 204);
+        assert_eq!(resume_status(&server, "/topics/job", &beyond).await, 204);
         server.restart().await;
     }
 }

@@ -12,7 +12,7 @@ fn lines(server: &Server, path: &str) -> Request {
 }
 
 fn object(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| panic!("no JSON: {text}"))
+    serde_json::from_str(text).unwrap_or_else(|_| panic!("not JSON: {text}"))
 }
 
 async fn gap_of(server: &Server, options: &str) -> EventStream {
@@ -125,7 +125,7 @@ async fn without_control_a_gap_is_not_sent_and_the_stream_continues() {
 }
 
 #[tokio::test]
-async fn control_and_envelope_go_together() {
+async fn control_and_envelope_can_be_combined() {
     let server = Server::start_with(mode()).await;
     server.publish("/topics/a?end", "last").await;
     let mut stream = server.subscribe("/topics/a?control=off&envelope=json&from=earliest").await;
@@ -136,7 +136,7 @@ async fn control_and_envelope_go_together() {
 }
 
 #[tokio::test]
-async fn lines_begin_with_the_position_and_go_on_with_events_live() {
+async fn lines_begin_with_the_position_and_continue_with_live_events() {
     let server = Server::start_with(mode()).await;
     let mut stream = lines(&server, "/topics/news").open().await;
     assert_eq!(stream.head.header("content-type"), Some(NDJSON));
@@ -184,7 +184,7 @@ async fn in_lines_gap_and_end_are_objects_of_that_type() {
 }
 
 #[tokio::test]
-async fn in_lines_without_control_there_are_events_only() {
+async fn ndjson_without_control_has_events_only() {
     let server = Server::start_with(mode()).await;
     server.publish("/topics/news?end=done", "last").await;
     let path = "/topics/news?control=off";

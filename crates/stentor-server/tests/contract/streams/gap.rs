@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stentor_hub::{Check, Cursor, Offset};
 
 use super::mode;
-use crate::harness::{EventStream, Received, Server};
+use crate::harness::{EventStream, Received, Server, assert_gap, assert_no_second_gap};
 
 const MIB: usize = 1 << 20;
 
@@ -31,20 +31,6 @@ fn beyond(id: &str, more: u64) -> String {
     Cursor::position(cursor.epoch, Offset::new(cursor.offset.get() + more)).to_string()
 }
 
-/// Asserts that the stream begins with this gap, and returns the position after it.
-async fn begins_with_gap(stream: &mut EventStream, expected: Value) -> String {
-    let (position, gap) = stream.gap().await;
-    assert_eq!(gap, expected);
-    position
-}
-
-/// Asserts that a reader that resumes after a gap does not get the gap again.
-async fn gap_is_reported_once(server: &Server, path: &str, position: &str, data: &[&str]) {
-    let mut stream = server.resume(path, position).await;
-    assert_eq!(stream.position().await, position);
-    assert_eq!(stream.data(data.len()).await, data);
-}
-
 #[tokio::test]
 async fn a_cursor_that_cannot_be_read_is_a_gap_and_everything_follows() {
     let server = Server::start_with(mode()).await;
@@ -56,13 +42,13 @@ async fn a_cursor_that_cannot_be_read_is_a_gap_and_everything_follows() {
         let gap = json!({
             "reason": "unreadable", "requested": cursor, "earliest": first, "topics": ["news"],
         });
-        let position = begins_with_gap(&mut stream, gap).await;
+        let position = assert_gap(&mut stream, gap).await;
         assert_eq!(stream.data(2).await, ["one", "two"]);
         assert!(
             !String::from_utf8_lossy(&stream.text).contains("stentor.cursor"),
             "the gap takes its place"
         );
-        gap_is_reported_once(&server, "/topics/news", &position, &["one", "two"]).await;
+        assert_no_second_gap(&server, "/topics/news", &position, &["one", "two"]).await;
     }
 }
 
@@ -74,7 +60,7 @@ async fn a_gap_with_nothing_after_it_has_no_earliest_event() {
     assert_eq!((&gap["earliest"], &gap["reason"]), (&Value::Null, &json!("unreadable")));
     server.publish("/topics/b/x", "first").await;
     assert_eq!(stream.data(1).await, ["first"]);
-    gap_is_reported_once(&server, "/events?topic=a&topic=b/*", &position, &["first"]).await;
+    assert_no_second_gap(&server, "/events?topic=a&topic=b/*", &position, &["first"]).await;
 }
 
 #[tokio::test]
@@ -97,9 +83,9 @@ async fn a_cursor_of_another_history_is_a_gap_and_everything_follows() {
         let gap = json!({
             "reason": "epoch", "requested": cursor, "earliest": new, "topics": ["news"],
         });
-        let position = begins_with_gap(&mut stream, gap).await;
+        let position = assert_gap(&mut stream, gap).await;
         assert_eq!(stream.data(1).await, ["new"]);
-        gap_is_reported_once(&server, "/topics/news", &position, &["new"]).await;
+        assert_no_second_gap(&server, "/topics/news", &position, &["new"]).await;
     }
 }
 
@@ -112,7 +98,7 @@ async fn an_id_that_does_not_fit_the_event_at_its_offset_is_of_another_history()
     let check = Check::new(cursor.check.unwrap().get() ^ 1);
     let other = Cursor::event_id(cursor.epoch, cursor.offset, check).to_string();
     let mut stream = server.resume("/topics/news", &other).await;
-    begins_with_gap(
+    assert_gap(
         &mut stream,
         json!({"reason": "epoch", "requested": other, "earliest": first, "topics": ["news"]}),
     )
@@ -127,10 +113,10 @@ async fn a_cursor_beyond_the_tail_is_a_gap() {
     let mut stream = server.resume("/topics/news", &cursor).await;
     let gap =
         json!({"reason": "future", "requested": cursor, "earliest": null, "topics": ["news"]});
-    let position = begins_with_gap(&mut stream, gap).await;
+    let position = assert_gap(&mut stream, gap).await;
     server.publish("/topics/news", "two").await;
     assert_eq!(stream.data(1).await, ["two"]);
-    gap_is_reported_once(&server, "/topics/news", &position, &["two"]).await;
+    assert_no_second_gap(&server, "/topics/news", &position, &["two"]).await;
 }
 
 #[tokio::test]
@@ -287,7 +273,7 @@ async fn a_gap_of_a_topic_that_has_ended_is_followed_by_the_remaining_events_and
 }
 
 #[tokio::test]
-async fn a_topic_that_was_deleted_and_began_again_is_a_gap() {
+async fn a_topic_that_was_deleted_and_created_again_is_a_gap() {
     let mut server = Server::start_with(mode()).await;
     let old = server.publish("/topics/news", "old").await;
     server.publish("/topics/news", "older readers never get this").await;
@@ -300,7 +286,7 @@ async fn a_topic_that_was_deleted_and_began_again_is_a_gap() {
         assert_eq!((&gap["reason"], &gap["topics"]), (&json!("deleted"), &json!(["news"])));
         assert_eq!(gap["earliest"], first);
         assert_eq!(stream.data(2).await, ["new", "newer"]);
-        gap_is_reported_once(&server, "/topics/news", &position, &["new", "newer"]).await;
+        assert_no_second_gap(&server, "/topics/news", &position, &["new", "newer"]).await;
         server.restart().await;
     }
 }

@@ -3,18 +3,7 @@
 use serde_json::{Value, json};
 
 use super::mode;
-use crate::harness::{EventStream, Server};
-
-async fn delete(server: &Server, topic: &str) {
-    assert_eq!(server.delete(&format!("/topics/{topic}")).send().await.status, 204);
-}
-
-async fn gets_the_end(stream: &mut EventStream) {
-    let end = stream.next().await.unwrap();
-    assert_eq!(end.name, "stentor.end", "{end:?}");
-    let data: Value = serde_json::from_str(&end.data).unwrap();
-    assert_eq!(data, json!({"topic": "news", "reason": "deleted"}));
-}
+use crate::harness::{EventStream, Server, assert_deleted, delete_topic};
 
 #[tokio::test]
 async fn live_readers_of_several_topics_get_the_end_and_then_the_new_topic_without_a_gap() {
@@ -27,10 +16,10 @@ async fn live_readers_of_several_topics_get_the_end_and_then_the_new_topic_witho
         readers.push((path, stream));
     }
     for round in ["first", "second"] {
-        delete(&server, "news").await;
+        delete_topic(&server, "news").await;
         server.publish("/topics/news", round).await;
         for (path, stream) in &mut readers {
-            gets_the_end(stream).await;
+            assert_deleted(stream, "news").await;
             assert_eq!(stream.data(1).await, [round], "{path}");
         }
     }
@@ -85,7 +74,7 @@ async fn a_reader_that_stopped_before_a_deletion_gets_the_end_instead_of_the_del
     for (path, closes) in [("/topics/news", true), ("/events?topic=*", false)] {
         for server in [Server::start_with(mode()).await, Server::in_memory_with(mode()).await] {
             let mut stream = stopped(&server, path).await;
-            delete(&server, "news").await;
+            delete_topic(&server, "news").await;
             let (name, end) = after_the_old_events(&server, path, &mut stream).await;
             assert_eq!((name.as_str(), &end["reason"]), ("stentor.end", &json!("deleted")));
             if closes {
@@ -100,7 +89,7 @@ async fn a_reader_that_stopped_before_a_deletion_gets_a_gap_and_the_new_topic() 
     for path in ["/topics/news", "/events?topic=*", "/events?topic=news&topic=other"] {
         for server in [Server::start_with(mode()).await, Server::in_memory_with(mode()).await] {
             let mut stream = stopped(&server, path).await;
-            delete(&server, "news").await;
+            delete_topic(&server, "news").await;
             let first = server.publish("/topics/news", "new").await;
             let (name, gap) = after_the_old_events(&server, path, &mut stream).await;
             assert_eq!(

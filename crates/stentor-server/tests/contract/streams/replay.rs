@@ -24,7 +24,7 @@ async fn readers_that_replay_while_a_topic_is_written_and_trimmed_get_a_gap_for_
     for seed in 0..4 {
         let mut rng = Rng::with_seed(seed);
         let path = if rng.bool() { "/topics/t" } else { "/events?topic=t&topic=none/*" };
-        // The position before all events, so that every event it misses is a loss.
+        // The position before all events, so that every event that the reader misses is a loss.
         let position = server.subscribe(path).await.position().await;
         readers.spawn(replay(Arc::clone(&server), Arc::clone(&published), rng, path, position));
     }

@@ -36,7 +36,7 @@ async fn read_run(stream: &mut EventStream, count: usize, before: Option<Progres
 }
 
 #[tokio::test]
-async fn a_reader_gets_exactly_what_came_after_its_last_event() {
+async fn a_reader_gets_exactly_the_events_after_its_last_one() {
     let server = Server::start_with(mode()).await;
     let mut ids = Vec::new();
     for number in 0..6 {
@@ -53,7 +53,7 @@ async fn a_reader_gets_exactly_what_came_after_its_last_event() {
 }
 
 #[tokio::test]
-async fn a_reader_of_many_topics_gets_exactly_what_came_after_its_last_event() {
+async fn a_reader_of_many_topics_gets_exactly_the_events_after_its_last_one() {
     let server = Server::start_with(mode()).await;
     for number in 0..12 {
         server
@@ -92,7 +92,7 @@ async fn a_reader_that_disconnects_among_thousands_of_events_continues_at_the_ne
 }
 
 #[tokio::test]
-async fn readers_that_come_and_go_while_a_topic_is_written_at_full_speed_miss_nothing() {
+async fn readers_that_reconnect_while_a_topic_is_written_at_full_speed_miss_nothing() {
     let server = Server::start_with(mode()).await;
     let stop = AtomicBool::new(false);
     let reading = async {
@@ -115,7 +115,7 @@ async fn readers_that_come_and_go_while_a_topic_is_written_at_full_speed_miss_no
 }
 
 #[tokio::test]
-async fn a_thousand_readers_come_and_go_and_each_sees_a_run_without_a_hole() {
+async fn a_thousand_readers_reconnect_and_none_misses_an_event() {
     let server = Arc::new(Server::in_memory_with(mode()).await);
     let stop = AtomicBool::new(false);
     server.publish("/topics/news", "0").await;
@@ -166,7 +166,7 @@ async fn a_stream_cut_during_last_each_continues_with_all_after_its_cursor() {
 }
 
 #[tokio::test]
-async fn a_reader_with_the_newest_id_waits_for_what_comes() {
+async fn a_reader_with_the_newest_id_waits_for_new_events() {
     let server = Server::start_with(mode()).await;
     let id = server.publish("/topics/news", "old").await;
     let mut stream = server.resume("/topics/news", &id).await;

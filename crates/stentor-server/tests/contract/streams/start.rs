@@ -34,7 +34,7 @@ async fn past(server: &Server, options: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn without_an_option_a_stream_begins_with_what_comes_from_now_on() {
+async fn without_an_option_a_stream_begins_with_new_events() {
     let server = Server::start_with(mode()).await;
     numbers(&server, "a", 3).await;
     for options in ["", "from=now", "from=", "last=", "since=&last_each=", "last_event_id="] {
@@ -50,7 +50,7 @@ async fn from_earliest_begins_with_the_oldest_event() {
 }
 
 #[tokio::test]
-async fn last_begins_with_the_newest_so_many_events() {
+async fn last_begins_with_the_newest_events() {
     let server = Server::start_with(mode()).await;
     numbers(&server, "a", 5).await;
     assert_eq!(past(&server, "last=2").await, ["a4", "a5"]);
@@ -76,7 +76,7 @@ async fn last_zero_is_the_tail() {
 }
 
 #[tokio::test]
-async fn last_asks_for_at_most_100_000_events() {
+async fn last_is_at_most_100_000_events() {
     let server = Server::start_with(mode()).await;
     numbers(&server, "a", 2).await;
     assert_eq!(past(&server, "last=100000").await, ["a1", "a2"]);
@@ -123,7 +123,7 @@ async fn last_each_sends_the_ends_of_the_topics_whose_newest_events_it_sends() {
 }
 
 #[tokio::test]
-async fn last_each_comes_to_at_most_10_000_events() {
+async fn last_each_returns_at_most_10_000_events() {
     let server = Server::start_with(mode()).await;
     server.publish_each("/topics/x/a", 0..6_000).await;
     server.publish_each("/topics/x/b", 0..6_000).await;
@@ -213,7 +213,7 @@ async fn a_cursor_overrides_every_other_start() {
 }
 
 #[tokio::test]
-async fn the_header_of_a_cursor_beats_the_parameter() {
+async fn the_header_wins_over_the_parameter() {
     let server = Server::start_with(mode()).await;
     let ids = numbers(&server, "a", 3).await;
     let path = format!("/topics/a?last_event_id={}", ids[0]);

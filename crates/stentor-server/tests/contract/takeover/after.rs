@@ -14,7 +14,7 @@ fn noise() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn bytes_in_the_segment_of_the_request_are_never_answered_nor_executed() {
+async fn bytes_in_the_segment_of_the_request_are_never_executed() {
     for mode in StreamMode::BOTH {
         for (what, noise) in noise() {
             eprintln!("after the request: {what}");
@@ -27,7 +27,7 @@ async fn bytes_in_the_segment_of_the_request_are_never_answered_nor_executed() {
 }
 
 #[tokio::test]
-async fn bytes_that_come_later_are_never_answered_nor_executed() {
+async fn bytes_that_arrive_later_are_never_executed() {
     for mode in StreamMode::BOTH {
         for (what, noise) in noise() {
             eprintln!("later: {what}");
@@ -40,7 +40,7 @@ async fn bytes_that_come_later_are_never_answered_nor_executed() {
 }
 
 #[tokio::test]
-async fn bytes_that_come_just_before_the_end_do_not_cost_the_client_the_end() {
+async fn a_client_that_sends_bytes_just_before_the_end_still_gets_the_end() {
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
         for round in 0..50 {

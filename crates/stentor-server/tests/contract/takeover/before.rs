@@ -30,7 +30,7 @@ async fn streams_after(server: &Server, connection: Connection, last: &str) {
 }
 
 #[tokio::test]
-async fn a_publish_and_a_stream_asked_for_in_one_segment_are_both_answered() {
+async fn a_publish_and_a_stream_in_one_segment_both_get_a_response() {
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
         let mut connection = server.connect().await;
@@ -54,7 +54,7 @@ async fn forty_publishes_and_a_stream_in_one_write_are_answered_in_order() {
 }
 
 #[tokio::test]
-async fn thousands_of_answers_that_wait_for_a_client_come_before_its_stream() {
+async fn thousands_of_responses_that_wait_for_a_client_precede_its_stream() {
     const POSTS: usize = 3_000;
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
@@ -107,7 +107,7 @@ async fn a_page_read_slowly_is_complete_before_the_stream_after_it() {
 }
 
 #[tokio::test]
-async fn a_connection_that_asked_for_other_things_before_may_become_a_stream() {
+async fn a_connection_with_earlier_requests_may_become_a_stream() {
     for mode in StreamMode::BOTH {
         let server = Server::start_with(mode).await;
         let over = server.publish("/topics/over?end", "").await;

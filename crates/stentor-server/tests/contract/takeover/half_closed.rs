@@ -1,11 +1,6 @@
 //! Clients that close their sending side after the request, as `nc -N` does.
 
-use crate::harness::{Response, Server, StreamMode, get, post};
-
-async fn until_no_client_is_left(server: &Server) {
-    server.until_metric("stentor_connections_open", 1).await;
-    server.until_metric("stentor_streams_open", 0).await;
-}
+use crate::harness::{Response, Server, StreamMode, get, post, until_no_client_is_left};
 
 #[tokio::test]
 async fn a_reader_that_closes_its_side_is_closed() {

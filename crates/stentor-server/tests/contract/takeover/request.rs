@@ -18,7 +18,7 @@ fn with(headers: &str, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_request_that_comes_byte_by_byte_is_a_request() {
+async fn a_request_may_arrive_byte_by_byte() {
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
         let mut connection = server.connect().await;
@@ -28,7 +28,7 @@ async fn a_request_that_comes_byte_by_byte_is_a_request() {
 }
 
 #[tokio::test]
-async fn a_publish_and_a_stream_that_come_byte_by_byte_are_both_answered() {
+async fn a_publish_and_a_stream_may_arrive_byte_by_byte() {
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
         let mut connection = server.connect().await;
@@ -39,7 +39,7 @@ async fn a_publish_and_a_stream_that_come_byte_by_byte_are_both_answered() {
 }
 
 #[tokio::test]
-async fn what_a_client_would_upgrade_to_does_not_matter() {
+async fn an_upgrade_header_is_ignored() {
     for mode in StreamMode::BOTH {
         for headers in [
             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13",
@@ -71,7 +71,7 @@ async fn the_body_of_a_request_for_a_stream_is_not_a_request() {
 }
 
 #[tokio::test]
-async fn a_body_that_never_comes_is_not_waited_for() {
+async fn a_stream_does_not_wait_for_the_body_of_its_request() {
     for mode in StreamMode::BOTH {
         for headers in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
             is_answered_with_a_stream(mode, &with(headers, "")).await;
@@ -95,7 +95,7 @@ async fn a_client_that_expects_100_continue_gets_the_stream_instead() {
 }
 
 #[tokio::test]
-async fn a_publish_that_asks_first_may_be_followed_by_a_stream() {
+async fn a_publish_with_100_continue_may_be_followed_by_a_stream() {
     for mode in StreamMode::BOTH {
         let server = Server::in_memory_with(mode).await;
         let mut connection = server.connect().await;

@@ -15,7 +15,7 @@ async fn with_history(mode: StreamMode) -> Server {
     server
 }
 
-/// Sends a request whose start takes long to find: the newest events of all topics together.
+/// Sends a request whose start position takes long to find: the newest events of all topics together.
 async fn ask(server: &Server) -> Connection {
     let mut connection = server.connect().await;
     connection.send(get(&format!("/events?topic=t/**&last={}", TOPICS * EVENTS))).await;
