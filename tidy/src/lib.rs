@@ -8,10 +8,10 @@
 //!
 //! - [`repository`] finds the files.
 //! - [`rust`] splits a Rust file into code, comments and string literals.
-//! - [`prose`] finds the sentences a person reads: comments, help texts, Markdown paragraphs, page texts.
-//! - [`words`] holds the banned words and openings, each with its reason.
+//! - [`prose`] finds the texts that people read: comments, help texts, Markdown paragraphs, texts of web pages.
+//! - [`words`] contains the banned openings, and the banned words with their replacements.
 //! - [`modules`] builds the import graph of a crate and finds its cycles.
-//! - [`links`] finds relative links in Markdown that lead nowhere.
+//! - [`links`] finds relative links in Markdown whose target does not exist.
 
 pub mod links;
 pub mod modules;

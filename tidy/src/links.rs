@@ -2,7 +2,7 @@
 
 use crate::repository::{self, File};
 
-/// The relative links of a Markdown file that lead to no file, each with its line.
+/// The relative links of a Markdown file whose target does not exist, each with its line number.
 pub fn broken(file: &File) -> Vec<(usize, String)> {
     let folder = repository::root().join(&file.path);
     let Some(folder) = folder.parent() else { return Vec::new() };

@@ -80,7 +80,7 @@ fn seed_of_the_clock() -> u64 {
     now.as_secs()
 }
 
-/// A small generator (splitmix64), so that a seed draws the same sample on every machine.
+/// A small random number generator (splitmix64), so that a seed draws the same sample on every machine.
 struct Random(u64);
 
 impl Random {

@@ -1,8 +1,8 @@
 //! The import graph between the modules of a crate, and its cycles.
 //!
-//! An arrow goes from the module that names an item to the module that defines it: `use` declarations
-//! and paths in code that begin with `crate`, `self` or `super`. Re-exports are followed to the
-//! definition; a `pub use` alone is no arrow. Unit tests (`#[cfg(test)]`) do not count.
+//! An edge leads from the module that uses an item to the module that defines it. Uses are `use` declarations, and
+//! paths in code that begin with `crate`, `self` or `super`. Re-exports are followed to the definition; a `pub use`
+//! alone is not an edge. Unit tests (`#[cfg(test)]`) do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,9 +23,9 @@ struct Module {
     code: String,
     /// Names that the module re-exports, with the full path of each.
     exports: BTreeMap<String, Path>,
-    /// Paths that the module re-exports whole: `pub use x::*`.
+    /// Paths of which the module re-exports all items: `pub use x::*`.
     globs: Vec<Path>,
-    /// Paths that the module names.
+    /// Paths that the module uses.
     uses: BTreeSet<Path>,
 }
 
@@ -45,16 +45,16 @@ impl Crate {
             modules.insert(path, Module { code, ..Module::default() });
         }
         let mut krate = Crate { modules };
-        krate.leave_out_tests();
+        krate.remove_tests();
         krate.read_uses();
         krate
     }
 
-    /// The modules that are on a cycle, cycle by cycle, each as `a::b`.
+    /// The import cycles. Each is a list of its modules, written as `a::b`.
     pub fn cycles(&self) -> Vec<Vec<String>> {
-        let arrows = self.arrows();
+        let edges = self.edges();
         let reach: BTreeMap<&Path, BTreeSet<&Path>> =
-            arrows.keys().map(|path| (*path, reachable(&arrows, path))).collect();
+            edges.keys().map(|path| (*path, reachable(&edges, path))).collect();
         let mut seen = BTreeSet::new();
         let mut cycles = Vec::new();
         for (path, reached) in &reach {
@@ -72,10 +72,10 @@ impl Crate {
         cycles
     }
 
-    /// The arrows of a module to others, for a message: `a -> b`.
-    pub fn arrows_within(&self, cycle: &[String]) -> Vec<String> {
+    /// The edges between the modules of a cycle, written as `a -> b`.
+    pub fn edges_within(&self, cycle: &[String]) -> Vec<String> {
         let mut lines = Vec::new();
-        for (from, targets) in self.arrows() {
+        for (from, targets) in self.edges() {
             for to in targets {
                 if cycle.contains(&name(from)) && cycle.contains(&name(to)) {
                     lines.push(format!("{} -> {}", name(from), name(to)));
@@ -85,15 +85,15 @@ impl Crate {
         lines
     }
 
-    fn arrows(&self) -> BTreeMap<&Path, BTreeSet<&Path>> {
-        let arrows = self.modules.iter().map(|(path, module)| {
+    fn edges(&self) -> BTreeMap<&Path, BTreeSet<&Path>> {
+        let edges = self.modules.iter().map(|(path, module)| {
             let targets = module.uses.iter().filter_map(|used| self.definition(used, 0));
             (path, targets.filter(|target| *target != path).collect())
         });
-        arrows.collect()
+        edges.collect()
     }
 
-    /// The module that defines what a path names, through re-exports.
+    /// The module that defines the item of a path, after following re-exports.
     fn definition(&self, path: &[String], depth: usize) -> Option<&Path> {
         let prefixes = (0..=path.len()).rev().filter_map(|length| path.get(..length));
         let mut homes = prefixes.filter_map(|prefix| self.modules.get_key_value(prefix));
@@ -116,8 +116,8 @@ impl Crate {
         Some(home)
     }
 
-    /// Leaves out files that a `#[cfg(test)] mod name;` declares.
-    fn leave_out_tests(&mut self) {
+    /// Removes modules that a `#[cfg(test)] mod name;` declares.
+    fn remove_tests(&mut self) {
         let mut tests: Vec<Path> = Vec::new();
         for (path, module) in &self.modules {
             for (at, _) in module.code.match_indices("#[cfg(test)]") {
@@ -143,7 +143,7 @@ impl Crate {
                     } else if alias == "*" {
                         module.globs.push(target);
                     } else {
-                        // A name that is re-exported and used here, too, is an arrow.
+                        // A re-exported name that this module also uses is an edge.
                         if mentions(&rest, &alias) {
                             module.uses.insert(target.clone());
                         }
@@ -195,7 +195,7 @@ fn use_declarations(code: &str) -> (Vec<Declaration>, String) {
     (declarations, rest)
 }
 
-/// The leaves of a use tree, each with the name it is bound to.
+/// The leaves of a use tree, each with the name that it gets in the module.
 fn leaves(tree: &str) -> Vec<(Path, String)> {
     let tree = tree.trim();
     let Some((prefix, inner)) = tree.split_once('{') else {
@@ -281,13 +281,13 @@ fn defines(code: &str, item: &str) -> bool {
 }
 
 fn reachable<'a>(
-    arrows: &BTreeMap<&'a Path, BTreeSet<&'a Path>>,
+    edges: &BTreeMap<&'a Path, BTreeSet<&'a Path>>,
     from: &'a Path,
 ) -> BTreeSet<&'a Path> {
     let mut reached = BTreeSet::new();
     let mut open = vec![from];
     while let Some(path) = open.pop() {
-        for target in arrows.get(path).into_iter().flatten() {
+        for target in edges.get(path).into_iter().flatten() {
             if reached.insert(*target) {
                 open.push(target);
             }

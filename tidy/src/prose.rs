@@ -1,9 +1,9 @@
-//! Sentences that a person reads: comments, help texts, Markdown paragraphs, texts of pages.
+//! Texts that people read: comments, help texts, Markdown paragraphs, texts of web pages.
 
 use crate::repository::File;
 use crate::rust::{self, Kind};
 
-/// A block of prose, with the place where it begins.
+/// A block of prose with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// Path of the file.
@@ -20,8 +20,8 @@ impl Block {
         self.lines.join(" ")
     }
 
-    /// Lines that begin a sentence, each with its number: the first line, and every line after one that
-    /// ends a sentence or is empty.
+    /// Lines that begin a sentence, each with its number: the first line, and every line that follows an empty line
+    /// or the end of a sentence.
     pub fn sentences(&self) -> impl Iterator<Item = (usize, &str)> {
         let before = std::iter::once("").chain(self.lines.iter().map(String::as_str));
         let lines = self.lines.iter().enumerate().zip(before);
@@ -57,7 +57,7 @@ pub fn comments(file: &File) -> Vec<Block> {
     blocks
 }
 
-/// The doc comments of a file that clap shows as help: those inside items that derive one of its traits.
+/// The doc comments of a file that clap shows as help: those inside items that derive one of clap's traits.
 pub fn help_texts(file: &File) -> Vec<Block> {
     let mut inside = Vec::new();
     let mut derives = false;
@@ -99,8 +99,7 @@ pub fn literals(file: &File) -> Vec<Block> {
         .collect()
 }
 
-/// The paragraphs, list items and headings of a Markdown file; no code blocks. Table rows are blocks of
-/// their own.
+/// The paragraphs, list items, headings and table rows of a Markdown file, without code blocks. Each row is a block.
 pub fn paragraphs(file: &File) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut in_code = false;
@@ -129,7 +128,8 @@ pub fn paragraphs(file: &File) -> Vec<Block> {
     blocks
 }
 
-/// Texts of pages and comments of scripts: HTML and JavaScript whole, comment lines of the rest.
+/// The lines of web pages and scripts that contain text: all lines of HTML and JavaScript, comment lines of other
+/// files.
 pub fn texts(file: &File) -> Vec<Block> {
     let ending = file.path.rsplit('.').next();
     let whole = matches!(ending, Some("html" | "js"));

@@ -186,7 +186,7 @@ impl Splitter {
     }
 }
 
-/// Code up to its unit tests: from `#[cfg(test)]` on, nothing counts.
+/// The code before its unit tests (`#[cfg(test)] mod tests`).
 pub fn without_tests(code: &str) -> &str {
     code.split("#[cfg(test)]\nmod tests {").next().unwrap_or(code)
 }

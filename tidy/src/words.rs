@@ -3,7 +3,7 @@
 /// Openings of a comment, or of a sentence at the start of a line, whose noun the reader must guess.
 pub const OPENINGS: [&str; 6] = ["What", "Who", "Whom", "Whose", "Whether", "The same"];
 
-/// Words and phrases, in lower case, that a reader has to translate, with plain ones.
+/// Words and phrases, in lower case, that readers may not know or understand at once, each with a plain replacement.
 pub const BANNED: [(&str, &str); 27] = [
     ("anew", "again"),
     ("be it", "name both cases"),

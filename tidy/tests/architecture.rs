@@ -1,5 +1,5 @@
 //! Rules of the architecture that can be checked by reading the sources.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test panics")]
 
 use tidy::repository::{self, File};
 use tidy::rust;
@@ -13,7 +13,7 @@ fn sources(folder: &str) -> Vec<File> {
     files
 }
 
-/// Asserts that no code below `folder` holds one of `texts`, outside comments, literals, unit tests, and
+/// Asserts that no code below `folder` contains one of `texts`. Does not look at comments, literals, unit tests, and
 /// files whose path contains `except`.
 fn assert_absent(folder: &str, texts: &[&str], except: &str) {
     let mut places = Vec::new();
@@ -88,7 +88,7 @@ fn errors_become_statuses_in_one_file() {
     let problem = sources("stentor-server/src")
         .into_iter()
         .find(|file| file.path.ends_with("/problem.rs"))
-        .expect("problem.rs is there");
+        .expect("problem.rs exists");
     for error in ["PublishError", "SubscribeError", "HistoryError", "StorageError", "TopicError"] {
         assert!(problem.text.contains(&format!("From<{error}> for Problem")), "{error}");
     }

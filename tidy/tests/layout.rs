@@ -1,5 +1,5 @@
-//! Files are where a newcomer looks for them, and links lead somewhere.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must panic")]
+//! Modules have one file layout, and relative links in the docs lead to files.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test panics")]
 
 use tidy::{links, repository};
 

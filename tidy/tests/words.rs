@@ -1,17 +1,17 @@
 //! Prose is plain: `docs/style.md`.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test panics")]
 
 use tidy::prose::{self, Block};
 use tidy::repository::{self, File};
 use tidy::words;
 
-/// Longest line of a comment or of a paragraph in the docs, in characters.
+/// Maximum length of a line of a comment or of a paragraph in the docs, in characters.
 const LINE_CHARS_MAX: usize = 120;
 
-/// Files that quote what must not be written.
+/// Files that quote banned words and openings.
 const QUOTING: [&str; 3] = ["docs/style.md", "tidy/src/words.rs", "tidy/tests/words.rs"];
 
-/// Longest share of sentences with a banned opening: 1 in 100.
+/// Maximum share of sentences with a banned opening: one in this number.
 const OPENINGS_ONE_IN: usize = 100;
 
 fn read(folder: &str, endings: &[&str]) -> Vec<File> {
@@ -24,7 +24,7 @@ fn rust() -> Vec<File> {
     [read("crates", &[".rs"]), read("bench", &[".rs"]), read("tidy", &[".rs"])].concat()
 }
 
-/// Blocks that a person reads, other than in Markdown.
+/// All blocks of prose except those in Markdown files.
 fn code_prose() -> Vec<Block> {
     let rust = rust();
     let product = |file: &&File| file.path.contains("/src/") && !file.path.contains("/tests");

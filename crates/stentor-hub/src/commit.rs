@@ -22,13 +22,15 @@ const BATCH_PUBLISHES_MAX: usize = 4_096;
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Maximum number of batches that a publisher's task appends for others before a new task takes over.
 const ROUNDS_MAX: usize = 16;
-/// On a slow disk, the committer waits for this fraction of the last append (1/4, at most [`GATHER_MAX`]), so that
-/// publishers that were just answered can join the next batch. Without the wait, half of them would be late each time.
+/// On a slow disk, the committer waits before the next append for 1/4 of the duration of the last append (at most
+/// [`GATHER_MAX`]), so that publishers that just got their result can join the next batch. Without the wait, half of
+/// them would be late each time.
 const GATHER_FRACTION: u32 = 4;
 /// Shorter waits are skipped: tokio's timer has a resolution of one millisecond.
 const GATHER_MIN: Duration = Duration::from_millis(1);
 const GATHER_MAX: Duration = Duration::from_millis(2);
-/// After an append of more publishes than this, the committer does not wait: they share the sync well enough.
+/// After an append of more publishes than this, the committer does not wait: the cost of the sync is already shared
+/// by many.
 const GATHER_PUBLISHES_MAX: usize = 512;
 
 type Outcomes = Result<Vec<Outcome>, StorageError>;
@@ -76,12 +78,12 @@ impl Committer {
         }))
     }
 
-    /// Appends a publish without waiting, or returns it: if the storage may have to wait, or if an append is in
+    /// Appends a publish without waiting. Returns it as `Err` if the storage may have to wait or an append is in
     /// flight.
     #[expect(clippy::result_large_err, reason = "the caller gets the publish back")]
     pub(crate) fn commit_now(&self, publish: Publish) -> Result<Outcome, Publish> {
-        // The lock is held during the append, so that only one is in flight. `append_now` takes no longer than
-        // entering the queue and being woken.
+        // The lock is held during the append, so that only one is in flight. That is acceptable because `append_now`
+        // takes no longer than entering the queue and being woken.
         let queue = self.0.queue();
         if queue.in_flight {
             return Err(publish);
@@ -185,8 +187,8 @@ impl Inner {
         self.queue().expected = None;
     }
 
-    /// Fails the queue with an error, because no task is left to append it.
-    fn abandon(&self) {
+    /// Returns an error to all queued publishers, because no task is left to append their publishes.
+    fn fail_queue(&self) {
         let mut queue = self.queue();
         queue.in_flight = false;
         queue.expected = None;
@@ -196,7 +198,8 @@ impl Inner {
     }
 }
 
-/// Guards the wait between two appends. If the wait is cancelled (the runtime shuts down), the queue is failed.
+/// Guards the wait between two appends. If the wait is cancelled (the runtime shuts down), the queued publishers get an
+/// error.
 struct GatherGuard<'a> {
     inner: Option<&'a Inner>,
 }
@@ -204,13 +207,13 @@ struct GatherGuard<'a> {
 impl Drop for GatherGuard<'_> {
     fn drop(&mut self) {
         if let Some(inner) = self.inner {
-            inner.abandon();
+            inner.fail_queue();
         }
     }
 }
 
-/// The append that is in flight. If it is dropped before its end (the runtime shuts down), its publishers and the queue
-/// get an error.
+/// The append that is in flight. If it is dropped before it completes (the runtime shuts down), its publishers and the
+/// queued publishers get an error.
 struct InFlight {
     inner: Arc<Inner>,
     /// The number of publishes of each group, with its reply channel.
@@ -220,8 +223,8 @@ struct InFlight {
 }
 
 impl InFlight {
-    /// Takes publishes from the queue, up to the bounds of a batch. `None` if the queue is empty; then no append is in
-    /// flight.
+    /// Takes publishes from the queue, up to the bounds of a batch. If the queue is empty, marks that no append is in
+    /// flight and returns `None`.
     fn start(inner: &Arc<Inner>) -> Option<InFlight> {
         let mut publishes = Vec::new();
         let mut groups = Vec::new();
@@ -300,6 +303,6 @@ impl Drop for InFlight {
             return;
         }
         self.reply(Err(closed()));
-        self.inner.abandon();
+        self.inner.fail_queue();
     }
 }

@@ -47,7 +47,7 @@ impl Consumer {
         if self.0.is_set.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Wakes the task. Callers can use this for reasons of their own.
+    /// Wakes the task. Callers may use this for any purpose.
     pub fn wake(&self) {
         if !self.0.is_set.swap(true, Ordering::AcqRel) {
             self.0.waker.wake();

@@ -2,8 +2,8 @@
 //!
 //! The text form, version 1: `1` epoch `_` offset [`_` check], all in lower-case base 32 (`0-9a-v`, which sorts like
 //! ASCII). The epoch has ten digits and the check five. An offset begins with a digit that is the number of digits
-//! after it. So cursors of one epoch sort as text in the order of their offsets and contain only letters, digits and
-//! `_`. They are far shorter than the 128 bytes that a browser may send to another origin without a CORS preflight.
+//! after it. So cursors of one epoch sort as text in the order of their offsets. They contain only letters, digits and
+//! `_`, and are far shorter than the 128 bytes that a browser may send to another origin without a CORS preflight.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +24,7 @@ pub struct Offset(u64);
 impl Offset {
     /// The offset before all records.
     pub const ZERO: Offset = Offset(0);
-    /// The largest offset: that of no record, and the largest number that every storage can hold.
+    /// The largest offset that every storage can store (2⁶³ - 1). No record has it.
     pub const MAX: Offset = Offset(i64::MAX as u64);
 
     /// The offset with this number, at most [`Offset::MAX`].

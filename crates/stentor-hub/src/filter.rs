@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn no_wildcard_in_first_place_matches_a_reserved_name() {
+    fn no_pattern_with_a_leading_wildcard_matches_a_reserved_name() {
         assert!(!matches("*", "$sys"));
         assert!(!matches("**", "$sys/a"));
         assert!(matches("$sys/*", "$sys/a"));

@@ -12,14 +12,15 @@ use crate::storage::{Budget, Page, ReadRequest, Removed, Seek, StorageError};
 
 /// The parameters of a page of history.
 ///
-/// [`Start::Earliest`] without `before` is the oldest page; with `before` it is the page that ends there.
+/// [`Start::Earliest`] without `before` requests the oldest page. With `before` it requests the newest events before
+/// that id.
 #[derive(Clone, Debug)]
 pub struct HistoryRequest {
     /// The topics.
     pub filters: Filters,
     /// The start of the page. With [`Start::Cursor`], the page begins after that event.
     pub start: Start,
-    /// An event id before which the page ends.
+    /// The page ends before the event with this id.
     pub before: Option<String>,
     /// Maximum number of events, from 1 to [`HistoryRequest::LIMIT_MAX`]. Other values are clamped.
     pub limit: usize,
@@ -28,9 +29,9 @@ pub struct HistoryRequest {
 impl HistoryRequest {
     /// Maximum number of events of a page.
     pub const LIMIT_MAX: usize = 1_000;
-    /// Maximum bytes of the events of a page. A page always has its first event, of any size.
+    /// Maximum bytes of the events of a page. The first event of a page can have any size.
     pub const BYTES_MAX: usize = 1 << 20;
-    /// Maximum number of storage reads for one page. A page can end early because of this.
+    /// Maximum number of storage reads for one page. A page ends early when it is reached.
     const READS_MAX: usize = 32;
 }
 
@@ -280,9 +281,10 @@ impl Reading<'_> {
         })
     }
 
-    /// The last end, if all filters are exact names and all these topics have ended. A deletion counts as an end only
-    /// for a reader with a cursor; for others a deleted topic is like a new one. An end after `tail` does not count:
-    /// events before it may not be on any page yet.
+    /// The last end, if all filters are exact names and all these topics have ended.
+    ///
+    /// A deletion counts as an end only for a reader with a cursor. For others a deleted topic is like a new one. An
+    /// end after `tail` does not count, because events before it may not be on any page yet.
     async fn ended(&self, is_new: bool, tail: Offset) -> Result<Option<Arc<Record>>, StorageError> {
         if !self.filters.patterns().is_empty() {
             return Ok(None);

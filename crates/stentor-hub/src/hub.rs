@@ -85,7 +85,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Nothing of the publish was appended, except that after [`PublishError::Storage`] the log may contain it.
+    /// After an error, nothing was appended. The exception is [`PublishError::Storage`]: the log may contain the
+    /// publish.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -146,7 +147,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// The outer error applies to all of them: none was appended, except that after [`PublishError::Storage`] the
+    /// The outer error applies to all of them: none was appended. The exception is [`PublishError::Storage`]: the
     /// log may contain them.
     pub async fn publish_all(
         &self,
@@ -160,10 +161,10 @@ impl Hub {
         Ok(outcomes.into_iter().map(settle).collect())
     }
 
-    /// Restarts the window of an upload's key, as a repeat of the key's part does. Returns `true` if that part is
-    /// remembered.
+    /// Restarts the window of an upload's key without publishing. Returns `true` if the part that `key` names is
+    /// stored; otherwise nothing changes.
     ///
-    /// For an upload that is open but silent, so that its key is not forgotten.
+    /// Call this for an upload that is open but sends no events, so that its key is not forgotten.
     pub async fn renew_key(&self, key: Key) -> Result<bool, StorageError> {
         let publish = Publish::new(Vec::new(), Some(key));
         let outcomes = self.0.committer.commit(vec![publish]).await?;
@@ -179,7 +180,7 @@ impl Hub {
         self.publish(Publish::event(topic.clone(), Event::new(data))).await
     }
 
-    /// Subscribes, with a consumer that serves only this subscription.
+    /// Subscribes with a new consumer that serves only this subscription.
     pub async fn subscribe(
         &self,
         filters: Filters,
@@ -228,8 +229,8 @@ impl Hub {
     ///
     /// Readers that had not read a trimmed event get a gap.
     ///
-    /// Topics are checked about once a second, or less often if there are very many: the checks take at most a
-    /// twentieth of the time. Between two checks a topic can exceed its limits.
+    /// Topics are checked about once a second. With very many topics the pauses grow to at most one minute, so that
+    /// checks take at most a twentieth of the time. Between two checks a topic can exceed its limits.
     pub async fn enforce_retention(&self, retention: Retention) {
         enforce::run(&self.0.shared, &retention).await;
     }

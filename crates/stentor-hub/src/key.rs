@@ -20,7 +20,7 @@ pub struct Key {
     /// The key that the publisher chose.
     pub name: String,
     /// Time for which the key is remembered after its publish. For an upload, each part and each repeat of a part
-    /// restarts it.
+    /// restarts this time.
     pub window: Duration,
     /// The content that is published with the key.
     pub content: KeyContent,
@@ -31,7 +31,7 @@ pub struct Key {
 pub enum KeyContent {
     /// A whole publish.
     Whole(KeyHash),
-    /// One event of an upload. It is appended only if it is the first one that is missing.
+    /// One event of an upload. It is appended only if all events of the upload before it are stored and it is not.
     Part {
         /// Number of events of the upload before this one.
         index: u64,
@@ -93,10 +93,10 @@ impl Key {
     /// Returns the outcome of a publish with this key, or `None` if it is to be appended. Every storage uses this
     /// rule.
     ///
-    /// `stored` is the content that is remembered for [`Key::to_name`], and `part` is the stored hash of the part
-    /// with the index of this one. A storage bounds the number of part hashes. A part whose hash was dropped counts
-    /// as a repeat: if the content differs, a later part whose hash is still there shows it, because a running
-    /// hash covers all parts before it.
+    /// `stored` is the content that is remembered for [`Key::to_name`]. `part` is the stored hash of the part with
+    /// the same index. A storage bounds the number of part hashes, so the hash may be missing. The part then counts
+    /// as a repeat. If its content differs, a later part whose hash is still stored shows it, because a running hash
+    /// covers all parts before it.
     pub fn check(&self, stored: Option<StoredKey>, part: Option<PartHash>) -> Option<Outcome> {
         let settle = |is_equal: bool, stored: StoredKey| {
             let repeat = Outcome::Repeat { first: stored.first, last: stored.last };
@@ -121,10 +121,10 @@ impl Key {
         }
     }
 
-    /// Returns the new expiry of a stored key after a repeat at `now`, or `None` if its expiry stays.
+    /// Returns the new expiry of a stored key after a repeat at `now`, or `None` if its expiry does not change.
     ///
-    /// Only repeats of parts of an upload restart the window, and only after 1/64 of it has passed, so that most of
-    /// many repeats write nothing.
+    /// Only repeats of parts of an upload restart the window, and only after 1/64 of it has passed, so that frequent
+    /// repeats rarely write.
     pub fn renewed_expiry(&self, expires: Timestamp, now: Timestamp) -> Option<Timestamp> {
         /// Number of steps that a window is divided into.
         const STEPS: u32 = 64;

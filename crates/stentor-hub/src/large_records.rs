@@ -8,15 +8,15 @@ use crate::record::Record;
 
 /// A few large records that were read from the storage recently.
 ///
-/// A reader that waits for its socket keeps offsets, not records. While it is sent a large record in pieces, it looks
-/// the record up for each piece. This cache saves reading it from disk each time.
+/// A reader that waits for its socket keeps offsets, not records. So a large record that is sent in pieces is looked up
+/// again for each piece. This cache avoids reading it from disk each time.
 #[derive(Debug, Default)]
 pub(crate) struct LargeRecords(Mutex<VecDeque<Arc<Record>>>);
 
 impl LargeRecords {
     /// Minimum memory of a record that is cached, in bytes.
     const LARGE: usize = 128 << 10;
-    /// Maximum memory of the cache in bytes. The records that were added first are removed first.
+    /// Maximum memory of the cache in bytes. The records that were added earliest are removed first.
     const BYTES_MAX: usize = 64 << 20;
 
     /// Adds a record if it is large.

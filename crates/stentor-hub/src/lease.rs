@@ -28,15 +28,15 @@ pub(crate) struct Leases {
     count: AtomicUsize,
     /// Held while a lease is stored or removed.
     changes: tokio::sync::Mutex<()>,
-    /// Notified when the next deadline may have moved forward.
+    /// Notified when the next deadline may have become earlier.
     changed: Notify,
 }
 
 #[derive(Default)]
 struct Table {
     leases: HashMap<TopicName, Lease>,
-    /// The time of the next check of each lease, at or before its deadline. A lease that was renewed since is
-    /// rescheduled when its check is due, which is cheaper than rescheduling it with each event.
+    /// The time of the next check of each lease, at or before its deadline. A renewal does not change it: the check
+    /// reschedules the lease, which is cheaper than rescheduling it with each event.
     checks: BTreeSet<(Instant, TopicName)>,
 }
 
@@ -104,7 +104,7 @@ impl Leases {
         self.changes.lock().await
     }
 
-    /// Waits until the next deadline may have moved forward.
+    /// Waits until the next deadline may have become earlier.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -117,7 +117,8 @@ impl Leases {
         self.changed.notify_one();
     }
 
-    /// Adds the stored leases of the previous run, except those that were set again since. Their time starts now.
+    /// Adds the stored leases of the previous run, except leases that were set again in this run. Their time starts
+    /// now.
     pub(crate) fn restore(&self, stored: Vec<(TopicName, Duration)>) {
         for (topic, length) in stored {
             if self.length(&topic).is_none() {

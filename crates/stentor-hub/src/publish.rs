@@ -163,10 +163,10 @@ pub const EVENT_BYTES_MAX: usize = 8 << 20;
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
 fn check_size(event: &Event) -> Result<(), PublishError> {
-    /// Maximum number of bytes that a byte of data becomes in a frame: a line break is `\ndata: ` in a plain frame,
-    /// and a control character is `\u0000` in JSON.
+    /// Maximum number of bytes of a frame for one byte of data: a line break becomes `\ndata: ` (7 bytes) in a plain
+    /// frame, and a control character becomes `\u0000` (6 bytes) in JSON.
     const GROWTH_MAX: usize = 7;
-    /// More than the id, type, topic and time of any record take.
+    /// Upper bound of the bytes that id, type, topic and time of a record take together.
     const FIELDS_MAX: usize = 64 << 10;
     let data = event.data();
     if data.len() > EVENT_BYTES_MAX {

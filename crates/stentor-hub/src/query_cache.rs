@@ -1,4 +1,4 @@
-//! Coalesces equal queries: while a query runs, callers that ask the same wait for its result.
+//! Coalesces equal queries: while a query runs, callers with an equal query wait for its result.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -15,12 +15,12 @@ const ENTRIES_MAX: usize = 4_096;
 /// Maximum number of cached results.
 const CACHED_MAX: usize = 1_024;
 
-/// Queries of one kind: equal queries that run at the same time are sent to the storage once, and the newest results
-/// are cached, because the readers of a crowd do not all come at one instant.
+/// Queries of one kind. Equal queries that run at the same time are sent to the storage once. The newest results are
+/// cached too, because many readers that reconnect after a restart do not all arrive at the same instant.
 ///
 /// Each entry remembers the state of the log when its query started. A caller decides if a result from that state is
-/// good enough; see `reader_queries.rs`. An error is returned to all callers that wait for it and is not cached. A
-/// caller can give up at any time; when the last one does, the query is dropped.
+/// fresh enough; see `reader_queries.rs`. An error is returned to all callers that wait for it and is not cached. A
+/// caller can give up at any time. When the last caller gives up, the query is dropped.
 pub(crate) struct QueryCache<Q, R>(Arc<Mutex<Table<Q, R>>>);
 
 /// The state of the log when a query started.

@@ -22,10 +22,10 @@ const RESULT_BYTES: usize = 512;
 /// After a restart all readers reconnect at once, with one cursor or a few different ones. Coalescing turns them into
 /// a few storage queries.
 ///
-/// A result may be slightly older than the query, for two reasons. Between two losses the log only grows, so
-/// everything in an older result is still there. And every result says up to which offset it is complete, and the
-/// reader continues from there. Each method below decides which states of the log are fresh enough, so that a
-/// result is always one that the storage could return now.
+/// A result that is slightly older than the query is still correct, for two reasons. Between two losses the log only
+/// grows, so everything in an older result is still there. And every result contains the offset up to which it is
+/// complete, from which the reader continues. Each method decides which states of the log are fresh enough, so that it
+/// only returns results that the storage could return now.
 pub(crate) struct ReaderQueries {
     storage: Arc<dyn Storage>,
     window: Arc<LiveWindow>,
@@ -66,8 +66,8 @@ impl ReaderQueries {
     /// Reads a page, see [`Storage::read`].
     pub(crate) async fn page(&self, request: ReadRequest) -> Result<Page, StorageError> {
         let (now, after) = (self.log_state(), request.after);
-        // An older page can end earlier, but it must make progress if a new one would: a page without progress tells
-        // the reader that it is at the tail.
+        // An older page can end earlier. But it must make progress if a new page would, because a page without progress
+        // means that the reader is at the tail.
         let is_fresh = |then: LogState| {
             then.losses == now.losses && (then.tail > after || then.tail == now.tail)
         };
@@ -135,7 +135,7 @@ fn weight<'r>(records: impl IntoIterator<Item = &'r Arc<Record>>) -> usize {
 
 /// Counts ends and deletions among committed records.
 ///
-/// It observes them before a reader can read them, so a reader that starts after an end finds that end counted.
+/// It observes them before a reader can read them, so an end is already counted when a reader starts after it.
 #[derive(Debug, Default)]
 pub(crate) struct EndTracker {
     ends_through: AtomicU64,

@@ -11,8 +11,8 @@ use crate::storage::TrimLimits;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
-/// Limits for the topics that patterns match. Each matching topic has the limits for itself; a topic that no
-/// pattern matches has none.
+/// Limits for the topics that patterns match. The limits apply to each matching topic separately. A topic that no
+/// pattern matches has no limits.
 ///
 /// The most specific pattern wins: more literal segments first, then a pattern without `**`. Two patterns that
 /// could both win for one topic are an error.
@@ -40,7 +40,7 @@ struct Rule {
     limits: TopicLimits,
 }
 
-/// The limits of a topic. `None` is no limit. The oldest events are removed first.
+/// The limits of a topic. `None` means no limit. The oldest events are removed first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TopicLimits {
     /// Maximum age of an event. The topic's end is removed at this age too, if no event is left.
@@ -101,7 +101,7 @@ impl TopicLimits {
         }
     }
 
-    /// Returns `true` if a topic can exceed these limits without a new event, by time alone.
+    /// Returns `true` if a topic can exceed these limits as time passes, without a new event.
     fn has_age(&self, ended: bool) -> bool {
         self.age.is_some() || ended && self.ended.is_some()
     }

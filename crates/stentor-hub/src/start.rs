@@ -25,7 +25,7 @@ pub enum Start {
     /// The newest events of each matching topic, and the end of each of these topics that has ended. The existing
     /// events must be at most [`Start::LAST_EACH_MAX`] in total; the requested number may be higher.
     LastEach(usize),
-    /// The first event at or after this time. The tail for a time in the future.
+    /// The first event at or after this time. A time in the future means the tail.
     Since(Timestamp),
     /// After this event id: the `Last-Event-ID` that a subscriber sent. Only this start can begin with a gap.
     Cursor(String),
@@ -155,7 +155,7 @@ impl ResolvedStart {
         shared: &Shared,
         filters: &Arc<Filters>,
     ) -> Result<Option<HashSet<TopicName>>, StorageError> {
-        // Queried after the start was found: a topic that ends in between has its end after the start.
+        // Queried after the start was found: if a topic ends in between, its end is after the start.
         let ends = shared.queries.ends(filters, self.after).await?;
         let mut open = HashSet::new();
         let mut last_end: Option<Arc<Record>> = None;
@@ -192,7 +192,7 @@ impl ResolvedStart {
     }
 }
 
-/// A cursor in terms of this log.
+/// The meaning of a cursor in this log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ResolvedCursor {
     /// A position in this log.
@@ -214,8 +214,8 @@ pub(crate) async fn resolve_cursor(
         return Ok(ResolvedCursor::Unknown(GapReason::Epoch));
     }
     let burned = shared.burned.iter().find(|(from, to)| (*from..=*to).contains(&cursor.offset));
-    // The last offset of a burned range was reserved but never used. As a position it is the tail after the unclean
-    // stop, so it belongs to readers that connected since, or that already got this gap.
+    // No record has the last offset of a burned range, but it is the tail after the unclean stop. A reader with this
+    // position connected after the stop or already got the gap, so it has lost nothing.
     if let Some((_, last)) = burned
         && (cursor.is_event_id() || cursor.offset < *last)
     {

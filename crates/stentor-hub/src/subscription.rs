@@ -98,7 +98,7 @@ impl Subscription {
         consumer: Consumer,
     ) -> Result<Option<Subscription>, SubscribeError> {
         let filters = Arc::new(filters);
-        // Before anything is read, so that no wake-up is missed.
+        // Register before reading, so that no wake-up is missed.
         let registration = shared.interest.register(Arc::clone(&filters), consumer, None);
         let mut resolved = ResolvedStart::resolve(&shared, &filters, &start).await?;
         let deletions_known = resolved.deletions_known(shared.window.tail());
@@ -126,8 +126,8 @@ impl Subscription {
         }))
     }
 
-    /// The position of the reader: all records up to here were returned or do not match. No event that is still to be
-    /// returned has a lower offset.
+    /// The position of the reader: all records up to here were returned or do not match. Every event that will be
+    /// returned later has a higher offset.
     pub fn cursor(&self) -> Cursor {
         let before_picked = self.picked.front().map(|offset| offset.previous());
         let before_stash = self.stash.as_ref().and_then(|batch| batch.records.first());
@@ -283,7 +283,7 @@ impl Subscription {
         Ok(page)
     }
 
-    /// Reads until there is a record or the tail, because a gap names the next event.
+    /// Reads until it finds a record or reaches the tail, because a gap names the next event.
     async fn read_after_gap(
         &mut self,
         mut page: Page,
@@ -320,7 +320,7 @@ impl Subscription {
         let count = self.picked.len().min(budget.records.max(1));
         let offsets: Vec<Offset> = self.picked.iter().take(count).copied().collect();
         let mut records = self.shared.storage.fetch(offsets).await?;
-        let ends = self.ends_behind(&records).await?;
+        let ends = self.ends_passed(&records).await?;
         // Only after the last await, so that a cancelled read loses nothing.
         self.picked.drain(..count);
         self.last_was_picked = true;
@@ -337,8 +337,8 @@ impl Subscription {
         Ok(Batch { gap: None, records })
     }
 
-    /// The ends of the topics of these events, except those that are read later.
-    async fn ends_behind(&self, records: &[Arc<Record>]) -> Result<Vec<Arc<Record>>, StorageError> {
+    /// The ends of the topics of these events, except ends that are read later.
+    async fn ends_passed(&self, records: &[Arc<Record>]) -> Result<Vec<Arc<Record>>, StorageError> {
         let events = records.iter().filter(|record| record.event().is_some());
         let topics: HashSet<TopicName> = events.map(|record| record.topic().clone()).collect();
         let states = self.shared.storage.states(topics.into_iter().collect()).await?;
@@ -379,7 +379,7 @@ fn reason_of(removed: &Removed) -> GapReason {
     if removed.deleted { GapReason::Deleted } else { GapReason::Trimmed }
 }
 
-/// Shortens a cursor for a gap: one that cannot be parsed can have any length.
+/// Shortens the requested cursor of a gap: text that cannot be parsed can have any length.
 fn clip(mut text: String) -> String {
     const SHOWN_MAX: usize = 128;
     let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= SHOWN_MAX);

@@ -19,9 +19,9 @@ const LOST_MAX: usize = 1_000;
 
 struct Inner {
     ring: Ring,
-    /// Topics that lost records of the window, each with the offset up to which: by a trim, or by a deletion after
-    /// which the topic was used again. A reader at a lower offset has a gap, which only the storage can report. At
-    /// most [`LOST_MAX`].
+    /// Topics that lost records of the window, each with the highest lost offset. The records were trimmed, or the
+    /// topic was deleted and used again. A reader at a lower offset has a gap, which only the storage can report. At
+    /// most [`LOST_MAX`] topics.
     lost: HashMap<TopicName, Offset>,
     /// The highest offset in `lost`.
     lost_through: Offset,
@@ -49,7 +49,8 @@ impl LiveWindow {
         self.read_lock().tail
     }
 
-    /// Returns `true` if the window has everything that a reader after this offset gets.
+    /// Returns `true` if a reader at this offset needs nothing from the storage: the window has all later records, and
+    /// no matching topic lost any of them.
     pub(crate) fn covers(&self, filters: &Filters, after: Offset) -> bool {
         self.read_lock().covers(filters, after)
     }

@@ -160,7 +160,7 @@ async fn a_deleted_topic_that_is_used_again_has_no_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_takes_the_lease_with_it_and_is_the_only_one() {
+async fn an_end_removes_the_lease_and_is_the_only_one() {
     let log = watched(MemoryStorage::new());
     log.set_lease(&job(), LEASE).await;
     log.hub.publish(Publish::end(job(), "done")).await.unwrap();

@@ -118,7 +118,7 @@ async fn a_topic_keeps_its_newest_events_up_to_a_size() {
 }
 
 /// A log with old records: topic, data (`end` for an end), and age in hours.
-async fn of_the_past(lines: &[(&str, &str, u32)]) -> MemoryStorage {
+async fn log_with_old_records(lines: &[(&str, &str, u32)]) -> MemoryStorage {
     let storage = MemoryStorage::new();
     for (name, data, hours) in lines {
         let publish = match *data {
@@ -135,7 +135,7 @@ async fn of_the_past(lines: &[(&str, &str, u32)]) -> MemoryStorage {
 async fn old_events_are_trimmed() {
     let lines =
         [("news", "old", 30), ("quiet", "old", 30), ("news", "older", 25), ("news", "new", 1)];
-    let hub = Hub::new(of_the_past(&lines).await);
+    let hub = Hub::new(log_with_old_records(&lines).await);
     let day = TopicLimits { age: Some(24 * HOUR), ..TopicLimits::default() };
     retain(&hub, [("news", day)]);
     rounds().await;
@@ -146,7 +146,7 @@ async fn old_events_are_trimmed() {
 #[tokio::test(start_paused = true)]
 async fn a_topic_is_removed_some_time_after_its_end() {
     let lines = [("a", "1", 9), ("a", "end", 8), ("open", "1", 8), ("b", "1", 2), ("b", "end", 1)];
-    let hub = Hub::new(of_the_past(&lines).await);
+    let hub = Hub::new(log_with_old_records(&lines).await);
     let ended = TopicLimits { ended: Some(2 * HOUR), ..TopicLimits::default() };
     retain(&hub, [("**", ended)]);
     rounds().await;

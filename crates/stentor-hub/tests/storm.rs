@@ -69,7 +69,7 @@ fn missed() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_crowd_that_comes_at_once_needs_the_queries_of_one_reader() {
+async fn a_crowd_that_connects_at_once_needs_the_queries_of_one_reader() {
     let (hub, gate, cursor) = restarted().await;
     gate.hold_queries(true);
     let mut all = join_all(crowd(&hub, cursor));
@@ -82,7 +82,7 @@ async fn a_crowd_that_comes_at_once_needs_the_queries_of_one_reader() {
 }
 
 #[tokio::test]
-async fn a_crowd_that_comes_one_by_one_needs_the_queries_of_one_reader_despite_new_events() {
+async fn a_crowd_that_connects_one_by_one_needs_the_queries_of_one_reader_despite_new_events() {
     let (hub, gate, cursor) = restarted().await;
     for (number, reader) in crowd(&hub, cursor).into_iter().enumerate() {
         assert_eq!(reader.await.unwrap(), missed());
@@ -122,7 +122,7 @@ async fn a_failure_reaches_all_waiting_readers_and_is_not_cached() {
     gate.hold_queries(true);
     let mut all = join_all(crowd(&hub, cursor));
     assert!((&mut all).now_or_never().is_none());
-    let failure = StorageError::Unavailable { reason: "the disk is away".to_owned() };
+    let failure = StorageError::Unavailable { reason: "the disk is unavailable".to_owned() };
     gate.fail_with(failure.clone());
     gate.hold_queries(false);
     for data in all.await {
@@ -164,7 +164,7 @@ async fn a_query_without_waiting_readers_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_deletion_is_not_sent_to_readers_that_come_later() {
+async fn a_deletion_is_not_sent_to_later_readers() {
     let (hub, _, cursor) = restarted().await;
     assert_eq!(crowd(&hub, cursor).pop().unwrap().await.unwrap(), missed());
     assert!(hub.delete(&news()).await.unwrap());

@@ -124,7 +124,7 @@ async fn the_position_of_a_reader_passes_only_records_that_do_not_match_or_were_
 }
 
 #[tokio::test]
-async fn an_event_that_several_filters_match_comes_once() {
+async fn an_event_that_several_filters_match_is_sent_once() {
     let hub = Hub::memory();
     let mut reader = open(&hub, &["a/b", "a/*", "**", "c"], Start::Now).await;
     for name in ["a/b", "c", "d"] {
@@ -135,7 +135,7 @@ async fn an_event_that_several_filters_match_comes_once() {
 }
 
 #[tokio::test]
-async fn the_newest_of_each_topic_come_first_and_then_what_is_new() {
+async fn the_newest_events_of_each_topic_are_sent_before_new_ones() {
     let hub = Hub::memory();
     for number in 0..3 {
         for name in ["a", "b"] {
@@ -168,7 +168,7 @@ async fn the_newest_of_a_topic_are_followed_by_its_end_in_log_order_however_they
             take(first, &mut data, &mut Vec::new());
         }
         assert_eq!(data, ["2", "4", "5", "end: done", "7"]);
-        assert!(reader.next().now_or_never().is_none(), "nothing comes twice");
+        assert!(reader.next().now_or_never().is_none(), "no record is sent twice");
     }
 }
 

@@ -13,9 +13,10 @@ use crate::topic::TopicName;
 impl Hub {
     /// Gives a topic a lease of this length, or removes its lease if `length` is `None`.
     ///
-    /// If no event is published to the topic for that long, the topic is ended with the reason [`PRODUCER_LOST`],
-    /// so that its readers do not wait indefinitely. Each published event renews the lease, even if the log cannot
-    /// store it at the moment, and so does [`Hub::renew_lease`]. An end or a deletion removes the lease.
+    /// If no event is published to the topic during the lease, the topic is ended with the reason
+    /// [`PRODUCER_LOST`], so that its readers do not wait indefinitely. Each event that is published to the topic
+    /// renews the lease, even if the log cannot store it at the moment. [`Hub::renew_lease`] also renews it. An end
+    /// or a deletion removes it.
     ///
     /// The lease is durable when this returns. After a restart its time starts over. Leases expire only while
     /// [`Hub::watch_leases`] runs.
@@ -33,7 +34,7 @@ impl Hub {
             return Err(PublishError::Reserved { topic: topic.clone() });
         }
         let (leases, storage) = (self.leases(), self.storage());
-        // One change at a time, so that the stored lease and the one in memory are the same.
+        // One change at a time, so that the stored lease and the lease in memory always match.
         let _change = leases.lock_changes().await;
         let Some(length) = length else {
             storage.set_lease(topic.clone(), None).await?;
@@ -49,7 +50,7 @@ impl Hub {
     }
 
     /// Returns an error if the topic has no lease and [`LEASES_MAX`] others have one. Call this before a publish
-    /// that comes with a lease.
+    /// that also sets a lease.
     ///
     /// # Errors
     ///
@@ -103,8 +104,8 @@ impl Hub {
         }
     }
 
-    /// Ends a topic, unless its lease was renewed while other topics were ended. If the end fails, the lease stays
-    /// expired and is retried.
+    /// Ends a topic, unless its lease was renewed while other topics were ended. If the end cannot be stored, the
+    /// lease stays expired and the end is retried.
     async fn end_expired(&self, topic: &TopicName) {
         if !self.leases().is_expired(topic) {
             return;

@@ -63,7 +63,7 @@ pub enum PublishError {
     /// The publish has no entries, or an entry is a deletion.
     #[error("the publish is empty; give at least one event")]
     Empty,
-    /// The log could not store it now. The log may contain the publish if it is unknown how far a write came.
+    /// The log cannot store events now. If a write failed half-way, the log may contain the publish.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }

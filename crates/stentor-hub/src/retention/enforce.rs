@@ -55,7 +55,7 @@ async fn round(shared: &Shared, retention: &Retention, now: Timestamp) -> Result
     }
 }
 
-/// Returns a topic with its limits if it may exceed them. Its counts tell that without a query, except for ages.
+/// Returns a topic with its limits if it may exceed them. Its counts show that without a query; only ages need one.
 fn candidate(
     retention: &Retention,
     info: &TopicInfo,
@@ -88,7 +88,7 @@ async fn trim(
         if shared.storage.trimmed().events.saturating_sub(before) < STEP_MIN {
             return Ok(());
         }
-        // A trim point can cover a part of the excess, so these topics are checked again.
+        // A trim point may cover only a part of the excess, so these topics are checked again.
         topics = trimmed_topics;
     }
     Ok(())

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The closure creates a new, empty storage; each scenario calls it once. To keep something alive as long as the
-//! storage, such as a directory, return a pair: its second part is dropped after the storage is closed. A storage that
-//! can be opened again is returned as [`Fresh::on`] the place where its data is:
+//! storage, such as a directory, return a pair: its second part is dropped after the storage is closed. If the storage
+//! can be opened again, return [`Fresh::on`] with the location of its data:
 //!
 //! ```ignore
 //! stentor_hub::conformance_tests!(|| async {
@@ -76,7 +76,7 @@ macro_rules! conformance_tests {
                 the_sink_gets_a_deletion_in_log_order
                 the_sink_gets_the_records_that_are_read
                 a_dropped_append_is_whole_or_not_at_all
-                closing_finishes_what_is_under_way
+                closing_finishes_running_appends
             }
             append {
                 every_publish_has_an_outcome_in_order
@@ -89,7 +89,7 @@ macro_rules! conformance_tests {
                 an_ended_topic_refuses_events_and_reports_the_id_of_its_end
                 nothing_of_a_publish_is_appended_if_one_of_its_topics_has_ended
                 an_entry_after_an_end_in_the_same_publish_refuses_all_of_it
-                a_refused_publish_does_not_fail_its_neighbours
+                a_refused_publish_does_not_fail_the_others
                 later_publishes_of_a_batch_see_the_end_that_an_earlier_one_appended
                 a_publish_that_requires_a_stored_one_is_appended
                 a_publish_that_requires_a_refused_one_is_withheld
@@ -98,40 +98,40 @@ macro_rules! conformance_tests {
                 a_deletion_cannot_be_published
                 the_time_of_a_record_is_now_to_the_microsecond
                 the_time_of_a_record_never_goes_back
-                the_time_does_not_go_back_when_the_record_before_is_gone
+                the_time_does_not_go_back_when_the_record_before_was_removed
             }
             keys {
                 a_repeat_appends_nothing_and_has_the_ids_of_the_first_time
                 a_key_used_twice_in_a_batch_is_appended_once
-                a_key_for_other_content_differs
+                a_key_with_other_content_is_refused
                 a_repeat_is_a_repeat_also_after_an_end
                 a_repeat_is_a_repeat_also_after_a_trim
                 a_repeat_is_a_repeat_also_after_a_deletion
-                keys_of_another_topic_publisher_name_or_kind_are_others
+                keys_of_another_topic_publisher_name_or_kind_are_different
                 a_key_of_a_batch_covers_all_of_it
                 a_key_is_forgotten_when_its_window_is_over
                 a_forgotten_key_may_be_used_for_other_content
-                a_refused_publish_leaves_no_key_behind
+                a_refused_publish_stores_no_key
                 a_publish_that_requires_a_repeat_is_appended
                 a_publish_that_requires_one_with_a_reused_key_is_withheld
                 a_repeat_is_withheld_too
             }
             uploads {
                 an_upload_counts_the_parts_that_are_stored
-                the_parts_of_an_upload_may_come_in_one_batch
-                a_part_that_is_there_is_a_repeat
-                every_part_that_is_there_differs_if_its_content_does
-                a_repeat_differs_from_the_part_on_whose_content_does
-                parts_that_came_one_by_one_are_compared_alike
+                the_parts_of_an_upload_may_be_in_one_batch
+                a_stored_part_is_a_repeat
+                every_stored_part_is_refused_with_other_content
+                a_repeat_is_refused_from_the_first_part_with_other_content
+                parts_appended_one_by_one_are_compared_too
                 parts_of_two_uploads_are_kept_apart
-                a_part_after_a_missing_one_differs
-                a_part_that_goes_on_from_other_content_differs
+                a_part_after_a_missing_one_is_refused
+                a_part_after_other_content_is_refused
                 a_part_for_an_ended_topic_is_refused_and_not_counted
                 the_window_of_an_upload_restarts_with_each_part
                 the_window_of_an_upload_restarts_with_each_repeat
-                a_publish_without_entries_restarts_the_window_of_an_upload_and_no_more
-                the_window_of_an_upload_does_not_restart_with_a_part_that_differs
-                an_upload_that_began_again_is_compared_with_itself_alone
+                a_publish_without_entries_only_restarts_the_window_of_an_upload
+                the_window_of_an_upload_does_not_restart_with_a_refused_part
+                an_upload_that_began_again_is_compared_only_with_itself
                 a_forgotten_upload_begins_again_with_its_first_part
             }
             content {
@@ -143,115 +143,115 @@ macro_rules! conformance_tests {
                 a_large_event_is_kept
                 names_that_differ_in_one_byte_are_different_topics
                 fetch_returns_records_in_the_order_of_the_query
-                fetch_leaves_out_what_is_not_there
+                fetch_skips_missing_records
                 fetch_takes_ten_thousand_offsets
             }
             read {
-                matching_records_come_in_log_order
+                matching_records_are_returned_in_log_order
                 reading_begins_after_one_offset_and_ends_with_another
                 reading_beyond_the_tail_ends_at_the_tail
-                reading_at_the_tail_gives_nothing_and_stays_there
-                everything_was_considered_also_when_nothing_matched
+                reading_at_the_tail_returns_no_records
+                all_records_are_considered_even_if_none_matches
                 ends_and_deletions_are_read_like_events
                 no_more_records_are_returned_than_the_budget_allows
                 no_more_bytes_are_returned_than_the_budget_allows
                 one_record_is_returned_however_large_it_is
                 a_budget_of_nothing_still_makes_progress
-                pages_of_any_budget_join_to_what_one_large_read_gives
+                pages_of_any_budget_add_up_to_one_large_read
                 a_reader_beside_a_publisher_misses_nothing
                 a_record_that_several_filters_match_is_read_once
                 sixty_four_exact_topics_are_merged
                 one_star_matches_one_segment
                 two_stars_match_one_or_more_segments
-                no_wildcard_in_first_place_matches_a_reserved_name
+                no_pattern_with_a_leading_wildcard_matches_a_reserved_name
                 special_characters_of_query_languages_are_ordinary_in_names
             }
             seek {
                 earliest_is_before_everything
-                newest_is_before_so_many_events
+                newest_is_before_the_requested_number_of_events
                 newest_does_not_count_ends_and_deletions
                 newest_counts_the_events_of_all_matching_topics_together
-                newest_looks_below_an_offset
-                newest_is_before_all_of_them_if_there_are_fewer
+                newest_counts_events_below_an_offset
+                newest_is_before_all_events_if_there_are_fewer
                 newest_zero_is_before_nothing
                 since_is_before_the_first_record_of_a_time
                 since_a_time_between_two_records_is_before_the_later_one
                 since_the_future_is_the_tail
-                seek_tells_the_tail
-                a_reader_that_begins_where_seek_said_lost_nothing
-                newest_each_gives_so_many_events_of_each_topic_in_log_order
+                seek_returns_the_tail
+                a_reader_that_starts_at_the_found_offset_lost_nothing
+                newest_each_returns_events_of_each_topic_in_log_order
                 newest_each_counts_no_ends_and_no_deletions
-                newest_each_looks_up_to_an_offset
+                newest_each_counts_events_up_to_an_offset
                 newest_each_refuses_more_than_its_limit
             }
             leases {
                 a_lease_is_remembered_in_whole_seconds
-                a_lease_takes_the_place_of_the_one_before
-                an_end_takes_the_lease_with_it
-                a_deletion_takes_the_lease_with_it
-                leases_come_by_name_in_byte_order
+                a_new_lease_replaces_the_old_one
+                an_end_removes_the_lease
+                a_deletion_removes_the_lease
+                leases_are_sorted_by_name_in_byte_order
             }
             topics {
                 a_topic_without_publishes_has_the_default_state
                 states_are_in_the_order_of_the_query
                 a_state_counts_events_and_their_bytes
-                a_state_holds_the_end
+                a_state_contains_the_end
                 topics_are_listed_by_name_in_byte_order
-                topics_are_listed_with_what_they_hold
-                a_prefix_is_taken_to_the_letter
-                a_list_goes_on_after_a_name_and_stops_at_its_limit
+                topics_are_listed_with_their_counts
+                a_prefix_has_no_wildcards
+                a_list_starts_after_a_name_and_stops_at_its_limit
                 a_topic_without_records_is_not_listed
             }
             trim {
-                trimmed_records_are_read_no_more
-                trimmed_records_are_counted_no_more
+                trimmed_records_are_no_longer_read
+                trimmed_records_are_no_longer_counted
                 readers_before_a_trimmed_record_get_a_gap
-                readers_past_the_last_trimmed_record_are_in_no_gap
-                readers_of_a_quiet_topic_are_in_no_gap
+                readers_past_the_last_trimmed_record_get_no_gap
+                readers_of_a_quiet_topic_get_no_gap
                 a_gap_is_reported_once
                 a_reported_gap_is_reported_again_only_for_later_removals
                 a_gap_names_every_topic_that_lost_records
-                a_gap_names_no_more_topics_than_it_may
-                a_trim_that_takes_nothing_is_no_removal
-                a_trim_beyond_the_tail_spares_what_comes_later
+                a_gap_names_at_most_32_topics
+                a_trim_that_removes_nothing_is_not_counted
+                a_trim_beyond_the_tail_does_not_remove_later_records
                 the_end_stays_while_trim_does_not_reach_it
-                the_end_goes_with_its_whole_topic
+                the_end_is_removed_with_its_whole_topic
                 a_wholly_trimmed_topic_that_is_used_again_has_new_counts
             }
             trim_point {
-                without_limits_nothing_is_beyond_them
-                all_but_the_newest_events_are_beyond_a_count
-                as_many_of_the_oldest_are_beyond_bytes_as_it_takes
-                what_is_older_than_a_time_is_beyond_it
-                of_several_limits_the_one_that_takes_most_counts
-                a_limit_that_is_kept_spares_what_another_one_does_not_take
-                counts_and_bytes_never_reach_an_end
-                an_end_is_as_old_as_it_is_only_when_no_event_is_left
-                a_topic_that_ended_before_a_time_goes_whole
-                a_topic_that_goes_on_has_not_ended_before_any_time
-                a_topic_that_holds_only_its_end_goes_with_it
-                nothing_of_a_deleted_topic_is_beyond_anything
-                nothing_of_an_unknown_topic_is_beyond_anything
-                what_was_trimmed_counts_no_more
-                trimming_until_nothing_is_beyond_keeps_just_the_limits
+                without_limits_there_is_no_trim_point
+                a_limit_of_events_keeps_the_newest_events
+                a_limit_of_bytes_removes_as_few_of_the_oldest_events_as_possible
+                events_before_the_time_are_removed
+                the_limit_that_removes_most_decides
+                events_removed_by_one_limit_count_for_the_others
+                limits_of_events_and_bytes_never_remove_an_end
+                an_end_is_removed_by_age_only_when_no_event_is_left
+                a_topic_that_ended_before_the_time_is_removed_completely
+                a_topic_that_has_not_ended_is_not_removed
+                a_topic_with_only_its_end_is_removed_by_age
+                a_deleted_topic_has_no_trim_point
+                an_unknown_topic_has_no_trim_point
+                trimmed_events_no_longer_count
+                repeated_trims_keep_exactly_the_limits
                 several_topics_are_trimmed_at_once
                 trimmed_counts_events_and_their_bytes
                 trimmed_does_not_count_deletions
             }
             delete {
-                a_deletion_takes_an_offset_and_the_place_of_the_records
-                a_topic_that_is_not_there_is_not_deleted
+                a_deletion_has_an_offset_and_replaces_the_records
+                a_missing_topic_is_not_deleted
                 a_deleted_topic_has_no_counts_and_no_end_but_the_deletion
-                older_readers_read_the_deletion_and_are_in_no_gap
-                readers_of_a_trimmed_and_deleted_topic_are_in_no_gap
+                older_readers_read_the_deletion_and_get_no_gap
+                readers_of_a_trimmed_and_deleted_topic_get_no_gap
                 a_deletion_is_not_trimmed
                 an_ended_topic_that_was_deleted_takes_events_again
                 a_deleted_topic_that_is_used_again_has_new_counts
                 a_deleted_topic_that_is_used_again_reports_a_gap_to_older_readers
                 a_gap_reported_before_the_topic_is_used_again_is_reported_again
-                a_reader_that_read_the_deletion_is_in_no_gap
+                a_reader_that_read_the_deletion_gets_no_gap
                 a_topic_that_is_used_again_can_be_deleted_again
-                a_deletion_leaves_other_topics_alone
+                a_deletion_does_not_affect_other_topics
                 the_time_of_a_deletion_never_goes_back
             }
         }
@@ -277,7 +277,7 @@ macro_rules! conformance_tests {
 
 #[cfg(test)]
 mod tests {
-    /// A scenario that is not in the list would never run.
+    /// The macro would never run a scenario that is missing from its list.
     #[test]
     fn every_scenario_is_in_the_list() {
         let list = include_str!("conformance.rs");

@@ -40,7 +40,7 @@ pub trait Storage: Send + Sync + 'static {
     /// The identity of this history of the log. It does not change while the storage is open.
     fn epoch(&self) -> Epoch;
 
-    /// The first and last offset of the log. Does not access the disk.
+    /// The tail and the burned ranges of the log. Does not access the disk.
     fn bounds(&self) -> Bounds;
 
     /// Passes each record after [`Bounds::tail`] to `sink`: once, in the order of offsets, and only when it is
@@ -72,7 +72,8 @@ pub trait Storage: Send + Sync + 'static {
     /// 2. If it has a key, [`Key::check`] decides if it is a repeat, is refused, or is to be appended. So a repeat is a
     ///    repeat even if its topic has ended since. A repeat of a part of an upload restarts the key's window by
     ///    [`Key::renewed_expiry`]. The stored part hashes of an upload are removed with its key.
-    /// 3. If it has no entries or an entry is a deletion, it is refused as [`Outcome::KeyReused`].
+    /// 3. If it has no entries or an entry is a deletion, it is refused as [`Outcome::KeyReused`]. The hub refuses such
+    ///    publishes itself; it passes on only one without entries, to renew a key.
     /// 4. If one of its topics has ended, it is refused as [`Outcome::Ended`]. An entry after an end of its topic in
     ///    the same publish counts as well.
     /// 5. Otherwise it is appended. Its key is stored in the same transaction. A publish to a deleted topic uses the
@@ -88,7 +89,7 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Appends one publish without waiting, by the rules of [`Storage::append`], or returns it unchanged as `Err`.
     ///
-    /// The default returns it: a storage that may have to wait, or may fail, does that always.
+    /// The default always returns it. Keep the default in a storage that may have to wait or may fail.
     #[expect(clippy::result_large_err, reason = "the caller gets the publish back")]
     fn append_now(&self, publish: Publish, _now: Timestamp) -> Result<Outcome, Publish> {
         Err(publish)
@@ -97,8 +98,8 @@ pub trait Storage: Send + Sync + 'static {
     /// Reads matching records in log order, up to the tail at some time within the call.
     ///
     /// [`Page::through`] is the offset up to which all records were considered, even if none matched. It is higher
-    /// than `after`, unless `after` is the tail or `until`. The page is within the budget, except that it can always
-    /// have one record of any size, so that reading makes progress.
+    /// than `after`, unless `after` is the tail or `until`. The page is within the budget, except that its first record
+    /// can have any size, so that reading makes progress.
     fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Page, StorageError>>;
 
     /// Returns the records at these offsets that still exist, in the order of `offsets`.
@@ -145,7 +146,7 @@ pub trait Storage: Send + Sync + 'static {
     /// The oldest events are removed first. The end is removed only with the whole topic: if it is older than
     /// [`TrimLimits::ended_since`], or if no event is left and it is older than [`TrimLimits::since`].
     ///
-    /// To bound the time of a query, the result can cover a part of the excess. Trim, then call this again.
+    /// To bound the time of a query, the result may cover only a part of the excess. Trim, then call this again.
     fn trim_point(
         &self,
         topic: TopicName,

@@ -75,7 +75,7 @@ impl Default for MemoryStorage {
     }
 }
 
-/// A future that is complete.
+/// A future that is already complete.
 fn now<'a, T: Send + 'a>(result: T) -> BoxFuture<'a, T> {
     ready(result).boxed()
 }

@@ -17,7 +17,7 @@ impl<T> PageBuilder<T> {
         PageBuilder { items: Vec::new(), left: budget, last: Offset::ZERO, stopped_after: None }
     }
 
-    /// Adds a record if the budget allows it or the page is empty. Returns `true` if the caller continues.
+    /// Adds a record if the budget allows it or the page is empty. Returns `true` if the caller may continue.
     pub(crate) fn take(&mut self, item: T, offset: Offset, bytes: usize) -> bool {
         let full = self.left.records == 0 || self.left.rows == 0 || self.left.bytes < bytes;
         if full && !self.items.is_empty() {
@@ -34,7 +34,7 @@ impl<T> PageBuilder<T> {
         self.pass(offset)
     }
 
-    /// Counts an examined row. Returns `true` if the caller continues.
+    /// Counts an examined row. Returns `true` if the caller may continue.
     pub(crate) fn pass(&mut self, offset: Offset) -> bool {
         self.last = offset;
         self.left.rows = self.left.rows.saturating_sub(1);

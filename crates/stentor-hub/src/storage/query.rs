@@ -52,11 +52,11 @@ pub enum Seek {
         /// The offset below which events count.
         before: Offset,
     },
-    /// Before the first record at or after this time. The tail if there is none yet.
+    /// Before the first record at or after this time, or at the tail if there is none yet.
     Since(Timestamp),
 }
 
-/// The limits of one topic at a point in time. `None` is no limit.
+/// The limits of one topic at a point in time. `None` means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrimLimits {
     /// Records before this time are removed.

@@ -6,11 +6,11 @@ use crate::cursor::{Cursor, Offset};
 use crate::record::Record;
 use crate::topic::TopicName;
 
-/// The first and last offset of a log.
+/// The tail and the burned ranges of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The offset of the last record that was passed to the sink, or of the last burned offset if that is higher.
-    /// Zero for a new log. The next record has a higher offset.
+    /// The highest offset that was passed to the sink or burned. Zero for a new log. The next record has a higher
+    /// offset.
     pub tail: Offset,
     /// Burned ranges: offsets that were reserved and lost in an unclean stop. Inclusive, oldest first.
     pub burned: Vec<(Offset, Offset)>,

@@ -18,14 +18,14 @@ use crate::topic::TopicName;
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     slots: VecDeque<Slot>,
-    /// Number of slots without a record: at most half of them.
+    /// Number of slots without a record; at most half of all slots.
     empty: usize,
     topics: HashMap<TopicName, VecDeque<Arc<Record>>, RandomState>,
     bytes: usize,
 }
 
-/// The slot of a record, which may have been removed. Removing a record leaves its slot empty, because moving the
-/// slots after it each time would make trimming many topics slow.
+/// The slot of a record. It stays, empty, when the record is removed, because moving all later slots for each removal
+/// would make trimming many topics slow.
 #[derive(Debug)]
 struct Slot {
     offset: Offset,

@@ -27,8 +27,8 @@ impl Subscription {
         LossesReported(self.losses_reported)
     }
 
-    /// Creates a subscription for one reader of this subscription that is at `position`. `losses_reported` was
-    /// reported to it, and the ends of the topics `ends_ahead` have not been sent to it yet.
+    /// Creates a subscription for one reader of this subscription. The reader is at `position`, was notified of
+    /// `losses_reported`, and has not received the ends of the topics `ends_ahead` yet.
     #[must_use]
     pub fn fork<'a>(
         &self,
@@ -60,8 +60,8 @@ impl Subscription {
         self.registration = own.registration;
     }
 
-    /// Wakes `consumer` with `key` when there are new records, see [`Consumer::take_ready`]. Replaces the consumer that
-    /// the subscription had. Afterwards the subscription may stand for several readers.
+    /// Wakes `consumer` with `key` when there are new records, see [`Consumer::take_ready`]. Replaces the consumer of
+    /// the subscription. Afterwards the subscription may serve several readers.
     pub fn notify(&mut self, consumer: &Consumer, key: usize) {
         self.registration = self.registration.moved_to(consumer.clone(), Some(key));
     }

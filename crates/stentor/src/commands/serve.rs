@@ -119,7 +119,7 @@ fn on_disk(args: &ServeArgs) -> anyhow::Result<(Hub, String)> {
     Ok((hub, format!("data in {data} ({})", Size(options.bytes_max).describe())))
 }
 
-/// Returns the size of the live window in bytes: at most half of what the log holds, so that the window
+/// Returns the size of the live window in bytes: at most half of the size limit of the log, so that the window
 /// never shows an event that the log has already deleted.
 fn window(bytes_max: u64) -> usize {
     usize::try_from(bytes_max / 2).map_or(Hub::WINDOW_BYTES, |half| half.min(Hub::WINDOW_BYTES))

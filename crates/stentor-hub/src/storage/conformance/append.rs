@@ -1,7 +1,7 @@
 //! Appends: outcomes, order, times.
 
 use super::Log;
-use super::log::{appended, at, cursors, end, end_entry, entry, event, name, offsets, said};
+use super::log::{appended, at, contents, cursors, end, end_entry, entry, event, name, offsets};
 use crate::cursor::Cursor;
 use crate::publish::Entry;
 use crate::record::Body;
@@ -55,15 +55,15 @@ pub async fn offsets_rise_in_the_order_of_the_batch(log: &Log) {
     let outcomes = log.append(batch.collect()).await;
     let ids: Vec<Cursor> = outcomes.iter().map(appended).flat_map(|(a, b)| [a, b]).collect();
     assert!(offsets(&ids).is_sorted());
-    let fed = log.fed();
-    assert_eq!(fed.len(), 400);
-    assert!(fed.is_sorted_by(|a, b| a.offset() < b.offset()));
+    let sink_records = log.sink_records();
+    assert_eq!(sink_records.len(), 400);
+    assert!(sink_records.is_sorted_by(|a, b| a.offset() < b.offset()));
     let expected = (0..300).flat_map(|n| match n % 3 {
         0 => vec![format!("a: {n}"), format!("b: {n}+")],
         1 => vec![format!("c/d: {n}")],
         _ => vec![format!("a: {n}")],
     });
-    assert_eq!(said(&fed), expected.collect::<Vec<_>>());
+    assert_eq!(contents(&sink_records), expected.collect::<Vec<_>>());
 }
 
 pub async fn offsets_are_never_used_again(log: &Log) {
@@ -80,14 +80,14 @@ pub async fn offsets_are_never_used_again(log: &Log) {
 pub async fn one_publish_may_go_to_several_topics(log: &Log) {
     let publish = event("a", "1").and(entry("b", "2")).and(entry("c/d", "3"));
     appended(&log.publish(publish).await);
-    assert_eq!(said(&log.all("**").await), ["a: 1", "b: 2", "c/d: 3"]);
-    assert_eq!(said(&log.all("b").await), ["b: 2"]);
+    assert_eq!(contents(&log.all("**").await), ["a: 1", "b: 2", "c/d: 3"]);
+    assert_eq!(contents(&log.all("b").await), ["b: 2"]);
 }
 
 pub async fn an_event_and_the_end_are_one_publish(log: &Log) {
     let (first, last) = appended(&log.publish(event("a", "1").and(end_entry("a"))).await);
     let records = log.all("a").await;
-    assert_eq!(said(&records), ["a: 1", "a ends: done"]);
+    assert_eq!(contents(&records), ["a: 1", "a ends: done"]);
     assert_eq!(cursors(&records), [first, last]);
 }
 
@@ -98,7 +98,7 @@ pub async fn an_ended_topic_refuses_events_and_reports_the_id_of_its_end(log: &L
     assert_eq!(log.publish(end("a", "again")).await, ended("a", last));
     let outcome = log.publish(event("a", "2").and(end_entry("a"))).await;
     assert_eq!(outcome, ended("a", last));
-    assert_eq!(said(&log.all("a").await), ["a: 1", "a ends: done"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 1", "a ends: done"]);
 }
 
 pub async fn nothing_of_a_publish_is_appended_if_one_of_its_topics_has_ended(log: &Log) {
@@ -110,7 +110,7 @@ pub async fn nothing_of_a_publish_is_appended_if_one_of_its_topics_has_ended(log
     ] {
         assert_eq!(log.publish(publish).await, ended("b", last));
     }
-    assert_eq!(said(&log.all("**").await), ["b ends: done"]);
+    assert_eq!(contents(&log.all("**").await), ["b ends: done"]);
     assert_eq!(log.state("a").await.events, 0);
 }
 
@@ -120,19 +120,19 @@ pub async fn an_entry_after_an_end_in_the_same_publish_refuses_all_of_it(log: &L
         let outcome = log.publish(publish).await;
         assert!(matches!(&outcome, Outcome::Ended { topic, .. } if *topic == name("a")));
     }
-    assert_eq!(said(&log.all("**").await), [""; 0]);
+    assert_eq!(contents(&log.all("**").await), [""; 0]);
     assert_eq!(log.state("a").await.end, None);
-    log.event("a", "the topic continues").await;
+    log.event("a", "the topic has not ended").await;
 }
 
-pub async fn a_refused_publish_does_not_fail_its_neighbours(log: &Log) {
+pub async fn a_refused_publish_does_not_fail_the_others(log: &Log) {
     let last = log.end("b").await;
     let refused = event("a", "no").and(entry("b", "no"));
     let outcomes = log.append(vec![event("a", "1"), refused, event("a", "2")]).await;
     appended(&outcomes[0]);
     assert_eq!(outcomes[1], ended("b", last));
     appended(&outcomes[2]);
-    assert_eq!(said(&log.all("a").await), ["a: 1", "a: 2"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 1", "a: 2"]);
 }
 
 pub async fn later_publishes_of_a_batch_see_the_end_that_an_earlier_one_appended(log: &Log) {
@@ -146,7 +146,7 @@ pub async fn later_publishes_of_a_batch_see_the_end_that_an_earlier_one_appended
     let outcomes = log.append(batch).await;
     let (last, _) = appended(&outcomes[1]);
     assert_eq!(outcomes[2..4], [ended("a", last), ended("a", last)]);
-    assert_eq!(said(&log.all("**").await), ["a: 1", "a ends: done", "b: 5"]);
+    assert_eq!(contents(&log.all("**").await), ["a: 1", "a ends: done", "b: 5"]);
 }
 
 pub async fn a_publish_that_requires_a_stored_one_is_appended(log: &Log) {
@@ -158,15 +158,15 @@ pub async fn a_publish_that_requires_a_stored_one_is_appended(log: &Log) {
     for outcome in log.append(batch).await {
         appended(&outcome);
     }
-    assert_eq!(said(&log.all("**").await), ["a: 1", "b: 2", "a ends: done"]);
+    assert_eq!(contents(&log.all("**").await), ["a: 1", "b: 2", "a ends: done"]);
 }
 
 pub async fn a_publish_that_requires_a_refused_one_is_withheld(log: &Log) {
     let last = log.end("a").await;
     let outcomes = log.append(vec![event("a", "no"), event("b", "no").requiring_previous()]).await;
     assert_eq!(outcomes, [ended("a", last), Outcome::Withheld]);
-    assert_eq!(said(&log.all("**").await), ["a ends: done"]);
-    assert_eq!(log.fed().len(), 1);
+    assert_eq!(contents(&log.all("**").await), ["a ends: done"]);
+    assert_eq!(log.sink_records().len(), 1);
 }
 
 pub async fn a_chain_of_publishes_is_withheld_up_to_one_that_requires_none(log: &Log) {
@@ -181,14 +181,14 @@ pub async fn a_chain_of_publishes_is_withheld_up_to_one_that_requires_none(log: 
     ];
     let outcomes = log.append(batch).await;
     assert_eq!(outcomes[1..3], [Outcome::Withheld, Outcome::Withheld]);
-    assert_eq!(said(&log.all("b c").await), ["b: 1", "b: 2"]);
+    assert_eq!(contents(&log.all("b c").await), ["b: 1", "b: 2"]);
 }
 
 pub async fn the_first_of_a_batch_requires_none(log: &Log) {
     log.end("a").await;
     log.append(vec![event("b", "1"), event("a", "no")]).await;
     appended(&log.publish(event("b", "2").requiring_previous()).await);
-    assert_eq!(said(&log.all("b").await), ["b: 1", "b: 2"]);
+    assert_eq!(contents(&log.all("b").await), ["b: 1", "b: 2"]);
 }
 
 pub async fn a_deletion_cannot_be_published(log: &Log) {
@@ -198,7 +198,7 @@ pub async fn a_deletion_cannot_be_published(log: &Log) {
     let answer = log.storage.append(vec![event("b", "2").and(deletion)], at(0)).await;
     let appended = matches!(answer.as_deref(), Ok([Outcome::Appended { .. }]));
     assert!(!appended, "{answer:?}");
-    assert_eq!(said(&log.all("**").await), ["a: 1"]);
+    assert_eq!(contents(&log.all("**").await), ["a: 1"]);
     assert_eq!(log.state("a").await.end, None);
 }
 
@@ -216,13 +216,13 @@ pub async fn the_time_of_a_record_never_goes_back(log: &Log) {
     for (now, time) in [(5, 5), (3, 5), (5, 5), (4, 5), (6, 6), (-100, 6)] {
         let topic = format!("t{now}");
         log.publish_at(event(&topic, "x"), at(now)).await;
-        let fed = log.fed();
-        assert_eq!(fed.last().unwrap().time(), at(time), "at {now}");
+        let sink_records = log.sink_records();
+        assert_eq!(sink_records.last().unwrap().time(), at(time), "at {now}");
     }
-    assert_eq!(log.fed(), log.all("**").await);
+    assert_eq!(log.sink_records(), log.all("**").await);
 }
 
-pub async fn the_time_does_not_go_back_when_the_record_before_is_gone(log: &Log) {
+pub async fn the_time_does_not_go_back_when_the_record_before_was_removed(log: &Log) {
     let (last, _) = appended(&log.publish_at(event("a", "1"), at(9)).await);
     log.trim("a", last).await;
     log.publish_at(event("a", "2"), at(1)).await;

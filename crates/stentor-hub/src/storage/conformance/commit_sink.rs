@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 
 use super::Log;
-use super::log::{appended, at, end, entry, event, name, said};
+use super::log::{appended, at, contents, end, entry, event, name};
 use crate::key::{Key, KeyContent};
 use crate::storage::Outcome;
 
@@ -36,11 +36,11 @@ pub async fn the_tail_is_the_offset_of_the_last_record(log: &Log) {
 }
 
 pub async fn the_sink_has_the_appended_records_when_append_returns(log: &Log) {
-    assert_eq!(said(&log.fed()), [""; 0]);
+    assert_eq!(contents(&log.sink_records()), [""; 0]);
     log.event("a", "1").await;
-    assert_eq!(said(&log.fed()), ["a: 1"]);
+    assert_eq!(contents(&log.sink_records()), ["a: 1"]);
     log.append(vec![event("b", "2"), end("a", "done")]).await;
-    assert_eq!(said(&log.fed()), ["a: 1", "b: 2", "a ends: done"]);
+    assert_eq!(contents(&log.sink_records()), ["a: 1", "b: 2", "a ends: done"]);
 }
 
 pub async fn the_sink_gets_each_record_once_and_in_order(log: &Log) {
@@ -48,16 +48,16 @@ pub async fn the_sink_gets_each_record_once_and_in_order(log: &Log) {
         let batch = (0..10).map(|n| event(&format!("t{}", n % 3), &format!("{round}.{n}")));
         log.append(batch.collect()).await;
     }
-    let fed = log.fed();
-    assert_eq!(fed.len(), 200);
-    assert!(fed.is_sorted_by(|a, b| a.offset() < b.offset()));
-    assert_eq!(said(&fed), said(&log.all("**").await));
+    let sink_records = log.sink_records();
+    assert_eq!(sink_records.len(), 200);
+    assert!(sink_records.is_sorted_by(|a, b| a.offset() < b.offset()));
+    assert_eq!(contents(&sink_records), contents(&log.all("**").await));
 }
 
 pub async fn the_sink_gets_nothing_of_a_refused_publish(log: &Log) {
     log.end("a").await;
     log.append(vec![event("b", "1").and(entry("a", "2")), event("b", "3")]).await;
-    assert_eq!(said(&log.fed()), ["a ends: done", "b: 3"]);
+    assert_eq!(contents(&log.sink_records()), ["a ends: done", "b: 3"]);
 }
 
 pub async fn the_sink_gets_a_deletion_in_log_order(log: &Log) {
@@ -65,13 +65,13 @@ pub async fn the_sink_gets_a_deletion_in_log_order(log: &Log) {
     let deletion = log.delete("a").await;
     // When the sink gets this record, it must have got all records before it.
     log.event("b", "2").await;
-    assert_eq!(said(&log.fed()), ["a: 1", "a deleted", "b: 2"]);
-    assert_eq!(log.fed()[1].offset(), deletion);
+    assert_eq!(contents(&log.sink_records()), ["a: 1", "a deleted", "b: 2"]);
+    assert_eq!(log.sink_records()[1].offset(), deletion);
 }
 
 pub async fn the_sink_gets_the_records_that_are_read(log: &Log) {
     log.append_at(vec![event("a", "1").and(entry("b", "2")), end("a", "why")], at(3)).await;
-    assert_eq!(log.fed(), log.all("**").await);
+    assert_eq!(log.sink_records(), log.all("**").await);
 }
 
 pub async fn a_dropped_append_is_whole_or_not_at_all(log: &Log) {
@@ -84,11 +84,11 @@ pub async fn a_dropped_append_is_whole_or_not_at_all(log: &Log) {
     let _ = log.storage.append(vec![publish.clone()], at(0)).now_or_never();
     let outcome = log.publish(publish).await;
     assert!(matches!(outcome, Outcome::Appended { .. } | Outcome::Repeat { .. }), "{outcome:?}");
-    assert_eq!(said(&log.all("a").await), ["a: 1", "a: 2"]);
-    assert_eq!(said(&log.fed()), ["a: 1", "a: 2"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 1", "a: 2"]);
+    assert_eq!(contents(&log.sink_records()), ["a: 1", "a: 2"]);
 }
 
-pub async fn closing_finishes_what_is_under_way(log: &Log) {
+pub async fn closing_finishes_running_appends(log: &Log) {
     let mut append = log.storage.append(vec![event("a", "1")], at(0));
     let early = (&mut append).now_or_never();
     log.storage.close().await;
@@ -96,9 +96,9 @@ pub async fn closing_finishes_what_is_under_way(log: &Log) {
         Some(answer) => answer,
         None => append.await,
     };
-    let fed = said(&log.fed());
+    let sink_records = contents(&log.sink_records());
     match answer {
-        Ok(_) => assert_eq!(fed, ["a: 1"]),
-        Err(_) => assert_eq!(fed, [""; 0]),
+        Ok(_) => assert_eq!(sink_records, ["a: 1"]),
+        Err(_) => assert_eq!(sink_records, [""; 0]),
     }
 }

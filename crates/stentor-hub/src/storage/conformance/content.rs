@@ -5,7 +5,7 @@ use std::time::Duration;
 use stentor_sse::{Event, EventType};
 
 use super::Log;
-use super::log::{cursors, event, name, offsets, said};
+use super::log::{contents, cursors, event, name, offsets};
 use crate::cursor::Offset;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body};
@@ -45,7 +45,7 @@ async fn assert_kept(log: &Log, bodies: Vec<Body>) {
     let read: Vec<&Body> = records.iter().map(|record| record.body()).collect();
     assert_eq!(read, bodies.iter().collect::<Vec<_>>());
     // Also compares ids and times.
-    assert_eq!(log.fed(), records);
+    assert_eq!(log.sink_records(), records);
     let fetched = log.storage.fetch(offsets(&cursors(&records))).await.unwrap();
     assert_eq!(fetched, records);
 }
@@ -92,7 +92,7 @@ pub async fn attributes_are_kept_to_the_byte(log: &Log) {
     let records = log.all("a").await;
     let read: Vec<&Attributes> = records.iter().map(|record| record.attributes()).collect();
     assert_eq!(read, [&all[0], &all[1], &all[2], &all[2]]);
-    assert_eq!(log.fed(), records);
+    assert_eq!(log.sink_records(), records);
 }
 
 pub async fn a_large_event_is_kept(log: &Log) {
@@ -123,7 +123,7 @@ pub async fn names_that_differ_in_one_byte_are_different_topics(log: &Log) {
     }
     for topic in names {
         let records = log.storage.read(single(topic)).await.unwrap().records;
-        assert_eq!(said(&records), [format!("{topic}: {topic}")]);
+        assert_eq!(contents(&records), [format!("{topic}: {topic}")]);
         assert_eq!(log.state(topic).await.events, 1);
     }
 }
@@ -144,7 +144,7 @@ pub async fn fetch_returns_records_in_the_order_of_the_query(log: &Log) {
     assert_eq!(fetched, [&records[3], &records[0], &records[4]].map(Clone::clone));
 }
 
-pub async fn fetch_leaves_out_what_is_not_there(log: &Log) {
+pub async fn fetch_skips_missing_records(log: &Log) {
     let trimmed = log.event("a", "1").await;
     let kept = log.event("a", "2").await;
     let gone = log.event("b", "3").await;
@@ -160,13 +160,13 @@ pub async fn fetch_leaves_out_what_is_not_there(log: &Log) {
         deletion.next(),
     ];
     let fetched = log.storage.fetch(offsets).await.unwrap();
-    assert_eq!(said(&fetched), ["b deleted", "a: 2"]);
+    assert_eq!(contents(&fetched), ["b deleted", "a: 2"]);
     assert_eq!(log.storage.fetch(Vec::new()).await.unwrap(), []);
 }
 
 pub async fn fetch_takes_ten_thousand_offsets(log: &Log) {
     log.append((0..10_000).map(|n| event("a", &n.to_string())).collect()).await;
-    let mut records = log.fed();
+    let mut records = log.sink_records();
     records.reverse();
     let fetched = log.storage.fetch(offsets(&cursors(&records))).await.unwrap();
     assert_eq!(fetched, records);

@@ -1,11 +1,11 @@
 //! Deletions, and deleted topics that are used again.
 
 use super::Log;
-use super::log::{appended, at, end, event, name, said, topic_names};
+use super::log::{appended, at, contents, end, event, name, topic_names};
 use crate::cursor::Offset;
 use crate::storage::{Removed, TopicState};
 
-pub async fn a_deletion_takes_an_offset_and_the_place_of_the_records(log: &Log) {
+pub async fn a_deletion_has_an_offset_and_replaces_the_records(log: &Log) {
     let first = log.event("a", "1").await;
     let last = log.event("a", "2").await;
     let deletion = log.delete("a").await;
@@ -13,13 +13,13 @@ pub async fn a_deletion_takes_an_offset_and_the_place_of_the_records(log: &Log) 
     assert_eq!(log.storage.bounds().tail, deletion);
     for after in [Offset::ZERO, first.offset, last.offset, deletion.previous()] {
         let records = log.after("a", after).await;
-        assert_eq!(said(&records), ["a deleted"]);
+        assert_eq!(contents(&records), ["a deleted"]);
         assert_eq!(records[0].offset(), deletion);
     }
-    assert_eq!(said(&log.after("a", deletion).await), [""; 0]);
+    assert_eq!(contents(&log.after("a", deletion).await), [""; 0]);
 }
 
-pub async fn a_topic_that_is_not_there_is_not_deleted(log: &Log) {
+pub async fn a_missing_topic_is_not_deleted(log: &Log) {
     let id = log.event("a", "1").await;
     let tail = log.event("trimmed", "1").await;
     log.trim("trimmed", tail).await;
@@ -30,7 +30,7 @@ pub async fn a_topic_that_is_not_there_is_not_deleted(log: &Log) {
     assert_eq!(log.storage.delete(name("a"), at(0)).await, Ok(None), "deleted already");
     assert!(deletion > id.offset);
     assert_eq!(log.storage.bounds().tail, deletion);
-    assert_eq!(said(&log.all("*").await), ["a deleted"]);
+    assert_eq!(contents(&log.all("*").await), ["a deleted"]);
 }
 
 pub async fn a_deleted_topic_has_no_counts_and_no_end_but_the_deletion(log: &Log) {
@@ -44,7 +44,7 @@ pub async fn a_deleted_topic_has_no_counts_and_no_end_but_the_deletion(log: &Log
     assert!(state.removed_through < deletion);
 }
 
-pub async fn older_readers_read_the_deletion_and_are_in_no_gap(log: &Log) {
+pub async fn older_readers_read_the_deletion_and_get_no_gap(log: &Log) {
     let first = log.event("a", "1").await;
     log.event("b", "1").await;
     log.event("a", "2").await;
@@ -58,7 +58,7 @@ pub async fn older_readers_read_the_deletion_and_are_in_no_gap(log: &Log) {
     }
 }
 
-pub async fn readers_of_a_trimmed_and_deleted_topic_are_in_no_gap(log: &Log) {
+pub async fn readers_of_a_trimmed_and_deleted_topic_get_no_gap(log: &Log) {
     let first = log.event("a", "1").await;
     log.event("a", "2").await;
     log.trim("a", first).await;
@@ -73,7 +73,7 @@ pub async fn a_deletion_is_not_trimmed(log: &Log) {
     let deletion = log.delete("a").await;
     let state = log.state("a").await;
     log.storage.trim(vec![(name("a"), deletion)]).await.unwrap();
-    assert_eq!(said(&log.all("a").await), ["a deleted"]);
+    assert_eq!(contents(&log.all("a").await), ["a deleted"]);
     assert_eq!(log.state("a").await, state);
     assert_eq!(log.gap("a", Offset::ZERO).await, None);
 }
@@ -85,7 +85,7 @@ pub async fn an_ended_topic_that_was_deleted_takes_events_again(log: &Log) {
     let outcomes = log.append(vec![event("a", "2"), end("a", "again"), event("a", "3")]).await;
     appended(&outcomes[0]);
     appended(&outcomes[1]);
-    assert_eq!(said(&log.all("a").await), ["a: 2", "a ends: again"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 2", "a ends: again"]);
 }
 
 pub async fn a_deleted_topic_that_is_used_again_has_new_counts(log: &Log) {
@@ -95,7 +95,7 @@ pub async fn a_deleted_topic_that_is_used_again_has_new_counts(log: &Log) {
     log.event("a", "12").await;
     let expected = TopicState { events: 1, bytes: 2, end: None, removed_through: deletion };
     assert_eq!(log.state("a").await, expected);
-    assert_eq!(said(&log.all("a").await), ["a: 12"], "the deletion is removed");
+    assert_eq!(contents(&log.all("a").await), ["a: 12"], "the deletion is removed");
     assert_eq!(log.storage.fetch(vec![deletion]).await, Ok(Vec::new()));
 }
 
@@ -134,13 +134,13 @@ pub async fn a_gap_reported_before_the_topic_is_used_again_is_reported_again(log
     assert_eq!(log.gap_beyond("a", Offset::ZERO, now).await, None);
 }
 
-pub async fn a_reader_that_read_the_deletion_is_in_no_gap(log: &Log) {
+pub async fn a_reader_that_read_the_deletion_gets_no_gap(log: &Log) {
     log.event("a", "1").await;
     let deletion = log.delete("a").await;
     log.event("a", "2").await;
     for filter in ["a", "*"] {
         assert_eq!(log.gap(filter, deletion).await, None);
-        assert_eq!(said(&log.after(filter, deletion).await), ["a: 2"]);
+        assert_eq!(contents(&log.after(filter, deletion).await), ["a: 2"]);
     }
 }
 
@@ -150,19 +150,19 @@ pub async fn a_topic_that_is_used_again_can_be_deleted_again(log: &Log) {
     log.event("a", "2").await;
     let second = log.delete("a").await;
     assert!(second > first);
-    assert_eq!(said(&log.all("a").await), ["a deleted"]);
+    assert_eq!(contents(&log.all("a").await), ["a deleted"]);
     assert_eq!(log.gap("a", Offset::ZERO).await, None);
     log.event("a", "3").await;
     assert_eq!(log.state("a").await.removed_through, second);
     assert!(log.gap("a", first).await.is_some_and(|gap| gap.deleted));
 }
 
-pub async fn a_deletion_leaves_other_topics_alone(log: &Log) {
+pub async fn a_deletion_does_not_affect_other_topics(log: &Log) {
     for topic in ["a", "a/b", "A", "ab"] {
         log.event(topic, "1").await;
     }
     log.delete("a").await;
-    assert_eq!(said(&log.all("**").await), ["a/b: 1", "A: 1", "ab: 1", "a deleted"]);
+    assert_eq!(contents(&log.all("**").await), ["a/b: 1", "A: 1", "ab: 1", "a deleted"]);
     for topic in ["a/b", "A", "ab"] {
         assert_eq!(log.state(topic).await.events, 1);
         assert_eq!(log.gap(topic, Offset::ZERO).await, None);

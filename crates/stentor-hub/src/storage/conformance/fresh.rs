@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::log::Log;
 use crate::storage::contract::Storage;
 
-/// A storage for one scenario, with the place of its data.
+/// A storage for one scenario, with the location of its data.
 pub struct Fresh {
     pub(super) storage: Arc<dyn Storage>,
     /// Dropped after the storage.
@@ -18,7 +18,7 @@ pub struct Fresh {
 pub(super) type Reopen = Box<dyn Fn() -> Arc<dyn Storage>>;
 
 impl Fresh {
-    /// A storage that `open` creates at an empty place, and can open there again.
+    /// A storage that `open` creates at an empty location and can open there again.
     pub fn on<S: Storage, G: 'static>(place: G, open: impl Fn(&G) -> S + 'static) -> Fresh {
         let storage = Arc::new(open(&place));
         let reopen: Reopen = Box::new(move || Arc::new(open(&place)));

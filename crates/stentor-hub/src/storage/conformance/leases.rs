@@ -27,7 +27,7 @@ pub async fn a_lease_is_remembered_in_whole_seconds(log: &Log) {
     assert_eq!(log.leases().await.len(), 2);
 }
 
-pub async fn a_lease_takes_the_place_of_the_one_before(log: &Log) {
+pub async fn a_new_lease_replaces_the_old_one(log: &Log) {
     log.set_lease("a", MINUTE).await;
     log.set_lease("a", Some(Duration::from_secs(5))).await;
     assert_eq!(log.leases().await, [("a".to_owned(), 5)]);
@@ -36,14 +36,14 @@ pub async fn a_lease_takes_the_place_of_the_one_before(log: &Log) {
     assert_eq!(log.leases().await, []);
 }
 
-pub async fn an_end_takes_the_lease_with_it(log: &Log) {
+pub async fn an_end_removes_the_lease(log: &Log) {
     log.set_lease("a", MINUTE).await;
     log.set_lease("b", MINUTE).await;
     log.publish(event("a", "last").and(end_entry("a"))).await;
     assert_eq!(log.leases().await, [("b".to_owned(), 60)]);
 }
 
-pub async fn a_deletion_takes_the_lease_with_it(log: &Log) {
+pub async fn a_deletion_removes_the_lease(log: &Log) {
     log.event("a", "1").await;
     log.set_lease("a", MINUTE).await;
     log.delete("a").await;
@@ -52,7 +52,7 @@ pub async fn a_deletion_takes_the_lease_with_it(log: &Log) {
     assert_eq!(log.leases().await, []);
 }
 
-pub async fn leases_come_by_name_in_byte_order(log: &Log) {
+pub async fn leases_are_sorted_by_name_in_byte_order(log: &Log) {
     for topic in ["b", "a/b", "a", "B"] {
         log.set_lease(topic, MINUTE).await;
     }

@@ -16,23 +16,23 @@ use crate::topic::TopicName;
 pub struct Log {
     /// The storage itself.
     pub storage: Arc<dyn Storage>,
-    fed: Arc<Mutex<Vec<Arc<Record>>>>,
+    sink_records: Arc<Mutex<Vec<Arc<Record>>>>,
 }
 
 impl Log {
     /// Wraps a new storage and follows it.
     pub fn of(storage: Arc<dyn Storage>) -> Log {
-        let fed: Arc<Mutex<Vec<Arc<Record>>>> = Arc::default();
-        let sink = Arc::clone(&fed);
+        let sink_records: Arc<Mutex<Vec<Arc<Record>>>> = Arc::default();
+        let sink = Arc::clone(&sink_records);
         storage.follow(Box::new(move |records| {
             sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(records);
         }));
-        Log { storage, fed }
+        Log { storage, sink_records }
     }
 
     /// The records that the sink has got so far.
-    pub(in crate::storage) fn fed(&self) -> Vec<Arc<Record>> {
-        self.fed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(in crate::storage) fn sink_records(&self) -> Vec<Arc<Record>> {
+        self.sink_records.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Appends a batch at the default time.
@@ -127,7 +127,7 @@ impl Log {
         records
     }
 
-    /// The losses of a reader to which none was reported.
+    /// The losses of a reader that was notified of none.
     pub(in crate::storage) async fn gap(
         &self,
         filters: &str,
@@ -136,7 +136,7 @@ impl Log {
         self.gap_beyond(filters, after, 0).await
     }
 
-    /// The losses of a reader to which `reported` removals were reported.
+    /// The losses of a reader that was notified of `reported` removals.
     pub(in crate::storage) async fn gap_beyond(
         &self,
         filters: &str,
@@ -235,7 +235,7 @@ pub(in crate::storage) fn offsets(cursors: &[Cursor]) -> Vec<Offset> {
 }
 
 /// The contents of records, one line each.
-pub(in crate::storage) fn said(records: &[Arc<Record>]) -> Vec<String> {
+pub(in crate::storage) fn contents(records: &[Arc<Record>]) -> Vec<String> {
     let line = |record: &Arc<Record>| match record.body() {
         Body::Event(event) => format!("{}: {}", record.topic(), event.data()),
         Body::End { reason } => format!("{} ends: {reason}", record.topic()),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use proptest::test_runner::{Config, TestRunner};
 
-use self::naive::{Naive, Said};
+use self::naive::{ModelOutcome, Naive};
 use self::strategy::{Call, FILTERS, Limits, TOPICS};
 use super::fresh::{Fresh, Reopen};
 use super::log::{Log, at, event, filters, name};
@@ -44,7 +44,7 @@ pub fn run<F: Into<Fresh>>(make: impl AsyncFn() -> F) {
             pair.take_fed();
             let lines = pair.naive.lines.iter();
             let all: Vec<_> = lines.map(|line| Arc::clone(line.record())).collect();
-            assert_eq!(pair.fed, all, "the sink gets each record once, in order");
+            assert_eq!(pair.sink_records, all, "the sink gets each record once, in order");
             pair.log.storage.close().await;
         });
         Ok(())
@@ -61,9 +61,9 @@ struct Pair {
     _place: Box<dyn Any>,
     reopen: Option<Reopen>,
     /// The records that earlier sinks got, before the storage was opened again.
-    fed: Vec<Arc<Record>>,
+    sink_records: Vec<Arc<Record>>,
     naive: Naive,
-    /// The storage's count of removals before and after each call, as counts that a reader can have.
+    /// The storage's count of removals before and after each call. A reader can have any of these counts.
     reported: Vec<u64>,
 }
 
@@ -75,7 +75,7 @@ impl Pair {
             log,
             _place: place,
             reopen,
-            fed: Vec::new(),
+            sink_records: Vec::new(),
             naive: Naive::new(),
             reported: Vec::new(),
         }
@@ -165,7 +165,7 @@ impl Pair {
     }
 
     fn take_fed(&mut self) {
-        self.fed.extend(self.log.fed());
+        self.sink_records.extend(self.log.sink_records());
     }
 
     /// An offset from zero to slightly beyond the tail.
@@ -177,26 +177,27 @@ impl Pair {
     async fn append(&mut self, batch: Vec<Publish>, now: Timestamp) {
         let expected = self.naive.append(&batch, now);
         let outcomes = self.log.append_at(batch, now).await;
-        let appended: usize = expected.iter().map(Said::records).sum();
+        let appended: usize = expected.iter().map(ModelOutcome::records).sum();
         // A deletion can reach the sink slightly after `delete` has returned.
-        let fed = self.log.fed();
-        self.naive.is_appended(&fed[fed.len() - appended..]);
+        let sink_records = self.log.sink_records();
+        self.naive.is_appended(&sink_records[sink_records.len() - appended..]);
         for (outcome, expected) in outcomes.iter().zip(&expected) {
-            self.assert_said(outcome, expected);
+            self.assert_outcome(outcome, expected);
         }
     }
 
-    fn assert_said(&self, outcome: &Outcome, expected: &Said) {
+    fn assert_outcome(&self, outcome: &Outcome, expected: &ModelOutcome) {
         let id = |at: usize| self.naive.lines[at].record().cursor();
         let agree = match (outcome, expected) {
-            (Outcome::Appended { first, last }, Said::Appended(from, to))
-            | (Outcome::Repeat { first, last }, Said::Repeat(from, to)) => {
+            (Outcome::Appended { first, last }, ModelOutcome::Appended(from, to))
+            | (Outcome::Repeat { first, last }, ModelOutcome::Repeat(from, to)) => {
                 (*first, *last) == (id(*from), id(*to))
             }
-            (Outcome::Ended { topic, end }, Said::Ended(of, at)) => {
+            (Outcome::Ended { topic, end }, ModelOutcome::Ended(of, at)) => {
                 topic == of && at.is_none_or(|at| *end == id(at))
             }
-            (Outcome::KeyReused, Said::Differs) | (Outcome::Withheld, Said::Withheld) => true,
+            (Outcome::KeyReused, ModelOutcome::KeyReused)
+            | (Outcome::Withheld, ModelOutcome::Withheld) => true,
             _ => false,
         };
         assert!(agree, "{outcome:?} where {expected:?} was expected");
@@ -245,7 +246,7 @@ impl Pair {
     /// All queries.
     async fn agree(&self) {
         self.agree_on_topics().await;
-        self.agree_on_places().await;
+        self.agree_on_seeks().await;
         self.agree_on_single_records().await;
     }
 
@@ -276,7 +277,7 @@ impl Pair {
         assert_eq!(self.log.storage.trimmed(), self.naive.trimmed);
     }
 
-    async fn agree_on_places(&self) {
+    async fn agree_on_seeks(&self) {
         let tail = self.log.storage.bounds().tail;
         for text in FILTERS {
             for count in [0, 1, 3] {

@@ -5,18 +5,18 @@ use std::cell::Cell;
 use futures_util::future::join3;
 
 use super::Log;
-use super::log::{end, entry, event, filters, request, said};
+use super::log::{contents, end, entry, event, filters, request};
 use crate::cursor::Offset;
 use crate::storage::{Budget, Page, ReadRequest};
 
-pub async fn matching_records_come_in_log_order(log: &Log) {
+pub async fn matching_records_are_returned_in_log_order(log: &Log) {
     for n in 0..9 {
         log.event(["a", "b", "c"][n % 3], &n.to_string()).await;
     }
-    assert_eq!(said(&log.all("a").await), ["a: 0", "a: 3", "a: 6"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 0", "a: 3", "a: 6"]);
     let expected = ["a: 0", "c: 2", "a: 3", "c: 5", "a: 6", "c: 8"];
-    assert_eq!(said(&log.all("c a").await), expected);
-    assert_eq!(log.all("*").await, log.fed());
+    assert_eq!(contents(&log.all("c a").await), expected);
+    assert_eq!(log.all("*").await, log.sink_records());
 }
 
 pub async fn reading_begins_after_one_offset_and_ends_with_another(log: &Log) {
@@ -25,10 +25,10 @@ pub async fn reading_begins_after_one_offset_and_ends_with_another(log: &Log) {
         ids.push(log.event("a", &n.to_string()).await.offset);
     }
     for filter in ["a", "*"] {
-        assert_eq!(said(&log.between(filter, ids[1], ids[3]).await), ["a: 2", "a: 3"]);
-        assert_eq!(said(&log.between(filter, ids[4], Offset::MAX).await), ["a: 5"]);
+        assert_eq!(contents(&log.between(filter, ids[1], ids[3]).await), ["a: 2", "a: 3"]);
+        assert_eq!(contents(&log.between(filter, ids[4], Offset::MAX).await), ["a: 5"]);
         let page = log.read(ReadRequest { until: ids[2], ..request(filter, ids[2]) }).await;
-        assert_eq!((said(&page.records).len(), page.through), (0, ids[2]));
+        assert_eq!((contents(&page.records).len(), page.through), (0, ids[2]));
     }
 }
 
@@ -41,17 +41,17 @@ pub async fn reading_beyond_the_tail_ends_at_the_tail(log: &Log) {
     }
 }
 
-pub async fn reading_at_the_tail_gives_nothing_and_stays_there(log: &Log) {
+pub async fn reading_at_the_tail_returns_no_records(log: &Log) {
     let tail = log.event("a", "1").await.offset;
     for filter in ["a", "b", "*"] {
         let page = log.read(request(filter, tail)).await;
         assert_eq!((page.records.len(), page.through, page.removed), (0, tail, None));
     }
     log.event("a", "2").await;
-    assert_eq!(said(&log.after("a", tail).await), ["a: 2"]);
+    assert_eq!(contents(&log.after("a", tail).await), ["a: 2"]);
 }
 
-pub async fn everything_was_considered_also_when_nothing_matched(log: &Log) {
+pub async fn all_records_are_considered_even_if_none_matches(log: &Log) {
     let mut tail = Offset::ZERO;
     for n in 0..20 {
         tail = log.event("a", &n.to_string()).await.offset;
@@ -66,7 +66,7 @@ pub async fn ends_and_deletions_are_read_like_events(log: &Log) {
     log.append(vec![event("a", "1"), event("b", "2"), end("a", "why")]).await;
     log.delete("b").await;
     for filter in ["*", "a b"] {
-        assert_eq!(said(&log.all(filter).await), ["a: 1", "a ends: why", "b deleted"]);
+        assert_eq!(contents(&log.all(filter).await), ["a: 1", "a ends: why", "b deleted"]);
     }
 }
 
@@ -84,9 +84,9 @@ pub async fn no_more_records_are_returned_than_the_budget_allows(log: &Log) {
     }
     for filter in ["a b", "*"] {
         let page = log.page(filter, Offset::ZERO, Budget { records: 3, ..LARGE }).await;
-        assert_eq!(said(&page.records), ["a: 0", "b: 1", "a: 2"]);
+        assert_eq!(contents(&page.records), ["a: 0", "b: 1", "a: 2"]);
         let page = log.page(filter, page.through, Budget { records: 3, ..LARGE }).await;
-        assert_eq!(said(&page.records), ["b: 3", "a: 4", "b: 5"]);
+        assert_eq!(contents(&page.records), ["b: 3", "a: 4", "b: 5"]);
     }
 }
 
@@ -110,12 +110,12 @@ pub async fn one_record_is_returned_however_large_it_is(log: &Log) {
     for filter in ["a", "*"] {
         let budget = Budget { bytes: 1_000, ..LARGE };
         let first = log.page(filter, Offset::ZERO, budget).await;
-        assert_eq!(said(&first.records), ["a: before"]);
+        assert_eq!(contents(&first.records), ["a: before"]);
         let second = log.page(filter, first.through, budget).await;
         assert_eq!(second.records.len(), 1);
         assert_eq!(second.records[0].body().bytes(), large.len());
         let third = log.page(filter, second.through, budget).await;
-        assert_eq!(said(&third.records), ["a: behind"]);
+        assert_eq!(contents(&third.records), ["a: behind"]);
     }
 }
 
@@ -138,7 +138,7 @@ pub async fn a_budget_of_nothing_still_makes_progress(log: &Log) {
     }
 }
 
-pub async fn pages_of_any_budget_join_to_what_one_large_read_gives(log: &Log) {
+pub async fn pages_of_any_budget_add_up_to_one_large_read(log: &Log) {
     for n in 0..60_usize {
         let topic = ["a", "a/b", "c", "d/e", "d/f/g"][n * 7 % 5];
         log.event(topic, &"x".repeat(n * 13 % 40)).await;
@@ -159,7 +159,7 @@ pub async fn pages_of_any_budget_join_to_what_one_large_read_gives(log: &Log) {
                         joined.extend(page.records);
                         after = page.through;
                     }
-                    assert_eq!(said(&joined), said(&whole), "{filter} {budget:?}");
+                    assert_eq!(contents(&joined), contents(&whole), "{filter} {budget:?}");
                     assert_eq!(after, tail);
                 }
             }
@@ -189,7 +189,7 @@ pub async fn a_reader_beside_a_publisher_misses_nothing(log: &Log) {
         records
     };
     let (exact, all, ()) = join3(reader("a b/c"), reader("**"), publisher).await;
-    assert_eq!(exact, log.fed());
+    assert_eq!(exact, log.sink_records());
     assert_eq!(all, exact);
     assert_eq!(all.len(), 400);
 }
@@ -198,7 +198,7 @@ pub async fn a_record_that_several_filters_match_is_read_once(log: &Log) {
     log.event("a/b", "1").await;
     log.event("a/c", "2").await;
     let several = "a/b a/* a/** ** */b */*";
-    assert_eq!(said(&log.all(several).await), ["a/b: 1", "a/c: 2"]);
+    assert_eq!(contents(&log.all(several).await), ["a/b: 1", "a/c: 2"]);
 }
 
 pub async fn sixty_four_exact_topics_are_merged(log: &Log) {
@@ -208,7 +208,7 @@ pub async fn sixty_four_exact_topics_are_merged(log: &Log) {
     }
     let all = filters(&names.join(" "));
     let expected: Vec<_> =
-        log.fed().into_iter().filter(|record| all.matches(record.topic())).collect();
+        log.sink_records().into_iter().filter(|record| all.matches(record.topic())).collect();
     assert_eq!(log.all(&names.join(" ")).await, expected);
 }
 
@@ -242,7 +242,7 @@ pub async fn two_stars_match_one_or_more_segments(log: &Log) {
     assert_eq!(log.matched("*/c/**").await, ["b/c/d/e"]);
 }
 
-pub async fn no_wildcard_in_first_place_matches_a_reserved_name(log: &Log) {
+pub async fn no_pattern_with_a_leading_wildcard_matches_a_reserved_name(log: &Log) {
     for topic in ["$sys", "$sys/a", "a/$sys", "b"] {
         log.event(topic, "x").await;
     }

@@ -3,26 +3,26 @@
 use std::sync::Arc;
 
 use super::Log;
-use super::log::{at, end, event, filters, said};
+use super::log::{at, contents, end, event, filters};
 use crate::cursor::{Cursor, Offset};
 use crate::record::Record;
 use crate::storage::Seek;
 use crate::timestamp::Timestamp;
 
 impl Log {
-    /// The records that a reader gets that starts there.
+    /// The records that a reader with this start gets.
     async fn from(&self, text: &str, seek: Seek) -> Vec<Arc<Record>> {
         let sought = self.storage.seek(filters(text), seek).await.unwrap();
         self.after(text, sought.after).await
     }
 
-    /// The records that a reader gets that starts with the newest `count` events.
+    /// The records that a reader gets if it starts with the newest `count` events.
     async fn newest(&self, text: &str, count: usize) -> Vec<String> {
-        said(&self.from(text, Seek::Newest { count, before: Offset::MAX }).await)
+        contents(&self.from(text, Seek::Newest { count, before: Offset::MAX }).await)
     }
 
     async fn since(&self, text: &str, time: Timestamp) -> Vec<String> {
-        said(&self.from(text, Seek::Since(time)).await)
+        contents(&self.from(text, Seek::Since(time)).await)
     }
 
     async fn newest_each(&self, text: &str, count: usize, until: Offset) -> Vec<String> {
@@ -30,7 +30,7 @@ impl Log {
             self.storage.newest_each(filters(text), count, until, 1_000).await.unwrap().unwrap();
         let records = self.storage.fetch(found.clone()).await.unwrap();
         assert_eq!(records.len(), found.len());
-        said(&records)
+        contents(&records)
     }
 
     /// Publishes events `0..count` to these topics in turn.
@@ -46,11 +46,11 @@ impl Log {
 pub async fn earliest_is_before_everything(log: &Log) {
     let ids = log.by_turns(&["a", "b"], 6).await;
     log.trim("a", ids[2]).await;
-    assert_eq!(said(&log.from("a", Seek::Earliest).await), ["a: 4"]);
-    assert_eq!(said(&log.from("*", Seek::Earliest).await), ["b: 1", "b: 3", "a: 4", "b: 5"]);
+    assert_eq!(contents(&log.from("a", Seek::Earliest).await), ["a: 4"]);
+    assert_eq!(contents(&log.from("*", Seek::Earliest).await), ["b: 1", "b: 3", "a: 4", "b: 5"]);
 }
 
-pub async fn newest_is_before_so_many_events(log: &Log) {
+pub async fn newest_is_before_the_requested_number_of_events(log: &Log) {
     log.by_turns(&["a", "b"], 8).await;
     assert_eq!(log.newest("a", 1).await, ["a: 6"]);
     assert_eq!(log.newest("a", 3).await, ["a: 2", "a: 4", "a: 6"]);
@@ -75,7 +75,7 @@ pub async fn newest_counts_the_events_of_all_matching_topics_together(log: &Log)
     assert_eq!(log.newest("a/** d", 2).await, ["d: 10", "a/b/c: 11"]);
 }
 
-pub async fn newest_looks_below_an_offset(log: &Log) {
+pub async fn newest_counts_events_below_an_offset(log: &Log) {
     let ids = log.by_turns(&["a", "b"], 8).await;
     for (filter, before, expected) in [
         ("a", ids[4].offset, ["a: 0", "a: 2"]),
@@ -85,11 +85,11 @@ pub async fn newest_looks_below_an_offset(log: &Log) {
         let seek = Seek::Newest { count: 2, before };
         let sought = log.storage.seek(filters(filter), seek).await.unwrap();
         let records = log.between(filter, sought.after, before.previous()).await;
-        assert_eq!(said(&records), expected);
+        assert_eq!(contents(&records), expected);
     }
 }
 
-pub async fn newest_is_before_all_of_them_if_there_are_fewer(log: &Log) {
+pub async fn newest_is_before_all_events_if_there_are_fewer(log: &Log) {
     log.by_turns(&["a", "b"], 4).await;
     assert_eq!(log.newest("a", 3).await, ["a: 0", "a: 2"]);
     assert_eq!(log.newest("*", 100_000).await, ["a: 0", "b: 1", "a: 2", "b: 3"]);
@@ -134,7 +134,7 @@ pub async fn since_the_future_is_the_tail(log: &Log) {
     }
 }
 
-pub async fn seek_tells_the_tail(log: &Log) {
+pub async fn seek_returns_the_tail(log: &Log) {
     log.by_time(&[("a", 1), ("b", 2)]).await;
     let newest = Seek::Newest { count: 1, before: Offset::MAX };
     for seek in [Seek::Earliest, newest, Seek::Since(at(1))] {
@@ -143,7 +143,7 @@ pub async fn seek_tells_the_tail(log: &Log) {
     }
 }
 
-pub async fn a_reader_that_begins_where_seek_said_lost_nothing(log: &Log) {
+pub async fn a_reader_that_starts_at_the_found_offset_lost_nothing(log: &Log) {
     let ids = log.by_turns(&["a", "b"], 8).await;
     log.trim("a", ids[4]).await;
     log.delete("b").await;
@@ -158,7 +158,7 @@ pub async fn a_reader_that_begins_where_seek_said_lost_nothing(log: &Log) {
     }
 }
 
-pub async fn newest_each_gives_so_many_events_of_each_topic_in_log_order(log: &Log) {
+pub async fn newest_each_returns_events_of_each_topic_in_log_order(log: &Log) {
     log.by_turns(&["a/b", "a/c", "d"], 9).await;
     log.event("a/b", "9").await;
     let newest = |filter: &'static str, count| log.newest_each(filter, count, Offset::MAX);
@@ -177,7 +177,7 @@ pub async fn newest_each_counts_no_ends_and_no_deletions(log: &Log) {
     assert_eq!(log.newest_each("*", 1, Offset::MAX).await, ["a: 2"]);
 }
 
-pub async fn newest_each_looks_up_to_an_offset(log: &Log) {
+pub async fn newest_each_counts_events_up_to_an_offset(log: &Log) {
     let ids = log.by_turns(&["a", "b"], 8).await;
     assert_eq!(log.newest_each("*", 1, ids[4].offset).await, ["b: 3", "a: 4"]);
     assert_eq!(log.newest_each("a", 2, ids[3].offset).await, ["a: 0", "a: 2"]);

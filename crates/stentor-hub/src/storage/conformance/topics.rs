@@ -41,12 +41,12 @@ pub async fn a_state_counts_events_and_their_bytes(log: &Log) {
     assert_eq!((state.events, state.bytes), (4, 4 + 2 + 5));
 }
 
-pub async fn a_state_holds_the_end(log: &Log) {
+pub async fn a_state_contains_the_end(log: &Log) {
     log.event("a", "1").await;
     assert_eq!(log.state("a").await.end, None);
     log.publish(end("a", "why")).await;
     let state = log.state("a").await;
-    assert_eq!(state.end.as_deref(), Some(&*log.fed()[1]));
+    assert_eq!(state.end.as_deref(), Some(&*log.sink_records()[1]));
     assert_eq!(state.removed_through, crate::Offset::ZERO);
 }
 
@@ -68,7 +68,7 @@ pub async fn topics_are_listed_by_name_in_byte_order(log: &Log) {
     assert_eq!(log.list("", None, 100).await, names);
 }
 
-pub async fn topics_are_listed_with_what_they_hold(log: &Log) {
+pub async fn topics_are_listed_with_their_counts(log: &Log) {
     log.append(vec![event("a", "1234"), event("b", "12"), event("a", "1"), end("b", "why")]).await;
     log.end("c").await;
     let query = TopicsQuery { limit: 10, ..TopicsQuery::default() };
@@ -77,7 +77,7 @@ pub async fn topics_are_listed_with_what_they_hold(log: &Log) {
     assert_eq!(log.storage.topics(query).await, Ok(expected));
 }
 
-pub async fn a_prefix_is_taken_to_the_letter(log: &Log) {
+pub async fn a_prefix_has_no_wildcards(log: &Log) {
     for topic in ["a", "a/b", "ab", "A", "a_b", "a%b", "b", "é", "ê", "\u{10ffff}", "\u{10ffff}x"]
     {
         log.event(topic, "x").await;
@@ -92,7 +92,7 @@ pub async fn a_prefix_is_taken_to_the_letter(log: &Log) {
     assert_eq!(list("none").await, [""; 0]);
 }
 
-pub async fn a_list_goes_on_after_a_name_and_stops_at_its_limit(log: &Log) {
+pub async fn a_list_starts_after_a_name_and_stops_at_its_limit(log: &Log) {
     for topic in ["a", "b/1", "b/2", "b/3", "c"] {
         log.event(topic, "x").await;
     }

@@ -1,7 +1,7 @@
 //! Trims, and the gaps that readers get.
 
 use super::Log;
-use super::log::{event, name, said, topic_names};
+use super::log::{contents, event, name, topic_names};
 use crate::cursor::{Cursor, Offset};
 use crate::storage::{Removed, TopicState};
 
@@ -26,16 +26,16 @@ impl Log {
     }
 }
 
-pub async fn trimmed_records_are_read_no_more(log: &Log) {
+pub async fn trimmed_records_are_no_longer_read(log: &Log) {
     let ids = log.with_quiet_neighbour(4).await;
     log.trim("a", ids[1]).await;
-    assert_eq!(said(&log.all("a").await), ["a: 2", "a: 3"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 2", "a: 3"]);
     let others = log.all("*").await;
     assert_eq!(others.len(), 6, "{others:?}");
-    assert_eq!(said(&log.all("quiet").await).len(), 4);
+    assert_eq!(contents(&log.all("quiet").await).len(), 4);
 }
 
-pub async fn trimmed_records_are_counted_no_more(log: &Log) {
+pub async fn trimmed_records_are_no_longer_counted(log: &Log) {
     log.event("a", "1").await;
     let second = log.event("a", "22").await;
     log.event("a", "4444").await;
@@ -58,7 +58,7 @@ pub async fn readers_before_a_trimmed_record_get_a_gap(log: &Log) {
     }
 }
 
-pub async fn readers_past_the_last_trimmed_record_are_in_no_gap(log: &Log) {
+pub async fn readers_past_the_last_trimmed_record_get_no_gap(log: &Log) {
     let ids = log.with_quiet_neighbour(4).await;
     // An offset between the second and the third event of the topic.
     let between = ids[2].offset.previous();
@@ -72,7 +72,7 @@ pub async fn readers_past_the_last_trimmed_record_are_in_no_gap(log: &Log) {
     }
 }
 
-pub async fn readers_of_a_quiet_topic_are_in_no_gap(log: &Log) {
+pub async fn readers_of_a_quiet_topic_get_no_gap(log: &Log) {
     let ids = log.with_quiet_neighbour(6).await;
     log.trim("a", ids[3]).await;
     log.event("b", "1").await;
@@ -123,7 +123,7 @@ pub async fn a_gap_names_every_topic_that_lost_records(log: &Log) {
     assert_eq!(log.lost("c d a", Offset::ZERO, 0).await, ["a", "d"]);
 }
 
-pub async fn a_gap_names_no_more_topics_than_it_may(log: &Log) {
+pub async fn a_gap_names_at_most_32_topics(log: &Log) {
     let names: Vec<String> = (0..40).map(|n| format!("t{n}")).collect();
     for name in &names {
         let id = log.event(name, "1").await;
@@ -136,7 +136,7 @@ pub async fn a_gap_names_no_more_topics_than_it_may(log: &Log) {
     }
 }
 
-pub async fn a_trim_that_takes_nothing_is_no_removal(log: &Log) {
+pub async fn a_trim_that_removes_nothing_is_not_counted(log: &Log) {
     let first = log.event("quiet", "1").await;
     let second = log.event("a", "1").await;
     log.event("a", "2").await;
@@ -153,12 +153,12 @@ pub async fn a_trim_that_takes_nothing_is_no_removal(log: &Log) {
     assert_eq!(log.state("a").await.removed_through, second.offset);
 }
 
-pub async fn a_trim_beyond_the_tail_spares_what_comes_later(log: &Log) {
+pub async fn a_trim_beyond_the_tail_does_not_remove_later_records(log: &Log) {
     let last = log.event("a", "1").await;
     log.storage.trim(vec![(name("a"), Offset::MAX)]).await.unwrap();
     assert_eq!(log.state("a").await.removed_through, last.offset);
     log.event("a", "2").await;
-    assert_eq!(said(&log.all("a").await), ["a: 2"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 2"]);
     assert_eq!(log.gap("a", last).await, None);
 }
 
@@ -172,16 +172,16 @@ pub async fn the_end_stays_while_trim_does_not_reach_it(log: &Log) {
     assert_eq!((state.events, state.bytes), (0, 0));
     assert_eq!(state.end.map(|end| end.cursor()), Some(end));
     assert_eq!(state.removed_through, last_event.offset);
-    assert_eq!(said(&log.all("a").await), ["a ends: done"]);
+    assert_eq!(contents(&log.all("a").await), ["a ends: done"]);
 }
 
-pub async fn the_end_goes_with_its_whole_topic(log: &Log) {
+pub async fn the_end_is_removed_with_its_whole_topic(log: &Log) {
     log.event("a", "1").await;
     let end = log.end("a").await;
     log.trim("a", end).await;
     let state = log.state("a").await;
     assert_eq!(state, TopicState { removed_through: end.offset, ..TopicState::default() });
-    assert_eq!(said(&log.all("a").await), [""; 0]);
+    assert_eq!(contents(&log.all("a").await), [""; 0]);
     assert!(log.gap("a", end.offset.previous()).await.is_some());
     assert_eq!(log.gap("a", end).await, None);
 }
@@ -195,6 +195,6 @@ pub async fn a_wholly_trimmed_topic_that_is_used_again_has_new_counts(log: &Log)
     let state = log.state("a").await;
     assert_eq!((state.events, state.bytes, state.end), (1, 2, None));
     assert_eq!(state.removed_through, end.offset);
-    assert_eq!(said(&log.all("a").await), ["a: 12"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 12"]);
     assert!(log.gap("a", Offset::ZERO).await.is_some());
 }

@@ -1,7 +1,7 @@
 //! Trim points, and trimming to limits.
 
 use super::Log;
-use super::log::{appended, at, end, end_entry, event, name, said};
+use super::log::{appended, at, contents, end, end_entry, event, name};
 use crate::cursor::{Cursor, Offset};
 use crate::storage::{TopicState, TrimLimits, Trimmed};
 
@@ -11,7 +11,7 @@ impl Log {
     }
 
     /// Asserts that a topic must be trimmed up to this event or end.
-    async fn is_beyond(&self, topic: &str, limits: TrimLimits, last: Cursor) {
+    async fn assert_trim_point(&self, topic: &str, limits: TrimLimits, last: Cursor) {
         assert_eq!(self.trim_point(topic, limits).await, Some(last.offset), "{limits:?}");
     }
 
@@ -55,103 +55,103 @@ fn ended_since(second: i64) -> TrimLimits {
     TrimLimits { ended_since: Some(at(second)), ..TrimLimits::default() }
 }
 
-pub async fn without_limits_nothing_is_beyond_them(log: &Log) {
+pub async fn without_limits_there_is_no_trim_point(log: &Log) {
     log.events("a", &[1, 100, 1]).await;
     log.end_at("a", 3).await;
     assert_eq!(log.trim_point("a", TrimLimits::default()).await, None);
 }
 
-pub async fn all_but_the_newest_events_are_beyond_a_count(log: &Log) {
+pub async fn a_limit_of_events_keeps_the_newest_events(log: &Log) {
     let ids = log.events("a", &[1, 1, 1, 1]).await;
     log.events("other", &[1, 1, 1, 1]).await;
-    log.is_beyond("a", events(1), ids[2]).await;
-    log.is_beyond("a", events(3), ids[0]).await;
+    log.assert_trim_point("a", events(1), ids[2]).await;
+    log.assert_trim_point("a", events(3), ids[0]).await;
     assert_eq!(log.trim_point("a", events(4)).await, None);
-    log.is_beyond("a", events(0), ids[3]).await;
+    log.assert_trim_point("a", events(0), ids[3]).await;
 }
 
-pub async fn as_many_of_the_oldest_are_beyond_bytes_as_it_takes(log: &Log) {
+pub async fn a_limit_of_bytes_removes_as_few_of_the_oldest_events_as_possible(log: &Log) {
     let ids = log.events("a", &[10, 1, 20, 5]).await;
     assert_eq!(log.trim_point("a", bytes(36)).await, None);
-    log.is_beyond("a", bytes(35), ids[0]).await;
-    log.is_beyond("a", bytes(26), ids[0]).await;
-    log.is_beyond("a", bytes(25), ids[1]).await;
-    log.is_beyond("a", bytes(5), ids[2]).await;
-    log.is_beyond("a", bytes(4), ids[3]).await;
+    log.assert_trim_point("a", bytes(35), ids[0]).await;
+    log.assert_trim_point("a", bytes(26), ids[0]).await;
+    log.assert_trim_point("a", bytes(25), ids[1]).await;
+    log.assert_trim_point("a", bytes(5), ids[2]).await;
+    log.assert_trim_point("a", bytes(4), ids[3]).await;
 }
 
-pub async fn what_is_older_than_a_time_is_beyond_it(log: &Log) {
+pub async fn events_before_the_time_are_removed(log: &Log) {
     let ids = log.events("a", &[1, 1, 1]).await;
     assert_eq!(log.trim_point("a", since(0)).await, None, "an event of exactly this time stays");
-    log.is_beyond("a", since(1), ids[0]).await;
-    log.is_beyond("a", since(2), ids[1]).await;
-    log.is_beyond("a", since(1_000), ids[2]).await;
+    log.assert_trim_point("a", since(1), ids[0]).await;
+    log.assert_trim_point("a", since(2), ids[1]).await;
+    log.assert_trim_point("a", since(1_000), ids[2]).await;
 }
 
-pub async fn of_several_limits_the_one_that_takes_most_counts(log: &Log) {
+pub async fn the_limit_that_removes_most_decides(log: &Log) {
     let ids = log.events("a", &[1, 1, 1, 100, 1]).await;
     let limits =
         TrimLimits { since: Some(at(1)), events: Some(4), bytes: Some(1_000), ended_since: None };
-    log.is_beyond("a", limits, ids[0]).await;
-    log.is_beyond("a", TrimLimits { since: Some(at(3)), ..limits }, ids[2]).await;
-    log.is_beyond("a", TrimLimits { events: Some(3), ..limits }, ids[1]).await;
-    log.is_beyond("a", TrimLimits { bytes: Some(50), ..limits }, ids[3]).await;
+    log.assert_trim_point("a", limits, ids[0]).await;
+    log.assert_trim_point("a", TrimLimits { since: Some(at(3)), ..limits }, ids[2]).await;
+    log.assert_trim_point("a", TrimLimits { events: Some(3), ..limits }, ids[1]).await;
+    log.assert_trim_point("a", TrimLimits { bytes: Some(50), ..limits }, ids[3]).await;
 }
 
-pub async fn a_limit_that_is_kept_spares_what_another_one_does_not_take(log: &Log) {
+pub async fn events_removed_by_one_limit_count_for_the_others(log: &Log) {
     let ids = log.events("a", &[1, 50, 1, 1]).await;
     // The limit of events removes one, and then the bytes are within their limit.
     let limits = TrimLimits { events: Some(3), bytes: Some(52), ..TrimLimits::default() };
-    log.is_beyond("a", limits, ids[0]).await;
+    log.assert_trim_point("a", limits, ids[0]).await;
 }
 
-pub async fn counts_and_bytes_never_reach_an_end(log: &Log) {
+pub async fn limits_of_events_and_bytes_never_remove_an_end(log: &Log) {
     let ids = log.events("a", &[1, 1]).await;
     let end = log.end_at("a", 2).await;
     for limits in [events(0), bytes(0)] {
-        log.is_beyond("a", limits, ids[1]).await;
+        log.assert_trim_point("a", limits, ids[1]).await;
     }
     log.trim_to("a", events(0)).await;
-    assert_eq!(said(&log.all("a").await), ["a ends: done"]);
+    assert_eq!(contents(&log.all("a").await), ["a ends: done"]);
     assert_eq!(log.trim_point("a", events(0)).await, None);
     assert_eq!(log.state("a").await.end.map(|end| end.cursor()), Some(end));
 }
 
-pub async fn an_end_is_as_old_as_it_is_only_when_no_event_is_left(log: &Log) {
+pub async fn an_end_is_removed_by_age_only_when_no_event_is_left(log: &Log) {
     log.events("a", &[1, 1]).await;
     let end = log.end_at("a", 2).await;
     assert_eq!(log.trim_point("a", since(0)).await, None);
-    log.is_beyond("a", since(3), end).await;
+    log.assert_trim_point("a", since(3), end).await;
     log.trim_to("a", since(2)).await;
-    assert_eq!(said(&log.all("a").await), ["a ends: done"], "the end is not older");
+    assert_eq!(contents(&log.all("a").await), ["a ends: done"], "the end is not older");
     log.trim_to("a", since(3)).await;
     assert!(log.all("a").await.is_empty());
 }
 
-pub async fn a_topic_that_ended_before_a_time_goes_whole(log: &Log) {
+pub async fn a_topic_that_ended_before_the_time_is_removed_completely(log: &Log) {
     log.events("a", &[1, 1]).await;
     let end = log.end_at("a", 5).await;
     assert_eq!(log.trim_point("a", ended_since(5)).await, None);
-    log.is_beyond("a", ended_since(6), end).await;
+    log.assert_trim_point("a", ended_since(6), end).await;
     log.trim_to("a", ended_since(6)).await;
     let state = log.state("a").await;
     assert_eq!(state, TopicState { removed_through: end.offset, ..TopicState::default() });
     assert!(log.all("a").await.is_empty());
 }
 
-pub async fn a_topic_that_goes_on_has_not_ended_before_any_time(log: &Log) {
+pub async fn a_topic_that_has_not_ended_is_not_removed(log: &Log) {
     log.events("a", &[1, 1]).await;
     assert_eq!(log.trim_point("a", ended_since(1_000)).await, None);
 }
 
-pub async fn a_topic_that_holds_only_its_end_goes_with_it(log: &Log) {
+pub async fn a_topic_with_only_its_end_is_removed_by_age(log: &Log) {
     let end = log.end_at("a", 5).await;
     assert_eq!(log.trim_point("a", since(5)).await, None);
-    log.is_beyond("a", since(6), end).await;
-    log.is_beyond("a", ended_since(6), end).await;
+    log.assert_trim_point("a", since(6), end).await;
+    log.assert_trim_point("a", ended_since(6), end).await;
 }
 
-pub async fn nothing_of_a_deleted_topic_is_beyond_anything(log: &Log) {
+pub async fn a_deleted_topic_has_no_trim_point(log: &Log) {
     log.events("a", &[1, 1]).await;
     log.delete("a").await;
     let all = TrimLimits {
@@ -162,10 +162,10 @@ pub async fn nothing_of_a_deleted_topic_is_beyond_anything(log: &Log) {
     };
     assert_eq!(log.trim_point("a", all).await, None);
     let again = log.event("a", "again").await;
-    log.is_beyond("a", all, again).await;
+    log.assert_trim_point("a", all, again).await;
 }
 
-pub async fn nothing_of_an_unknown_topic_is_beyond_anything(log: &Log) {
+pub async fn an_unknown_topic_has_no_trim_point(log: &Log) {
     let id = log.event("a", "1").await;
     log.trim("a", id).await;
     for topic in ["none", "a"] {
@@ -174,16 +174,16 @@ pub async fn nothing_of_an_unknown_topic_is_beyond_anything(log: &Log) {
     }
 }
 
-pub async fn what_was_trimmed_counts_no_more(log: &Log) {
+pub async fn trimmed_events_no_longer_count(log: &Log) {
     let ids = log.events("a", &[10, 10, 10, 10]).await;
     log.trim("a", ids[1]).await;
     assert_eq!(log.trim_point("a", events(2)).await, None);
     assert_eq!(log.trim_point("a", bytes(20)).await, None);
-    log.is_beyond("a", events(1), ids[2]).await;
-    log.is_beyond("a", bytes(19), ids[2]).await;
+    log.assert_trim_point("a", events(1), ids[2]).await;
+    log.assert_trim_point("a", bytes(19), ids[2]).await;
 }
 
-pub async fn trimming_until_nothing_is_beyond_keeps_just_the_limits(log: &Log) {
+pub async fn repeated_trims_keep_exactly_the_limits(log: &Log) {
     let sizes: Vec<usize> = (0..200).map(|n| n % 7).collect();
     let batch = sizes.iter().map(|size| event("a", &"x".repeat(*size)));
     log.append(batch.collect()).await;

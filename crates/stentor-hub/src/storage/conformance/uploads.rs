@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Log;
-use super::log::{appended, at, end, event, name, said};
+use super::log::{appended, at, contents, end, event, name};
 use crate::cursor::Cursor;
 use crate::key::{Key, KeyContent};
 use crate::publish::Publish;
@@ -70,14 +70,14 @@ pub async fn an_upload_counts_the_parts_that_are_stored(log: &Log) {
     assert_eq!(log.upload(1, 2).await, Some((first, last)));
 }
 
-pub async fn the_parts_of_an_upload_may_come_in_one_batch(log: &Log) {
+pub async fn the_parts_of_an_upload_may_be_in_one_batch(log: &Log) {
     let outcomes = log.append((0..5).map(|index| part(1, index)).collect()).await;
     let ids: Vec<_> = outcomes.iter().map(|outcome| appended(outcome).0).collect();
     assert_eq!(log.upload(1, 5).await, Some((ids[0], ids[4])));
-    assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3", "a: 4"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3", "a: 4"]);
 }
 
-pub async fn a_part_that_is_there_is_a_repeat(log: &Log) {
+pub async fn a_stored_part_is_a_repeat(log: &Log) {
     let ids: Vec<_> = log.append((0..3).map(|index| part(1, index)).collect()).await;
     let (first, last) = (appended(&ids[0]).0, appended(&ids[2]).0);
     let outcomes = log.append((0..4).map(|index| part(1, index)).collect()).await;
@@ -85,10 +85,10 @@ pub async fn a_part_that_is_there_is_a_repeat(log: &Log) {
         assert_eq!(*outcome, Outcome::Repeat { first, last });
     }
     appended(&outcomes[3]);
-    assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3"]);
 }
 
-pub async fn every_part_that_is_there_differs_if_its_content_does(log: &Log) {
+pub async fn every_stored_part_is_refused_with_other_content(log: &Log) {
     log.append((0..3).map(|index| part(1, index)).collect()).await;
     let upload = log.upload(1, 3).await;
     assert!(upload.is_some());
@@ -96,10 +96,10 @@ pub async fn every_part_that_is_there_differs_if_its_content_does(log: &Log) {
         assert_eq!(log.publish(part(2, index)).await, Outcome::KeyReused, "part {index}");
     }
     assert_eq!(log.upload(1, 3).await, upload);
-    assert_eq!(log.fed().len(), 3);
+    assert_eq!(log.sink_records().len(), 3);
 }
 
-pub async fn a_repeat_differs_from_the_part_on_whose_content_does(log: &Log) {
+pub async fn a_repeat_is_refused_from_the_first_part_with_other_content(log: &Log) {
     log.append((0..4).map(|index| part(1, index)).collect()).await;
     // The running hashes agree up to the second part.
     let outcomes = log.append(vec![part(1, 0), part(1, 1), part(2, 2), part(2, 3)]).await;
@@ -107,10 +107,10 @@ pub async fn a_repeat_differs_from_the_part_on_whose_content_does(log: &Log) {
         assert!(matches!(outcome, Outcome::Repeat { .. }), "{outcomes:?}");
     }
     assert_eq!(outcomes[2..], [Outcome::KeyReused, Outcome::KeyReused]);
-    assert_eq!(log.fed().len(), 4);
+    assert_eq!(log.sink_records().len(), 4);
 }
 
-pub async fn parts_that_came_one_by_one_are_compared_alike(log: &Log) {
+pub async fn parts_appended_one_by_one_are_compared_too(log: &Log) {
     for index in 0..3 {
         log.publish(part(1, index)).await;
         log.event("a", "not part of the upload").await;
@@ -138,19 +138,19 @@ pub async fn parts_of_two_uploads_are_kept_apart(log: &Log) {
     assert_eq!(outcomes[2..], [Outcome::KeyReused, Outcome::KeyReused]);
 }
 
-pub async fn a_part_after_a_missing_one_differs(log: &Log) {
+pub async fn a_part_after_a_missing_one_is_refused(log: &Log) {
     assert_eq!(log.publish(part(1, 1)).await, Outcome::KeyReused);
-    assert_eq!(log.fed(), []);
+    assert_eq!(log.sink_records(), []);
     appended(&log.publish(part(1, 0)).await);
     assert_eq!(log.publish(part(1, 2)).await, Outcome::KeyReused);
-    assert_eq!(said(&log.all("a").await), ["a: 0"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 0"]);
 }
 
-pub async fn a_part_that_goes_on_from_other_content_differs(log: &Log) {
+pub async fn a_part_after_other_content_is_refused(log: &Log) {
     log.append((0..2).map(|index| part(1, index)).collect()).await;
     assert_eq!(log.publish(part(2, 2)).await, Outcome::KeyReused);
     appended(&log.publish(part(1, 2)).await);
-    assert_eq!(log.fed().len(), 3);
+    assert_eq!(log.sink_records().len(), 3);
 }
 
 pub async fn a_part_for_an_ended_topic_is_refused_and_not_counted(log: &Log) {
@@ -183,10 +183,10 @@ pub async fn the_window_of_an_upload_restarts_with_each_repeat(log: &Log) {
     }
     let later = at(3 * WINDOW / 2 + WINDOW - 1);
     appended(&log.publish_at(part(1, 3), later).await);
-    assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 0", "a: 1", "a: 2", "a: 3"]);
 }
 
-pub async fn a_publish_without_entries_restarts_the_window_of_an_upload_and_no_more(log: &Log) {
+pub async fn a_publish_without_entries_only_restarts_the_window_of_an_upload(log: &Log) {
     assert_eq!(log.publish_at(probe(1, 0), at(0)).await, Outcome::KeyReused, "no part is stored");
     assert_eq!(log.upload(1, 1).await, None);
     let (first, _) = appended(&log.publish_at(part(1, 0), at(0)).await);
@@ -198,16 +198,16 @@ pub async fn a_publish_without_entries_restarts_the_window_of_an_upload_and_no_m
         "it is missing"
     );
     appended(&log.publish_at(part(1, 1), at(2 * WINDOW - 2)).await);
-    assert_eq!(said(&log.all("a").await), ["a: 0", "a: 1"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 0", "a: 1"]);
 }
 
-pub async fn the_window_of_an_upload_does_not_restart_with_a_part_that_differs(log: &Log) {
+pub async fn the_window_of_an_upload_does_not_restart_with_a_refused_part(log: &Log) {
     log.append_at((0..2).map(|index| part(1, index)).collect(), at(0)).await;
     assert_eq!(log.publish_at(part(2, 0), at(WINDOW - 1)).await, Outcome::KeyReused);
     assert_eq!(log.upload_at(1, 2, at(WINDOW + 1)).await, None);
 }
 
-pub async fn an_upload_that_began_again_is_compared_with_itself_alone(log: &Log) {
+pub async fn an_upload_that_began_again_is_compared_only_with_itself(log: &Log) {
     log.append_at((0..3).map(|index| part(1, index)).collect(), at(0)).await;
     let later = at(WINDOW + 1);
     log.append_at((0..2).map(|index| part(2, index)).collect(), later).await;

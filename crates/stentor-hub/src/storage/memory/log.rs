@@ -32,7 +32,7 @@ pub(super) struct Log {
     pub(super) tail: Offset,
     time: Timestamp,
     topics: BTreeMap<TopicName, Topic>,
-    /// Topics that became empty, in that order. Some may have been used again since.
+    /// Topics in the order in which they became empty. Some may have been used again since.
     empty_topics: VecDeque<TopicName>,
     /// The removals of all topics that are no longer known by name, merged into one.
     floor: Removal,

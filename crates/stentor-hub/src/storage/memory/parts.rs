@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::cursor::Offset;
 use crate::key::PartHash;
 
-/// The part hashes of all uploads, at most [`Parts::MAX`] in total. The uploads that began first lose theirs first.
+/// The part hashes of all uploads, at most [`Parts::MAX`] in total. The hashes of the oldest upload are removed first.
 #[derive(Default)]
 pub(super) struct Parts {
     /// By the offset of the upload's first record.
@@ -21,7 +21,7 @@ struct Hashes {
 }
 
 impl Parts {
-    /// Maximum number of hashes: 8 MiB.
+    /// Maximum number of hashes; they take 8 MiB.
     pub(super) const MAX: usize = 1 << 20;
 
     pub(super) fn get(&self, upload: Offset, part: u64) -> Option<PartHash> {

@@ -11,7 +11,7 @@ use crate::key::{Key, KeyContent};
 use crate::record::{Attributes, Body};
 use crate::storage::conformance::Log as Tested;
 use crate::storage::conformance::log::{
-    appended, at, end_entry, entry, event, name, said, topic_names,
+    appended, at, contents, end_entry, entry, event, name, topic_names,
 };
 
 crate::conformance_tests!(|| async { MemoryStorage::new() });
@@ -36,13 +36,13 @@ async fn a_full_ring_removes_its_oldest_records_and_reports_a_gap() {
     for n in 0..5 {
         ids.push(log.event("a", &n.to_string()).await);
     }
-    assert_eq!(said(&log.all("a").await), ["a: 2", "a: 3", "a: 4"]);
+    assert_eq!(contents(&log.all("a").await), ["a: 2", "a: 3", "a: 4"]);
     let state = log.state("a").await;
     assert_eq!((state.events, state.bytes, state.removed_through), (3, 3, ids[1].offset));
     let gap = log.gap("a", ids[0]).await.unwrap();
     assert_eq!((gap.deleted, gap.topics), (false, topic_names(&["a"])));
     assert_eq!(log.gap("a", ids[1]).await, None, "nothing was lost after it");
-    assert_eq!(log.fed().len(), 5, "readers at the tail get all records");
+    assert_eq!(log.sink_records().len(), 5, "readers at the tail get all records");
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn the_newest_record_stays_however_large_it_is() {
     assert_eq!(log.all("*").await.len(), 1);
     assert_eq!(log.state("b").await.bytes, 100_000);
     log.event("a", "small").await;
-    assert_eq!(said(&log.all("*").await), ["a: small"]);
+    assert_eq!(contents(&log.all("*").await), ["a: small"]);
 }
 
 #[tokio::test]
@@ -61,14 +61,14 @@ async fn a_publish_that_is_larger_than_the_ring_is_appended_whole() {
     let log = of_records(2);
     let publish = event("a", "1").and(entry("b", "2")).and(entry("a", "3")).and(end_entry("a"));
     let (first, last) = appended(&log.publish(publish).await);
-    assert_eq!(said(&log.fed()), ["a: 1", "b: 2", "a: 3", "a ends: done"]);
-    assert_eq!(said(&log.all("*").await), ["a: 3", "a ends: done"]);
+    assert_eq!(contents(&log.sink_records()), ["a: 1", "b: 2", "a: 3", "a ends: done"]);
+    assert_eq!(contents(&log.all("*").await), ["a: 3", "a ends: done"]);
     assert_eq!(log.gap("*", first).await.unwrap().topics, topic_names(&["b"]));
     assert_eq!(log.state("a").await.end.map(|end| end.cursor()), Some(last));
 }
 
 #[tokio::test]
-async fn a_quiet_topic_is_in_no_false_gap() {
+async fn a_quiet_topic_has_no_false_gap() {
     let log = of_records(4);
     for n in 0..3 {
         log.event("busy", &n.to_string()).await;
@@ -80,7 +80,7 @@ async fn a_quiet_topic_is_in_no_false_gap() {
     for filter in ["quiet", "none", "quiet none", "quiet/*"] {
         assert_eq!(log.gap(filter, Offset::ZERO).await, None, "{filter}");
     }
-    assert_eq!(said(&log.all("quiet").await), ["quiet: 1"]);
+    assert_eq!(contents(&log.all("quiet").await), ["quiet: 1"]);
     for filter in ["busy", "*"] {
         let gap = log.gap(filter, Offset::ZERO).await.unwrap();
         assert_eq!(gap.topics, topic_names(&["busy"]));
@@ -90,7 +90,7 @@ async fn a_quiet_topic_is_in_no_false_gap() {
 }
 
 #[tokio::test]
-async fn an_end_goes_with_its_whole_topic() {
+async fn an_end_is_removed_with_its_whole_topic() {
     let log = of_records(2);
     log.event("a", "1").await;
     let end_of_a = log.end("a").await;
@@ -112,7 +112,7 @@ async fn a_removed_deletion_is_reported_as_a_deletion() {
     let first = log.event("a", "1").await;
     let deletion = log.delete("a").await;
     log.append(vec![event("b", "1"), event("b", "2")]).await;
-    assert_eq!(said(&log.all("a").await), [""; 0]);
+    assert_eq!(contents(&log.all("a").await), [""; 0]);
     assert_eq!(log.state("a").await.removed_through, deletion);
     assert!(log.gap("a", first).await.is_some_and(|gap| gap.deleted));
     assert_eq!(log.gap("a", deletion).await, None);
@@ -122,7 +122,7 @@ async fn a_removed_deletion_is_reported_as_a_deletion() {
 }
 
 #[tokio::test]
-async fn a_ring_full_of_deletions_holds_no_more_than_before() {
+async fn a_ring_full_of_deletions_stays_within_its_size() {
     let log = of_records(10);
     for n in 0..10 {
         log.event(&format!("t{n}"), "1").await;
@@ -135,7 +135,7 @@ async fn a_ring_full_of_deletions_holds_no_more_than_before() {
     assert_eq!(log.all("*").await.len(), 10, "the oldest deletion was removed");
 }
 
-/// Makes removals, and returns the count of a reader to which all of them were reported.
+/// Removes records, and returns the count of a reader that was notified of all removals.
 async fn report_earlier_removals(log: &Tested) -> u64 {
     log.append(vec![event("last", "1"), event("last", "2"), event("last", "3")]).await;
     let reported = log.removals().await;
@@ -247,7 +247,7 @@ fn the_least_recently_used_keys_are_forgotten_first() {
 }
 
 #[test]
-fn a_long_upload_pushes_no_other_key_out() {
+fn a_long_upload_removes_no_other_key() {
     let mut keys = Keys::default();
     keys.store(&whole(0), id(1), id(1), at(0));
     for index in 0..=Keys::MAX as u64 {
@@ -269,7 +269,7 @@ fn keys_whose_window_is_over_take_no_memory() {
 }
 
 #[test]
-fn an_upload_that_begins_again_takes_the_place_of_the_old_one() {
+fn an_upload_that_begins_again_replaces_the_old_one() {
     let mut keys = Keys::default();
     for index in 0..3 {
         keys.store(&part(index), id(1), id(1), at(0));
@@ -279,7 +279,7 @@ fn an_upload_that_begins_again_takes_the_place_of_the_old_one() {
 }
 
 #[test]
-fn the_parts_of_the_upload_that_began_first_are_forgotten_first_and_taken_for_repeats() {
+fn the_parts_of_the_oldest_upload_are_forgotten_first_and_count_as_repeats() {
     let mut keys = Keys::default();
     for index in 0..10 {
         keys.store(&part_of("first", index), id(1), id(1), at(0));

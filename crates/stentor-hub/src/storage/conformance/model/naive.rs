@@ -1,4 +1,4 @@
-//! The model: a list of all records ever appended, and rules that scan all of it each time.
+//! The model: a list of all records that were ever appended. Its rules scan the whole list each time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -68,21 +68,24 @@ struct Stored {
 
 /// An outcome with indexes of lines instead of ids.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(super) enum ModelOutcome {
     Appended(usize, usize),
     Repeat(usize, usize),
-    /// With the index of the end, unless it is in the refused publish itself.
+    /// The index of the end; `None` if the end is in the refused publish itself.
     Ended(TopicName, Option<usize>),
-    Differs,
+    KeyReused,
     Withheld,
 }
 
-impl Said {
+impl ModelOutcome {
     /// Number of appended records.
     pub(super) fn records(&self) -> usize {
         match self {
-            Said::Appended(first, last) => last - first + 1,
-            Said::Repeat(..) | Said::Ended(..) | Said::Differs | Said::Withheld => 0,
+            ModelOutcome::Appended(first, last) => last - first + 1,
+            ModelOutcome::Repeat(..)
+            | ModelOutcome::Ended(..)
+            | ModelOutcome::KeyReused
+            | ModelOutcome::Withheld => 0,
         }
     }
 }
@@ -104,15 +107,15 @@ impl Naive {
         self.now
     }
 
-    pub(super) fn append(&mut self, batch: &[Publish], now: Timestamp) -> Vec<Said> {
+    pub(super) fn append(&mut self, batch: &[Publish], now: Timestamp) -> Vec<ModelOutcome> {
         let mut is_in_log = true;
         let each = batch.iter().map(|publish| {
             if publish.requires_previous && !is_in_log {
-                return Said::Withheld;
+                return ModelOutcome::Withheld;
             }
-            let said = self.publish(publish, now);
-            is_in_log = matches!(said, Said::Appended(..) | Said::Repeat(..));
-            said
+            let outcome = self.publish(publish, now);
+            is_in_log = matches!(outcome, ModelOutcome::Appended(..) | ModelOutcome::Repeat(..));
+            outcome
         });
         each.collect()
     }
@@ -135,20 +138,20 @@ impl Naive {
         assert!(self.lines.iter().all(|line| line.record.is_some()), "a record was not appended");
     }
 
-    fn publish(&mut self, publish: &Publish, now: Timestamp) -> Said {
-        if let Some(said) = publish.key.as_ref().and_then(|key| self.check(key, now)) {
-            return said;
+    fn publish(&mut self, publish: &Publish, now: Timestamp) -> ModelOutcome {
+        if let Some(outcome) = publish.key.as_ref().and_then(|key| self.check(key, now)) {
+            return outcome;
         }
         for (at, entry) in publish.entries.iter().enumerate() {
             let topic = &entry.topic;
             if let Some(end) = self.end(topic)
                 && self.lines[end].entry.body != Body::Deleted
             {
-                return Said::Ended(topic.clone(), Some(end));
+                return ModelOutcome::Ended(topic.clone(), Some(end));
             }
             let mut before = publish.entries[..at].iter();
             if before.any(|e| e.topic == *topic && matches!(e.body, Body::End { .. })) {
-                return Said::Ended(topic.clone(), None);
+                return ModelOutcome::Ended(topic.clone(), None);
             }
         }
         let first = self.lines.len();
@@ -160,7 +163,7 @@ impl Naive {
         if let Some(key) = &publish.key {
             self.store(key, first, last, now);
         }
-        Said::Appended(first, last)
+        ModelOutcome::Appended(first, last)
     }
 
     fn push(&mut self, entry: Entry, now: Timestamp) {
@@ -183,7 +186,7 @@ impl Naive {
         self.losses.push(Loss { topic: topic.clone(), through, deleted, moment });
     }
 
-    fn check(&mut self, key: &Key, now: Timestamp) -> Option<Said> {
+    fn check(&mut self, key: &Key, now: Timestamp) -> Option<ModelOutcome> {
         let stored = self.keys.get_mut(&key.to_name()).filter(|stored| stored.expires > now);
         let (at, before, after) = match &key.content {
             KeyContent::Whole(hash) => (0, None, hash),
@@ -191,18 +194,18 @@ impl Naive {
                 (usize::try_from(*index).unwrap(), Some(before), after)
             }
         };
-        let Some(stored) = stored else { return (at > 0).then_some(Said::Differs) };
+        let Some(stored) = stored else { return (at > 0).then_some(ModelOutcome::KeyReused) };
         if at < stored.hashes.len() {
             if stored.hashes[at] != *after {
-                return Some(Said::Differs);
+                return Some(ModelOutcome::KeyReused);
             }
             if before.is_some() {
                 stored.expires = stored.expires.max(now.plus(key.window));
             }
-            return Some(Said::Repeat(stored.first, stored.last));
+            return Some(ModelOutcome::Repeat(stored.first, stored.last));
         }
         let goes_on = at == stored.hashes.len() && before == stored.hashes.last();
-        (!goes_on).then_some(Said::Differs)
+        (!goes_on).then_some(ModelOutcome::KeyReused)
     }
 
     fn store(&mut self, key: &Key, first: usize, last: usize, now: Timestamp) {
@@ -254,7 +257,8 @@ impl Naive {
         }
     }
 
-    /// The offset up to which a topic must be trimmed: as few of its oldest events as possible, or the whole topic.
+    /// The offset up to which a topic must be trimmed. That removes as few of its oldest events as possible, or the
+    /// whole topic.
     pub(super) fn trim_point(&self, topic: &TopicName, limits: &TrimLimits) -> Option<Offset> {
         let (events, end): (Vec<_>, Vec<_>) = self.of(topic).partition(|(_, line)| line.is_event());
         if self.is_deleted(topic) {
@@ -319,7 +323,7 @@ impl Naive {
         }
     }
 
-    /// The topics that lost records after an offset, and after a count of removals.
+    /// The matching topics that lost records above the offset `after`, with at least one loss later than `moment`.
     pub(super) fn lost(&self, filters: &Filters, after: Offset, moment: usize) -> Vec<Lost> {
         let matching = self.losses.iter().filter(|loss| filters.matches(&loss.topic));
         let topics: BTreeSet<&TopicName> = matching.map(|loss| &loss.topic).collect();
@@ -352,7 +356,7 @@ impl Naive {
         newest.map(|(_, record)| record.offset()).collect()
     }
 
-    /// Some times of records, times between them, and a future time.
+    /// Times of some records, times between them, and a future time.
     pub(super) fn times(&self) -> BTreeSet<Timestamp> {
         let step = |time: Timestamp| Timestamp::from_micros(time.as_micros() + 1);
         let times = self.lines.iter().rev().step_by(5).map(|line| line.time);

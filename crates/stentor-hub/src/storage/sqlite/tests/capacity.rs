@@ -3,7 +3,7 @@
 use super::{LogDir, Open, schema};
 use crate::cursor::Offset;
 use crate::publish::Publish;
-use crate::storage::conformance::log::{appended, at, event, name, request, said, topic_names};
+use crate::storage::conformance::log::{appended, at, contents, event, name, request, topic_names};
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::write::pages::pragma;
 use crate::storage::{Storage, StorageError, TopicState};
@@ -120,8 +120,8 @@ async fn an_end_is_trimmed_with_its_topic_and_a_deletion_stays() {
     let gone = TopicState { removed_through: end.offset, ..TopicState::default() };
     assert_eq!(open.log.state("ended").await, gone);
     open.log.event("ended", "again").await;
-    assert_eq!(said(&open.log.all("ended").await), ["ended: again"]);
-    assert_eq!(said(&open.log.all("deleted").await), ["deleted deleted"]);
+    assert_eq!(contents(&open.log.all("ended").await), ["ended: again"]);
+    assert_eq!(contents(&open.log.all("deleted").await), ["deleted deleted"]);
     assert_eq!(open.log.gap("deleted", Offset::ZERO).await, None);
 }
 
@@ -236,6 +236,6 @@ async fn a_limit_that_is_too_small_causes_no_endless_work() {
         // The test checks only that this ends.
         assert!(open.settle().await < 100);
     }
-    assert_eq!(said(&open.log.all("**").await), ["t99: 1"]);
+    assert_eq!(contents(&open.log.all("**").await), ["t99: 1"]);
     appended(&open.log.publish(event("t0", "again")).await);
 }

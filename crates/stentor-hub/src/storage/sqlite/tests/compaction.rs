@@ -10,7 +10,7 @@ use crate::cursor::Offset;
 use crate::publish::Publish;
 use crate::record::{Attributes, Record};
 use crate::storage::Storage;
-use crate::storage::conformance::log::{at, event, name, said};
+use crate::storage::conformance::log::{at, contents, event, name};
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::write::compaction::Compaction;
 use crate::storage::sqlite::write::writer::Writer;
@@ -202,7 +202,7 @@ async fn a_pass_starts_when_much_was_purged() {
 async fn events_are_appended_and_read_during_a_pass() {
     let log_dir = sparse(20_000, small).await;
     let open = log_dir.open();
-    let before = said(&open.log.all("t0").await);
+    let before = contents(&open.log.all("t0").await);
     let sparse = log_dir.used_pages();
     let begun = open.storage.log.writes.run(|writer| {
         begin(writer);
@@ -211,7 +211,7 @@ async fn events_are_appended_and_read_during_a_pass() {
     begun.await.unwrap();
     for n in 0..60 {
         open.log.event("new", &n.to_string()).await;
-        assert_eq!(said(&open.log.all("t0").await), before);
+        assert_eq!(contents(&open.log.all("t0").await), before);
     }
     open.settle().await;
     assert_eq!(open.log.all("new").await.len(), 60);
@@ -223,7 +223,7 @@ async fn events_are_appended_and_read_during_a_pass() {
 async fn a_log_that_was_killed_during_a_pass_is_sound_and_compacted_by_the_next_pass() {
     let log_dir = sparse(20_000, small).await;
     let open = log_dir.open();
-    let before = said(&open.log.all("**").await);
+    let before = contents(&open.log.all("**").await);
     let killed = open.storage.log.writes.run(move |writer| {
         begin(writer);
         assert!(writer.compact().unwrap() && writer.is_compacting(), "there is more to do");
@@ -233,7 +233,7 @@ async fn a_log_that_was_killed_during_a_pass_is_sound_and_compacted_by_the_next_
     assert_eq!(findings(killed.path()), Vec::<String>::new());
     let sparse = killed.used_pages();
     let open = killed.open();
-    assert_eq!(said(&open.log.all("**").await), before);
+    assert_eq!(contents(&open.log.all("**").await), before);
     open.begin().await;
     open.settle().await;
     let dense = killed.used_pages();

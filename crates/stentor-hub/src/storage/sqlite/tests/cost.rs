@@ -2,7 +2,7 @@
 
 use super::{LogDir, Open, filler};
 use crate::cursor::Offset;
-use crate::storage::conformance::log::{at, event, filters, request, said};
+use crate::storage::conformance::log::{at, contents, event, filters, request};
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::read::snapshot::Snapshot;
 use crate::storage::sqlite::read::{merge, page, seek, trim_point};
@@ -34,7 +34,7 @@ async fn reading_two_events_of_a_quiet_topic_reads_two_rows() {
     let (_kept, open) = loud().await;
     let ask = request("quiet/a", Offset::ZERO);
     let (page, rows) = open.cost(move |snapshot| snapshot.read(&ask)).await;
-    assert_eq!(said(&page.records), ["quiet/a: 1", "quiet/a: 2"]);
+    assert_eq!(contents(&page.records), ["quiet/a: 1", "quiet/a: 2"]);
     assert_eq!((page.through, rows), (open.tail(), 2));
 }
 
@@ -114,7 +114,7 @@ async fn a_record_in_the_indexes_of_two_topics_is_read_once() {
     let sql = "INSERT INTO topic_records SELECT 1, offset, kind, bytes FROM topic_records WHERE topic = 2";
     log_dir.database().execute_batch(sql).unwrap();
     let records = log_dir.open().log.all("a b").await;
-    assert_eq!(said(&records), ["a: 1", "b: 1", "a: 1"]);
+    assert_eq!(contents(&records), ["a: 1", "b: 1", "a: 1"]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::LogDir;
 use crate::cursor::Offset;
-use crate::storage::conformance::log::{at, event, filters, name, request, said};
+use crate::storage::conformance::log::{at, contents, event, filters, name, request};
 use crate::storage::sqlite::{SqliteStorage, schema};
 use crate::storage::{Seek, Storage, StorageError, TopicsQuery};
 
@@ -26,7 +26,7 @@ async fn failed(log_dir: &LogDir, words: &str) {
     assert!(reason.contains(words), "{reason}");
     let append = open.storage.append(vec![event("c", "1")], at(0)).await;
     assert!(matches!(append, Err(StorageError::Failed { .. })), "nothing more is written");
-    assert_eq!(said(&open.log.all("b").await), ["b: 4"], "sound records are still readable");
+    assert_eq!(contents(&open.log.all("b").await), ["b: 4"], "sound records are still readable");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::cursor::Offset;
 use crate::key::{Key, KeyContent};
 use crate::publish::Publish;
 use crate::storage::conformance::log::{
-    appended, at, entry, event, filters, name, request, said, topic_names,
+    appended, at, contents, entry, event, filters, name, request, topic_names,
 };
 use crate::storage::sqlite::{SqliteOpenError, SqliteStorage};
 use crate::storage::{Outcome, Seek, Storage, StorageError};
@@ -24,7 +24,7 @@ async fn appended_records_are_there_after_a_drop_without_close() {
     let epoch = open.storage.epoch();
     drop(open);
     let open = log_dir.open();
-    assert_eq!(said(&open.log.all("**").await), ["a: 1", "b ends: done"]);
+    assert_eq!(contents(&open.log.all("**").await), ["a: 1", "b ends: done"]);
     assert_eq!(open.log.all("a").await[0].cursor(), id, "with the same ids");
     assert_eq!(open.storage.epoch(), epoch);
 }
@@ -182,7 +182,7 @@ async fn removals_and_deletions_are_reported_after_a_restart() {
     drop(open);
     let open = log_dir.open();
     assert_eq!(
-        said(&open.log.all("*").await),
+        contents(&open.log.all("*").await),
         ["trimmed: 2", "deleted deleted", "again: 2"],
         "in log order"
     );
@@ -337,10 +337,10 @@ async fn a_log_of_the_first_version_is_migrated_and_keeps_its_records() {
                   UPDATE log SET tail = 1, time = 9;";
     log_dir.database().execute_batch(insert).unwrap();
     let open = log_dir.open();
-    assert_eq!(said(&open.log.all("news").await), ["news: hello"]);
+    assert_eq!(contents(&open.log.all("news").await), ["news: hello"]);
     assert_eq!(open.storage.epoch().get(), 7);
     open.log.event("news", "again").await;
     open.storage.close().await;
     let open = log_dir.open();
-    assert_eq!(said(&open.log.all("news").await), ["news: hello", "news: again"]);
+    assert_eq!(contents(&open.log.all("news").await), ["news: hello", "news: again"]);
 }

@@ -2,7 +2,7 @@
 
 use super::{LogDir, large};
 use crate::cursor::Offset;
-use crate::storage::conformance::log::{appended, at, event, name, request, said};
+use crate::storage::conformance::log::{appended, at, contents, event, name, request};
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::write::ballast::Ballast;
 use crate::storage::sqlite::write::pages::growth;
@@ -43,7 +43,7 @@ async fn deleting_on_a_full_disk_makes_room_for_events() {
     open.settle().await;
     appended(&open.log.publish(event("other", "2")).await);
     assert!(log_dir.holds_ballast(), "the ballast is back");
-    assert_eq!(said(&open.log.all("**").await), ["other: 1", "big deleted", "other: 2"]);
+    assert_eq!(contents(&open.log.all("**").await), ["other: 1", "big deleted", "other: 2"]);
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn trimming_on_a_full_disk_makes_room_for_events() {
     open.settle().await;
     appended(&open.log.publish(event("other", "2")).await);
     assert!(log_dir.holds_ballast());
-    assert_eq!(said(&open.log.all("**").await), ["other: 1", "other: 2"]);
+    assert_eq!(contents(&open.log.all("**").await), ["other: 1", "other: 2"]);
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn a_log_that_was_killed_on_a_full_disk_can_be_opened_and_cleared() {
     open.storage.trim(vec![(name("big"), open.tail())]).await.unwrap();
     open.settle().await;
     appended(&open.log.publish(event("other", "2")).await);
-    assert_eq!(said(&open.log.all("**").await), ["other: 1", "other: 2"]);
+    assert_eq!(contents(&open.log.all("**").await), ["other: 1", "other: 2"]);
 }
 
 #[tokio::test]

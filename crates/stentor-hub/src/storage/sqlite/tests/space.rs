@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{LogDir, filler, large};
 use crate::cursor::Offset;
 use crate::key::{Key, KeyContent};
-use crate::storage::conformance::log::{at, event, name, said, topic_names};
+use crate::storage::conformance::log::{at, contents, event, name, topic_names};
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::schema;
 use crate::storage::{Outcome, Storage, TrimLimits};
@@ -102,7 +102,7 @@ async fn removed_records_are_purged_after_a_restart_too() {
     drop(open);
     assert!(log_dir.count("records") > 1, "there is something left to do");
     let open = log_dir.open();
-    assert_eq!(said(&open.log.all("a").await), ["a deleted"]);
+    assert_eq!(contents(&open.log.all("a").await), ["a deleted"]);
     open.settle().await;
     assert_eq!(log_dir.count("records"), 1);
 }
@@ -208,7 +208,7 @@ async fn readers_of_a_forgotten_topic_that_is_used_again_get_a_gap() {
     assert_eq!(open.log.gap("a", old).await, None);
     open.settle().await;
     assert_eq!(
-        said(&open.log.all("a").await),
+        contents(&open.log.all("a").await),
         ["a: 2"],
         "a topic that has records is not forgotten"
     );

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::findings;
 use crate::cursor::Offset;
 use crate::hub::Hub;
-use crate::storage::conformance::log::{Log, event, said};
+use crate::storage::conformance::log::{Log, contents, event};
 use crate::storage::sqlite::tests::{LogDir, Open, filler};
 use crate::storage::sqlite::{SqliteLog, SqliteStorage, ToolError, schema};
 use crate::{Filters, GapReason, Start, StartPosition, Subscribed};
@@ -166,6 +166,6 @@ async fn a_directory_that_is_in_use_gets_no_backup() {
     drop(lock);
     SqliteLog::open(log_dir.path()).unwrap().backup(parent.path()).unwrap();
     let copy = log_in(parent.path());
-    assert_eq!(said(&copy.all("loud/9").await).len(), 10);
+    assert_eq!(contents(&copy.all("loud/9").await).len(), 10);
     copy.append(vec![event("a", "it is a log")]).await;
 }

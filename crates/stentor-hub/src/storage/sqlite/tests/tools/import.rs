@@ -9,7 +9,7 @@ use super::findings;
 use crate::cursor::Cursor;
 use crate::form::Form;
 use crate::storage::Storage;
-use crate::storage::conformance::log::{at, end, event, filters, name, said};
+use crate::storage::conformance::log::{at, contents, end, event, filters, name};
 use crate::storage::sqlite::tests::{LogDir, filler};
 use crate::storage::sqlite::{ExportFrom, Imported, SqliteLog, SqliteStorage, ToolError};
 
@@ -92,7 +92,7 @@ async fn the_new_log_has_a_new_epoch_and_keeps_the_old_ids() {
     let found =
         records.find(|record| record.attributes().publisher_id.as_ref() == Some(&id)).unwrap();
     assert_eq!((found.body(), found.time()), (first.body(), first.time()));
-    assert_eq!(said(&new.log.all("a").await)[1], "a ends: at last");
+    assert_eq!(contents(&new.log.all("a").await)[1], "a ends: at last");
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn times_never_go_back_and_an_end_gets_that_of_the_record_before() {
     .await;
     let all = log_dir.open().log.all("**").await;
     assert_eq!(all.iter().map(|record| record.time()).collect::<Vec<_>>(), [at(10); 4]);
-    assert_eq!(said(&all), ["z ends: first of all", "a: 1", "a: 2", "a ends: "]);
+    assert_eq!(contents(&all), ["z ends: first of all", "a: 1", "a: 2", "a ends: "]);
 }
 
 #[tokio::test]
@@ -167,14 +167,14 @@ async fn positions_and_gaps_of_a_live_stream_are_ignored() {
                  {\"type\":\"stentor.gap\",\"id\":\"y\",\"reason\":\"trimmed\"}\n{\"topic\":\"a\",\"data\":\"2\"}";
     let done = import(log_dir.path(), lines).await.unwrap();
     assert_eq!(done, Imported { records: 2, lines: 6 });
-    assert_eq!(said(&log_dir.open().log.all("**").await), ["a: 1", "a: 2"]);
+    assert_eq!(contents(&log_dir.open().log.all("**").await), ["a: 1", "a: 2"]);
 }
 
 #[tokio::test]
 async fn a_byte_order_mark_before_the_first_line_is_ignored() {
     let log_dir = LogDir::new();
     import(log_dir.path(), "\u{feff}{\"topic\":\"a\",\"data\":\"1\"}\n").await.unwrap();
-    assert_eq!(said(&log_dir.open().log.all("**").await), ["a: 1"]);
+    assert_eq!(contents(&log_dir.open().log.all("**").await), ["a: 1"]);
 }
 
 #[tokio::test]
