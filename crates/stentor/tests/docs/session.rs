@@ -2,9 +2,9 @@
 //!
 //! In a block marked `console`, a line that begins with `$ ` is a command. A backslash at its end continues it on the
 //! next line. The lines up to the next command are the expected output. `…` within a line matches any text; a line
-//! that is only `…` matches any number of lines. A command that ends with `&` runs until `kill %1`, or
-//! until the end of the page. If the output ends with `^C`, the command runs until it has printed the lines before `^C`,
-//! and is then killed.
+//! that is only `…` matches any number of lines. A command that ends with `&` runs until `kill %1`, or until the end of
+//! the page. If the output ends with `^C`, the command runs until it has printed the lines before `^C`, and is then
+//! killed.
 
 use std::fmt::Write;
 use std::path::Path;
