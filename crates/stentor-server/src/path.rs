@@ -23,9 +23,16 @@ pub(crate) fn topic(raw: &str) -> Result<TopicName, Problem> {
             let detail = "the topic does not decode to UTF-8; percent-encode its UTF-8 bytes";
             return Err(Problem::of(Code::Topic, detail));
         };
-        if matches!(&*segment, "" | "." | "..") {
-            let detail = "a path segment is empty, `.` or `..`, and proxies rewrite such paths; write \
-                          a slash that belongs to the name as %2F";
+        if segment.is_empty() {
+            let detail = "the path has an empty segment (a doubled slash, or one at the end); remove that \
+                          slash, or write it as %2F if it belongs to the name";
+            return Err(Problem::of(Code::Topic, detail));
+        }
+        if matches!(&*segment, "." | "..") {
+            let detail = format!(
+                "the path has the segment `{segment}`, which browsers and proxies remove; use \
+                 another name, or write the slashes beside it as %2F"
+            );
             return Err(Problem::of(Code::Topic, detail));
         }
         if at > 0 {
@@ -77,6 +84,9 @@ mod tests {
         for raw in ["", "a//b", "a/", "/a", "a/./b", "..", "a/..", "%2e", "a/%2E%2e", ".%2e/b"] {
             assert_eq!(name(raw), None, "{raw}");
         }
+        let detail = |raw| topic(raw).unwrap_err().detail().to_owned();
+        assert!(detail("news/").contains("one at the end"), "{}", detail("news/"));
+        assert!(detail("a/%2e%2e").contains("the segment `..`"), "{}", detail("a/%2e%2e"));
     }
 
     #[test]

@@ -124,6 +124,12 @@ impl Problem {
         self
     }
 
+    /// Adds a remark in parentheses to the detail.
+    pub(crate) fn with_note(mut self, note: &str) -> Problem {
+        self.0.detail.extend([" (", note, ")"]);
+        self
+    }
+
     /// Creates one of the server's own problems.
     pub(crate) fn of(code: Code, detail: impl Into<String>) -> Problem {
         let (status, code) = code.parts();
@@ -141,8 +147,8 @@ impl Problem {
 
     /// Creates the problem of a body or an event with more than `limit` bytes. `what` names it.
     pub(crate) fn too_large(what: &str, limit: usize) -> Problem {
-        let detail =
-            format!("{what} is larger than {limit} bytes; send less, or a link to the data");
+        let size = size(limit);
+        let detail = format!("{what} is larger than {size}; send less, or a link to the data");
         Problem::of(Code::TooLarge, detail).with_member("limit", limit)
     }
 
@@ -187,6 +193,16 @@ impl Problem {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         response
+    }
+}
+
+/// Formats a number of bytes, in MiB too if it is a whole number of them.
+fn size(bytes: usize) -> String {
+    const MIB: usize = 1 << 20;
+    if bytes >= MIB && bytes.is_multiple_of(MIB) {
+        format!("{} MiB ({bytes} bytes)", bytes / MIB)
+    } else {
+        format!("{bytes} bytes")
     }
 }
 

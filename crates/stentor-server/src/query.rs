@@ -67,7 +67,12 @@ impl Query {
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Ok(Some(text.parse().unwrap_or(usize::MAX)));
         }
-        let detail = format!("`{name}={text}` is not a whole number; write digits only");
+        let advice = match name {
+            "lease" => "write seconds without a unit, such as `lease=30`",
+            "retry" => "write milliseconds without a unit, such as `retry=3000`",
+            _ => "write digits only",
+        };
+        let detail = format!("`{name}={text}` is not a whole number; {advice}");
         Err(Problem::of(Code::Query, detail))
     }
 
@@ -161,6 +166,15 @@ mod tests {
         assert!(query.number("last").is_err());
         assert!(query.number("limit").is_err());
         assert!(query.number("n").is_err());
+    }
+
+    #[test]
+    fn a_time_with_a_unit_is_refused_with_the_unit_to_use() {
+        let query = Query::parse(Some("lease=30s&retry=3s"), &["lease", "retry"]).unwrap();
+        for (name, unit) in [("lease", "write seconds"), ("retry", "write milliseconds")] {
+            let problem = query.number(name).unwrap_err();
+            assert!(problem.detail().contains(unit), "{}", problem.detail());
+        }
     }
 
     #[test]

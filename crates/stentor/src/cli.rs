@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::recording::{record, replay};
@@ -12,8 +14,18 @@ use crate::output::print_message;
 /// Help text for the exit codes of every command that does not define its own.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  success, or the output pipe was closed
+  0  success; also if the output pipe was closed
   1  failed: the server refused it or is unreachable, or a file cannot be read or written
+  2  the command line is wrong";
+
+/// Commands that use no server, with all of their subcommands.
+const LOCAL_COMMANDS: [&str; 3] = ["log", "completions", "man"];
+
+/// Help text for the exit codes of [`LOCAL_COMMANDS`].
+const LOCAL_EXIT_CODES: &str = "\
+Exit codes:
+  0  success; also if the output pipe was closed
+  1  failed: a file cannot be read or written
   2  the command line is wrong";
 
 /// A real-time event server: publish with a POST, receive with an EventSource, nothing lost or duplicated.
@@ -28,8 +40,8 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) serve: serve::ServeArgs,
 
-    /// Verbose logging to stderr: a server logs each request and refusal. Fine-tune with `RUST_LOG`
-    /// [default: warnings only].
+    /// Log more to stderr: a server logs each request and refusal, `sub` says when it is connected.
+    /// Fine-tune with `RUST_LOG` [default: warnings only].
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }
@@ -90,7 +102,7 @@ impl Cli {
             serve::check_conflicts(matches.subcommand_matches("serve").unwrap_or(&matches))?;
             Cli::from_arg_matches(&matches)
         });
-        parsed.map_err(|error| match error.print() {
+        parsed.map_err(with_tip).map_err(|error| match error.print() {
             Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
                 print_message(format_args!("cannot write the help: {cause}"));
                 ExitCode::FAILURE
@@ -107,19 +119,58 @@ impl Cli {
 pub(crate) fn command() -> clap::Command {
     let mut built = Cli::command();
     built.build();
-    complete(Cli::command(), &mut built)
+    complete(Cli::command(), &mut built, EXIT_CODES)
 }
 
-/// `built` is the command with its full name, which the usage line needs.
-fn complete(command: clap::Command, built: &mut clap::Command) -> clap::Command {
+/// Adds a tip to an error of the command line that has an answer of its own.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let Some(tip) = tip(&error) else { return error };
+    let tip = ContextValue::StyledStrs(vec![StyledStr::from(tip)]);
+    error.insert(ContextKind::Suggested, tip);
+    error
+}
+
+fn tip(error: &clap::Error) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    match (error.kind(), text(ContextKind::InvalidArg), text(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::UnknownArgument, "--port" | "-p", _) => {
+            Some("the port is part of the address: --listen 127.0.0.1:9000".to_owned())
+        }
+        (ErrorKind::UnknownArgument, argument, _)
+            if !argument.starts_with('-') && std::env::args().nth(1).as_deref() == Some("log") =>
+        {
+            Some(format!("the directory of the log is an option: --data {argument}"))
+        }
+        (ErrorKind::ArgumentConflict, argument, _) if argument.starts_with("--exec") => {
+            Some("the command of --exec gets the data on stdin; nothing is printed".to_owned())
+        }
+        (ErrorKind::InvalidSubcommand, _, "delete") => {
+            Some("to delete a topic: curl -X DELETE http://localhost:8080/topics/TOPIC".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// `built` is the command with its full name, which the usage line needs. `exit_codes` is the default of
+/// its parent.
+fn complete(
+    command: clap::Command,
+    built: &mut clap::Command,
+    exit_codes: &'static str,
+) -> clap::Command {
+    let is_local = LOCAL_COMMANDS.contains(&command.get_name());
+    let exit_codes = if is_local { LOCAL_EXIT_CODES } else { exit_codes };
     let usage = built.render_usage().to_string();
     let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned();
     let command = command.override_usage(usage).mut_args(|arg| arg.hide_env_values(true));
     let command = command.mut_subcommands(|subcommand| {
         match built.find_subcommand_mut(subcommand.get_name()) {
-            Some(built) => complete(subcommand, built),
+            Some(built) => complete(subcommand, built, exit_codes),
             None => subcommand,
         }
     });
-    if command.get_after_help().is_some() { command } else { command.after_help(EXIT_CODES) }
+    if command.get_after_help().is_some() { command } else { command.after_help(exit_codes) }
 }

@@ -48,7 +48,7 @@ impl App {
         }
     }
 
-    /// Returns the port of the original program.
+    /// Returns the default port of the app when it is served by itself.
     pub(crate) fn port(self) -> u16 {
         match self {
             App::ImageRelay => 8081,

@@ -5,6 +5,7 @@ mod commands;
 mod data_url;
 mod demo;
 mod duration;
+mod files;
 mod output;
 mod retain;
 mod runtime;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Demo(args)) => demo_command::run(&args),
         Some(Command::Pub(args)) => block_on(publish::run(*args)),
-        Some(Command::Sub(args)) => block_on(subscribe::run(&args)),
+        Some(Command::Sub(args)) => block_on(subscribe::run(&args, cli.verbose)),
         Some(Command::Record(args)) => block_on(record::run(args)),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Check(args)) => block_on(check::run(*args)),
@@ -78,6 +79,7 @@ fn init_logging(verbose: bool) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_target(false)
         .with_writer(std::io::stderr)
         .with_ansi(use_color(&std::io::stderr()))
         .init();

@@ -40,8 +40,9 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "N", value_parser = shards)]
     shards: Option<NonZero<usize>>,
 
-    /// Write streams through the HTTP library instead of taking over their sockets; for comparisons.
-    #[arg(long, hide = true)]
+    /// Write streams through the HTTP library instead of taking over their sockets: slower; only for tests
+    /// and comparisons.
+    #[arg(long)]
     no_takeover: bool,
 }
 

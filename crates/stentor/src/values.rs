@@ -130,9 +130,70 @@ pub(crate) fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
+/// Returns the URL that the text is, or would be with `http://` in front; `None` for other text.
+///
+/// A topic can have a colon, so text without a scheme counts only if it has the form HOST:PORT/PATH, and
+/// the host or the path shows that it is an address: `job:7/log` is a topic.
+fn url_meant(text: &str) -> Option<Url> {
+    let has_scheme = |scheme: &str| {
+        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    if has_scheme("http://") || has_scheme("https://") {
+        return text.parse().ok();
+    }
+    let (authority, path) = text.split_once('/')?;
+    let (host, port) = authority.rsplit_once(':')?;
+    port.parse::<u16>().ok()?;
+    let is_host = host == "localhost" || host.contains('.') || host.starts_with('[');
+    let is_path = path.starts_with("topics/") || path.starts_with("events?");
+    if is_host || (is_path && !host.is_empty()) {
+        format!("http://{text}").parse().ok()
+    } else {
+        None
+    }
+}
+
+/// Refuses a URL where only a topic is possible. The error has the arguments to write instead.
+fn not_a_url(text: &str) -> Result<(), String> {
+    let Some(url) = url_meant(text) else { return Ok(()) };
+    let server = url.origin().ascii_serialization();
+    let topic = url.path().strip_prefix("/topics/").filter(|topic| !topic.is_empty());
+    Err(format!(
+        "this is a URL, not a topic; write the topic, and the server as an option: {} --url {server}",
+        topic.unwrap_or("TOPIC")
+    ))
+}
+
+/// Refuses a URL without its scheme where both a URL and a topic are possible.
+fn not_schemeless(text: &str) -> Result<(), String> {
+    match url_meant(text) {
+        Some(url) => Err(format!("this looks like a URL without its scheme; did you mean {url}?")),
+        None => Ok(()),
+    }
+}
+
+/// Returns the text of the error, with the command or URL to use instead.
+fn topic_error(text: &str, error: &TopicError) -> String {
+    match error {
+        TopicError::Wildcard { .. } => {
+            format!("{error}; to subscribe to a pattern, use stentor sub '{text}'")
+        }
+        TopicError::PartialWildcard { .. } => format!(
+            "{error}; to read the topic of exactly this name, give its URL: \
+             http://localhost:8080/topics/{text}"
+        ),
+        error => error.to_string(),
+    }
+}
+
 /// Parses the name of a topic.
 pub(crate) fn topic(text: &str) -> Result<String, String> {
-    TopicName::new(text).map_err(|error| error.to_string())?;
+    not_a_url(text)?;
+    topic_name(text)
+}
+
+fn topic_name(text: &str) -> Result<String, String> {
+    TopicName::new(text).map_err(|error| topic_error(text, &error))?;
     let server = ServerUrl::new("http://localhost").map_err(|error| error.to_string())?;
     server.topic(text).map_err(|error| error.to_string())?;
     Ok(text.to_owned())
@@ -140,7 +201,11 @@ pub(crate) fn topic(text: &str) -> Result<String, String> {
 
 /// Parses the name of a topic, or the URL of a stream.
 pub(crate) fn topic_or_url(text: &str) -> Result<String, String> {
-    if is_url(text) { stream_url(text) } else { topic(text) }
+    if is_url(text) {
+        return stream_url(text);
+    }
+    not_schemeless(text)?;
+    topic_name(text)
 }
 
 /// Parses the name of a topic, a pattern of topics, or the URL of a stream.
@@ -148,13 +213,11 @@ pub(crate) fn filter_or_url(text: &str) -> Result<String, String> {
     if is_url(text) {
         return stream_url(text);
     }
+    not_schemeless(text)?;
     match text.parse::<TopicFilter>() {
         Ok(_) if is_pattern(text) => Ok(text.to_owned()),
-        Ok(_) => topic(text),
-        Err(error @ TopicError::PartialWildcard { .. }) => {
-            Err(format!("{error}; to read the topic of exactly this name, give its URL"))
-        }
-        Err(error) => Err(error.to_string()),
+        Ok(_) => topic_name(text),
+        Err(error) => Err(topic_error(text, &error)),
     }
 }
 
@@ -313,6 +376,26 @@ mod tests {
         }
         for text in ["", "a/**/b", "a\nb", "http://", "."] {
             assert!(topic_or_url(text).is_err() && filter_or_url(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_not_taken_for_a_topic() {
+        for text in
+            ["http://localhost:8080/topics/news", "HTTPS://x/y", "localhost:8080/topics/news"]
+        {
+            assert!(topic(text).unwrap_err().contains("--url http"), "{text}");
+        }
+        for text in ["localhost:8080/news", "h:80/topics/a", "10.0.0.1:80/x", "[::1]:8080/topics/a"]
+        {
+            let meant = format!("did you mean http://{text}?");
+            assert!(topic_or_url(text).unwrap_err().contains(&meant), "{text}");
+            assert!(filter_or_url(text).unwrap_err().contains(&meant), "{text}");
+        }
+        for text in
+            ["job:7", "job:7/log", "localhost:8080", "a.b:x/y", "urn:isbn:1/2", "mqtt://h/t"]
+        {
+            assert_eq!(topic(text), Ok(text.to_owned()));
         }
     }
 

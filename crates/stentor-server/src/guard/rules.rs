@@ -137,6 +137,12 @@ fn foreign_host(host: Option<&str>) -> Problem {
 }
 
 fn foreign_origin(origin: &str) -> Problem {
+    if origin == "null" {
+        let detail = "web pages with the origin `null` may not do this: the page was opened from a file or \
+                      runs in a sandboxed frame; serve it over HTTP, or allow all such pages by starting \
+                      the server with --cors-origin null";
+        return Problem::of(Code::ForeignOrigin, detail);
+    }
     let detail = format!(
         "web pages from {origin} may not do this; allow them by starting the server with \
          --cors-origin {origin}"
@@ -302,6 +308,7 @@ mod tests {
             [("host", "proxy"), ("origin", "https://x.example"), ("sec-fetch-site", "same-origin")];
         assert_eq!(status(&guard, "POST", &same), 200);
         assert_eq!(status(&guard, "POST", &[("host", "x"), ("origin", "null")]), 403);
+        assert!(foreign_origin("null").detail().contains("opened from a file"));
     }
 
     #[test]

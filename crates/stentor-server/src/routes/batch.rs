@@ -86,12 +86,11 @@ fn entries(text: &str, is_ndjson: bool) -> Result<Vec<Entry>, Problem> {
     let items: Vec<Item> = if is_ndjson {
         let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
         let items = lines.map(|(line, number)| {
-            let item = serde_json::from_str(line);
-            item.map_err(|error| not_a_batch(&error).with_member("line", number))
+            serde_json::from_str(line).map_err(|_| unreadable_line(line, number))
         });
         items.collect::<Result<_, _>>()?
     } else {
-        serde_json::from_str(text).map_err(|error| with_index(text, not_a_batch(&error)))?
+        serde_json::from_str(text).map_err(|_| unreadable_array(text))?
     };
     match items.len() {
         0 => Err(Problem::of(Code::Nothing, "the batch is empty; send at least one event")),
@@ -117,19 +116,73 @@ fn entry(item: Item, index: usize) -> Result<Entry, Problem> {
     made.map_err(|problem| problem.with_member("index", index))
 }
 
-/// Adds the index of the first item that cannot be read. The error of the parser has only a line and
-/// a column.
-fn with_index(text: &str, problem: Problem) -> Problem {
-    let items: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
-    match items.into_iter().position(|item| serde_json::from_value::<Item>(item).is_err()) {
-        Some(index) => problem.with_member("index", index),
-        None => problem,
+/// Describes the first fault of a JSON array that cannot be read as a batch.
+fn unreadable_array(text: &str) -> Problem {
+    let items = match serde_json::from_str(text) {
+        Ok(Value::Array(items)) => items,
+        Ok(value) => return not_a_batch(&format!("the body is {}, not an array", kind_of(&value))),
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            return not_a_batch(&format!(
+                "the body is not valid JSON at line {line}, column {column}"
+            ));
+        }
+    };
+    for (index, item) in items.iter().enumerate() {
+        if let Some(fault) = fault_of(item) {
+            return not_a_batch(&format!("event {index} {fault}")).with_member("index", index);
+        }
+    }
+    not_a_batch("an event has the same field twice")
+}
+
+/// Describes the fault of a line that cannot be read as an event.
+fn unreadable_line(line: &str, number: usize) -> Problem {
+    let fault = match serde_json::from_str(line) {
+        Ok(item) => fault_of(&item).unwrap_or_else(|| "has the same field twice".to_owned()),
+        Err(error) => format!("is not valid JSON at column {}", error.column()),
+    };
+    not_a_batch(&format!("line {number} {fault}")).with_member("line", number)
+}
+
+/// Returns the reason why this value is not an event of a batch, as a phrase to put behind its name.
+fn fault_of(item: &Value) -> Option<String> {
+    let Value::Object(fields) = item else {
+        return Some(format!("is {}, not an object", kind_of(item)));
+    };
+    if let Some(name) = ["topic", "data"].iter().find(|name| !fields.contains_key(**name)) {
+        return Some(format!("has no `{name}`"));
+    }
+    fields.iter().find_map(|(name, value)| match (name.as_str(), value) {
+        ("topic" | "data" | "type", Value::String(_)) | ("type" | "retry", Value::Null) => None,
+        ("data", Value::Object(_) | Value::Array(_)) => Some(format!(
+            "has {} as `data`, which must be a string; send the JSON text of it in quotes",
+            kind_of(value)
+        )),
+        ("topic" | "data" | "type", value) => {
+            Some(format!("has {} as `{name}`, which must be a string", kind_of(value)))
+        }
+        ("retry", value) if value.is_u64() => None,
+        ("retry", _) => Some("has a `retry` that is not a whole number of milliseconds".to_owned()),
+        (name, _) => Some(format!("has the unknown field `{name}`")),
+    })
+}
+
+/// Names the type of a JSON value.
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
     }
 }
 
-fn not_a_batch(error: &serde_json::Error) -> Problem {
+fn not_a_batch(fault: &str) -> Problem {
     let detail = format!(
-        "the batch cannot be read ({error}); send a JSON array of events, or one event per line with \
+        "the batch cannot be read: {fault}; send a JSON array of events, or one event per line with \
          Content-Type application/x-ndjson. An event is {{\"topic\", \"data\", \"type\"?, \"retry\"?}}; \
          topic, data and type are strings, retry is a number"
     );

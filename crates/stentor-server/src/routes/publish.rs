@@ -14,7 +14,7 @@ use crate::body::{Body, RequestBody};
 use crate::content::Content;
 use crate::context::Stentor;
 use crate::incoming::IncomingBody;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// Publishes the body of a request. `raw` is the path after `/topics/`.
 pub(crate) async fn publish(
@@ -54,10 +54,20 @@ pub(super) async fn publish_one(
     body: &mut IncomingBody,
 ) -> Result<Response<Body>, Problem> {
     let limit = content.body_bytes_max(EVENT_BYTES_MAX);
-    let body = body.read_all(limit, stentor.config().body_idle_timeout).await?;
+    let body = body.read_all(limit, stentor.config().body_idle_timeout).await;
+    let body = body.map_err(|problem| explain_limit(problem, content))?;
     if body.is_empty() && options.end.is_some() {
         return append(stentor, options, None).await;
     }
     let event = event(content.data(body)?, options.event_type.clone(), options.retry);
     append(stentor, options, Some(event)).await
+}
+
+/// Says why the limit of a binary body is below that of text.
+fn explain_limit(problem: Problem, content: &Content) -> Problem {
+    if problem.has_code(Code::TooLarge) && matches!(content, Content::Binary { .. }) {
+        problem.with_note("base64 encoding makes a binary body a third larger")
+    } else {
+        problem
+    }
 }

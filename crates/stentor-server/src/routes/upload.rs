@@ -39,7 +39,8 @@ pub(super) async fn lines(
             push_line(&mut upload, options, line, number).await?;
         }
         if lines.partial_bytes() > EVENT_BYTES_MAX {
-            return Err(upload.fail(Problem::too_large("a line", EVENT_BYTES_MAX)).await);
+            let line = format!("line {}", number + 1);
+            return Err(upload.fail(Problem::too_large(&line, EVENT_BYTES_MAX)).await);
         }
     }
     if let Some(line) = lines.finish() {

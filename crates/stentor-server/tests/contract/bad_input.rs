@@ -81,7 +81,8 @@ async fn an_event_of_8_mib_is_taken_and_one_byte_more_is_not() {
     let server = Server::in_memory().await;
     server.publish("/topics/t", "x".repeat(EVENT_MAX)).await;
     let response = server.post("/topics/t", "x".repeat(EVENT_MAX + 1)).send().await;
-    response.problem(413, "too-large");
+    let detail = response.problem(413, "too-large");
+    assert!(detail.contains("8 MiB (8388608 bytes)"), "{detail}");
     let mut upload = server.upload("/topics/t", "text/plain").await;
     upload.send("x".repeat(EVENT_MAX)).await;
     upload.send("x").await;
@@ -96,7 +97,8 @@ async fn the_limit_for_a_binary_body_counts_after_base64() {
     let server = Server::in_memory().await;
     let image = vec![0; 7 << 20];
     let response = server.post("/topics/t", image).header("Content-Type", "image/png").send().await;
-    response.problem(413, "too-large");
+    let detail = response.problem(413, "too-large");
+    assert!(detail.contains("base64"), "{detail}");
 }
 
 #[tokio::test]

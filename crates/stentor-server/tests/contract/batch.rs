@@ -132,7 +132,25 @@ async fn a_batch_that_is_empty_or_not_a_list_is_refused() {
         let detail = batch(&server, bad).await.problem(400, "batch");
         assert!(detail.contains("JSON array"), "{detail}");
     }
-    server.post("/topics", "").send().await.problem(400, "batch");
+    for (bad, words) in [
+        (r#"{"topic":"a","data":"x"}"#, "the body is an object, not an array"),
+        (
+            r#"[{"topic":"a","data":"x"},{"topic":"a","data":{"n":1}}]"#,
+            "event 1 has an object as `data`",
+        ),
+        (r#"[{"topic":"a"}]"#, "event 0 has no `data`"),
+        (r#"[{"topic":"a","data":"x","key":"k"}]"#, "event 0 has the unknown field `key`"),
+        (r#"[{"topic":"a","data":"x","retry":-1}]"#, "event 0 has a `retry`"),
+        (r#"[{"topic":"a","data":"x"},]"#, "not valid JSON at line 1, column 27"),
+        (r#"[{"topic":"a","topic":"a","data":"x"}]"#, "the same field twice"),
+        ("", "not valid JSON"),
+    ] {
+        let detail = server.post("/topics", bad).send().await.problem(400, "batch");
+        assert!(detail.contains(words), "{bad}: {detail}");
+        for leak in ["invalid type", "expected", "map", "EOF"] {
+            assert!(!detail.contains(leak), "{bad}: {detail}");
+        }
+    }
     server.post("/topics", *b"[\"\xff\"]").send().await.problem(400, "not-utf8");
     server.post("/topics?type=x", "[]").send().await.problem(400, "query");
     let packed = server.post("/topics", "[]").header("Content-Encoding", "br").send().await;

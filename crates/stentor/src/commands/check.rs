@@ -34,12 +34,14 @@ use self::diagnosis::Diagnosis;
 use self::endpoint::Endpoint;
 use self::publishing::Publishing;
 use self::report::Style;
-use crate::commands::connection::{token_of_environment, without_password};
+use crate::commands::connection::{cannot_reach, token_of_environment, without_password};
 use crate::output::{print_line, print_message};
 use crate::{duration, values};
 
-/// Origin of the CORS checks without `--origin`: one that the server is not expected to allow.
-const ORIGIN: &str = "https://example.com";
+/// Origin of the CORS checks without `--origin`: one that the server is not expected to allow. Its name
+/// tells the reader of a server's log that the request is from this command. `.invalid` is reserved
+/// (RFC 2606), so it is no real page.
+const ORIGIN: &str = "https://stentor-check.invalid";
 
 /// Exit code for an unreachable endpoint.
 const UNREACHABLE: u8 = 3;
@@ -113,7 +115,7 @@ pub(crate) async fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         Ok(report) => report,
         Err(error) => {
             let url = without_password(&args.url);
-            print_message(format_args!("cannot reach {url}: {error}"));
+            print_message(format_args!("{}", cannot_reach(&url, &error.to_string())));
             return Ok(ExitCode::from(UNREACHABLE));
         }
     };

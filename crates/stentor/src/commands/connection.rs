@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use stentor_client::{EventSource, EventSourceBuilder, Publisher, PublisherBuilder, Url};
+use stentor_client::{
+    EventSource, EventSourceBuilder, PublishError, Publisher, PublisherBuilder, ServerUrl, Url,
+};
 
 use crate::values::{self, Header};
 
@@ -31,6 +33,32 @@ pub(crate) struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
+    /// Describes an error of a publish to this topic in terms of the command line.
+    pub(crate) fn explain(&self, topic: &str, error: &PublishError) -> String {
+        match error {
+            PublishError::Unreachable { cause, .. } => cannot_reach(&self.server(), cause),
+            error
+                if error.problem().and_then(|problem| problem.code.as_deref())
+                    == Some("topic-ended") =>
+            {
+                let url = ServerUrl::new(&self.server()).and_then(|server| server.topic(topic));
+                match url {
+                    Ok(url) => format!("{error}. To delete it: curl -X DELETE {url}"),
+                    Err(_) => error.to_string(),
+                }
+            }
+            error => error.to_string(),
+        }
+    }
+
+    /// Returns the URL of the server without its password, for messages.
+    fn server(&self) -> String {
+        match Url::parse(&self.url) {
+            Ok(url) if url.password().is_some() => without_password(&url),
+            _ => self.url.clone(),
+        }
+    }
+
     /// Returns a builder of a publisher to the server.
     pub(crate) fn publisher(&self) -> PublisherBuilder {
         let mut builder = Publisher::builder(&self.url);
@@ -91,6 +119,15 @@ pub(crate) fn without_password(url: &Url) -> String {
     // Fails only for URLs that cannot contain a password.
     let _ = url.set_password(None);
     url.into()
+}
+
+/// Describes a failed connection to a server, with advice.
+pub(crate) fn cannot_reach(url: &str, cause: &str) -> String {
+    // The TLS library reports a plain HTTP response in these words.
+    if cause.contains("InvalidContentType") {
+        return format!("cannot reach {url}: the server does not use TLS; write http:// instead");
+    }
+    format!("cannot reach {url}: {cause}; check the URL and that the server is running")
 }
 
 /// Adds the headers to the request of a stream.

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use stentor_hub::Hub;
 use stentor_hub::storage::{SqliteOptions, SqliteStorage};
 use stentor_server::{Config, Stentor};
 
 use crate::demo::{App, gallery};
+use crate::files::with_log;
 use crate::retain::Size;
 use crate::server::{Banner, ListenArgs, run as run_server};
 use crate::values::listen_address;
@@ -21,8 +21,8 @@ const CONSOLE: &str = "/console";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
-    /// Run only this app, at `/`, on the port that its original article uses. Without a name: all five
-    /// and a page that shows them live.
+    /// Run only this app, at `/`, on its own port, which the list of names shows. Without a name: all five
+    /// and a page that shows them live, on port 8090.
     #[arg(value_enum)]
     name: Option<App>,
 
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let address = args.access.resolve(&listen)?;
     let directory = args.data.join(args.name.map_or("gallery", App::name));
     let storage = SqliteStorage::open(&directory)
-        .with_context(|| format!("cannot open the log in {}", directory.display()))?;
+        .map_err(|error| with_log(error, "cannot open the log in", &directory))?;
     let limit = Size(SqliteOptions::default().bytes_max).describe();
     let title = match args.name {
         Some(app) => format!("demo {}", app.name()),

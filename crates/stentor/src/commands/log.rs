@@ -7,13 +7,14 @@ mod info;
 mod progress;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::bail;
 use stentor_hub::storage::SqliteLog;
 
 use crate::commands::serve::DATA;
+use crate::files::with_log;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum LogCommand {
@@ -51,8 +52,16 @@ struct DataArgs {
 
 impl DataArgs {
     fn open(&self) -> anyhow::Result<SqliteLog> {
+        if self.data.is_file() {
+            let parent = self.data.parent().filter(|parent| !parent.as_os_str().is_empty());
+            bail!(
+                "{} is a file; name the directory that contains it: --data {}",
+                self.data.display(),
+                parent.unwrap_or(Path::new(".")).display()
+            );
+        }
         SqliteLog::open(&self.data)
-            .with_context(|| format!("cannot read the log in {}", self.data.display()))
+            .map_err(|error| with_log(error, "cannot read the log in", &self.data))
     }
 }
 

@@ -12,6 +12,7 @@ mod upload;
 
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use futures_util::{Stream, TryStreamExt};
 use stentor_client::{Publish, PublishError};
 
@@ -93,7 +94,11 @@ impl PubArgs {
     /// Ends the topic if `--end` is given.
     async fn end(&self) -> anyhow::Result<()> {
         if let Some(reason) = &self.options.end {
-            let response = self.connection.publisher().build()?.end(&self.topic, reason).await?;
+            let response = self.connection.publisher().build()?.end(&self.topic, reason).await;
+            let response = response.map_err(|error| self.failure(error))?;
+            if response.repeat {
+                self.report_repeated_end();
+            }
             print_line(&response.last_id.unwrap_or_default())?;
         }
         Ok(())
@@ -123,7 +128,10 @@ impl PubArgs {
                     upload::upload(&publisher, &self.topic, &path, &content_type, &extras).await
                 }
             };
-            let response = response.map_err(with_published)?;
+            let response = response.map_err(|error| self.failure(error))?;
+            if response.repeat && extras.end.is_some() {
+                self.report_repeated_end();
+            }
             if let Some(id) = &response.last_id {
                 print_line(id)?;
             }
@@ -131,11 +139,22 @@ impl PubArgs {
         }
         Ok(events)
     }
-}
 
-/// Adds the number of events that were published before the error.
-fn with_published(error: PublishError) -> anyhow::Error {
-    let published = error.problem().and_then(|problem| problem.published).unwrap_or_default();
-    let error = anyhow::Error::from(error);
-    if published == 0 { error } else { error.context(format!("stopped after {published} events")) }
+    fn report_repeated_end(&self) {
+        let topic = &self.topic;
+        print_message(format_args!("{topic} has ended already; nothing was published"));
+    }
+
+    /// Describes the error, with the number of events that were published before it.
+    fn failure(&self, error: PublishError) -> anyhow::Error {
+        let published = error.problem().and_then(|problem| problem.published).unwrap_or_default();
+        let text = self.connection.explain(&self.topic, &error);
+        let error = anyhow::Error::from(error);
+        let error = if error.to_string() == text { error } else { anyhow!(text) };
+        if published == 0 {
+            error
+        } else {
+            error.context(format!("stopped after {published} events"))
+        }
+    }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::ArgMatches;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -11,6 +10,7 @@ use stentor_hub::storage::{self, SqliteOptions, SqliteStorage};
 use stentor_hub::{Hub, MemoryStorage};
 use stentor_server::Stentor;
 
+use crate::files::with_log;
 use crate::retain::{RetainArgs, Size};
 use crate::server::{Banner, ListenArgs, run as run_server};
 use crate::usage::UsageError;
@@ -114,7 +114,7 @@ fn on_disk(args: &ServeArgs) -> anyhow::Result<(Hub, String)> {
     }
     let data = args.data.display();
     let storage = SqliteStorage::open_with(&args.data, options)
-        .with_context(|| format!("cannot open the log in {data}"))?;
+        .map_err(|error| with_log(error, "cannot open the log in", &args.data))?;
     let hub = Hub::with_window(storage, window(options.bytes_max.unwrap_or(u64::MAX)));
     Ok((hub, format!("data in {data} ({})", Size(options.bytes_max).describe())))
 }

@@ -3,6 +3,7 @@
 use stentor_client::{Control, Event, EventSourceError, State};
 use tokio::time::Instant;
 
+use super::connection::{cannot_reach, origin};
 use crate::output::print_message;
 
 /// Reports lost and restored connections of one stream to stderr.
@@ -10,6 +11,10 @@ use crate::output::print_message;
 pub(crate) struct StatusReporter {
     /// Name of the stream in messages.
     name: String,
+    /// URL of the stream's server, for messages.
+    server: String,
+    /// `true` if the first connection is reported too.
+    is_verbose: bool,
     /// `true` after a loss was reported, until the stream is open again.
     is_lost: bool,
     /// `true` if the last event was the end of a topic, so that the end of the stream is expected.
@@ -17,8 +22,20 @@ pub(crate) struct StatusReporter {
 }
 
 impl StatusReporter {
-    pub(crate) fn new(name: impl Into<String>) -> StatusReporter {
-        StatusReporter { name: name.into(), is_lost: false, is_ended: false }
+    /// Creates the reporter of the stream at this URL. `name` is the stream's name in messages.
+    pub(crate) fn new(name: impl Into<String>, url: &str) -> StatusReporter {
+        StatusReporter {
+            name: name.into(),
+            server: origin(url).unwrap_or_else(|| url.to_owned()),
+            is_verbose: false,
+            is_lost: false,
+            is_ended: false,
+        }
+    }
+
+    /// Reports the first connection too.
+    pub(crate) fn verbose(self, is_verbose: bool) -> StatusReporter {
+        StatusReporter { is_verbose, ..self }
     }
 
     /// Must be called for every event of the stream.
@@ -33,13 +50,29 @@ impl StatusReporter {
             State::Waiting { until, reason, .. } => {
                 self.is_lost = true;
                 let wait = until.saturating_duration_since(Instant::now()).as_secs_f32();
+                let reason = self.explain(reason);
                 print_message(format_args!("{name}: {reason}; retrying in {wait:.1} s"));
             }
             State::Open(_) if self.is_lost => {
                 self.is_lost = false;
                 print_message(format_args!("{name}: connected again"));
             }
+            State::Open(_) if self.is_verbose => {
+                self.is_verbose = false;
+                let server = &self.server;
+                print_message(format_args!("{name}: connected to {server}; waiting for events"));
+            }
             State::Open(_) | State::Connecting | State::Closed => {}
+        }
+    }
+    fn explain(&self, reason: &EventSourceError) -> String {
+        match reason {
+            EventSourceError::Unreachable { cause } => cannot_reach(&self.server, cause),
+            // The text of the HTTP library for a connection that was closed within a response.
+            EventSourceError::Broken { cause } if cause.contains("unexpected EOF") => {
+                "the server closed the connection".to_owned()
+            }
+            reason => reason.to_string(),
         }
     }
 }

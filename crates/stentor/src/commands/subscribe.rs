@@ -12,6 +12,7 @@ mod start;
 mod stream;
 mod target;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -51,14 +52,15 @@ pub(crate) struct SubArgs {
     request: RequestArgs,
 }
 
-pub(crate) async fn run(args: &SubArgs) -> anyhow::Result<ExitCode> {
-    Ok(match subscribe(args).await {
+/// Subscribes. With `is_verbose`, or on a terminal, it reports that it is connected.
+pub(crate) async fn run(args: &SubArgs, is_verbose: bool) -> anyhow::Result<ExitCode> {
+    Ok(match subscribe(args, is_verbose || std::io::stderr().is_terminal()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     })
 }
 
-async fn subscribe(args: &SubArgs) -> Result<(), Failure> {
+async fn subscribe(args: &SubArgs, is_verbose: bool) -> Result<(), Failure> {
     let wants_objects = args.sink.wants_objects();
     let targets = args
         .target
@@ -75,7 +77,8 @@ async fn subscribe(args: &SubArgs) -> Result<(), Failure> {
         if let Some(path) = &args.cursor {
             request = request.cursor(FileCursor::new(path));
         }
-        streams.push(TargetStream::open(target, request, args.limits.until_end)?);
+        let until_end = args.limits.until_end;
+        streams.push(TargetStream::open(target, request, until_end, is_verbose)?);
     }
     Session::new(streams, sink, args.limits.start()).run().await
 }
@@ -92,6 +95,9 @@ impl SubArgs {
                 "--cursor works with one stream; topics of one server share a stream, for other streams use one \
                  command and one file each"
             );
+        }
+        if path.is_dir() {
+            bail!("--cursor {} is a directory; name a file", path.display());
         }
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         if !directory.unwrap_or(Path::new(".")).is_dir() {

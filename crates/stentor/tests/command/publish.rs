@@ -93,6 +93,15 @@ async fn a_topic_is_ended_with_or_without_last_words() {
     let done = stentor(&["pub", "--url", &url, "a", "too late"]).run().await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""));
     assert!(done.stderr.contains("409") && done.stderr.contains("ended"), "{done:?}");
+    assert!(done.stderr.contains(&format!("curl -X DELETE {url}/topics/a\n")), "{done:?}");
+    let done = stentor(&["pub", "--url", &url, "a", "--end"]).run().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stderr.contains("a has ended already"), "{done:?}");
+
+    // A client that uses TLS gets a response without it.
+    let tls = url.replace("http", "https");
+    let done = stentor(&["pub", "--url", &tls, "a", "x"]).run().await;
+    assert!(done.stderr.contains("the server does not use TLS"), "{done:?}");
 }
 
 #[tokio::test]
@@ -101,7 +110,10 @@ async fn a_failed_publish_has_a_message() {
     let url = server.url("");
     let nowhere = server.url("/nowhere");
     for (args, words) in [
-        (vec!["pub", "--url", "http://127.0.0.1:1", "t", "x"], "cannot reach the server"),
+        (
+            vec!["pub", "--url", "http://127.0.0.1:1", "t", "x"],
+            "cannot reach http://127.0.0.1:1: Connection refused; check the URL",
+        ),
         (vec!["pub", "--url", &url, "t", "--file", "/no/such/file"], "/no/such/file"),
         (vec!["pub", "--url", &nowhere, "t", "x"], "404"),
     ] {

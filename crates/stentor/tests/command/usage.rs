@@ -14,8 +14,24 @@ const LEAKS: [&str; 6] =
 async fn every_wrong_command_line_exits_with_2_and_says_what_is_expected() {
     let no_server = "http://127.0.0.1:1";
     for (args, advice) in [
+        // Frequent guesses.
+        (&["pub", "http://localhost:8080/topics/a", "x"][..], "a --url http://localhost:8080"),
+        (&["pub", "localhost:8080/topics/a", "x"], "a --url http://localhost:8080"),
+        (&["sub", "localhost:8080/topics/a"], "did you mean http://localhost:8080/topics/a?"),
+        (
+            &["record", "localhost:8080/topics/a", "-"],
+            "did you mean http://localhost:8080/topics/a?",
+        ),
+        (&["pub", "log/*", "x"], "stentor sub 'log/*'"),
+        (&["sub", "news*"], "http://localhost:8080/topics/news*"),
+        (&["sub", "t", "--from", "latest"], "`now` (only new events)"),
+        (&["serve", "--port", "9000"], "--listen 127.0.0.1:9000"),
+        (&["log", "info", "x"], "--data x"),
+        (&["delete", "t"], "curl -X DELETE"),
+        (&["sub", "t", "--exec", "x", "--format", "json"], "gets the data on stdin"),
+        (&["sub", "t", "--cursor", "."], "is a directory; name a file"),
         // Unknown or missing.
-        (&["nonsense"][..], "nonsense"),
+        (&["nonsense"], "nonsense"),
         (&["pub"], "<TOPIC>"),
         (&["pub", "t", "--no-such-option"], "--no-such-option"),
         // The server and its limits.
@@ -182,14 +198,42 @@ async fn help_and_usage_do_not_depend_on_the_environment() {
 }
 
 #[tokio::test]
-async fn hidden_options_are_not_completed() {
+async fn help_has_every_option_and_the_exit_codes_of_its_command() {
+    let help = async |args: &[&str]| stentor(args).run().await.stdout;
+    assert!(help(&["serve", "--help"]).await.contains("--no-takeover"));
+    assert!(help(&["pub", "--help"]).await.contains("the server refused it"));
+    for command in [&["log", "info", "--help"][..], &["man", "--help"], &["completions", "--help"]]
+    {
+        let help = help(command).await;
+        assert!(help.contains("Exit codes") && !help.contains("the server refused"), "{help}");
+    }
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = stentor(&["completions", shell]).run().await.stdout;
-        assert!(script.contains("cors-origin"), "{shell}");
-        assert!(!script.contains("no-takeover"), "{shell}");
+        assert!(script.contains("cors-origin") && script.contains("no-takeover"), "{shell}");
     }
-    let hidden = stentor(&["serve", "--no-takeover", "--listen", "x"]).run().await;
-    assert!(hidden.stderr.contains("--listen"), "it is still an option: {hidden:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_reported_with_advice() {
+    for (args, words) in [
+        (&["pub", "t", "--file", "."][..], "cannot publish .: it is a directory; name a file"),
+        (&["replay", "nofile"], "No such file or directory; check the path"),
+        (&["log", "import", "nofile", "--data", "/no/such"], "check the path"),
+    ] {
+        let done = stentor(args).run().await;
+        assert_eq!(done.code, Some(1), "{args:?}: {done:?}");
+        assert!(done.stderr.contains(words), "{args:?}: {done:?}");
+    }
+    for (data, words) in [
+        ("/no/such", "stentor: there is no log in /no/such; name its directory with --data\n"),
+        (
+            "Cargo.toml",
+            "stentor: Cargo.toml is a file; name the directory that contains it: --data .\n",
+        ),
+    ] {
+        let done = stentor(&["log", "info", "--data", data]).run().await;
+        assert_eq!((done.code, done.stderr.as_str()), (Some(1), words), "{done:?}");
+    }
 }
 
 #[tokio::test]

@@ -115,7 +115,11 @@ fn block_ends(capture: &Capture) -> Finding {
         }
         _ if !capture.is_readable() => BLOCK_ENDS
             .not_observable("no event arrived; publish with --publish-url, or watch longer"),
-        _ => BLOCK_ENDS.pass(format!("{} events were complete", capture.events.len())),
+        // Includes control events, which the other checks do not count.
+        _ => match capture.events.len() {
+            1 => BLOCK_ENDS.pass("1 block of the stream, complete"),
+            count => BLOCK_ENDS.pass(format!("{count} blocks of the stream, all complete")),
+        },
     }
 }
 

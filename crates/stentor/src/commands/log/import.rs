@@ -1,6 +1,5 @@
 //! `stentor log import`.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +9,7 @@ use stentor_hub::storage::SqliteLog;
 
 use super::DataArgs;
 use super::progress::Progress;
+use crate::files::open_file;
 use crate::output::print_message;
 
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ fn input(file: Option<&Path>) -> anyhow::Result<Box<dyn BufRead>> {
     match file {
         Some(path) if path != Path::new("-") => {
             let file =
-                File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+                open_file(path).with_context(|| format!("cannot read {}", path.display()))?;
             Ok(Box::new(BufReader::new(file)))
         }
         _ => Ok(Box::new(BufReader::new(io::stdin()))),

@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes};
 use stentor_client::Publish;
 
 use super::content_type::{BOM, TEXT, by_content, by_name, is_streamed, is_text};
+use crate::files::open_file;
 use crate::usage::UsageError;
 use crate::values;
 
@@ -96,7 +97,7 @@ impl InputArgs {
     }
 
     fn whole_file(&self, path: &Path) -> anyhow::Result<Body> {
-        let body = std::fs::File::open(path).map_err(anyhow::Error::from).and_then(read);
+        let body = open_file(path).and_then(read);
         let body = body.with_context(|| format!("cannot publish {}", path.display()))?;
         Ok(self.of_type(by_name(path), body))
     }

@@ -69,7 +69,11 @@ pub(crate) async fn publish_all(
         }
     }
     // Also returns the error behind a failed send or acknowledgement.
-    let all = queue.finish().await.map_err(|error| anyhow!("{error}"))?;
+    let all = queue.finish().await.map_err(|error| {
+        let text = error.to_string();
+        let cause = error.cause.to_string();
+        anyhow!(text.replacen(&cause, &connection.explain(topic, &error.cause), 1))
+    })?;
     end.unwrap_or(Ok(()))?;
     Ok(PublishedAll { count: all.count, is_complete })
 }

@@ -106,7 +106,7 @@ impl Relay {
         Relay {
             states: source.states(),
             source,
-            status: StatusReporter::new(name),
+            status: StatusReporter::new(name, name),
             warned_no_ids: false,
             waiting: Batch::default(),
             recent_keys: RecentKeys::default(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::line::{Head, Line};
+use crate::files::open_file;
 use crate::output::print_message;
 
 /// Maximum length of a line in bytes: the largest event with every character escaped.
@@ -70,7 +71,7 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Recording<Box<dyn BufRead>>> {
     let input: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(BufReader::new(io::stdin()))
     } else {
-        Box::new(BufReader::new(File::open(path)?))
+        Box::new(BufReader::new(open_file(path)?))
     };
     Recording::new(input)
 }

@@ -27,9 +27,9 @@ impl Head {
     }
 
     pub(super) fn read(line: &[u8]) -> anyhow::Result<Head> {
-        let head: Head = serde_json::from_slice(line)
-            .ok()
-            .context("not a recording: the first line is not one of `stentor record`")?;
+        let head: Head = serde_json::from_slice(line).ok().context(
+            "not a recording made by `stentor record`: its first line is not a recording header",
+        )?;
         if head.recording > VERSION {
             bail!(
                 "the recording has version {}, but this program reads up to version {VERSION}; use a newer \

@@ -95,7 +95,7 @@ async fn record(
     args: &RecordArgs,
 ) -> anyhow::Result<()> {
     let mut states = source.states();
-    let mut reporter = StatusReporter::new(&args.source);
+    let mut reporter = StatusReporter::new(&args.source, args.url()?.as_str());
     loop {
         let last_event_id = source.last_event_id().to_owned();
         let piece = tokio::select! {

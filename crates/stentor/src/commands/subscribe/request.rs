@@ -1,7 +1,7 @@
 //! Options of the requests for streams.
 
-use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::de::IgnoredAny;
@@ -10,6 +10,7 @@ use stentor_client::reconnect::Mode;
 
 use super::target::{Kind, Target};
 use crate::commands::connection::{ConnectionArgs, origin};
+use crate::files::open_file;
 use crate::values;
 
 /// Maximum number of bytes that are read for `--data`.
@@ -92,9 +93,7 @@ fn body(data: &str) -> anyhow::Result<Vec<u8>> {
     match data.strip_prefix('@') {
         None => Ok(data.into()),
         Some("-") => read(io::stdin()).with_context(cannot_read),
-        Some(path) => {
-            File::open(path).map_err(anyhow::Error::from).and_then(read).with_context(cannot_read)
-        }
+        Some(path) => open_file(Path::new(path)).and_then(read).with_context(cannot_read),
     }
 }
 

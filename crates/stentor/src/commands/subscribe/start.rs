@@ -1,5 +1,9 @@
 //! Start options of a subscription.
 
+use std::ffi::OsStr;
+
+use clap::ValueEnum;
+use clap::builder::{PossibleValue, TypedValueParser};
 use jiff::Timestamp;
 
 use crate::{duration, values};
@@ -13,7 +17,7 @@ pub(super) const HEADING: &str = "Start";
 #[group(id = "start", multiple = false)]
 pub(super) struct StartArgs {
     /// Start with the oldest event (`earliest`) or only new ones (`now`) [default: now].
-    #[arg(long, value_enum, hide_possible_values = true)]
+    #[arg(long, value_parser = FromParser, hide_possible_values = true)]
     from: Option<From>,
 
     /// Start with the newest N events, across all topics.
@@ -52,6 +56,34 @@ impl StartArgs {
             .or_else(|| self.last_each.map(|last| ("last_each", last.to_string())))
             .or_else(|| self.since.map(|since| ("since", since.to_string())))
     }
+}
+
+/// Parses `--from`. Unlike the parser of clap, it explains the words in its error.
+#[derive(Clone)]
+struct FromParser;
+
+impl TypedValueParser for FromParser {
+    type Value = From;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<From, clap::Error> {
+        from.parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(From::value_variants().iter().filter_map(ValueEnum::to_possible_value)))
+    }
+}
+
+fn from(text: &str) -> Result<From, String> {
+    From::from_str(text, false).map_err(|_| {
+        "expected `now` (only new events) or `earliest` (all stored events, then new ones)"
+            .to_owned()
+    })
 }
 
 /// Parses a time, or a duration before now.

@@ -64,7 +64,8 @@ pub(super) enum Content {
 }
 
 impl TargetStream {
-    /// Starts the stream. `until_end` also ends streams that have no certain end.
+    /// Starts the stream. `until_end` also ends streams that have no certain end. `is_verbose` reports the
+    /// first connection.
     ///
     /// # Errors
     /// The request is not valid.
@@ -72,12 +73,13 @@ impl TargetStream {
         target: Target,
         request: EventSourceBuilder,
         until_end: bool,
+        is_verbose: bool,
     ) -> Result<TargetStream, Failure> {
         let is_url = target.kind == Kind::Url;
         let request = if is_url { request } else { request.idle_timeout(IDLE_TIMEOUT) };
         let source = request.build().or_fail(Code::Usage)?;
         let states = source.states();
-        let reporter = StatusReporter::new(&target.name);
+        let reporter = StatusReporter::new(&target.name, &target.url).verbose(is_verbose);
         let end = match target.kind {
             Kind::Topics { names, has_patterns: false } => End::OfTopics(OpenTopics::named(names)),
             Kind::Topics { names, .. } if until_end => End::OfTopics(OpenTopics::seen(names)),

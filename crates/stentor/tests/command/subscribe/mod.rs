@@ -76,6 +76,19 @@ async fn it_misses_nothing_over_a_crash_of_the_server() {
 }
 
 #[tokio::test]
+async fn a_connection_is_reported_with_verbose_only() {
+    let server = Server::in_memory().await;
+    let url = server.url("");
+    let sub = ["sub", "--url", &url, "t"];
+    let verbose = [&sub[..], &["-v"]].concat();
+    let mut running = stentor(&verbose).start().await;
+    running.until_stderr(&format!("t: connected to {url}; waiting for events")).await;
+    running.kill().await;
+    let quiet = stentor(&[&sub[..], &["--for", "300ms"]].concat()).run().await;
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""), "{quiet:?}");
+}
+
+#[tokio::test]
 async fn a_failed_subscription_has_a_message_and_an_exit_code() {
     let server = Server::in_memory().await;
     let wrong = server.url("/nowhere");
