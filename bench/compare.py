@@ -6,7 +6,7 @@
     bench/compare.py --repeats 5 --write docs/benchmarks.md
 
 Requires Linux with two idle cores: the server runs on core 0, the load generator `stentor bench` on core 1.
-Where that is allowed (as root, or with user namespaces), all of it runs in its own network namespace. Every run
+If the system allows it (as root, or with user namespaces), everything runs in a new network namespace. Every run
 starts a new server and waits until the machine is quiet. A run is repeated, at most twice, if other programs used
 the machine meanwhile. One repeat of everything takes about nine minutes.
 """

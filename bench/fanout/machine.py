@@ -13,7 +13,7 @@ INSIDE = "STENTOR_BENCH_NETWORK"
 
 
 def step_inside():
-    """Restarts this program in a network namespace of its own, where that is allowed."""
+    """Restarts this program in a new network namespace, if the system allows it."""
     if INSIDE in os.environ:
         if os.environ[INSIDE] == "own":
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

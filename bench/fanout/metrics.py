@@ -63,7 +63,7 @@ def title_of(metric, workload):
 
 
 def main_of(workload):
-    """The metric that a workload is about."""
+    """The main metric of a workload."""
     return {"idle10k": MEMORY, "lat1k": P50}.get(workload, CPU)
 
 

@@ -30,7 +30,7 @@ def add_arguments(parser, target):
     parser.add_argument("--rough", action="store_true",
                         help="do not wait for a quiet machine, and do not repeat noisy runs")
     parser.add_argument("--stentor", metavar="FILE", default=f"{target}/release/stentor", help="server to measure")
-    parser.add_argument("--load", metavar="STENTOR", help="stentor that makes the load (default: --stentor)")
+    parser.add_argument("--load", metavar="STENTOR", help="`stentor` that generates the load (default: --stentor)")
     parser.add_argument("--binaries", default=f"{target}/release", help="directory of the binaries floor and broadcast")
 
 

@@ -60,11 +60,11 @@ BASELINES = ("floor", "floor-batch")
 
 def prepare(command, where, binaries, stentor):
     """Replaces the placeholders of a command, and writes the files that it names."""
-    places = {"@DIR@": where, "@BIN@": binaries, "@STENTOR@": stentor, "@PORT@": str(PORT), "@BEHIND@": str(BEHIND)}
+    values = {"@DIR@": where, "@BIN@": binaries, "@STENTOR@": stentor, "@PORT@": str(PORT), "@BEHIND@": str(BEHIND)}
 
     def filled(text):
-        for place, value in places.items():
-            text = text.replace(place, value)
+        for name, value in values.items():
+            text = text.replace(name, value)
         return text
 
     words = []

@@ -1,4 +1,4 @@
-//! Inserts the same rows and indices directly into SQLite, to compare durable publishing with.
+//! Inserts the rows and indices of the server directly into SQLite, as a baseline for durable publishing.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -42,7 +42,7 @@ fn insert(dir: &Path, batch: f64, topics: usize, span: Duration) -> anyhow::Resu
     let (mut offset, mut pending) = (0, 0.0);
     let begun = Instant::now();
     while begun.elapsed() < span {
-        // A batch of 3.5 is 3 and 4 events in turn.
+        // With a batch of 3.5, transactions have 3 and 4 events in turn.
         pending += batch.max(1.0);
         let rows = pending as i64;
         pending -= rows as f64;

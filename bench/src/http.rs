@@ -1,4 +1,4 @@
-//! A minimal HTTP/1.1 client, so that the load costs less CPU than the server.
+//! A minimal HTTP/1.1 client, so that the load generator uses less CPU than the server.
 
 use std::net::SocketAddr;
 

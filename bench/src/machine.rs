@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 /// Core of the server.
 pub(crate) const SERVER_CORE: usize = 0;
-/// Core of this process, which makes the load.
+/// Core of this process, which generates the load.
 pub(crate) const LOAD_CORE: usize = 1;
 
 /// Description of the machine, printed with the results.

@@ -62,7 +62,7 @@ enum Benchmark {
     Resume(resume::Args),
     /// Measure a full replay, and how much it slows publishers and other subscribers.
     Replay(replay::Args),
-    /// Measure the memory that subscribers cost that stop reading, and their catch-up.
+    /// Measure the memory of subscribers that stop reading, and their catch-up.
     Stopped(stopped::Args),
     /// Measure the time until all subscribers are live again after a restart of the server.
     Storm(storm::Args),
@@ -79,7 +79,7 @@ fn main() -> anyhow::Result<()> {
         dir: cli.dir.unwrap_or_else(|| own_dir.to_owned()),
         repeats: cli.repeats.max(1),
     };
-    // Threads inherit the core, so this comes before any is started.
+    // Threads inherit the core, so pin before any is started.
     machine::pin_self(machine::LOAD_CORE)?;
     println!("{}\n", Machine::inspect(&context.dir)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -59,7 +59,8 @@ const CASES: [Case; 5] = [
 ];
 
 impl Case {
-    /// The request target of one turn. An unused topic in it prevents that requests share one query.
+    /// Returns the request target of one turn. An unused topic in it makes requests differ, so that they do not share
+    /// one query.
     fn target(&self, turn: usize) -> String {
         let other = if self.alike { String::new() } else { format!("&topic=none/{turn}") };
         format!("/events?topic={}{other}", self.topic)
@@ -101,8 +102,8 @@ pub(crate) async fn run(bench: &Context, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The names of 100 topics, in the order in which they get events. The first one is there three times, so that it has
-/// enough events in a short log too.
+/// Returns the names of 100 topics, in the order in which they get events. The first one occurs three times, so that
+/// it has enough events in a short log too.
 fn many() -> Vec<String> {
     let mut names: Vec<String> = (0..100).map(|number| format!("t/{number}")).collect();
     names.insert(34, "t/0".to_owned());

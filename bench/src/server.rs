@@ -49,12 +49,12 @@ impl Server {
         Ok(Server { process, address })
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// The value of a counter in its `/metrics`.
+    /// Returns the value of a counter in `/metrics`.
     pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let mut connection = Connection::open(self.address).await?;
         let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -65,18 +65,18 @@ impl Server {
         value.with_context(|| format!("the server has no metric {name}"))
     }
 
-    /// Its anonymous memory in bytes, which is all but mapped files.
+    /// Returns the anonymous memory in bytes: all memory except mapped files.
     pub(crate) fn anonymous_bytes(&self) -> anyhow::Result<u64> {
         let bytes = process::status_bytes(self.process.id(), "RssAnon:");
         bytes.context("/proc has no RssAnon of the server")
     }
 
-    /// Its CPU time in seconds.
+    /// Returns the CPU time in seconds.
     pub(crate) fn busy_seconds(&self) -> anyhow::Result<f64> {
         busy_seconds(&self.process.id().to_string())
     }
 
-    /// Stops it with SIGTERM and waits until it has ended.
+    /// Stops the server with SIGTERM and waits until it has ended.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         let id = self.process.id().to_string();
         Command::new("kill").args(["-TERM", &id]).status().context("cannot run `kill`")?;

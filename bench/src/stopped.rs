@@ -1,4 +1,4 @@
-//! Subscribers that stop reading: the memory they cost, and their catch-up.
+//! Subscribers that stop reading: their memory in the server, and their catch-up.
 
 use std::time::Duration;
 

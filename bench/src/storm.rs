@@ -19,9 +19,10 @@ use crate::server::Server;
 use crate::stats::{median, mib, thousands};
 use crate::subscribers::{Progress, Subscribers};
 
-/// Number of events that the subscribers have missed.
+/// Number of events that the subscribers miss.
 const MISSED: u64 = 20;
-/// Concurrent connects before the restart. Few, so that the kernel's queue does not overflow, which costs a second.
+/// Concurrent connects before the restart. Few, so that the kernel's queue does not overflow:
+/// a connection that overflows it waits for a second.
 const CONNECTING: usize = 500;
 const TOPIC: &str = "storm";
 

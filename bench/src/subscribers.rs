@@ -86,7 +86,7 @@ impl Subscribers {
         self.progress = Progress { greeted: self.progress.greeted, ..Progress::default() };
     }
 
-    /// Reads until `count` returns the number of all subscribers.
+    /// Reads until all subscribers are counted by `count`.
     pub(crate) fn wait_for_all(&mut self, count: fn(&Progress) -> usize) -> anyhow::Result<()> {
         let begun = Instant::now();
         let mut events = Events::with_capacity(1024);
@@ -246,7 +246,7 @@ fn request(target: &str, last_id: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{cursor}\r\n")
 }
 
-/// Returns `true` if an operation is to be repeated when the socket is ready.
+/// Returns `true` if the operation must be repeated when the socket is ready.
 fn must_wait(error: &io::Error) -> bool {
     is_not_ready(error) || error.kind() == io::ErrorKind::Interrupted
 }

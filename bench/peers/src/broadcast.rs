@@ -18,7 +18,7 @@ use tokio::sync::broadcast;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::BroadcastStream;
 
-/// Number of events that a subscriber may be behind before it misses some.
+/// Number of events that a subscriber can lag before it misses some.
 const BEHIND_MAX: usize = 256;
 
 type Topics = Arc<RwLock<HashMap<String, broadcast::Sender<Arc<str>>>>>;

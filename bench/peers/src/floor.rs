@@ -1,4 +1,4 @@
-//! A bare epoll loop. It shows the least that a server can cost: its system calls. Usage:
+//! A bare epoll loop. It shows the minimum cost of a server: the system calls. Usage:
 //!
 //!     floor [--batch] 127.0.0.1:9280
 //!

@@ -1,7 +1,7 @@
 //! Deletes the topics that a run has created on a Stentor server.
 //!
-//! Before the run, the topics below `bench/` are listed. After it, those that did not exist before are deleted. A
-//! server that does not list topics is other software; nothing is deleted there.
+//! Lists the topics below `bench/` before the run, and deletes those that are new after it. A server that does not
+//! list topics is not Stentor, and nothing is deleted.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -19,7 +19,7 @@ use crate::plan::Plan;
 
 /// Prefix of the topics.
 const PREFIX: &str = "bench/";
-/// Number of topics on a page of the list. The server allows no more.
+/// Number of topics on a page of the list: the maximum that the server allows.
 const PAGE: usize = 1000;
 /// Number of connections that delete topics. The server writes concurrent deletions to disk together.
 const CONNECTIONS: usize = 16;
@@ -140,7 +140,7 @@ fn percent_encoded(text: &str) -> String {
     out
 }
 
-/// A client that sends one request after the other on one connection, and blocks.
+/// A blocking client that sends one request after the other on one connection.
 struct Client<'a> {
     target: &'a Target,
     deadline: Instant,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::clock::{Nanos, SECOND};
 
-/// Longest time that is recorded exactly: ten minutes. Longer ones count as this.
+/// Longest time that is recorded: ten minutes. A longer time counts as ten minutes.
 const TIME_MAX: Nanos = 600 * SECOND;
 /// Precision in significant digits: two, which is one percent.
 const DIGITS: u8 = 2;

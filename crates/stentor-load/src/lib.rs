@@ -1,4 +1,4 @@
-//! Load generator for servers of Server-Sent Events: the library behind `stentor bench`.
+//! Load generator for servers of Server-Sent Events; the library of `stentor bench`.
 //!
 //! A [`LoadTest`] connects many subscribers, publishes events that carry a marker, and checks for each subscriber
 //! that every event arrives once and in order. It measures the time from publish to delivery and returns a
@@ -10,7 +10,7 @@
 //!
 //! | modules | what they do |
 //! | --- | --- |
-//! | `options`, `plan` | the options of a run; the same, checked and resolved |
+//! | `options`, `plan` | the options of a run; the plan that results after checks and lookups |
 //! | `load_test` | the poll and the phases of a run: connect, warm up, measure |
 //! | `schedule`, `pacer`, `clock` | when the next event is due, and the timer that wakes for it |
 //! | `subscribers`, `publishers` | the connections, each a state machine over a socket |

@@ -61,7 +61,7 @@ pub struct LoadTest {
     server: Option<ProcessTree>,
     /// Numbers of the topics below `bench/` that this run may create. Empty if they cannot be known.
     own_topics: Vec<usize>,
-    /// Time at the end of the last turn.
+    /// Current time, as of the end of the last turn.
     now: Nanos,
     /// Time spent on polling without a result. Counted only if the run never sleeps.
     idle: Nanos,
@@ -75,15 +75,14 @@ impl LoadTest {
     ///
     /// # Errors
     ///
-    /// If options contradict each other, the server cannot be reached, the process may not open enough files, or
-    /// there is no process with the given id.
+    /// If options contradict each other, the server cannot be reached, the limit of open files is too low, or no
+    /// process has the given id.
     pub fn new(options: &Options, stop: CancellationToken) -> anyhow::Result<LoadTest> {
         pacer::use_precise_timers();
         let plan = Plan::new(options)?;
         let server = options.pid.map(|pid| {
-            ProcessTree::of(pid).with_context(|| {
-                format!("there is no process {pid}, or this system has no /proc to look it up")
-            })
+            ProcessTree::of(pid)
+                .with_context(|| format!("there is no process {pid}, or this system has no /proc"))
         });
         let server = server.transpose()?;
         let poll = Poll::new()?;
@@ -193,7 +192,7 @@ impl LoadTest {
         Ok(())
     }
 
-    /// Runs the warm-up and the measured phase. If only connects are measured, that phase is the result.
+    /// Runs the warm-up and the measured phase. If the run measures only connects, returns the connect phase.
     fn measure(
         &mut self,
         connecting: Phase,
@@ -218,7 +217,7 @@ impl LoadTest {
         Sampler::new(self.stats.clock.now(), length.as_nanos() as Nanos, self.server.as_ref())
     }
 
-    /// Opens and closes this many more connections.
+    /// Opens and closes the connections of `--churn`.
     fn churn(
         &mut self,
         connections: u64,
@@ -259,7 +258,8 @@ impl LoadTest {
         Ok(phase)
     }
 
-    /// Publishes for `span` or until `events` are sent, then waits until all have arrived or the patience is over.
+    /// Publishes for `span` or until `events` are sent. Then waits until all have arrived, or until none has arrived
+    /// for the configured patience.
     fn publish(
         &mut self,
         span: Duration,
@@ -303,7 +303,7 @@ impl LoadTest {
             if self.stats.storms.away > 0 {
                 moved = self.now;
             }
-            // An interrupt does not end the wait: events that are under way must not count as lost.
+            // An interrupt does not end the wait: events in flight must not count as lost.
             if self.now > moved + patience || self.now >= self.ends {
                 break;
             }
@@ -329,7 +329,7 @@ impl LoadTest {
         }
     }
 
-    /// Publishes the events that are due, as far as publishers are free.
+    /// Publishes the events that are due while a publisher is free.
     fn publish_due(&mut self, schedule: &mut Schedule) {
         let registry = self.poll.registry();
         while !schedule.is_complete() {
@@ -364,7 +364,7 @@ impl LoadTest {
         usage.phase(&self.usage(), times, Unsent::default())
     }
 
-    /// One turn, before which a storm starts if one is due.
+    /// Starts a storm if one is due, then runs one turn.
     fn turn_with_storms(&mut self) -> io::Result<()> {
         if let Some(storm) = self.plan.storm
             && self.stats.storms.away == 0

@@ -25,7 +25,7 @@ impl Mark {
 /// Finds the first marker in bytes that arrive in pieces.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Finder {
-    /// Number of bytes seen of a marker that may have started; 0 for none.
+    /// Number of bytes of a possible marker that have arrived; 0 for none.
     seen: u8,
     value: u64,
 }
@@ -135,7 +135,7 @@ mod tests {
         }
 
         #[test]
-        fn a_mark_is_found_wherever_it_is_cut(
+        fn a_mark_is_found_in_pieces_of_any_size(
             run: u32, number: u32, before in "[a-z0-9]{0,40}", cut in 0_usize..60,
         ) {
             let mark = Mark { run, number };

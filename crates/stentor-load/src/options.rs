@@ -25,10 +25,10 @@ impl std::error::Error for InvalidOptions {}
 
 /// Options of a load test. [`LoadTest::new`](crate::LoadTest::new) checks them.
 ///
-/// In `url`, `publish`, `subscribe_body` and `body`, `{topic}` stands for the number of the topic.
+/// In `url`, `publish`, `subscribe_body` and `body`, `{topic}` is replaced by the number of the topic.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// URL of a stream. Without a path the server is taken for Stentor, with topics `bench/0`, `bench/1`, ….
+    /// URL of a stream. Without a path the server is assumed to be Stentor, with topics `bench/0`, `bench/1`, ….
     pub url: String,
     /// URL to which events are posted. If `None`, and `url` has a path, events are only received.
     pub publish: Option<String>,
@@ -36,7 +36,7 @@ pub struct Options {
     pub headers: Vec<Header>,
     /// Bearer token of all requests.
     pub token: Option<String>,
-    /// Bearer token used if `token` is `None` and the server is taken for Stentor.
+    /// Bearer token used if `token` is `None` and the server is assumed to be Stentor.
     pub stentor_token: Option<String>,
     /// PEM file with root certificates that are trusted in addition to those of the system. For `https://` only.
     pub root_certificate: Option<PathBuf>,
@@ -48,11 +48,11 @@ pub struct Options {
     pub slow: u32,
     /// Connects started per second; `None` connects as fast as the server accepts.
     pub ramp: Option<f64>,
-    /// Maximum number of connects that wait for their response at a time.
+    /// Maximum number of concurrent connects that wait for their response.
     pub connecting: u32,
     /// Share of the subscribers, in (0, 1], that drops its connection in each storm and reconnects at once.
     pub storm: Option<f64>,
-    /// Time from the end of one storm to the next.
+    /// Time from the end of one storm, when all subscribers are back, to the next.
     pub storm_every: Duration,
     /// Instead of publishing, opens this many more connections; each is closed when its response head has arrived.
     pub churn: Option<u32>,
@@ -62,7 +62,7 @@ pub struct Options {
     pub subscribe_headers: Vec<Header>,
     /// Body that subscribers POST; `None` sends a GET.
     pub subscribe_body: Option<String>,
-    /// When events are published.
+    /// Pace of publishing.
     pub pace: Pace,
     /// Number of events to publish. 0 measures only connects and memory; `None` publishes until `span` is over.
     pub events: Option<u32>,
@@ -70,7 +70,7 @@ pub struct Options {
     pub span: Option<Duration>,
     /// Time to publish before the measurement starts.
     pub warm_up: Duration,
-    /// Bytes of an event's body.
+    /// Size of an event's body in bytes.
     pub size: u32,
     /// Body of an event. `{mark}` is replaced by the marker, `{pad}` fills the body up to `size`.
     pub body: String,
@@ -78,11 +78,11 @@ pub struct Options {
     pub content_type: String,
     /// Headers of the publish requests only.
     pub publish_headers: Vec<Header>,
-    /// Maximum number of connections that publish, each with one request at a time.
+    /// Maximum number of connections that publish, each with one request at a time. They are opened as needed.
     pub publishers: u16,
     /// Silence after which missing events count as lost.
     pub patience: Duration,
-    /// Maximum time of the whole run. Default: four times `span`, plus 1 min.
+    /// Maximum time of the whole run, connecting and waiting included. Default: four times `span`, plus 1 min.
     pub limit: Option<Duration>,
     /// Polls sockets without sleeping. This uses a whole core.
     pub spin: bool,
@@ -90,7 +90,7 @@ pub struct Options {
     pub pid: Option<u32>,
 }
 
-/// When events are published.
+/// Pace of publishing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
     /// Open loop: this many events a second, independent of the server.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// Shortest time between two wake-ups. Events that are due within it are sent together.
 const STEP_MIN: Duration = Duration::from_micros(100);
 
-/// Wakes a poll at a fixed rate, until it is dropped. A poll timeout counts in milliseconds, which is too coarse.
+/// Wakes a poll at a fixed rate, until it is dropped. A poll timeout has a resolution of 1 ms, which is too coarse.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     is_over: Arc<AtomicBool>,

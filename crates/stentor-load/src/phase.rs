@@ -48,7 +48,7 @@ impl Usage {
         }
     }
 
-    /// The phase that started with this usage and has just ended with `now`.
+    /// Returns the phase that started with this usage and ended with `now`.
     pub(crate) fn phase(&self, now: &Usage, times: Times, unsent: Unsent) -> Phase {
         let seconds = |until: Nanos| (until - times.started) as f64 / SECOND as f64;
         let since = |now: Option<Cpu>, before: Option<Cpu>| Some(now?.since(before?));

@@ -13,7 +13,7 @@ use crate::http::template::Template;
 use crate::http::tls;
 use crate::options::{Header, InvalidOptions, Options, Pace};
 
-/// Path of the topics if the server is taken for Stentor.
+/// Path of the topics if the server is assumed to be Stentor.
 const STENTOR_TOPICS: &str = "/topics/bench/{topic}";
 /// File descriptors needed in addition to the connections.
 const OTHER_FILES: u64 = 32;
@@ -25,10 +25,10 @@ pub(crate) struct Plan {
     pub(crate) subscribe: Endpoint,
     pub(crate) subscribe_at: Target,
     pub(crate) task: Task,
-    /// Destination of events; `None` if the task is not to publish.
+    /// Destination of events; `None` if the run does not publish.
     pub(crate) publish: Option<Endpoint>,
     pub(crate) publish_at: Target,
-    /// `true` if events go to topics below `bench/` of a server that is taken for Stentor.
+    /// `true` if events go to topics below `bench/` of a server that is assumed to be Stentor.
     pub(crate) uses_bench_topics: bool,
     pub(crate) subscribers: usize,
     pub(crate) slow: usize,
@@ -199,8 +199,8 @@ fn check_open_files(connections: u64) -> anyhow::Result<()> {
     let needed = connections + OTHER_FILES;
     if needed > hard {
         bail!(
-            "this needs {needed} open files, and the limit is {hard}; use fewer subscribers, or several \
-             `stentor bench` side by side with --keep"
+            "this needs {needed} open files, and the limit is {hard}; use fewer subscribers, or run several \
+             `stentor bench` at the same time with --keep"
         );
     }
     if needed > soft {

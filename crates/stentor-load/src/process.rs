@@ -1,11 +1,11 @@
-//! CPU time and memory of processes, read from `/proc`. On other systems than Linux nothing is known.
+//! CPU time and memory of processes, read from `/proc`. Only Linux has these values.
 
 use std::fs;
 
-/// Unit of the CPU times in `/proc`. Linux reports hundredths of a second on all supported machines, whatever the
-/// kernel counts in.
+/// Unit of the CPU times in `/proc`. Linux reports hundredths of a second on all supported machines, for every tick
+/// rate of the kernel.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Bytes of a page, in which the kernel counts TCP buffers. True of most machines.
+/// Bytes of a page, in which the kernel counts TCP buffers. Most machines have this page size.
 const PAGE_BYTES: u64 = 4096;
 /// Maximum number of processes of a tree.
 const PROCESSES_MAX: usize = 1024;
@@ -35,7 +35,7 @@ impl Cpu {
 pub(crate) struct Memory {
     /// Resident memory (RSS). Memory shared by several processes counts for each of them.
     pub(crate) resident: u64,
-    /// Proportional memory (PSS): shared memory is divided among its processes. `None` if it must not be read.
+    /// Proportional memory (PSS): shared memory is divided among its processes. `None` if this process may not read it.
     pub(crate) proportional: Option<u64>,
 }
 
@@ -108,7 +108,7 @@ pub fn cpu(process: &str) -> Option<Cpu> {
     Some(Cpu { user: seconds(11)?, system: seconds(12)? })
 }
 
-/// A memory field of `/proc/PID/status` in bytes, such as `VmHWM:` for the peak. `None` if it is not there.
+/// A memory field of `/proc/PID/status` in bytes, such as `VmHWM:` for the peak. `None` if it is missing.
 pub fn status_bytes(pid: u32, field: &str) -> Option<u64> {
     kibibytes(&format!("/proc/{pid}/status"), field)
 }
@@ -117,8 +117,8 @@ fn stat(pid: u32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/stat")).ok()
 }
 
-/// A field after the process name. The name may contain blanks and brackets, so fields are counted from the last
-/// bracket.
+/// Parses a field after the process name. The name may contain blanks and brackets, so fields are counted from the
+/// last bracket.
 fn field(stat: &str, at: usize) -> Option<f64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(at)?.parse().ok()
 }

@@ -83,7 +83,7 @@ impl Sampler {
         }
     }
 
-    /// Ends the last sample. One of less than half the time is left out, unless it is the only one.
+    /// Ends the last sample. Drops it if it is shorter than half the interval, unless it is the only one.
     pub(crate) fn finish(
         &mut self,
         stats: &mut Stats,

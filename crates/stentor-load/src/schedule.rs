@@ -57,7 +57,7 @@ impl Schedule {
         self.sent += 1;
     }
 
-    /// Notes that a due event found all publishers busy. In a closed loop that is the normal case.
+    /// Counts a due event that found all publishers busy. In a closed loop this is normal.
     pub(crate) fn count_held_up(&mut self) {
         self.held_up += u64::from(matches!(self.pace, Pace::Rate(_)));
     }

@@ -1,6 +1,6 @@
 //! A scanner for `text/event-stream` that finds only the ends of events, their markers and ids.
 //!
-//! It buffers no lines, however long they are, and copies nothing but the last id of a piece.
+//! It does not buffer lines, so they can have any length. It copies only the last id of a piece.
 
 use std::mem::take;
 
@@ -128,8 +128,8 @@ impl Scanner {
         while let Line::Begun { start, length } = &mut self.line {
             let Some((&byte, rest)) = part.split_first() else { return };
             part = rest;
-            if let Some(place) = start.get_mut(*length) {
-                *place = byte;
+            if let Some(slot) = start.get_mut(*length) {
+                *slot = byte;
                 *length += 1;
             }
             let start = start.get(..*length).unwrap_or_default();
@@ -202,14 +202,14 @@ impl Scanner {
     }
 }
 
-/// Returns `true` if an id is to be kept. One that contains NUL is ignored (WHATWG HTML 9.2.6).
+/// Returns `true` if an id is valid. An id that contains NUL is ignored (WHATWG HTML 9.2.6).
 fn is_valid(id: &[u8]) -> bool {
     id.len() <= ID_BYTES_MAX && memchr::memchr(0, id).is_none()
 }
 
-fn keep(id: &[u8], place: &mut Vec<u8>) {
-    place.clear();
-    place.extend_from_slice(id);
+fn keep(id: &[u8], target: &mut Vec<u8>) {
+    target.clear();
+    target.extend_from_slice(id);
 }
 
 #[cfg(test)]
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_found_wherever_the_stream_is_cut() {
+    fn events_are_found_in_pieces_of_any_size() {
         assert_scans(
             ": hi\nretry: 2000\n\nevent: x\nid: 7\ndata: {\"m\":\"~0000000100000009~\"}\n\n\
              data:~0000000100000003~xx\nid:8\n\ndata: no mark\n\n",

@@ -1,4 +1,4 @@
-//! Everything that is counted and timed during a run.
+//! Counters and latencies of a run.
 
 use crate::clock::{Clock, Nanos};
 use crate::latency::Latencies;
@@ -47,7 +47,7 @@ pub(crate) struct Stats {
     pub(crate) cuts: u64,
     /// Streams of slow subscribers that the server closed.
     pub(crate) slow_cuts: u64,
-    /// Subscribers that stopped trying to reconnect.
+    /// Subscribers that gave up reconnecting.
     pub(crate) gave_up: u64,
     pub(crate) storms: StormStats,
 }
@@ -85,7 +85,7 @@ impl StormStats {
         }
     }
 
-    fn one_less(&mut self, now: Nanos) {
+    fn count_back(&mut self, now: Nanos) {
         self.away = self.away.saturating_sub(1);
         if self.away == 0 {
             self.all_back.add(now - self.started);
@@ -201,7 +201,7 @@ impl Stats {
         let now = self.clock.now();
         self.storms.returned += 1;
         self.storms.reconnect.add(took);
-        self.storms.one_less(now);
+        self.storms.count_back(now);
     }
 
     /// Counts a subscriber that will not reconnect.
@@ -209,7 +209,7 @@ impl Stats {
         self.gave_up += 1;
         self.tracker.leave(topic);
         if was_in_storm {
-            self.storms.one_less(self.clock.now());
+            self.storms.count_back(self.clock.now());
         }
     }
 }

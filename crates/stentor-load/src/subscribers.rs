@@ -66,7 +66,7 @@ impl Subscribers {
         self.connects.lift_limits();
     }
 
-    /// Starts connects that are due. Once a second it also checks for timeouts and reads for slow subscribers.
+    /// Starts the connects that are due. Once a second, also checks timeouts and reads for slow subscribers.
     pub(crate) fn tend(&mut self, plan: &Plan, stats: &mut Stats, registry: &Registry, now: Nanos) {
         while let Some(number) = self.connects.next(plan, now) {
             let Some(subscriber) = self.all.get_mut(number) else { break };
@@ -155,7 +155,7 @@ impl Subscribers {
         }
     }
 
-    /// Reads until the socket is empty. Slow subscribers are left to [`tend`](Subscribers::tend).
+    /// Reads until the socket is empty. For slow subscribers, only [`tend`](Subscribers::tend) reads.
     pub(crate) fn readable(
         &mut self,
         number: usize,
@@ -185,7 +185,7 @@ impl Subscribers {
         }
     }
 
-    /// Handles bytes that a subscriber has received. Returns `true` if it goes on reading.
+    /// Handles bytes that a subscriber has received. Returns `true` if it continues to read.
     fn take(&mut self, number: usize, mut bytes: &[u8], plan: &Plan, stats: &mut Stats) -> bool {
         let now = stats.clock.now();
         stats.reads += 1;
@@ -232,7 +232,7 @@ impl Subscribers {
     /// Handles the response head of a stream. Returns `false` if the subscriber closes the connection at once.
     fn opened(&mut self, number: usize, plan: &Plan, stats: &mut Stats, now: Nanos) -> bool {
         let Some(subscriber) = self.all.get_mut(number) else { return false };
-        self.connects.one_less();
+        self.connects.count_done();
         self.connected += 1;
         subscriber.link = Link::Open;
         let took = now - subscriber.connect_started;
@@ -297,7 +297,7 @@ impl Subscribers {
         let link = std::mem::replace(&mut subscriber.link, Link::Closed);
         match link {
             Link::Closed => {}
-            Link::Requesting { .. } | Link::Waiting => self.connects.one_less(),
+            Link::Requesting { .. } | Link::Waiting => self.connects.count_done(),
             Link::Open => self.connected -= 1,
         }
         link == Link::Open

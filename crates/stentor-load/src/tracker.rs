@@ -29,9 +29,9 @@ pub(crate) struct Tracker {
     skipped: HashSet<(u32, u16, u32)>,
     /// Index of the first event of the current phase.
     first: usize,
-    /// No event before this index is waited for.
+    /// Index of the oldest event that the run waits for.
     oldest: usize,
-    /// Number of deliveries that are waited for.
+    /// Number of deliveries that the run waits for.
     open: u64,
     counts: Counts,
 }
@@ -44,10 +44,10 @@ struct Published {
     topic: u32,
     /// Number of subscribers that are expected to receive it.
     subscribers: u32,
-    /// Number of those that have not received it.
+    /// Number of subscribers that have not received it yet.
     left: u32,
     publisher: u16,
-    /// `true` while deliveries of this event are waited for.
+    /// `true` while the run waits for deliveries of this event.
     is_open: bool,
     /// `true` if the server refused it. It is then not expected anywhere.
     is_refused: bool,
@@ -127,7 +127,7 @@ impl Tracker {
         self.counts
     }
 
-    /// Number of deliveries that are waited for.
+    /// Returns the number of deliveries that the run waits for.
     pub(crate) fn open(&self) -> u64 {
         self.open
     }

@@ -30,7 +30,7 @@ Exit codes:
 
 /// A real-time event server: publish with a POST, receive with an EventSource, nothing lost or duplicated.
 ///
-/// Without a command it runs `serve`.
+/// Without a command, runs `serve`.
 #[derive(Debug, Parser)]
 #[command(name = "stentor", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -50,7 +50,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve topics over HTTP.
     Serve(serve::ServeArgs),
-    /// Run the five example apps, or one of them by itself.
+    /// Run the five example apps, or one of them alone.
     Demo(demo::DemoArgs),
     /// Publish events, and print their ids.
     ///
@@ -61,8 +61,8 @@ pub(crate) enum Command {
     Pub(Box<publish::PubArgs>),
     /// Print events as they arrive.
     ///
-    /// Reconnects by itself and continues after the last event. Ends when the topics have ended, or when
-    /// the server answers 204.
+    /// Reconnects automatically and continues after the last event. Ends when the topics have ended, or when
+    /// the server responds with 204.
     Sub(Box<subscribe::SubArgs>),
     /// Record a stream with its timing to a file.
     ///
@@ -71,8 +71,8 @@ pub(crate) enum Command {
     Record(record::RecordArgs),
     /// Serve a recording with its original timing, publish it, or print it.
     ///
-    /// Serves it at every path. A reader gets it from the start, or after its `Last-Event-ID`. A reader
-    /// that has everything gets 204.
+    /// Serves the recording at every path, from its start or after the `Last-Event-ID` of the request. A
+    /// subscriber that has received everything gets 204.
     Replay(replay::ReplayArgs),
     /// Diagnose any SSE endpoint: what is wrong and how to fix it.
     Check(Box<check::CheckArgs>),
@@ -96,7 +96,8 @@ impl Cli {
     /// Parses the command line. Prints help and errors itself.
     ///
     /// # Errors
-    /// The program must exit with this code.
+    /// The exit code of the program, if it must end now: after `--help` or `--version`, or because the command line
+    /// is wrong.
     pub(crate) fn read() -> Result<Cli, ExitCode> {
         let parsed = command().try_get_matches().and_then(|matches| {
             serve::check_conflicts(matches.subcommand_matches("serve").unwrap_or(&matches))?;
@@ -122,7 +123,7 @@ pub(crate) fn command() -> clap::Command {
     complete(Cli::command(), &mut built, EXIT_CODES)
 }
 
-/// Adds a tip to an error of the command line that has an answer of its own.
+/// Adds a tip to a command-line error that has one.
 fn with_tip(mut error: clap::Error) -> clap::Error {
     let Some(tip) = tip(&error) else { return error };
     let tip = ContextValue::StyledStrs(vec![StyledStr::from(tip)]);
@@ -154,8 +155,8 @@ fn tip(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// `built` is the command with its full name, which the usage line needs. `exit_codes` is the default of
-/// its parent.
+/// Adds the usage line and the exit codes to a command and its subcommands. `built` is the command with its full
+/// name, which the usage line needs. `exit_codes` is the default of its parent.
 fn complete(
     command: clap::Command,
     built: &mut clap::Command,

@@ -58,7 +58,7 @@ impl App {
         }
     }
 
-    /// Returns the app served by itself, at the root.
+    /// Returns only this app, served at the root.
     pub(crate) fn alone(self, stentor: &Stentor) -> Demo {
         let demo = match self {
             App::ImageRelay => image_relay::demo(stentor),

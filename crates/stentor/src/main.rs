@@ -29,7 +29,7 @@ use crate::output::{print_message, use_color};
 use crate::runtime::block_on;
 use crate::usage::is_usage_error;
 
-/// One core allocates an event and another thread frees it. The system's allocator is slow at that.
+/// An event is often allocated by one thread and freed by another, which is slow with the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

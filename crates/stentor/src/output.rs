@@ -55,7 +55,7 @@ impl Printer {
         Printer { format, is_mixed, has_color, is_terminal }
     }
 
-    /// Writes an event of this source, in any format but raw.
+    /// Writes an event of this source, in any format except raw.
     pub(crate) fn event(&self, event: &EventObject, source: &str) -> io::Result<()> {
         let line = match self.format {
             Format::Raw => return Ok(()),
@@ -143,7 +143,7 @@ pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
     }
 }
 
-/// `true` if a command failed only because the reader of its output has gone.
+/// `true` if a command failed only because its output pipe was closed.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

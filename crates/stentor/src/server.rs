@@ -81,21 +81,21 @@ impl ListenArgs {
 /// The lines that a server prints to stderr when it is ready.
 #[derive(Debug, Default)]
 pub(crate) struct Banner {
-    /// Name, version and where the data is.
+    /// Name, version and location of the data.
     pub(crate) title: String,
     /// The path of the web console, if it is served.
     pub(crate) console: Option<&'static str>,
-    /// The end of a `curl` command to try, behind the address: a path. The options come first.
+    /// A `curl` command to try: its options, and the path of its URL.
     pub(crate) example: Option<(&'static str, &'static str)>,
 }
 
 impl Banner {
-    /// Text for the start of a command, with the version of the program.
+    /// Returns a title: the name and version of the program, then `rest`.
     pub(crate) fn title(rest: impl fmt::Display) -> String {
         format!("stentor {}, {rest}", env!("CARGO_PKG_VERSION"))
     }
 
-    /// Programs find the address behind `listening on `, up to the next space.
+    /// Programs parse the line `listening on ADDRESS`: the address ends at the next space.
     fn print(&self, address: SocketAddr) {
         let url = format!("http://{address}");
         eprintln!("{}", self.title);
@@ -109,7 +109,7 @@ impl Banner {
     }
 }
 
-/// Serves until a signal arrives or the log fails. `background` runs beside it.
+/// Serves until a signal arrives or the log fails. Runs `background` at the same time.
 ///
 /// # Errors
 /// The address cannot be bound, or serving fails.

@@ -1,4 +1,4 @@
-//! Detects that the reader of stdout has gone.
+//! Detects that the other end of stdout was closed.
 
 use std::future::pending;
 use std::io;
@@ -15,14 +15,14 @@ const REPORT_TIME_MAX: Duration = Duration::from_millis(100);
 /// Detects that the other end of stdout was closed, without writing to it. Otherwise
 /// `stentor sub … | head -1` would wait for one more event.
 pub(crate) struct StdoutWatch {
-    /// `None` if stdout cannot be watched, such as a file, which has no reader.
+    /// `None` if stdout cannot be watched, for example because it is a file.
     stdout: Option<Sender>,
 }
 
 impl StdoutWatch {
     pub(crate) fn new() -> StdoutWatch {
         let stdout = io::stdout().as_fd().try_clone_to_owned();
-        // The unchecked constructor leaves the descriptor blocking: other code writes to it.
+        // The checked constructor would make the descriptor non-blocking, but other code writes to it.
         StdoutWatch { stdout: stdout.and_then(Sender::from_owned_fd_unchecked).ok() }
     }
 
@@ -31,7 +31,7 @@ impl StdoutWatch {
         StdoutWatch { stdout: None }
     }
 
-    /// Waits until the reader of stdout has gone. Cancel safe.
+    /// Waits until the other end of stdout is closed. Cancel safe.
     pub(crate) async fn closed(&self) {
         match &self.stdout {
             Some(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
@@ -39,7 +39,7 @@ impl StdoutWatch {
         }
     }
 
-    /// Returns `true` if the reader of stdout has gone. Takes up to [`REPORT_TIME_MAX`].
+    /// Returns `true` if the other end of stdout is closed. Takes up to [`REPORT_TIME_MAX`].
     pub(crate) async fn is_closed(&self) -> bool {
         timeout(REPORT_TIME_MAX, self.closed()).await.is_ok()
     }

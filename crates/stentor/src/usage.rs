@@ -1,4 +1,4 @@
-//! Errors of the command line that only show after it was parsed.
+//! Errors of the command line that are found after parsing.
 
 use std::fmt;
 
@@ -26,8 +26,8 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// `true` if the command line caused this error. A client that cannot be built counts too: only the
-/// options describe it.
+/// `true` if the command line caused this error. That includes a client that cannot be built, because it is
+/// built only from options.
 pub(crate) fn is_usage_error(error: &anyhow::Error) -> bool {
     let is_bad_option = |error: &BuildError| {
         matches!(error, BuildError::Url(_) | BuildError::Header { .. } | BuildError::Method { .. })

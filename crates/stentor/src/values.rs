@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_of_the_web_and_has_a_host() {
+    fn a_url_is_http_and_has_a_host() {
         for text in ["http://x/y?z", "https://example.com", "http://localhost:8080/base"] {
             assert!(stream_url(text).is_ok() && server_url(text).is_ok(), "{text}");
         }
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_patterns_and_urls_are_told_apart() {
+    fn topics_patterns_and_urls_are_distinguished() {
         for text in ["news", "a/b", "https://x/y"] {
             assert!(topic_or_url(text).is_ok() && filter_or_url(text).is_ok(), "{text}");
         }

@@ -120,7 +120,7 @@ impl Endpoint {
         }
         let mut body = Vec::new();
         if let Some(template) = &self.body {
-            template.write_address(topic, &mut body);
+            template.write_url(topic, &mut body);
             let _ = write!(out, "Content-Length: {}\r\n", body.len());
         }
         out.extend_from_slice(b"\r\n");
@@ -160,7 +160,7 @@ impl Endpoint {
     fn head(&self, method: &str, topic: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(method.as_bytes());
         out.push(b' ');
-        self.path.write_address(topic, out);
+        self.path.write_url(topic, out);
         // Writing to memory cannot fail.
         let _ = write!(out, " HTTP/1.1\r\nHost: {}\r\n{}", self.url.authority, self.headers);
     }

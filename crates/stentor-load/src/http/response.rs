@@ -61,7 +61,7 @@ impl Response {
         self.state == State::Done
     }
 
-    /// Returns `true` if the response may end here when the connection is closed.
+    /// Returns `true` if a closed connection is a valid end of the response at this point.
     pub(crate) fn may_end(&self) -> bool {
         matches!(self.state, State::UntilClose | State::Done)
     }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunked_body_is_read_wherever_it_is_cut() {
+    fn a_chunked_body_is_read_in_pieces_of_any_size() {
         assert_reads(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
              5\r\nhello\r\nA;x=\"y\"\r\n0123456789\r\n0\r\nTrailer: v\r\n\r\n",

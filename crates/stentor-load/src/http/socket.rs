@@ -12,8 +12,8 @@ use socket2::{Domain, Protocol, SockAddr, Type};
 use crate::http::endpoint::Url;
 use crate::http::tls::{self, Tls, TlsStream};
 
-/// Number of source addresses for connections within this machine. Between two addresses there are about 28,000 ports,
-/// and a closed one cannot be used again for a minute, so one source address is not enough.
+/// Number of source addresses for connections within this machine. One is not enough: a pair of addresses has about
+/// 28,000 ports, and a closed port cannot be used again for a minute.
 const SOURCES: u32 = 16;
 /// First source address: 127.0.1.1.
 const FIRST_SOURCE: u32 = 0x7f00_0101;
@@ -141,7 +141,7 @@ impl Write for Socket {
 
 /// Starts to connect a non-blocking socket. The result is known once the socket is writable.
 ///
-/// On Linux, connections to a loopback address come from 16 source addresses in turn, by `number`. So this machine has
+/// On Linux, connections to a loopback address use 16 source addresses in turn, by `number`. So this machine has
 /// enough ports for hundreds of thousands of connections. `receive_buffer` is in bytes.
 ///
 /// # Errors

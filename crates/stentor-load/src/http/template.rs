@@ -47,7 +47,7 @@ impl Template {
     }
 
     /// Writes the text of a URL, in which only `{topic}` is replaced.
-    pub(crate) fn write_address(&self, topic: usize, out: &mut Vec<u8>) {
+    pub(crate) fn write_url(&self, topic: usize, out: &mut Vec<u8>) {
         for part in &self.0 {
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
@@ -100,10 +100,10 @@ mod tests {
     }
 
     #[test]
-    fn in_an_address_only_the_topic_is_replaced() {
+    fn in_a_url_only_the_topic_is_replaced() {
         let mut out = Vec::new();
         let template = Template::parse("/sub/{topic}/{x}");
-        template.write_address(3, &mut out);
+        template.write_url(3, &mut out);
         assert_eq!((out.as_slice(), template.has_mark()), (&b"/sub/3/{x}"[..], false));
     }
 }

@@ -53,7 +53,7 @@ impl ConnectQueue {
     }
 
     /// Counts a subscriber that has received its response head, or has failed.
-    pub(crate) fn one_less(&mut self) {
+    pub(crate) fn count_done(&mut self) {
         self.waiting -= 1;
     }
 

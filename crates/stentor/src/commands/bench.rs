@@ -26,7 +26,7 @@ const DEFAULT_RATE: f64 = 100.0;
 /// to the last one. With --rate, latency is measured from the scheduled send time, so that a stalled
 /// server cannot hide its delay (no coordinated omission).
 ///
-/// If the URL has no path, the server is taken for Stentor: the topics are `bench/0`, `bench/1`, …, and
+/// If the URL has no path, the server is assumed to be Stentor: the topics are `bench/0`, `bench/1`, …, and
 /// those that did not exist before are deleted at the end. For any other server give the URL of the
 /// stream and, with --publish, the URL to post events to. Without --publish it only listens, and
 /// measures the events that arrive.
@@ -34,7 +34,7 @@ const DEFAULT_RATE: f64 = 100.0;
 /// Speaks HTTP/1.1, with or without TLS, in one thread. The result says when that thread was the
 /// bottleneck. Ctrl-C ends the run early and prints the results up to then.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXIT_CODES, after_long_help = EXAMPLES)]
+#[command(after_help = SHORT_EXIT_CODES, after_long_help = EXIT_CODES_AND_EXAMPLES)]
 pub(crate) struct BenchArgs {
     /// URL of the server or of a stream; `{topic}` is replaced by the number of the topic.
     #[arg(long, env = "STENTOR_URL", default_value = "http://localhost:8080")]
@@ -87,7 +87,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "SHARE", help_heading = SUBSCRIBERS, value_parser = share)]
     storm: Option<f64>,
 
-    /// Time from the end of one storm to the next.
+    /// Time from the end of one storm, when all subscribers are back, to the next.
     #[arg(long, value_name = "TIME", default_value = "2s", help_heading = SUBSCRIBERS)]
     #[arg(value_parser = duration::parse, requires = "storm")]
     storm_every: Duration,
@@ -153,7 +153,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "NAME: VALUE", help_heading = EVENTS)]
     publish_header: Vec<Header>,
 
-    /// Maximum number of connections that publish, each with one request at a time.
+    /// Maximum number of connections that publish, each with one request at a time; opened as needed.
     #[arg(long, value_name = "N", default_value_t = 16, help_heading = EVENTS)]
     #[arg(value_parser = publishers)]
     publishers: u16,
@@ -166,15 +166,15 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse)]
     patience: Duration,
 
-    /// Stop the whole run after this time. Default: 4 x --for + 1m.
+    /// Stop the whole run after this time, connecting and waiting included. Default: 4 x --for + 1m.
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     limit: Option<Duration>,
 
-    /// Busy-poll sockets. Uses a full core, and takes wake-up cost off the server.
+    /// Busy-poll sockets. Uses a full core; the server then need not wake the load generator.
     #[arg(long)]
     spin: bool,
 
-    /// Also report CPU and memory of this process and its children.
+    /// Also report CPU time and memory of this process and its descendants.
     #[arg(long, value_parser = values::count_u32)]
     pid: Option<u32>,
 
@@ -191,11 +191,11 @@ const SUBSCRIBERS: &str = "Subscribers";
 const EVENTS: &str = "Events";
 const RESULT: &str = "Result";
 
-const EXIT_CODES: &str = "\
+const SHORT_EXIT_CODES: &str = "\
 Exit codes: 0 no event was lost, duplicated or out of order; 1 could not measure; 2 the command line \
 is wrong; 3 events were lost, duplicated or out of order.";
 
-const EXAMPLES: &str = "\
+const EXIT_CODES_AND_EXAMPLES: &str = "\
 Exit codes:
   0  measured; no event was lost, duplicated or out of order
   1  could not measure

@@ -2,7 +2,7 @@
 //!
 //! One connection watches the stream (`watch.rs`, `capture.rs`) while other requests run the remaining
 //! checks. Each group of checks has a file with their texts and evaluation; `report.rs` lists all groups.
-//! The load on the endpoint is that of a few readers.
+//! The load on the endpoint is that of a few subscribers.
 
 mod capture;
 mod cors;
@@ -38,9 +38,8 @@ use crate::commands::connection::{cannot_reach, token_of_environment, without_pa
 use crate::output::{print_line, print_message};
 use crate::{duration, values};
 
-/// Origin of the CORS checks without `--origin`: one that the server is not expected to allow. Its name
-/// tells the reader of a server's log that the request is from this command. `.invalid` is reserved
-/// (RFC 2606), so it is no real page.
+/// Default for `--origin`: an origin that the server is not expected to allow. In the log of a server, its name
+/// shows that the request is from this command. `.invalid` is reserved (RFC 2606), so no real page has it.
 const ORIGIN: &str = "https://stentor-check.invalid";
 
 /// Exit code for an unreachable endpoint.

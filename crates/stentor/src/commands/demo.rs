@@ -16,7 +16,7 @@ use crate::values::listen_address;
 /// Port of the gallery.
 const GALLERY_PORT: u16 = 8090;
 
-/// Where the web console is. The root belongs to the page of the app.
+/// Path of the web console; the page of the app is at the root.
 const CONSOLE: &str = "/console";
 
 #[derive(Debug, clap::Args)]
@@ -30,7 +30,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: Option<String>,
 
-    /// Directory of the data. Each app run by itself has its own subdirectory, and so has the gallery.
+    /// Directory of the data. The gallery and each app have a subdirectory.
     #[arg(long, value_name = "DIR", default_value = "./stentor-demo-data")]
     data: PathBuf,
 

@@ -71,7 +71,7 @@ pub(crate) async fn run(args: PubArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl PubArgs {
-    /// Publishes each event by itself as it comes, and then the end. Returns the number of events.
+    /// Publishes each event separately as it arrives, and then the end. Returns the number of events.
     ///
     /// If stdout is closed, it stops early and leaves the topic open.
     async fn publish_each(

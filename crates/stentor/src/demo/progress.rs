@@ -74,7 +74,7 @@ async fn watch(
     Ok(response.into_response())
 }
 
-/// Returns the job of the record that the cursor names, or else of the next record.
+/// Returns the job of the record at the cursor. If that record is missing, returns the job of the next one.
 async fn job_of(hub: &Hub, cursor: &str) -> Result<Option<TopicName>, Problem> {
     let Ok(cursor) = cursor.parse::<Cursor>() else { return Ok(None) };
     if cursor.epoch != hub.epoch() {

@@ -45,8 +45,8 @@ pub(super) async fn script() -> Response {
     response
 }
 
-/// Responds with the stream of a topic: after the last event that the reader saw, or from `start` for a
-/// new reader.
+/// Responds with the stream of a topic: after the last event that the subscriber received, or from `start` for
+/// a new subscriber.
 pub(super) async fn stream(
     stentor: Stentor,
     topic: TopicName,
@@ -70,7 +70,7 @@ pub(super) fn topic(name: &'static str) -> TopicName {
     TopicName::new(name).expect("the constant is a valid topic name")
 }
 
-/// Parses the JSON body of a request. Ignores its content type, because `curl -d` does not send JSON's.
+/// Parses the JSON body of a request. Ignores its content type, because `curl -d` sends another one.
 ///
 /// # Errors
 /// The body is incomplete, too large, or not the expected object.

@@ -18,7 +18,7 @@ async fn a_shell_can_complete_the_commands() {
 }
 
 #[tokio::test]
-async fn bash_takes_its_script() {
+async fn bash_accepts_its_script() {
     let script = stentor(&["completions", "bash"]).run().await.stdout;
     let script = format!(
         "{script}\nCOMP_WORDS=(stentor comp); COMP_CWORD=1; _stentor stentor comp stentor\n\

@@ -27,7 +27,7 @@ async fn each_command_gets_a_page_in_a_directory() {
 }
 
 #[tokio::test]
-async fn every_help_tells_the_exit_codes() {
+async fn every_help_lists_the_exit_codes() {
     for command in [&["serve"][..], &["pub"], &["sub"], &["man"], &["log", "verify"], &[]] {
         let args: Vec<_> = command.iter().chain(&["--help"]).copied().collect();
         let done = stentor(&args).run().await;

@@ -79,7 +79,7 @@ async fn a_file_is_published_by_its_type() {
 }
 
 #[tokio::test]
-async fn a_topic_is_ended_with_or_without_last_words() {
+async fn a_topic_is_ended_with_or_without_data() {
     let server = Server::in_memory().await;
     let url = server.url("");
     let done = stentor(&["pub", "--url", &url, "a", "bye", "--end=done"]).run().await;
@@ -234,7 +234,7 @@ async fn each_line_is_published_as_it_arrives() {
 }
 
 #[tokio::test]
-async fn no_line_is_lost_or_doubled_when_the_server_is_killed() {
+async fn no_line_is_lost_or_duplicated_when_the_server_is_killed() {
     let mut server = Server::start().await;
     let mut running = publish(&server, &["t", "--lines", "--end"]).start_with_stdin().await;
     for part in 0..4 {

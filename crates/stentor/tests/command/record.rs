@@ -23,7 +23,7 @@ fn lines(path: &Path) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn all_that_a_stream_says_is_recorded() {
+async fn everything_in_a_stream_is_recorded() {
     let foreign = Foreign::start().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("stream.rec");
@@ -61,7 +61,7 @@ async fn a_recording_to_stdout_ends_when_stdout_is_closed() {
 }
 
 #[tokio::test]
-async fn a_recording_goes_on_over_a_reconnect_and_ends_with_the_stream() {
+async fn a_recording_continues_over_a_reconnect_and_ends_with_the_stream() {
     let foreign = Foreign::start().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("stream.rec");
@@ -87,7 +87,7 @@ async fn a_recording_goes_on_over_a_reconnect_and_ends_with_the_stream() {
 }
 
 #[tokio::test]
-async fn a_recording_is_whole_whenever_it_is_stopped() {
+async fn a_recording_is_complete_at_any_time_it_is_stopped() {
     let foreign = Foreign::start().await;
     let directory = tempfile::tempdir().unwrap();
     for signal in ["INT", "TERM"] {
@@ -151,7 +151,7 @@ async fn an_existing_recording_is_continued_with_append_only() {
 }
 
 #[tokio::test]
-async fn two_recordings_do_not_go_into_one_file() {
+async fn two_processes_cannot_record_to_one_file() {
     let foreign = Foreign::start().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("stream.rec");

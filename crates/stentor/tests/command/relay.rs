@@ -77,7 +77,7 @@ async fn each_event_of_a_foreign_source_is_published_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn an_id_that_a_source_gave_twice_loses_no_event() {
+async fn an_id_that_a_source_used_twice_loses_no_event() {
     let server = Server::in_memory().await;
     let foreign = Foreign::start().await;
     let running = relay(&server, "copy", &foreign.url, &[]).start().await;
@@ -105,7 +105,7 @@ async fn a_source_without_ids_is_reported() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_where_the_next_run_begins() {
+async fn the_next_run_starts_at_the_cursor() {
     let server = Server::in_memory().await;
     let foreign = Foreign::start().await;
     let cursor = server.directory().join("cursor");
@@ -170,7 +170,7 @@ async fn a_permanent_error_ends_it() {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_or_doubled_when_the_command_is_killed_again_and_again() {
+async fn nothing_is_lost_or_duplicated_when_the_command_is_killed_repeatedly() {
     const EVENTS: usize = 2_000;
     let (source, server) = (Server::start().await, Server::start().await);
     source.publish_each("/topics/from", numbers(EVENTS)).await;
@@ -197,7 +197,7 @@ async fn nothing_is_lost_or_doubled_when_the_command_is_killed_again_and_again()
 }
 
 #[tokio::test]
-async fn nothing_is_lost_or_doubled_when_either_server_is_killed() {
+async fn nothing_is_lost_or_duplicated_when_either_server_is_killed() {
     const PART: usize = 500;
     let (mut source, mut server) = (Server::start().await, Server::start().await);
     let from = source.url("/topics/from?from=earliest");

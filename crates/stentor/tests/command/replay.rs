@@ -52,7 +52,7 @@ fn event(name: &str, data: &str, id: &str) -> Received {
 }
 
 #[tokio::test]
-async fn each_reader_gets_it_from_its_start() {
+async fn each_subscriber_gets_the_recording_from_its_start() {
     let recording = with_ids();
     let server = Server::with(&["replay", recording.path()]).await;
     for path in ["/", "/any/path?with=query"] {
@@ -69,7 +69,7 @@ async fn each_reader_gets_it_from_its_start() {
 }
 
 #[tokio::test]
-async fn a_reader_resumes_and_is_told_that_nothing_is_left() {
+async fn a_subscriber_resumes_and_gets_204_at_the_end() {
     let recording = with_ids();
     let server = Server::with(&["replay", recording.path(), "--speed", "max"]).await;
     let rest = server.resume("/", "2").await.rest().await;
@@ -79,7 +79,7 @@ async fn a_reader_resumes_and_is_told_that_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn a_stream_without_ids_gets_an_end_of_its_own() {
+async fn a_stream_without_ids_gets_an_added_end() {
     let recording = Recording::of(&[
         json!({ "at": 0, "event": { "type": "message", "data": "one" } }),
         json!({ "at": 0, "event": { "type": "message", "data": "two" } }),
@@ -96,7 +96,7 @@ async fn a_stream_without_ids_gets_an_end_of_its_own() {
 }
 
 #[tokio::test]
-async fn pages_of_this_machine_may_read_it() {
+async fn pages_on_localhost_may_read_it() {
     let recording = with_ids();
     let server = Server::with(&["replay", recording.path()]).await;
     let answer = server.get("/").header("Origin", "http://localhost:5173").send().await;
@@ -105,7 +105,7 @@ async fn pages_of_this_machine_may_read_it() {
 }
 
 #[tokio::test]
-async fn it_is_published_to_a_topic() {
+async fn a_recording_is_published_to_a_topic() {
     let recording = with_ids();
     let server = Server::in_memory().await;
     let args = ["replay", recording.path(), "--to", "again", "--url", &server.url("")];
@@ -126,7 +126,7 @@ async fn it_is_published_to_a_topic() {
 }
 
 #[tokio::test]
-async fn it_is_printed() {
+async fn a_recording_is_printed() {
     let recording = with_ids();
     let print = |format| ["replay", recording.path(), "--print", "--format", format];
     let done = stentor(&print("data")).run().await;
@@ -144,7 +144,7 @@ async fn it_is_printed() {
 }
 
 #[tokio::test]
-async fn a_line_that_was_cut_off_is_left_out() {
+async fn an_incomplete_last_line_is_skipped() {
     let whole = std::fs::read_to_string(with_ids().path).unwrap();
     let cut = Recording::with(&whole[..whole.len() - 5]);
     let done = stentor(&["replay", cut.path(), "--print"]).run().await;
@@ -176,7 +176,7 @@ async fn an_invalid_recording_has_a_message() {
 }
 
 #[tokio::test]
-async fn what_was_recorded_of_a_topic_can_be_followed_as_it_was() {
+async fn a_replayed_topic_behaves_like_the_recorded_one() {
     let server = Server::start().await;
     server.publish("/topics/job", "one").await;
     server.publish("/topics/job?type=tick", "two\nlines").await;
@@ -196,7 +196,7 @@ async fn what_was_recorded_of_a_topic_can_be_followed_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_reader_that_waits_does_not_hold_up_the_end() {
+async fn a_waiting_subscriber_does_not_delay_the_stop() {
     let recording = Recording::of(&[
         json!({ "at": 0, "event": { "id": "1", "type": "message", "data": "one" } }),
         json!({ "at": 3_600_000, "event": { "id": "2", "type": "message", "data": "two" } }),

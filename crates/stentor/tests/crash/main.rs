@@ -1,5 +1,5 @@
-//! Crash tests: acknowledged events are in the log, once and in order, whatever happens to the server, its disk, its
-//! connections and its readers.
+//! Crash tests: acknowledged events are in the log, once and in order, even if the server, its disk, its connections
+//! or its readers fail.
 //!
 //! - [`kills`]: the server is killed repeatedly while publishers and readers are at work.
 //! - [`power`]: the disk loses power or fails.

@@ -21,7 +21,7 @@ pub(super) struct Capture {
     pub(super) last_event_id: String,
     /// `true` if the last byte is within an event.
     pub(super) is_mid_block: bool,
-    pub(super) over: Option<Over>,
+    pub(super) over: Option<EndReason>,
     /// Time of the end of the capture.
     pub(super) closed: Option<Instant>,
     decoder: Decoder,
@@ -39,10 +39,10 @@ pub(super) struct Arrival {
     pub(super) is_keep_alive: bool,
 }
 
-/// An event as readers receive it.
+/// An event as subscribers receive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReceivedEvent {
-    /// The id of its own block.
+    /// The id in the block of this event.
     pub(super) id: Option<String>,
     pub(super) event_type: String,
     pub(super) data: String,
@@ -52,13 +52,13 @@ pub(super) struct ReceivedEvent {
 
 /// The reason for the end of a capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Over {
+pub(super) enum EndReason {
     /// The server ended the stream cleanly.
     Ended,
     /// The connection broke, for this reason.
     Broken(String),
     /// The check stopped reading.
-    Left,
+    Stopped,
     /// An event is larger than [`BYTES_MAX`].
     TooLong,
 }
@@ -89,7 +89,7 @@ impl Capture {
                     self.events.push(ReceivedEvent::new(&event));
                 }
                 Ok(_) => {}
-                Err(DecodeError::TooLong { .. }) => self.finish(Over::TooLong),
+                Err(DecodeError::TooLong { .. }) => self.finish(EndReason::TooLong),
             }
         }
         self.decoder.last_event_id().clone_into(&mut self.last_event_id);
@@ -101,12 +101,12 @@ impl Capture {
             is_keep_alive: items > 0 && !has_content,
         });
         if self.bytes.len() >= BYTES_MAX {
-            self.finish(Over::Left);
+            self.finish(EndReason::Stopped);
         }
     }
 
     /// Ends the capture. The first reason counts.
-    pub(super) fn finish(&mut self, over: Over) {
+    pub(super) fn finish(&mut self, over: EndReason) {
         if self.over.is_none() {
             self.over = Some(over);
             self.closed = Some(Instant::now());

@@ -15,7 +15,7 @@ pub(super) const CHECKS: &[&Check] = &[&CORS, &PREFLIGHT];
 
 const CORS: Check = Check {
     name: "cors",
-    title: "Pages of another origin can read it, by the rules",
+    title: "Pages of another origin can read the stream",
     why: "A browser hides a response from a page of another origin unless the response allows that \
           origin. A response for one origin that a cache returns to another one is refused. `*` never \
           works together with credentials.",
@@ -26,7 +26,7 @@ const CORS: Check = Check {
 const PREFLIGHT: Check = Check {
     name: "cors-preflight",
     title: "The preflight for Last-Event-ID succeeds",
-    why: "From another origin, readers send a preflight before a request with Last-Event-ID: clients \
+    why: "From another origin, subscribers send a preflight before a request with Last-Event-ID: clients \
           based on fetch always, browsers for long ids. If it is refused, the first connection works but \
           no reconnect does.",
     fix: "Respond to OPTIONS with 204, `Access-Control-Allow-Origin`, `Access-Control-Allow-Methods: \
@@ -57,7 +57,7 @@ pub(super) async fn judge(endpoint: &Endpoint, origin: &Origin) -> Vec<Finding> 
 
 fn simple(headers: &HeaderMap, origin: &Origin) -> Finding {
     let Some(allowed) = value(headers, &ACCESS_CONTROL_ALLOW_ORIGIN) else {
-        let saw = format!("pages of {} cannot read it", origin.text);
+        let saw = format!("pages of {} cannot read the stream", origin.text);
         return if origin.is_required {
             CORS.fail(saw)
         } else {
@@ -116,7 +116,7 @@ async fn preflight(endpoint: &Endpoint, origin: &Origin) -> Finding {
     if !allows(ACCESS_CONTROL_ALLOW_HEADERS, "last-event-id") {
         return PREFLIGHT.fail(format!("{status}, but it does not allow Last-Event-ID"));
     }
-    // GET is always allowed, so its absence is no fault.
+    // GET is always allowed, so a missing GET is no fault.
     let methods = value(headers, &ACCESS_CONTROL_ALLOW_METHODS).unwrap_or_default();
     PREFLIGHT.pass(format!("{status} {methods}").trim_end())
 }

@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 
-use super::capture::{Capture, Over};
+use super::capture::{Capture, EndReason};
 use super::endpoint::Endpoint;
 use super::finding::{Check, Finding};
 use super::watch::Watch;
@@ -14,8 +14,8 @@ const END: Check = Check {
     title: "A stream that has ended stays ended",
     why: "An EventSource treats the end of a response as a lost connection, and reconnects without end. \
           A finished stream that is sent again each time repeats its events on every open page.",
-    fix: "Announce the end in an event of its own, and respond 204 to a reader that reconnects with the \
-          id of that event. Browsers then stop.",
+    fix: "Send a separate event that announces the end, and respond 204 to a subscriber that reconnects with \
+          the id of that event. Browsers then stop.",
 };
 
 /// Number of reconnects that are tried.
@@ -25,8 +25,8 @@ const RECONNECTS_MAX: usize = 2;
 pub(super) async fn end(endpoint: &Endpoint, watch: &Watch) -> Vec<Finding> {
     watch.wait(Capture::is_over).await;
     let finding = match watch.look(|capture| capture.over.clone()) {
-        Some(Over::Ended) => reconnect(endpoint, watch).await,
-        Some(Over::Broken(cause)) => END.fail(format!("the connection broke: {cause}")),
+        Some(EndReason::Ended) => reconnect(endpoint, watch).await,
+        Some(EndReason::Broken(cause)) => END.fail(format!("the connection broke: {cause}")),
         _ => END.not_observable("the stream did not end while it was watched"),
     };
     vec![finding]
@@ -42,20 +42,21 @@ async fn reconnect(endpoint: &Endpoint, watch: &Watch) -> Finding {
         };
         match open.response.status() {
             StatusCode::OK => {}
-            StatusCode::NO_CONTENT => return END.pass("204 for a reader that reconnects"),
+            StatusCode::NO_CONTENT => return END.pass("204 for a subscriber that reconnects"),
             status => {
                 return END.warn(format!(
-                    "{status} for a reader that reconnects, which browsers treat as an error"
+                    "{status} for a subscriber that reconnects, which browsers treat as an error"
                 ));
             }
         }
         let again = Watch::read(open, endpoint.patience, |_| false).await;
         if let Some(count) = watch.look(|first| repeated(first, &again)) {
-            let saw = format!("{count} events are repeated when a reader reconnects with `{id}`");
+            let saw =
+                format!("{count} events are repeated when a subscriber reconnects with `{id}`");
             return END.fail(saw);
         }
-        if again.over != Some(Over::Ended) {
-            return END.pass("it ended, and continues for a reader that reconnects");
+        if again.over != Some(EndReason::Ended) {
+            return END.pass("it ended, and continues for a subscriber that reconnects");
         }
         is_new |= again.published().next().is_some();
         if !again.last_event_id.is_empty() {

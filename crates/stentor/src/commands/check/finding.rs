@@ -22,7 +22,7 @@ pub(super) enum Outcome {
     NotObservable,
 }
 
-/// Maximum number of characters of an observation: parts of it come from the server.
+/// Maximum number of characters of an observation: the server controls parts of it.
 const SAW_CHARACTERS_MAX: usize = 400;
 
 /// The outcome of a check, and the observation.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 
-use super::capture::{Capture, Over};
+use super::capture::{Capture, EndReason};
 use super::endpoint::Endpoint;
 use super::finding::{Check, Finding};
 use super::response::value;
@@ -62,7 +62,7 @@ pub(super) async fn compression(endpoint: &Endpoint, watch: &Watch) -> Vec<Findi
     };
     let Some(coding) = coding(open.response.headers()) else {
         return vec![
-            COMPRESSION.pass("none, even for readers that accept gzip, deflate, br and zstd"),
+            COMPRESSION.pass("none, even for subscribers that accept gzip, deflate, br and zstd"),
         ];
     };
     let capture = Watch::read(open, endpoint.patience, |capture| !capture.bytes.is_empty()).await;
@@ -119,7 +119,7 @@ fn blocks(capture: &Capture) -> Option<String> {
     let (last, closed) = (capture.arrivals.last()?, capture.closed?);
     let standstill = closed.duration_since(last.at);
     let is_mid_line = !matches!(capture.bytes.last(), Some(b'\n' | b'\r'));
-    let is_left = capture.over == Some(Over::Left);
+    let is_left = capture.over == Some(EndReason::Stopped);
     (is_left && is_mid_line && standstill >= STANDSTILL)
         .then(|| format!("it stopped in the middle of a line for {}", seconds(standstill)))
 }
@@ -148,7 +148,7 @@ mod tests {
             capture.take(piece.as_bytes());
             advance(Duration::from_secs(1)).await;
         }
-        capture.finish(Over::Left);
+        capture.finish(EndReason::Stopped);
         buffering(&capture, Delivery::Unknown).first().unwrap().outcome
     }
 

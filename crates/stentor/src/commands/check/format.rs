@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::capture::{Capture, Over};
+use super::capture::{Capture, EndReason};
 use super::finding::{Check, Finding};
 use super::lines::{Line, LineEnd, lines};
 use super::timing::seconds;
@@ -12,13 +12,13 @@ pub(super) const CHECKS: &[&Check] = &[&UTF_8, &FIELDS, &BLOCK_ENDS, &LINE_ENDS,
 const UTF_8: Check = Check {
     name: "utf-8",
     title: "The text is UTF-8, with a byte order mark only at the start",
-    why: "Readers decode the stream as UTF-8, whatever its headers say: other bytes become U+FFFD. A \
+    why: "Subscribers decode the stream as UTF-8, whatever its headers say: other bytes become U+FFFD. A \
           byte order mark after the start becomes part of a field name, and the line is lost.",
-    fix: "Encode as UTF-8 without byte order marks; remove those of files that are forwarded.",
+    fix: "Encode as UTF-8 without byte order marks; remove them from files that you forward.",
 };
 const FIELDS: Check = Check {
     name: "fields",
-    title: "Each line is a field that readers know",
+    title: "Each line is a field that subscribers know",
     why: "A line with a name other than data, event, id and retry is silently ignored. Names are exact: \
           `Data`, ` data` and `data ` are unknown, and a second line of data needs its own `data: `.",
     fix: "Write each line of an event's data as `data: ` and the line. Write notes for people as \
@@ -27,7 +27,7 @@ const FIELDS: Check = Check {
 const BLOCK_ENDS: Check = Check {
     name: "block-ends",
     title: "A blank line ends each event",
-    why: "Readers dispatch an event at the blank line after it. Without it the event is joined to the \
+    why: "Subscribers dispatch an event at the blank line after it. Without it the event is joined to the \
           next one, and the last event of a stream is discarded.",
     fix: "Write two line ends after the last field of each event, and flush both.",
 };
@@ -41,11 +41,11 @@ const LINE_ENDS: Check = Check {
 const RETRY: Check = Check {
     name: "retry",
     title: "The reconnection time is sensible",
-    why: "`retry:` is the time that readers wait before they reconnect. Near zero, all readers reconnect \
-          at once when a server restarts. Over a minute, people reload the page. A value that is not all \
-          digits is ignored.",
+    why: "`retry:` is the time that subscribers wait before they reconnect. Near zero, all of them \
+          reconnect at once when a server restarts. Over a minute, people reload the page. A value that \
+          is not all digits is ignored.",
     fix: "Send `retry: 2000` or similar, in milliseconds and digits only, slightly different for each \
-          reader.",
+          subscriber.",
 };
 
 /// Skips lines that contain `probe`: they are test data, which `publishing` evaluates.
@@ -68,13 +68,13 @@ fn utf_8(capture: &Capture) -> Finding {
         let byte = capture.bytes.get(at).copied().unwrap_or_default();
         return UTF_8.fail(format!("byte {at} of the stream ({byte:#04x}) is not UTF-8"));
     }
-    // Readers remove a mark at the very start.
+    // Subscribers remove a mark at the very start.
     let marked = lines(&capture.bytes).skip(1).find(|line| line.bytes.starts_with(MARK));
     match marked {
         Some(line) => {
             UTF_8.fail(format!("a line begins with a byte order mark: {}", line.excerpt()))
         }
-        None => UTF_8.pass("all bytes are"),
+        None => UTF_8.pass("all bytes are valid"),
     }
 }
 
@@ -91,10 +91,10 @@ fn fields(lines: &[Line<'_>]) -> Finding {
             0 => String::new(),
             more => format!(", and {more} more"),
         };
-        return FIELDS.fail(format!("readers ignore the line `{}`{others}", line.excerpt()));
+        return FIELDS.fail(format!("subscribers ignore the line `{}`{others}", line.excerpt()));
     }
     if whole().any(|line| line.field() == b"id" && line.value().contains(&0)) {
-        return FIELDS.fail("readers ignore an id that contains NUL");
+        return FIELDS.fail("subscribers ignore an id that contains NUL");
     }
     FIELDS.pass(format!("all {} lines", whole().count()))
 }
@@ -104,14 +104,17 @@ fn block_ends(capture: &Capture) -> Finding {
     const STANDSTILL: Duration = Duration::from_millis(500);
     let is_line_whole = matches!(capture.bytes.last(), Some(b'\n' | b'\r'));
     let last = capture.arrivals.last().map(|arrival| arrival.at);
-    let stands = capture.closed.zip(last).map(|(closed, last)| closed.duration_since(last));
-    let stands = stands.unwrap_or_default();
+    let silence = capture.closed.zip(last).map(|(closed, last)| closed.duration_since(last));
+    let silence = silence.unwrap_or_default();
     match capture.over {
-        Some(Over::Ended) if capture.is_mid_block => {
-            BLOCK_ENDS.fail("the stream ended within an event, which readers discard")
+        Some(EndReason::Ended) if capture.is_mid_block => {
+            BLOCK_ENDS.fail("the stream ended within an event, which subscribers discard")
         }
-        Some(Over::Left) if capture.is_mid_block && is_line_whole && stands >= STANDSTILL => {
-            BLOCK_ENDS.fail(format!("no blank line follows the last field for {}", seconds(stands)))
+        Some(EndReason::Stopped)
+            if capture.is_mid_block && is_line_whole && silence >= STANDSTILL =>
+        {
+            BLOCK_ENDS
+                .fail(format!("no blank line follows the last field for {}", seconds(silence)))
         }
         _ if !capture.is_readable() => BLOCK_ENDS
             .not_observable("no event arrived; publish with --publish-url, or watch longer"),
@@ -149,14 +152,14 @@ fn retry(lines: &[Line<'_>]) -> Finding {
     for line in values {
         let is_number = !line.value().is_empty() && line.value().iter().all(u8::is_ascii_digit);
         if !is_number {
-            return RETRY.fail(format!("readers ignore `{}`", line.excerpt()));
+            return RETRY.fail(format!("subscribers ignore `{}`", line.excerpt()));
         }
         let text = String::from_utf8_lossy(line.value());
         last = Some(text.parse().unwrap_or(u64::MAX));
     }
     match last {
-        None => RETRY.pass("none; readers use their own 3 to 5 s"),
-        Some(0) => RETRY.fail("0 ms: readers reconnect without a pause"),
+        None => RETRY.pass("none; browsers then wait 3 to 5 s"),
+        Some(0) => RETRY.fail("0 ms: subscribers reconnect without a pause"),
         Some(millis) if !(LEAST_MS..=MOST_MS).contains(&millis) => {
             RETRY.warn(format!("{millis} ms"))
         }
@@ -173,7 +176,7 @@ mod tests {
     fn faults(bytes: &[u8]) -> Vec<&'static str> {
         let mut capture = Capture::new();
         capture.take(bytes);
-        capture.finish(Over::Ended);
+        capture.finish(EndReason::Ended);
         let findings = judge(&capture, "probe");
         let faults = findings.iter().filter(|finding| finding.outcome != Outcome::Pass);
         faults.map(|finding| finding.check.name).collect()

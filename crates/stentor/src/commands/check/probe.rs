@@ -9,7 +9,7 @@ pub(super) struct Probe {
     /// Name of the test case in a report.
     pub(super) label: &'static str,
     pub(super) body: String,
-    /// The data that readers must receive.
+    /// The data that subscribers must receive.
     pub(super) expected: String,
     /// The text that identifies the event. An empty body does not contain it.
     mark: String,

@@ -19,13 +19,13 @@ const DELIVERY: Check = Check {
     title: "A published event arrives",
     why: "This is the purpose of the endpoint.",
     fix: "Check that the POST and the stream use the same topic, and that each proxy between them and \
-          the reader passes events on.",
+          the subscriber passes events on.",
 };
 const LINE_BREAKS: Check = Check {
     name: "line-breaks",
     title: "Line breaks in data arrive, each as one LF",
-    why: "On the wire each line of data is a field of its own. Data that is not split, or split at LF \
-          only, loses lines: readers end a line at CR too.",
+    why: "On the wire, each line of data is a separate field. Data that is not split, or split at LF \
+          only, loses lines: subscribers end a line at CR too.",
     fix: "Split data at CR, LF and CRLF, and write each part as `data: ` and the part, including an \
           empty last one.",
 };
@@ -33,20 +33,20 @@ const INJECTION: Check = Check {
     name: "injection",
     title: "Publishers cannot forge fields",
     why: "If a line break in data is written unchanged, the text after it is a field. A publisher can \
-          then forge ids, types and whole events, and make readers resume at a wrong position.",
+          then forge ids, types and whole events, and make subscribers resume at a wrong position.",
     fix: "Split data at CR, LF and CRLF; refuse CR, LF and NUL in types and ids.",
 };
 const SPACES: Check = Check {
     name: "spaces",
     title: "Spaces at the start and end of data arrive",
-    why: "Readers remove one space after `data:`. A server that writes none loses the first space of the \
+    why: "Subscribers remove one space after `data:`. A server that writes none loses the first space of the \
           data, as in indented text or tokens of a language model.",
     fix: "Write `data: `, with the space, and do not trim.",
 };
 const EMPTY_DATA: Check = Check {
     name: "empty-data",
     title: "An event with empty data arrives",
-    why: "Readers dispatch an event only if it has a data line, which can be empty. Without one it never \
+    why: "Subscribers dispatch an event only if it has a data line, which can be empty. Without one it never \
           arrives.",
     fix: "Write `data: ` for empty data too; or refuse an empty publish.",
 };

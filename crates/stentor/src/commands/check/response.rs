@@ -22,14 +22,14 @@ const STATUS: Check = Check {
     why: "An EventSource opens only on 200. Any other status closes it for good, and it does not \
           reconnect, not even after a 503 that lasts one second.",
     fix: "Respond 200 with the stream. When overloaded or shutting down, respond 200 with a `retry:` and \
-          a clean end, so that readers reconnect. Respond 204 when they must not.",
+          a clean end, so that subscribers reconnect. Respond 204 when they must not.",
 };
 const REDIRECTS: Check = Check {
     name: "redirects",
     title: "Redirects, if any, can be followed",
     why: "Each reconnect starts at the original URL again. A loop, or a redirect from https to http, is \
           an error in every browser.",
-    fix: "Give readers the URL of the stream itself, with https throughout.",
+    fix: "Give subscribers the URL of the stream itself, with https throughout.",
 };
 const CONTENT_TYPE_: Check = Check {
     name: "content-type",
@@ -47,7 +47,7 @@ const CACHE_CONTROL_: Check = Check {
 };
 const X_ACCEL_BUFFERING: Check = Check {
     name: "x-accel-buffering",
-    title: "nginx is asked not to buffer",
+    title: "Buffering by nginx is turned off",
     why: "By default nginx, and proxies built on it, collect a response into blocks of 4 or 8 KiB: \
           events wait until a block is full. This header turns that off for one response.",
     fix: "Send `X-Accel-Buffering: no`, spelled exactly like this, even if there is no nginx on the path \
@@ -63,7 +63,7 @@ const CONTENT_LENGTH_: Check = Check {
 };
 const HEAD: Check = Check {
     name: "head",
-    title: "HEAD is answered at once",
+    title: "HEAD gets a response at once",
     why: "Monitors and link checkers send HEAD. A server that opens a stream for it keeps them waiting \
           and holds the stream open.",
     fix: "Respond to HEAD with the headers of GET and nothing else, or refuse it with 405.",
@@ -88,7 +88,7 @@ fn status(visit: &Visit) -> Finding {
     match status.as_u16() {
         _ if visit.bad_redirect.is_some() => STATUS.not_observable("a redirect cannot be followed"),
         200 => STATUS.pass(format!("{:?} {status}", visit.response.version())),
-        204 => STATUS.warn("204: the server has no more events, so readers do not reconnect"),
+        204 => STATUS.warn("204: the server has no more events, so subscribers do not reconnect"),
         401 | 403 => STATUS.fail(format!("{status}; send credentials with --token or --header")),
         _ => STATUS.fail(status.to_string()),
     }
@@ -122,7 +122,7 @@ fn content_type(headers: &HeaderMap) -> Finding {
     match charset.as_deref() {
         None | Some("utf-8" | "utf8") => CONTENT_TYPE_.pass(text),
         Some(charset) => {
-            let saw = format!("{text}: readers decode it as UTF-8, not as {charset}");
+            let saw = format!("{text}: subscribers decode it as UTF-8, not as {charset}");
             CONTENT_TYPE_.warn(saw)
         }
     }

@@ -1,4 +1,4 @@
-//! Checks of ids, and of readers that reconnect: they must miss nothing and get nothing twice.
+//! Checks of ids, and of subscribers that reconnect: they must miss nothing and get nothing twice.
 
 use std::collections::HashSet;
 
@@ -14,14 +14,14 @@ pub(super) const CHECKS: &[&Check] = &[&IDS, &UNIQUE_IDS, &RESUME, &RESUME_BY_QU
 const IDS: Check = Check {
     name: "ids",
     title: "Events carry ids",
-    why: "A reader that lost its connection sends the last id, so that the server knows its position. \
+    why: "A subscriber that lost its connection sends the last id, so that the server knows its position. \
           Without ids everything sent meanwhile is lost unnoticed.",
     fix: "Send an `id:` with each event that identifies its position in the stream.",
 };
 const UNIQUE_IDS: Check = Check {
     name: "unique-ids",
     title: "No two events have the same id",
-    why: "An id of two events cannot tell after which of them a reader is.",
+    why: "If two events share an id, the server cannot know after which of them to continue.",
     fix: "Use the position in a log (an offset, a sequence number of the database), and nothing that \
           repeats, such as a time or a counter per connection.",
 };
@@ -29,13 +29,13 @@ const RESUME: Check = Check {
     name: "resume",
     title: "After a Last-Event-ID exactly the following events arrive",
     why: "Connections break: networks change, laptops sleep, servers are updated. If events sent \
-          meanwhile are skipped, readers stay wrong; if they are sent again, readers count them twice.",
+          meanwhile are skipped, subscribers stay wrong; if they are sent again, subscribers count them twice.",
     fix: "Keep sent events for a while. Send the events after `Last-Event-ID` in order, then continue \
           live without a gap.",
 };
 const RESUME_BY_QUERY: Check = Check {
     name: "resume-by-query",
-    title: "The position can be given in the URL too",
+    title: "The URL can contain the position too",
     why: "A page that is loaded with data of a known position needs the events after it, but a new \
           EventSource cannot send Last-Event-ID.",
     fix: "Accept `?last_event_id=` too. The Last-Event-ID header wins over it, because reconnects send \
@@ -46,7 +46,7 @@ const UNKNOWN_ID: Check = Check {
     title: "An unknown id is not an error",
     why: "Ids expire, and servers lose their data. If the response is 4xx, 5xx or 204, every browser \
           with such an id closes its EventSource and stays silent until the page is reloaded.",
-    fix: "Respond 200, report the gap in an event of its own, and continue from the oldest available \
+    fix: "Respond 200, report the gap in a separate event, and continue from the oldest available \
           event, or live.",
 };
 
@@ -186,9 +186,7 @@ impl Position {
             } else if self.following.contains(id) {
                 format!("`{id}` arrived instead of `{wanted}`")
             } else {
-                format!(
-                    "`{id}` arrived instead of `{wanted}`; the first stream did not have it here"
-                )
+                format!("`{id}` arrived instead of `{wanted}`; the first stream did not contain it")
             });
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::capture::{Capture, Over};
+use super::capture::{Capture, EndReason};
 use super::finding::{Check, Finding};
 
 pub(super) const CHECKS: &[&Check] = &[&FIRST_BYTE, &KEEP_ALIVE];
@@ -10,7 +10,7 @@ pub(super) const CHECKS: &[&Check] = &[&FIRST_BYTE, &KEEP_ALIVE];
 const FIRST_BYTE: Check = Check {
     name: "first-byte",
     title: "Head and first bytes arrive at once",
-    why: "A reader's `open` must not wait for the first event. Some proxies hold the head back until \
+    why: "A subscriber's `open` must not wait for the first event. Some proxies hold the head back until \
           bytes of the body follow, and treat a silent server as dead.",
     fix: "Flush the head at once, followed by a comment (`: ok` and a blank line) and a `retry:`.",
 };
@@ -18,7 +18,7 @@ const KEEP_ALIVE: Check = Check {
     name: "keep-alive",
     title: "A silent stream sends keep-alives",
     why: "Proxies close connections that carry nothing: nginx and the load balancers of AWS after 60 s, \
-          others sooner. And a server notices only by writing that a reader has gone.",
+          others sooner. Also, a server notices a lost subscriber only when it writes.",
     fix: "Send a comment (a line that begins with a colon) after 15 s of silence, or after less than \
           half of the shortest idle timeout on the path.",
 };
@@ -28,7 +28,7 @@ pub(super) fn first_byte(took: Duration, capture: &Capture, patience: Duration) 
     let head = format!("the head after {}", seconds(took));
     let finding = match capture.first_byte() {
         _ if took > patience => FIRST_BYTE.fail(head),
-        None if capture.over == Some(Over::Ended) => {
+        None if capture.over == Some(EndReason::Ended) => {
             FIRST_BYTE.pass(format!("{head}, then the end"))
         }
         None => FIRST_BYTE.warn(format!("{head}, then no byte")),
@@ -60,7 +60,7 @@ pub(super) fn keep_alive(capture: &Capture, idle_timeout: Duration) -> Vec<Findi
         KEEP_ALIVE.warn(format!("{silence}, over half of {}", seconds(idle_timeout)))
     } else if has_keep_alive {
         KEEP_ALIVE.pass(silence)
-    } else if capture.over == Some(Over::Ended) {
+    } else if capture.over == Some(EndReason::Ended) {
         KEEP_ALIVE.not_observable("the stream ended before a long silence")
     } else {
         let longer = idle_timeout + idle_timeout / 10;
@@ -109,7 +109,7 @@ mod tests {
             passed += wait;
         }
         advance(Duration::from_secs(watched - passed)).await;
-        capture.finish(Over::Left);
+        capture.finish(EndReason::Stopped);
         keep_alive(&capture, Duration::from_mins(1)).first().unwrap().outcome
     }
 
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_long_silence_is_found_whatever_ends_it() {
+    async fn a_long_silence_is_found_before_any_kind_of_end() {
         assert_eq!(of(&[(0, ": ok\n\n"), (35, ":\n\n")], 36).await, Outcome::Warning);
         assert_eq!(of(&[(0, ": ok\n\n"), (61, ":\n\n")], 62).await, Outcome::Fail);
         assert_eq!(of(&[(0, ": ok\n\n")], 66).await, Outcome::Fail);

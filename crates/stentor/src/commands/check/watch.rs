@@ -6,7 +6,7 @@ use reqwest::Response;
 use tokio::sync::watch::Sender;
 use tokio::time::timeout;
 
-use super::capture::{Capture, Over};
+use super::capture::{Capture, EndReason};
 use super::endpoint::{OpenResponse, cause};
 
 #[derive(Debug)]
@@ -24,14 +24,14 @@ impl Watch {
             while !self.look(Capture::is_over) {
                 match response.chunk().await {
                     Ok(Some(piece)) => self.0.send_modify(|capture| capture.take(&piece)),
-                    Ok(None) => self.finish(Over::Ended),
-                    Err(error) => self.finish(Over::Broken(cause(error))),
+                    Ok(None) => self.finish(EndReason::Ended),
+                    Err(error) => self.finish(EndReason::Broken(cause(error))),
                 }
             }
         };
         tokio::select! {
             () = all => {}
-            () = enough => self.finish(Over::Left),
+            () = enough => self.finish(EndReason::Stopped),
         }
     }
 
@@ -73,7 +73,7 @@ impl Watch {
         self.0.send_replace(Capture::new())
     }
 
-    fn finish(&self, over: Over) {
+    fn finish(&self, over: EndReason) {
         self.0.send_modify(|capture| capture.finish(over));
     }
 }

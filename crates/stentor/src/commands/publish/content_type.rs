@@ -7,7 +7,7 @@ pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 /// The byte order mark, which some editors put at the start of UTF-8 text.
 pub(super) const BOM: &[u8] = "\u{FEFF}".as_bytes();
 
-/// Types of which each line or each event is published by itself.
+/// Types whose lines or events are published separately.
 const STREAMED: [&str; 2] = ["application/x-ndjson", "text/event-stream"];
 
 /// Returns the type for the extension of the file; `None` if the extension is unknown.
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_file_tells_its_type() {
+    fn the_extension_of_a_file_determines_its_type() {
         let of = |name: &str| by_name(Path::new(name));
         assert_eq!(of("a/b.PNG"), Some("image/png"));
         assert_eq!(of("x.tar.json"), Some("application/json"));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_told_from_binary_data() {
+    fn text_and_binary_data_are_distinguished() {
         for text in ["text/csv", "Text/Plain; x=y", "application/json", "application/geo+json"] {
             assert!(is_text(text), "{text}");
         }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn many_events_come_in_two_types() {
+    fn two_types_hold_many_events() {
         assert!(is_streamed("application/x-ndjson") && is_streamed("Text/Event-Stream; x=y"));
         assert!(!is_streamed("application/json") && !is_streamed(TEXT));
     }

@@ -19,7 +19,7 @@ const WAITING_LINES_MAX: usize = 16;
 /// Returns the lines without their line ends. The last item can be an error.
 pub(super) fn of_stdin() -> impl Stream<Item = anyhow::Result<String>> {
     let (lines, waiting) = mpsc::channel(WAITING_LINES_MAX);
-    // A plain thread: at its end, a runtime would wait for a blocking read.
+    // A plain thread, because a runtime waits for a blocking read when it shuts down.
     std::thread::spawn(move || {
         let mut stdin = std::io::stdin().lock();
         let mut is_first = true;
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_what_is_before_its_end() {
+    fn a_line_excludes_its_line_end() {
         let (lines, error) = lines(b"a\n b \r\n\n \t\nc\rd\n\re");
         assert_eq!(lines, ["a", " b ", "c\rd", "\re"]);
         assert_eq!(error, None);

@@ -68,7 +68,7 @@ pub(crate) async fn publish_all(
             else => break,
         }
     }
-    // Also returns the error behind a failed send or acknowledgement.
+    // If a send or an acknowledgement failed, this returns the error that caused it.
     let all = queue.finish().await.map_err(|error| {
         let text = error.to_string();
         let cause = error.cause.to_string();

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_comes_at_once_and_each_other_when_it_is_time() {
+    async fn the_first_is_due_at_once_and_each_other_after_the_pause() {
         let every = Some(Duration::from_millis(1_500));
         assert_eq!(times(&RepeatArgs { repeat: Some(3), every }).await, [0, 1_500, 3_000]);
         assert_eq!(times(&RepeatArgs { repeat: None, every }).await.len(), 5);

@@ -38,7 +38,7 @@ pub(super) async fn until_done(
         };
         was_reachable |= !matches!(error, PublishError::Unreachable { .. });
         if started.elapsed() > AWAY_MAX {
-            // The server was there during a long attempt, such as an upload of days.
+            // A long attempt, such as an upload that takes days, shows that the server was reachable.
             away_since = None;
         }
         let away = away_since.get_or_insert_with(Instant::now).elapsed();
@@ -58,7 +58,7 @@ impl Backoff {
     pub(super) async fn pause(&mut self, error: &PublishError) {
         if self.0.is_zero() {
             match error {
-                // Its own text gives advice for callers that do not retry.
+                // The text of the error tells the caller to retry, but this function retries itself.
                 PublishError::NoResponse { cause, .. } => {
                     print_message(format_args!("the server did not respond: {cause}; retrying"));
                 }

@@ -72,20 +72,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lines_come_when_they_came() {
+    async fn lines_are_due_at_their_recorded_times() {
         assert_eq!(times(Speed::Times(1.0), 0, &[0, 10, 10, 1_000]).await, [0, 10, 10, 1_000]);
         assert_eq!(times(Speed::Times(1.0), 500, &[10, 510, 1_000]).await, [0, 10, 500]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn or_faster_or_slower_or_at_once() {
+    async fn a_speed_scales_the_times_or_removes_them() {
         assert_eq!(times(Speed::Times(2.0), 0, &[10, 1_000]).await, [5, 500]);
         assert_eq!(times(Speed::Times(0.5), 0, &[10, 1_000]).await, [20, 2_000]);
         assert_eq!(times(Speed::Max, 0, &[10, 1_000]).await, [0, 0]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_time_that_no_clock_can_tell_is_a_long_wait() {
+    async fn a_time_beyond_the_clock_is_a_long_wait() {
         let pace = Pace::begin(Speed::Times(f64::MIN_POSITIVE), Duration::ZERO);
         let began = Instant::now();
         pace.until(Duration::MAX).await;

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_tells_when_it_came() {
+    async fn a_line_has_the_time_of_its_arrival() {
         let (mut recorder, page) = recorder();
         recorder.take(Some(Item::Comment("a".to_owned()))).unwrap();
         sleep(Duration::from_millis(1_500)).await;
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_retry_is_that_of_its_event_or_stands_alone() {
+    async fn a_retry_is_part_of_its_event_or_a_separate_line() {
         let (mut recorder, page) = recorder();
         let retry = Duration::from_millis(7);
         recorder.take(Some(Item::Retry(Duration::from_millis(5)))).unwrap();

@@ -1,4 +1,4 @@
-//! A recording in memory, as a stream that readers can resume.
+//! A recording in memory, as a stream that subscribers can resume.
 
 use std::io::BufRead;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use stentor_sse::{encode_comment, encode_id, encode_retry};
 
 use super::file::Recording;
 
-/// Maximum size of a stream in bytes: all of it is held in memory.
+/// Maximum size of a stream in bytes: all of it is kept in memory.
 const STREAM_BYTES_MAX: usize = 256 << 20;
 
 /// Id of the end event that is added to a stream whose own last id cannot identify the end.
@@ -70,8 +70,8 @@ impl ReplayStream {
         self.pieces.get(index)
     }
 
-    /// Adds an end event if the last id does not identify the end. A reader that has everything reconnects
-    /// with its last id, and must then get nothing more.
+    /// Adds an end event if the last id does not identify the end. A subscriber that has everything
+    /// reconnects with its last id, and must then get nothing more.
     fn add_end(&mut self, url: &str) -> anyhow::Result<()> {
         let last_id = self.pieces.iter().rev().find_map(|piece| piece.id.clone());
         if self.after(&last_id.unwrap_or_default()).is_none() {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_goes_on_behind_its_id_and_waits_as_long_as_the_first_one_did() {
+    fn a_stream_resumes_after_the_id_with_the_recorded_timing() {
         let stream = stream(&[&event(5, "a"), &event(9, "b"), &event(20, "c")]);
         let millis = Duration::from_millis;
         assert_eq!(stream.after("a"), Some((1, millis(5))));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_of_everything_can_always_tell() {
+    fn a_subscriber_that_has_everything_is_always_recognized() {
         let nothing = stream(&[]);
         let repeated = stream(&[&event(0, "a"), &event(0, "b"), &event(0, "a")]);
         let without_id =

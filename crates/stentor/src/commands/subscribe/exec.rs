@@ -27,7 +27,7 @@ impl ExecCommand {
     pub(super) async fn run(&self, event: &EventObject) -> anyhow::Result<ExitStatus> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(&self.line).stdin(Stdio::piped());
-        // Keeps a Ctrl-C of the terminal away from it, so that it can finish its event.
+        // In a separate process group, the command does not get Ctrl-C and can finish its event.
         command.process_group(0);
         for (name, value) in variables(event) {
             match value {

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_comes_again_gets_the_same_name() {
+    fn a_repeated_event_gets_the_same_name() {
         let directory = tempfile::tempdir().unwrap();
         let mut images = Images::new(directory.path()).unwrap();
         let event = event("1abc_5", Some("2026-01-02T03:04:05.678Z"), "");

@@ -23,7 +23,7 @@ impl OpenTopics {
         OpenTopics { topics, grows: false, has_ended: false }
     }
 
-    /// Tracks these topics, and each that an event comes from.
+    /// Tracks these topics, and every topic that has an event.
     pub(super) fn seen(topics: HashSet<String>) -> OpenTopics {
         OpenTopics { topics, grows: true, has_ended: false }
     }
@@ -50,7 +50,7 @@ impl OpenTopics {
         self.has_ended |= self.topics.remove(topic) || self.grows;
     }
 
-    /// Returns how far the topics have ended.
+    /// Returns the progress of the topics towards their end.
     pub(super) fn progress(&self) -> EndProgress {
         match (self.has_ended && self.topics.is_empty(), self.grows) {
             (false, _) => EndProgress::Open,
@@ -60,7 +60,7 @@ impl OpenTopics {
     }
 }
 
-/// How far the topics of a stream have ended.
+/// The progress of the topics of a stream towards their end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndProgress {
     /// At least one topic is open, or none has started.
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn named_topics_are_over_when_each_has_ended() {
+    fn named_topics_are_complete_when_each_has_ended() {
         let mut open = OpenTopics::named(names(&["a", "b"]));
         open.end("a");
         open.end("a");
@@ -101,18 +101,18 @@ mod tests {
         open.end("b");
         assert_eq!(open.progress(), EndProgress::EndedSoFar);
         open.begin("a").unwrap();
-        assert_eq!(open.progress(), EndProgress::Open, "it was born again");
+        assert_eq!(open.progress(), EndProgress::Open, "it has started again");
     }
 
     #[test]
-    fn an_end_may_be_all_there_is_of_a_topic() {
+    fn an_end_can_be_the_only_record_of_a_topic() {
         let mut open = OpenTopics::seen(names(&[]));
         open.end("empty");
         assert_eq!(open.progress(), EndProgress::EndedSoFar);
     }
 
     #[test]
-    fn they_are_bounded() {
+    fn open_topics_are_bounded() {
         let mut open = OpenTopics::seen(names(&[]));
         for number in 0..OPEN_TOPICS_MAX {
             open.begin(&number.to_string()).unwrap();

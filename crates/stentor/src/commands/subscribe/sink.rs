@@ -60,7 +60,7 @@ pub(super) enum Handled {
     Event,
     /// There was nothing to do.
     Nothing,
-    /// The reader of stdout has gone.
+    /// Stdout was closed.
     StdoutClosed,
 }
 
@@ -71,7 +71,7 @@ impl SinkArgs {
         shows_them || self.exec.is_some() || self.save_images.is_some()
     }
 
-    /// Returns the handling of events. `is_mixed` means that they come from several topics or URLs.
+    /// Returns the handling of events. `is_mixed` means that the events belong to several topics or URLs.
     ///
     /// # Errors
     /// The options contradict each other, or the directory for images cannot be created.

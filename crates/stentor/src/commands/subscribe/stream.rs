@@ -101,7 +101,7 @@ impl TargetStream {
         self.source.committer()
     }
 
-    /// Returns all chunks to the end of the stream. A failure is the last item.
+    /// Returns all chunks until the stream ends. A failure is the last item.
     pub(super) fn chunks(self) -> BoxStream<'static, Result<Received, Failure>> {
         let next = |mut stream: TargetStream| async move {
             let received = stream.next().await?;
@@ -115,7 +115,7 @@ impl TargetStream {
         match open.progress() {
             EndProgress::Open => self.read_on().await,
             EndProgress::Ended => None,
-            // Events of a new topic may still be on their way.
+            // Events of a new topic may arrive soon.
             EndProgress::EndedSoFar => timeout(QUIET, self.read_on()).await.unwrap_or(None),
         }
     }
@@ -218,7 +218,7 @@ impl TargetStream {
     }
 }
 
-/// Explains a reason of `stentor.gap`, to be put behind the topics. An unknown reason stays unexplained.
+/// Returns an explanation of a reason of `stentor.gap`, to append to the topics; empty for an unknown reason.
 fn explain_gap(reason: &str) -> &'static str {
     match reason {
         "unreadable" => {

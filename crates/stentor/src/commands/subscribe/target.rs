@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_patterns_are_told_apart() {
+    fn names_and_patterns_are_distinguished() {
         let kind = |line| targets(line, false).unwrap().remove(0).kind;
         let names = HashSet::from(["a".to_owned(), "b".to_owned()]);
         assert_eq!(kind("a b"), Kind::Topics { names: names.clone(), has_patterns: false });

@@ -25,7 +25,7 @@ pub enum Fault {
     Ends,
     /// Closes all connections without ending the streams, instead of delivering its second event.
     Cuts,
-    /// Sends events of its own, and accepts none.
+    /// Sends events without a publisher, and accepts none.
     Ticks,
 }
 

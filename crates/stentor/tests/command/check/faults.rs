@@ -32,7 +32,7 @@ async fn a_server_without_a_fault_is_not_blamed() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_wraps_what_is_published_is_not_blamed_for_it() {
+async fn an_endpoint_that_wraps_published_data_is_not_blamed() {
     let checked = find_by_publishing(Fault::Wraps).await;
     checked.must_blame(&[]);
     let unseen = checked.with("not observable");
@@ -41,23 +41,23 @@ async fn an_endpoint_that_wraps_what_is_published_is_not_blamed_for_it() {
 }
 
 #[tokio::test]
-async fn another_type_and_compression_that_nobody_asked_for() {
+async fn a_wrong_content_type_and_unrequested_compression() {
     find(Fault::PlainAndGzip).await.must_blame(&["content-type", "compression"]);
 }
 
 #[tokio::test]
-async fn compression_that_swallows_the_stream_of_who_asks_for_it() {
+async fn compression_that_holds_the_stream_back() {
     let server = TestServer::start(Fault::GzipWhenAsked).await;
     check_within(SHORT, &[&server.url()]).await.must_blame(&["compression"]);
 }
 
 #[tokio::test]
-async fn headers_that_let_caches_and_proxies_hold_on() {
+async fn headers_that_allow_caching_and_buffering() {
     find(Fault::Headers).await.must_blame(&["cache-control", "x-accel-buffering"]);
 }
 
 #[tokio::test]
-async fn an_address_where_no_stream_is() {
+async fn a_url_without_a_stream() {
     let checked = find(Fault::Status404).await;
     checked.must_blame(&["status"]);
     assert_eq!(checked.with("pass"), ["redirects"], "{:#}", checked.object);
@@ -84,12 +84,12 @@ async fn a_stream_that_is_silent_for_too_long() {
 }
 
 #[tokio::test]
-async fn a_buffer_whose_blocks_show_in_what_comes() {
+async fn a_buffer_that_sends_whole_blocks() {
     find(Fault::Blocks).await.must_blame(&["buffering"]);
 }
 
 #[tokio::test]
-async fn a_buffer_that_lets_nothing_through_before_more_follows() {
+async fn a_buffer_that_holds_each_event_until_the_next() {
     let server = TestServer::start(Fault::HoldsBack).await;
     let url = server.url();
     let args = [&*url, "--for", "100ms", "--publish-url", &url];
@@ -97,22 +97,22 @@ async fn a_buffer_that_lets_nothing_through_before_more_follows() {
 }
 
 #[tokio::test]
-async fn data_split_at_lf_alone() {
+async fn data_split_at_lf_only() {
     find_by_publishing(Fault::SplitsAtLf).await.must_blame(&["line-breaks", "injection"]);
 }
 
 #[tokio::test]
-async fn data_behind_a_colon_without_a_space() {
+async fn data_without_a_space_after_the_colon() {
     find_by_publishing(Fault::NoSpace).await.must_blame(&["spaces"]);
 }
 
 #[tokio::test]
-async fn empty_data_that_becomes_no_event() {
+async fn empty_data_that_never_arrives() {
     find_by_publishing(Fault::NoEmptyData).await.must_blame(&["empty-data"]);
 }
 
 #[tokio::test]
-async fn what_is_published_goes_nowhere() {
+async fn published_events_that_never_arrive() {
     let server = TestServer::start(Fault::Loses).await;
     let url = server.url();
     let args = [&*url, "--for", "100ms", "--publish-url", &url];
@@ -131,32 +131,32 @@ async fn events_without_a_blank_line() {
 }
 
 #[tokio::test]
-async fn readers_told_to_come_back_at_once() {
+async fn a_reconnection_time_of_zero() {
     find(Fault::Retry0).await.must_blame(&["retry"]);
 }
 
 #[tokio::test]
-async fn a_reader_that_comes_back_gets_all_again() {
+async fn events_repeated_after_a_reconnect() {
     find(Fault::ForgetsReaders).await.must_blame(&["resume"]);
 }
 
 #[tokio::test]
-async fn a_reader_that_comes_back_misses_an_event() {
+async fn an_event_skipped_after_a_reconnect() {
     find(Fault::Skips).await.must_blame(&["resume"]);
 }
 
 #[tokio::test]
-async fn the_same_id_for_all_so_that_nobody_has_ever_read_to_the_end() {
+async fn one_id_for_all_events() {
     find(Fault::OneId).await.must_blame(&["unique-ids", "end"]);
 }
 
 #[tokio::test]
-async fn an_unknown_id_that_is_fatal() {
+async fn an_unknown_id_that_is_an_error() {
     find(Fault::UnknownIs400).await.must_blame(&["unknown-id"]);
 }
 
 #[tokio::test]
-async fn a_finished_stream_that_begins_anew() {
+async fn a_finished_stream_that_starts_again() {
     find(Fault::Loops).await.must_blame(&["end"]);
 }
 
@@ -166,12 +166,12 @@ async fn a_stream_that_breaks_off() {
 }
 
 #[tokio::test]
-async fn no_answer_to_a_preflight() {
+async fn a_refused_preflight() {
     find(Fault::NoPreflight).await.must_blame(&["cors-preflight"]);
 }
 
 #[tokio::test]
-async fn a_stream_in_answer_to_head() {
+async fn a_stream_as_response_to_head() {
     let server = TestServer::start(Fault::HeadHangs).await;
     check_within(SHORT, &[&server.url()]).await.must_blame(&["head"]);
 }

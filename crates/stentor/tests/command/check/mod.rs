@@ -68,7 +68,7 @@ async fn a_report_says_why_a_fault_matters_and_how_to_fix_it() {
 }
 
 #[tokio::test]
-async fn what_passed_is_explained_when_asked() {
+async fn passed_checks_are_explained_on_request() {
     let server = TestServer::start(Fault::None).await;
     let short = read(&server, &[]).await;
     assert!(!short.stdout.contains("  why  "), "{}", short.stdout);
@@ -79,7 +79,7 @@ async fn what_passed_is_explained_when_asked() {
 }
 
 #[tokio::test]
-async fn what_a_server_sends_does_nothing_to_the_terminal() {
+async fn a_server_cannot_control_the_terminal() {
     let server = TestServer::start(Fault::Escapes).await;
     let report = read(&server, &[]).await;
     assert!(
@@ -90,7 +90,7 @@ async fn what_a_server_sends_does_nothing_to_the_terminal() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_not_there_has_an_exit_code_of_its_own() {
+async fn an_unreachable_endpoint_has_its_own_exit_code() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);

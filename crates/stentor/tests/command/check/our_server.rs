@@ -46,7 +46,7 @@ async fn nothing_fails_when_the_topic_has_ended() {
 }
 
 #[tokio::test]
-async fn a_stranger_who_shall_read_and_may_not_is_a_fault() {
+async fn a_required_origin_that_is_not_allowed_is_a_fault() {
     let server = Server::in_memory().await;
     let url = server.url("/topics/news");
     let args = [&url, "--for", "200ms", "--origin", "https://stranger.example"];

@@ -8,7 +8,7 @@ use super::test_server::{Fault, TestServer};
 use crate::harness::stentor;
 
 #[tokio::test]
-async fn a_token_goes_with_each_request_but_a_preflight() {
+async fn a_token_is_sent_with_each_request_except_a_preflight() {
     let server = TestServer::start(Fault::Guarded).await;
     let url = server.url();
     check(&[&url, "--for", "300ms"]).await.must_blame(&["status"]);
@@ -19,7 +19,7 @@ async fn a_token_goes_with_each_request_but_a_preflight() {
 }
 
 #[tokio::test]
-async fn the_token_of_the_environment_is_for_our_own_server_alone() {
+async fn the_token_of_the_environment_is_only_sent_to_our_server() {
     let server = TestServer::start(Fault::Guarded).await;
     let url = server.url();
     let args = ["check", &url, "--for", "300ms"];
@@ -54,7 +54,7 @@ async fn secrets_do_not_follow_a_redirect_to_another_origin() {
 }
 
 #[tokio::test]
-async fn a_password_in_the_address_is_not_told() {
+async fn a_password_in_the_url_is_not_printed() {
     let server = TestServer::start(Fault::Guarded).await;
     let url = server.url().replace("://", "://me:secret@");
     let done = stentor(&["check", &url, "--for", "300ms"]).run().await;

@@ -153,34 +153,36 @@ impl Shared {
         if self.has(Fault::WaitsForEvent) {
             std::future::pending::<()>().await;
         }
-        let place = self.place(ask);
-        let head = match place {
+        let position = self.position(ask);
+        let head = match position {
             None => "400 Bad Request\r\n\r\n".to_owned(),
             _ if self.has(Fault::Status404) => "404 Not Found\r\n\r\n".to_owned(),
             _ if self.has(Fault::RedirectLoop) => "302 Found\r\nLocation: ?\r\n\r\n".to_owned(),
-            Some(place) if self.is_finite() && place == self.log.borrow().len() => {
+            Some(position) if self.is_finite() && position == self.log.borrow().len() => {
                 "204 No Content\r\n\r\n".to_owned()
             }
             Some(_) => self.head(ask),
         };
         socket.write_all(format!("HTTP/1.1 {head}").as_bytes()).await?;
-        match place {
-            Some(place) if head.starts_with("200") => self.events(ask, place, socket).await,
+        match position {
+            Some(position) if head.starts_with("200") => self.events(ask, position, socket).await,
             _ => Ok(()),
         }
     }
 
     /// Returns the number of events that the client has.
-    fn place(&self, ask: &Ask) -> Option<usize> {
+    fn position(&self, ask: &Ask) -> Option<usize> {
         let id =
             ask.header("last-event-id").or_else(|| ask.path.split_once("last_event_id=")?.1.into());
         let count = self.log.borrow().len();
-        let known = id.and_then(|id| id.parse().ok()).filter(|place| *place <= count);
+        let known = id.and_then(|id| id.parse().ok()).filter(|position| *position <= count);
         match (id, known) {
-            (Some(_), Some(place)) if self.has(Fault::ForgetsReaders) && place < count => Some(0),
+            (Some(_), Some(position)) if self.has(Fault::ForgetsReaders) && position < count => {
+                Some(0)
+            }
             (Some(_), None) if self.has(Fault::UnknownIs400) => None,
-            (Some(_), Some(place)) if self.has(Fault::Loops) && place == count => Some(0),
-            (Some(_), Some(place)) if self.has(Fault::Skips) => Some(count.min(place + 1)),
+            (Some(_), Some(position)) if self.has(Fault::Loops) && position == count => Some(0),
+            (Some(_), Some(position)) if self.has(Fault::Skips) => Some(count.min(position + 1)),
             (_, known) => Some(known.unwrap_or(0)),
         }
     }
@@ -203,7 +205,12 @@ impl Shared {
         )
     }
 
-    async fn events(&self, ask: &Ask, place: usize, mut socket: TcpStream) -> std::io::Result<()> {
+    async fn events(
+        &self,
+        ask: &Ask,
+        position: usize,
+        mut socket: TcpStream,
+    ) -> std::io::Result<()> {
         let mut log = self.log.subscribe();
         let has_gzip = ask.header("accept-encoding").is_some_and(|names| names.contains("gzip"));
         if self.has(Fault::GzipWhenAsked) && has_gzip {
@@ -216,11 +223,11 @@ impl Shared {
         let retry = if self.has(Fault::Retry0) { 0 } else { 2000 };
         let mut pending = format!("retry: {retry}\n: ok\n\n");
         match self.fault {
-            Fault::Mark => pending += "\u{FEFF}: a file of its own\n\n",
+            Fault::Mark => pending += "\u{FEFF}: a forwarded file\n\n",
             Fault::Escapes => pending += "\x1b[2J: x\n\n",
             _ => {}
         }
-        let mut sent = place;
+        let mut sent = position;
         loop {
             let events = log.borrow_and_update().clone();
             for (at, data) in events.iter().enumerate().skip(sent) {

@@ -28,7 +28,7 @@ async fn until(is_so: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn a_run_begins_where_the_last_one_stopped() {
+async fn a_run_starts_where_the_last_one_stopped() {
     let server = Server::start().await;
     let (_directory, cursor) = file();
     let args = ["t", "--from", "earliest", "--cursor", cursor.to_str().unwrap()];
@@ -47,7 +47,7 @@ async fn a_run_begins_where_the_last_one_stopped() {
 }
 
 #[tokio::test]
-async fn the_place_is_kept_while_it_waits() {
+async fn the_position_is_saved_while_it_waits() {
     let server = Server::in_memory().await;
     let (_directory, cursor) = file();
     let id = server.publish("/topics/t", "1").await;
@@ -62,7 +62,7 @@ async fn the_place_is_kept_while_it_waits() {
 }
 
 #[tokio::test]
-async fn a_first_run_that_saw_nothing_keeps_its_place_too() {
+async fn a_first_run_without_events_saves_its_position_too() {
     let server = Server::in_memory().await;
     let (_directory, cursor) = file();
     let args = ["t", "--cursor", cursor.to_str().unwrap()];
@@ -70,9 +70,9 @@ async fn a_first_run_that_saw_nothing_keeps_its_place_too() {
     until(|| cursor.exists()).await;
     running.signal("INT").await;
     assert_eq!(running.exit_code().await, Some(0));
-    server.publish("/topics/t?end", "missed by nobody").await;
+    server.publish("/topics/t?end", "not missed").await;
     let done = sub(&server, &args).run().await;
-    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "missed by nobody\n"), "{done:?}");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "not missed\n"), "{done:?}");
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn it_works_with_any_server_that_has_ids() {
 }
 
 #[tokio::test]
-async fn lost_events_leave_the_place_before_them_if_they_end_it() {
+async fn a_loss_that_ends_the_run_leaves_the_position_before_it() {
     let (_directory, cursor) = file();
     let server = Foreign::start().await;
     let url = server.url.clone();
@@ -105,7 +105,7 @@ async fn lost_events_leave_the_place_before_them_if_they_end_it() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_the_place_in_one_stream() {
+async fn a_cursor_is_the_position_in_one_stream() {
     let args = ["sub", "t", "http://127.0.0.1:1/", "--cursor", "x"];
     let done = stentor(&args).run().await;
     assert_eq!(done.code, Some(2), "{done:?}");
@@ -113,7 +113,7 @@ async fn a_cursor_is_the_place_in_one_stream() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_cursor_or_cannot_be_one_is_named() {
+async fn a_file_that_cannot_be_a_cursor_is_named() {
     let server = Server::in_memory().await;
     let (_directory, cursor) = file();
     std::fs::write(&cursor, "two\nlines\n").unwrap();

@@ -84,7 +84,11 @@ async fn a_command_that_fails_stops_it_before_the_event() {
     assert_eq!(text(&cursor), second + "\n");
 
     let done = exec(&server, &command, &args).await;
-    assert_eq!((done.code, done.stdout.as_str()), (Some(5), "3\n"), "it comes again: {done:?}");
+    assert_eq!(
+        (done.code, done.stdout.as_str()),
+        (Some(5), "3\n"),
+        "the event is repeated: {done:?}"
+    );
     std::fs::remove_file(&fails).unwrap();
     let done = exec(&server, &command, &args).await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), "3\n4\n"), "{done:?}");
@@ -126,7 +130,7 @@ async fn ctrl_c_waits_for_the_current_event() {
 }
 
 #[tokio::test]
-async fn the_command_takes_the_place_of_the_format() {
+async fn the_command_replaces_the_format() {
     let server = Server::in_memory().await;
     let done = exec(&server, "cat", &["--format", "json"]).await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{done:?}");

@@ -6,7 +6,7 @@ use super::{sub, sub_foreign};
 use crate::harness::Server;
 
 #[tokio::test]
-async fn each_format_prints_an_event_its_own_way() {
+async fn each_format_prints_an_event_differently() {
     let server = Server::in_memory().await;
     let id = server.publish("/topics/t?type=tick", "a\nb").await;
     let print = async |format| {

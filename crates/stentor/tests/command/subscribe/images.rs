@@ -44,7 +44,7 @@ async fn images_become_files_and_their_paths_are_printed() {
 }
 
 #[tokio::test]
-async fn an_id_cannot_lead_out_of_the_directory() {
+async fn an_id_cannot_point_outside_the_directory() {
     let stream = format!(
         "id: ../../../out\ndata: {PNG_URL}\n\ndata: {PNG_URL}\n\nid: /tmp/out\ndata: \
          data:image/../../../out;base64,iVBORw0KGgo=\n\n"
@@ -53,7 +53,7 @@ async fn an_id_cannot_lead_out_of_the_directory() {
     let folder = directory.path().join("a/b/c");
     let done = sub_foreign(&stream, &["--save-images", folder.to_str().unwrap()]).await;
     assert_eq!((done.code, done.stdout.lines().count()), (Some(0), 3), "{done:?}");
-    assert_eq!(names(&folder).len(), 3, "each event has a file of its own");
+    assert_eq!(names(&folder).len(), 3, "each event has a separate file");
     for line in done.stdout.lines() {
         assert_eq!(Path::new(line).parent(), Some(folder.as_path()), "{done:?}");
         assert_eq!(std::fs::read(line).unwrap(), PNG);
@@ -84,7 +84,7 @@ async fn a_command_gets_the_path_of_the_image() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_made_is_named() {
+async fn a_directory_that_cannot_be_created_is_named() {
     let args = ["t", "--save-images", "/dev/null/x"];
     let server = Server::in_memory().await;
     let done = sub(&server, &args).run().await;

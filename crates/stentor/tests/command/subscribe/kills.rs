@@ -46,7 +46,7 @@ async fn killed_a_hundred_times_it_skips_no_event_and_its_cursor_never_runs_ahea
     assert_eq!(notes.reached, EVENTS, "every event was handled");
     let repeats = notes.runs - EVENTS;
     println!("{repeats} repeats after {KILLS} kills, in {:?}", began.elapsed());
-    assert!(repeats <= KILLS, "a kill costs no more than the event at hand");
+    assert!(repeats <= KILLS, "a kill repeats at most the current event");
 }
 
 /// Returns the ids of all events in order.
@@ -135,10 +135,10 @@ impl Notes {
     fn check_cursor(&mut self) {
         let cursor = std::fs::read_to_string(self.path("cursor")).unwrap_or_default();
         self.read();
-        let behind = self.up_to(&cursor);
+        let before_cursor = self.up_to(&cursor);
         assert!(
-            behind <= self.reached,
-            "{behind} events are behind the cursor, {} were handled",
+            before_cursor <= self.reached,
+            "the cursor is after {before_cursor} events, but only {} were handled",
             self.reached
         );
     }

@@ -51,7 +51,7 @@ async fn any_stream_is_read_until_a_204() {
 }
 
 #[tokio::test]
-async fn several_topics_come_in_one_stream() {
+async fn several_topics_share_one_stream() {
     let server = Server::in_memory().await;
     server.publish("/topics/a/1", "first").await;
     server.publish("/topics/b", "second").await;

@@ -24,7 +24,7 @@ async fn ask(
 }
 
 #[tokio::test]
-async fn headers_and_the_token_go_along() {
+async fn headers_and_the_token_are_sent() {
     let args = ["URL", "--header", "X-One: 1", "--header", "x-two:2:3", "--token", "secret"];
     let (done, requests) = ask(&args, &[NOTHING_MORE], |call| call).await;
     assert_eq!(done.code, Some(0), "{done:?}");
@@ -34,7 +34,7 @@ async fn headers_and_the_token_go_along() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_environment_is_for_the_own_server_only() {
+async fn a_token_of_the_environment_is_only_sent_to_the_server_at_url() {
     let with_token = |call: StentorCommand| call.env("STENTOR_TOKEN", "secret");
     let (_, requests) = ask(&["URL"], &[NOTHING_MORE], with_token).await;
     assert_eq!(requests[0].header("authorization"), None);
@@ -50,7 +50,7 @@ async fn a_token_of_the_environment_is_for_the_own_server_only() {
 }
 
 #[tokio::test]
-async fn secrets_are_not_for_several_servers() {
+async fn secrets_are_not_sent_to_several_servers() {
     for option in [["--token", "x"], ["--header", "x: y"], ["--data", "x"]] {
         let urls = ["sub", "http://127.0.0.1:1/", "http://127.0.0.1:2/"];
         let done = stentor(&[&urls[..], &option[..]].concat()).run().await;
@@ -72,7 +72,7 @@ async fn a_body_is_sent_again_at_each_reconnect() {
 }
 
 #[tokio::test]
-async fn a_body_comes_from_a_file_or_from_stdin() {
+async fn a_body_is_read_from_a_file_or_from_stdin() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"from a file").unwrap();
     let at = format!("@{}", file.path().display());
@@ -117,7 +117,7 @@ async fn it_gives_up_after_the_maximum_number_of_attempts() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_takes_the_place_of_the_host() {
+async fn a_unix_socket_replaces_the_host() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();

@@ -31,7 +31,7 @@ async fn a_start_time_is_a_timestamp_or_a_duration_ago() {
 }
 
 #[tokio::test]
-async fn an_id_is_a_start() {
+async fn a_subscription_starts_after_an_id() {
     let server = Server::in_memory().await;
     let first = server.publish("/topics/t", "first").await;
     server.publish("/topics/t", "second").await;

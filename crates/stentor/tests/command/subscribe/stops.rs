@@ -19,7 +19,7 @@ async fn it_follows_live_and_stops_after_its_count() {
 }
 
 #[tokio::test]
-async fn a_count_is_of_the_selected_events() {
+async fn only_selected_events_are_counted() {
     let stream = "event: a\ndata: 1\n\ndata: 2\n\nevent: a\ndata: 3\n\nevent: a\ndata: 4\n\n";
     let server = Foreign::start().await;
     let url = server.url.clone();
@@ -45,7 +45,7 @@ async fn a_timeout_is_a_success_unless_a_goal_was_missed() {
 }
 
 #[tokio::test]
-async fn named_topics_are_over_when_the_last_has_ended() {
+async fn named_topics_are_complete_when_the_last_has_ended() {
     let server = Server::in_memory().await;
     server.publish("/topics/a?end", "1").await;
     let mut running = sub(&server, &["a", "b", "--from", "earliest"]).start().await;
@@ -114,7 +114,7 @@ async fn fail_on_gap_stops_at_lost_events() {
 }
 
 #[tokio::test]
-async fn a_gap_of_our_own_server_counts_as_one() {
+async fn a_gap_of_a_stentor_server_counts() {
     let server = Server::in_memory().await;
     let args = ["t", "--last-event-id", "nonsense", "--fail-on-gap"];
     let done = sub(&server, &args).run().await;
@@ -136,7 +136,7 @@ async fn a_closed_stdout_ends_it_quietly_and_at_once() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_it_well() {
+async fn a_signal_ends_it_successfully() {
     let server = Server::in_memory().await;
     server.publish("/topics/t", "one").await;
     for signal in ["INT", "TERM"] {

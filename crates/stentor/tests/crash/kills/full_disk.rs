@@ -78,10 +78,10 @@ pub async fn fill_and_empty() {
     let kept = server.history_data("/topics/kept").await;
     let wanted: Vec<String> =
         (0..3).flat_map(|round| [format!("before {round}"), format!("after {round}")]).collect();
-    assert_eq!(kept, wanted, "exactly the acknowledged events are there");
+    assert_eq!(kept, wanted, "the log has exactly the acknowledged events");
 }
 
-/// Publishes until there is no room, even after a pause. Returns the ids of the acknowledged events.
+/// Publishes until the disk has no room, even after a pause. Returns the ids of the acknowledged events.
 async fn fill(server: &Server) -> Vec<String> {
     let mut ids = Vec::new();
     let mut refused = 0;
@@ -118,7 +118,7 @@ async fn assert_readable(server: &Server, ids: &[String]) {
     assert_eq!(server.page("/topics/fill?last=1").await["events"][0]["id"], ids[ids.len() - 1]);
 }
 
-/// Publishes as soon as there is room, by repeating refused publishes at once. Returns the id.
+/// Publishes as soon as the disk has room, by repeating refused publishes at once. Returns the id.
 async fn until_published(server: &Server, data: &str) -> String {
     let published = timeout(TIMEOUT, async {
         loop {
@@ -129,7 +129,7 @@ async fn until_published(server: &Server, data: &str) -> String {
             assert_refused(&response);
         }
     });
-    published.await.expect("there is room again without a restart")
+    published.await.expect("the disk has room again without a restart")
 }
 
 /// Waits until deleted events have been returned to the file system.

@@ -15,7 +15,7 @@ pub struct History {
     pub ends: HashMap<String, Vec<usize>>,
     /// The topics whose oldest events retention removes.
     pub trimmed: Option<Trimmed>,
-    /// `true` if the log has a size limit, which removes its oldest records, whatever their topics.
+    /// `true` if the log has a size limit, which removes the oldest records of all topics.
     pub is_bounded: bool,
 }
 

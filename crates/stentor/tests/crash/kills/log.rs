@@ -50,7 +50,7 @@ impl Log {
     ///
     /// # Panics
     ///
-    /// If it cannot be read, a gap is reported, or the record is not there.
+    /// If it cannot be read, a gap is reported, or the record is missing.
     pub async fn read(address: &str, after: Option<&str>, until: &str, is_bounded: bool) -> Log {
         let mut log = Log { after: after.map_or(0, offset), is_bounded, ..Log::default() };
         let mut cursor = after.unwrap_or_default().to_owned();
@@ -64,8 +64,8 @@ impl Log {
         panic!("the log cannot be read up to {until}");
     }
 
-    /// Reads up to the record with the id `until`, or to the place where it was. Returns `false` if the stream was
-    /// cut before.
+    /// Reads up to the record with the id `until`, or up to its offset if it was removed. Returns `false` if the
+    /// stream was cut before.
     async fn read_on(&mut self, address: &str, cursor: &str, until: &str) -> bool {
         let opened =
             Stream::open(address, PATH, "application/x-ndjson", cursor, Transport::Socket).await;
@@ -135,8 +135,8 @@ impl LoggedRecord {
         let text = |name: &str| object[name].as_str().unwrap_or_default();
         let what = match text("type") {
             "stentor.cursor" => return None,
-            // Only readers that had events of the topic get this. It is not part of the log for readers that come
-            // later.
+            // Only readers that had received events of the topic get this. The log does not contain it for later
+            // readers.
             "stentor.end" if text("reason") == "deleted" => return None,
             "stentor.end" => Content::End(text("reason").to_owned()),
             _ => Content::of(text("data")),

@@ -31,7 +31,7 @@ pub struct Received {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// An event or an end. The topic is there if the form contains it.
+    /// An event or an end, with its topic if the form contains it.
     Record(Content, Option<String>),
     /// `requested` is the offset after which the reader resumed, if it can be parsed.
     Gap { reason: String, requested: Option<u64>, topics: Vec<String> },

@@ -151,7 +151,7 @@ impl Reading {
         while let Some(item) = decoder.decode(&mut input) {
             let event = match item.unwrap() {
                 Item::Event(event) => event,
-                // A silent stream reports its position this way.
+                // A stream in the silent form reports its position this way.
                 Item::Id(id) => {
                     self.position(id.as_str());
                     continue;

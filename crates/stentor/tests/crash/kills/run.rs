@@ -62,7 +62,7 @@ pub async fn run(seed: u64, kills: usize, is_bounded: bool) -> Summary {
     let directory = tempfile::tempdir().unwrap();
     let bound = is_bounded.then_some(BOUND.0 + BOUND.1 * kills);
     let mut run = Run::start(directory.path(), seed, bound).await;
-    // The last kill comes in `finish`.
+    // `finish` does the last kill.
     while run.server.kills + 1 < kills {
         run.round().await;
     }
@@ -283,12 +283,12 @@ impl fmt::Display for Summary {
 
 /// Number of events that were acknowledged and then trimmed.
 fn trimmed(history: &History, log: &Log) -> usize {
-    let there: HashSet<EventKey> = log.events().map(|(_, event_key)| event_key).collect();
+    let remaining: HashSet<EventKey> = log.events().map(|(_, event_key)| event_key).collect();
     let known = history.writes.iter().filter(|write| write.acknowledged().is_some());
     let lines = known.flat_map(|write| write.lines.iter().map(move |line| (write.sent, line)));
     let by_trimming = lines.filter(|(sent, line)| {
         history.is_trimmed(&line.topic)
             || history.is_bounded && !history.may_be_removed(&line.topic, *sent)
     });
-    by_trimming.filter(|(_, line)| !there.contains(&line.event_key)).count()
+    by_trimming.filter(|(_, line)| !remaining.contains(&line.event_key)).count()
 }

@@ -30,7 +30,7 @@ pub struct Round {
     pub delay: Duration,
     /// Starts that are cut short by a kill.
     pub aborted_starts: Vec<AbortedStart>,
-    /// How the next server process writes streams.
+    /// Arguments that decide how the next server process writes streams.
     pub streams: &'static [&'static str],
 }
 

@@ -59,7 +59,7 @@ impl ServerProcess {
         });
     }
 
-    /// Starts it and kills it after this time, whatever it is doing then.
+    /// Starts it and kills it after this time, which may be in the middle of its start.
     pub async fn start_and_kill(&mut self, after: Duration) {
         let lines = self.spawn();
         sleep(after).await;

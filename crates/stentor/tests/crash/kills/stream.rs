@@ -15,7 +15,7 @@ const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// Number of bytes read at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// How a stream is transported.
+/// The transport of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// A socket that the server may take over.
@@ -152,10 +152,10 @@ impl Stream {
     fn unchunk(&mut self, piece: &mut Vec<u8>) {
         let mut at = 0;
         while !self.is_over {
-            let there = &self.buffer[at..];
-            let take = self.rest.min(there.len());
+            let arrived = &self.buffer[at..];
+            let take = self.rest.min(arrived.len());
             let payload = take.min(self.rest.saturating_sub(2));
-            piece.extend_from_slice(&there[..payload]);
+            piece.extend_from_slice(&arrived[..payload]);
             self.rest -= take;
             at += take;
             let Some(line) = self.buffer[at..].windows(2).position(|pair| pair == b"\r\n") else {

@@ -20,7 +20,7 @@ pub struct Found {
 pub enum Guarantee {
     /// None of those that a publisher or a reader knew of. This is `--durability fsync`.
     NoLoss,
-    /// Only the newest: nothing older than an event that is there. This is `--durability os`.
+    /// Only the newest: nothing older than an event that is in the log. This is `--durability os`.
     Prefix,
 }
 
@@ -137,21 +137,21 @@ impl<'a> Check<'a> {
 
     fn check_op(&mut self, op: &Op, later: &[&Op]) {
         let (sent, cut) = (op.sent(), self.cut);
-        let there: Vec<bool> =
+        let is_found: Vec<bool> =
             sent.iter().map(|sent| self.found.contains_key(sent.data.as_str())).collect();
         let deletion = sent.first().and_then(|sent| deletion(&sent.topic, later));
         let broken = match op.kind {
-            Kind::Batch(_) => there.contains(&true) && there.contains(&false),
-            _ => !there.is_sorted_by(|a, b| a >= b),
+            Kind::Batch(_) => is_found.contains(&true) && is_found.contains(&false),
+            _ => !is_found.is_sorted_by(|a, b| a >= b),
         };
         if broken {
             self.report("torn", &sent[0].data);
         }
         if self.guarantee == Guarantee::NoLoss
-            && there.contains(&true)
+            && is_found.contains(&true)
             && deletion.is_some_and(|deletion| deletion.acknowledged_by(cut).is_some())
         {
-            self.report("there again after its deletion", &sent[0].data);
+            self.report("in the log again after its deletion", &sent[0].data);
         }
         let Some(acknowledged) = op.acknowledged_by(cut) else { return };
         for (at, sent) in sent.iter().enumerate() {
@@ -162,14 +162,14 @@ impl<'a> Check<'a> {
             self.expect(sent, id, "acknowledged");
         }
         if matches!(op.kind, Kind::Single { ends: true, .. })
-            && there.contains(&true)
+            && is_found.contains(&true)
             && !self.ends.contains_key(sent[0].topic.as_str())
         {
             self.report("without its end", &sent[0].data);
         }
     }
 
-    /// Checks that this event is there, with this id.
+    /// Checks that the log has this event, with this id.
     fn expect(&mut self, sent: &Sent, id: Option<Cursor>, how: &str) {
         let Some(found) = self.found.get(sent.data.as_str()) else {
             let is_newer = id.is_none_or(|id| id.offset > self.newest);

@@ -134,14 +134,14 @@ impl Run {
     }
 
     /// The disk right after the last acknowledgement, and the length of the journal then. Only changes that satisfy
-    /// `comes` reach the disk.
-    fn at_last_acknowledgement(&self, comes: impl Fn(&Entry) -> bool) -> (Disk, u64) {
+    /// `survives` reach the disk.
+    fn at_last_acknowledgement(&self, survives: impl Fn(&Entry) -> bool) -> (Disk, u64) {
         let history = self.history.lock();
         let answers = history.publishers.iter().flatten().filter_map(|op| op.acknowledged);
         let last = answers.map(|acknowledged| acknowledged.at).max().unwrap();
         let mut disk = Disk::default();
         let entries = self.shim.entries(0);
-        let entries = entries.iter().filter(|entry| entry.end <= last && comes(entry));
+        let entries = entries.iter().filter(|entry| entry.end <= last && survives(entry));
         entries.for_each(|entry| disk.apply(&entry.change));
         (disk, last)
     }
@@ -201,7 +201,7 @@ async fn run_server_four_times(guarantee: Guarantee, seed: u64) -> Run {
 }
 
 #[tokio::test]
-async fn nothing_that_was_visible_is_lost_when_the_power_fails() {
+async fn nothing_visible_is_lost_when_the_power_fails() {
     let (seed, cuts) = (seed(), cuts());
     let run = run_server_four_times(Guarantee::NoLoss, seed).await;
     report("fsync", cuts, seed, &run.cut(cuts).await);

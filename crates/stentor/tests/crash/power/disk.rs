@@ -27,7 +27,7 @@ pub struct Disk {
     files: Vec<Content>,
     /// The current file of each inode, or the last one.
     inodes: HashMap<u64, usize>,
-    /// Sorted by name, so a directory comes before its content.
+    /// Sorted by name, so a directory precedes its content.
     names: BTreeMap<String, Name>,
 }
 

@@ -1,4 +1,4 @@
-//! Opens a directory that a power failure has left, and checks what the server makes of it.
+//! Opens a directory in its state after a power failure, and checks what the server recovers.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ pub fn arguments(guarantee: Guarantee) -> &'static [&'static str] {
     }
 }
 
-/// Publishes an event that comes after everything in the log.
+/// Publishes an event, which becomes the last one of the log.
 async fn publish(server: &TestServer, data: &str) -> Cursor {
     let response = server.post("/topics/keep/new", data).await;
     assert_eq!(response.status, 201, "{response:?}");
@@ -99,32 +99,32 @@ async fn resume(
         ("stentor.cursor", true) => violations.push(format!("a gap after {last} was not reported")),
         _ => {}
     }
-    let behind = log.iter().filter(|found| found.topic.starts_with("keep/"));
-    let behind = behind.filter(|found| found.id.offset > last.offset).map(|found| found.id);
-    let expected: Vec<Cursor> = behind.chain([new]).collect();
+    let later = log.iter().filter(|found| found.topic.starts_with("keep/"));
+    let later = later.filter(|found| found.id.offset > last.offset).map(|found| found.id);
+    let expected: Vec<Cursor> = later.chain([new]).collect();
     let mut got = Vec::new();
     while got.last() != Some(&new) {
         let event = stream.next().await.expect("a stream of many topics does not end");
         got.push(event.id.parse().unwrap());
     }
     if got != expected {
-        violations.push(format!("after {last} came {got:?} instead of {expected:?}"));
+        violations.push(format!("after {last}, {got:?} arrived instead of {expected:?}"));
     }
     violations
 }
 
-/// Repeats a request that got no response, with its key. Its event must be there once.
+/// Repeats a request that got no response, with its key. The log must then have its event once.
 async fn repeat(server: &TestServer, op: &Op, log: &[Found]) -> Vec<String> {
     let Kind::Single { sent, key: Some(_), .. } = &op.kind else { return Vec::new() };
     let acknowledged = send(&server.address, &op.kind, Path::new("")).await.expect("a response");
-    let there = server.history(&sent.topic).await;
-    let times = there.iter().filter(|data| **data == sent.data).count();
+    let history = server.history(&sent.topic).await;
+    let times = history.iter().filter(|data| **data == sent.data).count();
     let before = log.iter().find(|found| found.data.as_ref() == Some(&sent.data));
     let is_repeat =
         before.is_none_or(|found| acknowledged.ids.is_some_and(|ids| ids.0 == found.id));
     if times == 1 && is_repeat {
         Vec::new()
     } else {
-        vec![format!("after a repeat the event is there {times} times")]
+        vec![format!("after a repeat the log has the event {times} times")]
     }
 }

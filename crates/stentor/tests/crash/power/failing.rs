@@ -6,7 +6,7 @@ use super::server::TestServer;
 use super::shim::{Rule, Shim};
 use crate::harness::EventStream;
 
-/// Asserts that the server has ended by itself for this reason, and that its stderr says what to do.
+/// Asserts that the server has exited for this reason, without a signal, and that its stderr says what to do.
 async fn expect_failure(server: TestServer, reason: &str) {
     let (code, stderr) = server.end().await;
     assert_eq!(code, Some(1), "{stderr}");
@@ -49,7 +49,7 @@ async fn publish_with_fault(rule: Rule, reason: &str) {
     let history = server.history("a").await;
     let (first, last) = (history.first().unwrap(), history.last().unwrap());
     assert_eq!((first.as_str(), last.as_str()), ("before", "after"), "{history:?}");
-    assert!(history.len() <= 3, "the event without a response is there at most once");
+    assert!(history.len() <= 3, "the log has the event without a response at most once");
     assert_eq!(server.stop().await, Some(0));
 }
 
@@ -73,7 +73,7 @@ async fn an_event_that_is_written_in_part_is_not_acknowledged_and_the_server_sto
     publish_with_fault(Rule::fail_write("-wal").after(2).halfway(), "in a write").await;
 }
 
-/// Makes a checkpoint with this fault. The server makes it by itself, without a request.
+/// Waits for a checkpoint with this fault. The server starts it without a request.
 async fn checkpoint_with_fault(rule: Rule) {
     let shim = Shim::new();
     let server = TestServer::with_shim(&shim, &[]).await;

@@ -35,7 +35,7 @@ pub struct Publisher {
     behavior: Behavior,
     history: SharedHistory,
     journal: PathBuf,
-    place: usize,
+    index: usize,
     events: usize,
     rng: Rng,
 }
@@ -47,8 +47,8 @@ impl Publisher {
         journal: PathBuf,
         rng: Rng,
     ) -> Publisher {
-        let place = history.publisher();
-        Publisher { behavior, history: history.clone(), journal, place, events: 0, rng }
+        let index = history.publisher();
+        Publisher { behavior, history: history.clone(), journal, index, events: 0, rng }
     }
 
     /// Sends `ops` requests, or fewer if the server ends before.
@@ -70,14 +70,14 @@ impl Publisher {
     }
 
     fn next(&mut self, step: usize) -> Kind {
-        let place = self.place;
-        let own = format!("keep/{place}");
+        let index = self.index;
+        let own = format!("keep/{index}");
         match self.behavior {
             Behavior::Shared => self.single("keep/shared".to_owned(), 9_000),
             Behavior::Keyed => {
                 let kind = self.single(own, 2_000);
                 let Kind::Single { sent, .. } = kind else { unreachable!("it is single") };
-                Kind::Single { sent, key: Some(format!("k{place}-{}", self.events)), ends: false }
+                Kind::Single { sent, key: Some(format!("k{index}-{}", self.events)), ends: false }
             }
             Behavior::Uploads => {
                 let count = self.rng.usize(2..30);
@@ -85,20 +85,20 @@ impl Publisher {
             }
             Behavior::Batches => {
                 let count = self.rng.usize(2..9);
-                let topic = |at: usize| format!("keep/{place}/{}", at % 3);
+                let topic = |at: usize| format!("keep/{index}/{}", at % 3);
                 Kind::Batch((0..count).map(|at| self.event(topic(at), 3_000)).collect())
             }
             Behavior::Ends => {
-                let sent = self.event(format!("keep/{place}/{}", self.events), 100);
+                let sent = self.event(format!("keep/{index}/{}", self.events), 100);
                 Kind::Single { sent, key: None, ends: true }
             }
-            Behavior::Deletes if step % 4 == 3 => Kind::Delete { topic: format!("gone/{place}") },
-            Behavior::Deletes => self.single(format!("gone/{place}"), 150_000),
-            Behavior::Floods if step % 2 == 1 => Kind::Delete { topic: format!("gone/{place}") },
+            Behavior::Deletes if step % 4 == 3 => Kind::Delete { topic: format!("gone/{index}") },
+            Behavior::Deletes => self.single(format!("gone/{index}"), 150_000),
+            Behavior::Floods if step % 2 == 1 => Kind::Delete { topic: format!("gone/{index}") },
             Behavior::Floods => {
                 /// More than half of the offsets reserved at a time.
                 const EVENTS: usize = 33_000;
-                Kind::Upload((0..EVENTS).map(|_| self.event(format!("gone/{place}"), 0)).collect())
+                Kind::Upload((0..EVENTS).map(|_| self.event(format!("gone/{index}"), 0)).collect())
             }
         }
     }
@@ -112,28 +112,28 @@ impl Publisher {
         self.events += 1;
         let most = if self.rng.u8(..) < 64 { bytes_max } else { bytes_max / 20 };
         let padding = self.rng.usize(..=most);
-        Sent { topic, data: format!("{}-{}{}", self.place, self.events, ".".repeat(padding)) }
+        Sent { topic, data: format!("{}-{}{}", self.index, self.events, ".".repeat(padding)) }
     }
 
     fn note(&self, kind: Kind) -> usize {
         let op = Op { kind, requested: journal::length(&self.journal), acknowledged: None };
-        let ops = &mut self.history.lock().publishers[self.place];
+        let ops = &mut self.history.lock().publishers[self.index];
         ops.push(op);
         ops.len() - 1
     }
 
     fn last_unacknowledged(&self) -> Option<usize> {
         let history = self.history.lock();
-        let ops = &history.publishers[self.place];
+        let ops = &history.publishers[self.index];
         let last = ops.last()?;
         last.acknowledged.is_none().then(|| ops.len() - 1)
     }
 
     /// Sends the request of an op. Returns `true` if there was a response.
     async fn request_op(&self, address: &str, at: usize) -> bool {
-        let kind = self.history.lock().publishers[self.place][at].kind.clone();
+        let kind = self.history.lock().publishers[self.index][at].kind.clone();
         let Some(acknowledged) = send(address, &kind, &self.journal).await else { return false };
-        self.history.lock().publishers[self.place][at].acknowledged = Some(acknowledged);
+        self.history.lock().publishers[self.index][at].acknowledged = Some(acknowledged);
         true
     }
 }

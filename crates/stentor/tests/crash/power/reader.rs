@@ -13,17 +13,17 @@ use crate::harness::EventStream;
 pub struct Reader {
     history: SharedHistory,
     journal: PathBuf,
-    place: usize,
+    index: usize,
 }
 
 impl Reader {
     pub fn new(history: &SharedHistory, journal: PathBuf) -> Reader {
-        Reader { history: history.clone(), journal, place: history.reader() }
+        Reader { history: history.clone(), journal, index: history.reader() }
     }
 
     /// Opens a stream after the last event that it received.
     pub async fn open(&self, server: &TestServer) -> EventStream {
-        let last = self.history.lock().readers[self.place].last().map(|seen| seen.id.to_string());
+        let last = self.history.lock().readers[self.index].last().map(|seen| seen.id.to_string());
         let request = server.request("GET", "/events?topic=**&envelope=json&from=earliest");
         request.header("Last-Event-ID", &last.unwrap_or_default()).open().await
     }
@@ -39,7 +39,7 @@ impl Reader {
             let text = |name: &str| object[name].as_str().unwrap().to_owned();
             let event = Sent { topic: text("topic"), data: text("data") };
             let id = received.id.parse().unwrap();
-            self.history.lock().readers[self.place].push(Seen { at, id, event });
+            self.history.lock().readers[self.index].push(Seen { at, id, event });
         }
         self
     }

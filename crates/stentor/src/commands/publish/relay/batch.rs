@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn type_and_data_go_on_under_a_key_and_nothing_else() {
+    fn only_type_and_data_are_published_with_a_key() {
         let mut batch = Batch::default();
         let full = event("a\nb").with_type(EventType::new("tick").unwrap());
         batch.push(full.with_retry(std::time::Duration::from_secs(1)));

@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_id_has_a_key_of_its_own_that_never_changes() {
+    fn any_other_id_has_a_distinct_key_that_never_changes() {
         let ids = ["a b", "ü", "\u{1}", "", &"x".repeat(257), &"x".repeat(258)];
         let mut keys = ids.map(key_of);
         assert!(keys.iter().all(|key| key.len() == 71 && key_of(key) == *key));
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_share_an_id_are_told_apart() {
+    fn events_that_share_an_id_have_different_keys() {
         let key = |id, data: &str| key_of_event(id, &Event::new(data));
         assert_eq!(key("1", "a"), key("1", "a"));
         assert_ne!(key("1", "a"), key("1", "b"));

@@ -10,16 +10,16 @@ use super::{Fault, Violation};
 use crate::kills::history::{Atomicity, EventKey, History, Outcome, SentEvent, Write};
 use crate::kills::log::{Content, Log, LoggedRecord, offset};
 
-/// Returns the violations in a log, given the responses known when it was read. Events sent later may be there or
-/// not.
+/// Returns the violations in a log, given the responses known when it was read. Events sent later may or may not be
+/// in it.
 pub fn check_log(history: &History, log: &Log) -> Vec<Violation> {
     let by_key = history.by_key();
     let oldest = log.records.first().map(|logged| {
         let place = logged.event_key().and_then(|event_key| by_key.get(&event_key));
         Oldest::of(logged, place.map(|(write, _)| *write))
     });
-    let there = HashMap::new();
-    let mut checker = Checker { history, log, by_key, oldest, there, violations: Vec::new() };
+    let found = HashMap::new();
+    let mut checker = Checker { history, log, by_key, oldest, found, violations: Vec::new() };
     checker.records();
     checker.ends();
     for write in &history.writes {
@@ -35,7 +35,7 @@ struct Checker<'a> {
     log: &'a Log,
     by_key: HashMap<EventKey, (&'a Write, &'a SentEvent)>,
     oldest: Option<Oldest>,
-    there: HashMap<EventKey, &'a LoggedRecord>,
+    found: HashMap<EventKey, &'a LoggedRecord>,
     violations: Vec<Violation>,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Checker<'a> {
         self.violations.push(Violation::new(fault, detail));
     }
 
-    /// Checks each record by itself: it was sent, is there once, and has the id that was acknowledged.
+    /// Checks each record separately: it was sent, is in the log once, and has the acknowledged id.
     fn records(&mut self) {
         let mut before = 0;
         for logged in &self.log.records {
@@ -63,13 +63,13 @@ impl<'a> Checker<'a> {
                 }
                 Content::End(_) => continue,
             };
-            if let Some(other) = self.there.insert(event_key, logged) {
+            if let Some(other) = self.found.insert(event_key, logged) {
                 let detail =
                     format!("{event_key} of {} is {} and {}", logged.topic, other.id, logged.id);
                 self.find(Fault::Duplicated, detail);
             }
             match self.by_key.get(&event_key).copied() {
-                Some((write, line)) => self.place(logged, write, line),
+                Some((write, line)) => self.check_record(logged, write, line),
                 None => {
                     self.find(
                         Fault::Phantom,
@@ -80,7 +80,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn place(&mut self, logged: &LoggedRecord, write: &Write, line: &SentEvent) {
+    /// Checks the topic, the id and the outcome of a record of this write.
+    fn check_record(&mut self, logged: &LoggedRecord, write: &Write, line: &SentEvent) {
         let name = format!("{} of {}", line.event_key, line.topic);
         if logged.topic != line.topic {
             self.find(Fault::Phantom, format!("{name} is in {}", logged.topic));
@@ -126,13 +127,13 @@ impl<'a> Checker<'a> {
             // An earlier request, whose connection the publisher had cut, may have ended the topic long before.
             let is_before = write.end_id.as_ref().is_some_and(|id| offset(id) <= self.log.after);
             let is_due = write.acknowledged().is_some() && self.is_in_part(write) && !is_before;
-            let there = ended.get(topic.as_str());
-            let is_there = match &write.end_id {
-                Some(id) => there == Some(&id.as_str()),
-                None => there.is_some(),
+            let found = ended.get(topic.as_str());
+            let is_found = match &write.end_id {
+                Some(id) => found == Some(&id.as_str()),
+                None => found.is_some(),
             };
             let may_be_removed = history.may_be_removed(topic, write.sent);
-            if is_due && !is_there && !may_be_removed && !self.may_be_trimmed(write, None) {
+            if is_due && !is_found && !may_be_removed && !self.may_be_trimmed(write, None) {
                 let id = write.end_id.as_deref().unwrap_or("no id");
                 self.find(Fault::Lost, format!("the end of {topic} with reason {reason:?} ({id})"));
             }
@@ -160,7 +161,7 @@ impl<'a> Checker<'a> {
         let lines = self.without_the_oldest(write, lines);
         let missing: Vec<&SentEvent> = lines
             .iter()
-            .filter(|line| !self.there.contains_key(&line.event_key))
+            .filter(|line| !self.found.contains_key(&line.event_key))
             .copied()
             .collect();
         if write.acknowledged().is_some() {
@@ -178,17 +179,20 @@ impl<'a> Checker<'a> {
                 .filter(|(topic, _)| !self.history.may_be_removed(topic, write.sent));
             let end = end.map(|(topic, reason)| self.has_end(topic, reason));
             let parts =
-                lines.iter().map(|line| self.there.contains_key(&line.event_key)).chain(end);
+                lines.iter().map(|line| self.found.contains_key(&line.event_key)).chain(end);
             let parts: Vec<bool> = parts.collect();
             if parts.contains(&true) && parts.contains(&false) {
-                self.find(Fault::Torn, format!("{} are there: {parts:?}", names(&lines)));
+                self.find(
+                    Fault::Torn,
+                    format!("{} are in the log in part: {parts:?}", names(&lines)),
+                );
             }
         } else if let Some(first) = missing.first() {
-            let behind = lines.iter().skip_while(|line| line.event_key != first.event_key);
-            if let Some(line) = behind.clone().find(|line| self.there.contains_key(&line.event_key))
+            let later = lines.iter().skip_while(|line| line.event_key != first.event_key);
+            if let Some(line) = later.clone().find(|line| self.found.contains_key(&line.event_key))
             {
                 let detail = format!(
-                    "{} of {} is there, {} is not",
+                    "{} of {} is in the log, {} is not",
                     line.event_key, line.topic, first.event_key
                 );
                 self.find(Fault::Torn, detail);
@@ -213,9 +217,9 @@ impl<'a> Checker<'a> {
         if !self.history.is_bounded {
             return lines;
         }
-        let there = |line: &SentEvent| self.there.get(&line.event_key).copied();
-        let kept = lines.split_off(lines.iter().take_while(|line| there(line).is_none()).count());
-        let first = write.lines.iter().find_map(|line| Some((line, there(line)?)));
+        let found = |line: &SentEvent| self.found.get(&line.event_key).copied();
+        let kept = lines.split_off(lines.iter().take_while(|line| found(line).is_none()).count());
+        let first = write.lines.iter().find_map(|line| Some((line, found(line)?)));
         let is_hole = |gone: &SentEvent| {
             let Some((first, logged)) = first else { return false };
             let is_behind = write.lines.iter().take_while(|line| line.event_key != gone.event_key);
@@ -231,7 +235,7 @@ impl<'a> Checker<'a> {
                 let fault = if write.acknowledged().is_some() { Fault::Lost } else { Fault::Torn };
                 let oldest = self.oldest.map_or(0, |oldest| oldest.offset);
                 let detail = format!(
-                    "{} of {}, although offset {oldest} is there",
+                    "{} of {}, although offset {oldest} is in the log",
                     line.event_key, line.topic
                 );
                 violations.push(Violation::new(fault, detail));
@@ -242,14 +246,14 @@ impl<'a> Checker<'a> {
     }
 
     fn has_end(&self, topic: &str, reason: &str) -> bool {
-        let mut there = self.log.records.iter().filter(|logged| logged.topic == topic);
-        there.any(|logged| logged.what == Content::End(reason.to_owned()))
+        let mut found = self.log.records.iter().filter(|logged| logged.topic == topic);
+        found.any(|logged| logged.what == Content::End(reason.to_owned()))
     }
 
     fn order_within(&mut self, write: &Write) {
-        let there = write.lines.iter().filter_map(|line| self.there.get(&line.event_key).copied());
-        let there: Vec<&LoggedRecord> = there.collect();
-        for pair in there.windows(2) {
+        let found = write.lines.iter().filter_map(|line| self.found.get(&line.event_key).copied());
+        let found: Vec<&LoggedRecord> = found.collect();
+        for pair in found.windows(2) {
             if pair[0].offset >= pair[1].offset {
                 let detail = format!("{} and {} of one write", pair[0].id, pair[1].id);
                 self.find(Fault::Reordered, detail);
@@ -257,7 +261,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Checks the order in each topic: an event acknowledged before another was sent comes before it.
+    /// Checks the order in each topic: an event acknowledged before another was sent precedes it.
     fn order(&mut self) {
         let mut latest: HashMap<&str, (Instant, EventKey)> = HashMap::new();
         for (logged, event_key) in self.log.events() {

@@ -30,11 +30,11 @@ pub enum Fault {
     Duplicated,
     /// Events are not in the order of their acknowledgement, or were not delivered in the order of the log.
     Reordered,
-    /// An atomic write is there in part, or an upload has a hole.
+    /// The log has only a part of an atomic write, or an upload with a hole.
     Torn,
     /// An event has another id than the one acknowledged or delivered.
     WrongId,
-    /// An event is there that was never sent, was refused, or was deleted.
+    /// The log has an event that was never sent, was refused, or was deleted.
     Phantom,
     /// The data differs from what was sent.
     Damaged,

@@ -13,7 +13,7 @@ pub struct Oldest {
 }
 
 impl Oldest {
-    /// Makes it from this record. `write` is the write of an event, `None` for an end.
+    /// Takes this record as the oldest one. `write` is the write of an event, `None` for an end.
     pub fn of(logged: &LoggedRecord, write: Option<&Write>) -> Oldest {
         Oldest { offset: logged.offset, acknowledged: write.and_then(Write::acknowledged) }
     }
@@ -21,7 +21,7 @@ impl Oldest {
     /// Returns `true` if it is older than an event of a write, or than the end of the write.
     pub fn is_before(&self, write: &Write, line: Option<&SentEvent>) -> bool {
         let id = |line: &SentEvent| line.id.as_deref().map(offset);
-        // An event without an id of its own comes after the first event that has one.
+        // An event without an id follows the first event that has one.
         match line.and_then(id).or_else(|| id(write.lines.first()?)) {
             Some(offset) => self.offset < offset,
             None => self.acknowledged.is_some_and(|at| at < write.sent),

@@ -126,7 +126,7 @@ fn a_correct_log_has_no_violations() {
     let mut scenario = Scenario::three();
     scenario.expect_log(&[]);
     scenario.expect_reader(false, &[]);
-    // An event without a response may be there or not.
+    // The log may or may not have an event without a response.
     scenario.write(&[("a", 4, None)], Atomicity::Atomic, false);
     scenario.expect_log(&[]);
     scenario.log(40, "a", Content::Event(event_key(4)));

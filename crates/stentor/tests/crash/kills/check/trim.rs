@@ -11,12 +11,12 @@ use crate::kills::log::Log;
 pub fn check_trim(history: &History, log: &Log) -> Vec<Violation> {
     let by_key = history.by_key();
     // The number of remaining events of a topic, and the oldest one.
-    let mut there: HashMap<&str, (usize, Oldest)> = HashMap::new();
+    let mut remaining: HashMap<&str, (usize, Oldest)> = HashMap::new();
     let mut event_keys = HashMap::new();
     for (logged, event_key) in log.events() {
         event_keys.insert(event_key, logged);
         let write = by_key.get(&event_key).map(|(write, _)| *write);
-        let left = there.entry(&logged.topic).or_insert_with(|| (0, Oldest::of(logged, write)));
+        let left = remaining.entry(&logged.topic).or_insert_with(|| (0, Oldest::of(logged, write)));
         left.0 += 1;
     }
     let falsely = log.trimmed.iter().filter(|topic| !history.may_be_trimmed(topic));
@@ -33,7 +33,7 @@ pub fn check_trim(history: &History, log: &Log) -> Vec<Violation> {
             history.is_trimmed(&line.topic) && !event_keys.contains_key(&line.event_key)
         };
         for line in write.lines.iter().filter(is_gone) {
-            let (events, oldest) = there.get(line.topic.as_str()).copied().unzip();
+            let (events, oldest) = remaining.get(line.topic.as_str()).copied().unzip();
             let events = events.unwrap_or_default();
             let name = format!("{} of {}, acknowledged", line.event_key, line.topic);
             if let Some(oldest) = oldest.filter(|oldest| oldest.is_before(write, Some(line))) {
