@@ -1,10 +1,17 @@
 //! Reports the connection state of a stream.
 
+use std::future::pending;
+use std::time::Duration;
+
 use stentor_client::{Control, Event, EventSourceError, State};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::connection::{cannot_reach, origin};
 use crate::output::print_message;
+
+/// Time without an event after which the first connection is reported. A stream that starts with stored
+/// events shows by them that it is connected.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Reports lost and restored connections of one stream to stderr.
 #[derive(Debug)]
@@ -13,8 +20,10 @@ pub(crate) struct StatusReporter {
     name: String,
     /// URL of the stream's server, for messages.
     server: String,
-    /// `true` if the first connection is reported too.
+    /// `true` until the first connection, if it is to be reported.
     is_verbose: bool,
+    /// Time to report the first connection, unless an event arrives before.
+    report_at: Option<Instant>,
     /// `true` after a loss was reported, until the stream is open again.
     is_lost: bool,
     /// `true` if the last event was the end of a topic, so that the end of the stream is expected.
@@ -28,18 +37,20 @@ impl StatusReporter {
             name: name.into(),
             server: origin(url).unwrap_or_else(|| url.to_owned()),
             is_verbose: false,
+            report_at: None,
             is_lost: false,
             is_ended: false,
         }
     }
 
-    /// Reports the first connection too.
+    /// Reports the first connection too, if no event follows within [`SILENCE`].
     pub(crate) fn verbose(self, is_verbose: bool) -> StatusReporter {
         StatusReporter { is_verbose, ..self }
     }
 
     /// Must be called for every event of the stream.
     pub(crate) fn observe(&mut self, event: &Event) {
+        self.report_at = None;
         self.is_ended = matches!(Control::of(event), Some(Control::End(_)));
     }
 
@@ -48,6 +59,7 @@ impl StatusReporter {
         match state {
             State::Waiting { reason: EventSourceError::Ended, .. } if self.is_ended => {}
             State::Waiting { until, reason, .. } => {
+                self.report_at = None;
                 self.is_lost = true;
                 let wait = until.saturating_duration_since(Instant::now()).as_secs_f32();
                 let reason = self.explain(reason);
@@ -59,12 +71,21 @@ impl StatusReporter {
             }
             State::Open(_) if self.is_verbose => {
                 self.is_verbose = false;
-                let server = &self.server;
-                print_message(format_args!("{name}: connected to {server}; waiting for events"));
+                self.report_at = Some(Instant::now() + SILENCE);
             }
             State::Open(_) | State::Connecting | State::Closed => {}
         }
     }
+    /// Waits until the first connection has been silent for [`SILENCE`], and reports it once. Then, and
+    /// without a connection to report, it waits indefinitely. Cancel safe.
+    pub(crate) async fn report_silence(&mut self) {
+        let Some(at) = self.report_at else { return pending().await };
+        sleep_until(at).await;
+        self.report_at = None;
+        let (name, server) = (&self.name, &self.server);
+        print_message(format_args!("{name}: connected to {server}; waiting for events"));
+    }
+
     fn explain(&self, reason: &EventSourceError) -> String {
         match reason {
             EventSourceError::Unreachable { cause } => cannot_reach(&self.server, cause),

@@ -52,7 +52,8 @@ pub(crate) struct SubArgs {
     request: RequestArgs,
 }
 
-/// Subscribes. With `is_verbose`, or on a terminal, it reports that it is connected.
+/// Subscribes. With `is_verbose`, or on a terminal, it reports that it is connected if no event
+/// follows at once.
 pub(crate) async fn run(args: &SubArgs, is_verbose: bool) -> anyhow::Result<ExitCode> {
     Ok(match subscribe(args, is_verbose || std::io::stderr().is_terminal()).await {
         Ok(()) => ExitCode::SUCCESS,

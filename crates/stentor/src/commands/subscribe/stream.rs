@@ -138,6 +138,7 @@ impl TargetStream {
                     }
                     self.reporter.report(&state);
                 }
+                () = self.reporter.report_silence() => {}
             }
         }
     }
