@@ -30,8 +30,8 @@ pub(super) struct SinkArgs {
     types: Vec<String>,
 
     /// Run a shell command for each event, one after the other, instead of printing it (so without
-    /// --format); stop with exit code 5 if it fails. It gets the data on stdin, and `STENTOR_ID`, `STENTOR_TYPE`, `STENTOR_TOPIC`
-    /// and `STENTOR_TIME`, if known, in its environment.
+    /// --format); stop with exit code 5 if it fails. It gets the data on stdin, and `STENTOR_ID`,
+    /// `STENTOR_TYPE`, `STENTOR_TOPIC` and `STENTOR_TIME`, if known, in its environment.
     #[arg(long, value_name = "COMMAND", conflicts_with = "format")]
     exec: Option<String>,
 
