@@ -14,9 +14,9 @@ fn filters(pattern: &str) -> (Filters, TopicName) {
 
 #[library_benchmark(setup = filters)]
 #[bench::the_last_of_64_names("sites/N/rooms/kitchen/light")]
-#[bench::the_last_of_64_globs("sites/N/*/kitchen/*")]
-#[bench::the_last_of_64_open_globs("sites/N/**")]
-#[bench::none_of_64_globs("sites/*/*/N/*")]
+#[bench::the_last_of_64_patterns("sites/N/*/kitchen/*")]
+#[bench::the_last_of_64_open_patterns("sites/N/**")]
+#[bench::none_of_64_patterns("sites/*/*/N/*")]
 fn matches((filters, topic): (Filters, TopicName)) -> (Filters, TopicName) {
     black_box(filters.matches(&topic));
     (filters, topic)
