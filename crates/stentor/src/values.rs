@@ -2,17 +2,20 @@
 //!
 //! Each error names what is wrong and gives an example; clap puts the value and its option in front.
 
+mod header;
+
 use std::fmt::Display;
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::Method;
 use stentor_client::{EventType, ServerUrl, Url};
 use stentor_hub::{TopicError, TopicFilter, TopicName};
 use stentor_server::AllowedOrigin;
 
+pub(crate) use self::header::{Header, header, header_value};
 use crate::duration;
 
 /// Maximum number of bytes of an idempotency key, as the server limits it.
@@ -226,33 +229,6 @@ pub(crate) fn is_pattern(filter: &str) -> bool {
     filter.split('/').any(|segment| matches!(segment, "*" | "**"))
 }
 
-/// A header of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) name: String,
-    pub(crate) value: String,
-}
-
-/// Parses a header as `Name: value`.
-pub(crate) fn header(text: &str) -> Result<Header, String> {
-    let (name, value) = text.split_once(':').ok_or(HEADER_ADVICE)?;
-    let header = Header { name: name.trim().to_owned(), value: value.trim().to_owned() };
-    HeaderName::from_str(&header.name).map_err(|_| HEADER_ADVICE)?;
-    HeaderValue::from_str(&header.value)
-        .map_err(|_| "the value has a line break or control character")?;
-    Ok(header)
-}
-
-const HEADER_ADVICE: &str = "expected a header such as 'Authorization: Bearer x'";
-
-/// Parses a value that is sent in a header.
-pub(crate) fn header_value(text: &str) -> Result<String, String> {
-    match HeaderValue::from_str(text) {
-        Ok(value) if !value.is_empty() => Ok(text.to_owned()),
-        _ => Err("expected visible characters without line breaks".to_owned()),
-    }
-}
-
 /// Parses an HTTP method.
 pub(crate) fn method(text: &str) -> Result<String, String> {
     parsed::<Method>(text, "expected an HTTP method such as POST")
@@ -396,18 +372,6 @@ mod tests {
             ["job:7", "job:7/log", "localhost:8080", "a.b:x/y", "urn:isbn:1/2", "mqtt://h/t"]
         {
             assert_eq!(topic(text), Ok(text.to_owned()));
-        }
-    }
-
-    #[test]
-    fn a_header_has_a_name_and_a_value() {
-        let header_of =
-            |name: &str, value: &str| Header { name: name.to_owned(), value: value.to_owned() };
-        assert_eq!(header("A:b"), Ok(header_of("A", "b")));
-        assert_eq!(header("A: b: c "), Ok(header_of("A", "b: c")));
-        assert_eq!(header("A:"), Ok(header_of("A", "")));
-        for text in ["A", ": b", "A b: c", "A: b\nC: d", "ü: x"] {
-            assert!(header(text).is_err(), "{text}");
         }
     }
 
