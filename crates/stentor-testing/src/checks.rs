@@ -60,6 +60,17 @@ pub fn keyed_upload(client: &TestClient, content_type: &str) -> Request {
     request.header("Idempotency-Key", "k")
 }
 
+/// Uploads lines of text to the topic `t` with the idempotency key `k`.
+pub async fn upload_lines(client: &TestClient, body: impl Into<Vec<u8>>) -> Response {
+    keyed_upload(client, "application/x-ndjson").body(body).send().await
+}
+
+/// Uploads an event stream to the topic `t`. The ids of its events are idempotency keys.
+pub async fn upload_events_with_ids(client: &TestClient, body: impl Into<Vec<u8>>) -> Response {
+    let request = client.post("/topics/t?dedupe=id", body);
+    request.header("Content-Type", "text/event-stream").send().await
+}
+
 /// Waits until the server has no streams and no connections besides the one of this request.
 pub async fn until_no_client_is_left(client: &TestClient) {
     client.until_metric("stentor_connections_open", 1).await;

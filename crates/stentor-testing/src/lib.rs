@@ -6,6 +6,8 @@
 //!
 //! A [`TestClient`] sends the usual requests. [`Request`] builds one request, [`EventStream`] reads a stream of events,
 //! [`Upload`] sends a request body in pieces, and [`Connection`] writes and reads arbitrary bytes.
+//!
+//! The [`scenarios`] are whole tests. They run on each [`RestartableServer`].
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +21,8 @@ mod client;
 mod connection;
 mod http;
 mod mode;
+mod restart;
+pub mod scenarios;
 mod stream;
 mod texts;
 mod upload;
@@ -27,12 +31,14 @@ use std::time::Duration;
 
 pub use crate::checks::{
     assert_deleted, assert_differs_after, assert_end, assert_gap, assert_no_second_gap, data_of,
-    delete_topic, keyed_upload, resume_status, until_no_client_is_left,
+    delete_topic, keyed_upload, resume_status, until_no_client_is_left, upload_events_with_ids,
+    upload_lines,
 };
 pub use crate::client::TestClient;
 pub use crate::connection::{Connection, get, post};
 pub use crate::http::{Request, Response, dechunk, send_raw};
 pub use crate::mode::StreamMode;
+pub use crate::restart::RestartableServer;
 pub use crate::stream::{Disconnected, EventStream, Received};
 pub use crate::texts::{
     after_first_line, awkward_texts, events_with_ids, lines, numbers, unique_text,

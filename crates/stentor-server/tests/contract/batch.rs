@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::harness::scenarios::batches;
 use crate::harness::{Response, Server};
 
 async fn batch(server: &Server, items: serde_json::Value) -> Response {
@@ -160,22 +161,7 @@ async fn a_batch_that_is_empty_or_not_a_list_is_refused() {
 
 #[tokio::test]
 async fn the_key_of_a_batch_covers_all_of_it() {
-    let mut server = Server::start().await;
-    let items = json!([{ "topic": "a", "data": "1" }, { "topic": "b", "data": "2" }]);
-    let send = |server: &Server, items: &serde_json::Value| {
-        server.post("/topics", items.to_string()).header("Idempotency-Key", "k").send()
-    };
-    let first = send(&server, &items).await;
-    assert_eq!(first.status, 201);
-    let again = send(&server, &items).await;
-    assert_eq!((again.status, again.json()), (200, first.json()));
-    server.restart().await;
-    let again = send(&server, &items).await;
-    assert_eq!((again.status, again.json()), (200, first.json()));
-    let fewer = json!([{ "topic": "a", "data": "1" }]);
-    send(&server, &fewer).await.problem(422, "key-reused");
-    assert_eq!(server.history("/topics/a").await.len(), 1);
-    assert_eq!(server.history("/topics/b").await.len(), 1);
+    batches::the_key_of_a_batch_covers_all_of_it(Server::start().await).await;
 }
 
 #[tokio::test]

@@ -45,6 +45,12 @@ impl Deref for Server {
     }
 }
 
+impl RestartableServer for Server {
+    async fn restart(&mut self) {
+        Server::restart(self).await;
+    }
+}
+
 impl Options {
     /// Starts a server with these options.
     pub async fn start(self) -> Server {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::harness::scenarios::uploads;
 use crate::harness::{Response, Server};
 
 const NDJSON: &str = "application/x-ndjson";
@@ -226,25 +227,5 @@ async fn an_upload_that_differs_under_its_key_is_refused() {
 
 #[tokio::test]
 async fn a_repeated_upload_publishes_only_what_is_missing() {
-    let mut server = Server::start().await;
-    let mut stream = server.subscribe("/topics/t").await;
-    let head = server.request("POST", "/topics/t").header("Content-Type", NDJSON);
-    let mut cut = head.header("Idempotency-Key", "k").upload().await;
-    cut.send("1\n2\nha").await;
-    assert_eq!(stream.data(2).await, ["1", "2"]);
-    drop(cut);
-    server.restart().await;
-    let again = |body: &'static str| {
-        let request = server.post("/topics/t", body).header("Content-Type", NDJSON);
-        request.header("Idempotency-Key", "k").send()
-    };
-    let response = again("1\n2\nhalf\n4\n").await;
-    assert_eq!((response.status, &response.json()["count"]), (201, &json!(4)));
-    let repeat = again("1\n2\nhalf\n4").await;
-    assert_eq!((repeat.status, repeat.json()), (200, response.json()));
-    let events = server.history("/topics/t").await;
-    let data: Vec<_> = events.iter().map(|event| event["data"].clone()).collect();
-    assert_eq!(data, ["1", "2", "half", "4"]);
-    assert_eq!(response.json()["first_id"], events[0]["id"]);
-    assert_eq!(response.json()["last_id"], events[3]["id"]);
+    uploads::a_repeated_upload_publishes_only_what_is_missing(Server::start().await).await;
 }

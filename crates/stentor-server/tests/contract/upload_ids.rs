@@ -2,13 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Response, Server, events_with_ids, numbers};
+use crate::harness::scenarios::uploads;
+use crate::harness::{Response, Server, events_with_ids, numbers, upload_events_with_ids};
 
 const EVENTS: &str = "text/event-stream";
-
-async fn send(server: &Server, body: impl Into<Vec<u8>>) -> Response {
-    send_to(server, "/topics/t?dedupe=id", body).await
-}
 
 async fn send_to(server: &Server, path: &str, body: impl Into<Vec<u8>>) -> Response {
     server.post(path, body).header("Content-Type", EVENTS).send().await
@@ -64,7 +61,7 @@ async fn equal_uploads_at_the_same_time_publish_each_event_once() {
 #[tokio::test]
 async fn an_id_that_was_used_for_another_event_ends_the_upload_at_once() {
     for server in [Server::start().await, Server::in_memory().await] {
-        send(&server, events_with_ids(["a"])).await;
+        upload_events_with_ids(&server, events_with_ids(["a"])).await;
         let mut upload = server.upload("/topics/t?dedupe=id", EVENTS).await;
         let other = "id: a\ndata: other\n\n";
         upload
@@ -83,8 +80,8 @@ async fn an_id_that_was_used_for_another_event_ends_the_upload_at_once() {
 #[tokio::test]
 async fn nothing_is_published_after_a_refused_event_among_thousands() {
     for server in [Server::start().await, Server::in_memory().await] {
-        send(&server, "id: 2700\ndata: other\n\n").await;
-        let response = send(&server, numbered(5_000)).await;
+        upload_events_with_ids(&server, "id: 2700\ndata: other\n\n").await;
+        let response = upload_events_with_ids(&server, numbered(5_000)).await;
         response.problem(422, "key-reused");
         assert_eq!(response.json()["published"], 2_700);
         let mut stream = server.subscribe("/topics/t?from=earliest").await;
@@ -98,7 +95,7 @@ async fn nothing_is_published_after_a_refused_event_among_thousands() {
 async fn an_upload_to_an_ended_topic_counts_only_repeats() {
     let server = Server::start().await;
     send_to(&server, "/topics/t?dedupe=id&end=done", events_with_ids(["a", "b"])).await;
-    let response = send(&server, events_with_ids(["a", "b", "c", "a"])).await;
+    let response = upload_events_with_ids(&server, events_with_ids(["a", "b", "c", "a"])).await;
     assert_fails(&server, &response, (409, "topic-ended"), (2, 1)).await;
 }
 
@@ -106,9 +103,11 @@ async fn an_upload_to_an_ended_topic_counts_only_repeats() {
 async fn events_of_another_server_are_skipped_between_those_with_keys() {
     let server = Server::start().await;
     let own = "event: stentor.cursor\nid: a\ndata:\n\n";
-    let response =
-        send(&server, format!("{own}{}{own}{}", events_with_ids(["a"]), events_with_ids(["b"])))
-            .await;
+    let response = upload_events_with_ids(
+        &server,
+        format!("{own}{}{own}{}", events_with_ids(["a"]), events_with_ids(["b"])),
+    )
+    .await;
     let counts = response.json();
     assert_eq!(
         (response.status, &counts["count"], &counts["skipped"]),
@@ -120,7 +119,7 @@ async fn events_of_another_server_are_skipped_between_those_with_keys() {
 async fn an_invalid_id_ends_the_upload_at_once() {
     let server = Server::start().await;
     let (longest, too_long) = ("x".repeat(256), "x".repeat(257));
-    let whole = send(&server, events_with_ids([longest.as_str()])).await;
+    let whole = upload_events_with_ids(&server, events_with_ids([longest.as_str()])).await;
     assert_eq!(whole.status, 201);
     for id in [too_long.as_str(), "a b", "\u{fc}"] {
         let mut upload = server.upload("/topics/t?dedupe=id", EVENTS).await;
@@ -128,7 +127,7 @@ async fn an_invalid_id_ends_the_upload_at_once() {
         assert_fails(&server, &upload.response().await, (400, "key"), (1, 0)).await;
     }
     let both = format!("id: {longest}\ndata: other\n\n{}", events_with_ids(["a b"]));
-    let response = send(&server, both).await;
+    let response = upload_events_with_ids(&server, both).await;
     response.problem(422, "key-reused");
     assert_eq!(
         (&response.json()["published"], &response.json()["last_id"]),
@@ -149,14 +148,5 @@ async fn dedupe_needs_an_event_stream_and_no_idempotency_key() {
 
 #[tokio::test]
 async fn a_repeated_upload_publishes_only_what_is_missing() {
-    let mut server = Server::start().await;
-    let first = send(&server, events_with_ids(["a", "b"])).await;
-    assert_eq!(first.status, 201);
-    server.restart().await;
-    let again = send(&server, events_with_ids(["a", "b"])).await;
-    assert_eq!((again.status, again.json()), (200, first.json()));
-    let more = send(&server, events_with_ids(["a", "b", "c"])).await;
-    assert_eq!((more.status, &more.json()["count"]), (201, &json!(3)));
-    assert_eq!(more.json()["first_id"], first.json()["first_id"]);
-    assert_eq!(server.history_data("/topics/t").await, ["a", "b", "c"]);
+    uploads::a_repeated_upload_with_ids_publishes_only_what_is_missing(Server::start().await).await;
 }

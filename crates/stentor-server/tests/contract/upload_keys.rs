@@ -2,14 +2,11 @@
 
 use serde_json::json;
 
-use crate::harness::{Response, Server, assert_differs_after, keyed_upload, lines, numbers};
+use crate::harness::scenarios::uploads;
+use crate::harness::{Server, assert_differs_after, keyed_upload, lines, numbers, upload_lines};
 
 const NDJSON: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
-
-async fn whole(server: &Server, body: impl Into<Vec<u8>>) -> Response {
-    keyed_upload(server, NDJSON).body(body).send().await
-}
 
 #[tokio::test]
 async fn an_upload_that_was_cut_continues_where_it_stopped() {
@@ -38,13 +35,13 @@ async fn an_upload_that_was_cut_continues_where_it_stopped() {
 async fn a_longer_repeat_publishes_the_rest_also_after_a_restart() {
     let mut server = Server::start().await;
     for count in [1, 2, 1_500, 4_000] {
-        let response = whole(&server, lines(count)).await;
+        let response = upload_lines(&server, lines(count)).await;
         assert_eq!((response.status, &response.json()["count"]), (201, &json!(count)));
         server.restart().await;
     }
     let mut stream = server.subscribe("/topics/t?from=earliest").await;
     assert_eq!(stream.data(4_000).await, numbers(4_000));
-    let response = whole(&server, lines(4_001)).await;
+    let response = upload_lines(&server, lines(4_001)).await;
     assert_eq!(response.status, 201);
     assert_eq!(stream.data(1).await, ["4000"]);
 }
@@ -52,8 +49,8 @@ async fn a_longer_repeat_publishes_the_rest_also_after_a_restart() {
 #[tokio::test]
 async fn a_shorter_repeat_is_a_repeat_if_it_agrees() {
     let server = Server::start().await;
-    let first = whole(&server, lines(5)).await.json();
-    let shorter = whole(&server, lines(3)).await;
+    let first = upload_lines(&server, lines(5)).await.json();
+    let shorter = upload_lines(&server, lines(3)).await;
     assert_eq!((shorter.status, &shorter.json()["count"]), (200, &json!(3)));
     assert_eq!(shorter.json()["first_id"], first["first_id"]);
     assert_eq!(server.history("/topics/t").await.len(), 5);
@@ -62,9 +59,9 @@ async fn a_shorter_repeat_is_a_repeat_if_it_agrees() {
 #[tokio::test]
 async fn a_longer_repeat_that_differs_early_publishes_nothing() {
     for server in [Server::start().await, Server::in_memory().await] {
-        whole(&server, lines(100)).await;
+        upload_lines(&server, lines(100)).await;
         let body = lines(300).replacen("\n37\n", "\nother\n", 1);
-        let response = whole(&server, body).await;
+        let response = upload_lines(&server, body).await;
         assert_differs_after(&server, &response, 37).await;
         assert_eq!(server.history("/topics/t?limit=1000").await.len(), 100);
     }
@@ -73,7 +70,7 @@ async fn a_longer_repeat_that_differs_early_publishes_nothing() {
 #[tokio::test]
 async fn an_upload_that_differs_is_refused_while_it_is_open() {
     let server = Server::start().await;
-    whole(&server, lines(3)).await;
+    upload_lines(&server, lines(3)).await;
     let mut upload = keyed_upload(&server, NDJSON).upload().await;
     upload.send("0\nother\n").await;
     assert_differs_after(&server, &upload.response().await, 1).await;
@@ -101,16 +98,5 @@ async fn equal_uploads_at_the_same_time_publish_each_event_once() {
 
 #[tokio::test]
 async fn a_shorter_repeat_that_differs_is_refused_where_it_does() {
-    let mut server = Server::start().await;
-    whole(&server, lines(5)).await;
-    for restart in [false, true] {
-        if restart {
-            server.restart().await;
-        }
-        for (body, agreeing) in [("0\n1\nother\n", 2), ("other\n", 0), ("0\n2\n", 1)] {
-            let response = whole(&server, body).await;
-            assert_differs_after(&server, &response, agreeing).await;
-        }
-    }
-    assert_eq!(server.history_data("/topics/t").await, ["0", "1", "2", "3", "4"]);
+    uploads::a_shorter_repeat_that_differs_is_refused_where_it_does(Server::start().await).await;
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{StreamMode, TIMEOUT, TestClient};
+use super::{RestartableServer, StreamMode, TIMEOUT, TestClient};
 
 /// A server process on a free port with its own temporary directory. Dropping it kills the process.
 ///
@@ -28,6 +28,12 @@ impl Deref for Server {
 
     fn deref(&self) -> &TestClient {
         &self.client
+    }
+}
+
+impl RestartableServer for Server {
+    async fn restart(&mut self) {
+        self.kill_and_restart().await;
     }
 }
 

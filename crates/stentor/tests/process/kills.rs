@@ -1,10 +1,11 @@
 //! Events, ends, topics, idempotency keys and leases survive a kill (SIGKILL) of the server.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::harness::scenarios::{batches, uploads};
 use crate::harness::{
-    EventStream, Response, Server, StreamMode, assert_differs_after, awkward_texts,
-    events_with_ids, keyed_upload, lines, numbers,
+    EventStream, Response, Server, StreamMode, awkward_texts, events_with_ids, keyed_upload, lines,
+    numbers, upload_events_with_ids, upload_lines,
 };
 
 const NDJSON: &str = "application/x-ndjson";
@@ -80,47 +81,12 @@ async fn a_key_is_remembered_after_a_kill() {
 
 #[tokio::test]
 async fn the_key_of_a_batch_covers_all_of_it() {
-    let mut server = Server::start().await;
-    let items = json!([{ "topic": "a", "data": "1" }, { "topic": "b", "data": "2" }]);
-    let send = |server: &Server, items: &Value| {
-        server.post("/topics", items.to_string()).header("Idempotency-Key", "k").send()
-    };
-    let first = send(&server, &items).await;
-    assert_eq!(first.status, 201);
-    let again = send(&server, &items).await;
-    assert_eq!((again.status, again.json()), (200, first.json()));
-    server.kill_and_restart().await;
-    let again = send(&server, &items).await;
-    assert_eq!((again.status, again.json()), (200, first.json()));
-    let fewer = json!([{ "topic": "a", "data": "1" }]);
-    send(&server, &fewer).await.problem(422, "key-reused");
-    assert_eq!(server.history("/topics/a").await.len(), 1);
-    assert_eq!(server.history("/topics/b").await.len(), 1);
-}
-
-/// Uploads lines of text with the idempotency key `k`.
-async fn whole(server: &Server, body: impl Into<Vec<u8>>) -> Response {
-    keyed_upload(server, NDJSON).body(body).send().await
+    batches::the_key_of_a_batch_covers_all_of_it(Server::start().await).await;
 }
 
 #[tokio::test]
 async fn a_repeated_upload_publishes_only_what_is_missing() {
-    let mut server = Server::start().await;
-    let mut stream = server.subscribe("/topics/t").await;
-    let mut cut = keyed_upload(&server, NDJSON).upload().await;
-    cut.send("1\n2\nha").await;
-    assert_eq!(stream.data(2).await, ["1", "2"]);
-    drop(cut);
-    server.kill_and_restart().await;
-    let response = whole(&server, "1\n2\nhalf\n4\n").await;
-    assert_eq!((response.status, &response.json()["count"]), (201, &json!(4)));
-    let repeat = whole(&server, "1\n2\nhalf\n4").await;
-    assert_eq!((repeat.status, repeat.json()), (200, response.json()));
-    let events = server.history("/topics/t").await;
-    let data: Vec<_> = events.iter().map(|event| event["data"].clone()).collect();
-    assert_eq!(data, ["1", "2", "half", "4"]);
-    assert_eq!(response.json()["first_id"], events[0]["id"]);
-    assert_eq!(response.json()["last_id"], events[3]["id"]);
+    uploads::a_repeated_upload_publishes_only_what_is_missing(Server::start().await).await;
 }
 
 #[tokio::test]
@@ -133,46 +99,21 @@ async fn an_upload_cut_by_a_kill_continues_where_it_stopped() {
     }
     stream.data(200).await;
     server.kill_and_restart().await;
-    let response = whole(&server, lines(500)).await;
+    let response = upload_lines(&server, lines(500)).await;
     assert_eq!((response.status, &response.json()["count"]), (201, &json!(500)));
     assert_eq!(server.history_data("/topics/t?limit=1000").await, numbers(500));
-    let again = whole(&server, lines(500)).await;
+    let again = upload_lines(&server, lines(500)).await;
     assert_eq!((again.status, again.json()), (200, response.json()));
 }
 
 #[tokio::test]
 async fn a_shorter_repeat_that_differs_is_refused_where_it_does() {
-    let mut server = Server::start().await;
-    whole(&server, lines(5)).await;
-    for restart in [false, true] {
-        if restart {
-            server.kill_and_restart().await;
-        }
-        for (body, agreeing) in [("0\n1\nother\n", 2), ("other\n", 0), ("0\n2\n", 1)] {
-            let response = whole(&server, body).await;
-            assert_differs_after(&server, &response, agreeing).await;
-        }
-    }
-    assert_eq!(server.history_data("/topics/t").await, ["0", "1", "2", "3", "4"]);
-}
-
-/// Uploads an event stream whose ids are idempotency keys.
-async fn send_events(server: &Server, body: impl Into<Vec<u8>>) -> Response {
-    server.post("/topics/t?dedupe=id", body).header("Content-Type", EVENTS).send().await
+    uploads::a_shorter_repeat_that_differs_is_refused_where_it_does(Server::start().await).await;
 }
 
 #[tokio::test]
 async fn a_repeated_upload_with_ids_publishes_only_what_is_missing() {
-    let mut server = Server::start().await;
-    let first = send_events(&server, events_with_ids(["a", "b"])).await;
-    assert_eq!(first.status, 201);
-    server.kill_and_restart().await;
-    let again = send_events(&server, events_with_ids(["a", "b"])).await;
-    assert_eq!((again.status, again.json()), (200, first.json()));
-    let more = send_events(&server, events_with_ids(["a", "b", "c"])).await;
-    assert_eq!((more.status, &more.json()["count"]), (201, &json!(3)));
-    assert_eq!(more.json()["first_id"], first.json()["first_id"]);
-    assert_eq!(server.history_data("/topics/t").await, ["a", "b", "c"]);
+    uploads::a_repeated_upload_with_ids_publishes_only_what_is_missing(Server::start().await).await;
 }
 
 #[tokio::test]
@@ -185,11 +126,11 @@ async fn an_upload_with_ids_cut_by_a_kill_continues_where_it_stopped() {
     }
     stream.data(2_000).await;
     server.kill_and_restart().await;
-    let response = send_events(&server, events_with_ids(numbers(5_000))).await;
+    let response = upload_events_with_ids(&server, events_with_ids(numbers(5_000))).await;
     assert_eq!((response.status, &response.json()["count"]), (201, &json!(5_000)));
     let mut stream = server.subscribe("/topics/t?from=earliest").await;
     assert_eq!(stream.data(5_000).await, numbers(5_000));
-    let again = send_events(&server, events_with_ids(numbers(5_000))).await;
+    let again = upload_events_with_ids(&server, events_with_ids(numbers(5_000))).await;
     assert_eq!((again.status, again.json()), (200, response.json()));
 }
 

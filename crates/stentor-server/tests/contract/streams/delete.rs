@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::mode;
+use crate::harness::scenarios::streams;
 use crate::harness::{Server, assert_deleted, delete_topic};
 
 #[tokio::test]
@@ -110,44 +111,10 @@ async fn a_deleted_topic_does_not_close_a_stream_whose_other_topic_continues() {
 
 #[tokio::test]
 async fn a_deletion_removes_the_topic_and_its_events() {
-    let mut server = Server::start_with(mode()).await;
-    server.publish("/topics/news", "secret").await;
-    server.publish("/topics/other", "stays").await;
-    delete_topic(&server, "news").await;
-    for _ in 0..2 {
-        let page = server.page("/topics/news").await;
-        assert_eq!(
-            (&page["events"], &page["earliest"], &page["ended"]),
-            (&json!([]), &Value::Null, &Value::Null)
-        );
-        let topics = server.page("/topics").await;
-        let names: Vec<&Value> =
-            topics["topics"].as_array().unwrap().iter().map(|topic| &topic["topic"]).collect();
-        assert_eq!(names, ["other"]);
-        assert_eq!(server.history_data("/events?topic=**").await, ["stays"]);
-        server.restart().await;
-    }
+    streams::a_deletion_removes_the_topic_and_its_events(Server::start_with(mode()).await).await;
 }
 
 #[tokio::test]
 async fn older_readers_get_the_end_and_no_gap() {
-    let mut server = Server::start_with(mode()).await;
-    let position = server.subscribe("/topics/news").await.position().await;
-    let one = server.publish("/topics/news", "one").await;
-    let two = server.publish("/topics/news", "two").await;
-    delete_topic(&server, "news").await;
-    for _ in 0..2 {
-        for cursor in [&position, &one, &two] {
-            let mut stream = server.resume("/topics/news", cursor).await;
-            stream.position().await;
-            let end = assert_deleted(&mut stream, "news").await;
-            assert_eq!(stream.next_any().await, None, "a clean close");
-            let again = server.get("/topics/news").header("Last-Event-ID", &end).send().await;
-            assert_eq!(again.status, 204);
-            let mut pattern = server.resume("/events?topic=news/*&topic=*", cursor).await;
-            pattern.position().await;
-            assert_eq!(assert_deleted(&mut pattern, "news").await, end);
-        }
-        server.restart().await;
-    }
+    streams::older_readers_get_the_end_and_no_gap(Server::start_with(mode()).await).await;
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::mode;
+use crate::harness::scenarios::streams;
 use crate::harness::{Server, assert_end, data_of, resume_status};
 
 #[tokio::test]
@@ -146,41 +147,5 @@ async fn a_204_must_not_be_cached() {
 
 #[tokio::test]
 async fn only_a_reader_that_has_passed_the_end_gets_204() {
-    let mut server = Server::start_with(mode()).await;
-    let early = server.subscribe("/topics/job").await.position().await;
-    let one = server.publish("/topics/job", "one").await;
-    let two = server.publish("/topics/job?end=done", "two").await;
-    let mut late = server.subscribe("/topics/other").await;
-    let late = late.position().await;
-    for _ in 0..2 {
-        // A reader that may not have the end gets the remaining events, the end, and a clean close.
-        let mut end = String::new();
-        for (cursor, left) in [
-            (early.as_str(), &["one", "two"][..]),
-            (one.as_str(), &["two"]),
-            (two.as_str(), &[]),
-            (late.as_str(), &[]),
-        ] {
-            let rest = server.resume("/topics/job", cursor).await.rest().await;
-            assert_eq!(data_of(&rest[..rest.len() - 1]), left);
-            end = assert_end(rest.last().unwrap(), "job", "done");
-        }
-        for (options, left) in [
-            ("", &[][..]),
-            ("?from=now", &[]),
-            ("?last=1", &["two"]),
-            ("?from=earliest", &["one", "two"]),
-        ] {
-            let rest = server.subscribe(&format!("/topics/job{options}")).await.rest().await;
-            assert_eq!(data_of(&rest[..rest.len() - 1]), left, "{options}");
-            assert_eq!(assert_end(rest.last().unwrap(), "job", "done"), end);
-        }
-        assert_eq!(resume_status(&server, "/topics/job", &end).await, 204);
-        let response = server.get(&format!("/topics/job?last_event_id={end}")).send().await;
-        assert_eq!((response.status, response.body.as_slice()), (204, &b""[..]));
-        // A reader that has a later event of another topic has passed the end.
-        let beyond = server.publish("/topics/other", "later").await;
-        assert_eq!(resume_status(&server, "/topics/job", &beyond).await, 204);
-        server.restart().await;
-    }
+    streams::only_a_reader_that_has_passed_the_end_gets_204(Server::start_with(mode()).await).await;
 }

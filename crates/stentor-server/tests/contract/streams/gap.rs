@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use stentor_hub::{Check, Cursor, Offset};
 
 use super::mode;
+use crate::harness::scenarios::streams;
 use crate::harness::{EventStream, Received, Server, assert_gap, assert_no_second_gap};
 
 const MIB: usize = 1 << 20;
@@ -274,19 +275,6 @@ async fn a_gap_of_a_topic_that_has_ended_is_followed_by_the_remaining_events_and
 
 #[tokio::test]
 async fn a_topic_that_was_deleted_and_created_again_is_a_gap() {
-    let mut server = Server::start_with(mode()).await;
-    let old = server.publish("/topics/news", "old").await;
-    server.publish("/topics/news", "older readers never get this").await;
-    server.delete("/topics/news").send().await;
-    let first = server.publish("/topics/news", "new").await;
-    server.publish("/topics/news", "newer").await;
-    for _ in 0..2 {
-        let mut stream = server.resume("/topics/news", &old).await;
-        let (position, gap) = stream.gap().await;
-        assert_eq!((&gap["reason"], &gap["topics"]), (&json!("deleted"), &json!(["news"])));
-        assert_eq!(gap["earliest"], first);
-        assert_eq!(stream.data(2).await, ["new", "newer"]);
-        assert_no_second_gap(&server, "/topics/news", &position, &["new", "newer"]).await;
-        server.restart().await;
-    }
+    streams::a_topic_that_was_deleted_and_created_again_is_a_gap(Server::start_with(mode()).await)
+        .await;
 }

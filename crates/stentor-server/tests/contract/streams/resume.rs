@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::mode;
+use crate::harness::scenarios::streams;
 use crate::harness::{EventStream, Server};
 
 /// Publishes numbers from 0 at full speed until `stop` is set, and returns their count.
@@ -177,40 +178,14 @@ async fn a_reader_with_the_newest_id_waits_for_new_events() {
 
 #[tokio::test]
 async fn a_reader_that_got_nothing_resumes_from_where_it_began() {
-    let mut server = Server::start_with(mode()).await;
-    server.publish("/topics/news", "before").await;
-    let position = server.subscribe("/topics/news").await.position().await;
-    server.publish("/topics/news", "meanwhile").await;
-    let mut stream = server.resume("/topics/news", &position).await;
-    assert_eq!(stream.position().await, position);
-    assert_eq!(stream.data(1).await, ["meanwhile"]);
-    server.restart().await;
-    let mut stream = server.resume("/topics/news", &position).await;
-    assert_eq!(stream.position().await, position);
-    assert_eq!(stream.data(1).await, ["meanwhile"]);
+    streams::a_reader_that_got_nothing_resumes_from_where_it_began(
+        Server::start_with(mode()).await,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn an_id_of_another_stream_is_a_position_in_the_log() {
-    let mut server = Server::start_with(mode()).await;
-    server.publish("/topics/a", "a1").await;
-    let of_b = server.publish("/topics/b", "b1").await;
-    server.publish("/topics/a", "a2").await;
-    let of_pattern = server.subscribe("/events?topic=**").await.position().await;
-    server.publish("/topics/b", "b2").await;
-    server.publish("/topics/a?end", "").await;
-    for _ in 0..2 {
-        let mut stream = server.resume("/topics/a", &of_b).await;
-        assert_eq!(stream.data(1).await, ["a2"]);
-        assert_eq!(stream.next().await.unwrap().name, "stentor.end");
-        let rest = server.resume("/topics/a", &of_pattern).await.rest().await;
-        assert_eq!(rest.len(), 1, "only the end is left");
-        let mut stream = server.resume("/events?topic=*", &of_b).await;
-        assert_eq!(stream.data(2).await, ["a2", "b2"]);
-        server.restart().await;
-    }
-    // The id of an event of another topic, after the end: nothing is left for its reader.
-    let behind = server.publish("/topics/b", "b3").await;
-    let response = server.get("/topics/a").header("Last-Event-ID", &behind).send().await;
-    assert_eq!(response.status, 204);
+    streams::an_id_of_another_stream_is_a_position_in_the_log(Server::start_with(mode()).await)
+        .await;
 }
