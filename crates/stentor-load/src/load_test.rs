@@ -37,12 +37,13 @@ const WAKER: Token = Token(usize::MAX);
 /// A load test against one server.
 ///
 /// ```no_run
-/// # fn options() -> stentor_load::Options { unimplemented!() }
+/// use stentor_load::{LoadTest, Options, report};
+/// use tokio_util::sync::CancellationToken;
+///
 /// # fn main() -> anyhow::Result<()> {
-/// let stop = tokio_util::sync::CancellationToken::new();
-/// let mut test = stentor_load::LoadTest::new(&options(), stop)?;
-/// let report = test.run(None)?;
-/// println!("{}", stentor_load::report::text(&report));
+/// let options = Options { subscribers: 1_000, ..Options::new("http://localhost:8080") };
+/// let mut test = LoadTest::new(&options, CancellationToken::new())?;
+/// println!("{}", report::text(&test.run(None)?));
 /// test.delete_topics();
 /// # Ok(())
 /// # }

@@ -90,6 +90,44 @@ pub struct Options {
     pub pid: Option<u32>,
 }
 
+impl Options {
+    /// Options with the defaults of `stentor bench`: 100 subscribers of one topic, 100 events of 200 bytes a second.
+    pub fn new(url: impl Into<String>) -> Options {
+        Options {
+            url: url.into(),
+            publish: None,
+            headers: Vec::new(),
+            token: None,
+            stentor_token: None,
+            root_certificate: None,
+            subscribers: 100,
+            topics: 1,
+            slow: 0,
+            ramp: None,
+            connecting: 64,
+            storm: None,
+            storm_every: Duration::from_secs(2),
+            churn: None,
+            settle: Duration::ZERO,
+            subscribe_headers: Vec::new(),
+            subscribe_body: None,
+            pace: Pace::Rate(100.0),
+            events: None,
+            span: None,
+            warm_up: Duration::from_secs(1),
+            size: 200,
+            body: "{mark}{pad}".to_owned(),
+            content_type: "text/plain".to_owned(),
+            publish_headers: Vec::new(),
+            publishers: 16,
+            patience: Duration::from_secs(2),
+            limit: None,
+            spin: false,
+            pid: None,
+        }
+    }
+}
+
 /// Pace of publishing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {

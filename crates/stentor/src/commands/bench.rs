@@ -327,7 +327,23 @@ fn share(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: BenchArgs,
+    }
+
+    #[test]
+    fn the_defaults_of_the_command_are_those_of_the_library() {
+        let args = Command::parse_from(["bench", "--url", "http://localhost:1"]).args;
+        let library = Options::new("http://localhost:1");
+        let command = Options { stentor_token: None, ..args.options() };
+        assert_eq!(format!("{command:?}"), format!("{library:?}"));
+    }
 
     #[test]
     fn a_share_is_a_percentage_or_a_fraction() {
