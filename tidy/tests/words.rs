@@ -85,6 +85,19 @@ fn comments_open_with_a_noun_or_a_verb() {
 }
 
 #[test]
+fn the_docs_open_with_a_noun_or_a_verb() {
+    let mut faults = Vec::new();
+    for block in markdown().iter().flat_map(prose::paragraphs) {
+        for (line, sentence) in block.sentences() {
+            if let Some(opening) = words::opening_of(sentence) {
+                faults.push(format!("{}:{line}: opens with {opening}", block.path));
+            }
+        }
+    }
+    assert_none(&faults);
+}
+
+#[test]
 fn no_doc_comment_refers_to_the_item_above_it() {
     let mut faults = Vec::new();
     for block in rust().iter().flat_map(prose::comments) {
