@@ -1,8 +1,13 @@
 //! The time of a record.
 
+#[cfg(feature = "testing")]
+use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[cfg(feature = "testing")]
+use tokio::time::Instant;
 
 /// A time in microseconds since 1970-01-01T00:00:00Z. Its text form is RFC 3339.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,8 +16,18 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// The current time of the system clock.
     pub fn now() -> Timestamp {
+        #[cfg(feature = "testing")]
+        if let Some(time) = simulated_now() {
+            return time;
+        }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// Makes [`Timestamp::now`] on this thread follow tokio's clock, which tests can pause, from `start` on.
+    #[cfg(feature = "testing")]
+    pub fn simulate(start: Timestamp) {
+        SIMULATED.set(Some((start, Instant::now())));
     }
 
     /// The time this many microseconds after 1970-01-01T00:00:00Z; before it if negative.
@@ -36,6 +51,17 @@ impl Timestamp {
     pub fn minus(self, duration: Duration) -> Timestamp {
         Timestamp(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
+}
+
+#[cfg(feature = "testing")]
+thread_local! {
+    /// The start of the simulated time of this thread, and the time of tokio's clock at that start.
+    static SIMULATED: Cell<Option<(Timestamp, Instant)>> = const { Cell::new(None) };
+}
+
+#[cfg(feature = "testing")]
+fn simulated_now() -> Option<Timestamp> {
+    SIMULATED.get().map(|(start, began)| start.plus(began.elapsed()))
 }
 
 impl fmt::Display for Timestamp {
@@ -71,6 +97,15 @@ mod tests {
         assert_eq!(time.to_string(), "2023-11-14T22:13:20.000001Z");
         assert_eq!(time.to_string().parse(), Ok(time));
         assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000000Z");
+    }
+
+    #[cfg(feature = "testing")]
+    #[tokio::test(start_paused = true)]
+    async fn a_simulated_time_follows_the_paused_clock() {
+        let start = Timestamp::from_micros(1_700_000_000_000_000);
+        Timestamp::simulate(start);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(Timestamp::now(), start.plus(Duration::from_secs(5)));
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! A [`TestClient`] sends the usual requests. [`Request`] builds one request, [`EventStream`] reads a stream of events,
 //! [`Upload`] sends a request body in pieces, and [`Connection`] writes and reads arbitrary bytes.
 //!
+//! The [`judge`] compares the log and the readers' observations with the requests of publishers.
+//!
 //! The [`scenarios`] are whole tests. They run on each [`RestartableServer`].
 
 #![allow(
@@ -20,6 +22,7 @@ mod checks;
 mod client;
 mod connection;
 mod http;
+pub mod judge;
 mod mode;
 mod restart;
 pub mod scenarios;

@@ -1,8 +1,8 @@
 //! A server that is killed.
 //!
-//! A [`run`] kills the real binary by a [`schedule`], while a [`workload`] of publishers records the [`history`] of
-//! its requests and responses, and readers record their [`observations`]. [`check`] compares the log and the
-//! observations with the history.
+//! A [`run`] kills the real binary by a [`schedule`], while a [`workload`] of publishers records the history of
+//! its requests and responses, and readers record their observations. The judge of `stentor-testing` compares the log
+//! and the observations with the history.
 
 use std::time::Duration;
 
@@ -11,12 +11,9 @@ use tokio::time::Instant;
 use self::run::Summary;
 
 mod behavior;
-mod check;
 mod connection;
 mod full_disk;
-mod history;
 mod log;
-mod observations;
 mod publisher;
 mod reader;
 mod run;

@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::kills::connection::{Connection, Response};
-use crate::kills::history::{Atomicity, EventKey};
 use crate::kills::workload::Shared;
+use stentor_testing::judge::{Atomicity, EventKey};
 
 /// Number of shared topics that are never deleted.
 const NEWS_TOPICS: usize = 5;

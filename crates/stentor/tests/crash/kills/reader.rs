@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::kills::behavior::{Behavior, Form};
-use crate::kills::check::{Index, check_reader};
-use crate::kills::log::{Content, offset};
-use crate::kills::observations::{Observation, Observations, Received};
 use crate::kills::stream::{Opened, Stream};
+use stentor_testing::judge::{
+    Content, Index, Observation, Observations, Received, check_reader, offset,
+};
 
 /// Maximum time before it reconnects, in milliseconds. A browser would wait for seconds.
 const RECONNECT_MAX: u64 = 120;

@@ -8,14 +8,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fastrand::Rng;
+use stentor_testing::judge::{
+    Atomicity, EventKey, History, Index, Log, Observations, Trimmed, assert_no_violations,
+    check_log, check_reader,
+};
 use tokio::time::Instant;
 
 use crate::kills::behavior::{self, Behavior};
-use crate::kills::check::{Index, assert_no_violations, check_log, check_reader};
 use crate::kills::connection::{Connection, Response};
-use crate::kills::history::{Atomicity, EventKey, History, Trimmed};
-use crate::kills::log::Log;
-use crate::kills::observations::Observations;
+use crate::kills::log::read_log;
 use crate::kills::reader::Reader;
 use crate::kills::schedule::{AbortedStart, Load, Round};
 use crate::kills::server_process::ServerProcess;
@@ -158,7 +159,7 @@ impl Run {
     }
 
     async fn read_log(&self, after: Option<&str>, until: &str) -> Log {
-        Log::read(&self.server.address, after, until, self.bound.is_some()).await
+        read_log(&self.server.address, after, until, self.bound.is_some()).await
     }
 
     /// Publishes an event up to which the log is to be read. In a bounded log, these events alone reach the size

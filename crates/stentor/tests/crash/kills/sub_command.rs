@@ -9,9 +9,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::kills::check::{Index, check_reader};
-use crate::kills::log::{Content, offset};
-use crate::kills::observations::{Observation, Observations, Received};
+use stentor_testing::judge::{
+    Content, Index, Observation, Observations, Received, check_reader, offset,
+};
 
 /// It subscribes only to topics that never end, because it does not print ends.
 const FILTER: &str = "news/**";

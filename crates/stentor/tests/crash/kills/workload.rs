@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::kills::connection::Response;
-use crate::kills::history::{Atomicity, Delete, EventKey, History, Outcome, SentEvent, Write};
 use crate::kills::publisher::Publisher;
+use stentor_testing::judge::{Atomicity, Delete, EventKey, History, Outcome, SentEvent, Write};
 
 /// Number of publishers.
 const PUBLISHERS: u32 = 6;

@@ -1,9 +1,7 @@
 //! Invented histories of logs that lose their oldest events.
 
 use super::{Scenario, event_key};
-use crate::kills::check::Fault;
-use crate::kills::history::{Atomicity, History, Outcome, Trimmed};
-use crate::kills::log::{Content, Log};
+use crate::judge::{Atomicity, Content, Fault, History, Log, Outcome, Trimmed};
 
 /// Events 1 to 5 of `a` at offsets 10 to 50. Retention keeps at least 2 of them.
 fn five_trimmed() -> Scenario {

@@ -4,14 +4,18 @@ use std::collections::{HashMap, HashSet};
 
 use tokio::time::Instant;
 
-use crate::kills::history::{Delete, EventKey, History, SentEvent, Write};
-use crate::kills::log::{Log, LoggedRecord, offset};
+use super::history::{Delete, EventKey, History, SentEvent, Write};
+use super::log::{Log, LoggedRecord, offset};
 
+/// Indices over a history and a log.
 pub struct Index<'a> {
+    /// The history.
     pub history: &'a History,
+    /// The log.
     pub log: &'a Log,
     /// The write and the event of each key in the history.
     pub by_key: HashMap<EventKey, (&'a Write, &'a SentEvent)>,
+    /// The record at each offset.
     pub by_offset: HashMap<u64, &'a LoggedRecord>,
     /// The events sent to each topic.
     by_topic: HashMap<&'a str, Vec<(&'a Write, &'a SentEvent)>>,
@@ -24,6 +28,7 @@ pub struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
+    /// Builds the indices.
     pub fn new(history: &'a History, log: &'a Log) -> Index<'a> {
         let lines = |write: &'a Write| write.lines.iter().map(move |line| (write, line));
         let mut by_topic: HashMap<&str, Vec<_>> = HashMap::new();

@@ -7,10 +7,10 @@ use std::time::Duration;
 use stentor_hub::{Check, Cursor, Epoch, Offset};
 use tokio::time::Instant;
 
-use super::{Fault, Index, check_log, check_reader};
-use crate::kills::history::{Atomicity, Delete, EventKey, History, Outcome, SentEvent, Write};
-use crate::kills::log::{Content, Log, LoggedRecord};
-use crate::kills::observations::{Observation, Observations, Received};
+use super::{
+    Atomicity, Content, Delete, EventKey, Fault, History, Index, Log, LoggedRecord, Observation,
+    Observations, Outcome, Received, SentEvent, Write, check_log, check_reader,
+};
 
 /// An event id as the server would format it.
 fn id(offset: u64) -> String {

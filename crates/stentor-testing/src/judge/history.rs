@@ -8,6 +8,7 @@ use tokio::time::Instant;
 /// Everything that the publishers did.
 #[derive(Clone, Debug, Default)]
 pub struct History {
+    /// The writes, in the order in which they were sent.
     pub writes: Vec<Write>,
     /// Deletions by topic.
     pub deletes: HashMap<String, Vec<Delete>>,
@@ -31,7 +32,9 @@ pub struct Trimmed {
 /// One publish request, with its repeats under one idempotency key.
 #[derive(Clone, Debug)]
 pub struct Write {
+    /// The guarantee for its events.
     pub atomicity: Atomicity,
+    /// Its events.
     pub lines: Vec<SentEvent>,
     /// The topic that it ends after its events, and the reason.
     pub end: Option<(String, String)>,
@@ -40,6 +43,7 @@ pub struct Write {
     pub end_id: Option<String>,
     /// Time before the first byte was sent.
     pub sent: Instant,
+    /// The response.
     pub outcome: Outcome,
 }
 
@@ -55,12 +59,15 @@ pub enum Atomicity {
 /// One event of a write.
 #[derive(Clone, Debug)]
 pub struct SentEvent {
+    /// The topic.
     pub topic: String,
+    /// The identity of the event, which is part of its data.
     pub event_key: EventKey,
     /// The id, if the response contained it.
     pub id: Option<String>,
 }
 
+/// The response to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// No response: it may be in the log or not.
@@ -74,14 +81,18 @@ pub enum Outcome {
 /// A deletion of a topic, with its repeats until the response.
 #[derive(Clone, Debug)]
 pub struct Delete {
+    /// Time before the first byte was sent.
     pub sent: Instant,
+    /// Time of the response.
     pub acknowledged: Option<Instant>,
 }
 
 /// Identity of an event: its publisher, and the publisher's counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventKey {
+    /// The publisher.
     pub publisher: u32,
+    /// The publisher's counter.
     pub number: u64,
 }
 
@@ -146,6 +157,7 @@ impl History {
         self.is_bounded || self.is_trimmed(topic)
     }
 
+    /// The deletions of a topic.
     pub fn deletes_of(&self, topic: &str) -> impl Iterator<Item = &Delete> {
         self.deletes.get(topic).into_iter().flatten()
     }
@@ -168,6 +180,7 @@ impl Write {
         self.lines.iter()
     }
 
+    /// Time of the acknowledgement, if there was one.
     pub fn acknowledged(&self) -> Option<Instant> {
         match self.outcome {
             Outcome::Acknowledged(at) => Some(at),
@@ -175,6 +188,7 @@ impl Write {
         }
     }
 
+    /// Returns `true` if it was refused, so that it must not be in the log.
     pub fn is_refused(&self) -> bool {
         matches!(self.outcome, Outcome::Refused(..))
     }

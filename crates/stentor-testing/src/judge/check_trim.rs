@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
+use super::history::{History, SentEvent, Write};
+use super::log::Log;
 use super::oldest::Oldest;
-use super::{Fault, Violation};
-use crate::kills::history::{History, SentEvent, Write};
-use crate::kills::log::Log;
+use super::violation::{Fault, Violation};
 
 /// Returns the violations in trimmed topics: only their oldest events may be missing.
-pub fn check_trim(history: &History, log: &Log) -> Vec<Violation> {
+pub(super) fn check_trim(history: &History, log: &Log) -> Vec<Violation> {
     let by_key = history.by_key();
     // The number of remaining events of a topic, and the oldest one.
     let mut remaining: HashMap<&str, (usize, Oldest)> = HashMap::new();

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio::time::Instant;
 
+use super::check_trim::check_trim;
+use super::history::{Atomicity, EventKey, History, Outcome, SentEvent, Write};
+use super::log::{Content, Log, LoggedRecord, offset};
 use super::oldest::Oldest;
-use super::trim::check_trim;
-use super::{Fault, Violation};
-use crate::kills::history::{Atomicity, EventKey, History, Outcome, SentEvent, Write};
-use crate::kills::log::{Content, Log, LoggedRecord, offset};
+use super::violation::{Fault, Violation};
 
 /// Returns the violations in a log, given the responses known when it was read. Events sent later may or may not be
 /// in it.

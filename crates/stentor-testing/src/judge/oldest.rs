@@ -2,24 +2,24 @@
 
 use tokio::time::Instant;
 
-use crate::kills::history::{SentEvent, Write};
-use crate::kills::log::{LoggedRecord, offset};
+use super::history::{SentEvent, Write};
+use super::log::{LoggedRecord, offset};
 
 /// The oldest remaining record of a log, or of a topic.
 #[derive(Clone, Copy)]
-pub struct Oldest {
-    pub offset: u64,
+pub(super) struct Oldest {
+    pub(super) offset: u64,
     acknowledged: Option<Instant>,
 }
 
 impl Oldest {
     /// Takes this record as the oldest one. `write` is the write of an event, `None` for an end.
-    pub fn of(logged: &LoggedRecord, write: Option<&Write>) -> Oldest {
+    pub(super) fn of(logged: &LoggedRecord, write: Option<&Write>) -> Oldest {
         Oldest { offset: logged.offset, acknowledged: write.and_then(Write::acknowledged) }
     }
 
     /// Returns `true` if it is older than an event of a write, or than the end of the write.
-    pub fn is_before(&self, write: &Write, line: Option<&SentEvent>) -> bool {
+    pub(super) fn is_before(&self, write: &Write, line: Option<&SentEvent>) -> bool {
         let id = |line: &SentEvent| line.id.as_deref().map(offset);
         // An event without an id follows the first event that has one.
         match line.and_then(id).or_else(|| id(write.lines.first()?)) {

@@ -1,27 +1,17 @@
-//! Checks the log and the readers' observations against the history of the publishers. Nothing here talks to a
-//! server.
-
-mod index;
-mod log;
-mod oldest;
-mod reader;
-mod scenarios;
-mod trim;
+//! A broken guarantee, and the assertion that there is none.
 
 use std::fmt;
-
-pub use self::index::Index;
-pub use self::log::check_log;
-pub use self::reader::check_reader;
 
 /// A broken guarantee.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
+    /// The kind.
     pub fault: Fault,
     /// The event, topic or reader, and the reason.
     pub detail: String,
 }
 
+/// The kinds of broken guarantees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
     /// An acknowledged event is not in the log, or a reader skipped an event.
@@ -47,6 +37,7 @@ pub enum Fault {
 }
 
 impl Violation {
+    /// Creates a violation.
     pub fn new(fault: Fault, detail: impl Into<String>) -> Violation {
         Violation { fault, detail: detail.into() }
     }

@@ -5,10 +5,11 @@ use std::fmt::Display;
 
 use tokio::time::Instant;
 
-use super::{Fault, Index, Violation};
-use crate::kills::history::{Delete, EventKey, Write};
-use crate::kills::log::Content;
-use crate::kills::observations::{Observation, Observations, Received};
+use super::history::{Delete, EventKey, Write};
+use super::index::Index;
+use super::log::Content;
+use super::observations::{Observation, Observations, Received};
+use super::violation::{Fault, Violation};
 
 /// Maximum number of topics named in a gap.
 const GAP_TOPICS_MAX: usize = 32;
