@@ -20,9 +20,11 @@ mod catch_up;
 mod closing;
 mod frames;
 mod framing;
+mod ids;
 mod live_group;
 mod promotion;
 mod reader_turns;
+mod readers;
 mod socket;
 mod state;
 mod storage_query;
@@ -38,11 +40,12 @@ use tokio::time::Instant;
 
 pub use self::arrival::Arrival;
 use self::catch_up::{CatchUpReader, Watching};
+use self::ids::{ReaderId, to_u32};
 use self::live_group::CloseReason;
 pub use self::socket::Socket;
 use self::socket::discard;
 pub use self::state::Shard;
-use self::state::{EVENTS_MAX, ReaderState, Timer, to_u32};
+use self::state::{EVENTS_MAX, ReaderState, Timer};
 use self::storage_query::Requester;
 pub use self::storage_query::{QueryResult, StorageQuery};
 use crate::context::Stentor;
@@ -88,20 +91,19 @@ impl<S: Socket> Shard<S> {
 
     /// Adds a reader.
     pub fn adopt(&mut self, arrival: Arrival<S>) {
-        self.last_id += 1;
         self.metrics.connections_open.inc();
-        let reader = Box::new(CatchUpReader::new(self.last_id, arrival));
+        let reader = Box::new(CatchUpReader::new(arrival));
         self.held_bytes += reader.held_bytes();
-        let slot = to_u32(self.readers.insert(ReaderState::CatchingUp(reader)));
-        self.queue_reader(slot);
+        let id = self.readers.insert(ReaderState::CatchingUp(reader));
+        self.queue_reader(id);
     }
 
     /// Takes the result of a storage query.
     pub fn complete(&mut self, result: QueryResult, now: Instant) {
         self.queries_running = self.queries_running.saturating_sub(1);
         match result.requester {
-            Requester::Reader { slot, id } => self.complete_reader(slot, id, result),
-            Requester::Group { index } => self.complete_group(index, result, now),
+            Requester::Reader(id) => self.complete_reader(id, result),
+            Requester::Group(id) => self.complete_group(id, result, now),
         }
     }
 
@@ -111,17 +113,17 @@ impl<S: Socket> Shard<S> {
             if group.stentor.is_clone_of(stentor) && group.closing.is_none() {
                 group.closing = Some(CloseReason::Draining);
                 if !std::mem::replace(&mut group.queued, true) {
-                    self.group_queue.push_back(index);
+                    self.group_queue.push_back(group.id(index));
                 }
             }
         }
-        for (slot, state) in &mut self.readers {
+        for (id, state) in self.readers.iter_mut() {
             if let ReaderState::CatchingUp(reader) = state
                 && reader.stentor.is_clone_of(stentor)
             {
                 reader.drain();
                 if !std::mem::replace(&mut reader.queued, true) {
-                    self.reader_queue.push_back(to_u32(slot));
+                    self.reader_queue.push_back(id);
                 }
             }
         }
@@ -132,8 +134,8 @@ impl<S: Socket> Shard<S> {
         self.take_woken();
         self.fire_timers(now);
         for _ in 0..READERS_PER_TURN {
-            let Some(slot) = self.reader_queue.pop_front() else { break };
-            self.run_reader(slot, now);
+            let Some(id) = self.reader_queue.pop_front() else { break };
+            self.run_reader(id, now);
         }
         self.sweep(now);
         self.report_held();
@@ -150,11 +152,10 @@ impl<S: Socket> Shard<S> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
-            let slots = self.events.iter().filter_map(|event| u32::try_from(event.token().0).ok());
             let mut readable = std::mem::take(&mut self.readable);
-            readable.extend(slots);
-            for slot in &readable {
-                self.on_readable(*slot, now);
+            readable.extend(self.events.iter().map(mio::event::Event::token));
+            for token in &readable {
+                self.notify_ready(*token, now);
             }
             let is_last = readable.len() < EVENTS_MAX;
             readable.clear();
@@ -168,8 +169,8 @@ impl<S: Socket> Shard<S> {
     /// Reports that a socket has input or room. Call it for sockets that are not registered with the
     /// kernel.
     pub fn notify_ready(&mut self, token: Token, now: Instant) {
-        if let Ok(slot) = u32::try_from(token.0) {
-            self.on_readable(slot, now);
+        if let Some(id) = self.readers.by_token(token) {
+            self.on_readable(id, now);
         }
     }
 
@@ -179,17 +180,17 @@ impl<S: Socket> Shard<S> {
         self.timers.take_due(now, &mut due);
         for timer in due.drain(..) {
             match timer {
-                Timer::Silence(index) => self.check_silence(index, now),
-                Timer::Stall(slot) => self.check_stall(slot, now),
-                Timer::Close(slot) => self.check_closing(slot, now),
+                Timer::Silence(id) => self.check_silence(id, now),
+                Timer::Stall(id) => self.check_stall(id, now),
+                Timer::Close(id) => self.check_closing(id, now),
             }
         }
         self.due = due;
     }
 
     /// Handles an event of a socket: its end, input (which is discarded), or room for output.
-    fn on_readable(&mut self, slot: u32, now: Instant) {
-        let Some(state) = self.readers.get_mut(slot as usize) else { return };
+    fn on_readable(&mut self, id: ReaderId, now: Instant) {
+        let Some(state) = self.readers.get_mut(id) else { return };
         let is_gone = match state {
             ReaderState::Live { group, index, input_bytes } => {
                 let group = self.groups.get_mut(*group as usize);
@@ -209,7 +210,7 @@ impl<S: Socket> Shard<S> {
                     Some(bytes) => {
                         reader.input_bytes += bytes;
                         if reader.watching == Watching::Room {
-                            self.queue_reader(slot);
+                            self.queue_reader(id);
                         }
                         false
                     }
@@ -219,7 +220,7 @@ impl<S: Socket> Shard<S> {
             ReaderState::Closing(closing) => closing.is_done(now),
         };
         if is_gone {
-            self.remove(slot);
+            self.remove(id);
         }
     }
 }

@@ -23,8 +23,6 @@ const TURN_BYTES: usize = 256 << 10;
 /// A reader that is not at the tail, or whose socket has no room. While it waits it holds offsets and
 /// no records.
 pub(super) struct CatchUpReader<S> {
-    /// Distinguishes it from a later reader in the same slot.
-    pub(super) id: u64,
     pub(super) socket: S,
     pub(super) stentor: Stentor,
     pub(super) framing: Framing,
@@ -44,8 +42,6 @@ pub(super) struct CatchUpReader<S> {
     pub(super) watching: Watching,
     /// Time since which the socket has had no room. `None` if it has room.
     pub(super) stalled_since: Option<Instant>,
-    /// `true` if the timer for stalled output is set.
-    pub(super) has_stall_timer: bool,
     /// `true` if it is in the queue of readers that can continue.
     pub(super) queued: bool,
     /// Number of bytes that the client sent after its request.
@@ -91,7 +87,7 @@ pub(super) enum Step {
 
 impl<S: Socket> CatchUpReader<S> {
     /// Creates a reader that has just arrived.
-    pub(super) fn new(id: u64, arrival: Arrival<S>) -> CatchUpReader<S> {
+    pub(super) fn new(arrival: Arrival<S>) -> CatchUpReader<S> {
         let Arrival { socket, head, chunked, stream } = arrival;
         let NewStream { stentor, subscription, options, open } = stream;
         let framing = Framing { encoder: StreamEncoder::new(options), chunked };
@@ -100,13 +96,12 @@ impl<S: Socket> CatchUpReader<S> {
             phase: Phase::Opening,
             text: Bytes::from(head),
             needs_greeting: true,
-            ..Self::demoted(id, socket, stentor, framing, subscription, sent_through, open)
+            ..Self::demoted(socket, stentor, framing, subscription, sent_through, open)
         }
     }
 
     /// Creates a reader that was live until its socket had no room.
     pub(super) fn demoted(
-        id: u64,
         socket: S,
         stentor: Stentor,
         framing: Framing,
@@ -115,7 +110,6 @@ impl<S: Socket> CatchUpReader<S> {
         open: OpenCount,
     ) -> CatchUpReader<S> {
         CatchUpReader {
-            id,
             socket,
             stentor,
             framing,
@@ -128,7 +122,6 @@ impl<S: Socket> CatchUpReader<S> {
             sent_through,
             watching: Watching::Nothing,
             stalled_since: None,
-            has_stall_timer: false,
             queued: false,
             input_bytes: 0,
             open,

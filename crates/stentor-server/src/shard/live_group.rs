@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::frames::{FrameKind, Frames, QueuedFrame};
 use super::framing::Framing;
+use super::ids::{GroupId, to_u32};
 use crate::context::Stentor;
 use crate::metrics::OpenCount;
 
@@ -45,6 +46,7 @@ pub(super) struct LiveGroup<S> {
     /// Time of the next check for silence.
     pub(super) silence_check: Instant,
     pub(super) key: GroupKey,
+    generation: u32,
     /// Bytes of this group that the shard has counted.
     pub(super) held_counted: usize,
     /// `true` if it is in the queue of groups to sweep.
@@ -105,6 +107,7 @@ impl<S> LiveGroup<S> {
         subscription: Subscription,
         sent_through: Offset,
         key: GroupKey,
+        generation: u32,
         now: Instant,
     ) -> LiveGroup<S> {
         let keep_alive = stentor.keep_alive_interval();
@@ -121,11 +124,17 @@ impl<S> LiveGroup<S> {
             keep_alive,
             silence_check: now + keep_alive,
             key,
+            generation,
             held_counted: 0,
             queued: false,
             querying: false,
             closing: None,
         }
+    }
+
+    /// Returns the id of this group. `index` is its index in the shard.
+    pub(super) fn id(&self, index: usize) -> GroupId {
+        GroupId::new(to_u32(index), self.generation)
     }
 
     /// Returns `true` if a reader at the tail with this subscription can join.

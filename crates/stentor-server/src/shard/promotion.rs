@@ -5,15 +5,16 @@ use stentor_hub::Offset;
 use tokio::time::Instant;
 
 use super::catch_up::{CatchUpReader, Watching};
+use super::ids::{ReaderId, to_u32};
 use super::live_group::{GroupKey, GroupRead, LiveGroup, LiveReader};
 use super::socket::Socket;
-use super::state::{ReaderState, Shard, Timer, to_u32};
+use super::state::{ReaderState, Shard, Timer};
 
 impl<S: Socket> Shard<S> {
     /// Moves a reader at the tail into the live group with its filters and encoding.
-    pub(super) fn promote(&mut self, slot: u32, now: Instant) {
-        self.watch(slot, Watching::Input);
-        let Some(ReaderState::CatchingUp(reader)) = self.readers.get_mut(slot as usize) else {
+    pub(super) fn promote(&mut self, id: ReaderId, now: Instant) {
+        self.watch(id, Watching::Input);
+        let Some(ReaderState::CatchingUp(reader)) = self.readers.get_mut(id) else {
             return;
         };
         let Some(subscription) = reader.subscription.as_deref() else { return };
@@ -25,7 +26,7 @@ impl<S: Socket> Shard<S> {
             let group = self.groups.get(*index);
             group.is_some_and(|group| group.accepts(stentor, framing, subscription))
         });
-        let Some(index) = accepting.min() else { return self.create_group(slot, key, now) };
+        let Some(index) = accepting.min() else { return self.create_group(id, key, now) };
         let Some(group) = self.groups.get_mut(index) else { return };
         if group.readers.is_empty() {
             let sent_through = reader.sent_through();
@@ -45,40 +46,48 @@ impl<S: Socket> Shard<S> {
             }
             self.queue_group(index);
             if !accepts {
-                return self.queue_reader(slot);
+                return self.queue_reader(id);
             }
         }
-        self.make_live(slot, index, position);
+        self.make_live(id, index, position);
     }
 
     /// Creates a live group for the first reader with its filters and encoding.
-    fn create_group(&mut self, slot: u32, key: GroupKey, now: Instant) {
+    fn create_group(&mut self, id: ReaderId, key: GroupKey, now: Instant) {
         let index = self.groups.vacant_key();
         let consumer = self.consumer.clone();
-        let Some(reader) = self.catch_up_mut(slot) else { return };
+        let Some(reader) = self.catch_up_mut(id) else { return };
         let Some(mut subscription) = reader.subscription.take() else { return };
         subscription.notify(&consumer, index);
         let position = subscription.cursor().offset;
         let (stentor, sent_through) = (reader.stentor.clone(), reader.sent_through());
-        let group = LiveGroup::new(stentor, reader.framing, *subscription, sent_through, key, now);
-        self.timers.add(group.silence_check, Timer::Silence(index));
+        let framing = reader.framing;
+        self.last_generation = self.last_generation.wrapping_add(1);
+        let generation = self.last_generation;
+        let group =
+            LiveGroup::new(stentor, framing, *subscription, sent_through, key, generation, now);
+        self.timers.add(group.silence_check, Timer::Silence(group.id(index)));
         self.groups.insert(group);
         self.groups_by_key.entry(key).or_default().push(index);
         // Records may have arrived before `notify`.
         self.queue_group(index);
-        self.make_live(slot, index, position);
+        self.make_live(id, index, position);
     }
 
-    fn make_live(&mut self, slot: u32, index: usize, position: Offset) {
+    fn make_live(&mut self, id: ReaderId, index: usize, position: Offset) {
         let Some(group) = self.groups.get_mut(index) else { return };
-        let Some(state) = self.readers.get_mut(slot as usize) else { return };
+        let Some(state) = self.readers.get_mut(id) else { return };
         let next_frame = group.frames.number_after(position);
         let own_index = to_u32(group.readers.len());
-        let live = ReaderState::Live { group: to_u32(index), index: own_index, input_bytes: 0 };
+        let input_bytes = match state {
+            ReaderState::CatchingUp(reader) => to_u32(reader.input_bytes),
+            ReaderState::Live { .. } | ReaderState::Closing(_) => 0,
+        };
+        let live = ReaderState::Live { group: to_u32(index), index: own_index, input_bytes };
         match std::mem::replace(state, live) {
             ReaderState::CatchingUp(reader) => {
                 let CatchUpReader { socket, open, subscription, .. } = *reader;
-                group.readers.push(LiveReader { socket, slot, next_frame });
+                group.readers.push(LiveReader { socket, slot: id.slot(), next_frame });
                 group.open.merge(open);
                 group.subscription.set_readers(group.readers.len());
                 drop(subscription);
@@ -100,10 +109,9 @@ impl<S: Socket> Shard<S> {
     ) {
         let Some(group) = self.groups.get_mut(index) else { return };
         let LiveReader { socket, slot, next_frame } = reader;
+        let Some(id) = self.readers.in_slot(slot) else { return };
         let demoted = group.demote(next_frame, written);
-        self.last_id += 1;
         let mut reader = Box::new(CatchUpReader::demoted(
-            self.last_id,
             socket,
             group.stentor.clone(),
             group.framing,
@@ -115,10 +123,13 @@ impl<S: Socket> Shard<S> {
         reader.watching = Watching::Input;
         reader.stalled_since = Some(now);
         self.held_bytes += reader.held_bytes();
-        if let Some(state) = self.readers.get_mut(slot as usize) {
+        if let Some(state) = self.readers.get_mut(id) {
+            if let ReaderState::Live { input_bytes, .. } = state {
+                reader.input_bytes = *input_bytes as usize;
+            }
             *state = ReaderState::CatchingUp(reader);
         }
-        self.watch(slot, Watching::Room);
-        self.start_stall_timer(slot, now);
+        self.watch(id, Watching::Room);
+        self.start_stall_timer(id, now);
     }
 }

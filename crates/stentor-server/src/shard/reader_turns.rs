@@ -1,11 +1,12 @@
 //! Turns of readers with their own cursor, and the closing of connections.
 
 use bytes::Bytes;
-use mio::{Interest, Token};
+use mio::Interest;
 use tokio::time::Instant;
 
 use super::catch_up::{Step, Watching};
 use super::closing::Closing;
+use super::ids::ReaderId;
 use super::socket::Socket;
 use super::state::{ReaderState, Shard, Timer};
 use super::storage_query::{QueryKind, QueryOutput, QueryResult, Requester, StorageQuery};
@@ -13,8 +14,8 @@ use crate::limits::STALL_TIME_MAX;
 
 impl<S: Socket> Shard<S> {
     /// Runs a catching-up reader for one turn.
-    pub(super) fn run_reader(&mut self, slot: u32, now: Instant) {
-        let Some(reader) = self.catch_up_mut(slot) else { return };
+    pub(super) fn run_reader(&mut self, id: ReaderId, now: Instant) {
+        let Some(reader) = self.catch_up_mut(id) else { return };
         reader.queued = false;
         if reader.subscription.is_none() {
             // The result of its query will queue it again.
@@ -25,22 +26,22 @@ impl<S: Socket> Shard<S> {
         let after = reader.held_bytes();
         self.held_bytes = self.held_bytes + after - before;
         match step {
-            Step::AtTail => self.promote(slot, now),
-            Step::Yield => self.queue_reader(slot),
+            Step::AtTail => self.promote(id, now),
+            Step::Yield => self.queue_reader(id),
             Step::Blocked => {
-                self.watch(slot, Watching::Room);
-                self.start_stall_timer(slot, now);
+                self.watch(id, Watching::Room);
+                self.start_stall_timer(id, now);
             }
-            Step::Query(kind) => self.query_for_reader(slot, kind),
-            Step::Finished => self.finish_reader(slot, now),
-            Step::Gone => self.remove(slot),
+            Step::Query(kind) => self.query_for_reader(id, kind),
+            Step::Finished => self.finish_reader(id, now),
+            Step::Gone => self.remove(id),
         }
     }
 
     /// Takes the result of a reader's query.
-    pub(super) fn complete_reader(&mut self, slot: u32, id: u64, result: QueryResult) {
+    pub(super) fn complete_reader(&mut self, id: ReaderId, result: QueryResult) {
         // The reader may have left while the query ran.
-        let Some(reader) = self.catch_up_mut(slot).filter(|reader| reader.id == id) else { return };
+        let Some(reader) = self.catch_up_mut(id) else { return };
         let before = reader.held_bytes();
         reader.subscription = Some(result.subscription);
         match result.output {
@@ -50,53 +51,52 @@ impl<S: Socket> Shard<S> {
             Ok(QueryOutput::Record(None)) => {
                 // The reader reconnects with its last id and gets the gap.
                 tracing::debug!("interrupted a stream: an event was removed while it was sent");
-                return self.remove(slot);
+                return self.remove(id);
             }
             Err(error) => {
                 tracing::warn!(%error, "interrupted a stream: the log cannot be read");
-                return self.remove(slot);
+                return self.remove(id);
             }
         }
         let after = reader.held_bytes();
         self.held_bytes = self.held_bytes + after - before;
-        self.queue_reader(slot);
+        self.queue_reader(id);
     }
 
     /// Removes a reader whose output has stalled for too long.
-    pub(super) fn check_stall(&mut self, slot: u32, now: Instant) {
-        let Some(reader) = self.catch_up_mut(slot).filter(|reader| reader.has_stall_timer) else {
-            return;
-        };
-        match reader.stalled_since.map(|since| since + STALL_TIME_MAX) {
-            None => reader.has_stall_timer = false,
-            Some(deadline) if deadline > now => self.timers.add(deadline, Timer::Stall(slot)),
-            Some(_) => self.remove(slot),
+    pub(super) fn check_stall(&mut self, id: ReaderId, now: Instant) {
+        self.readers.set_stall_timer(id, false);
+        let stalled = self.catch_up_mut(id).and_then(|reader| reader.stalled_since);
+        match stalled.map(|since| since + STALL_TIME_MAX) {
+            None => {}
+            Some(deadline) if deadline > now => self.set_stall_timer(id, deadline),
+            Some(_) => self.remove(id),
         }
     }
 
     /// Continues to close a connection whose deadline may have passed.
-    pub(super) fn check_closing(&mut self, slot: u32, now: Instant) {
-        let Some(ReaderState::Closing(closing)) = self.readers.get_mut(slot as usize) else {
+    pub(super) fn check_closing(&mut self, id: ReaderId, now: Instant) {
+        let Some(ReaderState::Closing(closing)) = self.readers.get_mut(id) else {
             return;
         };
         if closing.is_done(now) {
-            self.remove(slot);
+            self.remove(id);
         } else {
             let deadline = closing.deadline;
-            self.timers.add(deadline, Timer::Close(slot));
+            self.timers.add(deadline, Timer::Close(id));
         }
     }
 
     /// Ends the stream of a catching-up reader that has received all of it.
-    fn finish_reader(&mut self, slot: u32, now: Instant) {
-        let Some(state) = self.readers.get_mut(slot as usize) else { return };
+    fn finish_reader(&mut self, id: ReaderId, now: Instant) {
+        let Some(state) = self.readers.get_mut(id) else { return };
         let removed = ReaderState::Live { group: u32::MAX, index: u32::MAX, input_bytes: 0 };
         match std::mem::replace(state, removed) {
             ReaderState::CatchingUp(reader) => {
                 self.held_bytes -= reader.held_bytes();
                 let text = Bytes::from_static(reader.framing.body_end());
                 let is_watched = reader.watching != Watching::Nothing;
-                self.start_closing(slot, reader.socket, text, is_watched, now);
+                self.start_closing(id, reader.socket, text, is_watched, now);
             }
             other => *state = other,
         }
@@ -105,7 +105,7 @@ impl<S: Socket> Shard<S> {
     /// Closes the connection of a reader whose stream has ended, with `text` as its last bytes.
     pub(super) fn start_closing(
         &mut self,
-        slot: u32,
+        id: ReaderId,
         socket: S,
         text: Bytes,
         is_watched: bool,
@@ -114,32 +114,32 @@ impl<S: Socket> Shard<S> {
         let mut closing = Box::new(Closing::new(socket, text, now + STALL_TIME_MAX));
         let is_done = closing.is_done(now);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Token(slot as usize);
+        let token = id.token();
         let watched = closing.socket.watch(self.poll.registry(), token, interest, is_watched);
-        self.timers.add(closing.deadline, Timer::Close(slot));
+        self.timers.add(closing.deadline, Timer::Close(id));
         self.held_bytes += closing.held_bytes();
-        if let Some(state) = self.readers.get_mut(slot as usize) {
+        if let Some(state) = self.readers.get_mut(id) {
             *state = ReaderState::Closing(closing);
         }
         if is_done || watched.is_err() {
-            self.remove(slot);
+            self.remove(id);
         }
     }
 
     /// Queues a query for a reader, which lends its subscription to it.
-    fn query_for_reader(&mut self, slot: u32, kind: QueryKind) {
-        self.watch(slot, Watching::Input);
-        let Some(reader) = self.catch_up_mut(slot) else { return };
+    fn query_for_reader(&mut self, id: ReaderId, kind: QueryKind) {
+        self.watch(id, Watching::Input);
+        let Some(reader) = self.catch_up_mut(id) else { return };
         let Some(subscription) = reader.subscription.take() else { return };
-        let requester = Requester::Reader { slot, id: reader.id };
+        let requester = Requester::Reader(id);
         let hub = reader.stentor.hub().clone();
         self.queries.push_back(StorageQuery { requester, kind, hub, subscription });
     }
 
     /// Changes the socket events of a reader. Removes it if its socket cannot be watched.
-    pub(super) fn watch(&mut self, slot: u32, wanted: Watching) {
+    pub(super) fn watch(&mut self, id: ReaderId, wanted: Watching) {
         let registry = self.poll.registry();
-        let Some(ReaderState::CatchingUp(reader)) = self.readers.get_mut(slot as usize) else {
+        let Some(ReaderState::CatchingUp(reader)) = self.readers.get_mut(id) else {
             return;
         };
         if reader.watching == wanted {
@@ -150,20 +150,24 @@ impl<S: Socket> Shard<S> {
             Watching::Nothing | Watching::Input => Interest::READABLE,
         };
         let is_watched = reader.watching != Watching::Nothing;
-        match reader.socket.watch(registry, Token(slot as usize), interest, is_watched) {
+        match reader.socket.watch(registry, id.token(), interest, is_watched) {
             Ok(()) => reader.watching = wanted,
             Err(error) => {
                 tracing::debug!(%error, "cannot watch a socket");
-                self.remove(slot);
+                self.remove(id);
             }
         }
     }
 
-    pub(super) fn start_stall_timer(&mut self, slot: u32, now: Instant) {
-        if let Some(reader) = self.catch_up_mut(slot)
-            && !std::mem::replace(&mut reader.has_stall_timer, true)
-        {
-            self.timers.add(now + STALL_TIME_MAX, Timer::Stall(slot));
+    /// Starts to watch a reader for stalled output.
+    pub(super) fn start_stall_timer(&mut self, id: ReaderId, now: Instant) {
+        self.set_stall_timer(id, now + STALL_TIME_MAX);
+    }
+
+    /// Sets the timer for stalled output, unless one is set.
+    fn set_stall_timer(&mut self, id: ReaderId, at: Instant) {
+        if self.readers.get_mut(id).is_some() && !self.readers.set_stall_timer(id, true) {
+            self.timers.add(at, Timer::Stall(id));
         }
     }
 }

@@ -5,14 +5,16 @@ use std::hash::RandomState;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
-use mio::{Events, Poll};
+use mio::{Events, Poll, Token};
 use slab::Slab;
 use stentor_hub::Consumer;
 use tokio::time::Instant;
 
 use super::catch_up::CatchUpReader;
 use super::closing::Closing;
+use super::ids::{GroupId, ReaderId};
 use super::live_group::{GroupKey, LiveGroup, LiveReader};
+use super::readers::Readers;
 use super::socket::Socket;
 use super::storage_query::StorageQuery;
 use super::timer_wheel::TimerWheel;
@@ -29,22 +31,23 @@ pub struct Shard<S> {
     pub(super) consumer: Consumer,
     /// Buffer for the groups that the hub woke.
     pub(super) woken: Vec<usize>,
-    /// Buffer for the slots of sockets with events.
-    pub(super) readable: Vec<u32>,
-    pub(super) readers: Slab<ReaderState<S>>,
+    /// Buffer for the tokens of sockets with events.
+    pub(super) readable: Vec<Token>,
+    pub(super) readers: Readers<ReaderState<S>>,
     pub(super) groups: Slab<LiveGroup<S>>,
     pub(super) groups_by_key: HashMap<GroupKey, Vec<usize>>,
     pub(super) hasher: RandomState,
     /// Groups to sweep, each once.
-    pub(super) group_queue: VecDeque<usize>,
+    pub(super) group_queue: VecDeque<GroupId>,
     /// Catching-up readers that can continue, each once.
-    pub(super) reader_queue: VecDeque<u32>,
+    pub(super) reader_queue: VecDeque<ReaderId>,
     pub(super) queries: VecDeque<StorageQuery>,
     pub(super) queries_running: usize,
     pub(super) timers: TimerWheel<Timer>,
     /// Buffer for the timers that fire.
     pub(super) due: Vec<Timer>,
-    pub(super) last_id: u64,
+    /// Generation of the newest group.
+    pub(super) last_generation: u32,
     /// Bytes held for readers, without the slab of readers.
     pub(super) held_bytes: usize,
     /// Bytes that the gauge includes.
@@ -67,11 +70,11 @@ pub(super) enum ReaderState<S> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Timer {
     /// Check a group for silence.
-    Silence(usize),
+    Silence(GroupId),
     /// Check a catching-up reader for stalled output.
-    Stall(u32),
+    Stall(ReaderId),
     /// Check a closing connection.
-    Close(u32),
+    Close(ReaderId),
 }
 
 impl<S: Socket> Shard<S> {
@@ -88,7 +91,7 @@ impl<S: Socket> Shard<S> {
             consumer: Consumer::new(),
             woken: Vec::new(),
             readable: Vec::new(),
-            readers: Slab::new(),
+            readers: Readers::new(),
             groups: Slab::new(),
             groups_by_key: HashMap::new(),
             hasher: RandomState::new(),
@@ -98,27 +101,33 @@ impl<S: Socket> Shard<S> {
             queries_running: 0,
             timers: TimerWheel::new(now),
             due: Vec::new(),
-            last_id: 0,
+            last_generation: 0,
             held_bytes: 0,
             held_reported: 0,
         })
     }
 
-    /// Returns the catching-up reader in a slot.
-    pub(super) fn catch_up_mut(&mut self, slot: u32) -> Option<&mut CatchUpReader<S>> {
-        match self.readers.get_mut(slot as usize) {
+    /// Returns a reader if it is catching up.
+    pub(super) fn catch_up_mut(&mut self, id: ReaderId) -> Option<&mut CatchUpReader<S>> {
+        match self.readers.get_mut(id) {
             Some(ReaderState::CatchingUp(reader)) => Some(reader),
             _ => None,
         }
     }
 
     /// Queues a catching-up reader, unless it is queued.
-    pub(super) fn queue_reader(&mut self, slot: u32) {
-        if let Some(reader) = self.catch_up_mut(slot)
+    pub(super) fn queue_reader(&mut self, id: ReaderId) {
+        if let Some(reader) = self.catch_up_mut(id)
             && !std::mem::replace(&mut reader.queued, true)
         {
-            self.reader_queue.push_back(slot);
+            self.reader_queue.push_back(id);
         }
+    }
+
+    /// Returns the index of a group, unless it was removed.
+    pub(super) fn index_of(&self, id: GroupId) -> Option<usize> {
+        let index = id.index();
+        self.groups.get(index).is_some_and(|group| group.id(index) == id).then_some(index)
     }
 
     /// Queues a group for a sweep, unless it is queued.
@@ -126,13 +135,13 @@ impl<S: Socket> Shard<S> {
         if let Some(group) = self.groups.get_mut(index)
             && !std::mem::replace(&mut group.queued, true)
         {
-            self.group_queue.push_back(index);
+            self.group_queue.push_back(group.id(index));
         }
     }
 
     /// Removes a reader and closes its connection.
-    pub(super) fn remove(&mut self, slot: u32) {
-        let Some(reader) = self.readers.try_remove(slot as usize) else { return };
+    pub(super) fn remove(&mut self, id: ReaderId) {
+        let Some(reader) = self.readers.remove(id) else { return };
         self.metrics.connections_open.dec();
         match reader {
             ReaderState::Live { group, index, .. } => {
@@ -146,6 +155,13 @@ impl<S: Socket> Shard<S> {
         }
     }
 
+    /// Removes the reader that is in a slot.
+    pub(super) fn remove_in_slot(&mut self, slot: u32) {
+        if let Some(id) = self.readers.in_slot(slot) {
+            self.remove(id);
+        }
+    }
+
     /// Takes a reader out of its group. The last reader of the group moves to its index.
     pub(super) fn remove_from_group(&mut self, group: u32, index: u32) -> Option<LiveReader<S>> {
         let group = self.groups.get_mut(group as usize)?;
@@ -156,8 +172,8 @@ impl<S: Socket> Shard<S> {
         group.subscription.set_readers(group.readers.len());
         // If the current sweep misses the moved reader, its frames stay queued and it is swept again.
         if let Some(moved) = group.readers.get(index as usize)
-            && let Some(ReaderState::Live { index: own, .. }) =
-                self.readers.get_mut(moved.slot as usize)
+            && let Some(moved) = self.readers.in_slot(moved.slot)
+            && let Some(ReaderState::Live { index: own, .. }) = self.readers.get_mut(moved)
         {
             *own = index;
         }
@@ -175,7 +191,7 @@ impl<S: Socket> Shard<S> {
 
     /// Updates the gauge of the bytes held for readers.
     pub(super) fn report_held(&mut self) {
-        let held = self.held_bytes + self.readers.capacity() * size_of::<ReaderState<S>>();
+        let held = self.held_bytes + self.readers.held_bytes();
         if held != self.held_reported {
             let change =
                 i64::try_from(held).unwrap_or(0) - i64::try_from(self.held_reported).unwrap_or(0);
@@ -199,7 +215,12 @@ impl<S> Drop for Shard<S> {
     }
 }
 
-/// Converts an index. A shard has far fewer readers and groups than `u32::MAX`.
-pub(super) fn to_u32(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slot_of_a_reader_takes_24_bytes() {
+        assert_eq!(Readers::<ReaderState<std::net::TcpStream>>::SLOT_BYTES, 24);
+    }
 }

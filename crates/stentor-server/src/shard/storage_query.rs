@@ -5,6 +5,8 @@ use std::sync::Arc;
 use stentor_hub::storage::Budget;
 use stentor_hub::{Batch, Hub, Offset, Record, StartPosition, StorageError, Subscription};
 
+use super::ids::{GroupId, ReaderId};
+
 /// Maximum amount that one read of a catching-up reader returns, which is also the most that is in
 /// memory for it. Larger pages make a replay faster, and delay publishers and other readers of the core.
 pub(super) const PAGE: Budget = Budget { records: 64, bytes: 64 << 10, rows: 10_000 };
@@ -23,10 +25,8 @@ pub(super) enum QueryKind {
 /// The reader or group that a query is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Requester {
-    /// The reader in this slot, if it still has this id.
-    Reader { slot: u32, id: u64 },
-    /// The live group with this index.
-    Group { index: usize },
+    Reader(ReaderId),
+    Group(GroupId),
 }
 
 /// A query that a shard needs. [`run`](StorageQuery::run) it, and hand the result to the same shard

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::frames::Frames;
+use super::ids::{GroupId, to_u32};
 use super::live_group::{CloseReason, GroupRead, LiveReader};
 use super::socket::{Socket, Written};
-use super::state::{Shard, Timer, to_u32};
+use super::state::{Shard, Timer};
 use super::storage_query::{QueryKind, QueryOutput, QueryResult, Requester, StorageQuery};
 use crate::stream::encoder::reader_retry;
 
@@ -57,9 +58,13 @@ impl<S: Socket> Shard<S> {
         let mut turn = TurnBudget { writes: WRITES_MAX, bytes: BYTES_MAX };
         while turn.writes > 0
             && turn.bytes > 0
-            && let Some(index) = self.group_queue.pop_front()
+            && let Some(id) = self.group_queue.pop_front()
         {
+            let index = id.index();
             let Some(group) = self.groups.get_mut(index) else { continue };
+            if group.id(index) != id {
+                continue;
+            }
             group.queued = false;
             if group.read(now) == GroupRead::NeedsStorage {
                 self.query_for_group(index);
@@ -91,7 +96,7 @@ impl<S: Socket> Shard<S> {
                 }
                 ReaderWrite::Gone => {
                     let slot = reader.slot;
-                    self.remove(slot);
+                    self.remove_in_slot(slot);
                 }
             }
         }
@@ -126,7 +131,9 @@ impl<S: Socket> Shard<S> {
                 }
                 Some(CloseReason::Finished) | None => Bytes::from_static(framing.body_end()),
             };
-            self.start_closing(reader.slot, reader.socket, text, true, now);
+            if let Some(id) = self.readers.in_slot(reader.slot) {
+                self.start_closing(id, reader.socket, text, true, now);
+            }
         }
         self.queue_group(index);
     }
@@ -140,7 +147,7 @@ impl<S: Socket> Shard<S> {
         let losses = group.subscription.losses_reported();
         let subscription = Box::new(group.subscription.fork(group.position(), losses, []));
         self.queries.push_back(StorageQuery {
-            requester: Requester::Group { index },
+            requester: Requester::Group(group.id(index)),
             kind: QueryKind::NextPage,
             hub: group.stentor.hub().clone(),
             subscription,
@@ -148,7 +155,8 @@ impl<S: Socket> Shard<S> {
     }
 
     /// Takes the result of a group's query.
-    pub(super) fn complete_group(&mut self, index: usize, result: QueryResult, now: Instant) {
+    pub(super) fn complete_group(&mut self, id: GroupId, result: QueryResult, now: Instant) {
+        let Some(index) = self.index_of(id) else { return };
         let Some(group) = self.groups.get_mut(index) else { return };
         group.querying = false;
         match result.output {
@@ -171,7 +179,7 @@ impl<S: Socket> Shard<S> {
         while let Some(group) = self.groups.get(index)
             && let Some(slot) = group.readers.last().map(|reader| reader.slot)
         {
-            self.remove(slot);
+            self.remove_in_slot(slot);
         }
         self.remove_unused_group(index);
     }
@@ -194,7 +202,8 @@ impl<S: Socket> Shard<S> {
 
     /// Adds a keep-alive to a group that has been silent for too long, and removes a group without
     /// readers.
-    pub(super) fn check_silence(&mut self, index: usize, now: Instant) {
+    pub(super) fn check_silence(&mut self, id: GroupId, now: Instant) {
+        let Some(index) = self.index_of(id) else { return };
         let Some(group) = self.groups.get_mut(index).filter(|group| group.silence_check <= now)
         else {
             return;
@@ -208,7 +217,7 @@ impl<S: Socket> Shard<S> {
             }
         }
         let next = group.schedule_silence_check(now);
-        self.timers.add(next, Timer::Silence(index));
+        self.timers.add(next, Timer::Silence(id));
         self.count_held(index);
         if read == GroupRead::NeedsStorage {
             self.query_for_group(index);

@@ -1,0 +1,113 @@
+//! The readers of a shard, each in a slot.
+
+use mio::Token;
+use slab::Slab;
+
+use super::ids::{ReaderId, to_u32};
+
+/// The readers of a shard, in the order of their slots.
+pub(super) struct Readers<T> {
+    slots: Slab<Entry<T>>,
+    last_generation: u32,
+}
+
+/// A reader, with what holds in each of its states. Every idle reader has one, so its size matters.
+struct Entry<T> {
+    generation: u32,
+    /// `true` if a timer for stalled output is set. A reader has at most one.
+    has_stall_timer: bool,
+    state: T,
+}
+
+impl<T> Readers<T> {
+    /// Number of bytes of a slot.
+    pub(super) const SLOT_BYTES: usize = size_of::<Entry<T>>();
+
+    pub(super) fn new() -> Readers<T> {
+        Readers { slots: Slab::new(), last_generation: 0 }
+    }
+
+    pub(super) fn insert(&mut self, state: T) -> ReaderId {
+        // 0 is not used: see `by_token`.
+        self.last_generation = self.last_generation.checked_add(1).unwrap_or(1);
+        let generation = self.last_generation;
+        let slot = to_u32(self.slots.insert(Entry { generation, has_stall_timer: false, state }));
+        ReaderId::new(slot, generation)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ReaderId) -> Option<&mut T> {
+        self.entry_mut(id).map(|entry| &mut entry.state)
+    }
+
+    pub(super) fn remove(&mut self, id: ReaderId) -> Option<T> {
+        self.entry_mut(id)?;
+        self.slots.try_remove(id.slot() as usize).map(|entry| entry.state)
+    }
+
+    /// Returns the id of the reader that is in a slot now.
+    pub(super) fn in_slot(&self, slot: u32) -> Option<ReaderId> {
+        let generation = self.slots.get(slot as usize)?.generation;
+        Some(ReaderId::new(slot, generation))
+    }
+
+    /// Returns the reader of a [`ReaderId::token`], unless it has left.
+    pub(super) fn by_token(&self, token: Token) -> Option<ReaderId> {
+        let packed = u64::try_from(token.0).ok()?;
+        let slot = u32::try_from(packed & u64::from(u32::MAX)).ok()?;
+        let generation = packed >> 32;
+        let is_current =
+            |id: &ReaderId| generation == 0 || generation == u64::from(id.generation());
+        self.in_slot(slot).filter(is_current)
+    }
+
+    /// Notes that a timer for stalled output is set, or that it has fired. Returns `true` if one was
+    /// set before.
+    pub(super) fn set_stall_timer(&mut self, id: ReaderId, is_set: bool) -> bool {
+        self.entry_mut(id)
+            .is_some_and(|entry| std::mem::replace(&mut entry.has_stall_timer, is_set))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ReaderId, &mut T)> {
+        self.slots.iter_mut().map(|(slot, entry)| {
+            let id = ReaderId::new(to_u32(slot), entry.generation);
+            (id, &mut entry.state)
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Returns the number of bytes that the slots take.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.slots.capacity() * Self::SLOT_BYTES
+    }
+
+    fn entry_mut(&mut self, id: ReaderId) -> Option<&mut Entry<T>> {
+        self.slots.get_mut(id.slot() as usize).filter(|entry| entry.generation == id.generation())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_does_not_name_a_later_reader_in_the_same_slot() {
+        let mut readers = Readers::new();
+        let first = readers.insert(());
+        assert!(readers.remove(first).is_some());
+        let second = readers.insert(());
+        assert_eq!(first.slot(), second.slot());
+        assert!(readers.get_mut(first).is_none());
+        assert!(readers.remove(first).is_none());
+        assert!(!readers.set_stall_timer(first, true));
+        assert_eq!(readers.by_token(first.token()), None);
+        assert_eq!(readers.by_token(second.token()), Some(second));
+        assert_eq!(readers.in_slot(second.slot()), Some(second));
+    }
+}
