@@ -86,6 +86,7 @@ mod serve;
 mod service;
 pub mod shard;
 mod stream;
+mod supervise;
 
 pub use crate::body::{Body, StreamInterrupted};
 pub use crate::config::Config;
@@ -99,3 +100,4 @@ pub use crate::routes::console::BASE_CSS;
 pub use crate::serve::{ServeOptions, bind, serve, serve_on_cores};
 pub use crate::service::StentorFuture;
 pub use crate::stream::options::StreamOptions;
+pub use crate::supervise::{Restarts, TaskFailed};

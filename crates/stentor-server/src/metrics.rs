@@ -2,6 +2,7 @@
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use stentor_hub::Hub;
@@ -33,6 +34,8 @@ pub struct Metrics {
     pub(crate) body_bytes: Gauge,
     /// Bytes held for readers.
     pub(crate) reader_bytes: Gauge,
+    /// Restarts of supervised tasks.
+    pub(crate) task_restarts: TaskRestarts,
 }
 
 impl Metrics {
@@ -87,10 +90,23 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
+        let help = "Restarts of tasks that ended unexpectedly";
+        registry.register("task_restarts", help, self.task_restarts.0.clone());
         let mut text = String::new();
         // Writing into a string cannot fail.
         let _ = encode(&mut text, &registry);
         text
+    }
+}
+
+/// Counts the restarts of each task that ended unexpectedly.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TaskRestarts(Family<[(&'static str, &'static str); 1], Counter>);
+
+impl TaskRestarts {
+    /// Counts a restart of the task with this name. Names are fixed, such as `retention` or `shard`.
+    pub(crate) fn count(&self, task: &'static str) {
+        self.0.get_or_create(&[("task", task)]).inc();
     }
 }
 

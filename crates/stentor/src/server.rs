@@ -4,11 +4,15 @@ use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use futures_util::FutureExt;
+use stentor_hub::StorageError;
 use stentor_server::{
-    AllowedOrigin, Guard, Guarded, HttpService, ServeOptions, Stentor, bind, serve_on_cores,
+    AllowedOrigin, Guard, Guarded, HttpService, Restarts, ServeOptions, Stentor, bind,
+    serve_on_cores,
 };
 
 use crate::signals::Signals;
@@ -133,11 +137,11 @@ where
 
     let beside =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let failure = beside.block_on(async {
+    let failure = Arc::new(LogFailure::default());
+    let essential = beside.block_on(async {
         tokio::spawn(background);
         let signals = Signals::listen(stentor.drain().clone())?;
-        tokio::spawn(signals.watch());
-        anyhow::Ok(tokio::spawn(stop_on_log_failure(stentor.clone())))
+        anyhow::Ok(tokio::spawn(run_essential(stentor.clone(), signals, Arc::clone(&failure))))
     })?;
     banner.print(listener.local_addr()?);
     let (options, app) = (access.serve_options(), guard.wrap(app));
@@ -145,18 +149,56 @@ where
     beside.block_on(stentor.hub().close());
     served?;
     // The log can also fail while it is being closed.
-    let has_failed = stentor.hub().failed().now_or_never().is_some();
-    if has_failed {
-        beside.block_on(failure)?;
+    if let Some(error) = stentor.hub().failed().now_or_never() {
+        failure.report(&error);
+        return Ok(ExitCode::FAILURE);
     }
-    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if essential.is_finished() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Drains the server when the log fails: its data can no longer be trusted.
-async fn stop_on_log_failure(stentor: Stentor) {
-    let error = stentor.hub().failed().await;
-    tracing::error!(%error, "the log failed; stopping");
+/// Maximum number of restarts in a row of a task without which the server cannot be stopped properly.
+const ESSENTIAL_RESTARTS: Restarts = Restarts::AtMost(5);
+
+/// Runs the tasks that stop the server: on a signal, and when the log fails. If one of them cannot run, drains the
+/// server and returns; the process then exits with an error.
+async fn run_essential(stentor: Stentor, signals: Signals, failure: Arc<LogFailure>) {
+    let mut first = Some(signals);
+    let drain = stentor.drain().clone();
+    let watch_signals = stentor.supervise("signals", ESSENTIAL_RESTARTS, move || {
+        let signals = first.take().map_or_else(|| Signals::listen(drain.clone()), Ok);
+        async move { signals?.watch().await }
+    });
+    let watched = stentor.clone();
+    let watch_log = stentor.supervise("log-failure", ESSENTIAL_RESTARTS, move || {
+        stop_on_log_failure(watched.clone(), Arc::clone(&failure))
+    });
+    let failed = tokio::select! {
+        failed = watch_signals => failed,
+        failed = watch_log => failed,
+    };
+    tracing::error!(error = %failed, "stopping");
     stentor.drain().cancel();
+}
+
+/// Drains the server when the log fails: its data can no longer be trusted. Never returns.
+async fn stop_on_log_failure(stentor: Stentor, failure: Arc<LogFailure>) {
+    failure.report(&stentor.hub().failed().await);
+    stentor.drain().cancel();
+    std::future::pending().await
+}
+
+/// Logs the failure of the log once.
+#[derive(Debug, Default)]
+struct LogFailure {
+    reported: AtomicBool,
+}
+
+impl LogFailure {
+    fn report(&self, error: &StorageError) {
+        if !self.reported.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the log failed; stopping");
+        }
+    }
 }
 
 fn cannot_listen(address: SocketAddr) -> String {

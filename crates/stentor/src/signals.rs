@@ -34,10 +34,13 @@ impl Signals {
         })
     }
 
-    /// Cancels the token at the first signal, so that current work can finish; exits at the second.
-    pub(crate) async fn watch(mut self) {
-        self.next().await;
-        self.stop.cancel();
+    /// Cancels the token at the first signal, so that current work can finish; exits the process at the second. Never
+    /// returns `Ok`.
+    pub(crate) async fn watch(mut self) -> io::Result<()> {
+        if !self.stop.is_cancelled() {
+            self.next().await;
+            self.stop.cancel();
+        }
         self.next().await;
         std::process::exit(INTERRUPTED);
     }

@@ -161,9 +161,7 @@ fn run(
 
     let background =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let (hub, retention) = (stentor.hub().clone(), options.retention());
-    background
-        .spawn(async move { tokio::join!(hub.enforce_retention(retention), hub.watch_leases()) });
+    background.spawn(stentor.run_background(options.retention()));
     let (hub, drain) = (stentor.hub().clone(), stentor.drain().clone());
     background.spawn(async move {
         eprintln!("the log failed: {}", hub.failed().await);

@@ -90,10 +90,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         console: Some("/"),
         example: Some(("-d hello", "/topics/news")),
     };
-    let stentor = Stentor::new(hub.clone());
-    let background = async move {
-        tokio::join!(hub.enforce_retention(retention), hub.watch_leases());
-    };
+    let stentor = Stentor::new(hub);
+    let background = stentor.run_background(retention);
     run_server(address, &args.access, &banner, &stentor, stentor.clone(), background)
 }
 

@@ -8,7 +8,7 @@ use axum::response::Response;
 use axum::routing::get;
 use futures_util::FutureExt;
 use stentor_hub::{Filters, HistoryRequest, Hub, Start, TopicName};
-use stentor_server::Stentor;
+use stentor_server::{Restarts, Stentor};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::support::{self, Demo, page, topic};
@@ -24,7 +24,9 @@ struct App {
 
 pub(crate) fn demo(stentor: &Stentor) -> Demo {
     let topic = topic(TOPIC);
-    let background = count(stentor.hub().clone(), topic.clone()).boxed();
+    let (hub, counted) = (stentor.hub().clone(), topic.clone());
+    let count = move || count(hub.clone(), counted.clone());
+    let background = stentor.supervise("counter", Restarts::Unlimited, count).map(drop).boxed();
     let router = Router::new()
         .route("/", get(|| page("counter.html")))
         .route("/event", get(stream))

@@ -106,9 +106,19 @@ async fn running_or_new(app: &App) -> Result<(TopicName, Cursor), Problem> {
     }
     let job = next_name(hub).await?;
     let first = hub.send(&job, step(1)).await?.first;
-    tokio::spawn(work(hub.clone(), job.clone()));
+    tokio::spawn(work_or_end(hub.clone(), job.clone()));
     *newest = Some(job.clone());
     Ok((job, before(first)))
+}
+
+/// Runs a job. If the log refuses a step, ends the job, so that no subscriber waits for it.
+async fn work_or_end(hub: Hub, job: TopicName) {
+    if let Err(error) = work(hub.clone(), job.clone()).await {
+        tracing::warn!(%job, %error, "a job stopped before its end");
+        if let Err(error) = hub.publish(Publish::end(job, "failed")).await {
+            tracing::warn!(%error, "cannot end the job; the next start of the server ends it");
+        }
+    }
 }
 
 /// Publishes the steps of a job. It runs to its end with or without subscribers.
