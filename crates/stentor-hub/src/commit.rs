@@ -7,15 +7,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::publish::Publish;
 use crate::storage::{Outcome, Storage, StorageError};
 use crate::timestamp::Timestamp;
 
-/// Maximum number of publishes in the queue. Further publishers wait for a permit.
-const QUEUE_MAX: u32 = 16_384;
+/// Bound of the queue and the append in flight, in permits. A publish takes a permit for each entry and for each
+/// [`PERMIT_BYTES`] of data, so that at most 16,384 publishes and about 64 MiB wait. Further publishers wait for permits.
+const QUEUE_PERMITS: u32 = 16_384;
+/// Bytes of data for which a publish takes another permit.
+const PERMIT_BYTES: usize = 4 << 10;
 /// Maximum number of publishes in one append.
 const BATCH_PUBLISHES_MAX: usize = 4_096;
 /// Maximum bytes of one append. A single larger group is appended alone.
@@ -35,6 +38,9 @@ const GATHER_PUBLISHES_MAX: usize = 512;
 
 type Outcomes = Result<Vec<Outcome>, StorageError>;
 
+/// A value that is dropped when a publish has left the queue, such as the permits of its request.
+pub(crate) type Guard = Box<dyn Send>;
+
 /// Passes publishes to the storage, with one append in flight at a time.
 ///
 /// A storage that never waits (memory) appends at once. For other storages, the first publisher starts the append, and
@@ -47,7 +53,7 @@ struct Inner {
     queue: Mutex<Queue>,
     /// Notified when the queue reaches the expected length.
     gathered: Notify,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     failure: watch::Sender<Option<StorageError>>,
     commits: AtomicU64,
 }
@@ -63,7 +69,17 @@ struct Queue {
 /// The publishes of one call. They are appended in one batch.
 struct Group {
     publishes: Vec<Publish>,
+    waiter: Waiter,
+}
+
+/// The caller of a group, and what the group holds until its append is done.
+struct Waiter {
+    /// Number of publishes.
+    count: usize,
+    /// Fails to send if the caller gave up.
     reply: oneshot::Sender<Outcomes>,
+    _permits: OwnedSemaphorePermit,
+    _guard: Option<Guard>,
 }
 
 impl Committer {
@@ -72,7 +88,7 @@ impl Committer {
             storage,
             queue: Mutex::default(),
             gathered: Notify::new(),
-            permits: Semaphore::new(QUEUE_MAX as usize),
+            permits: Arc::new(Semaphore::new(QUEUE_PERMITS as usize)),
             failure: watch::Sender::new(None),
             commits: AtomicU64::new(0),
         }))
@@ -85,7 +101,8 @@ impl Committer {
         // The lock is held during the append, so that only one is in flight. That is acceptable because `append_now`
         // takes no longer than entering the queue and being woken.
         let queue = self.0.queue();
-        if queue.in_flight {
+        // Permits run out only while publishers wait, and this publish must not overtake them.
+        if queue.in_flight || self.0.permits.available_permits() < permits_of(&publish) as usize {
             return Err(publish);
         }
         let outcome = self.0.storage.append_now(publish, Timestamp::now())?;
@@ -93,16 +110,23 @@ impl Committer {
         Ok(outcome)
     }
 
-    /// Appends publishes in order, in one batch with concurrent calls.
-    pub(crate) async fn commit(&self, mut publishes: Vec<Publish>) -> Outcomes {
+    /// Appends publishes in order, in one batch with concurrent calls. `guard` is dropped when they are appended or
+    /// refused, or when they can no longer enter the queue.
+    pub(crate) async fn commit(
+        &self,
+        mut publishes: Vec<Publish>,
+        guard: Option<Guard>,
+    ) -> Outcomes {
         if let Some(first) = publishes.first_mut() {
             // The previous publish of the batch may belong to another caller.
             first.requires_previous = false;
         }
-        let permits = u32::try_from(publishes.len()).unwrap_or(u32::MAX).min(QUEUE_MAX);
-        let _permits = self.0.permits.acquire_many(permits).await.map_err(|_| closed())?;
+        let permits = publishes.iter().map(permits_of).fold(0, u32::saturating_add);
+        let permits = Arc::clone(&self.0.permits).acquire_many_owned(permits.min(QUEUE_PERMITS));
+        let permits = permits.await.map_err(|_| closed())?;
         let (reply, outcomes) = oneshot::channel();
-        let group = Group { publishes, reply };
+        let waiter = Waiter { count: publishes.len(), reply, _permits: permits, _guard: guard };
+        let group = Group { publishes, waiter };
         let is_first = {
             let mut queue = self.0.queue();
             queue.waiting.push_back(group);
@@ -150,6 +174,12 @@ impl Committer {
     }
 }
 
+/// The permits that a publish takes from the queue.
+fn permits_of(publish: &Publish) -> u32 {
+    let permits = publish.entries.len().max(1) + publish.bytes() / PERMIT_BYTES;
+    u32::try_from(permits).unwrap_or(u32::MAX)
+}
+
 fn closed() -> StorageError {
     StorageError::Unavailable { reason: "the hub is closing".to_owned() }
 }
@@ -193,7 +223,7 @@ impl Inner {
         queue.in_flight = false;
         queue.expected = None;
         for group in queue.waiting.drain(..) {
-            let _ = group.reply.send(Err(closed()));
+            let _ = group.waiter.reply.send(Err(closed()));
         }
     }
 }
@@ -216,8 +246,7 @@ impl Drop for GatherGuard<'_> {
 /// queued publishers get an error.
 struct InFlight {
     inner: Arc<Inner>,
-    /// The number of publishes of each group, with its reply channel.
-    groups: Vec<(usize, oneshot::Sender<Outcomes>)>,
+    waiters: Vec<Waiter>,
     append: BoxFuture<'static, Outcomes>,
     is_done: bool,
 }
@@ -227,28 +256,28 @@ impl InFlight {
     /// flight and returns `None`.
     fn start(inner: &Arc<Inner>) -> Option<InFlight> {
         let mut publishes = Vec::new();
-        let mut groups = Vec::new();
+        let mut waiters: Vec<Waiter> = Vec::new();
         {
             let mut queue = inner.queue();
             let mut bytes = 0;
             while let Some(group) = queue.waiting.front() {
                 bytes += group.publishes.iter().map(Publish::bytes).sum::<usize>();
                 let count = publishes.len() + group.publishes.len();
-                if !groups.is_empty() && (count > BATCH_PUBLISHES_MAX || bytes > BATCH_BYTES_MAX) {
+                if !waiters.is_empty() && (count > BATCH_PUBLISHES_MAX || bytes > BATCH_BYTES_MAX) {
                     break;
                 }
                 let Some(group) = queue.waiting.pop_front() else { break };
-                groups.push((group.publishes.len(), group.reply));
+                waiters.push(group.waiter);
                 publishes.extend(group.publishes);
             }
-            queue.in_flight = !groups.is_empty();
+            queue.in_flight = !waiters.is_empty();
         }
-        if groups.is_empty() {
+        if waiters.is_empty() {
             return None;
         }
         let storage = Arc::clone(&inner.storage);
         let append = Box::pin(async move { storage.append(publishes, Timestamp::now()).await });
-        Some(InFlight { inner: Arc::clone(inner), groups, append, is_done: false })
+        Some(InFlight { inner: Arc::clone(inner), waiters, append, is_done: false })
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -263,8 +292,8 @@ impl InFlight {
         let mut current = self;
         loop {
             let started = Instant::now();
-            let groups = current.groups.len();
-            let publishes = current.groups.iter().map(|(count, _)| count).sum();
+            let groups = current.waiters.len();
+            let publishes = current.waiters.iter().map(|waiter| waiter.count).sum();
             std::future::poll_fn(|cx| current.poll(cx)).await;
             let inner = Arc::clone(&current.inner);
             inner.gather(groups, publishes, started.elapsed()).await;
@@ -280,7 +309,7 @@ impl InFlight {
             Ok(outcomes) => {
                 self.inner.commits.fetch_add(1, Ordering::Relaxed);
                 let mut outcomes = outcomes.into_iter();
-                for (count, reply) in self.groups.drain(..) {
+                for Waiter { count, reply, .. } in self.waiters.drain(..) {
                     // A publisher that gave up does not receive its outcomes.
                     let _ = reply.send(Ok(outcomes.by_ref().take(count).collect()));
                 }
@@ -289,8 +318,8 @@ impl InFlight {
                 if matches!(error, StorageError::Failed { .. }) {
                     self.inner.failure.send_replace(Some(error.clone()));
                 }
-                for (_, reply) in self.groups.drain(..) {
-                    let _ = reply.send(Err(error.clone()));
+                for waiter in self.waiters.drain(..) {
+                    let _ = waiter.reply.send(Err(error.clone()));
                 }
             }
         }

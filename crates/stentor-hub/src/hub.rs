@@ -9,7 +9,7 @@ use futures_util::future;
 use stentor_sse::Event;
 use tokio::task::coop::consume_budget;
 
-use crate::commit::Committer;
+use crate::commit::{Committer, Guard};
 use crate::consumer::Consumer;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
@@ -101,6 +101,23 @@ impl Hub {
     /// # }
     /// ```
     pub async fn publish(&self, publish: Publish) -> Result<Published, PublishError> {
+        self.publish_with_guard(publish, ()).await
+    }
+
+    /// Publishes, and drops `guard` when the publish is no longer in the queue: it is appended, refused, or will never
+    /// be appended. Dropping the future does not drop the guard earlier.
+    ///
+    /// The guard is for the permits and the memory budget of a request. Its caller may disconnect while its publish
+    /// is still queued, and then the publish still takes its space.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Hub::publish`].
+    pub async fn publish_with_guard(
+        &self,
+        publish: Publish,
+        guard: impl Send + 'static,
+    ) -> Result<Published, PublishError> {
         let publish = match self.publish_now(publish) {
             Ok(published) => {
                 // A task that publishes in a loop never waits on this path, so it yields here now and then.
@@ -110,7 +127,7 @@ impl Hub {
             Err(publish) => publish,
         };
         self.renew_leases_of(&publish);
-        let mut outcomes = self.0.committer.commit(vec![publish]).await?;
+        let mut outcomes = self.0.committer.commit(vec![publish], boxed(guard)).await?;
         outcomes.pop().map_or(Err(PublishError::Empty), settle)
     }
 
@@ -153,11 +170,25 @@ impl Hub {
         &self,
         publishes: Vec<Publish>,
     ) -> Result<Vec<Result<Published, PublishError>>, PublishError> {
+        self.publish_all_with_guard(publishes, ()).await
+    }
+
+    /// Publishes several publishes in order like [`Hub::publish_all`], and drops `guard` when none of them is in the
+    /// queue any more, as [`Hub::publish_with_guard`] does.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Hub::publish_all`].
+    pub async fn publish_all_with_guard(
+        &self,
+        publishes: Vec<Publish>,
+        guard: impl Send + 'static,
+    ) -> Result<Vec<Result<Published, PublishError>>, PublishError> {
         for publish in &publishes {
             publish.validate()?;
             self.renew_leases_of(publish);
         }
-        let outcomes = self.0.committer.commit(publishes).await?;
+        let outcomes = self.0.committer.commit(publishes, boxed(guard)).await?;
         Ok(outcomes.into_iter().map(settle).collect())
     }
 
@@ -167,7 +198,7 @@ impl Hub {
     /// Call this for an upload that is open but sends no events, so that its key is not forgotten.
     pub async fn renew_key(&self, key: Key) -> Result<bool, StorageError> {
         let publish = Publish::new(Vec::new(), Some(key));
-        let outcomes = self.0.committer.commit(vec![publish]).await?;
+        let outcomes = self.0.committer.commit(vec![publish], None).await?;
         Ok(matches!(outcomes.first(), Some(Outcome::Repeat { .. })))
     }
 
@@ -292,6 +323,11 @@ impl Hub {
     pub async fn close(&self) {
         self.storage().close().await;
     }
+}
+
+/// Boxes a guard, unless its drop does nothing.
+fn boxed<T: Send + 'static>(guard: T) -> Option<Guard> {
+    if std::mem::needs_drop::<T>() { Some(Box::new(guard)) } else { None }
 }
 
 fn settle(outcome: Outcome) -> Result<Published, PublishError> {
