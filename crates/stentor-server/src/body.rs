@@ -1,11 +1,11 @@
 //! The bodies of responses and requests.
 
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_core::Stream;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 
@@ -20,7 +20,22 @@ pub struct Body(Kind);
 
 enum Kind {
     Full(Option<Bytes>),
-    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StreamInterrupted>> + Send>>),
+    Stream(Pin<Box<dyn EventStream>>),
+}
+
+/// The bytes of a stream of events.
+pub(crate) trait EventStream: Send + Unpin {
+    /// Returns the next bytes. `None` at the end.
+    fn poll_piece(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, StreamInterrupted>>>;
+
+    /// Returns `true` if no more bytes follow.
+    fn is_over(&self) -> bool;
+
+    /// Returns the place of the stream that was accepted. `None` once the stream has begun.
+    fn slot(&mut self) -> Option<&mut dyn Any>;
 }
 
 /// A stream stopped before its end. The subscriber reconnects and resumes by its last event id.
@@ -48,11 +63,17 @@ impl Body {
         Body(Kind::Full(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
     }
 
-    /// Creates a body that is produced piece by piece.
-    pub(crate) fn stream(
-        pieces: impl Stream<Item = Result<Bytes, StreamInterrupted>> + Send + 'static,
-    ) -> Body {
-        Body(Kind::Stream(Box::pin(pieces)))
+    /// Creates the body of a stream.
+    pub(crate) fn stream(stream: impl EventStream + 'static) -> Body {
+        Body(Kind::Stream(Box::pin(stream)))
+    }
+
+    /// Returns the place of the stream, if this is the body of a stream that has not begun.
+    pub(crate) fn new_stream<T: Any>(&mut self) -> Option<&mut T> {
+        match &mut self.0 {
+            Kind::Full(_) => None,
+            Kind::Stream(stream) => stream.slot()?.downcast_mut(),
+        }
     }
 }
 
@@ -66,14 +87,18 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, StreamInterrupted>>> {
         match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Stream(pieces) => {
-                pieces.as_mut().poll_next(cx).map(|piece| piece.map(|bytes| bytes.map(Frame::data)))
+            Kind::Stream(stream) => {
+                let piece = stream.as_mut().poll_piece(cx);
+                piece.map(|piece| piece.map(|bytes| bytes.map(Frame::data)))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, Kind::Full(None))
+        match &self.0 {
+            Kind::Full(bytes) => bytes.is_none(),
+            Kind::Stream(stream) => stream.is_over(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {

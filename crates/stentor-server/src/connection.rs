@@ -29,6 +29,7 @@ use self::stop::{Stop, StopStep};
 use self::takeover::Takeover;
 use crate::driver::ShardHandle;
 use crate::http_service::{HttpService, ServiceError};
+use crate::shard::{Connection, Trust};
 
 /// The first bytes of a client that speaks HTTP/2 without TLS (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -46,13 +47,20 @@ const PONG_WITHIN: Duration = Duration::from_secs(20);
 /// HTTP/2: maximum number of streams of a connection.
 const STREAMS_MAX: u32 = 256;
 
-/// Runs a connection until it closes, or until `shard` takes its socket over. When the server stops,
+/// The shard that takes sockets over, and the responses that it takes them for.
+#[derive(Clone)]
+pub(crate) struct ByShard {
+    pub(crate) shard: ShardHandle,
+    pub(crate) trust: Trust,
+}
+
+/// Runs a connection until it closes, or until a shard takes its socket over. When the server stops,
 /// the connection finishes the current response.
 pub(crate) async fn run(
     mut stream: LazyStream,
     service: impl HttpService,
     stop: Stop,
-    shard: Option<ShardHandle>,
+    takeover: Option<ByShard>,
 ) {
     let preface = tokio::select! {
         preface = timeout(HEAD_TIME_MAX, read_preface(&mut stream)) => preface,
@@ -60,13 +68,13 @@ pub(crate) async fn run(
     };
     // A client that sent nothing gets no response.
     let Ok(Ok((prefix, is_http2))) = preface else { return };
-    let takeover = Takeover::default();
-    let io = Io::new(stream, prefix, takeover.clone());
+    let state = Takeover::default();
+    let io = Io::new(stream, prefix, state.clone());
     // Boxed, because these futures are large and this one is moved several times before it is spawned.
     let result = if is_http2 {
         Box::pin(run_http2(io, service, stop)).await
     } else {
-        Box::pin(run_http1(io, service, stop, takeover, shard)).await
+        Box::pin(run_http1(io, service, stop, state, takeover)).await
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection failed");
@@ -94,13 +102,13 @@ async fn run_http1(
     service: impl HttpService,
     stop: Stop,
     takeover: Takeover,
-    shard: Option<ShardHandle>,
+    by_shard: Option<ByShard>,
 ) -> hyper::Result<()> {
-    let (takes_over, pending) = (shard.is_some(), takeover.clone());
+    let (trust, pending) = (by_shard.as_ref().map(|by| by.trust), takeover.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let allowed = takes_over && Takeover::allows(&request);
+        let trust = trust.filter(|_| Takeover::allows(&request));
         let (version, log) = (request.version(), RequestLog::start(&request));
-        let takeover = allowed.then(|| takeover.clone());
+        let takeover = trust.map(|trust| (takeover.clone(), trust));
         Responding { response: service.clone().respond(request), version, log, takeover }
     });
     // `pipeline_flush` must stay off: see `takeover.rs`. Half-closed clients (`nc -N`) get their
@@ -111,7 +119,7 @@ async fn run_http1(
         .header_read_timeout(HEAD_TIME_MAX)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .half_close(takes_over)
+        .half_close(trust.is_some())
         .writev(false)
         .serve_connection(TokioIo::new(io), service);
     let mut stopping = pin!(stop.watch());
@@ -127,11 +135,16 @@ async fn run_http1(
     .await;
     let Some(result) = result else { return Ok(()) };
     if let Some(arrival) = pending.take()
-        && let Some(shard) = shard
+        && let Some(ByShard { shard, .. }) = by_shard
     {
         // Bytes that the client sent after its request are dropped with hyper's buffer.
         match connection.into_parts().io.into_inner().into_std() {
-            Ok(socket) => shard.adopt(arrival.with_socket(socket)),
+            Ok(socket) => {
+                let arrival = arrival.with_transport(Connection::Tcp(socket));
+                if shard.adopt(Box::new(arrival)).is_err() {
+                    tracing::warn!("interrupted a stream: its shard has ended");
+                }
+            }
             Err(error) => tracing::debug!(%error, "cannot take a socket over"),
         }
         return Ok(());
@@ -149,21 +162,21 @@ struct Responding<F> {
     response: F,
     version: Version,
     log: RequestLog,
-    takeover: Option<Takeover>,
+    takeover: Option<(Takeover, Trust)>,
 }
 
 impl<F, B> Future for Responding<F>
 where
     F: Future<Output = Result<Response<B>, ServiceError>> + Unpin,
-    B: http_body::Body,
+    B: http_body::Body + 'static,
 {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut response = ready!(Pin::new(&mut self.response).poll(cx))?;
         self.log.end(&response);
-        if let Some(takeover) = self.takeover.take()
-            && takeover.offer(&mut response, self.version)
+        if let Some((takeover, trust)) = self.takeover.take()
+            && takeover.offer(&mut response, self.version, trust)
         {
             // The connection is taken apart before this future can be polled again.
             return Poll::Pending;

@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::BodyBudget;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::stream::session::Keys;
+use crate::stream::shards::Shards;
 
 /// The HTTP API over a [`Hub`], as a [`tower_service::Service`]. Cloning is cheap, and all clones share
 /// one state.
@@ -24,6 +26,10 @@ struct Inner {
     metrics: Metrics,
     budget: Arc<BodyBudget>,
     drain: CancellationToken,
+    /// The keys of open streams.
+    keys: Keys,
+    /// The shards that write the streams.
+    shards: Shards,
 }
 
 impl Stentor {
@@ -36,7 +42,15 @@ impl Stentor {
     pub fn with_config(hub: Hub, config: Config) -> Stentor {
         let metrics = Metrics::default();
         let budget = BodyBudget::new(config.body_bytes_max, metrics.clone());
-        Stentor(Arc::new(Inner { hub, config, metrics, budget, drain: CancellationToken::new() }))
+        Stentor(Arc::new(Inner {
+            hub,
+            config,
+            metrics,
+            budget,
+            drain: CancellationToken::new(),
+            keys: Keys::default(),
+            shards: Shards::default(),
+        }))
     }
 
     /// Returns the hub.
@@ -57,6 +71,18 @@ impl Stentor {
         &self.0.drain
     }
 
+    /// Closes all streams whose [`Session`](crate::Session) has this key, on all shards. Call it when a
+    /// user must not read any more.
+    ///
+    /// Each stream ends between two events, cleanly and with a `retry:`, so the subscriber reconnects
+    /// and your program decides again. A response of [`Stentor::stream_with`] that was not sent yet is
+    /// closed too. A stream that is opened after this call is not.
+    pub fn close_streams(&self, key: &str) {
+        if let Some(key) = self.0.keys.close(key) {
+            self.0.shards.close_key(&key);
+        }
+    }
+
     /// Returns `true` if `other` is a clone of this service.
     pub(crate) fn is_clone_of(&self, other: &Stentor) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -74,6 +100,14 @@ impl Stentor {
 
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    pub(crate) fn shards(&self) -> &Shards {
+        &self.0.shards
     }
 
     pub(crate) fn budget(&self) -> &Arc<BodyBudget> {

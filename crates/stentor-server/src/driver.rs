@@ -1,8 +1,8 @@
 //! The driver of a shard: the task or thread that runs it.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::io;
-use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::context::Stentor;
 use crate::metrics::Metrics;
-use crate::shard::{Arrival, QueryResult, Shard};
+use crate::shard::{Arrival, Connection, QueryResult, Shard};
+use crate::stream::session::Key;
+use crate::stream::shards::{Place, StreamShard};
 
 /// Sends messages to a shard, from any thread. Cloning is cheap.
 #[derive(Clone)]
@@ -32,44 +34,106 @@ struct Inner {
 #[derive(Default)]
 struct Inbox {
     messages: Vec<Message>,
+    /// `true` if the shard ends with its last reader.
     closed: bool,
+    /// `true` once the shard has ended. It takes no more messages.
+    ended: bool,
 }
 
 enum Message {
-    Arrival(Box<Arrival<TcpStream>>),
+    Arrival(Box<Arrival<Connection>>),
     QueryResult(Box<QueryResult>),
     Drain(Stentor),
+    CloseKey(Arc<Key>),
 }
 
 impl ShardHandle {
-    /// Hands a reader over to the shard.
-    pub(crate) fn adopt(&self, arrival: Arrival<TcpStream>) {
-        self.send(Message::Arrival(Box::new(arrival)));
+    /// Returns the handle of a shard that a service knows.
+    pub(crate) fn of(shard: Arc<dyn StreamShard>) -> Option<ShardHandle> {
+        let shard: Arc<dyn Any + Send + Sync> = shard;
+        shard.downcast().ok().map(ShardHandle)
     }
 
-    /// Announces that no more readers will arrive. The shard ends when its last reader has left.
-    pub(crate) fn close(&self) {
-        self.inbox().closed = true;
+    /// Returns the shard as a service knows it.
+    pub(crate) fn into_shard(self) -> Arc<dyn StreamShard> {
+        self.0
+    }
+
+    /// Hands a reader over to the shard.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reader if the shard has ended.
+    pub(crate) fn adopt(
+        &self,
+        arrival: Box<Arrival<Connection>>,
+    ) -> Result<(), Box<Arrival<Connection>>> {
+        let mut inbox = self.0.inbox();
+        if inbox.ended {
+            return Err(arrival);
+        }
+        inbox.messages.push(Message::Arrival(arrival));
+        drop(inbox);
         self.0.consumer.wake();
+        Ok(())
+    }
+
+    /// Announces that the shard ends when its last reader has left.
+    pub(crate) fn close(&self) {
+        self.0.inbox().closed = true;
+        self.0.consumer.wake();
+    }
+
+    /// Ends the shard, unless messages have arrived. Returns `true` if it has ended.
+    fn end(&self) -> bool {
+        let mut inbox = self.0.inbox();
+        inbox.ended |= inbox.messages.is_empty();
+        inbox.ended
     }
 
     fn send(&self, message: Message) {
-        self.inbox().messages.push(message);
-        self.0.consumer.wake();
+        self.0.send(message);
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.0.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.inbox()
+    }
+}
+
+impl Inner {
+    fn send(&self, message: Message) {
+        let mut inbox = self.inbox();
+        if !inbox.ended {
+            inbox.messages.push(message);
+        }
+        drop(inbox);
+        self.consumer.wake();
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StreamShard for Inner {
+    fn close_key(&self, key: &Arc<Key>) {
+        self.send(Message::CloseKey(Arc::clone(key)));
+    }
+
+    fn has_ended(&self) -> bool {
+        self.inbox().ended
     }
 }
 
 /// A shard and the parts that run it.
 pub(crate) struct Driver {
-    shard: Shard<TcpStream>,
+    shard: Shard<Connection>,
     handle: ShardHandle,
     /// Services whose drain token is watched. A program has few.
     watched: Vec<Stentor>,
     messages: Vec<Message>,
+    /// The runtime whose bodies the shard writes.
+    place: Option<Place>,
 }
 
 impl Driver {
@@ -77,11 +141,28 @@ impl Driver {
         let shard = Shard::new(metrics, Instant::now())?;
         let inner = Inner { consumer: shard.consumer().clone(), inbox: Mutex::default() };
         let handle = ShardHandle(Arc::new(inner));
-        Ok(Driver { shard, handle, watched: Vec::new(), messages: Vec::new() })
+        Ok(Driver {
+            shard,
+            handle,
+            watched: Vec::new(),
+            messages: Vec::new(),
+            place: Place::current(),
+        })
     }
 
     pub(crate) fn handle(&self) -> ShardHandle {
         self.handle.clone()
+    }
+
+    /// Starts a shard for response bodies of the current runtime, with its first reader. It ends with
+    /// its last one.
+    pub(crate) fn start_for_bodies(arrival: Box<Arrival<Connection>>) -> io::Result<ShardHandle> {
+        let driver = Driver::new(arrival.stentor().metrics().clone())?;
+        let handle = driver.handle();
+        handle.close();
+        handle.send(Message::Arrival(arrival));
+        driver.start()?;
+        Ok(handle)
     }
 
     /// Starts the shard. On a single-threaded runtime it is a task, which needs no wake-ups across
@@ -120,7 +201,7 @@ impl Driver {
                     handle.send(Message::QueryResult(Box::new(query.run().await)));
                 });
             }
-            if closed && self.shard.is_empty() {
+            if closed && self.shard.is_empty() && self.handle.end() {
                 return Ok(());
             }
             if self.shard.has_work() {
@@ -149,6 +230,7 @@ impl Driver {
                 }
                 Message::QueryResult(result) => self.shard.complete(*result, now),
                 Message::Drain(stentor) => self.shard.drain(&stentor),
+                Message::CloseKey(key) => self.shard.close_key(&key, now),
             }
         }
         self.messages = messages;
@@ -165,11 +247,26 @@ impl Driver {
             return;
         }
         self.watched.push(stentor.clone());
+        if let Some(place) = self.place {
+            stentor.shards().add(place, &self.handle.clone().into_shard());
+        }
         let (handle, stentor) = (self.handle.clone(), stentor.clone());
         tokio::spawn(async move {
             stentor.drain().cancelled().await;
             handle.send(Message::Drain(stentor));
         });
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // Also if the driver panicked, or its runtime was shut down. The streams of late messages are
+        // interrupted.
+        let mut inbox = self.handle.inbox();
+        inbox.ended = true;
+        let late = std::mem::take(&mut inbox.messages);
+        drop(inbox);
+        drop(late);
     }
 }
 
@@ -198,7 +295,7 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn new(shard: &Shard<TcpStream>) -> io::Result<Waiter> {
+    fn new(shard: &Shard<Connection>) -> io::Result<Waiter> {
         // The shard owns the descriptor and outlives this: both are local variables of `run`.
         #[allow(deprecated, reason = "the replacement needs `unsafe`")]
         let epoll = AsyncFd::with_interest(shard.as_raw_fd(), tokio::io::Interest::READABLE)?;

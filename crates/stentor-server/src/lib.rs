@@ -36,9 +36,14 @@
 //!
 //! # Serving many subscribers
 //!
-//! Under `axum::serve` each stream is a response body of hyper. [`serve`] and [`serve_on_cores`] take
-//! the sockets of subscribers over from hyper and write them in a [`shard`], with much less memory and
-//! processor time for each subscriber.
+//! A [`shard`] writes all streams. [`serve`] and [`serve_on_cores`] take the sockets of subscribers over
+//! from hyper, with much less memory and processor time for each subscriber. Under `axum::serve`, and
+//! over HTTP/2, the shard writes into response bodies. Such a shard starts with the first stream and
+//! ends with the last: as a task of a single-threaded runtime, or as a thread beside a multi-threaded
+//! one.
+//!
+//! A layer that replaces, wraps or drops the body of a stream is obeyed by all servers. So a socket is
+//! taken over only if the body is known to be untouched: see [`ServeOptions::takeover`].
 //!
 //! # Access
 //!
@@ -49,8 +54,8 @@
 //!
 //! A connection is accepted in `serve.rs` and run in `connection.rs`. Its requests pass the guard
 //! (`guard.rs`) and the router (`router.rs`), which has one file for each route in `routes/`. Streams
-//! are opened in `stream.rs`. A shard (`shard.rs`, run by `driver.rs`) writes them, or a response body
-//! (`stream/writer.rs`) if the socket cannot be taken over.
+//! are opened in `stream.rs`. A shard (`shard.rs`, run by `driver.rs`) writes them: to a socket that was
+//! taken over from hyper, or into a pipe (`shard/pipe.rs`) whose other end is a response body.
 //!
 //! The routes share these files:
 //!
@@ -97,7 +102,8 @@ pub use crate::metrics::Metrics;
 pub use crate::problem::Problem;
 pub use crate::resume::cursor_of;
 pub use crate::routes::console::BASE_CSS;
-pub use crate::serve::{ServeOptions, bind, serve, serve_on_cores};
+pub use crate::serve::{ServeOptions, bind, serve, serve_on_cores, serve_with};
 pub use crate::service::StentorFuture;
 pub use crate::stream::options::StreamOptions;
+pub use crate::stream::session::Session;
 pub use crate::supervise::{Restarts, TaskFailed};

@@ -13,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::listener::Listener;
-use crate::connection;
 use crate::connection::lazy::LazyStream;
 use crate::connection::stop::Stop;
+use crate::connection::{self, ByShard};
 use crate::context::Stentor;
 use crate::driver::Driver;
 use crate::http_service::HttpService;
 use crate::metrics::OpenCount;
+use crate::shard::Trust;
+use crate::stream::shards::Place;
 
 /// Maximum number of connections that the kernel holds until they are accepted. After a restart all
 /// subscribers reconnect at once. Linux limits this to `net.core.somaxconn` (4096 by default); clients
@@ -65,13 +67,30 @@ pub struct ServeOptions {
     pub shards: NonZero<usize>,
     /// `true` if the server takes the sockets of subscribers over from hyper, which costs much less
     /// memory and time. With `false` every stream is a response body, as over HTTP/2. Default: `true`.
+    ///
+    /// A socket is taken over only if the body of the response is known to be untouched: its type is
+    /// [`Body`](crate::Body), also behind a [`Guard`](crate::Guard). An axum `Router` boxes its bodies,
+    /// so its streams stay response bodies, unless `streams_pass_unchanged` is set.
     pub takeover: bool,
+    /// `true` promises that no layer of the service replaces, wraps or reads the body of a stream. The
+    /// server then takes sockets over also if the body is boxed, and **bypasses a layer that does so
+    /// nevertheless**: its changes never reach the reader. Layers that only look at requests, statuses
+    /// and headers are fine. Default: `false`.
+    pub streams_pass_unchanged: bool,
 }
 
 impl Default for ServeOptions {
     fn default() -> ServeOptions {
         let shards = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        ServeOptions { shards, takeover: true }
+        ServeOptions { shards, takeover: true, streams_pass_unchanged: false }
+    }
+}
+
+impl ServeOptions {
+    /// Returns the responses whose sockets are taken over. `None` if none are.
+    fn trust(self) -> Option<Trust> {
+        let trust = if self.streams_pass_unchanged { Trust::Layers } else { Trust::Types };
+        self.takeover.then_some(trust)
     }
 }
 
@@ -102,8 +121,21 @@ pub async fn serve(
     service: impl HttpService,
     stentor: Stentor,
 ) -> io::Result<()> {
-    let driver = Driver::new(stentor.metrics().clone())?;
-    run_core(Some(driver), listener, service, &stentor).await
+    serve_with(ServeOptions::default(), listener, service, stentor).await
+}
+
+/// Serves like [`serve`], with options. `shards` has no effect: there is one for the current runtime.
+///
+/// # Errors
+///
+/// Returns an error if the listener or the shard cannot be registered with the system.
+pub async fn serve_with(
+    options: ServeOptions,
+    listener: StdListener,
+    service: impl HttpService,
+    stentor: Stentor,
+) -> io::Result<()> {
+    run_core(options.trust(), listener, service, &stentor).await
 }
 
 /// Serves on several cores. Each is a thread with a single-threaded runtime, and all accept from the
@@ -132,10 +164,8 @@ pub fn serve_on_cores(
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 // If one core fails, the others stop too.
                 let stop_all = stentor.drain().clone().drop_guard();
-                let result = runtime.block_on(async {
-                    let driver = options.takeover.then(|| Driver::new(stentor.metrics().clone()));
-                    run_core(driver.transpose()?, listener, service, stentor).await
-                });
+                let result =
+                    runtime.block_on(run_core(options.trust(), listener, service, stentor));
                 drop(stop_all);
                 result
             })?);
@@ -147,25 +177,30 @@ pub fn serve_on_cores(
     })
 }
 
-/// Accepts connections and runs them, together with the shard of `driver`, until the server has
-/// stopped. Without a driver, streams are response bodies.
+/// Accepts connections and runs them, together with a shard, until the server has stopped. `trust` are
+/// the responses whose sockets the shard takes over; it writes all other streams as response bodies.
 async fn run_core(
-    driver: Option<Driver>,
+    trust: Option<Trust>,
     listener: StdListener,
     service: impl HttpService,
     stentor: &Stentor,
 ) -> io::Result<()> {
     let (metrics, drain) = (stentor.metrics(), stentor.drain());
     let mut listener = Listener::new(listener)?;
-    let shard = driver.as_ref().map(Driver::handle);
-    let driver = driver.map(Driver::start).transpose()?;
+    let driver = Driver::new(metrics.clone())?;
+    let shard = driver.handle();
+    let driver = driver.start()?;
+    if let Some(place) = Place::current() {
+        stentor.shards().add(place, &shard.clone().into_shard());
+    }
+    let by_shard = trust.map(|trust| ByShard { shard: shard.clone(), trust });
     let connections = TaskTracker::new();
     let aborted = CancellationToken::new();
     let stop = Stop { drained: drain.clone(), aborted: aborted.clone() };
     while let Some(stream) = accept(&mut listener, drain).await {
         metrics.connections.inc();
         let open = OpenCount::one(&metrics.connections_open);
-        let connection = connection::run(stream, service.clone(), stop.clone(), shard.clone());
+        let connection = connection::run(stream, service.clone(), stop.clone(), by_shard.clone());
         connections.spawn(async move {
             connection.await;
             drop(open);
@@ -180,12 +215,8 @@ async fn run_core(
         connections.wait().await;
     }
     // Readers come from connections, so no more will arrive.
-    if let Some(shard) = shard {
-        shard.close();
-    }
-    if let Some(driver) = driver
-        && timeout_at(deadline, driver.ended()).await.is_err()
-    {
+    shard.close();
+    if timeout_at(deadline, driver.ended()).await.is_err() {
         tracing::warn!("closing streams that did not finish");
     }
     Ok(())

@@ -7,9 +7,9 @@
 //!
 //! A reader is in one of three states:
 //!
-//! - **Catching up** (`catch_up.rs`): it has its own cursor, because it is new, it lags, or its socket
-//!   has no room.
-//! - **Live** (`live_group.rs`): it is at the tail, and is a socket and a frame number in the group of
+//! - **Catching up** (`catch_up.rs`): it has its own cursor, because it is new, it lags, or its
+//!   transport has no room.
+//! - **Live** (`live_group.rs`): it is at the tail, and is a transport and a frame number in the group of
 //!   all readers with the same filters and encoding.
 //! - **Closing** (`closing.rs`): its stream has ended.
 //!
@@ -17,19 +17,24 @@
 
 mod arrival;
 mod catch_up;
+mod close_streams;
 mod closing;
+mod connection;
 mod frames;
 mod framing;
 mod ids;
 mod live_group;
+pub(crate) mod pipe;
 mod promotion;
 mod reader_turns;
 mod readers;
-mod socket;
+mod readiness;
+mod sessions;
 mod state;
 mod storage_query;
 mod sweep;
 mod timer_wheel;
+mod transport;
 
 use std::io;
 use std::time::Duration;
@@ -39,16 +44,16 @@ use stentor_hub::Consumer;
 use tokio::time::Instant;
 
 pub use self::arrival::Arrival;
+pub(crate) use self::arrival::Trust;
 use self::catch_up::{CatchUpReader, Watching};
+pub(crate) use self::connection::Connection;
 use self::ids::{ReaderId, to_u32};
-use self::live_group::CloseReason;
-pub use self::socket::Socket;
-use self::socket::discard;
+pub use self::readiness::{Readiness, ReadyList, Registrar};
 pub use self::state::Shard;
 use self::state::{EVENTS_MAX, ReaderState, Timer};
 use self::storage_query::Requester;
 pub use self::storage_query::{QueryResult, StorageQuery};
-use crate::context::Stentor;
+pub use self::transport::{Finish, SharedBytes, Transport, Written};
 
 /// Maximum number of storage queries that run at once. Further ones wait.
 const QUERIES_MAX: usize = 32;
@@ -58,7 +63,7 @@ const READERS_PER_TURN: usize = 16;
 /// disconnected: it is not a subscriber.
 const INPUT_BYTES_MAX: usize = 1 << 20;
 
-impl<S: Socket> Shard<S> {
+impl<T: Transport> Shard<T> {
     /// Returns the consumer that is woken when records arrive for a reader.
     pub fn consumer(&self) -> &Consumer {
         &self.consumer
@@ -90,12 +95,20 @@ impl<S: Socket> Shard<S> {
     }
 
     /// Adds a reader.
-    pub fn adopt(&mut self, arrival: Arrival<S>) {
-        self.metrics.connections_open.inc();
+    pub fn adopt(&mut self, arrival: Arrival<T>) {
+        let mut arrival = arrival;
+        if arrival.transport.is_connection() {
+            self.connections += 1;
+            self.metrics.connections_open.inc();
+        }
+        let session = arrival.session.take();
         let reader = Box::new(CatchUpReader::new(arrival));
         self.held_bytes += reader.held_bytes();
         let id = self.readers.insert(ReaderState::CatchingUp(reader));
         self.queue_reader(id);
+        if let Some(session) = session {
+            self.open_session(id, session);
+        }
     }
 
     /// Takes the result of a storage query.
@@ -107,30 +120,9 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// Ends the streams of all readers of a service. Each gets a reconnection time of its own.
-    pub fn drain(&mut self, stentor: &Stentor) {
-        for (index, group) in &mut self.groups {
-            if group.stentor.is_clone_of(stentor) && group.closing.is_none() {
-                group.closing = Some(CloseReason::Draining);
-                if !std::mem::replace(&mut group.queued, true) {
-                    self.group_queue.push_back(group.id(index));
-                }
-            }
-        }
-        for (id, state) in self.readers.iter_mut() {
-            if let ReaderState::CatchingUp(reader) = state
-                && reader.stentor.is_clone_of(stentor)
-            {
-                reader.drain();
-                if !std::mem::replace(&mut reader.queued, true) {
-                    self.reader_queue.push_back(id);
-                }
-            }
-        }
-    }
-
     /// Does a bounded amount of work. Call it again while [`Shard::has_work`] returns `true`.
     pub fn turn(&mut self, now: Instant) {
+        self.take_ready(now);
         self.take_woken();
         self.fire_timers(now);
         for _ in 0..READERS_PER_TURN {
@@ -166,8 +158,7 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// Reports that a socket has input or room. Call it for sockets that are not registered with the
-    /// kernel.
+    /// Reports that a transport has input or room.
     pub fn notify_ready(&mut self, token: Token, now: Instant) {
         if let Some(id) = self.readers.by_token(token) {
             self.on_readable(id, now);
@@ -183,12 +174,23 @@ impl<S: Socket> Shard<S> {
                 Timer::Silence(id) => self.check_silence(id, now),
                 Timer::Stall(id) => self.check_stall(id, now),
                 Timer::Close(id) => self.check_closing(id, now),
+                Timer::Expiry => self.close_expired(now),
             }
         }
         self.due = due;
     }
 
-    /// Handles an event of a socket: its end, input (which is discarded), or room for output.
+    /// Handles the transports that added their tokens to the ready list.
+    fn take_ready(&mut self, now: Instant) {
+        let mut ready = std::mem::take(&mut self.readable);
+        self.ready.take(&mut ready);
+        for token in ready.drain(..) {
+            self.notify_ready(token, now);
+        }
+        self.readable = ready;
+    }
+
+    /// Handles an event of a transport: its end, input (which is discarded), or room for output.
     fn on_readable(&mut self, id: ReaderId, now: Instant) {
         let Some(state) = self.readers.get_mut(id) else { return };
         let is_gone = match state {
@@ -196,7 +198,7 @@ impl<S: Socket> Shard<S> {
                 let group = self.groups.get_mut(*group as usize);
                 let reader = group.and_then(|group| group.readers.get_mut(*index as usize));
                 let limit = INPUT_BYTES_MAX.saturating_sub(*input_bytes as usize);
-                match reader.and_then(|reader| discard(&mut reader.socket, limit)) {
+                match reader.and_then(|reader| reader.transport.discard_input(limit)) {
                     Some(bytes) => {
                         *input_bytes += to_u32(bytes);
                         false
@@ -206,7 +208,7 @@ impl<S: Socket> Shard<S> {
             }
             ReaderState::CatchingUp(reader) => {
                 let limit = INPUT_BYTES_MAX.saturating_sub(reader.input_bytes);
-                match discard(&mut reader.socket, limit) {
+                match reader.transport.discard_input(limit) {
                     Some(bytes) => {
                         reader.input_bytes += bytes;
                         if reader.watching == Watching::Room {

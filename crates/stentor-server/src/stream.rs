@@ -1,18 +1,22 @@
 //! Responses that are streams of events.
 
+pub(crate) mod body;
 pub(crate) mod encoder;
 pub(crate) mod head;
 pub(crate) mod options;
+pub(crate) mod session;
+pub(crate) mod shards;
 pub(crate) mod slot;
-mod writer;
 
 use bytes::BytesMut;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use stentor_hub::{Filters, Form, Start, SubscribeError, Subscribed, Subscription};
 
+use self::body::StreamBody;
 use self::encoder::{StreamEncoder, unavailable_retry};
 use self::options::StreamOptions;
+use self::session::Session;
 use self::slot::{NewStream, StreamSlot};
 use crate::body::Body;
 use crate::context::Stentor;
@@ -37,11 +41,26 @@ impl Stentor {
         start: Start,
         options: StreamOptions,
     ) -> Result<Response<Body>, Problem> {
+        self.stream_with(filters, start, options, Session::new()).await
+    }
+
+    /// Subscribes like [`Stentor::stream`], for a reader with an identity or an expiry.
+    ///
+    /// # Errors
+    ///
+    /// Returns a problem with status 400 if the start requests more events than the hub allows.
+    pub async fn stream_with(
+        &self,
+        filters: Filters,
+        start: Start,
+        options: StreamOptions,
+        session: Session,
+    ) -> Result<Response<Body>, Problem> {
         if self.is_draining() {
             return Ok(unavailable(options));
         }
         match self.hub().subscribe(filters, start).await {
-            Ok(Subscribed::Open(subscription)) => Ok(open(self, subscription, options)),
+            Ok(Subscribed::Open(subscription)) => Ok(open(self, subscription, options, session)),
             Ok(Subscribed::Finished) => Ok(finished()),
             Err(SubscribeError::Storage(error)) => {
                 tracing::warn!(%error, "cannot open a stream: the log cannot be read; the subscriber will reconnect");
@@ -73,15 +92,17 @@ fn open(
     stentor: &Stentor,
     subscription: Box<Subscription>,
     options: StreamOptions,
+    session: Session,
 ) -> Response<Body> {
     let metrics = stentor.metrics();
     metrics.streams.inc();
     let open = OpenCount::one(&metrics.streams_open);
-    let stream = NewStream { stentor: stentor.clone(), subscription, options, open };
+    let session = stentor.keys().open(session);
+    let stream = NewStream { stentor: stentor.clone(), subscription, options, session, open };
     let slot = StreamSlot::new(stream);
     let mut response = stream_response(options);
-    *response.body_mut() = writer::body(slot.clone());
-    response.extensions_mut().insert(slot);
+    response.extensions_mut().insert(slot.link());
+    *response.body_mut() = Body::stream(StreamBody::New(slot));
     response
 }
 

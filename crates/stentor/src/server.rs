@@ -78,7 +78,8 @@ impl ListenArgs {
 
     fn serve_options(&self) -> ServeOptions {
         let shards = self.shards.unwrap_or(ServeOptions::default().shards);
-        ServeOptions { shards, takeover: !self.no_takeover }
+        // The demos are axum routers without layers, so nothing touches the bodies of their streams.
+        ServeOptions { shards, takeover: !self.no_takeover, streams_pass_unchanged: true }
     }
 }
 

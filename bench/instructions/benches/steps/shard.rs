@@ -6,35 +6,35 @@ use std::io::{self, IoSlice};
 use futures_util::FutureExt;
 use gungraun::{library_benchmark, library_benchmark_group};
 use http::Version;
-use mio::{Interest, Registry, Token};
+use mio::Token;
 use stentor_hub::{Filters, Hub, Publish, Start};
-use stentor_server::shard::{Arrival, Shard, Socket};
+use stentor_server::shard::{Arrival, Finish, Readiness, Registrar, Shard, Transport, Written};
 use stentor_server::{Stentor, StreamOptions};
 use tokio::time::Instant;
 
 use crate::hub::{events, full, send, topic};
 
-/// A socket with unlimited room.
+/// A transport with unlimited room.
 struct Sink;
 
-impl Socket for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(black_box(bytes).len())
+impl Transport for Sink {
+    fn write(&mut self, bytes: &[u8]) -> Written {
+        Written::Bytes(black_box(bytes).len())
     }
 
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        Ok(black_box(pieces).iter().map(|piece| piece.len()).sum())
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> Written {
+        Written::Bytes(black_box(pieces).iter().map(|piece| piece.len()).sum())
     }
 
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::WouldBlock.into())
+    fn discard_input(&mut self, _: usize) -> Option<usize> {
+        Some(0)
     }
 
-    fn finish(&mut self) -> io::Result<()> {
-        Ok(())
+    fn finish(&mut self) -> Finish {
+        Finish::Done
     }
 
-    fn watch(&mut self, _: &Registry, _: Token, _: Interest, _: bool) -> io::Result<()> {
+    fn watch(&mut self, _: &Registrar<'_>, _: Token, _: Readiness, _: bool) -> io::Result<()> {
         Ok(())
     }
 }

@@ -9,6 +9,7 @@
 //! Other streams stay with hyper, and their readers get the same bytes from a response body: HTTP/2,
 //! requests with a body, and responses that a middleware encodes.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +17,7 @@ use http::{Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use crate::shard::Arrival;
+use crate::shard::{Arrival, Trust};
 
 /// The takeover of one connection. All clones share one state.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +40,13 @@ impl Takeover {
     }
 
     /// Takes the reader out of a response. Returns `false` if the response is not a stream.
-    pub(super) fn offer<B>(&self, response: &mut Response<B>, version: Version) -> bool {
-        let Some(arrival) = Arrival::take(response, version) else { return false };
+    pub(super) fn offer<B: Any>(
+        &self,
+        response: &mut Response<B>,
+        version: Version,
+        trust: Trust,
+    ) -> bool {
+        let Some(arrival) = Arrival::take(response, version, trust) else { return false };
         *self.0.arrival.lock().unwrap_or_else(PoisonError::into_inner) = Some(arrival);
         self.0.pending.store(true, Ordering::Release);
         true

@@ -1,4 +1,5 @@
-//! A reader with its own cursor: it is new, it lags behind the tail, or its socket has no room.
+//! A reader with its own cursor: it is new, it lags behind the tail, or its transport has no
+//! room.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -9,21 +10,21 @@ use stentor_hub::{Batch, Offset, Record, StartPosition, Subscription, TryRead};
 use tokio::time::Instant;
 
 use super::arrival::Arrival;
+use super::closing::CloseReason;
 use super::framing::Framing;
-use super::socket::{Socket, Written};
 use super::storage_query::{PAGE, QueryKind};
+use super::transport::{Transport, Written};
 use crate::context::Stentor;
 use crate::metrics::OpenCount;
 use crate::stream::encoder::{StreamEncoder, reader_retry};
-use crate::stream::slot::NewStream;
 
 /// Number of bytes after which a reader yields to the others.
 const TURN_BYTES: usize = 256 << 10;
 
-/// A reader that is not at the tail, or whose socket has no room. While it waits it holds offsets and
+/// A reader that is not at the tail, or whose transport has no room. While it waits it holds offsets and
 /// no records.
-pub(super) struct CatchUpReader<S> {
-    pub(super) socket: S,
+pub(super) struct CatchUpReader<T> {
+    pub(super) transport: T,
     pub(super) stentor: Stentor,
     pub(super) framing: Framing,
     /// `None` while a storage query has it.
@@ -40,7 +41,7 @@ pub(super) struct CatchUpReader<S> {
     /// The highest offset that the reader knows.
     sent_through: Offset,
     pub(super) watching: Watching,
-    /// Time since which the socket has had no room. `None` if it has room.
+    /// Time since which the transport has had no room. `None` if it has room.
     pub(super) stalled_since: Option<Instant>,
     /// `true` if it is in the queue of readers that can continue.
     pub(super) queued: bool,
@@ -49,7 +50,7 @@ pub(super) struct CatchUpReader<S> {
     pub(super) open: OpenCount,
 }
 
-/// The socket events that the shard is notified of.
+/// The events that the shard is notified of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Watching {
     Nothing,
@@ -64,8 +65,8 @@ enum Phase {
     /// The start position, or a gap, is not written yet.
     Opening,
     Reading,
-    /// The server drains: a partly written record is completed, and nothing more is read.
-    Draining,
+    /// The stream is to be closed: a partly written record is completed, and nothing more is read.
+    Closing(CloseReason),
     Over,
 }
 
@@ -73,7 +74,7 @@ enum Phase {
 pub(super) enum Step {
     /// It has everything.
     AtTail,
-    /// Its socket has no room.
+    /// Its transport has no room.
     Blocked,
     /// It wrote as much as one turn allows, and has more.
     Yield,
@@ -85,32 +86,30 @@ pub(super) enum Step {
     Gone,
 }
 
-impl<S: Socket> CatchUpReader<S> {
+impl<T: Transport> CatchUpReader<T> {
     /// Creates a reader that has just arrived.
-    pub(super) fn new(arrival: Arrival<S>) -> CatchUpReader<S> {
-        let Arrival { socket, head, chunked, stream } = arrival;
-        let NewStream { stentor, subscription, options, open } = stream;
-        let framing = Framing { encoder: StreamEncoder::new(options), chunked };
+    pub(super) fn new(arrival: Arrival<T>) -> CatchUpReader<T> {
+        let Arrival { transport, head, framing, stentor, subscription, open, .. } = arrival;
         let sent_through = subscription.cursor().offset;
         CatchUpReader {
             phase: Phase::Opening,
-            text: Bytes::from(head),
+            text: head,
             needs_greeting: true,
-            ..Self::demoted(socket, stentor, framing, subscription, sent_through, open)
+            ..Self::demoted(transport, stentor, framing, subscription, sent_through, open)
         }
     }
 
-    /// Creates a reader that was live until its socket had no room.
+    /// Creates a reader that was live until its transport had no room.
     pub(super) fn demoted(
-        socket: S,
+        transport: T,
         stentor: Stentor,
         framing: Framing,
         subscription: Box<Subscription>,
         sent_through: Offset,
         open: OpenCount,
-    ) -> CatchUpReader<S> {
+    ) -> CatchUpReader<T> {
         CatchUpReader {
-            socket,
+            transport,
             stentor,
             framing,
             subscription: Some(subscription),
@@ -135,9 +134,9 @@ impl<S: Socket> CatchUpReader<S> {
     }
 
     /// Ends the stream once the partly written record, if any, is complete.
-    pub(super) fn drain(&mut self) {
-        if self.phase != Phase::Over {
-            self.phase = Phase::Draining;
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        if matches!(self.phase, Phase::Opening | Phase::Reading) {
+            self.phase = Phase::Closing(reason);
         }
     }
 
@@ -146,7 +145,7 @@ impl<S: Socket> CatchUpReader<S> {
     }
 
     /// Number of bytes held for a reader without output in flight.
-    pub(super) const HELD_BYTES: usize = size_of::<CatchUpReader<S>>() + size_of::<Subscription>();
+    pub(super) const HELD_BYTES: usize = size_of::<CatchUpReader<T>>() + size_of::<Subscription>();
 
     /// Returns the number of bytes held for the reader.
     pub(super) fn held_bytes(&self) -> usize {
@@ -234,11 +233,13 @@ impl<S: Socket> CatchUpReader<S> {
                 None => return Some(Step::Query(QueryKind::Record(offset))),
             }
         }
-        if self.phase == Phase::Draining && self.partial.is_none() {
+        if let Phase::Closing(reason) = self.phase
+            && self.partial.is_none()
+        {
             // Records that were read and not started are not sent.
             self.records.clear();
             if self.text.is_empty() {
-                self.add_control(|encoder, out| encoder.retry(out, reader_retry()));
+                self.text = reason.words(self.framing);
                 self.phase = Phase::Over;
             }
         }
@@ -258,7 +259,7 @@ impl<S: Socket> CatchUpReader<S> {
         match self.phase {
             Phase::Over => return Some(Step::Finished),
             Phase::Opening => return Some(Step::Query(QueryKind::StartPosition)),
-            Phase::Reading | Phase::Draining => {}
+            Phase::Reading | Phase::Closing(_) => {}
         }
         let Some(subscription) = &mut self.subscription else { return Some(Step::Gone) };
         match subscription.try_read(PAGE) {
@@ -286,8 +287,7 @@ impl<S: Socket> CatchUpReader<S> {
             .filter(|piece| !piece.is_empty())
             .map(|piece| IoSlice::new(piece))
             .collect();
-        let socket = &mut self.socket;
-        let written = Written::of(|| socket.write_vectored(&pieces));
+        let written = self.transport.write_vectored(&pieces);
         drop(pieces);
         match written {
             Written::Gone => Some(Step::Gone),

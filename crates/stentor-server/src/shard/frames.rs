@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use stentor_hub::{LossesReported, Offset, TopicName};
 
+use super::transport::SharedBytes;
+
 /// Frames in the order in which they are written. Each has a number, which is never used again.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
@@ -18,6 +20,8 @@ pub(super) struct Frames {
     gathered_from: u64,
     gathered_to: u64,
     gathered_records: u64,
+    /// A copy of `gathered`, once a transport has asked for one that it can keep.
+    gathered_copy: Option<Bytes>,
 }
 
 /// A frame in the queue.
@@ -74,7 +78,11 @@ impl Frames {
 
     /// Returns the number of bytes held, including those gathered.
     pub(super) fn held_bytes(&self) -> usize {
-        self.bytes + self.gathered.capacity() + self.queue.capacity() * size_of::<QueuedFrame>()
+        self.bytes + self.gathered_bytes() + self.queue.capacity() * size_of::<QueuedFrame>()
+    }
+
+    fn gathered_bytes(&self) -> usize {
+        self.gathered.capacity() + self.gathered_copy.as_ref().map_or(0, Bytes::len)
     }
 
     /// Returns the number of the first frame after `offset`.
@@ -84,19 +92,22 @@ impl Frames {
 
     /// Returns the bytes of the next write to a reader whose next frame is `next`, with the number of
     /// the frame after them and the number of records in them. `None` if there are no more frames.
-    pub(super) fn next_write(&mut self, next: u64) -> Option<(&[u8], u64, u64)> {
+    pub(super) fn next_write(&mut self, next: u64) -> Option<(SharedBytes<'_>, u64, u64)> {
         let index = self.index(next);
         let first = self.queue.get(index)?.bytes.len();
         if self.queue.len() == index + 1 || first >= Self::GATHERED_MAX {
             let frame = self.queue.get(index)?;
-            return Some((&frame.bytes, next + 1, frame.kind.records()));
+            let bytes = SharedBytes::frame(&frame.bytes);
+            return Some((bytes, next + 1, frame.kind.records()));
         }
         if self.gathered_from != next || self.gathered_to <= next {
             self.gathered.clear();
+            self.gathered_copy = None;
             (self.gathered_from, self.gathered_to, self.gathered_records) = (next, next, 0);
         }
         self.gather();
-        Some((&self.gathered, self.gathered_to, self.gathered_records))
+        let bytes = SharedBytes::gathered(&self.gathered, &mut self.gathered_copy);
+        Some((bytes, self.gathered_to, self.gathered_records))
     }
 
     /// Appends the frames that are not gathered yet, as many as there is room for.
@@ -107,6 +118,7 @@ impl Frames {
                 break;
             }
             self.gathered.extend_from_slice(&frame.bytes);
+            self.gathered_copy = None;
             self.gathered_to += 1;
             self.gathered_records += frame.kind.records();
         }
@@ -154,6 +166,7 @@ impl Frames {
         if self.queue.is_empty() {
             // Numbers are never reused, so gathered bytes are never taken for other frames.
             self.gathered.clear();
+            self.gathered_copy = None;
             self.gathered.shrink_to(Self::GATHERED_KEPT);
             (self.gathered_from, self.gathered_to) = (self.first, self.first);
         }

@@ -1,4 +1,4 @@
-//! The encoding of a stream over HTTP/1.
+//! The encoding of a stream.
 
 use bytes::{Bytes, BytesMut};
 use stentor_hub::Record;
@@ -10,7 +10,8 @@ use crate::stream::encoder::StreamEncoder;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Framing {
     pub(super) encoder: StreamEncoder,
-    /// `true` if the body is chunked (HTTP/1.1). The body of HTTP/1.0 ends with the connection.
+    /// `true` if the shard writes the body in chunks (HTTP/1.1). `false` for HTTP/1.0, whose body ends
+    /// with the connection, and for a pipe, whose other end frames the body.
     pub(super) chunked: bool,
 }
 

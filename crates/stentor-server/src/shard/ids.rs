@@ -4,7 +4,7 @@ use mio::Token;
 
 /// Names a reader of a shard. A later reader in the same slot has another generation, so an id that is
 /// out of date names no reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ReaderId {
     slot: u32,
     generation: u32,

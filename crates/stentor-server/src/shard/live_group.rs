@@ -8,6 +8,7 @@ use stentor_hub::storage::Budget;
 use stentor_hub::{Batch, Cursor, Offset, Record, Subscription, TryRead};
 use tokio::time::Instant;
 
+use super::closing::CloseReason;
 use super::frames::{FrameKind, Frames, QueuedFrame};
 use super::framing::Framing;
 use super::ids::{GroupId, to_u32};
@@ -24,15 +25,15 @@ const FRAMES_BYTES_MAX: usize = 512 << 10;
 /// Live readers with the same filters and encoding. They share one subscription, which is read once for
 /// all of them.
 ///
-/// A live reader is a socket and the number of its next frame. The group holds only frames that some
-/// reader does not have yet. A reader whose socket has no room leaves the group with a fork of the
+/// A live reader is a transport and the number of its next frame. The group holds only frames that some
+/// reader does not have yet. A reader whose transport has no room leaves the group with a fork of the
 /// subscription, and returns when it is at the tail again.
-pub(super) struct LiveGroup<S> {
+pub(super) struct LiveGroup<T> {
     pub(super) stentor: Stentor,
     pub(super) framing: Framing,
     pub(super) subscription: Subscription,
     pub(super) frames: Frames,
-    pub(super) readers: Vec<LiveReader<S>>,
+    pub(super) readers: Vec<LiveReader<T>>,
     /// Counts the streams of `readers`.
     pub(super) open: OpenCount,
     /// Index of the first reader that the current sweep has not reached.
@@ -73,21 +74,12 @@ impl GroupKey {
 }
 
 /// A reader at the tail.
-pub(super) struct LiveReader<S> {
-    pub(super) socket: S,
+pub(super) struct LiveReader<T> {
+    pub(super) transport: T,
     /// Its slot in the shard.
     pub(super) slot: u32,
     /// Number of the next frame to write to it.
     pub(super) next_frame: u64,
-}
-
-/// The reason why the readers of a group are closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CloseReason {
-    /// All topics have ended.
-    Finished,
-    /// The server stops. Readers are asked to reconnect.
-    Draining,
 }
 
 /// The outcome of [`LiveGroup::read`].
@@ -99,7 +91,7 @@ pub(super) enum GroupRead {
     NeedsStorage,
 }
 
-impl<S> LiveGroup<S> {
+impl<T> LiveGroup<T> {
     /// Creates the group of a reader at the tail that knows everything up to `sent_through`.
     pub(super) fn new(
         stentor: Stentor,
@@ -109,7 +101,7 @@ impl<S> LiveGroup<S> {
         key: GroupKey,
         generation: u32,
         now: Instant,
-    ) -> LiveGroup<S> {
+    ) -> LiveGroup<T> {
         let keep_alive = stentor.keep_alive_interval();
         LiveGroup {
             open: OpenCount::none(&stentor.metrics().streams_open),
@@ -280,8 +272,8 @@ impl<S> LiveGroup<S> {
 
     /// Returns the number of bytes held for the readers.
     pub(super) fn held_bytes(&self) -> usize {
-        let readers = self.readers.capacity() * size_of::<LiveReader<S>>();
-        size_of::<LiveGroup<S>>() + self.frames.held_bytes() + readers
+        let readers = self.readers.capacity() * size_of::<LiveReader<T>>();
+        size_of::<LiveGroup<T>>() + self.frames.held_bytes() + readers
     }
 
     /// Returns the state with which a reader leaves the group. `written` is the number of bytes that

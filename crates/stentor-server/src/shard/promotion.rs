@@ -1,5 +1,5 @@
 //! Moves between catching up and live: a reader at the tail joins a live group, and a live reader whose
-//! socket has no room leaves it.
+//! transport has no room leaves it.
 
 use stentor_hub::Offset;
 use tokio::time::Instant;
@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use super::catch_up::{CatchUpReader, Watching};
 use super::ids::{ReaderId, to_u32};
 use super::live_group::{GroupKey, GroupRead, LiveGroup, LiveReader};
-use super::socket::Socket;
 use super::state::{ReaderState, Shard, Timer};
+use super::transport::Transport;
 
-impl<S: Socket> Shard<S> {
+impl<T: Transport> Shard<T> {
     /// Moves a reader at the tail into the live group with its filters and encoding.
     pub(super) fn promote(&mut self, id: ReaderId, now: Instant) {
         self.watch(id, Watching::Input);
@@ -86,12 +86,12 @@ impl<S: Socket> Shard<S> {
         let live = ReaderState::Live { group: to_u32(index), index: own_index, input_bytes };
         match std::mem::replace(state, live) {
             ReaderState::CatchingUp(reader) => {
-                let CatchUpReader { socket, open, subscription, .. } = *reader;
-                group.readers.push(LiveReader { socket, slot: id.slot(), next_frame });
+                let CatchUpReader { transport, open, subscription, .. } = *reader;
+                group.readers.push(LiveReader { transport, slot: id.slot(), next_frame });
                 group.open.merge(open);
                 group.subscription.set_readers(group.readers.len());
                 drop(subscription);
-                self.held_bytes -= CatchUpReader::<S>::HELD_BYTES;
+                self.held_bytes -= CatchUpReader::<T>::HELD_BYTES;
             }
             other => *state = other,
         }
@@ -103,16 +103,16 @@ impl<S: Socket> Shard<S> {
     pub(super) fn demote(
         &mut self,
         index: usize,
-        reader: LiveReader<S>,
+        reader: LiveReader<T>,
         written: usize,
         now: Instant,
     ) {
         let Some(group) = self.groups.get_mut(index) else { return };
-        let LiveReader { socket, slot, next_frame } = reader;
+        let LiveReader { transport, slot, next_frame } = reader;
         let Some(id) = self.readers.in_slot(slot) else { return };
         let demoted = group.demote(next_frame, written);
         let mut reader = Box::new(CatchUpReader::demoted(
-            socket,
+            transport,
             group.stentor.clone(),
             group.framing,
             Box::new(demoted.subscription),

@@ -1,18 +1,18 @@
 //! Turns of readers with their own cursor, and the closing of connections.
 
 use bytes::Bytes;
-use mio::Interest;
 use tokio::time::Instant;
 
 use super::catch_up::{Step, Watching};
 use super::closing::Closing;
 use super::ids::ReaderId;
-use super::socket::Socket;
+use super::readiness::{Readiness, Registrar};
 use super::state::{ReaderState, Shard, Timer};
 use super::storage_query::{QueryKind, QueryOutput, QueryResult, Requester, StorageQuery};
+use super::transport::Transport;
 use crate::limits::STALL_TIME_MAX;
 
-impl<S: Socket> Shard<S> {
+impl<T: Transport> Shard<T> {
     /// Runs a catching-up reader for one turn.
     pub(super) fn run_reader(&mut self, id: ReaderId, now: Instant) {
         let Some(reader) = self.catch_up_mut(id) else { return };
@@ -96,7 +96,7 @@ impl<S: Socket> Shard<S> {
                 self.held_bytes -= reader.held_bytes();
                 let text = Bytes::from_static(reader.framing.body_end());
                 let is_watched = reader.watching != Watching::Nothing;
-                self.start_closing(id, reader.socket, text, is_watched, now);
+                self.start_closing(id, reader.transport, text, is_watched, now);
             }
             other => *state = other,
         }
@@ -106,22 +106,26 @@ impl<S: Socket> Shard<S> {
     pub(super) fn start_closing(
         &mut self,
         id: ReaderId,
-        socket: S,
+        transport: T,
         text: Bytes,
         is_watched: bool,
         now: Instant,
     ) {
-        let mut closing = Box::new(Closing::new(socket, text, now + STALL_TIME_MAX));
+        let mut closing = Box::new(Closing::new(transport, text, now + STALL_TIME_MAX));
         let is_done = closing.is_done(now);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = id.token();
-        let watched = closing.socket.watch(self.poll.registry(), token, interest, is_watched);
-        self.timers.add(closing.deadline, Timer::Close(id));
+        let registrar = Registrar::new(self.poll.registry(), &self.ready);
+        let is_over = is_done || {
+            let readiness = Readiness::InputAndRoom;
+            closing.transport.watch(&registrar, id.token(), readiness, is_watched).is_err()
+        };
+        if !is_over {
+            self.timers.add(closing.deadline, Timer::Close(id));
+        }
         self.held_bytes += closing.held_bytes();
         if let Some(state) = self.readers.get_mut(id) {
             *state = ReaderState::Closing(closing);
         }
-        if is_done || watched.is_err() {
+        if is_over {
             self.remove(id);
         }
     }
@@ -136,24 +140,25 @@ impl<S: Socket> Shard<S> {
         self.queries.push_back(StorageQuery { requester, kind, hub, subscription });
     }
 
-    /// Changes the socket events of a reader. Removes it if its socket cannot be watched.
+    /// Changes the events that the shard is notified of. Removes the reader if its transport cannot be
+    /// watched.
     pub(super) fn watch(&mut self, id: ReaderId, wanted: Watching) {
-        let registry = self.poll.registry();
+        let registrar = Registrar::new(self.poll.registry(), &self.ready);
         let Some(ReaderState::CatchingUp(reader)) = self.readers.get_mut(id) else {
             return;
         };
         if reader.watching == wanted {
             return;
         }
-        let interest = match wanted {
-            Watching::Room => Interest::READABLE | Interest::WRITABLE,
-            Watching::Nothing | Watching::Input => Interest::READABLE,
+        let readiness = match wanted {
+            Watching::Room => Readiness::InputAndRoom,
+            Watching::Nothing | Watching::Input => Readiness::Input,
         };
         let is_watched = reader.watching != Watching::Nothing;
-        match reader.socket.watch(registry, id.token(), interest, is_watched) {
+        match reader.transport.watch(&registrar, id.token(), readiness, is_watched) {
             Ok(()) => reader.watching = wanted,
             Err(error) => {
-                tracing::debug!(%error, "cannot watch a socket");
+                tracing::debug!(%error, "cannot watch a transport");
                 self.remove(id);
             }
         }

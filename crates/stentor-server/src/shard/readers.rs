@@ -74,10 +74,6 @@ impl<T> Readers<T> {
         })
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }

@@ -15,26 +15,33 @@ use super::closing::Closing;
 use super::ids::{GroupId, ReaderId};
 use super::live_group::{GroupKey, LiveGroup, LiveReader};
 use super::readers::Readers;
-use super::socket::Socket;
+use super::readiness::ReadyList;
+use super::sessions::Sessions;
 use super::storage_query::StorageQuery;
 use super::timer_wheel::TimerWheel;
+use super::transport::Transport;
 use crate::metrics::Metrics;
 
 /// Maximum number of socket events that are taken from the kernel at once.
 pub(super) const EVENTS_MAX: usize = 1024;
 
 /// The readers of one core. See the [module](super).
-pub struct Shard<S> {
+pub struct Shard<T> {
     pub(super) poll: Poll,
     pub(super) events: Events,
     pub(super) metrics: Metrics,
     pub(super) consumer: Consumer,
+    /// Transports without a descriptor that have become ready.
+    pub(super) ready: ReadyList,
     /// Buffer for the groups that the hub woke.
     pub(super) woken: Vec<usize>,
-    /// Buffer for the tokens of sockets with events.
+    /// Buffer for the tokens of transports with events.
     pub(super) readable: Vec<Token>,
-    pub(super) readers: Readers<ReaderState<S>>,
-    pub(super) groups: Slab<LiveGroup<S>>,
+    pub(super) readers: Readers<ReaderState<T>>,
+    /// Number of readers whose transport is a connection of its own.
+    pub(super) connections: i64,
+    pub(super) sessions: Sessions,
+    pub(super) groups: Slab<LiveGroup<T>>,
     pub(super) groups_by_key: HashMap<GroupKey, Vec<usize>>,
     pub(super) hasher: RandomState,
     /// Groups to sweep, each once.
@@ -55,7 +62,7 @@ pub struct Shard<S> {
 }
 
 /// The state of a reader.
-pub(super) enum ReaderState<S> {
+pub(super) enum ReaderState<T> {
     /// At the tail: the reader with this index in a live group. `input_bytes` is the number of bytes
     /// that the client sent after its request.
     Live {
@@ -63,8 +70,8 @@ pub(super) enum ReaderState<S> {
         index: u32,
         input_bytes: u32,
     },
-    CatchingUp(Box<CatchUpReader<S>>),
-    Closing(Box<Closing<S>>),
+    CatchingUp(Box<CatchUpReader<T>>),
+    Closing(Box<Closing<T>>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,23 +82,29 @@ pub(super) enum Timer {
     Stall(ReaderId),
     /// Check a closing connection.
     Close(ReaderId),
+    /// Close the readers whose sessions have expired.
+    Expiry,
 }
 
-impl<S: Socket> Shard<S> {
+impl<T: Transport> Shard<T> {
     /// Creates a shard without readers. `metrics` are those of the server that accepts the connections.
     ///
     /// # Errors
     ///
     /// Returns an error if the system does not provide an event queue.
-    pub fn new(metrics: Metrics, now: Instant) -> io::Result<Shard<S>> {
+    pub fn new(metrics: Metrics, now: Instant) -> io::Result<Shard<T>> {
+        let consumer = Consumer::new();
         Ok(Shard {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_MAX),
             metrics,
-            consumer: Consumer::new(),
+            ready: ReadyList::new(consumer.clone()),
+            consumer,
             woken: Vec::new(),
             readable: Vec::new(),
             readers: Readers::new(),
+            connections: 0,
+            sessions: Sessions::default(),
             groups: Slab::new(),
             groups_by_key: HashMap::new(),
             hasher: RandomState::new(),
@@ -108,7 +121,7 @@ impl<S: Socket> Shard<S> {
     }
 
     /// Returns a reader if it is catching up.
-    pub(super) fn catch_up_mut(&mut self, id: ReaderId) -> Option<&mut CatchUpReader<S>> {
+    pub(super) fn catch_up_mut(&mut self, id: ReaderId) -> Option<&mut CatchUpReader<T>> {
         match self.readers.get_mut(id) {
             Some(ReaderState::CatchingUp(reader)) => Some(reader),
             _ => None,
@@ -142,16 +155,27 @@ impl<S: Socket> Shard<S> {
     /// Removes a reader and closes its connection.
     pub(super) fn remove(&mut self, id: ReaderId) {
         let Some(reader) = self.readers.remove(id) else { return };
-        self.metrics.connections_open.dec();
-        match reader {
+        self.sessions.remove(id);
+        let was_connection = match reader {
             ReaderState::Live { group, index, .. } => {
                 if let Some(group) = self.groups.get_mut(group as usize) {
                     group.open.close_one();
                 }
-                self.remove_from_group(group, index);
+                let removed = self.remove_from_group(group, index);
+                removed.is_some_and(|reader| reader.transport.is_connection())
             }
-            ReaderState::CatchingUp(reader) => self.held_bytes -= reader.held_bytes(),
-            ReaderState::Closing(closing) => self.held_bytes -= closing.held_bytes(),
+            ReaderState::CatchingUp(reader) => {
+                self.held_bytes -= reader.held_bytes();
+                reader.transport.is_connection()
+            }
+            ReaderState::Closing(closing) => {
+                self.held_bytes -= closing.held_bytes();
+                closing.transport.is_connection()
+            }
+        };
+        if was_connection {
+            self.connections -= 1;
+            self.metrics.connections_open.dec();
         }
     }
 
@@ -163,7 +187,7 @@ impl<S: Socket> Shard<S> {
     }
 
     /// Takes a reader out of its group. The last reader of the group moves to its index.
-    pub(super) fn remove_from_group(&mut self, group: u32, index: u32) -> Option<LiveReader<S>> {
+    pub(super) fn remove_from_group(&mut self, group: u32, index: u32) -> Option<LiveReader<T>> {
         let group = self.groups.get_mut(group as usize)?;
         if index as usize >= group.readers.len() {
             return None;
@@ -201,17 +225,17 @@ impl<S: Socket> Shard<S> {
     }
 }
 
-impl<S> AsRawFd for Shard<S> {
+impl<T> AsRawFd for Shard<T> {
     /// Returns a descriptor that becomes readable when a socket has events.
     fn as_raw_fd(&self) -> RawFd {
         self.poll.as_raw_fd()
     }
 }
 
-impl<S> Drop for Shard<S> {
+impl<T> Drop for Shard<T> {
     fn drop(&mut self) {
         self.metrics.reader_bytes.dec_by(i64::try_from(self.held_reported).unwrap_or(0));
-        self.metrics.connections_open.dec_by(i64::try_from(self.readers.len()).unwrap_or(0));
+        self.metrics.connections_open.dec_by(self.connections);
     }
 }
 

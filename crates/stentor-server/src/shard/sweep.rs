@@ -1,15 +1,14 @@
-//! Sweeps: passes over the readers of a live group that write to their sockets.
+//! Sweeps: passes over the readers of a live group that write to their transports.
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::closing::CloseReason;
 use super::frames::Frames;
 use super::ids::{GroupId, to_u32};
-use super::live_group::{CloseReason, GroupRead, LiveReader};
-use super::socket::{Socket, Written};
+use super::live_group::{GroupRead, LiveReader};
 use super::state::{Shard, Timer};
 use super::storage_query::{QueryKind, QueryOutput, QueryResult, Requester, StorageQuery};
-use crate::stream::encoder::reader_retry;
+use super::transport::{Transport, Written};
 
 /// Maximum number of writes in one turn. Events that are published in the meantime are part of the next
 /// writes, so short turns lead to fuller writes.
@@ -34,12 +33,12 @@ struct Delivered {
 enum ReaderWrite {
     /// It has all frames.
     Complete,
-    /// Its socket took this number of bytes of the last write.
+    /// Its transport took this number of bytes of the last write.
     Stopped(usize),
     Gone,
 }
 
-impl<S: Socket> Shard<S> {
+impl<T: Transport> Shard<T> {
     /// Queues the groups that the hub woke.
     pub(super) fn take_woken(&mut self) {
         let mut woken = std::mem::take(&mut self.woken);
@@ -124,15 +123,9 @@ impl<S: Socket> Shard<S> {
             group.subscription.set_readers(group.readers.len());
             group.open.close_one();
             let framing = group.framing;
-            let text = match group.closing {
-                Some(CloseReason::Draining) => {
-                    let retry = framing.control(|encoder, out| encoder.retry(out, reader_retry()));
-                    Bytes::from([&retry[..], framing.body_end()].concat())
-                }
-                Some(CloseReason::Finished) | None => Bytes::from_static(framing.body_end()),
-            };
+            let text = group.closing.unwrap_or(CloseReason::Finished).ending(framing);
             if let Some(id) = self.readers.in_slot(reader.slot) {
-                self.start_closing(id, reader.socket, text, true, now);
+                self.start_closing(id, reader.transport, text, true, now);
             }
         }
         self.queue_group(index);
@@ -228,20 +221,20 @@ impl<S: Socket> Shard<S> {
 }
 
 /// Writes to one live reader all frames that it lacks.
-fn write<S: Socket>(
-    reader: &mut LiveReader<S>,
+fn write<T: Transport>(
+    reader: &mut LiveReader<T>,
     frames: &mut Frames,
     turn: &mut TurnBudget,
     delivered: &mut Delivered,
 ) -> ReaderWrite {
-    while let Some((bytes, next_frame, records)) = frames.next_write(reader.next_frame) {
-        let socket = &mut reader.socket;
+    while let Some((mut bytes, next_frame, records)) = frames.next_write(reader.next_frame) {
         turn.writes = turn.writes.saturating_sub(1);
-        match Written::of(|| socket.write(bytes)) {
+        let length = bytes.as_slice().len();
+        match reader.transport.write_shared(&mut bytes) {
             Written::Bytes(written) => {
                 turn.bytes = turn.bytes.saturating_sub(written);
                 delivered.bytes += written as u64;
-                if written < bytes.len() {
+                if written < length {
                     let stop = frames.locate(reader.next_frame, written);
                     delivered.records += stop.map_or(0, |stop| stop.records);
                     return ReaderWrite::Stopped(written);

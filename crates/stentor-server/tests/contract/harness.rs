@@ -1,5 +1,6 @@
 //! A server in the threads of the test process, over real sockets.
 
+mod http2_bridge;
 mod options;
 
 use std::io;
@@ -8,14 +9,16 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use stentor_server::{Stentor, bind, serve_on_cores};
+use stentor_server::{Guarded, Stentor, bind, serve_on_cores};
 pub use stentor_testing::*;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use self::http2_bridge::Http2Bridge;
 pub use self::options::Options;
 
 /// A server on a free port with its own temporary directory. Dropping it stops the server and waits for its threads.
@@ -24,6 +27,9 @@ pub use self::options::Options;
 pub struct Server {
     client: TestClient,
     options: Options,
+    /// The address of the server itself, which the client reaches through the bridge if there is one.
+    address: SocketAddr,
+    bridge: Option<Http2Bridge>,
     /// `None` while the server is stopped.
     running: Option<Running>,
     directory: TempDir,
@@ -59,8 +65,13 @@ impl Options {
         let directory = tempfile::tempdir().unwrap();
         let free_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let (running, address) = spawn(self.clone(), directory.path(), free_port).await;
-        let client = TestClient::new(address.to_string());
-        Server { client, options: self, running: Some(running), directory }
+        let bridge = match self.mode {
+            StreamMode::Http2 => Some(Http2Bridge::start(address)),
+            _ => None,
+        };
+        let reached_at = bridge.as_ref().map_or(address, Http2Bridge::address);
+        let client = TestClient::new(reached_at.to_string());
+        Server { client, options: self, running: Some(running), address, bridge, directory }
     }
 }
 
@@ -118,8 +129,7 @@ impl Server {
     /// Starts the server again with the same address and directory, after [`Server::stop`].
     pub async fn start_again(&mut self) {
         assert!(self.running.is_none(), "the server still runs");
-        let address = self.client.address.parse().unwrap();
-        let (running, _) = spawn(self.options.clone(), self.directory.path(), address).await;
+        let (running, _) = spawn(self.options.clone(), self.directory.path(), self.address).await;
         self.running = Some(running);
     }
 }
@@ -128,6 +138,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some(Running { shutdown, thread, .. }) = self.running.take() {
             shutdown.cancel();
+            // Its connections keep the server from stopping.
+            drop(self.bridge.take());
             // A panic of the server has been printed, and has failed the test in other ways.
             let _ = thread.join();
         }
@@ -168,9 +180,34 @@ fn run(
         drain.cancel();
     });
     let _ = listening.send((listener.local_addr()?, stentor.drain().clone()));
-    let served = serve_on_cores(options.serve_options(), &listener, &app, &stentor);
+    let served = match options.mode {
+        StreamMode::Axum => serve_with_axum(listener, app, &stentor),
+        _ => serve_on_cores(options.serve_options(), &listener, &app, &stentor),
+    };
     background.block_on(stentor.hub().close());
     served
+}
+
+/// Serves on a multi-threaded runtime until the service drains. Connections then have 5 s to finish.
+fn serve_with_axum(
+    listener: std::net::TcpListener,
+    app: Guarded<Stentor>,
+    stentor: &Stentor,
+) -> io::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let app = axum::Router::new().fallback_service(app);
+        let drain = stentor.drain().clone().cancelled_owned();
+        let serving = axum::serve(listener, app).with_graceful_shutdown(drain).into_future();
+        tokio::pin!(serving);
+        tokio::select! {
+            result = &mut serving => return result,
+            () = stentor.drain().cancelled() => {}
+        }
+        timeout(Duration::from_secs(5), serving).await.unwrap_or(Ok(()))
+    })
 }
 
 /// Raises the soft limit of open files of the test process to its hard limit, once.

@@ -33,7 +33,11 @@ mod upload_ids;
 mod upload_keys;
 
 #[path = "streams/mod.rs"]
-#[allow(clippy::duplicate_mod, reason = "the same tests, for each implementation of streams")]
-mod as_bodies;
+#[allow(clippy::duplicate_mod, reason = "the same tests, for each transport of streams")]
+mod over_http2;
 #[path = "streams/mod.rs"]
-mod by_shards;
+#[allow(clippy::duplicate_mod, reason = "the same tests, for each transport of streams")]
+mod over_tcp;
+#[path = "streams/mod.rs"]
+#[allow(clippy::duplicate_mod, reason = "the same tests, for each transport of streams")]
+mod under_axum;

@@ -1,4 +1,4 @@
-//! The hub, the shard and the in-memory sockets that every scenario uses.
+//! The hub, the shard and the in-memory transports that every scenario uses.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::Version;
-use mio::{Interest, Registry, Token};
+use mio::Token;
 use stentor_hub::{Filters, Hub, Publish, Start, TopicFilter};
-use stentor_server::shard::{Arrival, Shard, Socket};
+use stentor_server::shard::{Arrival, Finish, Readiness, Registrar, Shard, Transport, Written};
 use stentor_server::{Metrics, Stentor, StreamOptions};
 use stentor_sse::{Decoder, Event, Item};
 use tokio::time::Instant;
@@ -27,42 +27,37 @@ pub(crate) struct Wire {
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct Pipe(Rc<RefCell<Wire>>);
+pub(crate) struct InMemory(Rc<RefCell<Wire>>);
 
-impl Socket for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl Transport for InMemory {
+    fn write(&mut self, bytes: &[u8]) -> Written {
         let mut wire = self.0.borrow_mut();
         let taken = bytes.len().min(wire.room);
         if taken == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
+            return Written::Blocked;
         }
         wire.written.extend_from_slice(&bytes[..taken]);
         wire.room -= taken;
-        Ok(taken)
+        Written::Bytes(taken)
     }
 
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> Written {
         let all: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
         self.write(&all)
     }
 
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+    fn discard_input(&mut self, max: usize) -> Option<usize> {
         let mut wire = self.0.borrow_mut();
-        let Some(input) = &mut wire.input else { return Ok(0) };
-        let taken = input.len().min(into.len());
-        if taken == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        input.drain(..taken).zip(into).for_each(|(byte, place)| *place = byte);
-        Ok(taken)
+        let input = std::mem::take(wire.input.as_mut()?);
+        (input.len() <= max).then_some(input.len())
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self) -> Finish {
         self.0.borrow_mut().finished = true;
-        Ok(())
+        Finish::Lingers
     }
 
-    fn watch(&mut self, _: &Registry, token: Token, _: Interest, _: bool) -> io::Result<()> {
+    fn watch(&mut self, _: &Registrar<'_>, token: Token, _: Readiness, _: bool) -> io::Result<()> {
         self.0.borrow_mut().token = Some(token);
         Ok(())
     }
@@ -150,7 +145,7 @@ fn body_of(bytes: &[u8]) -> Vec<u8> {
 
 pub(crate) struct Stage {
     pub(crate) stentor: Stentor,
-    pub(crate) shard: Shard<Pipe>,
+    pub(crate) shard: Shard<InMemory>,
     pub(crate) metrics: Metrics,
     pub(crate) now: Instant,
 }
@@ -182,9 +177,9 @@ impl Stage {
         let response = self.stentor.stream(filters, start, options).now_or_never().unwrap();
         let wire = Wire { room, input: Some(Vec::new()), ..Wire::default() };
         let wire = Rc::new(RefCell::new(wire));
-        let socket = Pipe(Rc::clone(&wire));
+        let transport = InMemory(Rc::clone(&wire));
         let mut response = response.unwrap();
-        self.shard.adopt(Arrival::new(&mut response, Version::HTTP_11, socket).unwrap());
+        self.shard.adopt(Arrival::new(&mut response, Version::HTTP_11, transport).unwrap());
         Client(wire)
     }
 

@@ -92,7 +92,7 @@ impl Options {
     pub fn serve_options(&self) -> ServeOptions {
         let default = ServeOptions::default();
         let shards = self.mode.shards().and_then(NonZero::new).unwrap_or(default.shards);
-        ServeOptions { shards, takeover: self.mode.has_takeover() }
+        ServeOptions { shards, takeover: self.mode.has_takeover(), ..default }
     }
 
     /// Returns the guard with the allowed origins and hosts.

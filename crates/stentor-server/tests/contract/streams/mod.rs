@@ -1,4 +1,4 @@
-//! The contract of streams. This folder is a module twice, once for each implementation of streams.
+//! The contract of streams. This folder is a module three times, once for each transport of streams.
 
 mod delete;
 mod end;
@@ -12,7 +12,11 @@ mod start;
 
 use crate::harness::StreamMode;
 
-/// Returns the implementation of streams that this module tests.
+/// Returns the transport of streams that this module tests.
 fn mode() -> StreamMode {
-    if module_path!().ends_with("as_bodies") { StreamMode::Bodies } else { StreamMode::Shards }
+    match module_path!().rsplit("::").next() {
+        Some("over_http2") => StreamMode::Http2,
+        Some("under_axum") => StreamMode::Axum,
+        _ => StreamMode::Shards,
+    }
 }
