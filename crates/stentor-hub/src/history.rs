@@ -168,7 +168,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Reads at most `limit` events and advances `after`. Also returns the first loss, with the offset before it.
+    /// Reads at most `limit` events and advances `after`. Also returns the losses, with the offset before the first.
     async fn events(
         &mut self,
         limit: usize,
@@ -184,7 +184,10 @@ impl Reading<'_> {
             let page = self.page(budget).await?;
             if let Some(lost) = page.removed {
                 self.losses_reported = lost.removals;
-                removed.get_or_insert((lost, self.after));
+                match &mut removed {
+                    Some((removed, _)) => Removed::add(removed, lost),
+                    None => removed = Some((lost, self.after)),
+                }
             }
             for record in page.records {
                 let size = record.body().bytes();

@@ -1,6 +1,7 @@
 //! A subscription: filters and a cursor.
 
 mod fork;
+mod pending_gap;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -8,14 +9,15 @@ use std::sync::Arc;
 use futures_core::Stream;
 use futures_util::stream;
 
+use self::pending_gap::PendingGap;
 use crate::consumer::{Consumer, Registration};
 use crate::cursor::{Cursor, Offset};
 use crate::filter::Filters;
-use crate::gap::{Gap, GapReason};
+use crate::gap::Gap;
 use crate::record::{Body, Record};
 use crate::shared::Shared;
 use crate::start::{ResolvedStart, Start, SubscribeError};
-use crate::storage::{Budget, Page, ReadRequest, Removed, StorageError};
+use crate::storage::{Budget, Page, ReadRequest, StorageError};
 use crate::topic::TopicName;
 
 /// A cursor with filters, which reads matching records up to the tail.
@@ -39,8 +41,8 @@ pub struct Subscription {
     stash: Option<Batch>,
     /// Count of removals that were reported to the reader.
     losses_reported: u64,
-    /// A gap to report with the next batch, and the cursor that causes it.
-    gap: Option<(GapReason, String)>,
+    /// A gap to report with the next batch.
+    gap: Option<Box<PendingGap>>,
     /// The topics that have not ended, if all filters are exact names.
     open: Option<HashSet<TopicName>>,
     /// Deletions up to this offset are not sent.
@@ -115,7 +117,7 @@ impl Subscription {
             picked: resolved.picked,
             last_was_picked: false,
             losses_reported: resolved.losses_reported,
-            gap: resolved.gap.map(|reason| (reason, requested)),
+            gap: resolved.gap.map(|reason| Box::new(PendingGap::by_cursor(reason, requested))),
             stash: None,
             finished: false,
             shared,
@@ -222,22 +224,11 @@ impl Subscription {
         if !self.picked.is_empty() {
             return self.read_picked(budget).await;
         }
-        let requested = self.shared.position(self.position).to_string();
-        let mut page = self.read_page(budget).await?;
-        if let Some(removed) = page.removed.take() {
-            self.losses_reported = removed.removals;
-            // A gap by the cursor itself covers this loss.
-            self.gap.get_or_insert_with(|| (reason_of(&removed), requested));
-            return self.read_after_gap(page, removed.topics, budget).await;
+        let page = self.read_page(budget).await?;
+        if self.gap.is_none() {
+            return Ok(self.accept(page));
         }
-        match self.gap {
-            Some(_) => {
-                let topics =
-                    self.filters.exact().iter().take(Removed::TOPICS_MAX).cloned().collect();
-                self.read_after_gap(page, topics, budget).await
-            }
-            None => Ok(self.accept(page)),
-        }
+        self.read_after_gap(page, budget).await
     }
 
     /// Waits for the next batch. `None` when all topics have ended. Cancel safe.
@@ -268,7 +259,9 @@ impl Subscription {
         self.shared.window.covers(&self.filters, self.position)
     }
 
-    async fn read_page(&self, budget: Budget) -> Result<Page, StorageError> {
+    /// Reads a page, and notes the losses that it reports. They stay noted until a gap reports them, also if the
+    /// read of the records after them is cancelled.
+    async fn read_page(&mut self, budget: Budget) -> Result<Page, StorageError> {
         let request = ReadRequest {
             filters: Arc::clone(&self.filters),
             after: self.position,
@@ -276,18 +269,27 @@ impl Subscription {
             budget,
             losses_reported: self.losses_reported,
         };
-        let page = self.shared.queries.page(request).await?;
+        let mut page = self.shared.queries.page(request).await?;
         for record in &page.records {
             self.shared.large.keep(record);
+        }
+        if let Some(removed) = page.removed.take() {
+            self.losses_reported = removed.removals;
+            if let Some(gap) = &mut self.gap {
+                gap.add(removed);
+            } else {
+                let requested = self.shared.position(self.position).to_string();
+                self.gap = Some(Box::new(PendingGap::by_removal(requested, removed)));
+            }
         }
         Ok(page)
     }
 
-    /// Reads until it finds a record or reaches the tail, because a gap names the next event.
+    /// Reads until it finds a record or reaches the tail, because a gap names the next event. More may be removed
+    /// meanwhile; the gap reports that too.
     async fn read_after_gap(
         &mut self,
         mut page: Page,
-        topics: Vec<TopicName>,
         budget: Budget,
     ) -> Result<Batch, StorageError> {
         let batch = loop {
@@ -297,18 +299,15 @@ impl Subscription {
                 break batch;
             }
             page = self.read_page(budget).await?;
-            if let Some(removed) = page.removed.take() {
-                self.losses_reported = removed.removals;
-            }
         };
-        let Some((reason, requested)) = self.gap.take() else { return Ok(batch) };
+        let Some(gap) = self.gap.take() else { return Ok(batch) };
         let first = batch.records.first();
         let position = first.map_or(self.position, |record| record.offset().previous());
         let gap = Gap {
-            reason,
-            requested,
+            reason: gap.reason(),
+            topics: gap.topics(&self.filters),
+            requested: gap.requested,
             earliest: first.map(|record| record.cursor().to_string()),
-            topics: topics.iter().map(TopicName::to_string).collect(),
             position: self.shared.position(position),
         };
         Ok(Batch { gap: Some(gap), records: batch.records })
@@ -373,10 +372,6 @@ impl Subscription {
         }
         open.is_empty()
     }
-}
-
-fn reason_of(removed: &Removed) -> GapReason {
-    if removed.deleted { GapReason::Deleted } else { GapReason::Trimmed }
 }
 
 /// Shortens the requested cursor of a gap: text that cannot be parsed can have any length.

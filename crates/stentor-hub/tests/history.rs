@@ -5,7 +5,9 @@ mod gated;
 
 use futures_util::FutureExt;
 use stentor_hub::storage::Storage;
-use stentor_hub::{Event, Filters, HistoryRequest, Hub, Publish, Start, Timestamp, TopicName};
+use stentor_hub::{
+    Cursor, Event, Filters, HistoryRequest, Hub, Offset, Publish, Start, Timestamp, TopicName,
+};
 
 use crate::gated::GatedStorage;
 
@@ -37,4 +39,33 @@ async fn a_topic_that_ends_while_its_page_is_read_has_not_ended_on_that_page() {
     let page = hub.history(request(Start::Cursor(page.tail.to_string()))).await.unwrap();
     assert_eq!(page.events.len(), 1);
     assert_eq!(page.ended.unwrap().end_reason(), Some("done"));
+}
+
+#[tokio::test]
+async fn the_gap_of_a_page_names_topics_that_lose_events_while_the_page_is_read() {
+    let (storage, gate) = GatedStorage::new();
+    let log = storage.log();
+    gate.open();
+    let hub = Hub::new(storage);
+    let topic = |name: &str| -> TopicName { name.parse().unwrap() };
+    let gone = hub.send(&topic("job/0"), "gone").await.unwrap().last;
+    // The end fills the first read, and no event is on the page yet.
+    hub.publish(Publish::end(topic("job/1"), "done")).await.unwrap();
+    let next = hub.send(&topic("job/2"), "next").await.unwrap().last;
+    hub.send(&topic("job/3"), "left").await.unwrap();
+    log.trim(vec![(topic("job/0"), gone.offset)]).await.unwrap();
+
+    let request = HistoryRequest {
+        filters: Filters::new(["job/*".parse().unwrap()]).unwrap(),
+        start: Start::Cursor(Cursor::position(gone.epoch, Offset::ZERO).to_string()),
+        before: None,
+        limit: 1,
+    };
+    let mut reading = hub.history(request).boxed();
+    gate.hold_at_second_read(&mut reading);
+    log.trim(vec![(topic("job/2"), next.offset)]).await.unwrap();
+    gate.hold_queries(false);
+    let page = reading.await.unwrap();
+    assert_eq!(page.events[0].event().unwrap().data(), "left");
+    assert_eq!(page.gap.unwrap().topics, ["job/0", "job/2"]);
 }

@@ -68,7 +68,8 @@ pub struct Page {
 /// `removed_through` above [`ReadRequest::after`](super::ReadRequest::after).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
-    /// `true` if the first of `topics` lost its records by a deletion, `false` if by a trim.
+    /// `true` if the first of `topics` lost its records by a deletion, `false` if by a trim. Of several reads: `true` if
+    /// it is `true` of one of them.
     pub deleted: bool,
     /// The topics that lost records, at most [`Removed::TOPICS_MAX`].
     pub topics: Vec<TopicName>,
@@ -80,6 +81,17 @@ pub struct Removed {
 impl Removed {
     /// Maximum number of topics that a gap names.
     pub const TOPICS_MAX: usize = 32;
+
+    /// Adds what a later read found, so that one gap reports both. Names beyond [`Removed::TOPICS_MAX`] are left out.
+    pub(crate) fn add(&mut self, later: Removed) {
+        self.deleted |= later.deleted;
+        self.removals = later.removals;
+        for topic in later.topics {
+            if self.topics.len() < Removed::TOPICS_MAX && !self.topics.contains(&topic) {
+                self.topics.push(topic);
+            }
+        }
+    }
 }
 
 /// The result of [`Storage::seek`](super::Storage::seek).

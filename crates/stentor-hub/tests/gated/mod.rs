@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use stentor_hub::storage::{
     Bounds, CommitSink, Outcome, Page, ReadRequest, Seek, SeekResult, Storage, TopicState,
     TrimLimits, Trimmed,
@@ -31,6 +31,8 @@ struct State {
     failure: Mutex<Option<StorageError>>,
     queries: Mutex<Vec<&'static str>>,
     holds_queries: watch::Sender<bool>,
+    /// Queries that pass although queries wait.
+    passes: Semaphore,
     /// Maximum number of events that a trim point covers.
     trim_point_events_max: Mutex<u64>,
 }
@@ -44,6 +46,7 @@ impl GatedStorage {
             failure: Mutex::default(),
             queries: Mutex::default(),
             holds_queries: watch::Sender::new(false),
+            passes: Semaphore::new(0),
             trim_point_events_max: Mutex::new(u64::MAX),
         }));
         (GatedStorage { inner: Arc::default(), gate: gate.clone() }, gate)
@@ -81,10 +84,26 @@ impl Gate {
         self.0.holds_queries.send_replace(holds);
     }
 
+    /// Makes queries wait from now on, and runs `reading` until its second read waits.
+    pub(crate) fn hold_at_second_read<T>(&self, reading: &mut BoxFuture<'_, T>) {
+        let reads = || self.queries().iter().filter(|name| **name == "read").count();
+        let before = reads();
+        self.hold_queries(true);
+        assert!(reading.now_or_never().is_none(), "its first query waits");
+        while reads() < before + 2 {
+            self.0.passes.add_permits(1);
+            assert!(reading.now_or_never().is_none(), "it reads twice");
+        }
+    }
+
     async fn query(&self, name: &'static str) -> Result<(), StorageError> {
         self.0.queries.lock().unwrap().push(name);
         let mut holds = self.0.holds_queries.subscribe();
-        holds.wait_for(|holds| !holds).await.unwrap();
+        tokio::select! {
+            biased;
+            released = holds.wait_for(|holds| !holds) => drop(released.unwrap()),
+            pass = self.0.passes.acquire() => pass.unwrap().forget(),
+        }
         self.check_failure()
     }
 

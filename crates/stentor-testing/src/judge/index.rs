@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use tokio::time::Instant;
 
 use super::history::{Delete, EventKey, History, SentEvent, Write};
-use super::log::{Log, LoggedRecord, offset};
+use super::log::{Content, Log, LoggedRecord, offset};
 
 /// Indices over a history and a log.
 pub struct Index<'a> {
@@ -19,8 +19,12 @@ pub struct Index<'a> {
     pub by_offset: HashMap<u64, &'a LoggedRecord>,
     /// The events sent to each topic.
     by_topic: HashMap<&'a str, Vec<(&'a Write, &'a SentEvent)>>,
-    /// The events in the log.
+    /// The events that were left when the log was read last.
     pub events: HashSet<EventKey>,
+    /// The offsets that were left then.
+    left: HashSet<u64>,
+    /// The lowest of them.
+    oldest: u64,
     /// Events whose id was acknowledged.
     pub acknowledged: Vec<(&'a Write, &'a SentEvent, u64)>,
     /// Send times of writes, each with the lowest offset of all writes sent then or later.
@@ -28,7 +32,7 @@ pub struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// Builds the indices.
+    /// Builds the indices. `log` was read after the last publish.
     pub fn new(history: &'a History, log: &'a Log) -> Index<'a> {
         let lines = |write: &'a Write| write.lines.iter().map(move |line| (write, line));
         let mut by_topic: HashMap<&str, Vec<_>> = HashMap::new();
@@ -47,22 +51,52 @@ impl<'a> Index<'a> {
             least = least.min(*offset);
             *offset = least;
         }
-        Index {
+        let mut index = Index {
             by_key: history.by_key(),
             by_topic,
-            events: log.events().map(|(_, event_key)| event_key).collect(),
+            events: HashSet::new(),
+            left: HashSet::new(),
+            oldest: u64::MAX,
             by_offset: log.records.iter().map(|logged| (logged.offset, logged)).collect(),
             history,
             log,
             acknowledged,
             lowest,
-        }
+        };
+        index.read_again(log);
+        index
+    }
+
+    /// Takes a later reading of the log. Trims continue after the last publish, so fewer records may be left.
+    pub fn read_again(&mut self, newest: &Log) {
+        self.events = newest.events().map(|(_, event_key)| event_key).collect();
+        self.left = newest.records.iter().map(|logged| logged.offset).collect();
+        self.oldest = newest.records.first().map_or(u64::MAX, |logged| logged.offset);
+    }
+
+    /// Returns `true` if the record was left when the log was read last.
+    pub fn is_left(&self, logged: &LoggedRecord) -> bool {
+        self.left.contains(&logged.offset)
+    }
+
+    /// Returns `true` if the record was trimmed, and this may have been before that time.
+    pub fn may_be_trimmed_before(&self, logged: &LoggedRecord, time: Instant) -> bool {
+        let is_sent = match &logged.what {
+            Content::End(reason) => {
+                let mut ends = self.history.ends_of(&logged.topic);
+                ends.any(|(write, asked)| asked == reason && write.sent < time)
+            }
+            Content::Event(event_key) => {
+                self.by_key.get(event_key).is_some_and(|(write, _)| write.sent < time)
+            }
+            Content::Damaged(_) => false,
+        };
+        is_sent && self.history.may_be_trimmed(&logged.topic) && !self.is_left(logged)
     }
 
     /// Returns `true` if an event with this offset, sent at this time, may have been removed by now.
     pub fn may_be_gone(&self, topic: &str, sent: Instant, offset: u64) -> bool {
-        let oldest = self.log.records.first().map_or(u64::MAX, |logged| logged.offset);
-        self.history.may_be_removed(topic, sent) || self.history.is_bounded && offset < oldest
+        self.history.may_be_removed(topic, sent) || self.history.is_bounded && offset < self.oldest
     }
 
     /// Returns `true` if trimming may have removed an event of a topic after `offset_min`, sent before this time,

@@ -26,6 +26,10 @@ struct Scenario {
     now: Instant,
     history: History,
     log: Log,
+    /// A later reading of the log, if there is one.
+    newest: Option<Log>,
+    /// Time of the reader's first position.
+    began: Instant,
     seen: Vec<Received>,
 }
 
@@ -33,10 +37,13 @@ impl Scenario {
     /// Three acknowledged events, 1 and 2 of `a` and 3 of `b`, at offsets 10, 20 and 30. A reader of all topics has
     /// received them.
     fn three() -> Scenario {
+        let now = Instant::now();
         let mut scenario = Scenario {
-            now: Instant::now(),
+            now,
             history: History::default(),
             log: Log::default(),
+            newest: None,
+            began: now,
             seen: Vec::new(),
         };
         for (number, topic) in [(1, "a"), (2, "a"), (3, "b")] {
@@ -109,13 +116,15 @@ impl Scenario {
         let observations = Observations {
             name: "reader".to_owned(),
             filters: vec!["a".to_owned(), "*".to_owned()],
-            began: self.now - Duration::from_hours(1),
+            began: self.began,
             start: Some(0),
             seen: self.seen.clone(),
             is_finished,
             reconnects: 0,
         };
-        let violations = check_reader(&Index::new(&self.history, &self.log), &observations);
+        let mut index = Index::new(&self.history, &self.log);
+        self.newest.iter().for_each(|newest| index.read_again(newest));
+        let violations = check_reader(&index, &observations);
         let found: Vec<Fault> = violations.iter().map(|violation| violation.fault).collect();
         assert_eq!(found, faults, "{violations:?}");
     }

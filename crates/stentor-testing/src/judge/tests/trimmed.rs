@@ -1,5 +1,7 @@
 //! Invented histories of logs that lose their oldest events.
 
+use std::time::Duration;
+
 use super::{Scenario, event_key};
 use crate::judge::{Atomicity, Content, Fault, History, Log, Outcome, Trimmed};
 
@@ -137,4 +139,25 @@ fn a_removal_by_the_size_limit_is_reported_and_nothing_else() {
     let mut scenario = bounded();
     scenario.gap("trimmed", 10, &["a"]);
     scenario.expect_reader(false, &[Fault::FalseGap]);
+}
+
+#[test]
+fn a_record_trimmed_after_the_log_was_read_is_lost_only_to_a_reader_that_began_before() {
+    let mut scenario = bounded();
+    let mut newest = scenario.log.clone();
+    newest.records.drain(..2);
+    scenario.seen.drain(..2);
+    scenario.expect_reader(false, &[Fault::Lost, Fault::Lost]);
+    scenario.newest = Some(newest);
+    // It had a position before event 2 was sent.
+    scenario.began = scenario.history.writes[0].sent + Duration::from_millis(500);
+    scenario.expect_reader(false, &[Fault::Lost, Fault::Lost]);
+    scenario.gap("trimmed", 10, &["a"]);
+    scenario.expect_reader(false, &[]);
+    scenario.seen.pop();
+    scenario.began = scenario.now;
+    scenario.expect_reader(false, &[]);
+    // Event 3 is left.
+    scenario.seen.remove(0);
+    scenario.expect_reader(false, &[Fault::Lost]);
 }

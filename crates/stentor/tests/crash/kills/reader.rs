@@ -9,12 +9,12 @@ use serde_json::Value;
 use stentor_hub::Cursor;
 use stentor_sse::{Decoder, Item};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use crate::kills::behavior::{Behavior, Form};
 use crate::kills::stream::{Opened, Stream};
 use stentor_testing::judge::{
-    Content, Index, Observation, Observations, Received, check_reader, offset,
+    Content, Index, LoggedRecord, Observation, Observations, Received, check_reader, offset,
 };
 
 /// Maximum time before it reconnects, in milliseconds. A browser would wait for seconds.
@@ -57,22 +57,21 @@ impl Reader {
         self.is_quiet.store(true, Ordering::Relaxed);
     }
 
-    /// Waits at most until `until` for it to read the whole log and get its gaps. Returns its observations.
-    pub async fn finish(self, index: &Index<'_>, until: Instant) -> Observations {
+    /// Returns `true` if it has read the whole log and got its gaps.
+    pub fn has_caught_up(&self, index: &Index<'_>) -> bool {
         let last = {
             let observations = self.observations.lock().unwrap();
-            let due = index.log.records.iter().rev();
-            due.clone()
-                .find(|logged| observations.matches(&logged.topic))
-                .map_or(0, |due| due.offset)
+            let mut records = index.log.records.iter().rev();
+            let is_due = |logged: &&LoggedRecord| {
+                observations.matches(&logged.topic) && index.is_left(logged)
+            };
+            records.find(is_due).map_or(0, |due| due.offset)
         };
-        let caught_up = timeout_at(until, async {
-            while !(self.task.is_finished() || self.is_at(last) && self.lacks_nothing(index)) {
-                sleep(Duration::from_millis(10)).await;
-            }
-        });
-        // A timeout means that it has missed something, which the check of its observations reports.
-        let _ = caught_up.await;
+        self.task.is_finished() || self.is_at(last) && self.lacks_nothing(index)
+    }
+
+    /// Ends it. Returns its observations.
+    pub async fn end(self) -> Observations {
         if self.task.is_finished() {
             self.task.await.expect("a reader does not fail");
         } else {

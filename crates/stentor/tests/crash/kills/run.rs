@@ -12,7 +12,7 @@ use stentor_testing::judge::{
     Atomicity, EventKey, History, Index, Log, Observations, Trimmed, assert_no_violations,
     check_log, check_reader,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::kills::behavior::{self, Behavior};
 use crate::kills::connection::{Connection, Response};
@@ -34,10 +34,19 @@ const TRIMMED: Trimmed = Trimmed { prefix: "trim/", kept: 50 };
 const WHOLE_EVERY: usize = 10;
 /// Maximum number of readers.
 const READERS_MAX: usize = 40;
-/// Maximum time for all readers to catch up after the last kill.
-const CATCH_UP: Duration = Duration::from_mins(1);
+/// Limit for all readers to catch up after the last kill, against a hang. `stentor sub` may wait for half a minute
+/// before it reconnects.
+const CATCH_UP_MAX: Duration = Duration::from_mins(5);
+/// Time between two checks that a reader has caught up.
+const CATCH_UP_POLL: Duration = Duration::from_millis(50);
+/// Maximum number of readings of a log that is trimmed meanwhile.
+const READINGS_MAX: usize = 1_000;
 /// Publisher number of events that only mark the end of a reading of the log.
 const FENCE: u32 = u32::MAX;
+/// The topic of these events.
+const FENCES: &str = "fence";
+/// The topic of the last of them, which `stentor sub` gets. It is the newest event, so it is never trimmed.
+const LAST_FENCE: &str = "news/last";
 
 /// Result of a run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -148,7 +157,7 @@ impl Run {
     async fn check(&mut self, killed: Instant, round: &Round) {
         let (before, moment) = self.fence.take().unzip();
         let before = before.filter(|_| !self.rounds.is_multiple_of(WHOLE_EVERY));
-        let fence = self.publish_fence().await;
+        let fence = self.publish_fence(FENCES).await;
         let mut log = self.read_log(before.as_deref(), &fence).await;
         log.since = moment.filter(|_| before.is_some());
         self.fence = Some((fence, Instant::now()));
@@ -162,20 +171,31 @@ impl Run {
         read_log(&self.server.address, after, until, self.bound.is_some()).await
     }
 
+    /// Reads the whole log after the last publish. If it is trimmed meanwhile, the reading lacks records that are left,
+    /// so it is repeated. Without publishes the trims come to an end.
+    async fn read_last_log(&self, until: &str) -> Log {
+        for _ in 0..READINGS_MAX {
+            let log = self.read_log(None, until).await;
+            if log.trimmed.is_empty() {
+                return Log { is_final: true, ..log };
+            }
+        }
+        panic!("the log is still trimmed after {READINGS_MAX} readings");
+    }
+
     /// Publishes an event up to which the log is to be read. In a bounded log, these events alone reach the size
     /// limit.
-    async fn publish_fence(&mut self) -> String {
+    async fn publish_fence(&mut self, topic: &str) -> String {
         self.fences += 1;
         let event_key = EventKey { publisher: FENCE, number: self.fences };
         let body = event_key.data(self.bound.unwrap_or_default() / 8);
         let request = format!(
-            "POST /topics/fence HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\n\
+            "POST /topics/{topic} HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\n\
              Content-Length: {}\r\n\r\n{body}",
             self.server.address,
             body.len()
         );
-        let write =
-            self.shared().begin(Atomicity::Atomic, &[("fence".to_owned(), event_key)], None);
+        let write = self.shared().begin(Atomicity::Atomic, &[(topic.to_owned(), event_key)], None);
         // The connection may belong to the server that was killed.
         self.connection.reset();
         let response = self.connection.call(request.as_bytes()).await;
@@ -225,16 +245,20 @@ impl Run {
         // The server may still work on requests whose publishers have cut the connection; this ends them.
         self.server.kill().await;
         self.server.start().await;
-        let fence = self.publish_fence().await;
-        let mut log = self.read_log(None, &fence).await;
-        log.is_final = true;
+        let fence = self.publish_fence(LAST_FENCE).await;
+        let log = self.read_last_log(&fence).await;
         let (context, history) = (self.context(), self.workload.history());
         assert_no_violations(&check_log(&history, &log), &context);
-        let index = Index::new(&history, &log);
-        let until = Instant::now() + CATCH_UP;
-        let mut observations = vec![self.sub_command.finish(&index, until).await];
+        let mut index = Index::new(&history, &log);
+        self.sub_command.resume().await;
+        // A timeout means that a reader has missed something, which the check of its observations reports.
+        let _ = timeout(CATCH_UP_MAX, self.catch_up(&mut index, &fence)).await;
+        let newest = self.read_last_log(&fence).await;
+        assert_no_violations(&check_log(&history, &newest), &context);
+        index.read_again(&newest);
+        let mut observations = vec![self.sub_command.end()];
         for reader in self.readers {
-            observations.push(reader.finish(&index, until).await);
+            observations.push(reader.end().await);
         }
         for observations in &observations {
             assert_no_violations(&check_reader(&index, observations), &context);
@@ -250,6 +274,23 @@ impl Run {
             deliveries: observations.iter().map(Observations::events).sum(),
             reconnects: observations.iter().map(|observations| observations.reconnects).sum(),
             gaps: observations.iter().map(Observations::gaps).sum(),
+        }
+    }
+
+    /// Waits until all readers have caught up. The log is trimmed meanwhile, and a reader that had no position gets
+    /// only what is left, so the log is read again.
+    async fn catch_up(&self, index: &mut Index<'_>, fence: &str) {
+        let wait = async |index: &mut Index<'_>| {
+            sleep(CATCH_UP_POLL).await;
+            index.read_again(&self.read_last_log(fence).await);
+        };
+        while !self.sub_command.has_caught_up(index) {
+            wait(index).await;
+        }
+        for reader in &self.readers {
+            while !reader.has_caught_up(index) {
+                wait(index).await;
+            }
         }
     }
 }

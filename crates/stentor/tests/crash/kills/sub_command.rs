@@ -2,12 +2,11 @@
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
 use stentor_testing::judge::{
     Content, Index, Observation, Observations, Received, check_reader, offset,
@@ -52,19 +51,16 @@ impl SubCommand {
                 let what = Observation::Record(Content::of(&text("data")), Some(text("topic")));
                 let id = text("id");
                 let seen = Received { offset: offset(&id), id, at: Instant::now(), what };
-                let mut observations = notes.lock().unwrap();
-                if observations.seen.is_empty() {
-                    // The process took time to start; events trimmed before its first event are not lost to it.
-                    observations.began = seen.at;
-                }
-                observations.seen.push(seen);
+                note(&notes, seen);
             }
         });
         let mut stderr = BufReader::new(process.stderr.take().unwrap()).lines();
         let notes = Arc::clone(&observations);
         tokio::spawn(async move {
             while let Ok(Some(line)) = stderr.next_line().await {
-                notes.lock().unwrap().seen.extend(gap(&line));
+                if let Some(seen) = gap(&line) {
+                    note(&notes, seen);
+                }
             }
         });
         SubCommand { process, observations, is_stopped: false }
@@ -79,20 +75,32 @@ impl SubCommand {
         self.is_stopped = !self.is_stopped;
     }
 
-    /// Waits at most until `until` for it to read the whole log and get its gaps. Returns its observations.
-    pub async fn finish(mut self, index: &Index<'_>, until: Instant) -> Observations {
+    /// Continues the process if it is stopped.
+    pub async fn resume(&mut self) {
         if self.is_stopped {
             self.toggle_stop().await;
         }
-        let caught_up = timeout_at(until, async {
-            while !check_reader(index, &self.observations.lock().unwrap()).is_empty() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        });
-        // A timeout means that it has missed something, which the check of its observations reports.
-        let _ = caught_up.await;
+    }
+
+    /// Returns `true` if it has read the whole log and got its gaps.
+    pub fn has_caught_up(&self, index: &Index<'_>) -> bool {
+        check_reader(index, &self.observations.lock().unwrap()).is_empty()
+    }
+
+    /// Ends it. Returns its observations.
+    pub fn end(self) -> Observations {
         self.observations.lock().unwrap().clone()
     }
+}
+
+/// Notes an event or a gap. It does not print its position, so it begins with the first of them: what was trimmed
+/// before its first connection is not lost to it.
+fn note(observations: &Mutex<Observations>, seen: Received) {
+    let mut observations = observations.lock().unwrap();
+    if observations.seen.is_empty() {
+        observations.began = seen.at;
+    }
+    observations.seen.push(seen);
 }
 
 /// Parses a line on stderr that reports a gap. The line has no cursor, and its order relative to the events is
