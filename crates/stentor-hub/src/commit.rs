@@ -1,108 +1,62 @@
 //! Group commit: publishes that arrive while an append is in flight are appended together in the next one.
+//!
+//! ```text
+//! Committer.commit -> queue    groups wait for the storage's writer; bounded in publishes and bytes
+//!                     task     owns the queue: one append in flight, then the next batch; restarts if it ends early
+//!                     batch    the append in flight, with its waiters: the callers, their permits and guards
+//!                     gather   the wait before an append, in which publishers can join it
+//!                     patience skips that wait after several waits in vain
+//! ```
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+mod batch;
+mod gather;
+mod patience;
+mod queue;
+mod readiness;
+mod state;
+mod task;
+mod waiter;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::time::{Instant, timeout};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
+use self::queue::{Group, QUEUE_PERMITS, permits_of};
+pub use self::readiness::NotReady;
+use self::state::State;
+use self::task::Task;
+pub(crate) use self::waiter::Guard;
+use self::waiter::{Outcomes, Waiter};
 use crate::publish::Publish;
 use crate::storage::{Outcome, Storage, StorageError};
 use crate::timestamp::Timestamp;
 
-/// Bound of the queue and the append in flight, in permits. A publish takes a permit for each entry and for each
-/// [`PERMIT_BYTES`] of data, so that at most 16,384 publishes and about 64 MiB wait. Further publishers wait for permits.
-const QUEUE_PERMITS: u32 = 16_384;
-/// Bytes of data for which a publish takes another permit.
-const PERMIT_BYTES: usize = 4 << 10;
-/// Maximum number of publishes in one append.
-const BATCH_PUBLISHES_MAX: usize = 4_096;
-/// Maximum bytes of one append. A single larger group is appended alone.
-const BATCH_BYTES_MAX: usize = 16 << 20;
-/// Maximum number of batches that a publisher's task appends for others before a new task takes over.
-const ROUNDS_MAX: usize = 16;
-/// On a slow disk, the committer waits before the next append for 1/4 of the duration of the last append (at most
-/// [`GATHER_MAX`]), so that publishers that just got their result can join the next batch. Without the wait, half of
-/// them would be late each time.
-const GATHER_FRACTION: u32 = 4;
-/// Shorter waits are skipped: tokio's timer has a resolution of one millisecond.
-const GATHER_MIN: Duration = Duration::from_millis(1);
-const GATHER_MAX: Duration = Duration::from_millis(2);
-/// After an append of more publishes than this, the committer does not wait: the cost of the sync is already shared
-/// by many.
-const GATHER_PUBLISHES_MAX: usize = 512;
-
-type Outcomes = Result<Vec<Outcome>, StorageError>;
-
-/// A value that is dropped when a publish has left the queue, such as the permits of its request.
-pub(crate) type Guard = Box<dyn Send>;
-
 /// Passes publishes to the storage, with one append in flight at a time.
 ///
-/// A storage that never waits (memory) appends at once. For other storages, the first publisher starts the append, and
-/// a task on its runtime completes it, so that a publisher that gives up does not stop the others.
+/// A storage that never waits (memory) appends in the call of the publisher. For other storages, a task on the
+/// publisher's runtime appends until the queue is empty. The publishers do not depend on it: if it ends early, a new
+/// task continues on the runtime of another publisher.
 #[derive(Clone)]
-pub(crate) struct Committer(Arc<Inner>);
-
-struct Inner {
-    storage: Arc<dyn Storage>,
-    queue: Mutex<Queue>,
-    /// Notified when the queue reaches the expected length.
-    gathered: Notify,
-    permits: Arc<Semaphore>,
-    failure: watch::Sender<Option<StorageError>>,
-    commits: AtomicU64,
-}
-
-#[derive(Default)]
-struct Queue {
-    in_flight: bool,
-    /// Number of groups to wait for before the next append.
-    expected: Option<usize>,
-    waiting: VecDeque<Group>,
-}
-
-/// The publishes of one call. They are appended in one batch.
-struct Group {
-    publishes: Vec<Publish>,
-    waiter: Waiter,
-}
-
-/// The caller of a group, and what the group holds until its append is done.
-struct Waiter {
-    /// Number of publishes.
-    count: usize,
-    /// Fails to send if the caller gave up.
-    reply: oneshot::Sender<Outcomes>,
-    _permits: OwnedSemaphorePermit,
-    _guard: Option<Guard>,
-}
+pub(crate) struct Committer(Arc<State>);
 
 impl Committer {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Committer {
-        Committer(Arc::new(Inner {
-            storage,
-            queue: Mutex::default(),
-            gathered: Notify::new(),
-            permits: Arc::new(Semaphore::new(QUEUE_PERMITS as usize)),
-            failure: watch::Sender::new(None),
-            commits: AtomicU64::new(0),
-        }))
+        Committer(Arc::new(State::new(storage)))
     }
 
-    /// Appends a publish without waiting. Returns it as `Err` if the storage may have to wait or an append is in
-    /// flight.
+    /// Appends a publish without waiting. Returns it as `Err` if the storage may have to wait, or if other publishers
+    /// wait.
     #[expect(clippy::result_large_err, reason = "the caller gets the publish back")]
     pub(crate) fn commit_now(&self, publish: Publish) -> Result<Outcome, Publish> {
         // The lock is held during the append, so that only one is in flight. That is acceptable because `append_now`
         // takes no longer than entering the queue and being woken.
         let queue = self.0.queue();
-        // Permits run out only while publishers wait, and this publish must not overtake them.
-        if queue.in_flight || self.0.permits.available_permits() < permits_of(&publish) as usize {
+        // The publish must not overtake others. It needs no permits: it is appended before the next one is accepted.
+        if queue.has_task || self.0.has_entering() {
             return Err(publish);
         }
         let outcome = self.0.storage.append_now(publish, Timestamp::now())?;
@@ -121,29 +75,77 @@ impl Committer {
             // The previous publish of the batch may belong to another caller.
             first.requires_previous = false;
         }
+        let runtime = Handle::try_current().ok();
+        if runtime.is_none() && !self.0.storage.commits_at_once() {
+            return Err(without_runtime());
+        }
         let permits = publishes.iter().map(permits_of).fold(0, u32::saturating_add);
-        let permits = Arc::clone(&self.0.permits).acquire_many_owned(permits.min(QUEUE_PERMITS));
-        let permits = permits.await.map_err(|_| closed())?;
+        let permits = permits.min(QUEUE_PERMITS);
+        let mut entering = None;
+        // Fails if there are too few permits or if others wait for them.
+        let permits = if let Ok(free) = Arc::clone(&self.0.permits).try_acquire_many_owned(permits)
+        {
+            free
+        } else {
+            entering = Some(self.0.enter());
+            let acquired = Arc::clone(&self.0.permits).acquire_many_owned(permits).await;
+            acquired.map_err(|_| closed())?
+        };
         let (reply, outcomes) = oneshot::channel();
-        let waiter = Waiter { count: publishes.len(), reply, _permits: permits, _guard: guard };
-        let group = Group { publishes, waiter };
-        let is_first = {
+        let waiter =
+            Waiter { count: publishes.len(), reply, runtime: runtime.clone(), permits, guard };
+        self.enqueue(Group { publishes, waiter }, runtime);
+        drop(entering);
+        outcomes.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Adds a group to the queue, and starts a task if there is none.
+    fn enqueue(&self, group: Group, runtime: Option<Handle>) {
+        let task = {
             let mut queue = self.0.queue();
-            queue.waiting.push_back(group);
-            if queue.expected.is_some_and(|expected| queue.waiting.len() >= expected) {
+            queue.push(group);
+            if queue.is_gathered() {
                 self.0.gathered.notify_one();
             }
-            !std::mem::replace(&mut queue.in_flight, true)
+            if queue.has_task { None } else { Some(Task::new(&self.0, &mut queue)) }
         };
-        if is_first {
-            self.append_queue();
+        match (task, runtime) {
+            (None, _) => {}
+            (Some(task), Some(runtime)) if !self.0.storage.commits_at_once() => {
+                task.start(&runtime);
+            }
+            (Some(task), runtime) => task.run_inline(runtime),
         }
-        outcomes.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Number of successful appends.
     pub(crate) fn commits(&self) -> u64 {
         self.0.commits.load(Ordering::Relaxed)
+    }
+
+    /// Number of groups in the queue.
+    pub(crate) fn queued(&self) -> usize {
+        self.0.queue().len()
+    }
+
+    /// Number of tasks that ended before the queue was empty.
+    pub(crate) fn restarts(&self) -> u64 {
+        self.0.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Returns an error if the append in flight, or a query to the storage, takes longer than `deadline`.
+    pub(crate) async fn check_ready(&self, deadline: Duration) -> Result<(), NotReady> {
+        if let Some(error) = &*self.0.failure.borrow() {
+            return Err(error.clone().into());
+        }
+        let running = self.0.queue().step_started.map(|started| started.elapsed());
+        if let Some(running) = running.filter(|running| *running > deadline) {
+            return Err(NotReady::AppendOverdue { running });
+        }
+        match timeout(deadline, self.0.storage.check()).await {
+            Ok(checked) => Ok(checked?),
+            Err(_) => Err(NotReady::StorageOverdue { deadline }),
+        }
     }
 
     /// Waits until an append has failed permanently, and returns the error.
@@ -158,180 +160,16 @@ impl Committer {
             }
         }
     }
-
-    /// Appends the queue: in this call while the storage completes at once, otherwise in a task.
-    fn append_queue(&self) {
-        for _ in 0..ROUNDS_MAX {
-            let Some(mut append) = InFlight::start(&self.0) else { return };
-            if append.poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-                tokio::spawn(append.run());
-                return;
-            }
-        }
-        if let Some(append) = InFlight::start(&self.0) {
-            tokio::spawn(append.run());
-        }
-    }
-}
-
-/// The permits that a publish takes from the queue.
-fn permits_of(publish: &Publish) -> u32 {
-    let permits = publish.entries.len().max(1) + publish.bytes() / PERMIT_BYTES;
-    u32::try_from(permits).unwrap_or(u32::MAX)
 }
 
 fn closed() -> StorageError {
-    StorageError::Unavailable { reason: "the hub is closing".to_owned() }
-}
-
-impl Inner {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits briefly until the publishers of the last append (`answered` groups, `publishes` publishes, `duration`
-    /// long) have published again. Does not wait for a single publisher.
-    async fn gather(&self, answered: usize, publishes: usize, duration: Duration) {
-        let time = (duration / GATHER_FRACTION).min(GATHER_MAX);
-        if time < GATHER_MIN || publishes > GATHER_PUBLISHES_MAX {
-            return;
-        }
-        let expected = {
-            let mut queue = self.queue();
-            let expected = answered + queue.waiting.len();
-            if expected < 2 {
-                return;
-            }
-            queue.expected = Some(expected);
-            expected
-        };
-        let mut guard = GatherGuard { inner: Some(self) };
-        let gathered = async {
-            while self.queue().waiting.len() < expected {
-                self.gathered.notified().await;
-            }
-        };
-        // After a timeout, the next append takes the publishes that are in the queue.
-        let _ = timeout(time, gathered).await;
-        guard.inner = None;
-        self.queue().expected = None;
-    }
-
-    /// Returns an error to all queued publishers, because no task is left to append their publishes.
-    fn fail_queue(&self) {
-        let mut queue = self.queue();
-        queue.in_flight = false;
-        queue.expected = None;
-        for group in queue.waiting.drain(..) {
-            let _ = group.waiter.reply.send(Err(closed()));
-        }
+    StorageError::Unavailable {
+        reason: "the hub is closing; publish again after the restart".to_owned(),
     }
 }
 
-/// Guards the wait between two appends. If the wait is cancelled (the runtime shuts down), the queued publishers get an
-/// error.
-struct GatherGuard<'a> {
-    inner: Option<&'a Inner>,
-}
-
-impl Drop for GatherGuard<'_> {
-    fn drop(&mut self) {
-        if let Some(inner) = self.inner {
-            inner.fail_queue();
-        }
-    }
-}
-
-/// The append that is in flight. If it is dropped before it completes (the runtime shuts down), its publishers and the
-/// queued publishers get an error.
-struct InFlight {
-    inner: Arc<Inner>,
-    waiters: Vec<Waiter>,
-    append: BoxFuture<'static, Outcomes>,
-    is_done: bool,
-}
-
-impl InFlight {
-    /// Takes publishes from the queue, up to the bounds of a batch. If the queue is empty, marks that no append is in
-    /// flight and returns `None`.
-    fn start(inner: &Arc<Inner>) -> Option<InFlight> {
-        let mut publishes = Vec::new();
-        let mut waiters: Vec<Waiter> = Vec::new();
-        {
-            let mut queue = inner.queue();
-            let mut bytes = 0;
-            while let Some(group) = queue.waiting.front() {
-                bytes += group.publishes.iter().map(Publish::bytes).sum::<usize>();
-                let count = publishes.len() + group.publishes.len();
-                if !waiters.is_empty() && (count > BATCH_PUBLISHES_MAX || bytes > BATCH_BYTES_MAX) {
-                    break;
-                }
-                let Some(group) = queue.waiting.pop_front() else { break };
-                waiters.push(group.waiter);
-                publishes.extend(group.publishes);
-            }
-            queue.in_flight = !waiters.is_empty();
-        }
-        if waiters.is_empty() {
-            return None;
-        }
-        let storage = Arc::clone(&inner.storage);
-        let append = Box::pin(async move { storage.append(publishes, Timestamp::now()).await });
-        Some(InFlight { inner: Arc::clone(inner), waiters, append, is_done: false })
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let outcomes = std::task::ready!(self.append.as_mut().poll(cx));
-        self.is_done = true;
-        self.reply(outcomes);
-        Poll::Ready(())
-    }
-
-    /// Completes this append, then appends the queue until it is empty.
-    async fn run(self) {
-        let mut current = self;
-        loop {
-            let started = Instant::now();
-            let groups = current.waiters.len();
-            let publishes = current.waiters.iter().map(|waiter| waiter.count).sum();
-            std::future::poll_fn(|cx| current.poll(cx)).await;
-            let inner = Arc::clone(&current.inner);
-            inner.gather(groups, publishes, started.elapsed()).await;
-            match InFlight::start(&inner) {
-                Some(next) => current = next,
-                None => return,
-            }
-        }
-    }
-
-    fn reply(&mut self, outcomes: Outcomes) {
-        match outcomes {
-            Ok(outcomes) => {
-                self.inner.commits.fetch_add(1, Ordering::Relaxed);
-                let mut outcomes = outcomes.into_iter();
-                for Waiter { count, reply, .. } in self.waiters.drain(..) {
-                    // A publisher that gave up does not receive its outcomes.
-                    let _ = reply.send(Ok(outcomes.by_ref().take(count).collect()));
-                }
-            }
-            Err(error) => {
-                if matches!(error, StorageError::Failed { .. }) {
-                    self.inner.failure.send_replace(Some(error.clone()));
-                }
-                for waiter in self.waiters.drain(..) {
-                    let _ = waiter.reply.send(Err(error.clone()));
-                }
-            }
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if self.is_done {
-            return;
-        }
-        self.reply(Err(closed()));
-        self.inner.fail_queue();
+fn without_runtime() -> StorageError {
+    StorageError::Unavailable {
+        reason: "publishing to this log needs a tokio runtime; call it from a task".to_owned(),
     }
 }

@@ -4,12 +4,13 @@ mod leases;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future;
 use stentor_sse::Event;
 use tokio::task::coop::consume_budget;
 
-use crate::commit::{Committer, Guard};
+use crate::commit::{Committer, Guard, NotReady};
 use crate::consumer::Consumer;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
@@ -31,7 +32,8 @@ use crate::topic::TopicName;
 /// Topics over one log: publish to them and subscribe to them.
 ///
 /// Cheap to clone; clones share one log. Publishing needs a tokio runtime with its timer enabled. Clones may be
-/// used from different runtimes.
+/// used from different runtimes. Each of them must keep running or be dropped: publishers of other runtimes may wait
+/// for an append that one of its tasks awaits.
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
 
@@ -293,6 +295,29 @@ impl Hub {
     /// most the number of publishes.
     pub fn commits(&self) -> u64 {
         self.0.committer.commits()
+    }
+
+    /// Number of calls whose publishes wait for an append, without the append in flight.
+    pub fn queued_publishes(&self) -> usize {
+        self.0.committer.queued()
+    }
+
+    /// Number of times that group commit was restarted: its task ended early, because the storage panicked or because
+    /// the runtime of a publisher shut down.
+    pub fn committer_restarts(&self) -> u64 {
+        self.0.committer.restarts()
+    }
+
+    /// Returns an error if the hub cannot take publishes now: the log has failed, an append has been running for
+    /// longer than `deadline`, or the storage does not answer within `deadline`. Appends nothing.
+    ///
+    /// Takes at most `deadline`. Needs a tokio runtime with its timer enabled.
+    ///
+    /// # Errors
+    ///
+    /// See [`NotReady`].
+    pub async fn check_ready(&self, deadline: Duration) -> Result<(), NotReady> {
+        self.0.committer.check_ready(deadline).await
     }
 
     fn storage(&self) -> &dyn Storage {

@@ -56,6 +56,7 @@ mod window;
 
 pub use stentor_sse::{Event, EventType, Frame};
 
+pub use crate::commit::NotReady;
 pub use crate::consumer::Consumer;
 pub use crate::cursor::{Check, Cursor, CursorError, Epoch, Offset};
 pub use crate::filter::{Filters, FiltersError, Pattern, TopicFilter};

@@ -95,6 +95,12 @@ pub trait Storage: Send + Sync + 'static {
         Err(publish)
     }
 
+    /// Returns `true` if [`Storage::append`] always completes at its first poll. The hub then appends in the call of
+    /// the publisher, without a task and without a tokio runtime.
+    fn commits_at_once(&self) -> bool {
+        false
+    }
+
     /// Reads matching records in log order, up to the tail at some time within the call.
     ///
     /// [`Page::through`] is the offset up to which all records were considered, even if none matched. It is higher
@@ -194,6 +200,14 @@ pub trait Storage: Send + Sync + 'static {
     /// The default never completes, for storages that report failures only as results.
     fn failed(&self) -> BoxFuture<'_, StorageError> {
         std::future::pending().boxed()
+    }
+
+    /// Asks everything that works for the storage, such as its threads, and returns when it has answered. Changes
+    /// nothing.
+    ///
+    /// Used by readiness checks, with a deadline. The default runs an empty query.
+    fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.states(Vec::new()).map(|states| states.map(drop)).boxed()
     }
 
     /// Finishes running operations and releases files, so that the log can be opened again.

@@ -106,6 +106,10 @@ impl Storage for MemoryStorage {
         Ok(self.change(|log| log.publish(publish, time)))
     }
 
+    fn commits_at_once(&self) -> bool {
+        true
+    }
+
     fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Page, StorageError>> {
         now(Ok(self.log().read(&request)))
     }

@@ -235,6 +235,15 @@ impl Storage for SqliteStorage {
         self.log.state.failed().boxed()
     }
 
+    fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        async move {
+            self.log.state.refuse_if_failed()?;
+            self.log.reads.run(|_| Ok(())).await?;
+            self.log.writes.run(|_| Ok(())).await
+        }
+        .boxed()
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.log.close().boxed()
     }

@@ -1,6 +1,7 @@
 //! A log in memory for tests. Its appends wait at a gate, its queries wait on request, and it fails on request.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +32,15 @@ struct State {
     failure: Mutex<Option<StorageError>>,
     queries: Mutex<Vec<&'static str>>,
     holds_queries: watch::Sender<bool>,
+    /// Time that each append takes, of tokio's clock.
+    append_time: Mutex<Duration>,
+    /// The next append panics.
+    panics: AtomicBool,
+    /// Publishes are appended without waiting while the hub asks for that.
+    appends_now: AtomicBool,
+    appends_running: AtomicUsize,
+    /// Maximum number of appends that ran at a time.
+    appends_max: AtomicUsize,
     /// Queries that pass although queries wait.
     passes: Semaphore,
     /// Maximum number of events that a trim point covers.
@@ -46,6 +56,11 @@ impl GatedStorage {
             failure: Mutex::default(),
             queries: Mutex::default(),
             holds_queries: watch::Sender::new(false),
+            append_time: Mutex::default(),
+            panics: AtomicBool::new(false),
+            appends_now: AtomicBool::new(false),
+            appends_running: AtomicUsize::new(0),
+            appends_max: AtomicUsize::new(0),
             passes: Semaphore::new(0),
             trim_point_events_max: Mutex::new(u64::MAX),
         }));
@@ -59,9 +74,34 @@ impl GatedStorage {
 }
 
 impl Gate {
+    /// Makes each append take this time, of tokio's clock.
+    pub(crate) fn set_append_time(&self, time: Duration) {
+        *self.0.append_time.lock().unwrap() = time;
+    }
+
+    /// Makes the next append panic after it passed the gate.
+    pub(crate) fn panic_once(&self) {
+        self.0.panics.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets publishes that cannot wait through without the gate.
+    pub(crate) fn append_now(&self) {
+        self.0.appends_now.store(true, Ordering::SeqCst);
+    }
+
+    /// The largest number of appends that ran at a time.
+    pub(crate) fn appends_max(&self) -> usize {
+        self.0.appends_max.load(Ordering::SeqCst)
+    }
+
     /// Lets all appends through from now on.
     pub(crate) fn open(&self) {
         self.0.open.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// Lets some appends through.
+    pub(crate) fn let_through(&self, appends: usize) {
+        self.0.open.add_permits(appends);
     }
 
     /// Waits until an append is at the gate.
@@ -132,12 +172,27 @@ type Response<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
 impl Storage for GatedStorage {
     fn append(&self, batch: Vec<Publish>, now: Timestamp) -> Response<'_, Vec<Outcome>> {
         Box::pin(async move {
+            let running = self.gate.0.appends_running.fetch_add(1, Ordering::SeqCst) + 1;
+            self.gate.0.appends_max.fetch_max(running, Ordering::SeqCst);
             self.gate.0.batches.lock().unwrap().push(batch.len());
             self.gate.0.arrived.add_permits(1);
             self.gate.0.open.acquire().await.unwrap().forget();
+            self.gate.0.appends_running.fetch_sub(1, Ordering::SeqCst);
+            let time = *self.gate.0.append_time.lock().unwrap();
+            if time > Duration::ZERO {
+                tokio::time::sleep(time).await;
+            }
+            assert!(!self.gate.0.panics.swap(false, Ordering::SeqCst), "a panic on request");
             self.gate.check_failure()?;
             self.inner.append(batch, now).await
         })
+    }
+
+    fn append_now(&self, publish: Publish, now: Timestamp) -> Result<Outcome, Publish> {
+        if self.gate.0.appends_now.load(Ordering::SeqCst) {
+            return self.inner.append_now(publish, now);
+        }
+        Err(publish)
     }
 
     fn epoch(&self) -> Epoch {

@@ -12,6 +12,7 @@ pub(super) mod clock;
 pub(super) mod compaction;
 pub(super) mod keys;
 pub(super) mod maintenance;
+pub(super) mod open_transaction;
 pub(super) mod pages;
 pub(super) mod pending;
 pub(super) mod purge;

@@ -46,6 +46,21 @@ async fn trimming_makes_the_file_smaller() {
 }
 
 #[tokio::test]
+async fn readiness_checks_do_not_keep_a_log_from_tidying_up() {
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
+    open.fill(2_000, large).await;
+    open.storage.trim(vec![(name("big"), open.tail())]).await.unwrap();
+    assert!(log_dir.wal_bytes() > log_dir.file_bytes() / 8, "there is space to return");
+    let checks_until_tidy = async {
+        while log_dir.wal_bytes() > log_dir.file_bytes() / 8 {
+            open.storage.check().await.unwrap();
+        }
+    };
+    tokio::time::timeout(TIMEOUT, checks_until_tidy).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_log_that_shrank_keeps_no_large_write_ahead_log() {
     let log_dir = LogDir::new();
     let open = log_dir.open();

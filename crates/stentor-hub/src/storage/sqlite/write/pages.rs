@@ -35,6 +35,6 @@ pub(crate) fn growth(connection: &Connection) -> Result<u64, DbError> {
 
 /// Returns the value of a numeric pragma.
 pub(crate) fn pragma(connection: &Connection, name: &str) -> Result<u64, DbError> {
-    let value: i64 = connection.pragma_query_value(None, name, |row| row.get(0))?;
-    Ok(u64::try_from(value).unwrap_or_default())
+    let mut statement = connection.prepare_cached(&format!("PRAGMA {name}"))?;
+    Ok(statement.query_row([], |row| row.number(0))?)
 }

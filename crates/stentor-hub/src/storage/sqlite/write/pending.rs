@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::timestamp::Timestamp;
 
-/// Time without a job after which the writer tidies up, and the pause after maintenance that failed.
+/// Time without a commit after which the writer tidies up, and the pause after maintenance that failed.
 pub(crate) const IDLE: Duration = Duration::from_secs(1);
 
 /// The maintenance that is pending, and what its next slice needs to know.
@@ -26,6 +26,8 @@ pub(crate) struct Pending {
     pub(crate) rows: u64,
     /// Number of bytes appended since the last slice.
     pub(crate) bytes: u64,
+    /// Number of commits since the log was opened.
+    pub(crate) commits: u64,
     /// Time of the last slice, if it failed. The next one waits for [`IDLE`].
     pub(crate) failed_at: Option<Instant>,
 }
@@ -52,6 +54,7 @@ impl Default for Pending {
             wal: Backlog::Unknown,
             rows: 0,
             bytes: 0,
+            commits: 0,
             failed_at: None,
         }
     }
@@ -76,6 +79,7 @@ impl Pending {
             self.purge = true;
             self.resume();
         }
+        self.commits += 1;
         self.rows += rows;
         self.bytes += bytes;
         self.wal = Backlog::Unknown;

@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread::JoinHandle;
 
 use rusqlite::config::DbConfig;
+use tokio::time::Instant;
 
 use super::checkpoint::{Checkpoint, checkpoint};
 use super::pending::IDLE;
@@ -26,8 +27,13 @@ enum Next {
 ///
 /// At the end it waits for the threads that read, then closes the log.
 pub(crate) fn run(mut writer: Writer, jobs: &Receiver<Job<Writer>>, readers: Vec<JoinHandle<()>>) {
+    let mut quiet_since = Instant::now();
     loop {
-        match next(&writer, jobs) {
+        let commits = writer.pending.commits;
+        let next = next(&writer, jobs, quiet_since);
+        // A job that changed nothing, such as a readiness check each second, must not keep the writer from tidying up.
+        let is_job = matches!(next, Next::Job(_));
+        match next {
             Next::Job(job) => {
                 job(&mut writer);
                 writer.maintain();
@@ -35,6 +41,9 @@ pub(crate) fn run(mut writer: Writer, jobs: &Receiver<Job<Writer>>, readers: Vec
             Next::Maintain => writer.maintain(),
             Next::Idle => writer.idle(),
             Next::End => break,
+        }
+        if !is_job || writer.pending.commits != commits {
+            quiet_since = Instant::now();
         }
     }
     for reader in readers {
@@ -44,7 +53,7 @@ pub(crate) fn run(mut writer: Writer, jobs: &Receiver<Job<Writer>>, readers: Vec
     close(writer);
 }
 
-fn next(writer: &Writer, jobs: &Receiver<Job<Writer>>) -> Next {
+fn next(writer: &Writer, jobs: &Receiver<Job<Writer>>, quiet_since: Instant) -> Next {
     if writer.has_maintenance() {
         return match jobs.try_recv() {
             Ok(job) => Next::Job(job),
@@ -55,7 +64,7 @@ fn next(writer: &Writer, jobs: &Receiver<Job<Writer>>) -> Next {
     if writer.is_settled() {
         return jobs.recv().map_or(Next::End, Next::Job);
     }
-    match jobs.recv_timeout(IDLE) {
+    match jobs.recv_timeout(IDLE.saturating_sub(quiet_since.elapsed())) {
         Ok(job) => Next::Job(job),
         Err(RecvTimeoutError::Timeout) => Next::Idle,
         Err(RecvTimeoutError::Disconnected) => Next::End,

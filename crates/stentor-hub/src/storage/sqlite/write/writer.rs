@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::time::Instant;
 
 use super::ballast::Ballast;
@@ -11,6 +11,7 @@ use super::capacity::{Capacity, RECORD_BYTES};
 use super::checkpoint::{self, Checkpoint, WalLimit, checkpoint};
 use super::clock::Clock;
 use super::compaction::Compaction;
+use super::open_transaction::OpenTransaction;
 use super::pages::growth;
 use super::pending::Pending;
 use super::transaction::{Changes, WriteTransaction};
@@ -145,14 +146,13 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = OpenTransaction::begin(&self.connection)?;
         let mut write =
-            WriteTransaction::new(&transaction, self.state.epoch, self.log, &self.limits);
+            WriteTransaction::new(&self.connection, self.state.epoch, self.log, &self.limits);
         let result = work(&mut write)?;
         let Changes { log, records, trimmed, purged, to_purge } = write.finish()?;
         if self.ballast.is_held() {
-            let growth = growth(&transaction)?;
+            let growth = growth(&self.connection)?;
             self.ballast.hold(growth).map_err(|error| DbError::no_ballast(&error))?;
         }
         transaction.commit()?;
