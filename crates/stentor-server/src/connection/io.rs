@@ -119,6 +119,11 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper does not read during a response, because clients may half-close. It flushes whenever it
+        // has nothing to write.
+        if self.takeover.is_streaming() && self.stream.poll_closed(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -42,6 +42,17 @@ impl LazyStream {
         }
     }
 
+    /// Returns `Ready` once the client has closed its side or the connection is broken. Reads nothing.
+    pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Ok(stream) = self.registered() else { return Poll::Ready(()) };
+        let mut byte = [0; 1];
+        match stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+            // Input after the request hides the end of the input.
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+
     /// Tries an operation directly. Returns `None` if it would block or if the stream is registered.
     /// It takes part in tokio's cooperative scheduling, so a task that never waits still yields.
     fn try_directly<T>(

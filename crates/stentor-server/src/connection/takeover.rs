@@ -6,8 +6,8 @@
 //! is written by then, and all earlier responses are flushed. This requires that `pipeline_flush` is
 //! off: hyper then parses a request only after it has flushed the responses before it.
 //!
-//! Other streams stay with hyper, and their readers get the same bytes from a response body: HTTP/2,
-//! requests with a body, and responses that a middleware encodes.
+//! Other streams stay with hyper, and the shard writes them into a response body: HTTP/2, requests with
+//! a body, and responses whose body a layer replaced, wrapped or boxed.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +18,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::shard::{Arrival, Trust};
+use crate::stream::slot::SlotLink;
 
 /// The takeover of one connection. All clones share one state.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ struct Inner {
     /// `true` while output of an earlier response waits for room in the socket.
     unflushed: AtomicBool,
     arrival: Mutex<Option<Arrival<()>>>,
+    /// `true` while hyper writes a stream.
+    streaming: AtomicBool,
 }
 
 impl Takeover {
@@ -46,10 +49,20 @@ impl Takeover {
         version: Version,
         trust: Trust,
     ) -> bool {
-        let Some(arrival) = Arrival::take(response, version, trust) else { return false };
+        let is_stream = response.extensions().get().is_some_and(SlotLink::has_body);
+        let Some(arrival) = Arrival::take(response, version, trust) else {
+            self.0.streaming.store(is_stream, Ordering::Relaxed);
+            return false;
+        };
         *self.0.arrival.lock().unwrap_or_else(PoisonError::into_inner) = Some(arrival);
         self.0.pending.store(true, Ordering::Release);
         true
+    }
+
+    /// Returns `true` if the current response is a stream that stayed with hyper. Its reader has left
+    /// when it closes its side: it has nothing more to receive, and would not be missed otherwise.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.0.streaming.load(Ordering::Relaxed)
     }
 
     /// Returns `true` if a reader waits for its socket. hyper must not read from the socket then: it

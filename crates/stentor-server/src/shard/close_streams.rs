@@ -34,6 +34,14 @@ impl<T: Transport> Shard<T> {
         }
     }
 
+    /// Ends the streams of this shard whose sessions have this key, for a program that drives the shard
+    /// itself. See [`Stentor::close_streams`].
+    pub fn close_streams(&mut self, stentor: &Stentor, key: &str, now: Instant) {
+        if let Some(key) = stentor.keys().close(key) {
+            self.close_key(&key, now);
+        }
+    }
+
     /// Ends the streams of the readers whose sessions hold this key.
     pub(crate) fn close_key(&mut self, key: &Arc<Key>, now: Instant) {
         for id in self.sessions.with_key(key.id()) {

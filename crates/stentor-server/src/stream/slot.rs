@@ -44,6 +44,11 @@ impl StreamSlot {
 }
 
 impl SlotLink {
+    /// Returns `true` if the body of the stream was not dropped.
+    pub(crate) fn has_body(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
     /// Takes the stream. Returns `None` if it was taken before, or if the body was dropped.
     pub(crate) fn take(&self) -> Option<NewStream> {
         StreamSlot(self.0.upgrade()?).take()

@@ -10,6 +10,7 @@ mod endings;
 mod fairness;
 mod gaps;
 mod groups;
+mod sessions;
 mod silence;
 mod stage;
 mod stalls;

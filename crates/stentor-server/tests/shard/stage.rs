@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::Version;
+use http::{Response, Version};
 use mio::Token;
 use stentor_hub::{Filters, Hub, Publish, Start, TopicFilter};
 use stentor_server::shard::{Arrival, Finish, Readiness, Registrar, Shard, Transport, Written};
-use stentor_server::{Metrics, Stentor, StreamOptions};
+use stentor_server::{Body, Metrics, Session, Stentor, StreamOptions};
 use stentor_sse::{Decoder, Event, Item};
 use tokio::time::Instant;
 
@@ -148,6 +148,7 @@ pub(crate) struct Stage {
     pub(crate) shard: Shard<InMemory>,
     pub(crate) metrics: Metrics,
     pub(crate) now: Instant,
+    pub(crate) start: Instant,
 }
 
 impl Stage {
@@ -156,7 +157,7 @@ impl Stage {
         let stentor = Stentor::new(hub);
         let metrics = stentor.metrics().clone();
         let shard = Shard::new(metrics.clone(), now).unwrap();
-        Stage { stentor, shard, metrics, now }
+        Stage { stentor, shard, metrics, now, start: now }
     }
 
     pub(crate) fn publish(&self, topic: &str, data: &str) {
@@ -171,16 +172,43 @@ impl Stage {
 
     /// Adds a reader of comma-separated filters whose socket has room for `room` bytes.
     pub(crate) fn join(&mut self, filters: &str, start: Start, room: usize) -> Client {
+        self.join_with(filters, start, room, Session::new())
+    }
+
+    /// Adds a reader with a session.
+    pub(crate) fn join_with(
+        &mut self,
+        filters: &str,
+        start: Start,
+        room: usize,
+        session: Session,
+    ) -> Client {
+        let response = self.response(filters, start, session);
+        self.adopt(response, room)
+    }
+
+    /// Returns the response to a subscriber of comma-separated filters.
+    pub(crate) fn response(&self, filters: &str, start: Start, session: Session) -> Response<Body> {
         let filters = filters.split(',').map(|filter| filter.parse::<TopicFilter>().unwrap());
         let filters = Filters::new(filters).unwrap();
         let options = StreamOptions::new(Version::HTTP_11);
-        let response = self.stentor.stream(filters, start, options).now_or_never().unwrap();
+        let response = self.stentor.stream_with(filters, start, options, session);
+        response.now_or_never().unwrap().unwrap()
+    }
+
+    /// Hands a response to the shard, with a transport that has room for `room` bytes.
+    pub(crate) fn adopt(&mut self, mut response: Response<Body>, room: usize) -> Client {
         let wire = Wire { room, input: Some(Vec::new()), ..Wire::default() };
         let wire = Rc::new(RefCell::new(wire));
         let transport = InMemory(Rc::clone(&wire));
-        let mut response = response.unwrap();
         self.shard.adopt(Arrival::new(&mut response, Version::HTTP_11, transport).unwrap());
         Client(wire)
+    }
+
+    /// Closes the streams of a key.
+    pub(crate) fn close_streams(&mut self, key: &str) {
+        let stentor = self.stentor.clone();
+        self.shard.close_streams(&stentor, key, self.now);
     }
 
     /// Gives a socket room, and notifies the shard.
