@@ -26,6 +26,7 @@ mod stopped;
 mod storm;
 mod subscribers;
 mod trim;
+mod wake;
 
 use std::path::PathBuf;
 
@@ -68,6 +69,8 @@ enum Benchmark {
     Storm(storm::Args),
     /// Measure the disk space that trimming frees.
     Trim(trim::Args),
+    /// Measure the cost of a publish beside many subscriptions and beside readers that are stuck.
+    Wake(wake::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -91,6 +94,7 @@ fn main() -> anyhow::Result<()> {
             Benchmark::Stopped(args) => stopped::run(&context, &args).await,
             Benchmark::Storm(args) => storm::run(&context, &args).await,
             Benchmark::Trim(args) => trim::run(&context, &args).await,
+            Benchmark::Wake(args) => wake::run(&context, &args).await,
         }
     })
 }

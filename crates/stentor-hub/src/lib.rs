@@ -26,7 +26,8 @@
 //! 1. [`Publish`] (`publish.rs`) is passed to [`Hub::publish`] (`hub.rs`).
 //! 2. Group commit (`commit.rs`) calls [`Storage::append`](storage::Storage::append) (`storage/`), which makes it a
 //!    [`Record`] at an [`Offset`].
-//! 3. The live window (`window.rs`) stores the record and the [`Consumer`]s of its topic are woken (`consumer.rs`).
+//! 3. The live window (`window.rs`) stores the record and the [`Consumer`]s of its topic are woken
+//!    (`interest.rs`, `consumer.rs`).
 //! 4. Each [`Subscription`] reads from its [`Cursor`] and sends the record's frame in one [`Form`], which is encoded
 //!    once.
 
@@ -38,6 +39,7 @@ mod form;
 mod gap;
 mod history;
 mod hub;
+mod interest;
 mod key;
 mod large_records;
 mod lease;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::consumer::Interest;
 use crate::cursor::{Cursor, Offset};
+use crate::interest::Interest;
 use crate::large_records::LargeRecords;
 use crate::reader_queries::{EndTracker, ReaderQueries};
 use crate::record::Record;
@@ -14,7 +14,7 @@ use crate::window::LiveWindow;
 pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) window: Arc<LiveWindow>,
-    pub(crate) interest: Arc<Interest>,
+    pub(crate) interest: Interest,
     pub(crate) queries: ReaderQueries,
     pub(crate) large: LargeRecords,
     /// Burned ranges of offsets, inclusive. They never change while the log is open.
@@ -31,10 +31,10 @@ impl Shared {
     ) -> Shared {
         let bounds = storage.bounds();
         let window = Arc::new(LiveWindow::new(bounds.tail, window_bytes));
-        let interest = Arc::new(Interest::default());
+        let interest = Interest::default();
         let ends = Arc::new(EndTracker::default());
         storage.follow(Box::new({
-            let (window, interest) = (Arc::clone(&window), Arc::clone(&interest));
+            let (window, interest) = (Arc::clone(&window), interest.clone());
             let ends = Arc::clone(&ends);
             move |records: &[Arc<Record>]| {
                 ends.observe(records);

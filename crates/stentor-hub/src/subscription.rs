@@ -2,6 +2,7 @@
 
 mod fork;
 mod pending_gap;
+mod wake_up;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use futures_core::Stream;
 use futures_util::stream;
 
 use self::pending_gap::PendingGap;
-use crate::consumer::{Consumer, Registration};
+use crate::consumer::Consumer;
 use crate::cursor::{Cursor, Offset};
 use crate::filter::Filters;
 use crate::gap::Gap;
+use crate::interest::{Listening, Registration};
 use crate::record::{Body, Record};
 use crate::shared::Shared;
 use crate::start::{ResolvedStart, Start, SubscribeError};
@@ -31,6 +33,10 @@ pub struct Subscription {
     shared: Arc<Shared>,
     filters: Arc<Filters>,
     registration: Registration,
+    consumer: Consumer,
+    wake_ups: WakeUps,
+    /// `true` if the last read reached the tail, and began after the listener was armed.
+    is_at_tail: bool,
     /// All records up to here have been considered.
     position: Offset,
     /// Records to send before reading continues after `position`.
@@ -48,6 +54,16 @@ pub struct Subscription {
     /// Deletions up to this offset are not sent.
     deletions_known: Offset,
     finished: bool,
+}
+
+/// The times at which records wake the consumer of a subscription.
+enum WakeUps {
+    /// At the tail. The listener is set there, and while the consumer was woken and nothing was read since.
+    AtTail(Option<Listening>),
+    /// Always, with a key, for a group of readers.
+    Group(Listening),
+    /// Never, see [`Subscription::detach`].
+    Never,
 }
 
 /// The next records of a subscription, after a gap if there is one.
@@ -70,7 +86,7 @@ impl Batch {
 pub enum TryRead {
     /// Records, a gap, or both.
     Batch(Batch),
-    /// Nothing until the consumer is woken.
+    /// Nothing until the consumer is woken, which happens at the next record that matches.
     AtTail,
     /// The next records are not in the live window: call [`Subscription::read_from_storage`].
     NeedsStorage,
@@ -100,8 +116,9 @@ impl Subscription {
         consumer: Consumer,
     ) -> Result<Option<Subscription>, SubscribeError> {
         let filters = Arc::new(filters);
-        // Register before reading, so that no wake-up is missed.
-        let registration = shared.interest.register(Arc::clone(&filters), consumer, None);
+        let registration = shared.interest.register(&filters);
+        // For a consumer that waits before it reads.
+        consumer.wake();
         let mut resolved = ResolvedStart::resolve(&shared, &filters, &start).await?;
         let deletions_known = resolved.deletions_known(shared.window.tail());
         let mut open = None;
@@ -123,6 +140,9 @@ impl Subscription {
             shared,
             filters,
             registration,
+            consumer,
+            wake_ups: WakeUps::AtTail(None),
+            is_at_tail: false,
             open,
             deletions_known,
         }))
@@ -135,11 +155,6 @@ impl Subscription {
         let before_stash = self.stash.as_ref().and_then(|batch| batch.records.first());
         let before = before_stash.map(|record| record.offset().previous()).or(before_picked);
         self.shared.position(before.unwrap_or(self.position))
-    }
-
-    /// The consumer that is woken when there may be more to read.
-    pub fn consumer(&self) -> &Consumer {
-        self.registration.consumer()
     }
 
     /// Returns `true` if all topics have ended and their ends were returned.
@@ -200,17 +215,23 @@ impl Subscription {
         if !self.picked.is_empty() || self.gap.is_some() {
             return TryRead::NeedsStorage;
         }
+        self.skip_unmatched();
         loop {
-            let Some(page) = self.shared.window.read(&self.filters, self.position, budget) else {
+            let Some((page, is_last)) =
+                self.shared.window.read(&self.filters, self.position, budget)
+            else {
+                self.stop_listening();
                 return TryRead::NeedsStorage;
             };
             let moved = page.through > self.position;
             let batch = self.accept(page);
+            self.is_at_tail = is_last;
             if !batch.is_empty() {
+                self.stop_listening();
                 return TryRead::Batch(batch);
             }
             // No progress means the tail. Otherwise rows without a match used up the budget, so read on.
-            if !moved {
+            if !moved && !self.listen() {
                 return TryRead::AtTail;
             }
         }
@@ -348,6 +369,7 @@ impl Subscription {
     /// Advances past a page and keeps the records that the reader gets.
     fn accept(&mut self, page: Page) -> Batch {
         self.position = page.through;
+        self.is_at_tail = false;
         self.last_was_picked = false;
         let mut records = page.records;
         records.retain(|record| {

@@ -79,10 +79,21 @@ impl LiveWindow {
         }
     }
 
-    /// Reads matching records after an offset. `None` if the window does not cover that.
-    pub(crate) fn read(&self, filters: &Filters, after: Offset, budget: Budget) -> Option<Page> {
+    /// Reads matching records after an offset. `None` if the window does not cover that. The page is followed by
+    /// `true` if it reaches the tail.
+    pub(crate) fn read(
+        &self,
+        filters: &Filters,
+        after: Offset,
+        budget: Budget,
+    ) -> Option<(Page, bool)> {
         let inner = self.read_lock();
-        inner.covers(filters, after).then(|| inner.ring.read(filters, after, inner.tail, budget))
+        if !inner.covers(filters, after) {
+            return None;
+        }
+        let page = inner.ring.read(filters, after, inner.tail, budget);
+        let is_last = page.through >= inner.tail;
+        Some((page, is_last))
     }
 
     /// The record at an offset, if it is in the window.

@@ -5,6 +5,7 @@
 
 mod filters;
 mod hub;
+mod interest;
 mod records;
 mod shard;
 mod streams;
@@ -13,6 +14,7 @@ use gungraun::{Callgrind, LibraryBenchmarkConfig, main};
 
 use crate::filters::filter;
 use crate::hub::publish;
+use crate::interest::wake;
 use crate::records::encode;
 use crate::shard::fan_out;
 use crate::streams::decode;
@@ -28,7 +30,8 @@ main!(
     decode,
     filter,
     publish,
-    fan_out
+    fan_out,
+    wake
 );
 
 /// JSON text, typical data of events.

@@ -4,8 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{LossesReported, Subscription};
-use crate::consumer::Consumer;
+use super::{LossesReported, Subscription, WakeUps};
 use crate::cursor::Offset;
 use crate::record::Record;
 use crate::topic::TopicName;
@@ -19,6 +18,7 @@ impl Subscription {
             return;
         }
         self.position = first.offset().previous();
+        self.is_at_tail = false;
         self.reopen(records.iter().filter(|record| record.event().is_none()).map(|r| r.topic()));
     }
 
@@ -28,7 +28,8 @@ impl Subscription {
     }
 
     /// Creates a subscription for one reader of this subscription. The reader is at `position`, was notified of
-    /// `losses_reported`, and has not received the ends of the topics `ends_ahead` yet.
+    /// `losses_reported`, and has not received the ends of the topics `ends_ahead` yet. The fork is
+    /// [detached](Subscription::detach).
     #[must_use]
     pub fn fork<'a>(
         &self,
@@ -39,7 +40,10 @@ impl Subscription {
         let mut fork = Subscription {
             shared: Arc::clone(&self.shared),
             filters: Arc::clone(&self.filters),
-            registration: self.registration.moved_to(self.consumer().clone(), None),
+            registration: self.registration.fork(),
+            consumer: self.consumer.clone(),
+            wake_ups: WakeUps::Never,
+            is_at_tail: false,
             position,
             picked: VecDeque::new(),
             last_was_picked: false,
@@ -58,18 +62,10 @@ impl Subscription {
     pub fn advance_to(&mut self, fork: Subscription) {
         let own = std::mem::replace(self, fork);
         self.registration = own.registration;
-    }
-
-    /// Wakes `consumer` with `key` when there are new records, see [`Consumer::take_ready`]. Replaces the consumer of
-    /// the subscription. Afterwards the subscription may serve several readers.
-    pub fn notify(&mut self, consumer: &Consumer, key: usize) {
-        self.registration = self.registration.moved_to(consumer.clone(), Some(key));
-    }
-
-    /// Re-arms the key after [`Consumer::take_ready`] returned it. Call this before reading; otherwise records that
-    /// arrive in between wake nothing.
-    pub fn rearm(&self) {
-        self.registration.rearm();
+        self.consumer = own.consumer;
+        self.wake_ups = own.wake_ups;
+        // The fork has read for its own listener.
+        self.is_at_tail = false;
     }
 
     /// Sets the number of readers of this subscription, which [`Hub::subscribers`](crate::Hub::subscribers) counts.

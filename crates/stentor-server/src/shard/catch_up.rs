@@ -89,7 +89,9 @@ pub(super) enum Step {
 impl<T: Transport> CatchUpReader<T> {
     /// Creates a reader that has just arrived.
     pub(super) fn new(arrival: Arrival<T>) -> CatchUpReader<T> {
-        let Arrival { transport, head, framing, stentor, subscription, open, .. } = arrival;
+        let Arrival { transport, head, framing, stentor, mut subscription, open, .. } = arrival;
+        // Its socket drives it. At the tail it joins a live group, which records wake.
+        subscription.detach();
         let sent_through = subscription.cursor().offset;
         CatchUpReader {
             phase: Phase::Opening,

@@ -139,6 +139,8 @@ impl<T: Transport> Shard<T> {
         }
         let losses = group.subscription.losses_reported();
         let subscription = Box::new(group.subscription.fork(group.position(), losses, []));
+        // The group counts its readers itself.
+        subscription.set_readers(0);
         self.queries.push_back(StorageQuery {
             requester: Requester::Group(group.id(index)),
             kind: QueryKind::NextPage,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use stentor_hub::{Hub, Start};
 
 use crate::stage::{Client, Stage};
@@ -38,6 +39,31 @@ fn a_reader_that_takes_a_byte_now_and_then_is_kept() {
     stage.make_room(&slow, ROOM);
     stage.settle();
     assert_eq!(slow.events(), ["x".repeat(10_000)]);
+}
+
+#[test]
+fn readers_without_room_are_counted_but_no_publish_wakes_the_shard_for_them() {
+    let mut stage = Stage::new(Hub::memory());
+    let stuck: Vec<_> = (0..20).map(|_| stage.join("news", Start::Now, 2_000)).collect();
+    stage.settle();
+    for _ in 0..2 {
+        // The second one is for the live group that they have left.
+        stage.publish("news", &"x".repeat(10_000));
+        stage.settle();
+    }
+    let _ = stage.shard.consumer().woken().now_or_never();
+    for _ in 0..10 {
+        stage.publish("news", "y");
+        assert_eq!(stage.shard.consumer().woken().now_or_never(), None);
+    }
+    assert_eq!(stage.stentor.hub().subscribers(&"news".parse().unwrap()), 20);
+    for client in stuck {
+        stage.make_room(&client, ROOM);
+        stage.settle();
+        assert_eq!(client.events().len(), 12);
+    }
+    stage.publish("news", "z");
+    assert_eq!(stage.shard.consumer().woken().now_or_never(), Some(()), "they are live again");
 }
 
 #[test]
