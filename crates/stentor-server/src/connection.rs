@@ -3,17 +3,19 @@
 mod head_timer;
 mod io;
 pub(crate) mod lazy;
+mod logged_body;
 mod request_log;
+mod responding;
 pub(crate) mod stop;
 mod takeover;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, Version};
+use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -25,10 +27,12 @@ use self::head_timer::HeadTimer;
 use self::io::Io;
 use self::lazy::LazyStream;
 use self::request_log::RequestLog;
+use self::responding::Responding;
 use self::stop::{Stop, StopStep};
 use self::takeover::Takeover;
 use crate::driver::ShardHandle;
-use crate::http_service::{HttpService, ServiceError};
+use crate::http_service::HttpService;
+use crate::inbound::{Discard, InboundBody, Unread};
 use crate::shard::{Connection, Trust};
 
 /// The first bytes of a client that speaks HTTP/2 without TLS (RFC 9113, 3.4).
@@ -105,11 +109,16 @@ async fn run_http1(
     by_shard: Option<ByShard>,
 ) -> hyper::Result<()> {
     let (trust, pending) = (by_shard.as_ref().map(|by| by.trust), takeover.clone());
+    let unread = Unread::default();
+    let rest = unread.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let trust = trust.filter(|_| Takeover::allows(&request));
         let (version, log) = (request.version(), RequestLog::start(&request));
         let takeover = trust.map(|trust| (takeover.clone(), trust));
-        Responding { response: service.clone().respond(request), version, log, takeover }
+        let unread = unread.of_request(&request);
+        let request = InboundBody::wrap(request, unread.clone());
+        let response = Some(service.clone().respond(request));
+        Responding { response, version, log, takeover, unread }
     });
     // `pipeline_flush` must stay off: see `takeover.rs`. Half-closed clients (`nc -N`) get their
     // response, unless streams are response bodies, which would not notice that their reader
@@ -123,14 +132,27 @@ async fn run_http1(
         .writev(false)
         .serve_connection(TokioIo::new(io), service);
     let mut stopping = pin!(stop.watch());
+    let mut discard: Option<Discard> = None;
     let result = poll_fn(|cx| {
         match stopping.as_mut().poll_step(cx) {
             StopStep::None => {}
             StopStep::Drained => Pin::new(&mut connection).graceful_shutdown(),
             StopStep::Aborted => return Poll::Ready(None),
         }
-        let polled = connection.poll_without_shutdown(cx);
-        if pending.is_due() { Poll::Ready(Some(Ok(()))) } else { polled.map(Some) }
+        // This writes out all responses before it completes; `poll_without_shutdown` does not.
+        let polled = Pin::new(&mut connection).poll(cx);
+        if pending.is_due() {
+            return Poll::Ready(Some(Ok(())));
+        }
+        if let Some(body) = rest.take() {
+            discard = Some(body);
+        }
+        if discard.as_mut().is_some_and(|body| Pin::new(body).poll(cx).is_ready()) {
+            discard = None;
+            // hyper continues with the next request, or closes the connection.
+            cx.waker().wake_by_ref();
+        }
+        polled.map(Some)
     })
     .await;
     let Some(result) = result else { return Ok(()) };
@@ -157,38 +179,13 @@ async fn run_http1(
     result
 }
 
-/// The future of a response. It stays pending if the socket of the connection is to be taken over.
-struct Responding<F> {
-    response: F,
-    version: Version,
-    log: RequestLog,
-    takeover: Option<(Takeover, Trust)>,
-}
-
-impl<F, B> Future for Responding<F>
-where
-    F: Future<Output = Result<Response<B>, ServiceError>> + Unpin,
-    B: http_body::Body + 'static,
-{
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut response = ready!(Pin::new(&mut self.response).poll(cx))?;
-        self.log.end(&response);
-        if let Some((takeover, trust)) = self.takeover.take()
-            && takeover.offer(&mut response, self.version, trust)
-        {
-            // The connection is taken apart before this future can be polled again.
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(response))
-    }
-}
-
 async fn run_http2(io: Io, service: impl HttpService, stop: Stop) -> hyper::Result<()> {
     let service = service_fn(move |request: Request<Incoming>| {
         let (version, log) = (request.version(), RequestLog::start(&request));
-        Responding { response: service.clone().respond(request), version, log, takeover: None }
+        let unread = Unread::of_stream(&request);
+        let request = InboundBody::wrap(request, unread.clone());
+        let response = Some(service.clone().respond(request));
+        Responding { response, version, log, takeover: None, unread }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

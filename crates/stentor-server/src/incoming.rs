@@ -12,12 +12,8 @@ use tokio::time::timeout;
 use crate::body::RequestBody;
 use crate::budget::Reservation;
 use crate::context::Stentor;
+use crate::limits::{DISCARD_BYTES_MAX, DISCARD_TIME_MAX};
 use crate::problem::{Code, Problem};
-
-/// Limits for discarding the rest of a body after an early response. If the server closed the
-/// connection instead, the client would get a reset and not the response.
-const DISCARD_BYTES_MAX: usize = 16 << 20;
-const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A request body that arrives. On drop, the rest of it is read and discarded in the background.
 pub(crate) struct IncomingBody {

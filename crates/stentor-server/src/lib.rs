@@ -5,25 +5,48 @@
 //!
 //! # Example
 //!
-//! ```no_run
+//! Your own routes, one of them a stream, and the whole HTTP API beside them. It needs the cargo feature
+//! `axum`.
+//!
+#![cfg_attr(feature = "axum", doc = "```no_run")]
+#![cfg_attr(not(feature = "axum"), doc = "```ignore")]
+//! use axum::extract::State;
+//! use axum::http::{HeaderMap, Response, Uri, Version};
+//! use axum::routing::get;
 //! use axum::Router;
-//! use stentor_hub::Hub;
-//! use stentor_server::{Guard, Stentor};
+//! use stentor_hub::{Filters, Hub, Start, TopicName};
+//! use stentor_server::{Body, Guard, Problem, Stentor, StreamOptions, bind, cursor_of, serve};
 //!
 //! #[tokio::main]
 //! async fn main() -> std::io::Result<()> {
-//!     let hub = Hub::memory();
-//!     let stentor = Guard::new().wrap(Stentor::new(hub.clone()));
+//!     let stentor = Stentor::new(Hub::memory());
 //!     let app = Router::new()
-//!         .route("/hello", axum::routing::get(|| async { "hello" }))
-//!         .fallback_service(stentor); // /topics/NAME, /events, the console at /
-//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-//!     axum::serve(listener, app).await
+//!         .route("/hello", get(|| async { "hello" }))
+//!         .route("/mine", get(mine))
+//!         .with_state(stentor.clone())
+//!         .fallback_service(stentor.clone()); // /topics/NAME, /events, the console at /
+//!     let listener = bind(([127, 0, 0, 1], 8080).into())?;
+//!     serve(listener, Guard::new().wrap(app), stentor).await
+//! }
+//!
+//! /// Streams the topic `users/ann`, to a subscriber that reconnects after its last event.
+//! async fn mine(
+//!     State(stentor): State<Stentor>,
+//!     version: Version,
+//!     headers: HeaderMap,
+//!     uri: Uri,
+//! ) -> Result<Response<Body>, Problem> {
+//!     let start = cursor_of(&headers, &uri).map_or(Start::Now, Start::Cursor);
+//!     let topic = Filters::topic(TopicName::new("users/ann")?);
+//!     stentor.stream(topic, start, StreamOptions::new(version)).await
 //! }
 //! ```
 //!
 //! Publish with `curl -d hello localhost:8080/topics/news`, and subscribe in a browser with
-//! `new EventSource("/topics/news")`.
+//! `new EventSource("/topics/news")`. The `stentor` given to [`serve`] is the one that the routes use: it
+//! counts the connections, and [`Stentor::drain`] stops the server.
+//!
+//! `axum::serve` runs the same `app`.
 //!
 //! # Publishing from your program
 //!
@@ -47,8 +70,9 @@
 //!
 //! # Access
 //!
-//! A [`Guard`] checks the headers `Host` and `Origin`, and adds CORS headers. There is no other access
-//! control: a client that can connect can read and publish.
+//! A [`Guard`] checks the headers `Host` and `Origin`, and adds CORS headers. By default it accepts only
+//! requests for a loopback host. There is no other access control: a client that can connect can read and
+//! publish.
 //!
 //! # Source map
 //!
@@ -60,7 +84,7 @@
 //! The routes share these files:
 //!
 //! - Reading a request: `path.rs`, `query.rs`, `accept.rs`, `resume.rs`, `idempotency.rs`.
-//! - Reading a body: `content.rs`, `peeked.rs`, `incoming.rs`, `budget.rs`, `lines.rs`.
+//! - Reading a body: `content.rs`, `peeked.rs`, `incoming.rs`, `inbound.rs`, `budget.rs`, `lines.rs`.
 //! - Writing a response: `json.rs`, and `problem.rs` for errors.
 
 mod accept;
@@ -74,6 +98,7 @@ mod driver;
 mod guard;
 mod http_service;
 mod idempotency;
+mod inbound;
 mod incoming;
 mod json;
 mod limits;
@@ -98,6 +123,7 @@ pub use crate::config::Config;
 pub use crate::context::Stentor;
 pub use crate::guard::{AllowedOrigin, Guard, Guarded, GuardedBody, GuardedFuture, OriginError};
 pub use crate::http_service::{HttpService, ServiceError, ServiceFuture};
+pub use crate::inbound::InboundBody;
 pub use crate::metrics::Metrics;
 pub use crate::problem::Problem;
 pub use crate::resume::cursor_of;

@@ -12,3 +12,9 @@ pub(crate) const LINGER_BYTES_MAX: usize = 64 << 10;
 
 /// Maximum time for which input is discarded after the last byte was written.
 pub(crate) const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Maximum number of bytes of a request body that are read and discarded after an early response.
+pub(crate) const DISCARD_BYTES_MAX: usize = 16 << 20;
+
+/// Maximum time for which a request body is read and discarded after an early response.
+pub(crate) const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);

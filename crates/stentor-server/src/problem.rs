@@ -1,5 +1,7 @@
 //! Error responses: the only place that assigns statuses and codes to errors.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
@@ -19,6 +21,9 @@ const RETRY_AFTER_SECONDS: u16 = 2;
 ///
 /// It has a status, a code that stays the same between releases, and a detail for people: first what
 /// happened, then what to do.
+///
+/// It is an [`Error`](std::error::Error). With the cargo feature `axum` it implements axum's
+/// `IntoResponse`, so that a handler can return `Result<_, Problem>` and use `?` on the errors of the hub.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem(Box<Fields>);
 
@@ -64,6 +69,7 @@ pub(crate) enum Code {
     TooManyLeases,
     DiskFull,
     Draining,
+    Service,
     Storage,
 }
 
@@ -100,6 +106,7 @@ impl Code {
             Code::TooManyLeases => (S::TOO_MANY_REQUESTS, "too-many-leases"),
             Code::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full"),
             Code::Draining => (S::SERVICE_UNAVAILABLE, "draining"),
+            Code::Service => (S::SERVICE_UNAVAILABLE, "service"),
             Code::Storage => (S::SERVICE_UNAVAILABLE, "storage"),
         }
     }
@@ -157,6 +164,14 @@ impl Problem {
         Problem::of(Code::Draining, "the server is shutting down; try again in a moment")
     }
 
+    /// Creates the problem of a service that returned an error instead of a response.
+    pub(crate) fn unavailable() -> Problem {
+        Problem::of(
+            Code::Service,
+            "the server cannot handle the request now; try again in a moment",
+        )
+    }
+
     /// Returns `true` if the problem has this code.
     pub(crate) fn has_code(&self, code: Code) -> bool {
         self.0.code == code.parts().1
@@ -193,6 +208,22 @@ impl Problem {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         response
+    }
+}
+
+impl fmt::Display for Problem {
+    /// Writes the detail.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+#[cfg(feature = "axum")]
+impl axum_core::response::IntoResponse for Problem {
+    fn into_response(self) -> axum_core::response::Response {
+        Problem::into_response(self).map(axum_core::body::Body::new)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Log lines about refused requests. They are limited, so that many refusals do not flood the log.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +32,15 @@ pub(crate) fn log_refusal(status: StatusCode, code: &'static str, detail: &str) 
     if let Some(suppressed) = LIMITER.check(code, Instant::now()) {
         let suppressed = Some(suppressed).filter(|count| *count > 0);
         tracing::info!(status = status.as_u16(), code, suppressed, "refused a request: {detail}");
+    }
+}
+
+/// Logs the error of a service that a client gets 503 for, at the level `warn` and at most once a
+/// second.
+pub(crate) fn log_service_error(error: &impl fmt::Display) {
+    if let Some(suppressed) = LIMITER.check("service-error", Instant::now()) {
+        let suppressed = Some(suppressed).filter(|count| *count > 0);
+        tracing::warn!(%error, suppressed, "refused a request");
     }
 }
 
@@ -83,21 +93,23 @@ struct Warned {
 }
 
 impl OriginWarnings {
-    pub(crate) fn warn_once(&self, origin: &str) {
+    /// `advice` names the option or method that allows the origin.
+    pub(crate) fn warn_once(&self, origin: &str, advice: impl FnOnce() -> String) {
         let is_null = origin == "null";
         let warned = if is_null { &self.0.null } else { &self.0.other };
         if warned.load(Ordering::Relaxed) || warned.swap(true, Ordering::Relaxed) {
             return;
         }
+        let advice = advice();
         if is_null {
             tracing::warn!(
                 "a web page with the origin `null` cannot use this server: it was opened from a file or \
                  runs in a sandboxed frame; serve it over HTTP, or allow all such pages with \
-                 --cors-origin null (logged once)"
+                 {advice} (logged once)"
             );
         } else {
             tracing::warn!(
-                "a web page from {origin} cannot use this server; allow it with --cors-origin {origin} \
+                "a web page from {origin} cannot use this server; allow it with {advice} \
                  (logged once; -v logs further refusals)"
             );
         }

@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 use crate::body::{Body, BoxError, RequestBody};
 use crate::context::Stentor;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::routes::{batch, console, delete, health, publish, read, topics};
 
 impl Stentor {
@@ -41,9 +42,14 @@ impl Stentor {
             ("/topics", M::OPTIONS) => Ok(health::allow("GET, HEAD, POST")),
             ("/topics", _) => Err(Problem::method("GET, HEAD, POST")),
             ("/events", M::GET | M::HEAD) => read::events(self, &parts).await,
-            ("/health/live", M::GET | M::HEAD) => Ok(health::live()),
-            ("/health/ready", M::GET | M::HEAD) => health::ready(self).await,
-            ("/metrics", M::GET | M::HEAD) => Ok(health::metrics(self)),
+            (path @ ("/health/live" | "/health/ready" | "/metrics"), M::GET | M::HEAD) => {
+                Query::parse(parts.uri.query(), &[])?;
+                match path {
+                    "/health/live" => Ok(health::live()),
+                    "/health/ready" => health::ready(self).await,
+                    _ => Ok(health::metrics(self)),
+                }
+            }
             (path, M::GET | M::HEAD) => console::page(self, path, &parts),
             (path, method) if console::is_known(self, path) => match method {
                 M::OPTIONS => Ok(health::allow("GET, HEAD")),

@@ -216,6 +216,15 @@ impl<T: Transport> Shard<T> {
                         }
                         false
                     }
+                    // It gets everything up to the tail. A client that has left is noticed by the next
+                    // write, or by the timeout for stalled output.
+                    None if reader.transport.is_half_closed() => {
+                        reader.is_half_closed = true;
+                        if reader.watching == Watching::Room {
+                            self.queue_reader(id);
+                        }
+                        false
+                    }
                     None => true,
                 }
             }

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod encoder;
 pub(crate) mod head;
+pub(crate) mod log;
 pub(crate) mod options;
 pub(crate) mod session;
 pub(crate) mod shards;

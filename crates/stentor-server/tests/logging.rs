@@ -88,7 +88,7 @@ async fn call(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> u16 {
 #[tokio::test]
 async fn the_first_page_of_a_kind_that_is_not_allowed_is_a_warning_with_the_option() {
     let (log, _guard) = Log::start(Level::WARN);
-    let guard = Guard::new();
+    let guard = Guard::new().with_any_host().with_option_names("--host", "--cors-origin");
     for _ in 0..3 {
         assert_eq!(call(&guard, "GET", &[("origin", "null")]).await, 200);
         assert_eq!(call(&guard, "POST", &[("origin", "https://a.example")]).await, 403);
@@ -103,7 +103,7 @@ async fn the_first_page_of_a_kind_that_is_not_allowed_is_a_warning_with_the_opti
 #[tokio::test]
 async fn a_refusal_is_logged_with_its_status_its_reason_and_the_option() {
     let (log, _guard) = Log::start(Level::INFO);
-    let guard = Guard::new().with_local_hosts([]);
+    let guard = Guard::new().with_option_names("--host", "--cors-origin");
     assert_eq!(call(&guard, "GET", &[("host", "news.example")]).await, 403);
     let lines = log.lines_with("refused a request");
     let [line] = &lines[..] else { panic!("{lines:?}") };
@@ -140,12 +140,15 @@ async fn each_request_is_one_line_at_debug() {
     timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
 
     let lines = log.lines_with("path=\"/topics/news\"");
-    let [publish, stream] = &lines[..] else { panic!("{lines:?}") };
+    let [publish, stream, ended] = &lines[..] else { panic!("{lines:?}") };
     for text in ["DEBUG", "method=POST", "status=201", "duration=", "bytes="] {
         assert!(publish.contains(text), "no {text} in {publish}");
     }
     for text in ["DEBUG", "method=GET", "status=200", "duration=", "stream"] {
         assert!(stream.contains(text), "no {text} in {stream}");
+    }
+    for text in ["DEBUG", "method=GET", "status=200", "duration=", "stream ended"] {
+        assert!(ended.contains(text), "no {text} in {ended}");
     }
     assert!(log.lines_with("secret").is_empty(), "queries are not logged");
 }

@@ -131,10 +131,14 @@ where
     Guarded<A>: HttpService,
 {
     let listener = bind(address).with_context(|| cannot_listen(address))?;
-    let mut guard = Guard::new().with_origins(access.cors_origin.iter().cloned());
-    if address.ip().is_loopback() {
-        guard = guard.with_local_hosts(access.host.iter().cloned());
-    }
+    let guard = Guard::new()
+        .with_option_names("--host", "--cors-origin")
+        .with_origins(access.cors_origin.iter().cloned());
+    let guard = if address.ip().is_loopback() {
+        guard.with_hosts(access.host.iter().cloned())
+    } else {
+        guard.with_any_host()
+    };
 
     let beside =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

@@ -22,11 +22,13 @@ pub(crate) struct Io {
     /// Runs while output waits for room.
     stall: Option<Pin<Box<Sleep>>>,
     takeover: Takeover,
+    /// `true` once the sending side is shut down.
+    is_shut: bool,
 }
 
 impl Io {
     pub(crate) fn new(stream: LazyStream, prefix: Bytes, takeover: Takeover) -> Io {
-        Io { stream, prefix, stall: None, takeover }
+        Io { stream, prefix, stall: None, takeover, is_shut: false }
     }
 
     /// Returns the bare socket, in non-blocking mode. The bytes that were read from it are lost.
@@ -34,12 +36,14 @@ impl Io {
         self.stream.into_std()
     }
 
-    /// Closes the connection after its last byte was written. The sending side is shut down, and input
-    /// is discarded for a bounded time.
+    /// Closes the connection after its last byte was written. The sending side is shut down, if hyper
+    /// has not done that, and input is discarded for a bounded time.
     pub(crate) async fn linger(mut self) {
         use tokio::io::AsyncWriteExt;
         let drained = timeout(LINGER_TIME_MAX, async {
-            self.stream.shutdown().await?;
+            if !self.is_shut {
+                self.stream.shutdown().await?;
+            }
             let mut scratch = [0; 4096];
             let mut left = LINGER_BYTES_MAX;
             loop {
@@ -128,7 +132,9 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        self.is_shut = true;
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -4,6 +4,8 @@ use http::{Method, Request, Response, Uri};
 use tokio::time::Instant;
 use tracing::Level;
 
+use crate::stream::log::StreamLog;
+
 /// A request whose response is to be logged. Empty, and free, if the level is off.
 pub(super) struct RequestLog(Option<Box<Entry>>);
 
@@ -22,15 +24,17 @@ impl RequestLog {
         RequestLog(Some(Box::new(Entry { method, uri, start: Instant::now() })))
     }
 
-    /// Logs the head of the response. The query is left out, because it may hold secrets.
-    pub(super) fn end<B: http_body::Body>(&mut self, response: &Response<B>) {
-        let Some(entry) = self.0.take() else { return };
+    /// Logs the head of the response. The query is left out, because it may hold secrets. Returns the
+    /// stream, if the response is one whose end is to be logged.
+    pub(super) fn end<B: http_body::Body>(&mut self, response: &Response<B>) -> Option<StreamLog> {
+        let entry = self.0.take()?;
         let (method, path, status) = (entry.method, entry.uri.path(), response.status().as_u16());
         let duration = entry.start.elapsed();
         if let Some(bytes) = response.body().size_hint().exact() {
             tracing::debug!(%method, path, status, ?duration, bytes, "request");
-        } else {
-            tracing::debug!(%method, path, status, ?duration, "request, stream opened");
+            return None;
         }
+        tracing::debug!(%method, path, status, ?duration, "request, stream opened");
+        Some(StreamLog { method, uri: entry.uri, status, start: entry.start, bytes: None })
     }
 }

@@ -18,6 +18,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::shard::{Arrival, Trust};
+use crate::stream::log::StreamLog;
 use crate::stream::slot::SlotLink;
 
 /// The takeover of one connection. All clones share one state.
@@ -42,18 +43,23 @@ impl Takeover {
             && request.body().is_end_stream()
     }
 
-    /// Takes the reader out of a response. Returns `false` if the response is not a stream.
+    /// Takes the reader out of a response. Returns `false`, and leaves `log`, if the response is not a
+    /// stream.
     pub(super) fn offer<B: Any>(
         &self,
         response: &mut Response<B>,
         version: Version,
         trust: Trust,
+        log: &mut Option<StreamLog>,
     ) -> bool {
         let is_stream = response.extensions().get().is_some_and(SlotLink::has_body);
-        let Some(arrival) = Arrival::take(response, version, trust) else {
+        let Some(mut arrival) = Arrival::take(response, version, trust) else {
             self.0.streaming.store(is_stream, Ordering::Relaxed);
             return false;
         };
+        if let Some(log) = log.take() {
+            arrival.log_end(log);
+        }
         *self.0.arrival.lock().unwrap_or_else(PoisonError::into_inner) = Some(arrival);
         self.0.pending.store(true, Ordering::Release);
         true

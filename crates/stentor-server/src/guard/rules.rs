@@ -23,6 +23,11 @@ const PREFLIGHT_MAX_AGE: &str = "7200";
 
 /// The hosts and origins that a server accepts. Cheap to clone.
 ///
+/// By default only requests for a loopback name (`localhost`, `127.0.0.1`) are accepted. Otherwise a web
+/// page could reach a server on a loopback address through a host name of its own that resolves to that
+/// address (DNS rebinding). A server that other machines can reach needs [`Guard::with_any_host`], or
+/// [`Guard::with_hosts`] with its names.
+///
 /// Web pages from a loopback origin, with any port, may read and publish: a front end's development
 /// server is one. Pages from other origins may do so only if they are listed. A request of a page from
 /// an unlisted origin is refused with 403 if it would change something. If it only reads, the response
@@ -31,7 +36,9 @@ const PREFLIGHT_MAX_AGE: &str = "7200";
 /// ```
 /// use stentor_server::Guard;
 ///
-/// let guard = Guard::new().with_origins(["https://example.org".parse()?]);
+/// let guard = Guard::new()
+///     .with_hosts(["api.example.org".to_owned()])
+///     .with_origins(["https://example.org".parse()?]);
 /// # Ok::<(), stentor_server::OriginError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -40,13 +47,35 @@ pub struct Guard(Arc<Rules>);
 #[derive(Clone, Debug, Default)]
 struct Rules {
     origins: Vec<AllowedOrigin>,
-    /// `None`: any host.
-    hosts: Option<Vec<String>>,
+    hosts: Hosts,
+    options: Option<OptionNames>,
     warnings: OriginWarnings,
 }
 
+/// The hosts that are accepted.
+#[derive(Clone, Debug)]
+enum Hosts {
+    Any,
+    /// Loopback names, and these.
+    Local(Vec<String>),
+}
+
+impl Default for Hosts {
+    fn default() -> Hosts {
+        Hosts::Local(Vec::new())
+    }
+}
+
+/// The names of command-line options that a refusal advises to use.
+#[derive(Clone, Copy, Debug)]
+struct OptionNames {
+    host: &'static str,
+    origin: &'static str,
+}
+
 impl Guard {
-    /// Creates a guard that accepts any host, and web pages of that host and of loopback origins.
+    /// Creates a guard that accepts loopback hosts only, and web pages of that host and of loopback
+    /// origins.
     pub fn new() -> Guard {
         Guard::default()
     }
@@ -58,14 +87,28 @@ impl Guard {
         self
     }
 
-    /// Accepts only requests whose `Host` is a loopback name or one of `hosts`. Replaces the list of
-    /// an earlier call.
-    ///
-    /// Use it for a listener on a loopback address. Without it, a web page could reach that listener
-    /// through a host name of its own that resolves to a loopback address (DNS rebinding).
+    /// Accepts requests whose `Host` is a loopback name or one of `hosts`, with or without a port.
+    /// Replaces the list of an earlier call.
     #[must_use]
-    pub fn with_local_hosts(mut self, hosts: impl IntoIterator<Item = String>) -> Guard {
-        Arc::make_mut(&mut self.0).hosts = Some(hosts.into_iter().collect());
+    pub fn with_hosts(mut self, hosts: impl IntoIterator<Item = String>) -> Guard {
+        Arc::make_mut(&mut self.0).hosts = Hosts::Local(hosts.into_iter().collect());
+        self
+    }
+
+    /// Accepts requests for any host. For a listener that other machines can reach, by names that you do
+    /// not know.
+    #[must_use]
+    pub fn with_any_host(mut self) -> Guard {
+        Arc::make_mut(&mut self.0).hosts = Hosts::Any;
+        self
+    }
+
+    /// Names the command-line options of your program that call [`Guard::with_hosts`] and
+    /// [`Guard::with_origins`], such as `--host` and `--cors-origin`. Refusals then advise to use the
+    /// option instead of the method.
+    #[must_use]
+    pub fn with_option_names(mut self, host: &'static str, origin: &'static str) -> Guard {
+        Arc::make_mut(&mut self.0).options = Some(OptionNames { host, origin });
         self
     }
 
@@ -74,7 +117,7 @@ impl Guard {
     pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Admission, Box<Response<Body>>> {
         let host = host(request);
         if !self.accepts_host(host, request.version()) {
-            return Err(Box::new(foreign_host(host).into_response()));
+            return Err(Box::new(self.foreign_host(host).into_response()));
         }
         let Some(origin) = header(request.headers(), ORIGIN) else {
             return Ok(Admission::default());
@@ -85,23 +128,29 @@ impl Guard {
             });
         let admission = Admission { allow_origin: self.allow_origin(origin) };
         if admission.allow_origin.is_none() && !same_origin {
-            self.0.warnings.warn_once(origin);
+            self.0.warnings.warn_once(origin, || self.advice_for(origin));
         }
         if request.method() == Method::OPTIONS
             && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
         {
-            return Err(Box::new(admission.preflight(origin, same_origin)));
+            return Err(Box::new(if admission.allow_origin.is_none() && !same_origin {
+                admission.add_headers(self.foreign_origin(origin).into_response())
+            } else {
+                admission.preflight()
+            }));
         }
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         if changes && !same_origin && admission.allow_origin.is_none() {
-            return Err(Box::new(admission.add_headers(foreign_origin(origin).into_response())));
+            return Err(Box::new(
+                admission.add_headers(self.foreign_origin(origin).into_response()),
+            ));
         }
         Ok(admission)
     }
 
     /// Returns `true` for an accepted host. HTTP/1.0 clients may omit the header.
     fn accepts_host(&self, host: Option<&str>, version: Version) -> bool {
-        let Some(names) = &self.0.hosts else { return true };
+        let Hosts::Local(names) = &self.0.hosts else { return true };
         match host {
             None => version <= Version::HTTP_10,
             Some(host) => {
@@ -123,33 +172,44 @@ impl Guard {
         }
         self.0.origins.iter().any(AllowedOrigin::is_any).then(|| HeaderValue::from_static("*"))
     }
-}
 
-/// The refusal of a host. It leaves out a user name and password, because refusals are logged.
-fn foreign_host(host: Option<&str>) -> Problem {
-    let named = host.map_or("a request without a Host header".to_owned(), |host| {
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        format!("a request for the host {host:?}")
-    });
-    let detail = format!(
-        "this server listens on a loopback address and refuses {named}; use localhost, or start the \
-         server with --host NAME"
-    );
-    Problem::of(Code::Host, detail)
-}
-
-fn foreign_origin(origin: &str) -> Problem {
-    if origin == "null" {
-        let detail = "web pages with the origin `null` may not do this: the page was opened from a file or \
-                      runs in a sandboxed frame; serve it over HTTP, or allow all such pages by starting \
-                      the server with --cors-origin null";
-        return Problem::of(Code::ForeignOrigin, detail);
+    /// Returns the refusal of a host. It leaves out a user name and password, because refusals are logged.
+    fn foreign_host(&self, host: Option<&str>) -> Problem {
+        let named = host.map_or("a request without a Host header".to_owned(), |host| {
+            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+            format!("a request for the host {host:?}")
+        });
+        let advice = match self.0.options {
+            Some(OptionNames { host, .. }) => format!("start the server with {host} NAME"),
+            None => "allow the host with `Guard::with_hosts`".to_owned(),
+        };
+        let detail = format!(
+            "this server accepts loopback hosts and listed ones, and refuses {named}; use localhost, or \
+             {advice}"
+        );
+        Problem::of(Code::Host, detail)
     }
-    let detail = format!(
-        "web pages from {origin} may not do this; allow them by starting the server with \
-         --cors-origin {origin}"
-    );
-    Problem::of(Code::ForeignOrigin, detail)
+
+    fn foreign_origin(&self, origin: &str) -> Problem {
+        let advice = self.advice_for(origin);
+        let detail = if origin == "null" {
+            format!(
+                "web pages with the origin `null` may not do this: the page was opened from a file or runs \
+                 in a sandboxed frame; serve it over HTTP, or allow all such pages with {advice}"
+            )
+        } else {
+            format!("web pages from {origin} may not do this; allow them with {advice}")
+        };
+        Problem::of(Code::ForeignOrigin, detail)
+    }
+
+    /// Returns the option or method that allows an origin.
+    fn advice_for(&self, origin: &str) -> String {
+        match self.0.options {
+            Some(OptionNames { origin: option, .. }) => format!("{option} {origin}"),
+            None => "`Guard::with_origins`".to_owned(),
+        }
+    }
 }
 
 /// An admitted request, with the CORS header that its response gets.
@@ -177,11 +237,8 @@ impl Admission {
         response
     }
 
-    /// Returns the response to a preflight.
-    fn preflight(self, origin: &str, same_origin: bool) -> Response<Body> {
-        if self.allow_origin.is_none() && !same_origin {
-            return self.add_headers(foreign_origin(origin).into_response());
-        }
+    /// Returns the response to a preflight of a page that is allowed.
+    fn preflight(self) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
@@ -245,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_loopback_listener_accepts_loopback_names_only() {
-        let guard = Guard::new().with_local_hosts(["news.example".to_owned()]);
+        let guard = Guard::new().with_hosts(["news.example".to_owned()]);
         for host in [
             "localhost",
             "localhost:8080",
@@ -272,13 +329,13 @@ mod tests {
 
     #[test]
     fn a_refusal_has_no_password_of_the_url() {
-        let guard = Guard::new().with_local_hosts([]);
+        let guard = Guard::new();
         for request in [
             Request::get("http://user:secret@evil.example/topics/news").body(()).unwrap(),
             request("GET", &[("host", "user:secret@evil.example")]),
             request("GET", &[("host", "user:secret@localhost@evil.example")]),
         ] {
-            let detail = foreign_host(host(&request)).detail().to_owned();
+            let detail = guard.foreign_host(host(&request)).detail().to_owned();
             assert!(detail.contains("evil.example") && !detail.contains("secret"), "{detail}");
             assert_eq!(guard.admit(&request).unwrap_err().status(), 403);
         }
@@ -295,7 +352,7 @@ mod tests {
 
     #[test]
     fn pages_of_the_same_host_and_of_loopback_origins_may() {
-        let guard = Guard::new();
+        let guard = Guard::new().with_any_host();
         for origin in
             ["http://localhost:5173", "http://127.0.0.1", "https://app.localhost", "http://[::1]:3"]
         {
@@ -313,13 +370,13 @@ mod tests {
             [("host", "proxy"), ("origin", "https://x.example"), ("sec-fetch-site", "same-origin")];
         assert_eq!(status(&guard, "POST", &same), 200);
         assert_eq!(status(&guard, "POST", &[("host", "x"), ("origin", "null")]), 403);
-        assert!(foreign_origin("null").detail().contains("opened from a file"));
+        assert!(guard.foreign_origin("null").detail().contains("opened from a file"));
     }
 
     #[test]
     fn every_response_to_a_listed_origin_has_the_cors_headers() {
         let origins = ["https://App.example/", "null"].map(|origin| origin.parse().unwrap());
-        let guard = Guard::new().with_origins(origins);
+        let guard = Guard::new().with_any_host().with_origins(origins);
         for origin in ["https://app.example", "null"] {
             let admission = guard.admit(&request("POST", &[("origin", origin)])).unwrap();
             let response = admission.add_headers(Response::new(()));
@@ -330,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_preflight_allows_what_a_resuming_reader_and_a_publisher_send() {
-        let guard = Guard::new();
+        let guard = Guard::new().with_any_host();
         let headers =
             [("origin", "http://localhost:5173"), ("access-control-request-method", "DELETE")];
         let response = guard.admit(&request("OPTIONS", &headers)).unwrap_err();

@@ -15,6 +15,7 @@ use crate::guard::GuardedBody;
 use crate::metrics::OpenCount;
 use crate::stream::encoder::StreamEncoder;
 use crate::stream::head;
+use crate::stream::log::StreamLog;
 use crate::stream::session::OpenSession;
 use crate::stream::slot::{NewStream, SlotLink, StreamSlot};
 
@@ -96,6 +97,12 @@ impl Arrival<()> {
         let chunked = version == Version::HTTP_11;
         let head = head::encode(response, chunked).into();
         Some(Arrival::of(stream, chunked, head, ()))
+    }
+
+    /// Makes the end of the stream be logged.
+    pub(crate) fn log_end(&mut self, log: StreamLog) {
+        let none = OpenSession { expires_at: None, key: None, log: None };
+        self.session.get_or_insert(none).log = Some(log);
     }
 
     pub(crate) fn with_transport<T>(self, transport: T) -> Arrival<T> {

@@ -47,6 +47,8 @@ pub(super) struct CatchUpReader<T> {
     pub(super) queued: bool,
     /// Number of bytes that the client sent after its request.
     pub(super) input_bytes: usize,
+    /// `true` if the client has closed its sending side. The stream ends at the tail.
+    pub(super) is_half_closed: bool,
     pub(super) open: OpenCount,
 }
 
@@ -125,6 +127,7 @@ impl<T: Transport> CatchUpReader<T> {
             stalled_since: None,
             queued: false,
             input_bytes: 0,
+            is_half_closed: false,
             open,
         }
     }

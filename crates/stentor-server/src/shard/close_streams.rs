@@ -82,7 +82,8 @@ impl<T: Transport> Shard<T> {
         if let Some(group) = self.groups.get_mut(index)
             && group.closing.is_none()
         {
-            group.closing = Some(reason);
+            group.read_before_close();
+            group.closing.get_or_insert(reason);
             self.queue_group(index);
         }
     }

@@ -50,6 +50,13 @@ impl Transport for Connection {
         }
     }
 
+    fn is_half_closed(&self) -> bool {
+        match self {
+            Connection::Tcp(socket) => socket.is_half_closed(),
+            Connection::Pipe(pipe) => pipe.is_half_closed(),
+        }
+    }
+
     fn finish(&mut self) -> Finish {
         match self {
             Connection::Tcp(socket) => socket.finish(),

@@ -189,6 +189,12 @@ impl<T> LiveGroup<T> {
         GroupRead::Done
     }
 
+    /// Reads what is in the live window, so that the readers get the events committed before the close.
+    /// Those that the group cannot hold, or that are in the storage only, come after the reconnect.
+    pub(super) fn read_before_close(&mut self) {
+        let _ = self.read(self.last_frame);
+    }
+
     /// Takes a page that a fork of the subscription read from the storage.
     pub(super) fn take_page(&mut self, fork: Subscription, batch: Batch, now: Instant) {
         if let Some(gap) = &batch.gap {

@@ -31,6 +31,12 @@ pub trait Transport {
     /// closed its side, the connection is broken, or more than `max` bytes arrived.
     fn discard_input(&mut self, max: usize) -> Option<usize>;
 
+    /// Returns `true` if the client has closed its sending side only, so that it may still read. Called
+    /// after [`Transport::discard_input`] returned `None`; writing shows whether the client has left.
+    fn is_half_closed(&self) -> bool {
+        false
+    }
+
     /// Ends the output after the last byte. A transport that is dropped without it interrupts the
     /// stream.
     fn finish(&mut self) -> Finish;
@@ -142,6 +148,10 @@ impl Transport for TcpStream {
             }
         }
         None
+    }
+
+    fn is_half_closed(&self) -> bool {
+        matches!(self.peek(&mut [0]), Ok(0))
     }
 
     fn finish(&mut self) -> Finish {

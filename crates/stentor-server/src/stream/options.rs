@@ -18,7 +18,8 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// Returns the defaults for a request of this HTTP version: plain events, control events on.
+    /// Returns the defaults for a request of this HTTP version: plain events, control events on. An axum
+    /// handler gets the version as an argument of the type [`Version`].
     pub fn new(version: Version) -> StreamOptions {
         StreamOptions { form: Form::Plain, control: true, close: version < Version::HTTP_2 }
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::log::StreamLog;
+
 /// The identity and the expiry of a reader. A reader without them has no session, and costs nothing
 /// for it.
 ///
@@ -59,6 +61,8 @@ impl Session {
 pub(crate) struct OpenSession {
     pub(crate) expires_at: Option<Instant>,
     pub(crate) key: Option<HeldKey>,
+    /// Logs the end of the stream.
+    pub(crate) log: Option<StreamLog>,
 }
 
 /// A key that an open stream holds.
@@ -88,7 +92,7 @@ impl Keys {
         if key.is_none() && expires_at.is_none() {
             return None;
         }
-        Some(OpenSession { expires_at, key: key.map(|key| self.hold(key)) })
+        Some(OpenSession { expires_at, key: key.map(|key| self.hold(key)), log: None })
     }
 
     fn hold(&self, text: Arc<str>) -> HeldKey {

@@ -218,6 +218,15 @@ async fn a_misspelt_query_name_is_answered_with_the_nearest_one() {
 }
 
 #[tokio::test]
+async fn a_path_without_query_parameters_refuses_them() {
+    let server = Server::in_memory().await;
+    for path in ["/health/live", "/health/ready", "/metrics"] {
+        server.get(&format!("{path}?verbose=1")).send().await.problem(400, "query");
+        assert_eq!(server.get(&format!("{path}?_=1")).send().await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn query_names_that_begin_with_an_underscore_are_ignored() {
     let server = Server::in_memory().await;
     server.publish("/topics/t?_=1699&_cache=%ff&type=x", "y").await;

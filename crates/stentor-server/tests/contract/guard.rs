@@ -54,7 +54,8 @@ async fn a_loopback_server_answers_to_loopback_names_only() {
         "127.0.0.1.evil.example",
     ] {
         let response = with_host(&server, Some(host)).await;
-        assert!(response.problem(403, "host").contains("--host"), "{host}");
+        let detail = response.problem(403, "host");
+        assert!(detail.contains("--host NAME") && detail.contains(host), "{detail}");
     }
 }
 

@@ -23,6 +23,7 @@ mod idempotency;
 mod lease;
 mod many_topics;
 mod publish;
+mod refusals;
 mod retention;
 mod robustness;
 mod subscribe;

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use futures_util::future::{FutureExt, pending};
 use http::StatusCode;
+use http::request::Parts;
 use serde::Deserialize;
 use serde_json::json;
 use stentor_hub::{Start, TopicName};
@@ -47,12 +48,16 @@ pub(crate) fn demo(stentor: &Stentor) -> Demo {
     Demo { router, background: pending().boxed() }
 }
 
-async fn join(State(app): State<App>, Query(member): Query<Member>, request: Request) -> Response {
+async fn join(
+    State(app): State<App>,
+    Query(member): Query<Member>,
+    request: Parts,
+) -> Result<impl IntoResponse, Problem> {
     if member.user.trim().is_empty() {
         let detail = "the user name is missing; use GET sse?user=NAME";
-        return Problem::bad_request("user", detail).into_response().into_response();
+        return Err(Problem::bad_request("user", detail));
     }
-    support::stream(app.stentor, app.topic, Start::Last(HISTORY), request).await
+    support::stream(app.stentor, app.topic, Start::Last(HISTORY), &request).await
 }
 
 async fn say(State(app): State<App>, request: Request) -> Response {

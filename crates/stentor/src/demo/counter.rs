@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::extract::State;
 use axum::routing::get;
 use futures_util::FutureExt;
+use http::Response;
+use http::request::Parts;
 use stentor_hub::{Filters, HistoryRequest, Hub, Start, TopicName};
-use stentor_server::{Restarts, Stentor};
+use stentor_server::{Body, Problem, Restarts, Stentor};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::support::{self, Demo, page, topic};
@@ -34,8 +35,8 @@ pub(crate) fn demo(stentor: &Stentor) -> Demo {
     Demo { router, background }
 }
 
-async fn stream(State(app): State<App>, request: Request) -> Response {
-    support::stream(app.stentor, app.topic, Start::Last(1), request).await
+async fn stream(State(app): State<App>, request: Parts) -> Result<Response<Body>, Problem> {
+    support::stream(app.stentor, app.topic, Start::Last(1), &request).await
 }
 
 async fn count(hub: Hub, topic: TopicName) {

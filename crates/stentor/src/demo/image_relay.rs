@@ -1,13 +1,14 @@
 //! A picture relay: a picture posted by one client appears on every open page. A new page gets the last one.
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use futures_util::future::{FutureExt, pending};
 use http::header::{ACCEPT, VARY};
+use http::request::Parts;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use stentor_hub::{Event, Publish, Start, TopicName};
 use stentor_server::{Problem, Stentor};
 
@@ -50,25 +51,19 @@ async fn root(request: Request) -> Response {
     ([(VARY, "Accept")], body).into_response()
 }
 
-async fn receive(State(app): State<App>, request: Request) -> Response {
-    match relay(&app, request).await {
-        Ok(()) => axum::Json(json!({ "message": "Images received and accept successfully" }))
-            .into_response(),
-        Err(problem) => problem.into_response().into_response(),
-    }
-}
-
-async fn relay(app: &App, request: Request) -> Result<(), Problem> {
+async fn receive(State(app): State<App>, request: Request) -> Result<Json<Value>, Problem> {
     let Picture { image_src } = support::json(request).await?;
     if !image_src.starts_with("data:image/") {
         let detail = "`imageSrc` is not a picture; send a URL that begins with data:image/";
         return Err(Problem::bad_request("image", detail));
     }
     let event = Event::new(image_src);
-    app.stentor.hub().publish(Publish::event(app.topic.clone(), event)).await?;
-    Ok(())
+    app.stentor.hub().publish(Publish::event(app.topic, event)).await?;
+    Ok(Json(json!({ "message": "Images received and accept successfully" })))
 }
 
-async fn stream(State(app): State<App>, request: Request) -> Response {
-    support::stream(app.stentor, app.topic, Start::Last(1), request).await
+async fn stream(State(app): State<App>, request: Parts) -> Result<Response, Problem> {
+    support::stream(app.stentor, app.topic, Start::Last(1), &request)
+        .await
+        .map(IntoResponse::into_response)
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 use axum::routing::get;
 use futures_util::FutureExt;
+use http::{HeaderMap, Response, Uri, Version};
 use serde_json::json;
 use stentor_hub::{
     Cursor, Filters, HistoryRequest, Hub, Publish, PublishError, Start, TopicFilter, TopicName,
     TopicsQuery,
 };
-use stentor_server::{Problem, Stentor, StreamOptions, cursor_of};
+use stentor_server::{Body, Problem, Stentor, StreamOptions, cursor_of};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::sleep;
 
@@ -47,19 +47,13 @@ pub(crate) fn demo(stentor: &Stentor) -> Demo {
     Demo { router, background }
 }
 
-async fn stream(State(app): State<App>, request: Request) -> Response {
-    let (cursor, options) = (cursor_of(&request), StreamOptions::new(request.version()));
-    drop(request);
-    let response = watch(&app, cursor, options).await;
-    response
-        .map_or_else(|problem| problem.into_response().into_response(), IntoResponse::into_response)
-}
-
-async fn watch(
-    app: &App,
-    cursor: Option<String>,
-    options: StreamOptions,
-) -> Result<Response, Problem> {
+async fn stream(
+    State(app): State<App>,
+    version: Version,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response<Body>, Problem> {
+    let cursor = cursor_of(&headers, &uri);
     let known = match &cursor {
         Some(cursor) => job_of(app.stentor.hub(), cursor).await?,
         None => None,
@@ -67,11 +61,10 @@ async fn watch(
     let (job, start) = if let (Some(job), Some(cursor)) = (known, cursor) {
         (job, Start::Cursor(cursor))
     } else {
-        let (job, before) = running_or_new(app).await?;
+        let (job, before) = running_or_new(&app).await?;
         (job, Start::Cursor(before.to_string()))
     };
-    let response = app.stentor.stream(Filters::topic(job), start, options).await?;
-    Ok(response.into_response())
+    app.stentor.stream(Filters::topic(job), start, StreamOptions::new(version)).await
 }
 
 /// Returns the job of the record at the cursor. If that record is missing, returns the job of the next one.

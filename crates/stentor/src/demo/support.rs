@@ -5,12 +5,13 @@ use axum::extract::Request;
 use axum::response::{Html, IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use rust_embed::RustEmbed;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use stentor_hub::{Filters, Start, TopicName};
-use stentor_server::{BASE_CSS, Problem, Stentor, StreamOptions, cursor_of};
+use stentor_server::{BASE_CSS, Body, Problem, Stentor, StreamOptions, cursor_of};
 
 /// An app: its routes, and the task that runs beside them.
 pub(crate) struct Demo {
@@ -51,14 +52,11 @@ pub(super) async fn stream(
     stentor: Stentor,
     topic: TopicName,
     start: Start,
-    request: Request,
-) -> Response {
-    let start = cursor_of(&request).map_or(start, Start::Cursor);
-    let options = StreamOptions::new(request.version());
-    // `Request` is not `Sync`, so it must not be held across the await.
-    drop(request);
-    let response = stentor.stream(Filters::topic(topic), start, options).await;
-    response.unwrap_or_else(Problem::into_response).into_response()
+    request: &Parts,
+) -> Result<Response<Body>, Problem> {
+    let start = cursor_of(&request.headers, &request.uri).map_or(start, Start::Cursor);
+    let options = StreamOptions::new(request.version);
+    stentor.stream(Filters::topic(topic), start, options).await
 }
 
 /// Returns the topic with this constant name.

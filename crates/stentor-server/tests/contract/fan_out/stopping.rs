@@ -44,6 +44,31 @@ async fn every_reader_gets_its_own_delay_for_the_reconnect() {
 }
 
 #[tokio::test]
+async fn an_event_that_is_acknowledged_before_the_stop_reaches_every_live_reader() {
+    for mode in StreamMode::ALL {
+        for _ in 0..5 {
+            let mut server = Server::start_with(mode).await;
+            let mut readers = Vec::new();
+            for _ in 0..READERS {
+                let mut stream = server.subscribe("/topics/t").await;
+                stream.position().await;
+                readers.push(stream);
+            }
+            let id = server.publish("/topics/t", "last").await;
+            server.shut_down();
+            for mut reader in readers {
+                let rest = reader.rest().await;
+                assert_eq!((rest.len(), rest[0].data.as_str()), (1, "last"));
+                assert_eq!(reader.last_event_id(), id);
+                last_retry(&reader);
+                reader.closed().await;
+            }
+            server.stopped().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn readers_that_had_stopped_do_not_delay_the_shutdown_and_lose_nothing() {
     for mode in StreamMode::BOTH {
         let mut server = Server::start_with(mode).await;

@@ -97,7 +97,9 @@ impl Options {
 
     /// Returns the guard with the allowed origins and hosts.
     pub fn guard(&self) -> Guard {
-        let guard = Guard::new().with_origins(self.origins.iter().cloned());
-        guard.with_local_hosts(self.hosts.iter().cloned())
+        Guard::new()
+            .with_option_names("--host", "--cors-origin")
+            .with_origins(self.origins.iter().cloned())
+            .with_hosts(self.hosts.iter().cloned())
     }
 }

@@ -1,0 +1,69 @@
+//! The future of a response, between a service and hyper.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Response, Version};
+use http_body_util::Either;
+
+use super::logged_body::LoggedBody;
+use super::request_log::RequestLog;
+use super::takeover::Takeover;
+use crate::body::Body;
+use crate::http_service::ServiceError;
+use crate::inbound::Unread;
+use crate::problem::Problem;
+use crate::refusal_log::log_service_error;
+use crate::shard::Trust;
+
+/// The future of a response. It stays pending if the socket of the connection is to be taken over.
+pub(super) struct Responding<F> {
+    /// `None` once it has returned the response.
+    pub(super) response: Option<F>,
+    pub(super) version: Version,
+    pub(super) log: RequestLog,
+    pub(super) takeover: Option<(Takeover, Trust)>,
+    /// `None` if the request has no body that the connection reads.
+    pub(super) unread: Option<Unread>,
+}
+
+impl<F, B> Future for Responding<F>
+where
+    F: Future<Output = Result<Response<B>, ServiceError>> + Unpin,
+    B: http_body::Body + 'static,
+{
+    type Output = Result<Response<Either<LoggedBody<B>, Body>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(response) = &mut self.response else { return Poll::Pending };
+        let result = ready!(Pin::new(response).poll(cx));
+        // It may still hold the body of the request.
+        self.response = None;
+        let mut response = match result {
+            Ok(mut response) => {
+                let mut log = self.log.end(&response);
+                if let Some((takeover, trust)) = self.takeover.take()
+                    && takeover.offer(&mut response, self.version, trust, &mut log)
+                {
+                    // The connection is taken apart before this future can be polled again.
+                    return Poll::Pending;
+                }
+                response.map(|body| Either::Left(LoggedBody { body, log }))
+            }
+            Err(error) => {
+                log_service_error(&error);
+                let response = Problem::unavailable().into_response();
+                let _ = self.log.end(&response);
+                response.map(Either::Right)
+            }
+        };
+        if let Some(unread) = self.unread.take() {
+            match self.version {
+                Version::HTTP_2 => unread.discard_in_background(),
+                _ => unread.settle(&mut response),
+            }
+        }
+        Poll::Ready(Ok(response))
+    }
+}
