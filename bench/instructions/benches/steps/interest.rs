@@ -88,11 +88,11 @@ fn beside_patterns(mut groups: Groups) -> Groups {
 }
 
 #[library_benchmark(setup = stuck)]
-#[bench::a_hundred_events_beside_50000stuck_readers_of_another_topic((50_000, "user/8/inbox"))]
-#[bench::a_hundred_events_beside_50000stuck_readers_of_the_topic((50_000, "user/7/inbox"))]
-fn besidestuck_readers(mut groups: Groups) -> Groups {
+#[bench::a_hundred_events_beside_50000_stuck_readers_of_another_topic((50_000, "user/8/inbox"))]
+#[bench::a_hundred_events_beside_50000_stuck_readers_of_the_topic((50_000, "user/7/inbox"))]
+fn beside_stuck_readers(mut groups: Groups) -> Groups {
     groups.publish();
     groups
 }
 
-library_benchmark_group!(name = wake, benchmarks = [beside_patterns, besidestuck_readers]);
+library_benchmark_group!(name = wake, benchmarks = [beside_patterns, beside_stuck_readers]);
