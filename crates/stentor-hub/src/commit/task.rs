@@ -53,14 +53,19 @@ impl Task {
     }
 
     /// Appends the queue on a runtime, for a storage that waits. No append is in flight.
-    pub(super) fn start(self, runtime: &Handle) {
-        let is_shared = self.state.queue().last_groups > 1;
-        runtime.spawn(async move {
-            if is_shared {
+    pub(super) fn start(mut self, runtime: &Handle) {
+        if self.state.queue().last_groups > 1 {
+            runtime.spawn(async move {
                 gather::before_first_append().await;
-            }
-            self.run().await;
-        });
+                self.run().await;
+            });
+            return;
+        }
+        // A single publisher does not even wait for the start of a task.
+        if self.start_append() {
+            let _ = self.poll_append(&mut Context::from_waker(Waker::noop()));
+            self.continue_on(runtime);
+        }
     }
 
     /// Continues on a runtime.
