@@ -10,20 +10,20 @@ use futures_util::future;
 use stentor_sse::Event;
 use tokio::task::coop::consume_budget;
 
+use self::leases::Leases;
 use crate::commit::{Committer, Guard, NotReady};
 use crate::consumer::Consumer;
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
 use crate::history::{self, HistoryError, HistoryPage, HistoryRequest};
 use crate::key::Key;
-use crate::lease::Leases;
 use crate::publish::{Publish, PublishError, Published};
 use crate::record::Record;
 use crate::retention::{Retention, enforce};
 use crate::shared::Shared;
 use crate::start::{Start, SubscribeError};
 use crate::storage::{
-    MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery, Trimmed,
+    Commit, MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery, Trimmed,
 };
 use crate::subscription::Subscription;
 use crate::timestamp::Timestamp;
@@ -74,7 +74,7 @@ impl Hub {
         let leases = Arc::new(Leases::default());
         let on_commit = {
             let leases = Arc::clone(&leases);
-            move |records: &[Arc<Record>]| leases.observe(records)
+            move |commit: Commit<'_>| leases.observe(commit)
         };
         let shared = Shared::new(Arc::clone(&storage), window_bytes, on_commit);
         let committer = Committer::new(storage);
@@ -155,6 +155,10 @@ impl Hub {
     ) -> Result<Result<Published, PublishError>, Publish> {
         if let Err(error) = publish.validate() {
             return Ok(Err(error));
+        }
+        // A repeat renews leases too, but appends no record that would do it.
+        if publish.key.is_some() {
+            self.renew_leases_of(&publish);
         }
         self.0.committer.commit_now(publish).map(settle)
     }
@@ -362,5 +366,7 @@ fn settle(outcome: Outcome) -> Result<Published, PublishError> {
         Outcome::Ended { topic, end } => Err(PublishError::Ended { topic, end }),
         Outcome::KeyReused => Err(PublishError::KeyReused),
         Outcome::Withheld => Err(PublishError::Withheld),
+        Outcome::TooManyLeases => Err(PublishError::TooManyLeases),
+        Outcome::LeaseChanged => Err(PublishError::Empty),
     }
 }

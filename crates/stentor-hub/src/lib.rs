@@ -31,6 +31,7 @@
 //! 4. Each [`Subscription`] reads from its [`Cursor`] and sends the record's frame in one [`Form`], which is encoded
 //!    once.
 
+mod backoff;
 mod commit;
 mod consumer;
 mod cursor;
@@ -67,7 +68,7 @@ pub use crate::gap::{CURSOR_EVENT, GAP_EVENT, Gap, GapReason};
 pub use crate::history::{HistoryError, HistoryPage, HistoryRequest};
 pub use crate::hub::{Hub, Subscribed};
 pub use crate::key::{Key, KeyContent};
-pub use crate::lease::{LEASES_MAX, PRODUCER_LOST};
+pub use crate::lease::{LEASES_MAX, LeaseChange, PRODUCER_LOST};
 pub use crate::publish::{
     EVENT_BYTES_MAX, Entry, FRAME_BYTES_MAX, Publish, PublishError, Published,
 };

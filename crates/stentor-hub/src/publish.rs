@@ -2,11 +2,14 @@
 
 mod error;
 
+use std::time::Duration;
+
 use stentor_sse::Event;
 
 pub use self::error::PublishError;
 use crate::cursor::Cursor;
 use crate::key::Key;
+use crate::lease::LeaseChange;
 use crate::record::{Attributes, Body, END_REASON_BYTES_MAX};
 use crate::storage::result::Outcome;
 use crate::topic::TopicName;
@@ -21,6 +24,9 @@ pub struct Publish {
     /// `true` if this is appended only if the previous publish of the same call is in the log. Ignored for the
     /// first publish of a call.
     pub requires_previous: bool,
+    /// The lease that a topic gets or loses with this publish: in the same transaction, or not at all. Boxed, because
+    /// few publishes have one.
+    pub lease: Option<Box<LeaseChange>>,
 }
 
 /// A record to append.
@@ -37,10 +43,15 @@ pub struct Entry {
 impl Publish {
     /// A publish of several entries, with an idempotency key if there is one.
     pub fn new(entries: Vec<Entry>, key: Option<Key>) -> Publish {
-        Publish { entries, key, requires_previous: false }
+        Publish { entries, key, requires_previous: false, lease: None }
     }
 
     /// A publish of one event.
+    ///
+    /// The event must not have an id: the log gives each event an id, the [`Published::first`] of the result. An event
+    /// with an id of its own is refused as [`PublishError::EventHasId`]. To publish the events of another stream, remove
+    /// their ids with [`Event::without_id`], and use them as idempotency keys if repeats are possible
+    /// ([`Publish::with_key`]).
     ///
     /// ```
     /// use stentor_hub::{Publish, TopicName};
@@ -70,6 +81,36 @@ impl Publish {
     pub fn with_key(mut self, key: Key) -> Publish {
         self.key = Some(key);
         self
+    }
+
+    /// Changes the lease of a topic together with this publish, usually the topic of its entries.
+    ///
+    /// If the publish is refused, the lease does not change. If [`LEASES_MAX`](crate::LEASES_MAX) other topics have a
+    /// lease, the publish is refused as a whole. If the publish also ends the topic, the topic gets no lease. A repeat
+    /// (see [`Publish::key`]) changes the lease only if the topic still has records and has not ended.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use stentor_hub::{Event, Hub, Publish, TopicName};
+    ///
+    /// let hub = Hub::memory();
+    /// let job = TopicName::new("job/7")?;
+    /// let started = Publish::event(job.clone(), Event::new("started"));
+    /// hub.publish(started.with_lease(job, Some(Duration::from_secs(30)))).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_lease(mut self, topic: TopicName, length: Option<Duration>) -> Publish {
+        self.lease = Some(Box::new(LeaseChange { topic, length }));
+        self
+    }
+
+    /// A publish without entries that only changes the lease of a topic.
+    pub(crate) fn only_lease(topic: TopicName, length: Option<Duration>) -> Publish {
+        Publish::new(Vec::new(), None).with_lease(topic, length)
     }
 
     /// Makes this publish depend on the previous one of the same call, see [`Publish::requires_previous`].
@@ -104,12 +145,22 @@ impl Publish {
     ///
     /// # Errors
     ///
-    /// [`PublishError::Empty`], or the error of the first entry that is not valid, see [`Entry::validate`].
+    /// [`PublishError::Empty`], [`PublishError::Reserved`] for the topic of the lease, or the error of the first entry
+    /// that is not valid, see [`Entry::validate`].
     pub fn validate(&self) -> Result<(), PublishError> {
         if self.entries.is_empty() {
             return Err(PublishError::Empty);
         }
+        if let Some(lease) = &self.lease {
+            refuse_reserved(&lease.topic)?;
+        }
         self.entries.iter().try_for_each(Entry::validate)
+    }
+
+    /// Returns `true` if one of the entries ends `topic`.
+    pub(crate) fn ends(&self, topic: &TopicName) -> bool {
+        let ends = |entry: &Entry| matches!(entry.body, Body::End { .. }) && entry.topic == *topic;
+        self.entries.iter().any(ends)
     }
 
     /// Bytes of data, types and reasons.
@@ -128,14 +179,15 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`PublishError::Reserved`], [`PublishError::EventTooLarge`], [`PublishError::FrameTooLarge`],
-    /// [`PublishError::ReasonTooLong`], or [`PublishError::Empty`] for [`Body::Deleted`].
+    /// [`PublishError::Reserved`], [`PublishError::EventHasId`], [`PublishError::EventTooLarge`],
+    /// [`PublishError::FrameTooLarge`], [`PublishError::ReasonTooLong`], or [`PublishError::Empty`] for [`Body::Deleted`].
     pub fn validate(&self) -> Result<(), PublishError> {
-        if self.topic.is_reserved() {
-            return Err(PublishError::Reserved { topic: self.topic.clone() });
-        }
+        refuse_reserved(&self.topic)?;
         match &self.body {
-            Body::Event(event) => check_size(event),
+            Body::Event(event) => match event.id() {
+                Some(id) => Err(PublishError::EventHasId { id: id.as_str().to_owned() }),
+                None => check_size(event),
+            },
             Body::End { reason } if reason.len() > END_REASON_BYTES_MAX => {
                 Err(PublishError::ReasonTooLong { bytes: reason.len() })
             }
@@ -143,6 +195,14 @@ impl Entry {
             Body::Deleted => Err(PublishError::Empty),
         }
     }
+}
+
+/// Returns an error for a name that is reserved for the server.
+pub(crate) fn refuse_reserved(topic: &TopicName) -> Result<(), PublishError> {
+    if topic.is_reserved() {
+        return Err(PublishError::Reserved { topic: topic.clone() });
+    }
+    Ok(())
 }
 
 /// The result of a publish that is in the log.
@@ -191,5 +251,22 @@ fn escaped_bytes(byte: u8) -> usize {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
         0..0x20 => 6,
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stentor_sse::EventId;
+
+    use super::*;
+
+    #[test]
+    fn an_event_with_an_id_of_its_own_is_refused_with_the_remedy() {
+        let event = Event::new("x").with_id(EventId::new("7").unwrap());
+        let topic: TopicName = "t".parse().unwrap();
+        let refused = Publish::event(topic.clone(), event.clone()).validate().unwrap_err();
+        assert_eq!(refused, PublishError::EventHasId { id: "7".to_owned() });
+        assert!(refused.to_string().contains("`Event::without_id`"), "{refused}");
+        assert_eq!(Publish::event(topic, event.without_id()).validate(), Ok(()));
     }
 }

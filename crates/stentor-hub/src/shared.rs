@@ -6,8 +6,7 @@ use crate::cursor::{Cursor, Offset};
 use crate::interest::Interest;
 use crate::large_records::LargeRecords;
 use crate::reader_queries::{EndTracker, ReaderQueries};
-use crate::record::Record;
-use crate::storage::Storage;
+use crate::storage::{Commit, Storage};
 use crate::window::LiveWindow;
 
 /// State that a hub shares with its subscriptions.
@@ -22,12 +21,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Builds the state over `storage` and follows its commits. `on_commit` is called with each batch of committed
-    /// records when the live window has them, before any reader is woken.
+    /// Builds the state over `storage` and follows its commits. `on_commit` is called with each commit when the live
+    /// window has its records, before any reader is woken.
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         window_bytes: usize,
-        on_commit: impl Fn(&[Arc<Record>]) + Send + Sync + 'static,
+        on_commit: impl Fn(Commit<'_>) + Send + Sync + 'static,
     ) -> Shared {
         let bounds = storage.bounds();
         let window = Arc::new(LiveWindow::new(bounds.tail, window_bytes));
@@ -36,10 +35,11 @@ impl Shared {
         storage.follow(Box::new({
             let (window, interest) = (Arc::clone(&window), interest.clone());
             let ends = Arc::clone(&ends);
-            move |records: &[Arc<Record>]| {
+            move |commit: Commit<'_>| {
+                let records = commit.records;
                 ends.observe(records);
                 window.push(records);
-                on_commit(records);
+                on_commit(commit);
                 interest.wake(records);
             }
         }));

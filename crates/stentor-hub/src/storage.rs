@@ -17,7 +17,7 @@ mod ring;
 mod sqlite;
 mod trim_point;
 
-pub use self::contract::{CommitSink, Storage};
+pub use self::contract::{Commit, CommitSink, Storage};
 pub use self::error::StorageError;
 pub use self::memory::MemoryStorage;
 pub use self::query::{Budget, ReadRequest, Seek, TopicsQuery, TrimLimits};

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use stentor_hub::storage::{SqliteStorage, Storage};
 use stentor_hub::{
-    Body, Filters, HistoryRequest, Hub, LEASES_MAX, MemoryStorage, PRODUCER_LOST, Publish,
+    Body, Event, Filters, HistoryRequest, Hub, LEASES_MAX, MemoryStorage, PRODUCER_LOST, Publish,
     PublishError, Start, StorageError, Subscribed, TopicName, TopicsQuery,
 };
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::task::yield_now;
+use tokio::time::{advance, sleep};
 
 use crate::gated::GatedStorage;
 
@@ -174,6 +175,8 @@ async fn an_end_that_the_log_refuses_is_retried() {
     gate.open();
     let log = watched(storage);
     log.set_lease(&job(), LEASE).await;
+    // The watcher reads the stored leases.
+    yield_now().await;
     gate.fail_with(StorageError::Full);
     sleep(LEASE + BEYOND).await;
     assert!(!log.has_ended(&job()).await);
@@ -225,7 +228,15 @@ async fn no_more_topics_than_the_limit_have_a_lease() {
     }
     let refused = log.hub.set_lease(&job(), Some(LEASE)).await;
     assert_eq!(refused, Err(PublishError::TooManyLeases));
-    assert_eq!(log.hub.check_lease_limit(&job()), Err(PublishError::TooManyLeases));
+    let leased = Publish::event(job(), Event::new("x")).with_lease(job(), Some(LEASE));
+    assert_eq!(log.hub.publish(leased).await, Err(PublishError::TooManyLeases));
+    assert!(
+        log.hub
+            .topics(TopicsQuery { limit: 1, ..TopicsQuery::default() })
+            .await
+            .unwrap()
+            .is_empty()
+    );
     log.set_lease(&topic(7), LEASE * 2).await;
     log.hub.set_lease(&topic(8), None).await.unwrap();
     log.set_lease(&job(), LEASE).await;
@@ -248,11 +259,16 @@ async fn second_ends_despite(change: impl AsyncFnOnce(&Hub, &TopicName)) -> bool
         let hub = hub.clone();
         async move { hub.watch_leases().await }
     });
-    hub.set_lease(&first, Some(LEASE)).await.unwrap();
-    hub.set_lease(&second, Some(LEASE)).await.unwrap();
+    for topic in [&first, &second] {
+        gate.let_through(1);
+        hub.set_lease(topic, Some(LEASE)).await.unwrap();
+        gate.wait_for_append().await;
+    }
     gate.wait_for_append().await;
-    change(&hub, &second).await;
-    gate.open();
+    tokio::join!(change(&hub, &second), async {
+        yield_now().await;
+        gate.open();
+    });
     sleep(LEASE / 2).await;
     watch.abort();
     let topics = hub.topics(TopicsQuery { limit: 9, ..TopicsQuery::default() }).await.unwrap();
@@ -270,4 +286,115 @@ async fn a_lease_that_is_removed_while_another_topic_is_ended_ends_nothing() {
     assert!(
         !second_ends_despite(async |hub, topic| hub.set_lease(topic, None).await.unwrap()).await
     );
+}
+
+/// An event that gives its topic a lease.
+fn leased(topic: &TopicName) -> Publish {
+    Publish::event(topic.clone(), Event::new("leased")).with_lease(topic.clone(), Some(LEASE))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_has_its_lease_even_if_its_publisher_gives_up() {
+    let (storage, gate) = GatedStorage::new();
+    let log = watched(storage);
+    let publish = tokio::spawn({
+        let hub = log.hub.clone();
+        async move { hub.publish(leased(&job())).await }
+    });
+    gate.wait_for_append().await;
+    publish.abort();
+    assert!(publish.await.unwrap_err().is_cancelled());
+    gate.open();
+    sleep(NEARLY).await;
+    assert!(!log.has_ended(&job()).await);
+    sleep(BEYOND).await;
+    assert!(log.has_ended(&job()).await);
+    assert_eq!(log.end(&job()).await, PRODUCER_LOST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_leased_topics_share_an_append() {
+    let (storage, gate) = GatedStorage::new();
+    let log = watched(storage);
+    let topic = |number: usize| format!("job/{number}").parse::<TopicName>().unwrap();
+    let publishes = (0..100).map(|number| {
+        let hub = log.hub.clone();
+        tokio::spawn(async move { hub.publish(leased(&topic(number))).await })
+    });
+    let publishes: Vec<_> = publishes.collect();
+    gate.wait_for_append().await;
+    gate.open();
+    for publish in publishes {
+        publish.await.unwrap().unwrap();
+    }
+    assert!(gate.batches().len() <= 3, "{:?}", gate.batches());
+    let leases = log.hub.clone();
+    sleep(LEASE + BEYOND).await;
+    let topics = leases.topics(TopicsQuery { limit: 200, ..TopicsQuery::default() }).await.unwrap();
+    assert_eq!(topics.iter().filter(|info| info.ended).count(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_publish_does_not_renew_into_a_lease() {
+    let log = watched(MemoryStorage::new());
+    log.hub.publish(Publish::end(job(), "done")).await.unwrap();
+    let refused = log.hub.publish(leased(&job())).await;
+    assert!(matches!(refused, Err(PublishError::Ended { .. })));
+    assert!(matches!(
+        log.hub.set_lease(&job(), Some(LEASE)).await,
+        Err(PublishError::Ended { .. })
+    ));
+    log.hub.delete(&job()).await.unwrap();
+    log.publish(&job()).await.unwrap();
+    sleep(LEASE * 3).await;
+    assert!(!log.has_ended(&job()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_which_the_process_stands_still_does_not_end_leases() {
+    let log = watched(MemoryStorage::new());
+    log.hub.publish(leased(&job())).await.unwrap();
+    sleep(NEARLY).await;
+    // No task runs during this time, as in a process that SIGSTOP stopped.
+    advance(LEASE * 5).await;
+    yield_now().await;
+    assert!(!log.has_ended(&job()).await);
+    log.publish(&job()).await.unwrap();
+    sleep(NEARLY).await;
+    assert!(!log.has_ended(&job()).await);
+    sleep(BEYOND + Duration::from_secs(1)).await;
+    assert_eq!(log.end(&job()).await, PRODUCER_LOST, "time counts again after it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_is_silent_after_a_standstill_is_lost_as_before() {
+    let log = watched(MemoryStorage::new());
+    log.hub.publish(leased(&job())).await.unwrap();
+    sleep(LEASE / 2).await;
+    advance(LEASE * 5).await;
+    sleep(LEASE / 2 + BEYOND + Duration::from_secs(1)).await;
+    assert!(log.has_ended(&job()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_removed_while_the_stored_ones_are_read_is_not_restored() {
+    let (storage, gate) = GatedStorage::new();
+    gate.open();
+    let inner = storage.log();
+    let first = Hub::new(storage);
+    first.publish(leased(&job())).await.unwrap();
+    gate.hold_queries(true);
+    let watch = tokio::spawn({
+        let hub = first.clone();
+        async move { hub.watch_leases().await }
+    });
+    while !gate.queries().contains(&"leases") {
+        yield_now().await;
+    }
+    first.set_lease(&job(), None).await.unwrap();
+    gate.hold_queries(false);
+    sleep(LEASE * 3).await;
+    let topics = inner.topics(TopicsQuery { limit: 9, ..TopicsQuery::default() }).await.unwrap();
+    assert!(topics.iter().all(|info| !info.ended));
+    watch.abort();
 }

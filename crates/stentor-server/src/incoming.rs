@@ -7,7 +7,8 @@ use http::header::EXPECT;
 use http::request::Parts;
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::body::RequestBody;
 use crate::budget::Reservation;
@@ -15,10 +16,14 @@ use crate::context::Stentor;
 use crate::limits::{DISCARD_BYTES_MAX, DISCARD_TIME_MAX};
 use crate::problem::{Code, Problem};
 
+/// Time for which a body may go on arriving when the server drains. Then the publisher gets a 503.
+pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
 /// A request body that arrives. On drop, the rest of it is read and discarded in the background.
 pub(crate) struct IncomingBody {
     body: Option<RequestBody>,
     reservation: Reservation,
+    drain: DrainLimit,
     /// `true` if the client sent `Expect: 100-continue` and no `100 Continue` was sent yet. It sends no
     /// body before that.
     awaits_continue: bool,
@@ -32,7 +37,8 @@ impl IncomingBody {
 
     pub(crate) fn new(stentor: &Stentor, awaits_continue: bool, body: RequestBody) -> IncomingBody {
         let reservation = stentor.budget().reservation();
-        IncomingBody { reservation, awaits_continue, body: Some(body) }
+        let drain = DrainLimit { drain: stentor.drain().clone(), deadline: None };
+        IncomingBody { reservation, drain, awaits_continue, body: Some(body) }
     }
 
     /// Reads the whole body.
@@ -40,7 +46,7 @@ impl IncomingBody {
     /// # Errors
     ///
     /// 413 if it has more than `limit` bytes, 408 if it is silent for longer than `silence`, 400 if it
-    /// breaks off.
+    /// breaks off, 503 if the server drains and the body does not end within [`DRAIN_GRACE`].
     pub(crate) async fn read_all(
         &mut self,
         limit: usize,
@@ -69,14 +75,22 @@ impl IncomingBody {
         }
     }
 
-    /// Waits for the next chunk, without a timeout. Returns `None` at a clean end.
+    /// Waits for the next chunk, without a timeout unless the server drains. Returns `None` at a clean end.
     ///
     /// Cancel safe: a chunk is either returned or still in the body.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
             let Some(body) = &mut self.body else { return Ok(None) };
+            if self.drain.is_over() {
+                return Err(Problem::draining());
+            }
             self.awaits_continue = false;
-            match body.frame().await {
+            let frame = tokio::select! {
+                biased;
+                frame = body.frame() => frame,
+                () = self.drain.over() => return Err(Problem::draining()),
+            };
+            match frame {
                 None => {
                     self.body = None;
                     return Ok(None);
@@ -99,6 +113,36 @@ impl IncomingBody {
     /// Reserves `bytes` in total for this body. Waits for room if that is more than before.
     pub(crate) async fn reserve(&mut self, bytes: usize) {
         self.reservation.resize(bytes).await;
+    }
+
+    /// Splits off the reservation of `bytes` of this body that are about to be published. It is the guard of that
+    /// publish.
+    pub(crate) fn queue(&self, bytes: usize) -> Reservation {
+        self.reservation.split(bytes)
+    }
+}
+
+/// Limits how long a body may go on arriving when the server drains.
+struct DrainLimit {
+    drain: CancellationToken,
+    /// Set when the drain is noticed.
+    deadline: Option<Instant>,
+}
+
+impl DrainLimit {
+    /// Returns `true` if the server drains and the time for this body is over.
+    fn is_over(&mut self) -> bool {
+        self.drain.is_cancelled() && Instant::now() >= self.deadline()
+    }
+
+    /// Waits until the time is over. Cancel safe.
+    async fn over(&mut self) {
+        self.drain.cancelled().await;
+        sleep_until(self.deadline()).await;
+    }
+
+    fn deadline(&mut self) -> Instant {
+        *self.deadline.get_or_insert_with(|| Instant::now() + DRAIN_GRACE)
     }
 }
 

@@ -314,6 +314,7 @@ impl From<PublishError> for Problem {
             PublishError::Reserved { .. } => Problem::of(Code::Topic, detail),
             PublishError::TooManyLeases => Problem::of(Code::TooManyLeases, detail),
             PublishError::ReasonTooLong { .. } => Problem::of(Code::Reason, detail),
+            PublishError::EventHasId { .. } => Problem::of(Code::Body, detail),
             PublishError::Empty => Problem::of(Code::Nothing, detail),
             PublishError::Storage(error) => error.into(),
         }

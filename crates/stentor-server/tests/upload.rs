@@ -272,3 +272,67 @@ async fn the_key_of_a_silent_upload_is_renewed_while_it_is_open() {
     assert_eq!(gate.batches().len(), 7);
     assert_eq!(history(&stentor).await, ["1", "2", "3"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_an_open_upload_with_the_number_of_its_events() {
+    for (kind, chunks) in [
+        (NDJSON, ["1\n2\n", "3\nincompl"]),
+        (EVENTS, ["data: 1\n\ndata: 2\n\n", "data: 3\n\ndata: i"]),
+    ] {
+        let upload = Upload::begin("", kind);
+        assert!(upload.send(chunks[0]).await);
+        upload.gate.wait_for_append().await;
+        upload.stentor.drain().cancel();
+        assert!(upload.send(chunks[1]).await, "a body has a second to end");
+        sleep(Duration::from_secs(2)).await;
+        upload.gate.open();
+        let stentor = upload.stentor.clone();
+        let (status, body) = upload.response.await.unwrap();
+        assert_eq!((status, &body["code"]), (503, &json!("draining")), "{kind}");
+        assert_eq!(body["published"], 3, "{kind}: all complete events are stored");
+        assert!(body["last_id"].is_string(), "{kind}: {body}");
+        assert_eq!(stentor.hub().tail().offset.get(), 3, "{kind}: and no other one");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_ends_within_the_grace_of_a_drain_succeeds() {
+    let upload = Upload::begin("", NDJSON);
+    upload.gate.open();
+    assert!(upload.send("1\n").await);
+    upload.gate.wait_for_append().await;
+    upload.stentor.drain().cancel();
+    assert!(upload.send("2\n").await);
+    let (status, body) = upload.finish().await;
+    assert_eq!((status, &body["count"]), (201, &json!(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_an_upload_that_never_pauses() {
+    let upload = Upload::begin("", NDJSON);
+    upload.gate.open();
+    assert!(upload.send("x\n").await);
+    upload.gate.wait_for_append().await;
+    upload.stentor.drain().cancel();
+    let mut sent = 1;
+    while upload.send("x\n").await && !upload.response.is_finished() {
+        sent += 1;
+        assert!(sent < 1_000, "the upload goes on");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let (status, body) = upload.response.await.unwrap();
+    assert_eq!((status, &body["code"]), (503, &json!("draining")));
+    assert!(body["published"].as_u64().unwrap() > 50, "{body}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_refuses_an_event_whose_body_does_not_arrive() {
+    let upload = Upload::begin("", "text/plain");
+    upload.gate.open();
+    assert!(upload.send("half of").await);
+    assert!(upload.send(" it").await && upload.send(" or less").await, "the first is read");
+    upload.stentor.drain().cancel();
+    let (status, body) = upload.response.await.unwrap();
+    assert_eq!((status, &body["code"]), (503, &json!("draining")));
+    assert_eq!(upload.stentor.hub().tail().offset.get(), 0, "nothing is published");
+}

@@ -51,10 +51,18 @@ impl Event {
         self
     }
 
-    /// Sets the id. Clients keep it as their last event id.
+    /// Sets the id. Clients keep it as their last event id. A hub refuses events with an id, because its log gives each
+    /// event one.
     #[must_use]
     pub fn with_id(mut self, id: EventId) -> Self {
         self.id = Some(id);
+        self
+    }
+
+    /// Removes the id, for a log that gives events ids of its own.
+    #[must_use]
+    pub fn without_id(mut self) -> Self {
+        self.id = None;
         self
     }
 

@@ -1,13 +1,21 @@
 //! Leases of a hub: set them, renew them, end the topics whose lease expires.
 
+mod clock;
+mod deadlines;
+
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{sleep, sleep_until};
 
-use super::Hub;
-use crate::lease::{LEASES_MAX, Leases, PRODUCER_LOST, RETRY};
-use crate::publish::{Publish, PublishError};
+use self::clock::TICK;
+pub(in crate::hub) use self::deadlines::Leases;
+use super::{Hub, settle};
+use crate::backoff::Backoff;
+use crate::lease::PRODUCER_LOST;
+use crate::publish::{Publish, PublishError, refuse_reserved};
 use crate::record::Body;
+use crate::storage::Outcome;
 use crate::topic::TopicName;
 
 impl Hub {
@@ -19,46 +27,32 @@ impl Hub {
     /// or a deletion removes it.
     ///
     /// The lease is durable when this returns. After a restart its time starts over. Leases expire only while
-    /// [`Hub::watch_leases`] runs.
+    /// [`Hub::watch_leases`] runs. Time in which the whole process stands still (a suspended machine, a stopped
+    /// process) does not count.
+    ///
+    /// To publish an event and set the lease in one step, use [`Publish::with_lease`].
     ///
     /// # Errors
     ///
-    /// [`PublishError::Reserved`] for a name under `$`, [`PublishError::TooManyLeases`] above [`LEASES_MAX`] leases,
-    /// and [`PublishError::Storage`].
+    /// [`PublishError::Reserved`] for a name under `$`, [`PublishError::Ended`] for a topic that has ended,
+    /// [`PublishError::TooManyLeases`] above [`LEASES_MAX`](crate::LEASES_MAX) leases, and [`PublishError::Storage`].
+    /// Removing a lease fails only with the first and the last of them.
     pub async fn set_lease(
         &self,
         topic: &TopicName,
         length: Option<Duration>,
     ) -> Result<(), PublishError> {
-        if topic.is_reserved() {
-            return Err(PublishError::Reserved { topic: topic.clone() });
-        }
-        let (leases, storage) = (self.leases(), self.storage());
-        // One change at a time, so that the stored lease and the lease in memory always match.
-        let _change = leases.lock_changes().await;
-        let Some(length) = length else {
-            storage.set_lease(topic.clone(), None).await?;
-            leases.remove(topic);
-            return Ok(());
+        refuse_reserved(topic)?;
+        self.leases().renew(topic);
+        let publish = Publish::only_lease(topic.clone(), length);
+        let outcomes = match self.0.committer.commit_now(publish) {
+            Ok(outcome) => vec![outcome],
+            Err(publish) => self.0.committer.commit(vec![publish], None).await?,
         };
-        self.check_lease_limit(topic)?;
-        if leases.length(topic) != Some(length) {
-            storage.set_lease(topic.clone(), Some(length)).await?;
+        match outcomes.into_iter().next() {
+            Some(Outcome::LeaseChanged) | None => Ok(()),
+            Some(refused) => settle(refused).map(drop),
         }
-        leases.insert(topic, length);
-        Ok(())
-    }
-
-    /// Returns an error if the topic has no lease and [`LEASES_MAX`] others have one. Call this before a publish
-    /// that also sets a lease.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError::TooManyLeases`]
-    pub fn check_lease_limit(&self, topic: &TopicName) -> Result<(), PublishError> {
-        let leases = self.leases();
-        let is_allowed = leases.count() < LEASES_MAX || leases.length(topic).is_some();
-        if is_allowed { Ok(()) } else { Err(PublishError::TooManyLeases) }
     }
 
     /// Renews the lease of a topic, if it has one.
@@ -76,31 +70,53 @@ impl Hub {
         }
     }
 
-    /// Ends the topics whose lease expires. Never returns: run it as a task beside the server.
+    /// Ends the topics whose lease expires. Never returns: run it as a task beside the server. Errors of the storage
+    /// are retried, with growing pauses.
+    ///
+    /// If the process or its runtime stands still, so that this task wakes late, all deadlines move by that time: the
+    /// producers could not renew their leases. If this future is dropped and called again, it continues with the same
+    /// deadlines.
     pub async fn watch_leases(&self) {
         let leases = self.leases();
+        let mut retry = Backoff::default();
         loop {
+            leases.start_reading();
             match self.storage().leases().await {
                 Ok(stored) => break leases.restore(stored),
                 Err(error) => tracing::warn!(%error, "cannot read the leases; will retry"),
             }
-            sleep(RETRY).await;
+            retry.pause().await;
         }
+        // A clock without a watcher must not take the time until the next one for a stall.
+        let _stop = StopTicks(leases);
         loop {
-            let (expired, next) = leases.expired(Instant::now());
-            for topic in expired {
-                self.end_expired(&topic).await;
-            }
-            let deadline = async {
-                match next {
-                    Some(next) => sleep_until(next).await,
-                    None => std::future::pending().await,
+            leases.tick();
+            let mut round = pin!(self.end_all_expired());
+            loop {
+                tokio::select! {
+                    () = &mut round => break,
+                    () = sleep(TICK), if !leases.is_empty() => leases.tick(),
                 }
-            };
-            tokio::select! {
-                () = deadline => {}
-                () = leases.changed() => {}
             }
+        }
+    }
+
+    /// Ends the topics whose lease has expired, then waits until the next one may expire.
+    async fn end_all_expired(&self) {
+        let leases = self.leases();
+        let (expired, next) = leases.expired();
+        for topic in expired {
+            self.end_expired(&topic).await;
+        }
+        let deadline = async {
+            match next {
+                Some(next) => sleep_until(next).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = deadline => {}
+            () = leases.changed() => {}
         }
     }
 
@@ -126,5 +142,14 @@ impl Hub {
 
     fn leases(&self) -> &Leases {
         &self.0.leases
+    }
+}
+
+/// Stops the ticks of the leases when the watcher is dropped.
+struct StopTicks<'a>(&'a Leases);
+
+impl Drop for StopTicks<'_> {
+    fn drop(&mut self) {
+        self.0.stop_ticks();
     }
 }

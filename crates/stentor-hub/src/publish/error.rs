@@ -23,6 +23,14 @@ pub enum PublishError {
         "this event was not stored, because the event before it was refused; fix that one and publish both"
     )]
     Withheld,
+    /// The event has an id of its own. The log gives each event an id, which subscribers resume from.
+    #[error(
+        "the event has the id {id:?}, but the log gives each event its id; remove it with `Event::without_id`"
+    )]
+    EventHasId {
+        /// The id.
+        id: String,
+    },
     /// The event has more data than [`EVENT_BYTES_MAX`](crate::EVENT_BYTES_MAX).
     #[error("the event has {bytes} bytes of data; the maximum is {limit}")]
     EventTooLarge {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Retention;
+use crate::backoff::Backoff;
 use crate::shared::Shared;
 use crate::storage::{StorageError, TopicInfo, TopicsQuery, TrimLimits};
 use crate::timestamp::Timestamp;
@@ -29,13 +30,19 @@ pub(crate) async fn run(shared: &Shared, retention: &Retention) {
     if retention.is_empty() {
         return std::future::pending().await;
     }
+    let mut retry = Backoff::default();
     loop {
         let started = Instant::now();
-        if let Err(error) = round(shared, retention, Timestamp::now()).await {
-            // `Hub::failed` reports a failed log, and a full disk may have space by the next round.
-            tracing::debug!(%error, "retention will retry");
+        let mut pause_min = PAUSE_MIN;
+        match round(shared, retention, Timestamp::now()).await {
+            Ok(()) => retry.reset(),
+            Err(error) => {
+                // `Hub::failed` reports a failed log, and a full disk may have space by the next round.
+                pause_min = retry.next();
+                tracing::warn!(%error, ?pause_min, "cannot enforce the retention; will retry");
+            }
         }
-        sleep((started.elapsed() * PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX)).await;
+        sleep((started.elapsed() * PAUSE_FACTOR).clamp(pause_min, PAUSE_MAX)).await;
     }
 }
 

@@ -190,6 +190,15 @@ macro_rules! conformance_tests {
                 an_end_removes_the_lease
                 a_deletion_removes_the_lease
                 leases_are_sorted_by_name_in_byte_order
+                a_lease_is_stored_with_its_publish
+                a_refused_publish_changes_no_lease
+                a_publish_that_ends_its_topic_leaves_no_lease
+                an_ended_topic_gets_no_lease
+                a_publish_that_requires_a_lease_is_appended
+                a_repeat_changes_the_lease_of_a_topic_in_use
+                a_repeat_gives_no_lease_to_a_topic_that_ended_or_was_deleted
+                no_publish_gives_a_lease_to_more_topics_than_the_limit
+                the_sink_gets_the_changes_of_leases_in_order
             }
             topics {
                 a_topic_without_publishes_has_the_default_state

@@ -11,6 +11,7 @@ use super::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
 use super::result::{Bounds, Outcome, Page, SeekResult, TopicInfo, TopicState, Trimmed};
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
+use crate::lease::LeaseChange;
 use crate::publish::Publish;
 use crate::record::Record;
 use crate::timestamp::Timestamp;
@@ -44,7 +45,8 @@ pub trait Storage: Send + Sync + 'static {
     fn bounds(&self) -> Bounds;
 
     /// Passes each record after [`Bounds::tail`] to `sink`: once, in the order of offsets, and only when it is
-    /// durable. This includes records that other nodes append.
+    /// durable. This includes records that other nodes append. Each change of a lease is passed with the records of its
+    /// transaction.
     ///
     /// Called once, before the first append. An embedded storage passes the records that it just committed, without
     /// reading them again.
@@ -72,13 +74,22 @@ pub trait Storage: Send + Sync + 'static {
     /// 2. If it has a key, [`Key::check`] decides if it is a repeat, is refused, or is to be appended. So a repeat is a
     ///    repeat even if its topic has ended since. A repeat of a part of an upload restarts the key's window by
     ///    [`Key::renewed_expiry`]. The stored part hashes of an upload are removed with its key.
-    /// 3. If it has no entries or an entry is a deletion, it is refused as [`Outcome::KeyReused`]. The hub refuses such
-    ///    publishes itself; it passes on only one without entries, to renew a key.
+    /// 3. If it has neither entries nor a lease, or an entry is a deletion, it is refused as [`Outcome::KeyReused`]. The
+    ///    hub refuses such publishes itself; it passes on only one without entries, to renew a key.
     /// 4. If one of its topics has ended, it is refused as [`Outcome::Ended`]. An entry after an end of its topic in
-    ///    the same publish counts as well.
-    /// 5. Otherwise it is appended. Its key is stored in the same transaction. A publish to a deleted topic uses the
-    ///    name again: the topic has new counts and no end.
+    ///    the same publish counts as well, and so does the topic that it gives a lease to.
+    /// 5. If it gives a lease to a topic that has none while [`LEASES_MAX`] others have one, it is refused as
+    ///    [`Outcome::TooManyLeases`].
+    /// 6. Otherwise it is appended. Its key and its lease are stored in the same transaction. A publish to a deleted
+    ///    topic uses the name again: the topic has new counts and no end. A publish with a lease and without entries
+    ///    only changes the lease ([`Outcome::LeaseChanged`]).
     ///
+    /// **Leases.** [`Publish::lease`] stores the lease of a topic, rounded up to whole seconds, or removes it. An end or
+    /// a deletion of the topic removes its lease in the same transaction, also an end in the same publish. A repeat
+    /// changes the lease only if its topic has events left, has not ended, and the limit of rule 5 allows it. The storage
+    /// only remembers leases; the hub acts on them.
+    ///
+    /// [`LEASES_MAX`]: crate::LEASES_MAX
     /// [`Key::check`]: crate::Key::check
     /// [`Key::renewed_expiry`]: crate::Key::renewed_expiry
     fn append(
@@ -182,16 +193,6 @@ pub trait Storage: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>>;
 
-    /// Stores the lease of a topic, rounded up to whole seconds, or removes it if `lease` is `None`.
-    ///
-    /// An end or a deletion of the topic removes its lease in the same transaction. The storage only remembers leases;
-    /// the hub acts on them.
-    fn set_lease(
-        &self,
-        topic: TopicName,
-        lease: Option<Duration>,
-    ) -> BoxFuture<'_, Result<(), StorageError>>;
-
     /// Returns all leases, by name in byte order.
     fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>>;
 
@@ -214,7 +215,17 @@ pub trait Storage: Send + Sync + 'static {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
-/// A function that a storage calls with the records that it just committed.
+/// A function that a storage calls with each transaction that it just committed and that appended a record or changed
+/// a lease.
 ///
 /// It returns quickly and never blocks.
-pub type CommitSink = Box<dyn Fn(&[Arc<Record>]) + Send + Sync>;
+pub type CommitSink = Box<dyn Fn(Commit<'_>) + Send + Sync>;
+
+/// The visible changes of one committed transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit<'a> {
+    /// The appended records, in the order of offsets.
+    pub records: &'a [Arc<Record>],
+    /// The changes of leases, in order. They include the leases that an end or a deletion in `records` removed.
+    pub leases: &'a [LeaseChange],
+}

@@ -1,6 +1,7 @@
 //! The log in memory, for tests and for hubs whose history may be lost at a restart.
 
 mod keys;
+mod leases;
 mod log;
 mod parts;
 #[cfg(test)]
@@ -14,7 +15,7 @@ use futures_core::future::BoxFuture;
 use futures_util::future::{FutureExt, ready};
 
 use self::log::Log;
-use super::contract::{CommitSink, Storage};
+use super::contract::{Commit, CommitSink, Storage};
 use super::error::StorageError;
 use super::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
 use super::result::{Bounds, Outcome, Page, SeekResult, TopicInfo, TopicState, Trimmed};
@@ -60,11 +61,12 @@ impl MemoryStorage {
         let mut log = self.log();
         let result = change(&mut log);
         if let Some(sink) = self.sink.get()
-            && !log.appended.is_empty()
+            && !(log.appended.is_empty() && log.lease_changes.is_empty())
         {
-            sink(&log.appended);
+            sink(Commit { records: &log.appended, leases: &log.lease_changes });
         }
         log.appended.clear();
+        log.lease_changes.clear();
         result
     }
 }
@@ -182,17 +184,8 @@ impl Storage for MemoryStorage {
         now(Ok(self.change(|log| log.delete(&topic, time))))
     }
 
-    fn set_lease(
-        &self,
-        topic: TopicName,
-        lease: Option<Duration>,
-    ) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.log().set_lease(topic, lease);
-        now(Ok(()))
-    }
-
     fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>> {
-        now(Ok(self.log().leases.iter().map(|(topic, lease)| (topic.clone(), *lease)).collect()))
+        now(Ok(self.log().leases.all()))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

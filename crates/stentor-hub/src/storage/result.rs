@@ -44,12 +44,16 @@ pub enum Outcome {
     KeyReused,
     /// It requires the previous publish, which was refused or withheld. Nothing was appended.
     Withheld,
+    /// It has no entries, and its lease was changed.
+    LeaseChanged,
+    /// It gives a lease to a topic, and [`LEASES_MAX`](crate::LEASES_MAX) others have one. Nothing was appended.
+    TooManyLeases,
 }
 
 impl Outcome {
-    /// Returns `true` if the publish is in the log, from now or from an earlier publish with its key.
+    /// Returns `true` if the publish is stored, from now or from an earlier publish with its key.
     pub fn is_stored(&self) -> bool {
-        matches!(self, Outcome::Appended { .. } | Outcome::Repeat { .. })
+        matches!(self, Outcome::Appended { .. } | Outcome::Repeat { .. } | Outcome::LeaseChanged)
     }
 }
 

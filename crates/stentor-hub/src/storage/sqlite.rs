@@ -219,14 +219,6 @@ impl Storage for SqliteStorage {
         self.log.writes.run(move |writer| writer.delete(&topic, now)).boxed()
     }
 
-    fn set_lease(
-        &self,
-        topic: TopicName,
-        lease: Option<Duration>,
-    ) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.log.writes.run(move |writer| writer.set_lease(&topic, lease)).boxed()
-    }
-
     fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>> {
         self.query(|snapshot| lease::all(snapshot.connection))
     }

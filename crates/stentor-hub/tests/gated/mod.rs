@@ -32,6 +32,10 @@ struct State {
     failure: Mutex<Option<StorageError>>,
     queries: Mutex<Vec<&'static str>>,
     holds_queries: watch::Sender<bool>,
+    /// The name of the call that panics, and the number of times that it does.
+    query_panics: Mutex<(&'static str, u32)>,
+    /// Bytes of the events of appends that wait at the gate.
+    held_bytes: AtomicUsize,
     /// Time that each append takes, of tokio's clock.
     append_time: Mutex<Duration>,
     /// The next append panics.
@@ -56,6 +60,8 @@ impl GatedStorage {
             failure: Mutex::default(),
             queries: Mutex::default(),
             holds_queries: watch::Sender::new(false),
+            query_panics: Mutex::new(("", 0)),
+            held_bytes: AtomicUsize::new(0),
             append_time: Mutex::default(),
             panics: AtomicBool::new(false),
             appends_now: AtomicBool::new(false),
@@ -99,7 +105,7 @@ impl Gate {
         self.0.open.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
-    /// Lets some appends through.
+    /// Lets this many appends through.
     pub(crate) fn let_through(&self, appends: usize) {
         self.0.open.add_permits(appends);
     }
@@ -124,6 +130,26 @@ impl Gate {
         self.0.holds_queries.send_replace(holds);
     }
 
+    /// Makes the next calls of a query or a trim panic.
+    pub(crate) fn panic_in(&self, name: &'static str, times: u32) {
+        *self.0.query_panics.lock().unwrap() = (name, times);
+    }
+
+    fn check_panic(&self, name: &'static str) {
+        let panics = {
+            let mut panics = self.0.query_panics.lock().unwrap();
+            let panics_now = panics.0 == name && panics.1 > 0;
+            panics.1 -= u32::from(panics_now);
+            panics_now
+        };
+        assert!(!panics, "a bug of the storage in {name}");
+    }
+
+    /// Bytes of the events of appends that wait at the gate.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.0.held_bytes.load(Ordering::SeqCst)
+    }
+
     /// Makes queries wait from now on, and runs `reading` until its second read waits.
     pub(crate) fn hold_at_second_read<T>(&self, reading: &mut BoxFuture<'_, T>) {
         let reads = || self.queries().iter().filter(|name| **name == "read").count();
@@ -137,6 +163,7 @@ impl Gate {
     }
 
     async fn query(&self, name: &'static str) -> Result<(), StorageError> {
+        self.check_panic(name);
         self.0.queries.lock().unwrap().push(name);
         let mut holds = self.0.holds_queries.subscribe();
         tokio::select! {
@@ -176,7 +203,11 @@ impl Storage for GatedStorage {
             self.gate.0.appends_max.fetch_max(running, Ordering::SeqCst);
             self.gate.0.batches.lock().unwrap().push(batch.len());
             self.gate.0.arrived.add_permits(1);
+            let entries = batch.iter().flat_map(|publish| &publish.entries);
+            let bytes = entries.map(|entry| entry.body.bytes()).sum();
+            self.gate.0.held_bytes.fetch_add(bytes, Ordering::SeqCst);
             self.gate.0.open.acquire().await.unwrap().forget();
+            self.gate.0.held_bytes.fetch_sub(bytes, Ordering::SeqCst);
             self.gate.0.appends_running.fetch_sub(1, Ordering::SeqCst);
             let time = *self.gate.0.append_time.lock().unwrap();
             if time > Duration::ZERO {
@@ -246,11 +277,13 @@ impl Storage for GatedStorage {
     }
 
     fn topics(&self, query: TopicsQuery) -> Response<'_, Vec<TopicInfo>> {
+        self.gate.check_panic("topics");
         self.inner.topics(query)
     }
 
     fn trim_point(&self, topic: TopicName, mut limits: TrimLimits) -> Response<'_, Option<Offset>> {
         Box::pin(async move {
+            self.gate.check_panic("trim_point");
             let part = *self.gate.0.trim_point_events_max.lock().unwrap();
             let events = self.inner.states(vec![topic.clone()]).await?.remove(0).events;
             limits.events = limits.events.map(|most| most.max(events.saturating_sub(part)));
@@ -268,6 +301,7 @@ impl Storage for GatedStorage {
 
     fn trim(&self, topics: Vec<(TopicName, Offset)>) -> Response<'_, ()> {
         Box::pin(async move {
+            self.gate.check_panic("trim");
             self.gate.check_failure()?;
             self.inner.trim(topics).await
         })
@@ -277,12 +311,13 @@ impl Storage for GatedStorage {
         self.inner.delete(topic, now)
     }
 
-    fn set_lease(&self, topic: TopicName, lease: Option<Duration>) -> Response<'_, ()> {
-        self.inner.set_lease(topic, lease)
-    }
-
     fn leases(&self) -> Response<'_, Vec<(TopicName, Duration)>> {
-        self.inner.leases()
+        Box::pin(async move {
+            // The answer is that of the time of the question, however long it takes.
+            let leases = self.inner.leases().await;
+            self.gate.query("leases").await?;
+            leases
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -55,9 +55,11 @@ async fn try_publish(
     if stentor.is_draining() {
         return Err(Problem::draining());
     }
-    let body = body.read_all(BODY_BYTES_MAX, stentor.config().body_idle_timeout).await?;
-    let text = std::str::from_utf8(&body).map_err(|error| not_utf8(error.valid_up_to()))?;
+    let whole = body.read_all(BODY_BYTES_MAX, stentor.config().body_idle_timeout).await?;
+    let text = std::str::from_utf8(&whole).map_err(|error| not_utf8(error.valid_up_to()))?;
     let entries = entries(text, content == Content::Ndjson)?;
+    let memory = body.queue(whole.len());
+    drop(whole);
     let count = entries.len();
     let key = key.map(|name| Key {
         scope: None,
@@ -66,7 +68,8 @@ async fn try_publish(
         window: stentor.config().key_window,
         content: KeyContent::Whole(hash_of(&entries)),
     });
-    let published = stentor.hub().publish(Publish::new(entries, key)).await?;
+    let publish = Publish::new(entries, key);
+    let published = stentor.hub().publish_with_guard(publish, memory).await?;
     if !published.repeat {
         stentor.metrics().published.inc_by(count as u64);
     }

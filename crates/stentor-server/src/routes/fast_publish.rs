@@ -61,6 +61,7 @@ where
             Ok(data) => data,
             Err(polled) => return Err(self.read_rest(polled).boxed()),
         };
+        let bytes = data.len();
         let event = match Content::Text.data(data) {
             Ok(data) => Event::new(data),
             Err(problem) => return Ok(self.respond(Err(problem))),
@@ -68,7 +69,7 @@ where
         let publish = Publish::event(self.topic.clone(), event);
         match self.stentor.hub().publish_now(publish) {
             Ok(published) => Ok(self.respond(published.map_err(Problem::from))),
-            Err(publish) => Err(self.wait(publish).boxed()),
+            Err(publish) => Err(self.wait(publish, bytes).boxed()),
         }
     }
 
@@ -102,9 +103,10 @@ where
         response.unwrap_or_else(Problem::into_response)
     }
 
-    /// Publishes to a log that does not commit at once.
-    async fn wait(self, publish: Publish) -> Response<Body> {
-        let published = self.stentor.hub().publish(publish).await;
+    /// Publishes to a log that does not commit at once. The memory of the event is reserved until it is committed.
+    async fn wait(self, publish: Publish, bytes: usize) -> Response<Body> {
+        let memory = self.stentor.budget().reserve(bytes).await;
+        let published = self.stentor.hub().publish_with_guard(publish, memory).await;
         self.respond(published.map_err(Problem::from))
     }
 

@@ -54,13 +54,17 @@ pub(super) async fn publish_one(
     body: &mut IncomingBody,
 ) -> Result<Response<Body>, Problem> {
     let limit = content.body_bytes_max(EVENT_BYTES_MAX);
-    let body = body.read_all(limit, stentor.config().body_idle_timeout).await;
-    let body = body.map_err(|problem| explain_limit(problem, content))?;
-    if body.is_empty() && options.end.is_some() {
-        return append(stentor, options, None).await;
+    let whole = body.read_all(limit, stentor.config().body_idle_timeout).await;
+    let whole = whole.map_err(|problem| explain_limit(problem, content))?;
+    if whole.is_empty() && options.end.is_some() {
+        return append(stentor, options, None, None).await;
     }
-    let event = event(content.data(body)?, options.event_type.clone(), options.retry);
-    append(stentor, options, Some(event)).await
+    let data = content.data(whole)?;
+    // The data of a binary body is larger than the body.
+    body.reserve(data.len()).await;
+    let memory = body.queue(data.len());
+    let event = event(data, options.event_type.clone(), options.retry);
+    append(stentor, options, Some(event), Some(memory)).await
 }
 
 /// Says why the limit of a binary body is below that of text.

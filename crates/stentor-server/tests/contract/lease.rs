@@ -1,8 +1,12 @@
 //! `lease=`: a topic ends when its producer is silent.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use crate::harness::{EventStream, Server};
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::harness::{EventStream, Server, TIMEOUT};
 
 /// Waits for an end with the reason `producer lost`, and returns the data before it.
 async fn lost(mut stream: EventStream) -> Vec<String> {
@@ -66,7 +70,7 @@ async fn a_repeat_gives_no_lease_to_a_topic_that_was_deleted_since() {
     assert_eq!(publish("job").await.status, 201);
     assert_eq!(server.delete("/topics/job").send().await.status, 204);
     assert_eq!(publish("job").await.status, 200);
-    // If the topic still exists, a repeat does set the lease: the server may have stopped before it set the first one.
+    // If the topic still exists, a repeat does set the lease: its publisher relies on it.
     assert_eq!(publish("other").await.status, 201);
     server.publish("/topics/other?lease=0", "x").await;
     assert_eq!(publish("other").await.status, 200);
@@ -90,4 +94,37 @@ async fn an_invalid_lease_is_refused_and_nothing_is_published() {
         assert!(response.text().contains("lease"), "{response:?}");
     }
     assert_eq!(server.page("/topics/job").await["events"], json!([]));
+}
+
+#[tokio::test]
+async fn each_event_whose_request_was_reset_has_its_lease() {
+    let server = Server::start().await;
+    let client = Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    let mut requests = Vec::new();
+    for number in 0..300 {
+        let url = server.url(&format!("/topics/job/{number}?lease=1"));
+        let request = client.post(url).body("started");
+        // Dropping the request resets its stream.
+        let patience = Duration::from_micros(fastrand::u64(0..8_000));
+        requests.push(tokio::spawn(async move {
+            let _ = timeout(patience, request.send()).await;
+        }));
+    }
+    for request in requests {
+        request.await.unwrap();
+    }
+    // Requests that the server has read are committed before this one.
+    server.publish("/topics/last", "x").await;
+    let all_ended = timeout(TIMEOUT, async {
+        loop {
+            let page = server.page("/topics?prefix=job/&limit=1000").await;
+            let topics = page["topics"].as_array().unwrap();
+            if topics.iter().all(|topic| topic["ended"] == true) {
+                return topics.len();
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let topics = all_ended.await.expect("all topics end in time");
+    assert!(topics > 0, "some requests arrived");
 }

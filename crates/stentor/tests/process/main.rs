@@ -20,6 +20,7 @@ mod memory;
 mod publisher;
 mod retain;
 mod running;
+mod standstill;
 
 #[path = "streams.rs"]
 #[allow(clippy::duplicate_mod, reason = "the same tests, for each implementation of streams")]

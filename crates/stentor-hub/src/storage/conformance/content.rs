@@ -38,6 +38,7 @@ async fn assert_kept(log: &Log, bodies: Vec<Body>) {
         entries: vec![Entry::new(topic, body)],
         key: None,
         requires_previous: false,
+        lease: None,
     };
     let batch = topics.zip(bodies.clone()).map(publish).collect();
     log.append(batch).await;

@@ -6,6 +6,7 @@ use stentor_sse::Event;
 
 use crate::cursor::{Cursor, Offset};
 use crate::filter::Filters;
+use crate::lease::LeaseChange;
 use crate::publish::{Entry, Publish};
 use crate::record::{Body, Record};
 use crate::storage::{Budget, Outcome, Page, ReadRequest, Removed, Seek, Storage, TopicState};
@@ -17,6 +18,7 @@ pub struct Log {
     /// The storage itself.
     pub storage: Arc<dyn Storage>,
     sink_records: Arc<Mutex<Vec<Arc<Record>>>>,
+    sink_leases: Arc<Mutex<Vec<LeaseChange>>>,
 }
 
 impl Log {
@@ -24,15 +26,23 @@ impl Log {
     pub fn of(storage: Arc<dyn Storage>) -> Log {
         let sink_records: Arc<Mutex<Vec<Arc<Record>>>> = Arc::default();
         let sink = Arc::clone(&sink_records);
-        storage.follow(Box::new(move |records| {
-            sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(records);
+        let sink_leases: Arc<Mutex<Vec<LeaseChange>>> = Arc::default();
+        let leases = Arc::clone(&sink_leases);
+        storage.follow(Box::new(move |commit| {
+            sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(commit.records);
+            leases.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(commit.leases);
         }));
-        Log { storage, sink_records }
+        Log { storage, sink_records, sink_leases }
     }
 
     /// The records that the sink has got so far.
     pub(in crate::storage) fn sink_records(&self) -> Vec<Arc<Record>> {
         self.sink_records.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The changes of leases that the sink has got so far.
+    pub(in crate::storage) fn sink_leases(&self) -> Vec<LeaseChange> {
+        self.sink_leases.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Appends a batch at the default time.

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Included, Unbounded};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::keys::Keys;
+use super::leases::Leases;
 use super::topic::{Removal, Topic};
 use crate::cursor::{Cursor, Epoch, Offset};
 use crate::filter::Filters;
-use crate::lease::whole_seconds;
+use crate::lease::LeaseChange;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
 use crate::storage::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
@@ -39,7 +39,9 @@ pub(super) struct Log {
     pub(super) removals: u64,
     pub(super) trimmed: Trimmed,
     pub(super) keys: Keys,
-    pub(super) leases: BTreeMap<TopicName, Duration>,
+    pub(super) leases: Leases,
+    /// Changes of leases by the current change, for the sink.
+    pub(super) lease_changes: Vec<LeaseChange>,
 }
 
 impl Log {
@@ -57,7 +59,8 @@ impl Log {
             removals: 0,
             trimmed: Trimmed::default(),
             keys: Keys::default(),
-            leases: BTreeMap::new(),
+            leases: Leases::default(),
+            lease_changes: Vec::new(),
         }
     }
 
@@ -78,6 +81,7 @@ impl Log {
         if let Some(key) = &publish.key
             && let Some(outcome) = self.keys.check(key, time)
         {
+            self.change_lease_of_repeat(&publish, &outcome);
             return outcome;
         }
         // `Publish::validate` refuses deletions and empty publishes before they get here, except to renew a key.
@@ -86,6 +90,15 @@ impl Log {
         }
         if let Some((topic, end)) = self.ended(&publish.entries) {
             return Outcome::Ended { topic, end };
+        }
+        if let Some(lease) = &publish.lease {
+            if let Some(refused) = self.refuse_lease(lease, &publish) {
+                return refused;
+            }
+            self.change_lease(lease);
+            if publish.entries.is_empty() {
+                return Outcome::LeaseChanged;
+            }
         }
         let mut ids = publish.entries.into_iter().map(|entry| self.append(entry, time));
         let Some(first) = ids.next() else { return Outcome::KeyReused };
@@ -96,12 +109,43 @@ impl Log {
         Outcome::Appended { first, last }
     }
 
+    /// Returns the reason why a topic cannot get this lease.
+    fn refuse_lease(&self, lease: &LeaseChange, publish: &Publish) -> Option<Outcome> {
+        lease.length?;
+        if let Some(end) = self.end(&lease.topic) {
+            return Some(Outcome::Ended { topic: lease.topic.clone(), end: end.cursor() });
+        }
+        let has_room = self.leases.has_room_for(&lease.topic) || publish.ends(&lease.topic);
+        (!has_room).then_some(Outcome::TooManyLeases)
+    }
+
+    /// Changes the lease of a repeat, if its topic is still in use.
+    fn change_lease_of_repeat(&mut self, publish: &Publish, outcome: &Outcome) {
+        let Some(lease) = &publish.lease else { return };
+        let is_open = |topic: &Topic| topic.events > 0 && topic.end.is_none();
+        if matches!(outcome, Outcome::Repeat { .. })
+            && !publish.ends(&lease.topic)
+            && self.topics.get(&lease.topic).is_some_and(is_open)
+            && (lease.length.is_none() || self.leases.has_room_for(&lease.topic))
+        {
+            self.change_lease(lease);
+        }
+    }
+
+    fn change_lease(&mut self, change: &LeaseChange) {
+        self.leases.change(change);
+        self.lease_changes.push(change.clone());
+    }
+
+    /// The end of a topic; `None` if it has not ended, or is deleted.
+    fn end(&self, name: &TopicName) -> Option<&Arc<Record>> {
+        self.topics.get(name).filter(|topic| !topic.is_deleted())?.end.as_ref()
+    }
+
     /// Returns the first entry whose topic has ended, in the log or by an earlier entry, with the id of the end.
     fn ended(&self, entries: &[Entry]) -> Option<(TopicName, Cursor)> {
         entries.iter().enumerate().find_map(|(at, entry)| {
-            let topic = self.topics.get(&entry.topic);
-            let end =
-                topic.filter(|topic| !topic.is_deleted()).and_then(|topic| topic.end.as_ref());
+            let end = self.end(&entry.topic);
             let within = entries.iter().take(at).any(|earlier| {
                 earlier.topic == entry.topic && matches!(earlier.body, Body::End { .. })
             });
@@ -159,7 +203,10 @@ impl Log {
             topic.bytes += record.body().bytes() as u64;
         } else {
             topic.end = Some(Arc::clone(&record));
-            self.leases.remove(record.topic());
+            if self.leases.remove(record.topic()) {
+                let topic = record.topic().clone();
+                self.lease_changes.push(LeaseChange { topic, length: None });
+            }
         }
         record
     }
@@ -253,14 +300,6 @@ impl Log {
         self.ring.push(Arc::clone(&record));
         self.appended.push(Arc::clone(&record));
         Some(record.offset())
-    }
-
-    /// Implements [`Storage::set_lease`](crate::storage::Storage::set_lease).
-    pub(super) fn set_lease(&mut self, topic: TopicName, lease: Option<Duration>) {
-        match lease {
-            Some(lease) => self.leases.insert(topic, whole_seconds(lease)),
-            None => self.leases.remove(&topic),
-        };
     }
 
     pub(super) fn read(&self, request: &ReadRequest) -> Page {

@@ -1,14 +1,13 @@
 //! State that all threads of an open log share.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
 use super::db_error::DbError;
 use crate::cursor::{Epoch, Offset};
-use crate::record::Record;
-use crate::storage::contract::CommitSink;
+use crate::storage::contract::{Commit, CommitSink};
 use crate::storage::error::StorageError;
 use crate::storage::result::{Bounds, Trimmed};
 
@@ -77,12 +76,12 @@ impl SharedState {
     }
 
     /// Makes a commit visible: first its removals, then its records to the commit sink, last the new tail.
-    pub(super) fn publish(&self, records: &[Arc<Record>], tail: Offset, removals: u64) {
+    pub(super) fn publish(&self, commit: Commit<'_>, tail: Offset, removals: u64) {
         self.removals.store(removals, Ordering::Release);
         if let Some(sink) = self.sink.get()
-            && !records.is_empty()
+            && !(commit.records.is_empty() && commit.leases.is_empty())
         {
-            sink(records);
+            sink(commit);
         }
         self.tail.store(tail.get(), Ordering::Release);
     }

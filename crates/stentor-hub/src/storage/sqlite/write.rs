@@ -11,6 +11,7 @@ pub(super) mod checkpoint;
 pub(super) mod clock;
 pub(super) mod compaction;
 pub(super) mod keys;
+mod leases;
 pub(super) mod maintenance;
 pub(super) mod open_transaction;
 pub(super) mod pages;

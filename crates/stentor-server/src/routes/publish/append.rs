@@ -1,26 +1,28 @@
 //! Appends one event, the end of a topic, or both, and answers the publisher.
 
 use std::io::Write;
+use std::time::Duration;
 
 use http::{HeaderMap, Response, StatusCode};
 use stentor_hub::{
     Body as RecordBody, Cursor, Entry, Event, Key, KeyContent, Publish, PublishError, TopicName,
-    TopicsQuery,
 };
 
 use super::options::PublishOptions;
 use crate::body::Body;
+use crate::budget::Reservation;
 use crate::context::Stentor;
 use crate::idempotency::hash_of;
 use crate::json;
 use crate::problem::Problem;
 
 /// Appends `event`, followed by the end of the topic if the options say so. Without an event, only
-/// the end is appended.
+/// the end is appended. `memory` is the reservation of the event.
 pub(in crate::routes) async fn append(
     stentor: &Stentor,
     options: &PublishOptions,
     event: Option<Event>,
+    memory: Option<Reservation>,
 ) -> Result<Response<Body>, Problem> {
     let only_end = event.is_none();
     let end = options.end.clone().map(|reason| RecordBody::End { reason });
@@ -34,16 +36,12 @@ pub(in crate::routes) async fn append(
         content: KeyContent::Whole(hash_of(&entries)),
     });
     let count = entries.len();
-    if options.lease.is_some() {
-        stentor.hub().check_lease_limit(&options.topic)?;
+    let mut publish = Publish::new(entries, key);
+    if let Some(lease) = options.lease {
+        publish = publish.with_lease(options.topic.clone(), length_of(lease));
     }
-    match stentor.hub().publish(Publish::new(entries, key)).await {
+    match stentor.hub().publish_with_guard(publish, memory).await {
         Ok(published) => {
-            // The lease is set before the response, so that a publisher that has the response can
-            // rely on it. The end of a topic removes its lease.
-            if options.end.is_none() && (!published.repeat || is_open(stentor, options).await?) {
-                set_lease(stentor, options).await?;
-            }
             if published.repeat {
                 return Ok(accepted(StatusCode::OK, &options.topic, published.first));
             }
@@ -58,27 +56,22 @@ pub(in crate::routes) async fn append(
     }
 }
 
-/// Sets or removes the lease of the topic, if the options have one.
+/// Sets or removes the lease of the topic of an upload, if the options have one. A topic that has ended gets none;
+/// the events of the upload are then refused.
 pub(in crate::routes) async fn set_lease(
     stentor: &Stentor,
     options: &PublishOptions,
 ) -> Result<(), Problem> {
     let Some(lease) = options.lease else { return Ok(()) };
-    let lease = Some(lease).filter(|lease| !lease.is_zero());
-    Ok(stentor.hub().set_lease(&options.topic, lease).await?)
+    match stentor.hub().set_lease(&options.topic, length_of(lease)).await {
+        Ok(()) | Err(PublishError::Ended { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// Returns `true` if the topic of a repeated publish exists and has not ended. If the options set no
-/// lease, returns `true` without reading the storage: only the lease depends on it.
-async fn is_open(stentor: &Stentor, options: &PublishOptions) -> Result<bool, Problem> {
-    if options.lease.is_none() {
-        return Ok(true);
-    }
-    let prefix = options.topic.as_str().to_owned();
-    // The first name with this prefix is the topic itself, if it exists.
-    let first = TopicsQuery { prefix, limit: 1, ..TopicsQuery::default() };
-    let topics = stentor.hub().topics(first).await?;
-    Ok(topics.iter().any(|info| info.topic == options.topic && !info.ended))
+/// The length of a lease; `None` for zero, which removes it.
+fn length_of(lease: Duration) -> Option<Duration> {
+    Some(lease).filter(|lease| !lease.is_zero())
 }
 
 fn accepted(status: StatusCode, topic: &TopicName, id: Cursor) -> Response<Body> {

@@ -43,7 +43,8 @@ pub(super) struct Pipeline<'a> {
     options: &'a PublishOptions,
     incoming: &'a mut IncomingBody,
     collected: Group,
-    in_flight: Option<InFlight<'a>>,
+    /// The submitted group. The log takes all of it or nothing, also if this future is dropped.
+    in_flight: Option<BoxFuture<'a, Outcomes>>,
     progress: Progress,
     /// Number of events so far, part of the idempotency key.
     index: u64,
@@ -60,12 +61,6 @@ struct Group {
     publishes: Vec<Publish>,
     /// Bytes of data, types and keys. Not more than the bytes of the body they were read from, apart
     /// from a type that the query sets.
-    bytes: usize,
-}
-
-/// A submitted group. The log takes all of it or nothing, also if this future is dropped.
-struct InFlight<'a> {
-    outcomes: BoxFuture<'a, Outcomes>,
     bytes: usize,
 }
 
@@ -115,13 +110,13 @@ impl<'a> Pipeline<'a> {
                 self.submit().await?;
             }
             // Returns the memory of committed events. Shrinking never waits.
-            let _ = self.incoming.reserve(partial + self.bytes()).now_or_never();
+            let _ = self.incoming.reserve(partial + self.collected.bytes).now_or_never();
             let outcomes = {
                 let Some(in_flight) = &mut self.in_flight else {
                     return Ok(self.chunk_while_idle().await);
                 };
                 let chunk = pin!(self.incoming.chunk());
-                match select(&mut in_flight.outcomes, chunk).await {
+                match select(in_flight, chunk).await {
                     Either::Left((outcomes, _)) => outcomes,
                     Either::Right((chunk, _)) => return Ok(chunk),
                 }
@@ -153,7 +148,7 @@ impl<'a> Pipeline<'a> {
 
     /// Reserves memory for a chunk. If none is left, the events of this upload are published first.
     async fn reserve(&mut self, partial: usize, chunk: usize) -> Result<(), Problem> {
-        let all = partial + chunk + self.bytes();
+        let all = partial + chunk + self.collected.bytes;
         if self.incoming.reserve(all).now_or_never().is_none() {
             self.publish().await?;
             self.incoming.reserve(partial).await;
@@ -207,7 +202,7 @@ impl<'a> Pipeline<'a> {
     pub(super) async fn finish(mut self) -> Result<Response<Body>, Problem> {
         if self.index == 0 && self.options.end.is_some() {
             // A body without events is a request that only ends the topic.
-            return append(self.stentor, self.options, None).await;
+            return append(self.stentor, self.options, None, None).await;
         }
         self.publish().await?;
         let events = self.progress;
@@ -251,12 +246,14 @@ impl<'a> Pipeline<'a> {
         if publishes.is_empty() {
             return Ok(());
         }
-        let mut outcomes = self.stentor.hub().publish_all(publishes).boxed();
+        // The group keeps its memory reserved until it is committed, whatever happens to this request.
+        let memory = self.incoming.queue(bytes);
+        let mut outcomes = self.stentor.hub().publish_all_with_guard(publishes, memory).boxed();
         // The first poll submits the group.
         if let Some(outcomes) = (&mut outcomes).now_or_never() {
             return self.record(outcomes);
         }
-        self.in_flight = Some(InFlight { outcomes, bytes });
+        self.in_flight = Some(outcomes);
         Ok(())
     }
 
@@ -264,7 +261,7 @@ impl<'a> Pipeline<'a> {
     async fn wait_for_commit(&mut self) -> Result<(), Problem> {
         match &mut self.in_flight {
             Some(in_flight) => {
-                let outcomes = (&mut in_flight.outcomes).await;
+                let outcomes = in_flight.await;
                 self.record(outcomes)
             }
             None => Ok(()),
@@ -283,11 +280,6 @@ impl<'a> Pipeline<'a> {
             self.progress.record(published);
         }
         Ok(())
-    }
-
-    /// Bytes that are collected or in flight.
-    fn bytes(&self) -> usize {
-        self.collected.bytes + self.in_flight.as_ref().map_or(0, |group| group.bytes)
     }
 
     fn key(&self, name: &str, content: KeyContent) -> Key {

@@ -10,23 +10,33 @@ use crate::lease::whole_seconds;
 use crate::storage::sqlite::db_error::DbError;
 use crate::topic::TopicName;
 
-/// Stores the lease of a topic, or deletes it if `lease` is `None`. Part of a second counts as a whole one.
+/// Stores the lease of a topic. Part of a second counts as a whole one. A lease that is stored already is not written
+/// again.
 pub(crate) fn store(
     connection: &Connection,
     topic: &TopicName,
-    lease: Option<Duration>,
+    lease: Duration,
 ) -> Result<(), DbError> {
-    let Some(lease) = lease else {
-        connection
-            .prepare_cached("DELETE FROM leases WHERE topic = ?1")?
-            .execute([topic.as_str()])?;
-        return Ok(());
-    };
     let seconds = column::number(whole_seconds(lease).as_secs());
     connection
-        .prepare_cached("INSERT OR REPLACE INTO leases (topic, seconds) VALUES (?1, ?2)")?
+        .prepare_cached(
+            "INSERT INTO leases (topic, seconds) VALUES (?1, ?2) ON CONFLICT (topic) \
+             DO UPDATE SET seconds = excluded.seconds WHERE seconds <> excluded.seconds",
+        )?
         .execute(params![topic.as_str(), seconds])?;
     Ok(())
+}
+
+/// Deletes the lease of a topic. Returns `false` if it has none.
+pub(crate) fn delete(connection: &Connection, topic: &TopicName) -> Result<bool, DbError> {
+    let mut statement = connection.prepare_cached("DELETE FROM leases WHERE topic = ?1")?;
+    Ok(statement.execute([topic.as_str()])? > 0)
+}
+
+/// Returns `true` if the topic has a lease.
+pub(crate) fn exists(connection: &Connection, topic: &TopicName) -> Result<bool, DbError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM leases WHERE topic = ?1")?;
+    Ok(statement.exists([topic.as_str()])?)
 }
 
 /// Returns all leases, by topic name in byte order.

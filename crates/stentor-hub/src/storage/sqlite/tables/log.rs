@@ -32,6 +32,8 @@ pub(crate) struct LogState {
     pub(crate) keys: u64,
     /// Number of stored upload parts.
     pub(crate) parts: u64,
+    /// Number of stored leases.
+    pub(crate) leases: u64,
 }
 
 /// The state of a log as it was last closed, or as a crash left it.
@@ -97,6 +99,7 @@ impl LogState {
         )?;
         let keys = count("SELECT count(*) FROM keys")?;
         let parts = count("SELECT count(*) FROM upload_parts")?;
+        let leases = count("SELECT count(*) FROM leases")?;
         let next_topic = count("SELECT coalesce(max(id), 0) + 1 FROM topics")?;
         let stored = connection.query_row(
             "SELECT epoch, clean, tail, time, reserved_through, removals, floor, floor_removals FROM log",
@@ -113,6 +116,7 @@ impl LogState {
                     empty_topics,
                     keys,
                     parts,
+                    leases,
                 };
                 Ok(Stored { epoch: Epoch::new(row.number(0)?), clean: row.get(1)?, state })
             },

@@ -311,7 +311,8 @@ fn the_commit_sink_gets_a_record_before_readers_can_see_it() {
     let storage = Arc::new(SqliteStorage::open(log_dir.path()).unwrap());
     let (seen, watched) = mpsc::channel();
     let weak = Arc::downgrade(&storage);
-    storage.follow(Box::new(move |records| {
+    storage.follow(Box::new(move |commit| {
+        let records = commit.records;
         let (storage, offset) = (weak.upgrade().unwrap(), records[0].offset());
         let (page, fetched) = runtime().block_on(async {
             let page = storage.read(request("a", Offset::ZERO)).await.unwrap();

@@ -160,7 +160,11 @@ impl Import {
                     let reason = format!("the topic {:?} ended on an earlier line", topic.as_str());
                     return Err(invalid_line(line, reason));
                 }
-                Outcome::Repeat { .. } | Outcome::KeyReused | Outcome::Withheld => {
+                Outcome::Repeat { .. }
+                | Outcome::KeyReused
+                | Outcome::Withheld
+                | Outcome::LeaseChanged
+                | Outcome::TooManyLeases => {
                     return Err(invalid_line(line, "the log refused it".to_owned()));
                 }
             }

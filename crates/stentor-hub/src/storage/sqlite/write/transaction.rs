@@ -8,13 +8,13 @@ use rusqlite::Connection;
 
 use super::keys;
 use crate::cursor::{Cursor, Epoch, Offset};
+use crate::lease::LeaseChange;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
 use crate::storage::result::{Outcome, Trimmed};
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::tables::key::KeyRow;
-use crate::storage::sqlite::tables::lease;
 use crate::storage::sqlite::tables::log::LogState;
 use crate::storage::sqlite::tables::record::Inserts;
 use crate::storage::sqlite::tables::topic::Topic;
@@ -31,7 +31,9 @@ pub(crate) struct WriteTransaction<'a> {
     pub(crate) trimmed: Trimmed,
     /// Approximate number of bytes purged by this transaction.
     pub(crate) purged: u64,
-    epoch: Epoch,
+    /// Changes of leases by this transaction.
+    pub(super) leases: Vec<LeaseChange>,
+    pub(super) epoch: Epoch,
     log_before: LogState,
     inserts: Option<Inserts<'a>>,
     topics: HashMap<TopicName, CachedTopic>,
@@ -52,6 +54,7 @@ struct CachedTopic {
 pub(crate) struct Changes {
     pub(crate) log: LogState,
     pub(crate) records: Vec<Arc<Record>>,
+    pub(crate) leases: Vec<LeaseChange>,
     pub(crate) trimmed: Trimmed,
     pub(crate) purged: u64,
     /// `true` if removed records are left to be purged.
@@ -71,6 +74,7 @@ impl<'a> WriteTransaction<'a> {
             log,
             trimmed: Trimmed::default(),
             purged: 0,
+            leases: Vec::new(),
             epoch,
             log_before: log,
             inserts: None,
@@ -104,6 +108,9 @@ impl<'a> WriteTransaction<'a> {
         if let Some(key) = &publish.key
             && let Some(outcome) = keys::check(self.connection, key, row, now)?
         {
+            if matches!(outcome, Outcome::Repeat { .. }) {
+                self.change_lease_of_repeat(&publish)?;
+            }
             return Ok(outcome);
         }
         // The hub never passes a deletion or an empty publish.
@@ -112,6 +119,15 @@ impl<'a> WriteTransaction<'a> {
         }
         if let Some((topic, end)) = self.ended(&publish.entries)? {
             return Ok(Outcome::Ended { topic, end });
+        }
+        if let Some(lease) = &publish.lease {
+            if let Some(refused) = self.refuse_lease(lease, &publish)? {
+                return Ok(refused);
+            }
+            self.change_lease(lease)?;
+            if publish.entries.is_empty() {
+                return Ok(Outcome::LeaseChanged);
+            }
         }
         let mut ids = None;
         for entry in publish.entries {
@@ -214,8 +230,8 @@ impl<'a> WriteTransaction<'a> {
         }
         self.log.reserve(self.limits.reserve);
         self.log.store(&self.log_before, self.connection)?;
-        let WriteTransaction { log, records, trimmed, purged, .. } = self;
-        Ok(Changes { log, records, trimmed, purged, to_purge })
+        let WriteTransaction { log, records, leases, trimmed, purged, .. } = self;
+        Ok(Changes { log, records, leases, trimmed, purged, to_purge })
     }
 
     /// Returns a topic as this transaction sees it. An unknown topic is empty.
@@ -260,7 +276,7 @@ impl<'a> WriteTransaction<'a> {
         };
         inserts.insert(&record, topic)?;
         if record.event().is_none() {
-            lease::store(self.connection, record.topic(), None)?;
+            self.remove_lease(record.topic())?;
         }
         self.log.tail = record.offset();
         self.log.time = record.time();

@@ -17,6 +17,7 @@ use super::pending::Pending;
 use super::transaction::{Changes, WriteTransaction};
 use crate::cursor::Offset;
 use crate::publish::Publish;
+use crate::storage::contract::Commit;
 use crate::storage::error::StorageError;
 use crate::storage::result::Outcome;
 use crate::storage::sqlite::db_error::DbError;
@@ -24,8 +25,8 @@ use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::options::Durability;
 use crate::storage::sqlite::schema;
 use crate::storage::sqlite::shared_state::SharedState;
+use crate::storage::sqlite::tables::column;
 use crate::storage::sqlite::tables::log::LogState;
-use crate::storage::sqlite::tables::{column, lease};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -113,15 +114,6 @@ impl Writer {
         Ok(topics.split_off(done.min(topics.len())))
     }
 
-    /// See [`Storage::set_lease`](crate::storage::Storage::set_lease).
-    pub(crate) fn set_lease(
-        &mut self,
-        topic: &TopicName,
-        lease: Option<Duration>,
-    ) -> Result<(), StorageError> {
-        self.write(|transaction| lease::store(transaction.connection, topic, lease))
-    }
-
     /// Writes what frees space. If the disk is full, it retries with the space of the ballast.
     fn write_even_if_full<T>(
         &mut self,
@@ -150,7 +142,7 @@ impl Writer {
         let mut write =
             WriteTransaction::new(&self.connection, self.state.epoch, self.log, &self.limits);
         let result = work(&mut write)?;
-        let Changes { log, records, trimmed, purged, to_purge } = write.finish()?;
+        let Changes { log, records, leases, trimmed, purged, to_purge } = write.finish()?;
         if self.ballast.is_held() {
             let growth = growth(&self.connection)?;
             self.ballast.hold(growth).map_err(|error| DbError::no_ballast(&error))?;
@@ -166,7 +158,7 @@ impl Writer {
         self.capacity.appended(bytes + rows * RECORD_BYTES);
         self.compaction.purged(purged);
         self.state.count_trimmed(trimmed);
-        self.state.publish(&records, log.tail, log.removals);
+        self.state.publish(Commit { records: &records, leases: &leases }, log.tail, log.removals);
         Ok(result)
     }
 
