@@ -72,8 +72,8 @@ pub struct Page {
 /// `removed_through` above [`ReadRequest::after`](super::ReadRequest::after).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
-    /// `true` if the first of `topics` lost its records by a deletion, `false` if by a trim. Of several reads: `true` if
-    /// it is `true` of one of them.
+    /// `true` if the first of `topics` lost its records by a deletion, `false` if by a trim. Of several reads: `true`
+    /// if it is `true` of one of them.
     pub deleted: bool,
     /// The topics that lost records, at most [`Removed::TOPICS_MAX`].
     pub topics: Vec<TopicName>,

@@ -9,7 +9,7 @@ use super::ids::ReaderId;
 use super::state::{ReaderState, Shard, Timer};
 use super::transport::Transport;
 use crate::context::Stentor;
-use crate::stream::session::{Key, OpenSession};
+use crate::stream::session::{HeldKey, Key, OpenSession};
 
 /// Maximum number of expired readers that are closed in one turn.
 const EXPIRED_PER_TURN: usize = 128;
@@ -69,7 +69,7 @@ impl<T: Transport> Shard<T> {
 
     /// Adds the session of a reader that has just arrived.
     pub(super) fn open_session(&mut self, id: ReaderId, session: OpenSession) {
-        let is_closed = session.key.as_ref().is_some_and(|key| key.is_closed());
+        let is_closed = session.key.as_ref().is_some_and(HeldKey::is_closed);
         self.sessions.insert(id, session);
         self.set_expiry_timer();
         if is_closed && let Some(reader) = self.catch_up_mut(id) {
