@@ -36,6 +36,19 @@ def busy():
     return (sum(ticks) - ticks[3] - ticks[4]) / 100, sum(ticks) / 100
 
 
+def wait_for_connections(port, count, limit=20):
+    """Waits until `count` connections to a local port are established, and a second more."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        with open("/proc/net/tcp") as file:
+            lines = [line.split() for line in file.readlines()[1:]]
+        if sum(line[2].endswith(f":{port:04X}") and line[3] == "01" for line in lines) >= count:
+            time.sleep(1)
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def wait_for_quiet(limit=60):
     """Waits until the machine is quiet, at most `limit` seconds."""
     ends = time.monotonic() + limit

@@ -15,6 +15,10 @@ class Workload:
     unit: str = "delivery"
     # Bytes of the data of an event.
     size: int = 200
+    # Arguments of a second `stentor bench` that only reads meanwhile, its topic, and its number of connections.
+    readers: list = None
+    reader_topic: str = "0"
+    reader_connections: int = 0
 
 
 def fan(readers, window, events):

@@ -2,7 +2,7 @@
 //!
 //! A [`LoadTest`] connects many subscribers, publishes events that carry a marker, and checks for each subscriber
 //! that every event arrives once and in order. It measures the time from publish to delivery and returns a
-//! [`Report`](report::Report). It works with any server that speaks HTTP/1.1, not only with Stentor.
+//! [`Report`](report::Report). It works with any server that speaks HTTP/1.1 or HTTP/2, not only with Stentor.
 //!
 //! One thread does all the work, on one `mio` poll. The report says when that thread was the bottleneck.
 //!
@@ -15,6 +15,7 @@
 //! | `schedule`, `pacer`, `clock` | when the next event is due, and the timer that wakes for it |
 //! | `subscribers`, `publishers` | the connections, each a state machine over a socket |
 //! | `http`, `sse`, `mark` | requests, sockets, TLS, response parser; event scanner; the marker in an event's data |
+//! | `http2` | connections that carry the streams of several subscribers, on the crate `h2` |
 //! | `tracker` | which subscriber has received which event: losses, duplicates, order |
 //! | `stats`, `latency`, `sampler`, `process` | histograms and counters; samples over time; CPU and memory |
 //! | `report` | the result as data (JSON), as text, and as an HTML page with charts |
@@ -30,6 +31,7 @@ mod cleanup;
 mod clock;
 pub mod format;
 mod http;
+mod http2;
 mod latency;
 mod load_test;
 mod mark;

@@ -44,7 +44,11 @@ pub struct Options {
     pub subscribers: u32,
     /// Number of topics, at least 1. Subscribers and events are spread over them.
     pub topics: u32,
-    /// Number of subscribers that read 1 KiB a second. They are not part of the results.
+    /// Subscribes over HTTP/2; without TLS with prior knowledge. Events are published over HTTP/1.1.
+    pub http2: bool,
+    /// Number of streams, each of one subscriber, that share a connection with `http2`; at least 1.
+    pub streams_per_connection: u32,
+    /// Number of subscribers that read 1 KiB a second. They are not part of the results. HTTP/1.1 only.
     pub slow: u32,
     /// Connects started per second; `None` connects as fast as the server accepts.
     pub ramp: Option<f64>,
@@ -102,6 +106,8 @@ impl Options {
             root_certificate: None,
             subscribers: 100,
             topics: 1,
+            http2: false,
+            streams_per_connection: 1,
             slow: 0,
             ramp: None,
             connecting: 64,

@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     /// `true` if events go to topics below `bench/` of a server that is assumed to be Stentor.
     pub(crate) uses_bench_topics: bool,
     pub(crate) subscribers: usize,
+    /// Streams of a connection with HTTP/2; `None` for HTTP/1.1.
+    pub(crate) streams_per_connection: Option<usize>,
     pub(crate) slow: usize,
     pub(crate) topics: usize,
     pub(crate) ramp: Option<f64>,
@@ -105,6 +107,9 @@ impl Plan {
             publish_at,
             uses_bench_topics,
             subscribers: options.subscribers as usize,
+            streams_per_connection: options
+                .http2
+                .then_some(options.streams_per_connection.max(1) as usize),
             slow: options.slow as usize,
             topics: options.topics as usize,
             ramp: options.ramp,
@@ -184,9 +189,15 @@ fn check_counts(
             options.slow, options.subscribers
         )));
     }
+    if options.http2 && options.slow > 0 {
+        let message = "--slow needs HTTP/1.1; leave out --slow or --http2";
+        bail!(InvalidOptions::new(message));
+    }
+    let streams = if options.http2 { options.streams_per_connection.max(1) } else { 1 };
+    let connections = options.subscribers.div_ceil(streams);
     let others =
         if let Task::Churn(_) = task { options.connecting } else { options.publishers.into() };
-    check_open_files(u64::from(options.subscribers) + u64::from(others))
+    check_open_files(u64::from(connections) + u64::from(others))
 }
 
 /// Fails if the process may not open this many connections.
@@ -220,7 +231,9 @@ fn targets(
     let endpoints = [Some(subscribe), publish];
     let is_encrypted = endpoints.into_iter().flatten().any(|it| it.url.is_encrypted);
     let tls = tls_config(options, is_encrypted)?;
-    let subscribe_at = Target::find(&subscribe.url, tls.as_ref())?;
+    let protocol = if options.http2 { tls::HTTP2 } else { tls::HTTP1 };
+    let subscribe_tls = tls.as_deref().map(|config| tls::with_protocol(config, protocol));
+    let subscribe_at = Target::find(&subscribe.url, subscribe_tls.as_ref())?;
     let publish_at = match publish {
         None => subscribe_at.clone(),
         Some(publish) => Target::find(&publish.url, tls.as_ref())?,

@@ -122,6 +122,7 @@ impl Publishers {
         let Some(publisher) = self.all.get_mut(number) else { return };
         let Some(mark) = publisher.mark.take() else { return };
         self.busy -= 1;
+        stats.unreachable = None;
         if publisher.closes {
             publisher.socket = None;
         }
@@ -153,7 +154,9 @@ impl Publishers {
             self.busy -= 1;
             stats.refused += 1;
             stats.tracker.refused(mark);
-            stats.problems.add(&format!("publishing: {what}"));
+            let what = format!("publishing: {what}");
+            stats.problems.add(&what);
+            stats.unreachable = Some(what);
         }
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Stats {
     pub(crate) cuts: u64,
     /// Streams of slow subscribers that the server closed.
     pub(crate) slow_cuts: u64,
+    /// Reason why the last publish or passing connection got no response; `None` if it got one.
+    pub(crate) unreachable: Option<String>,
     /// Subscribers that gave up reconnecting.
     pub(crate) gave_up: u64,
     pub(crate) storms: StormStats,
@@ -122,6 +124,7 @@ impl Stats {
             refused: 0,
             cuts: 0,
             slow_cuts: 0,
+            unreachable: None,
             gave_up: 0,
             storms: StormStats::new(storm_every),
         }

@@ -1,6 +1,8 @@
 //! The subscribers: connecting, reading, dropping connections and reconnecting.
 
 mod connect_queue;
+mod connections;
+mod http2_streams;
 mod subscriber;
 
 use std::io::{self, Read};
@@ -8,6 +10,7 @@ use std::io::{self, Read};
 use mio::Registry;
 
 use self::connect_queue::ConnectQueue;
+use self::connections::Connections;
 use self::subscriber::{Kind, Link, Subscriber, is_stream, refusal};
 use crate::clock::{Nanos, SECOND};
 use crate::http::response::Part;
@@ -26,6 +29,8 @@ const SLOW_EVERY: Nanos = SECOND;
 pub(crate) struct Subscribers {
     all: Vec<Subscriber>,
     connects: ConnectQueue,
+    /// Connections that carry the streams, with `--http2`. With HTTP/1.1 each subscriber has its own socket.
+    connections: Option<Connections>,
     connected: usize,
     /// Time of the next check for timeouts and slow reads.
     next_check: Nanos,
@@ -44,6 +49,9 @@ impl Subscribers {
         Subscribers {
             all: all.collect(),
             connects: ConnectQueue::new(plan.subscribers, now),
+            connections: plan
+                .streams_per_connection
+                .map(|streams| Connections::new(plan.subscribers, streams)),
             connected: 0,
             next_check: 0,
             next_in_storm: 0,
@@ -61,6 +69,11 @@ impl Subscribers {
         self.connected
     }
 
+    /// Number of HTTP/2 connections that are open; `None` with HTTP/1.1.
+    pub(crate) fn connections(&self) -> Option<usize> {
+        self.connections.as_ref().map(Connections::count)
+    }
+
     /// Ends the first connects. Reconnects are not limited.
     pub(crate) fn finish_connecting(&mut self) {
         self.connects.lift_limits();
@@ -70,7 +83,9 @@ impl Subscribers {
     pub(crate) fn tend(&mut self, plan: &Plan, stats: &mut Stats, registry: &Registry, now: Nanos) {
         while let Some(number) = self.connects.next(plan, now) {
             let Some(subscriber) = self.all.get_mut(number) else { break };
-            if let Err(error) = subscriber.connect(number, plan, registry, now) {
+            if self.connections.is_some() {
+                self.open_stream(number, plan, stats, registry, now);
+            } else if let Err(error) = subscriber.connect(number, plan, registry, now) {
                 self.fail(number, plan, stats, &error.to_string());
             }
         }
@@ -84,8 +99,11 @@ impl Subscribers {
                 Link::Requesting { .. } | Link::Waiting
                     if now > subscriber.connect_started + HEAD_TIMEOUT =>
                 {
-                    let what = subscriber.timeout_text();
-                    self.fail(number, plan, stats, what);
+                    let what = match &self.connections {
+                        Some(connections) => connections.timeout_text(number),
+                        None => subscriber.timeout_text().to_owned(),
+                    };
+                    self.fail(number, plan, stats, &what);
                 }
                 Link::Open if subscriber.kind == Kind::Slow => {
                     self.read_slowly(number, plan, stats);
@@ -95,7 +113,8 @@ impl Subscribers {
         }
     }
 
-    /// Closes the connections of a share of the subscribers, which then reconnect. Returns their number.
+    /// Closes the connections of a share of the subscribers, which then reconnect. Returns their number. With HTTP/2
+    /// that number is rounded up to whole connections.
     pub(crate) fn storm(&mut self, share: f64) -> usize {
         let ready = |subscriber: &Subscriber| {
             subscriber.link == Link::Open && subscriber.kind != Kind::Slow
@@ -105,17 +124,20 @@ impl Subscribers {
         let mut dropped = 0;
         for _ in 0..self.all.len() {
             let number = self.next_in_storm % self.all.len().max(1);
-            if dropped == count {
+            if dropped >= count {
                 break;
             }
             self.next_in_storm = number + 1;
-            if self.all.get(number).is_some_and(ready) {
-                self.close(number);
-                if let Some(subscriber) = self.all.get_mut(number) {
-                    subscriber.is_in_storm = true;
+            let peers = self.connections.as_ref().map(|connections| connections.peers(number));
+            for number in peers.unwrap_or(number..number + 1) {
+                if self.all.get(number).is_some_and(ready) {
+                    self.close(number);
+                    if let Some(subscriber) = self.all.get_mut(number) {
+                        subscriber.is_in_storm = true;
+                    }
+                    self.connects.add(number);
+                    dropped += 1;
                 }
-                self.connects.add(number);
-                dropped += 1;
             }
         }
         dropped
@@ -127,6 +149,9 @@ impl Subscribers {
         self.idle_passing = (first..first + at_once).collect();
         let passing = || Subscriber { kind: Kind::Passing, ..Subscriber::default() };
         self.all.resize_with(first + at_once, passing);
+        if let Some(connections) = &mut self.connections {
+            connections.add_passing(at_once);
+        }
     }
 
     /// Starts the connects of all idle passing subscribers, at most `most`. Returns their number.
@@ -141,14 +166,28 @@ impl Subscribers {
         count
     }
 
-    /// Writes the request, as far as the socket accepts it.
-    pub(crate) fn writable(
+    /// Reads and writes when the socket of a subscriber is ready, or that of an HTTP/2 connection.
+    pub(crate) fn ready(
         &mut self,
-        number: usize,
+        token: usize,
+        is_closed: bool,
         plan: &Plan,
         stats: &mut Stats,
         registry: &Registry,
+        buffer: &mut [u8],
     ) {
+        if let Some(connections) = &mut self.connections {
+            connections.on_ready(token, is_closed);
+            self.handle_streams(token, plan, stats);
+        } else {
+            self.readable(token, is_closed, plan, stats, buffer);
+            // A request may have to wait for bytes of a TLS handshake.
+            self.writable(token, plan, stats, registry);
+        }
+    }
+
+    /// Writes the request, as far as the socket accepts it.
+    fn writable(&mut self, number: usize, plan: &Plan, stats: &mut Stats, registry: &Registry) {
         let Some(subscriber) = self.all.get_mut(number) else { return };
         if let Err(error) = subscriber.write_request(number, plan, registry, &mut self.request) {
             self.fail(number, plan, stats, &error.to_string());
@@ -156,7 +195,7 @@ impl Subscribers {
     }
 
     /// Reads until the socket is empty. For slow subscribers, only [`tend`](Subscribers::tend) reads.
-    pub(crate) fn readable(
+    fn readable(
         &mut self,
         number: usize,
         is_closed: bool,
@@ -199,17 +238,7 @@ impl Subscribers {
                     return false;
                 }
                 Ok(None) => return true,
-                Ok(Some(Part::Body(body))) => {
-                    let (scanner, last) = (&mut subscriber.scanner, &mut subscriber.last_arrival);
-                    let mut has_any = false;
-                    scanner.feed(body, |arrival| {
-                        has_any = true;
-                        stats.arrived(number, topic, arrival, now, last);
-                    });
-                    if has_any {
-                        subscriber.tries = 0;
-                    }
-                }
+                Ok(Some(Part::Body(body))) => subscriber.receive(number, topic, body, now, stats),
                 Ok(Some(Part::Head(head))) => {
                     if !is_stream(&head) {
                         let body = subscriber.response.next(&mut bytes);
@@ -237,6 +266,7 @@ impl Subscribers {
         subscriber.link = Link::Open;
         let took = now - subscriber.connect_started;
         if subscriber.kind == Kind::Passing {
+            stats.unreachable = None;
             stats.churn.add(took);
             self.close(number);
             self.idle_passing.push(number);
@@ -275,6 +305,7 @@ impl Subscribers {
         stats.problems.add(what);
         if subscriber.kind == Kind::Passing {
             stats.churn_failed += 1;
+            stats.unreachable = Some(what.to_owned());
             self.idle_passing.push(number);
             return;
         }
@@ -294,6 +325,9 @@ impl Subscribers {
     fn close(&mut self, number: usize) -> bool {
         let Some(subscriber) = self.all.get_mut(number) else { return false };
         subscriber.socket = None;
+        if let Some(connections) = &mut self.connections {
+            connections.close_stream(number);
+        }
         let link = std::mem::replace(&mut subscriber.link, Link::Closed);
         match link {
             Link::Closed => {}

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{Request, Uri};
 
 use crate::http::template::Template;
 use crate::mark::Mark;
@@ -127,6 +129,35 @@ impl Endpoint {
         out.extend_from_slice(&body);
     }
 
+    /// The request of [`subscribe`](Endpoint::subscribe) and its body for HTTP/2.
+    pub(crate) fn subscribe_http2(
+        &self,
+        topic: usize,
+        last_id: &[u8],
+    ) -> http::Result<(Request<()>, Bytes)> {
+        let mut path = Vec::new();
+        self.path.write_url(topic, &mut path);
+        let scheme = if self.url.is_encrypted { "https" } else { "http" };
+        let uri = Uri::builder().scheme(scheme).authority(self.url.authority.as_str());
+        let method = if self.body.is_some() { "POST" } else { "GET" };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri.path_and_query(path).build()?)
+            .header("accept", "text/event-stream")
+            .header("cache-control", "no-store");
+        for (name, value) in self.headers.lines().filter_map(|line| line.split_once(": ")) {
+            request = request.header(name, value);
+        }
+        if !last_id.is_empty() {
+            request = request.header("last-event-id", last_id);
+        }
+        let mut body = Vec::new();
+        if let Some(template) = &self.body {
+            template.write_url(topic, &mut body);
+        }
+        Ok((request.body(())?, body.into()))
+    }
+
     /// Writes a request that publishes an event. `body` is a buffer to build the body in.
     pub(crate) fn publish(
         &self,
@@ -211,6 +242,21 @@ mod tests {
         let text = "GET /t7 HTTP/1.1\r\nHost: h:1\r\nX: y\r\nAccept: text/event-stream\r\n\
                     Cache-Control: no-store\r\nLast-Event-ID: id\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), text);
+    }
+
+    #[test]
+    fn a_subscriber_requests_the_stream_over_http2_with_the_headers_of_http1() {
+        let url = Url::parse("http://h:1/t{topic}?a=b").unwrap();
+        let endpoint = Endpoint::new(url, "X: y\r\nZ: 1: 2\r\n".to_owned(), Some("b{topic}"));
+        let (request, body) = endpoint.subscribe_http2(7, b"id").unwrap();
+        assert_eq!((request.method().as_str(), &body[..]), ("POST", &b"b7"[..]));
+        assert_eq!(request.uri(), "http://h:1/t7?a=b");
+        let headers = request.headers();
+        for (name, value) in
+            [("x", "y"), ("z", "1: 2"), ("last-event-id", "id"), ("accept", "text/event-stream")]
+        {
+            assert_eq!(headers.get(name).unwrap(), value, "{name}");
+        }
     }
 
     #[test]

@@ -14,6 +14,10 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, StreamOwned};
 use rustls_platform_verifier::Verifier;
 
+/// ALPN names of HTTP versions.
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+pub(crate) const HTTP2: &[u8] = b"h2";
+
 pub(crate) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
 /// TLS configuration of connections to one host.
@@ -50,10 +54,17 @@ pub(crate) fn config(roots: Option<&Path>) -> anyhow::Result<Arc<ClientConfig>> 
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP1.to_vec()];
     // Each subscriber represents a separate client, which cannot resume the TLS session of another one.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+/// The configuration with another ALPN protocol.
+pub(crate) fn with_protocol(config: &ClientConfig, protocol: &[u8]) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Arc::new(config)
 }
 
 fn read_roots(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
@@ -77,7 +88,9 @@ pub(crate) fn explain(error: io::Error, is_handshaking: bool) -> io::Error {
             "the server does not use TLS on this port; try http://".to_owned()
         }
         (Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)), _) => {
-            "the server does not support HTTP/1.1 over TLS".to_owned()
+            "the server does not support this version of HTTP over TLS; the version is HTTP/1.1, or \
+             HTTP/2 with --http2"
+                .to_owned()
         }
         (Some(rustls::Error::AlertReceived(alert)), _) => {
             format!("the server closed TLS with the alert {alert:?}")

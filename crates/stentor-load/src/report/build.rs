@@ -27,6 +27,8 @@ pub(crate) struct Inputs<'a> {
 #[derive(Debug)]
 pub(crate) struct Connected {
     pub(crate) subscribers: usize,
+    /// Number of HTTP/2 connections; `None` with HTTP/1.1.
+    pub(crate) connections: Option<usize>,
     pub(crate) seconds: f64,
     /// Memory of the server before and after.
     pub(crate) memory: Option<(Memory, Memory)>,
@@ -75,6 +77,8 @@ fn connect(stats: &Stats, connected: &Connected) -> Connect {
         head: stats.connect.summary(),
         cut: stats.cuts,
         gave_up: stats.gave_up,
+        http2_connections: connected.connections,
+        unreachable: stats.unreachable.clone(),
         kernel_memory_per_reader_bytes: connected
             .kernel
             .and_then(|(before, after)| each(after as f64 - before as f64)),
@@ -161,6 +165,9 @@ fn server(inputs: &Inputs<'_>, units: u64) -> Option<Server> {
         memory_before: memory.map(|(before, _)| before),
         memory_connected: memory.map(|(_, after)| after),
         memory_per_reader_bytes: growth.map(|growth| growth / connected.subscribers.max(1) as f64),
+        memory_per_connection_bytes: growth
+            .zip(connected.connections)
+            .map(|(growth, connections)| growth / connections.max(1) as f64),
         memory_end_bytes: inputs.server_memory.map(bytes).unwrap_or_default(),
     })
 }

@@ -47,8 +47,24 @@ impl Report {
         })
     }
 
-    /// Returns the reason why the run has measured nothing, if so.
-    pub fn failure(&self) -> Option<&'static str> {
+    /// Returns the reason why the run failed: it has measured nothing, or it lost the server.
+    pub fn failure(&self) -> Option<String> {
+        self.nothing_measured().map(str::to_owned).or_else(|| self.server_lost())
+    }
+
+    /// Says so if subscribers or publishers could no longer reach the server.
+    fn server_lost(&self) -> Option<String> {
+        let Connect { connected, gave_up, unreachable, .. } = &self.connect;
+        if *gave_up > 0 {
+            return Some(format!(
+                "the server was lost during the run: {gave_up} of {connected} subscribers could not reconnect"
+            ));
+        }
+        let reason = unreachable.as_ref()?;
+        Some(format!("the server could not be reached at the end of the run: {reason}"))
+    }
+
+    fn nothing_measured(&self) -> Option<&'static str> {
         if self.arrivals.as_ref().is_some_and(|arrivals| arrivals.events == 0) {
             return Some("nothing was measured: no event arrived");
         }
@@ -88,6 +104,9 @@ pub(crate) struct Setting {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) publish_url: Option<String>,
     pub(crate) subscribers: u32,
+    /// Streams of a connection with HTTP/2; absent with HTTP/1.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) streams_per_connection: Option<u32>,
     pub(crate) topics: u32,
     /// Events per second, if published at a rate.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +129,7 @@ impl Setting {
             url: options.url.clone(),
             publish_url: options.publish.clone(),
             subscribers: options.subscribers,
+            streams_per_connection: options.http2.then_some(options.streams_per_connection),
             topics: options.topics,
             rate,
             window,
@@ -129,6 +149,12 @@ pub(crate) struct Connect {
     pub(crate) cut: u64,
     /// Subscribers that stopped trying to reconnect.
     pub(crate) gave_up: u64,
+    /// HTTP/2 connections that carried the streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http2_connections: Option<usize>,
+    /// Reason why the last publish or passing connection got no response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unreachable: Option<String>,
     /// Growth of this machine's kernel memory per subscriber. If the server runs here too, that is for both ends of the
     /// connection.
     pub(crate) kernel_memory_per_reader_bytes: Option<f64>,
@@ -219,6 +245,9 @@ pub(crate) struct Server {
     pub(crate) memory_before: Option<Memory>,
     pub(crate) memory_connected: Option<Memory>,
     pub(crate) memory_per_reader_bytes: Option<f64>,
+    /// Growth per HTTP/2 connection, with its streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_per_connection_bytes: Option<f64>,
     pub(crate) memory_end_bytes: u64,
 }
 

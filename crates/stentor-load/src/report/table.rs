@@ -80,8 +80,11 @@ pub(crate) fn lines(report: &Report) -> Vec<(&'static str, String)> {
 
 fn connected(report: &Report) -> String {
     let connect = &report.connect;
+    let over = connect.http2_connections.map_or_else(String::new, |connections| {
+        format!(" on {} HTTP/2 connections", count(connections as u64))
+    });
     let mut line = format!(
-        "{} of {} subscribers in {} s, {} per second",
+        "{} of {} subscribers{over} in {} s, {} per second",
         count(connect.connected as u64),
         count(report.setting.subscribers.into()),
         three_digits(connect.seconds),
@@ -177,7 +180,11 @@ fn arrived(arrivals: &Arrivals) -> [(&'static str, String); 2] {
 
 fn server_usage(server: &Server, unit: Unit) -> [(&'static str, String); 2] {
     let each = server.memory_per_reader_bytes.filter(|each| *each > 0.0);
-    let each = each.map(|each| format!(", {} per connected subscriber", bytes(each)));
+    let mut each = each.map(|each| format!(", {} per connected subscriber", bytes(each)));
+    let connection = server.memory_per_connection_bytes.filter(|_| each.is_some());
+    if let (Some(text), Some(connection)) = (&mut each, connection) {
+        let _ = write!(text, ", {} per connection", bytes(connection));
+    }
     [
         (
             "server CPU",

@@ -9,6 +9,7 @@ use crate::http::response::{Head, Part, Response};
 use crate::http::socket::Socket;
 use crate::plan::Plan;
 use crate::sse::Scanner;
+use crate::stats::Stats;
 
 /// Maximum number of bytes of an error response that are reported.
 const REFUSAL_BYTES: usize = 200;
@@ -63,15 +64,20 @@ impl Subscriber {
         registry: &Registry,
         now: Nanos,
     ) -> io::Result<()> {
-        self.connect_started = now;
+        self.restart(now);
         self.link = Link::Requesting { written: 0 };
-        self.response = Response::default();
-        self.scanner.restart();
-        self.last_arrival = 0;
         let mut socket = Socket::connect(&plan.subscribe_at, number, self.kind == Kind::Slow)?;
         socket.register(registry, Token(number))?;
         self.socket = Some(socket);
         Ok(())
+    }
+
+    /// Prepares for a new stream.
+    pub(crate) fn restart(&mut self, now: Nanos) {
+        self.connect_started = now;
+        self.response = Response::default();
+        self.scanner.restart();
+        self.last_arrival = 0;
     }
 
     /// Writes its request, as far as the socket accepts it. `request` is a buffer to build it in.
@@ -93,6 +99,26 @@ impl Subscriber {
             socket.register_for_reads(registry, Token(number))?;
         }
         Ok(())
+    }
+
+    /// Counts the events in a piece of its stream.
+    pub(crate) fn receive(
+        &mut self,
+        number: usize,
+        topic: usize,
+        piece: &[u8],
+        now: Nanos,
+        stats: &mut Stats,
+    ) {
+        let (scanner, last) = (&mut self.scanner, &mut self.last_arrival);
+        let mut has_any = false;
+        scanner.feed(piece, |arrival| {
+            has_any = true;
+            stats.arrived(number, topic, arrival, now, last);
+        });
+        if has_any {
+            self.tries = 0;
+        }
     }
 
     /// The error text of a response head that did not arrive in time.

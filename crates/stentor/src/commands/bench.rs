@@ -31,10 +31,11 @@ const DEFAULT_RATE: f64 = 100.0;
 /// stream and, with --publish, the URL to post events to. Without --publish it only listens, and
 /// measures the events that arrive.
 ///
-/// Speaks HTTP/1.1, with or without TLS, in one thread. The result says when that thread was the
+/// Speaks HTTP/1.1 or HTTP/2, with or without TLS, in one thread. The result says when that thread was the
 /// bottleneck. Ctrl-C ends the run early and prints the results up to then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = SHORT_EXIT_CODES, after_long_help = EXIT_CODES_AND_EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct BenchArgs {
     /// URL of the server or of a stream; `{topic}` is replaced by the number of the topic.
     #[arg(long, env = "STENTOR_URL", default_value = "http://localhost:8080")]
@@ -68,7 +69,17 @@ pub(crate) struct BenchArgs {
     #[arg(value_parser = values::count_u32)]
     topics: u32,
 
-    /// Number of slow subscribers (1 KiB/s) among them, excluded from the results.
+    /// Subscribe over HTTP/2: with ALPN over TLS, with prior knowledge without TLS. Events are published
+    /// over HTTP/1.1.
+    #[arg(long, help_heading = SUBSCRIBERS)]
+    http2: bool,
+
+    /// Number of subscribers whose streams share an HTTP/2 connection.
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = SUBSCRIBERS)]
+    #[arg(value_parser = values::count_u32, requires = "http2")]
+    streams_per_connection: u32,
+
+    /// Number of slow subscribers (1 KiB/s) among them, excluded from the results. HTTP/1.1 only.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = SUBSCRIBERS)]
     #[arg(value_parser = values::number)]
     slow: u32,
@@ -192,13 +203,13 @@ const EVENTS: &str = "Events";
 const RESULT: &str = "Result";
 
 const SHORT_EXIT_CODES: &str = "\
-Exit codes: 0 no event was lost, duplicated or out of order; 1 could not measure; 2 the command line \
-is wrong; 3 events were lost, duplicated or out of order.";
+Exit codes: 0 no event was lost, duplicated or out of order; 1 could not measure, or lost the \
+server; 2 the command line is wrong; 3 events were lost, duplicated or out of order.";
 
 const EXIT_CODES_AND_EXAMPLES: &str = "\
 Exit codes:
   0  measured; no event was lost, duplicated or out of order
-  1  could not measure
+  1  could not measure, or lost the server during the run
   2  the command line is wrong
   3  measured; events were lost, duplicated or out of order
 
@@ -223,6 +234,8 @@ impl BenchArgs {
             root_certificate: self.root_certificate.clone(),
             subscribers: self.subscribers,
             topics: self.topics,
+            http2: self.http2,
+            streams_per_connection: self.streams_per_connection,
             slow: self.slow,
             ramp: self.ramp,
             connecting: self.connecting,

@@ -36,14 +36,19 @@ pub async fn faulty_server(fault: Fault) -> String {
 
 /// Starts a faulty server with TLS, whose certificate is for `localhost` and 127.0.0.1.
 pub async fn faulty_server_with_tls(at: &str, fault: Fault) -> String {
+    start(at, fault, Some(acceptor(&["h2", "http/1.1"]))).await
+}
+
+/// Accepts TLS connections, with the first of these protocols that the client offers.
+pub fn acceptor(protocols: &[&str]) -> TlsAcceptor {
     let certificate = include_bytes!("../../../../stentor-client/tests/support/tls/server.pem");
     let key = include_bytes!("../../../../stentor-client/tests/support/tls/server.key");
     let certificates = vec![CertificateDer::from_pem_slice(certificate).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(key).unwrap();
     let config = ServerConfig::builder().with_no_client_auth();
     let mut config = config.with_single_cert(certificates, key).unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    start(at, fault, Some(TlsAcceptor::from(Arc::new(config)))).await
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 async fn start(at: &str, fault: Fault, tls: Option<TlsAcceptor>) -> String {

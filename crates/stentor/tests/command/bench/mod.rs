@@ -1,6 +1,8 @@
 //! `stentor bench`.
 
 mod faulty_server;
+mod http2;
+mod lost_server;
 mod tls;
 
 use serde_json::Value;
