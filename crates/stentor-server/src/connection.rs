@@ -163,8 +163,8 @@ async fn run_http1(
         match connection.into_parts().io.into_inner().into_std() {
             Ok(socket) => {
                 let arrival = arrival.with_transport(Connection::Tcp(socket));
-                if shard.adopt(Box::new(arrival)).is_err() {
-                    tracing::warn!("interrupted a stream: its shard has ended");
+                if let Err(arrival) = shard.adopt(Box::new(arrival)) {
+                    arrival.refuse();
                 }
             }
             Err(error) => tracing::debug!(%error, "cannot take a socket over"),

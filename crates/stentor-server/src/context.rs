@@ -1,6 +1,6 @@
 //! The state that all routes and streams share: the hub, the settings, the metrics and the drain token.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use stentor_hub::Hub;
@@ -83,6 +83,11 @@ impl Stentor {
         }
     }
 
+    /// Returns a reference that does not keep the service.
+    pub(crate) fn downgrade(&self) -> WeakStentor {
+        WeakStentor(Arc::downgrade(&self.0))
+    }
+
     /// Returns `true` if `other` is a clone of this service.
     pub(crate) fn is_clone_of(&self, other: &Stentor) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -95,7 +100,8 @@ impl Stentor {
 
     /// Returns a time until the next keep-alive of a stream: the configured time, varied by 20 %.
     pub(crate) fn keep_alive_interval(&self) -> Duration {
-        self.0.config.keep_alive.mul_f64(0.8 + 0.4 * fastrand::f64())
+        let varied = self.0.config.keep_alive.as_secs_f64() * (0.8 + 0.4 * fastrand::f64());
+        Duration::try_from_secs_f64(varied).unwrap_or(Duration::MAX)
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -116,5 +122,24 @@ impl Stentor {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.0.drain.is_cancelled()
+    }
+}
+
+/// A reference to a [`Stentor`] that does not keep it.
+pub(crate) struct WeakStentor(Weak<Inner>);
+
+impl WeakStentor {
+    pub(crate) fn upgrade(&self) -> Option<Stentor> {
+        self.0.upgrade().map(Stentor)
+    }
+
+    /// Returns `true` if this is a reference to `stentor` or a clone of it.
+    pub(crate) fn is_of(&self, stentor: &Stentor) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&stentor.0))
+    }
+
+    /// Returns `true` if the service no longer exists.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
     }
 }

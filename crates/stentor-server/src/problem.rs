@@ -65,6 +65,7 @@ pub(crate) enum Code {
     TooLarge,
     MediaType,
     KeyReused,
+    NotReady,
     Withheld,
     TooManyLeases,
     DiskFull,
@@ -102,6 +103,7 @@ impl Code {
             Code::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large"),
             Code::MediaType => (S::UNSUPPORTED_MEDIA_TYPE, "media-type"),
             Code::KeyReused => (S::UNPROCESSABLE_ENTITY, "key-reused"),
+            Code::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready"),
             Code::Withheld => (S::FAILED_DEPENDENCY, "withheld"),
             Code::TooManyLeases => (S::TOO_MANY_REQUESTS, "too-many-leases"),
             Code::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full"),
@@ -160,6 +162,12 @@ impl Problem {
     }
 
     /// Creates the problem of a server that is shutting down.
+    /// The parts of the server that are not ready, each with the reason.
+    pub(crate) fn not_ready(faults: Vec<String>) -> Problem {
+        let detail = format!("the server is not ready: {}", faults.join("; "));
+        Problem::of(Code::NotReady, detail).with_member("not_ready", faults)
+    }
+
     pub(crate) fn draining() -> Problem {
         Problem::of(Code::Draining, "the server is shutting down; try again in a moment")
     }

@@ -17,7 +17,7 @@ use crate::connection::lazy::LazyStream;
 use crate::connection::stop::Stop;
 use crate::connection::{self, ByShard};
 use crate::context::Stentor;
-use crate::driver::Driver;
+use crate::driver::{Driver, ShardHandle};
 use crate::http_service::HttpService;
 use crate::metrics::OpenCount;
 use crate::shard::Trust;
@@ -189,7 +189,7 @@ async fn run_core(
     let mut listener = Listener::new(listener)?;
     let driver = Driver::new(metrics.clone())?;
     let shard = driver.handle();
-    let driver = driver.start()?;
+    let mut driver = driver.start(stentor)?;
     if let Some(place) = Place::current() {
         stentor.shards().add(place, &shard.clone().into_shard());
     }
@@ -197,7 +197,13 @@ async fn run_core(
     let connections = TaskTracker::new();
     let aborted = CancellationToken::new();
     let stop = Stop { drained: drain.clone(), aborted: aborted.clone() };
-    while let Some(stream) = accept(&mut listener, drain).await {
+    let failed = loop {
+        let accepted = tokio::select! {
+            biased;
+            ended = driver.ended() => break ended,
+            accepted = accept_for(&shard, stentor, &mut listener) => accepted,
+        };
+        let Some(stream) = accepted else { break Ok(()) };
         metrics.connections.inc();
         let open = OpenCount::one(&metrics.connections_open);
         let connection = connection::run(stream, service.clone(), stop.clone(), by_shard.clone());
@@ -205,6 +211,10 @@ async fn run_core(
             connection.await;
             drop(open);
         });
+    };
+    // A core without a shard is of no use. All cores stop.
+    if failed.is_err() {
+        drain.cancel();
     }
     drop(listener);
     connections.close();
@@ -217,9 +227,26 @@ async fn run_core(
     // Readers come from connections, so no more will arrive.
     shard.close();
     if timeout_at(deadline, driver.ended()).await.is_err() {
+        // Dropping the driver closes them.
         tracing::warn!("closing streams that did not finish");
     }
-    Ok(())
+    failed
+}
+
+/// Returns the next connection for a core, or `None` when the server stops. While the shard of the core
+/// is down, other cores accept, if there are any.
+async fn accept_for(
+    shard: &ShardHandle,
+    stentor: &Stentor,
+    listener: &mut Listener,
+) -> Option<LazyStream> {
+    if stentor.shards().running().iter().any(|other| other.is_up()) {
+        tokio::select! {
+            () = shard.not_down() => {}
+            () = stentor.drain().cancelled() => return None,
+        }
+    }
+    accept(listener, stentor.drain()).await
 }
 
 /// Returns the next connection, or `None` when the server stops.

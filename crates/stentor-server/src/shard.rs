@@ -16,6 +16,7 @@
 //! Each [`Shard::turn`] does a bounded amount of work, so that publishers run in between.
 
 mod arrival;
+mod backoff;
 mod catch_up;
 mod close_streams;
 mod closing;
@@ -26,6 +27,7 @@ mod ids;
 mod live_group;
 pub(crate) mod pipe;
 mod promotion;
+mod queries;
 mod reader_turns;
 mod readers;
 mod readiness;
@@ -33,7 +35,7 @@ mod sessions;
 mod state;
 mod storage_query;
 mod sweep;
-mod timer_wheel;
+mod timers;
 mod transport;
 
 use std::io;
@@ -51,12 +53,13 @@ use self::ids::{ReaderId, to_u32};
 pub use self::readiness::{Readiness, ReadyList, Registrar};
 pub use self::state::Shard;
 use self::state::{EVENTS_MAX, ReaderState, Timer};
-use self::storage_query::Requester;
 pub use self::storage_query::{QueryResult, StorageQuery};
 pub use self::transport::{Finish, SharedBytes, Transport, Written};
 
-/// Maximum number of storage queries that run at once. Further ones wait.
-const QUERIES_MAX: usize = 32;
+/// Maximum number of timers that fire in one turn.
+const TIMERS_PER_TURN: usize = 1024;
+/// Maximum number of times that a turn takes events from the kernel. Each time it takes at most 1024.
+const POLLS_PER_TURN: usize = 4;
 /// Maximum number of catching-up readers that run in one turn.
 const READERS_PER_TURN: usize = 16;
 /// Maximum number of bytes that a client may send after its request. A client that sends more is
@@ -76,22 +79,13 @@ impl<T: Transport> Shard<T> {
 
     /// Returns `true` if a turn has something to do now.
     pub fn has_work(&self) -> bool {
-        !self.group_queue.is_empty() || !self.reader_queue.is_empty()
+        let is_queued = !self.group_queue.is_empty() || !self.reader_queue.is_empty();
+        is_queued || self.more_timers || self.more_events
     }
 
     /// Returns the time of the next timer. The shard needs a turn by then.
     pub fn next_timer(&self) -> Option<Instant> {
         self.timers.next()
-    }
-
-    /// Returns the next storage query to run. `None` if none is needed now, or if 32 are running.
-    pub fn next_query(&mut self) -> Option<StorageQuery> {
-        if self.queries_running >= QUERIES_MAX {
-            return None;
-        }
-        let query = self.queries.pop_front()?;
-        self.queries_running += 1;
-        Some(query)
     }
 
     /// Adds a reader.
@@ -111,15 +105,6 @@ impl<T: Transport> Shard<T> {
         }
     }
 
-    /// Takes the result of a storage query.
-    pub fn complete(&mut self, result: QueryResult, now: Instant) {
-        self.queries_running = self.queries_running.saturating_sub(1);
-        match result.requester {
-            Requester::Reader(id) => self.complete_reader(id, result),
-            Requester::Group(id) => self.complete_group(id, result, now),
-        }
-    }
-
     /// Does a bounded amount of work. Call it again while [`Shard::has_work`] returns `true`.
     pub fn turn(&mut self, now: Instant) {
         self.take_ready(now);
@@ -133,15 +118,17 @@ impl<T: Transport> Shard<T> {
         self.report_held();
     }
 
-    /// Takes the events of all sockets from the kernel. Does not wait for events.
+    /// Takes the events of sockets from the kernel, at most 4096. Does not wait for events.
     ///
     /// # Errors
     ///
     /// Returns an error if polling fails. The shard cannot continue then.
     pub fn poll_sockets(&mut self, now: Instant) -> io::Result<()> {
-        loop {
+        self.more_events = false;
+        for _ in 0..POLLS_PER_TURN {
             match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // The events are still there in the next turn.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
                 polled => polled?,
             }
             let mut readable = std::mem::take(&mut self.readable);
@@ -156,6 +143,8 @@ impl<T: Transport> Shard<T> {
                 return Ok(());
             }
         }
+        self.more_events = true;
+        Ok(())
     }
 
     /// Reports that a transport has input or room.
@@ -168,12 +157,13 @@ impl<T: Transport> Shard<T> {
     /// Runs the timers that are due.
     fn fire_timers(&mut self, now: Instant) {
         let mut due = std::mem::take(&mut self.due);
-        self.timers.take_due(now, &mut due);
+        self.more_timers = self.timers.take_due(now, TIMERS_PER_TURN, &mut due);
         for timer in due.drain(..) {
             match timer {
                 Timer::Silence(id) => self.check_silence(id, now),
-                Timer::Stall(id) => self.check_stall(id, now),
-                Timer::Close(id) => self.check_closing(id, now),
+                Timer::Check(id) => self.check_reader(id, now),
+                Timer::Close(id) => self.continue_closing(id, now),
+                Timer::Retry(requester) => self.retry(requester),
                 Timer::Expiry => self.close_expired(now),
             }
         }
@@ -228,7 +218,7 @@ impl<T: Transport> Shard<T> {
                     None => true,
                 }
             }
-            ReaderState::Closing(closing) => closing.is_done(now),
+            ReaderState::Closing(_) => return self.continue_closing(id, now),
         };
         if is_gone {
             self.remove(id);

@@ -127,7 +127,7 @@ fn finished() -> Response<Body> {
 /// Returns the head of a stream, with an empty body.
 fn stream_response(options: StreamOptions) -> Response<Body> {
     let content_type = match options.form {
-        Form::Plain | Form::Envelope => "text/event-stream",
+        Form::Plain | Form::Envelope => "text/event-stream; charset=utf-8",
         Form::Ndjson => "application/x-ndjson",
     };
     let mut response = Response::new(Body::empty());

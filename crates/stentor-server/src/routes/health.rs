@@ -1,24 +1,60 @@
 //! `GET /health/live`, `GET /health/ready`, `GET /metrics`, and `OPTIONS` of any path.
 
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
+use tokio::time::timeout;
 
 use crate::body::Body;
 use crate::context::Stentor;
 use crate::problem::Problem;
 
-/// Reports that the process runs.
+/// Maximum time in which each part of the server must show that it works.
+const READY_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Reports that the process runs. Asks no other part of the server.
 pub(crate) fn live() -> Response<Body> {
     text("text/plain; charset=utf-8", "live\n".to_owned())
 }
 
-/// Reports that the log can be read and the server is not shutting down.
+/// Reports that the server can do its work: its shards take turns, the log can be read, and it is not
+/// shutting down. Otherwise the problem names each part that is not ready.
 pub(crate) async fn ready(stentor: &Stentor) -> Result<Response<Body>, Problem> {
     if stentor.is_draining() {
         return Err(Problem::draining());
     }
-    stentor.hub().topics(stentor_hub::TopicsQuery { limit: 1, ..Default::default() }).await?;
-    Ok(text("text/plain; charset=utf-8", "ready\n".to_owned()))
+    // A further part of the server that can fail by itself is asked here.
+    let (shards, storage) = join(shards(stentor), storage(stentor)).await;
+    let faults: Vec<String> = shards.into_iter().chain(storage).collect();
+    if faults.is_empty() {
+        return Ok(text("text/plain; charset=utf-8", "ready\n".to_owned()));
+    }
+    Err(Problem::not_ready(faults))
+}
+
+/// Asks each shard for a turn. Idle shards take turns only if they are asked.
+async fn shards(stentor: &Stentor) -> Vec<String> {
+    let shards = stentor.shards().running();
+    let asked = shards.iter().enumerate().map(async |(number, shard)| {
+        if !shard.is_up() {
+            return Some(format!("shard {number}: it has failed and is being restarted"));
+        }
+        let turned = timeout(READY_TIME_MAX, shard.turned()).await;
+        turned.err().map(|_| format!("shard {number}: it has not taken a turn for 1 s"))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// Asks the storage for the first topic.
+async fn storage(stentor: &Stentor) -> Option<String> {
+    let query = stentor_hub::TopicsQuery { limit: 1, ..Default::default() };
+    match timeout(READY_TIME_MAX, stentor.hub().topics(query)).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(format!("storage: {error}")),
+        Err(_) => Some("storage: it has not answered within 1 s".to_owned()),
+    }
 }
 
 /// Returns the metrics in the `OpenMetrics` format.

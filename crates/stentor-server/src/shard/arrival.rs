@@ -9,11 +9,12 @@ use http::{Response, StatusCode, Version};
 use stentor_hub::Subscription;
 
 use super::framing::Framing;
+use super::transport::{Transport, Written};
 use crate::body::Body;
 use crate::context::Stentor;
 use crate::guard::GuardedBody;
 use crate::metrics::OpenCount;
-use crate::stream::encoder::StreamEncoder;
+use crate::stream::encoder::{StreamEncoder, unavailable_retry};
 use crate::stream::head;
 use crate::stream::log::StreamLog;
 use crate::stream::session::OpenSession;
@@ -70,6 +71,18 @@ impl<T> Arrival<T> {
         let NewStream { stentor, subscription, options, session, open } = stream;
         let framing = Framing { encoder: StreamEncoder::new(options), chunked };
         Arrival { transport, head, framing, stentor, subscription, session, open }
+    }
+}
+
+impl<T: Transport> Arrival<T> {
+    /// Answers with a stream that has only a reconnection time, if no shard takes the reader. What the
+    /// transport has no room for is lost.
+    pub(crate) fn refuse(mut self) {
+        let retry = self.framing.control(|encoder, out| encoder.retry(out, unavailable_retry()));
+        let stream = [&self.head[..], &retry[..], self.framing.body_end()].concat();
+        if let Written::Bytes(_) = self.transport.write(&stream) {
+            self.transport.finish();
+        }
     }
 }
 

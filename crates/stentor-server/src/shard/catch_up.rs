@@ -10,6 +10,7 @@ use stentor_hub::{Batch, Offset, Record, StartPosition, Subscription, TryRead};
 use tokio::time::Instant;
 
 use super::arrival::Arrival;
+use super::backoff::Backoff;
 use super::closing::CloseReason;
 use super::framing::Framing;
 use super::storage_query::{PAGE, QueryKind};
@@ -27,8 +28,14 @@ pub(super) struct CatchUpReader<T> {
     pub(super) transport: T,
     pub(super) stentor: Stentor,
     pub(super) framing: Framing,
-    /// `None` while a storage query has it.
+    /// `None` while a storage query runs with it.
     pub(super) subscription: Option<Box<Subscription>>,
+    pub(super) waits: StorageWait,
+    pub(super) backoff: Backoff,
+    /// Time of the last write. `None` if nothing was written.
+    written_at: Option<Instant>,
+    /// Time at which a keep-alive is due. `None` if it was not needed since the last write.
+    keep_alive_at: Option<Instant>,
     phase: Phase,
     /// The head of the response, and control messages, that are still to be written.
     text: Bytes,
@@ -60,6 +67,17 @@ pub(super) enum Watching {
     Input,
     /// Room for output, input, and the end of the connection.
     Room,
+}
+
+/// The reason why a reader waits for the storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StorageWait {
+    /// It does not wait.
+    None,
+    /// A query of it is queued or runs.
+    Query,
+    /// A query of it has failed and is tried again after a pause.
+    Retry,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +135,10 @@ impl<T: Transport> CatchUpReader<T> {
             stentor,
             framing,
             subscription: Some(subscription),
+            waits: StorageWait::None,
+            backoff: Backoff::default(),
+            written_at: None,
+            keep_alive_at: None,
             phase: Phase::Reading,
             text: Bytes::new(),
             needs_greeting: false,
@@ -143,6 +165,40 @@ impl<T: Transport> CatchUpReader<T> {
         if matches!(self.phase, Phase::Opening | Phase::Reading) {
             self.phase = Phase::Closing(reason);
         }
+    }
+
+    /// Returns `true` if its stream is to be closed and that needs no storage.
+    pub(super) fn can_close(&self) -> bool {
+        matches!(self.phase, Phase::Closing(_) | Phase::Over) && self.partial.is_none()
+    }
+
+    /// Returns the time at which a keep-alive is due if nothing is written until then.
+    pub(super) fn keep_alive_due(&mut self, now: Instant) -> Option<Instant> {
+        if self.keep_alive_at.is_none() {
+            let since = self.written_at.unwrap_or(now);
+            self.keep_alive_at = since.checked_add(self.stentor.keep_alive_interval());
+        }
+        self.keep_alive_at
+    }
+
+    /// Writes to a reader that waits for the storage: a keep-alive if it is due, or the rest of a
+    /// control message. Neither can be written within a record.
+    pub(super) fn write_while_waiting(&mut self, now: Instant) -> Option<Step> {
+        let is_due = self.keep_alive_at.is_some_and(|at| at <= now);
+        if self.partial.is_some() {
+            if is_due {
+                self.keep_alive_at = now.checked_add(self.stentor.keep_alive_interval());
+            }
+            return None;
+        }
+        if self.text.is_empty() {
+            if !is_due {
+                return None;
+            }
+            self.add_control(StreamEncoder::keep_alive);
+        }
+        let mut turn = TURN_BYTES;
+        self.write(&mut turn, now)
     }
 
     pub(super) fn sent_through(&self) -> Offset {
@@ -302,6 +358,8 @@ impl<T: Transport> CatchUpReader<T> {
             }
             Written::Bytes(bytes) => {
                 self.stalled_since = None;
+                self.written_at = Some(now);
+                self.keep_alive_at = None;
                 *turn = turn.saturating_sub(bytes);
                 self.stentor.metrics().delivered_bytes.inc_by(bytes as u64);
                 let sizes: Vec<usize> = records.iter().map(Bytes::len).collect();

@@ -53,12 +53,15 @@ pub(super) struct Closing<T> {
     /// `true` once the sending side is shut down.
     finished: bool,
     input_bytes: usize,
+    /// Size of the last bytes when closing began.
+    text_bytes: usize,
 }
 
 impl<T: Transport> Closing<T> {
     /// Starts to close a connection. The last bytes must be written by `deadline`.
     pub(super) fn new(transport: T, text: Bytes, deadline: Instant) -> Closing<T> {
-        Closing { transport, text, deadline, finished: false, input_bytes: 0 }
+        let text_bytes = text.len();
+        Closing { transport, text, deadline, finished: false, input_bytes: 0, text_bytes }
     }
 
     /// Continues to close the connection. Returns `true` if it can be dropped.
@@ -87,8 +90,8 @@ impl<T: Transport> Closing<T> {
         now >= self.deadline
     }
 
-    /// Returns the number of bytes held for the reader.
+    /// Returns the number of bytes held for the reader. It does not change.
     pub(super) fn held_bytes(&self) -> usize {
-        size_of::<Closing<T>>() + self.text.len()
+        size_of::<Closing<T>>() + self.text_bytes
     }
 }

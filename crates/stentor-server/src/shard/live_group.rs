@@ -8,6 +8,7 @@ use stentor_hub::storage::Budget;
 use stentor_hub::{Batch, Cursor, Offset, Record, Subscription, TryRead};
 use tokio::time::Instant;
 
+use super::backoff::Backoff;
 use super::closing::CloseReason;
 use super::frames::{FrameKind, Frames, QueuedFrame};
 use super::framing::Framing;
@@ -21,6 +22,10 @@ pub(super) const READ: Budget = Budget { records: 256, bytes: 128 << 10, rows: 1
 /// A group stops reading while it holds this many bytes of frames, so what it reads ahead of its slowest
 /// reader is at most this and one batch.
 const FRAMES_BYTES_MAX: usize = 512 << 10;
+
+/// Maximum time between two checks of a group. A group without readers is removed by the next one, so
+/// this holds for a long time between keep-alives, too.
+const CHECK_INTERVAL_MAX: Duration = Duration::from_mins(1);
 
 /// Live readers with the same filters and encoding. They share one subscription, which is read once for
 /// all of them.
@@ -52,8 +57,9 @@ pub(super) struct LiveGroup<T> {
     pub(super) held_counted: usize,
     /// `true` if it is in the queue of groups to sweep.
     pub(super) queued: bool,
-    /// `true` while a storage query runs for it.
+    /// `true` while a storage query is queued or running for it, and in the pause after one has failed.
     pub(super) querying: bool,
+    pub(super) backoff: Backoff,
     /// Set if its readers are closed once they have all frames.
     pub(super) closing: Option<CloseReason>,
 }
@@ -114,12 +120,13 @@ impl<T> LiveGroup<T> {
             sent_through,
             last_frame: now,
             keep_alive,
-            silence_check: now + keep_alive,
+            silence_check: now + keep_alive.min(CHECK_INTERVAL_MAX),
             key,
             generation,
             held_counted: 0,
             queued: false,
             querying: false,
+            backoff: Backoff::default(),
             closing: None,
         }
     }
@@ -237,14 +244,15 @@ impl<T> LiveGroup<T> {
 
     /// Returns `true` if a keep-alive is due.
     pub(super) fn is_silent(&self, now: Instant) -> bool {
-        let is_idle = self.frames.is_empty() && self.closing.is_none() && !self.querying;
-        is_idle && self.last_frame + self.keep_alive <= now
+        let is_idle = self.frames.is_empty() && self.closing.is_none();
+        is_idle && now.saturating_duration_since(self.last_frame) >= self.keep_alive
     }
 
     /// Sets and returns the time of the next check for silence.
     pub(super) fn schedule_silence_check(&mut self, now: Instant) -> Instant {
-        let due = self.last_frame + self.keep_alive;
-        self.silence_check = if due > now { due } else { now + self.keep_alive };
+        let silent = now.saturating_duration_since(self.last_frame);
+        let left = self.keep_alive.checked_sub(silent).filter(|left| !left.is_zero());
+        self.silence_check = now + left.unwrap_or(self.keep_alive).min(CHECK_INTERVAL_MAX);
         self.silence_check
     }
 

@@ -1,23 +1,28 @@
 //! Turns of readers with their own cursor, and the closing of connections.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::catch_up::{Step, Watching};
+use super::catch_up::{Step, StorageWait, Watching};
 use super::closing::Closing;
 use super::ids::ReaderId;
 use super::readiness::{Readiness, Registrar};
 use super::state::{ReaderState, Shard, Timer};
-use super::storage_query::{QueryKind, QueryOutput, QueryResult, Requester, StorageQuery};
 use super::transport::Transport;
 use crate::limits::STALL_TIME_MAX;
+
+/// Time until a reader whose output has stalled is checked again. It may wait for the storage by then, and
+/// need a keep-alive earlier than at the deadline of its output.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<T: Transport> Shard<T> {
     /// Runs a catching-up reader for one turn.
     pub(super) fn run_reader(&mut self, id: ReaderId, now: Instant) {
         let Some(reader) = self.catch_up_mut(id) else { return };
         reader.queued = false;
-        if reader.subscription.is_none() {
+        if reader.waits != StorageWait::None && !reader.can_close() {
             // The result of its query will queue it again.
             return;
         }
@@ -35,56 +40,39 @@ impl<T: Transport> Shard<T> {
                 self.watch(id, Watching::Room);
                 self.start_stall_timer(id, now);
             }
-            Step::Query(kind) => self.query_for_reader(id, kind),
+            Step::Query(kind) => self.query_for_reader(id, kind, now),
             Step::Finished => self.finish_reader(id, now),
             Step::Gone => self.remove(id),
         }
     }
 
-    /// Takes the result of a reader's query.
-    pub(super) fn complete_reader(&mut self, id: ReaderId, result: QueryResult) {
-        // The reader may have left while the query ran.
+    /// Checks a catching-up reader: removes it if its output has stalled for too long, and writes a
+    /// keep-alive if it waits for the storage in silence.
+    pub(super) fn check_reader(&mut self, id: ReaderId, now: Instant) {
+        self.readers.set_check_timer(id, false);
         let Some(reader) = self.catch_up_mut(id) else { return };
-        let before = reader.held_bytes();
-        reader.subscription = Some(result.subscription);
-        match result.output {
-            Ok(QueryOutput::StartPosition(start)) => reader.take_start(&start),
-            Ok(QueryOutput::Page(batch)) => reader.take_batch(batch),
-            Ok(QueryOutput::Record(Some(record))) => reader.take_partial_record(record),
-            Ok(QueryOutput::Record(None)) => {
-                // The reader reconnects with its last id and gets the gap.
-                tracing::debug!("interrupted a stream: an event was removed while it was sent");
-                return self.remove(id);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "interrupted a stream: the log cannot be read");
-                return self.remove(id);
-            }
+        if reader.waits != StorageWait::None && !self.write_while_waiting(id, now) {
+            return self.remove(id);
         }
-        let after = reader.held_bytes();
-        self.held_bytes = self.held_bytes + after - before;
-        self.queue_reader(id);
-    }
-
-    /// Removes a reader whose output has stalled for too long.
-    pub(super) fn check_stall(&mut self, id: ReaderId, now: Instant) {
-        self.readers.set_stall_timer(id, false);
-        let stalled = self.catch_up_mut(id).and_then(|reader| reader.stalled_since);
-        match stalled.map(|since| since + STALL_TIME_MAX) {
-            None => {}
-            Some(deadline) if deadline > now => self.set_stall_timer(id, deadline),
-            Some(_) => self.remove(id),
+        let Some(reader) = self.catch_up_mut(id) else { return };
+        match reader.stalled_since.map(|since| since + STALL_TIME_MAX) {
+            Some(deadline) if deadline <= now => self.remove(id),
+            Some(deadline) => self.set_check_timer(id, Some(deadline.min(now + CHECK_INTERVAL))),
+            None if reader.waits == StorageWait::None => {}
+            None => {
+                let keep_alive = reader.keep_alive_due(now);
+                self.set_check_timer(id, keep_alive);
+            }
         }
     }
 
-    /// Continues to close a connection whose deadline may have passed.
-    pub(super) fn check_closing(&mut self, id: ReaderId, now: Instant) {
-        let Some(ReaderState::Closing(closing)) = self.readers.get_mut(id) else {
-            return;
-        };
+    /// Continues to close a connection.
+    pub(super) fn continue_closing(&mut self, id: ReaderId, now: Instant) {
+        let Some(ReaderState::Closing(closing)) = self.readers.get_mut(id) else { return };
+        let before = closing.deadline;
         if closing.is_done(now) {
             self.remove(id);
-        } else {
+        } else if closing.deadline != before {
             let deadline = closing.deadline;
             self.timers.add(deadline, Timer::Close(id));
         }
@@ -133,16 +121,6 @@ impl<T: Transport> Shard<T> {
         }
     }
 
-    /// Queues a query for a reader, which lends its subscription to it.
-    fn query_for_reader(&mut self, id: ReaderId, kind: QueryKind) {
-        self.watch(id, Watching::Input);
-        let Some(reader) = self.catch_up_mut(id) else { return };
-        let Some(subscription) = reader.subscription.take() else { return };
-        let requester = Requester::Reader(id);
-        let hub = reader.stentor.hub().clone();
-        self.queries.push_back(StorageQuery { requester, kind, hub, subscription });
-    }
-
     /// Changes the events that the shard is notified of. Removes the reader if its transport cannot be
     /// watched.
     pub(super) fn watch(&mut self, id: ReaderId, wanted: Watching) {
@@ -169,13 +147,16 @@ impl<T: Transport> Shard<T> {
 
     /// Starts to watch a reader for stalled output.
     pub(super) fn start_stall_timer(&mut self, id: ReaderId, now: Instant) {
-        self.set_stall_timer(id, now + STALL_TIME_MAX);
+        self.set_check_timer(id, Some(now + CHECK_INTERVAL));
     }
 
-    /// Sets the timer for stalled output, unless one is set.
-    fn set_stall_timer(&mut self, id: ReaderId, at: Instant) {
-        if self.readers.get_mut(id).is_some() && !self.readers.set_stall_timer(id, true) {
-            self.timers.add(at, Timer::Stall(id));
+    /// Sets the timer that checks a reader, unless one is set.
+    pub(super) fn set_check_timer(&mut self, id: ReaderId, at: Option<Instant>) {
+        if let Some(at) = at
+            && self.readers.get_mut(id).is_some()
+            && !self.readers.set_check_timer(id, true)
+        {
+            self.timers.add(at, Timer::Check(id));
         }
     }
 }

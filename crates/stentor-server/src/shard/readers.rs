@@ -14,8 +14,8 @@ pub(super) struct Readers<T> {
 /// A reader, with what holds in each of its states. Every idle reader has one, so its size matters.
 struct Entry<T> {
     generation: u32,
-    /// `true` if a timer for stalled output is set. A reader has at most one.
-    has_stall_timer: bool,
+    /// `true` if a timer is set that checks the reader. A reader has at most one.
+    has_check_timer: bool,
     state: T,
 }
 
@@ -31,7 +31,7 @@ impl<T> Readers<T> {
         // 0 is not used: see `by_token`.
         self.last_generation = self.last_generation.checked_add(1).unwrap_or(1);
         let generation = self.last_generation;
-        let slot = to_u32(self.slots.insert(Entry { generation, has_stall_timer: false, state }));
+        let slot = to_u32(self.slots.insert(Entry { generation, has_check_timer: false, state }));
         ReaderId::new(slot, generation)
     }
 
@@ -60,11 +60,11 @@ impl<T> Readers<T> {
         self.in_slot(slot).filter(is_current)
     }
 
-    /// Notes that a timer for stalled output is set, or that it has fired. Returns `true` if one was
+    /// Notes that a timer that checks the reader is set, or that it has fired. Returns `true` if one was
     /// set before.
-    pub(super) fn set_stall_timer(&mut self, id: ReaderId, is_set: bool) -> bool {
+    pub(super) fn set_check_timer(&mut self, id: ReaderId, is_set: bool) -> bool {
         self.entry_mut(id)
-            .is_some_and(|entry| std::mem::replace(&mut entry.has_stall_timer, is_set))
+            .is_some_and(|entry| std::mem::replace(&mut entry.has_check_timer, is_set))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ReaderId, &mut T)> {
@@ -74,8 +74,19 @@ impl<T> Readers<T> {
         })
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Frees the slots if no reader is left.
+    pub(super) fn release_if_empty(&mut self) {
+        if self.slots.is_empty() && self.slots.capacity() > 0 {
+            self.slots = Slab::new();
+        }
     }
 
     /// Returns the number of bytes that the slots take.
@@ -101,7 +112,7 @@ mod tests {
         assert_eq!(first.slot(), second.slot());
         assert!(readers.get_mut(first).is_none());
         assert!(readers.remove(first).is_none());
-        assert!(!readers.set_stall_timer(first, true));
+        assert!(!readers.set_check_timer(first, true));
         assert_eq!(readers.by_token(first.token()), None);
         assert_eq!(readers.by_token(second.token()), Some(second));
         assert_eq!(readers.in_slot(second.slot()), Some(second));

@@ -17,8 +17,8 @@ use super::live_group::{GroupKey, LiveGroup, LiveReader};
 use super::readers::Readers;
 use super::readiness::ReadyList;
 use super::sessions::Sessions;
-use super::storage_query::StorageQuery;
-use super::timer_wheel::TimerWheel;
+use super::storage_query::{QueryKind, Requester};
+use super::timers::Timers;
 use super::transport::Transport;
 use crate::metrics::Metrics;
 
@@ -48,9 +48,16 @@ pub struct Shard<T> {
     pub(super) group_queue: VecDeque<GroupId>,
     /// Catching-up readers that can continue, each once.
     pub(super) reader_queue: VecDeque<ReaderId>,
-    pub(super) queries: VecDeque<StorageQuery>,
+    /// Queries that wait. A reader or group has at most one.
+    pub(super) queries: VecDeque<(Requester, QueryKind)>,
     pub(super) queries_running: usize,
-    pub(super) timers: TimerWheel<Timer>,
+    /// Time of the last log line about a query that failed.
+    pub(super) failure_logged: Option<Instant>,
+    pub(super) timers: Timers<Timer>,
+    /// `true` if the last turn left timers that are due.
+    pub(super) more_timers: bool,
+    /// `true` if the last poll may have left events in the kernel.
+    pub(super) more_events: bool,
     /// Buffer for the timers that fire.
     pub(super) due: Vec<Timer>,
     /// Generation of the newest group.
@@ -78,8 +85,10 @@ pub(super) enum ReaderState<T> {
 pub(super) enum Timer {
     /// Check a group for silence.
     Silence(GroupId),
-    /// Check a catching-up reader for stalled output.
-    Stall(ReaderId),
+    /// Check a catching-up reader for stalled output and for silence.
+    Check(ReaderId),
+    /// Run a query again that has failed.
+    Retry(Requester),
     /// Check a closing connection.
     Close(ReaderId),
     /// Close the readers whose sessions have expired.
@@ -112,7 +121,10 @@ impl<T: Transport> Shard<T> {
             reader_queue: VecDeque::new(),
             queries: VecDeque::new(),
             queries_running: 0,
-            timers: TimerWheel::new(now),
+            failure_logged: None,
+            timers: Timers::new(now),
+            more_timers: false,
+            more_events: false,
             due: Vec::new(),
             last_generation: 0,
             held_bytes: 0,
@@ -215,6 +227,7 @@ impl<T: Transport> Shard<T> {
 
     /// Updates the gauge of the bytes held for readers.
     pub(super) fn report_held(&mut self) {
+        self.readers.release_if_empty();
         let held = self.held_bytes + self.readers.held_bytes();
         if held != self.held_reported {
             let change =

@@ -53,18 +53,49 @@ pub(super) enum QueryOutput {
 }
 
 impl StorageQuery {
-    /// Runs the query. It needs no access to the shard.
-    pub async fn run(self) -> QueryResult {
-        let StorageQuery { requester, kind, hub, mut subscription } = self;
-        let output = match kind {
-            QueryKind::StartPosition => {
-                subscription.start_position().await.map(QueryOutput::StartPosition)
-            }
-            QueryKind::NextPage => {
-                subscription.read_from_storage(PAGE).await.map(QueryOutput::Page)
-            }
-            QueryKind::Record(offset) => hub.record(offset).await.map(QueryOutput::Record),
-        };
-        QueryResult { requester, subscription, output }
+    /// Runs the query and passes its result to `answer`, exactly once. It needs no access to the shard.
+    ///
+    /// If the storage panics, or if the future is dropped (by a deadline, for example), the result is an
+    /// error, and the shard tries again later.
+    pub fn run(self, answer: impl FnOnce(QueryResult)) -> impl Future<Output = ()> {
+        let StorageQuery { requester, kind, hub, subscription } = self;
+        // Outside of the future, so that a future that is never polled answers, too.
+        let mut pending =
+            Pending { requester, subscription: Some(subscription), answer: Some(answer) };
+        async move {
+            let Some(subscription) = &mut pending.subscription else { return };
+            let output = match kind {
+                QueryKind::StartPosition => {
+                    subscription.start_position().await.map(QueryOutput::StartPosition)
+                }
+                QueryKind::NextPage => {
+                    subscription.read_from_storage(PAGE).await.map(QueryOutput::Page)
+                }
+                QueryKind::Record(offset) => hub.record(offset).await.map(QueryOutput::Record),
+            };
+            pending.answer(output);
+        }
+    }
+}
+
+/// A query without a result. It is answered with an error when it is dropped.
+struct Pending<F: FnOnce(QueryResult)> {
+    requester: Requester,
+    subscription: Option<Box<Subscription>>,
+    answer: Option<F>,
+}
+
+impl<F: FnOnce(QueryResult)> Pending<F> {
+    fn answer(&mut self, output: Result<QueryOutput, StorageError>) {
+        if let (Some(answer), Some(subscription)) = (self.answer.take(), self.subscription.take()) {
+            answer(QueryResult { requester: self.requester, subscription, output });
+        }
+    }
+}
+
+impl<F: FnOnce(QueryResult)> Drop for Pending<F> {
+    fn drop(&mut self) {
+        let reason = "a query did not finish".to_owned();
+        self.answer(Err(StorageError::Unavailable { reason }));
     }
 }

@@ -7,7 +7,6 @@ use super::frames::Frames;
 use super::ids::{GroupId, to_u32};
 use super::live_group::{GroupRead, LiveReader};
 use super::state::{Shard, Timer};
-use super::storage_query::{QueryKind, QueryOutput, QueryResult, Requester, StorageQuery};
 use super::transport::{Transport, Written};
 
 /// Maximum number of writes in one turn. Events that are published in the meantime are part of the next
@@ -131,46 +130,8 @@ impl<T: Transport> Shard<T> {
         self.queue_group(index);
     }
 
-    /// Queues a query for a group whose next records are no longer in the live window.
-    pub(super) fn query_for_group(&mut self, index: usize) {
-        let Some(group) = self.groups.get_mut(index) else { return };
-        if std::mem::replace(&mut group.querying, true) {
-            return;
-        }
-        let losses = group.subscription.losses_reported();
-        let subscription = Box::new(group.subscription.fork(group.position(), losses, []));
-        // The group counts its readers itself.
-        subscription.set_readers(0);
-        self.queries.push_back(StorageQuery {
-            requester: Requester::Group(group.id(index)),
-            kind: QueryKind::NextPage,
-            hub: group.stentor.hub().clone(),
-            subscription,
-        });
-    }
-
-    /// Takes the result of a group's query.
-    pub(super) fn complete_group(&mut self, id: GroupId, result: QueryResult, now: Instant) {
-        let Some(index) = self.index_of(id) else { return };
-        let Some(group) = self.groups.get_mut(index) else { return };
-        group.querying = false;
-        match result.output {
-            Ok(QueryOutput::Page(batch)) if group.closing.is_none() => {
-                group.take_page(*result.subscription, batch, now);
-            }
-            Ok(_) => {}
-            Err(error) => {
-                let readers = group.readers.len();
-                tracing::warn!(%error, readers, "interrupted streams: the log cannot be read");
-                return self.interrupt_group(index);
-            }
-        }
-        self.count_held(index);
-        self.queue_group(index);
-    }
-
     /// Closes the connections of a group without an end of their streams. The readers reconnect.
-    fn interrupt_group(&mut self, index: usize) {
+    pub(super) fn interrupt_group(&mut self, index: usize) {
         while let Some(group) = self.groups.get(index)
             && let Some(slot) = group.readers.last().map(|reader| reader.slot)
         {
@@ -179,10 +140,10 @@ impl<T: Transport> Shard<T> {
         self.remove_unused_group(index);
     }
 
-    /// Removes a group without readers and queries.
+    /// Removes a group without readers.
     fn remove_unused_group(&mut self, index: usize) {
         let group = self.groups.get(index);
-        if group.is_none_or(|group| group.querying || !group.readers.is_empty()) {
+        if group.is_none_or(|group| !group.readers.is_empty()) {
             return;
         }
         let Some(group) = self.groups.try_remove(index) else { return };

@@ -85,5 +85,9 @@ fn hand_over(arrival: Arrival<Connection>) -> io::Result<()> {
             Err(refused) => waiting = Some(refused),
         }
     }
-    Err(io::Error::other("the shards of this runtime end as soon as they start"))
+    // The shard has failed and was not restarted yet, or hangs.
+    if let Some(arrival) = waiting {
+        arrival.refuse();
+    }
+    Ok(())
 }

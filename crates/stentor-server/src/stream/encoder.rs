@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 use stentor_hub::{CURSOR_EVENT, Cursor, Form, GAP_EVENT, Gap, Record};
-use stentor_sse::{Event, EventType, Frame, encode_comment, encode_id, encode_retry};
+use stentor_sse::{Event, EventType, Frame, encode_comment, encode_id};
 
 use super::options::StreamOptions;
 
@@ -36,6 +36,10 @@ impl StreamEncoder {
     }
 
     /// Writes the first bytes of a stream. They show proxies and subscribers that it is open.
+    ///
+    /// No blank line follows here, after a `retry:` or after a keep-alive: both take effect at the end of
+    /// their line (WHATWG HTML 9.2.6), and some parsers return an event without data for a block that has
+    /// only such lines.
     pub(crate) fn greeting(self, out: &mut BytesMut, retry: Duration) {
         self.retry(out, retry);
         self.keep_alive(out);
@@ -44,14 +48,14 @@ impl StreamEncoder {
     /// Writes the time after which the subscriber reconnects. NDJSON cannot express it.
     pub(crate) fn retry(self, out: &mut BytesMut, retry: Duration) {
         if !self.is_ndjson() {
-            write(out, |out| encode_retry(out, retry));
+            out.put_slice(format!("retry: {}\n", retry.as_millis()).as_bytes());
         }
     }
 
     /// Writes a keep-alive: a comment, or an empty line in NDJSON.
     pub(crate) fn keep_alive(self, out: &mut BytesMut) {
         if !self.is_ndjson() {
-            write(out, |out| encode_comment(out, "stentor"));
+            return write(out, |out| encode_comment(out, "stentor"));
         }
         out.put_u8(b'\n');
     }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
 use super::session::Key;
@@ -17,6 +18,12 @@ pub(crate) trait StreamShard: Any + Send + Sync {
 
     /// Returns `true` if the shard has ended and takes no more streams.
     fn has_ended(&self) -> bool;
+
+    /// Returns `false` if the shard has failed and was not started again yet.
+    fn is_up(&self) -> bool;
+
+    /// Waits until the shard has completed a turn that began after this call.
+    fn turned(&self) -> BoxFuture<'static, ()>;
 }
 
 /// The place at which a shard runs.
@@ -77,7 +84,8 @@ impl Shards {
         }
     }
 
-    fn running(&self) -> Vec<Arc<dyn StreamShard>> {
+    /// Returns the shards that have not ended.
+    pub(crate) fn running(&self) -> Vec<Arc<dyn StreamShard>> {
         self.shards().iter().filter_map(|(_, shard)| shard.upgrade()).collect()
     }
 

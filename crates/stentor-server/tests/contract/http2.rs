@@ -73,7 +73,7 @@ async fn publishing_and_reading_work_over_http2() {
     let client = client();
     let mut stream = Stream::open(&client, &server, "/topics/news", "").await;
     let headers = stream.response.headers().clone();
-    assert_eq!(headers["content-type"], "text/event-stream");
+    assert_eq!(headers["content-type"], "text/event-stream; charset=utf-8");
     assert_eq!(headers["cache-control"], "no-cache, no-store, no-transform");
     assert_eq!(headers["x-accel-buffering"], "no");
     assert!(!headers.contains_key("connection"), "HTTP/2 has no such header");

@@ -26,8 +26,9 @@ async fn a_stream_begins_with_a_retry_a_comment_and_its_position() {
     let id = server.publish("/topics/news", "before").await;
     let text = beginning(&server, "/topics/news").await;
     assert!((1_500..=2_500).contains(&retry_of(&text)), "{text}");
-    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
-    let [_, comment, position, "event: stentor.cursor", "data: "] = lines[..] else {
+    // One block: a blank line after the first two lines would be an empty event for some parsers.
+    let lines: Vec<&str> = text.lines().collect();
+    let [_, comment, position, "event: stentor.cursor", "data: ", ""] = lines[..] else {
         panic!("{text}")
     };
     assert!(comment.starts_with(':'), "{text}");
@@ -77,7 +78,7 @@ async fn a_stream_forbids_caching_and_buffering_and_reuse_of_its_connection() {
     let server = Server::start().await;
     let stream = server.subscribe("/topics/news").await;
     let head = &stream.head;
-    assert_eq!(head.header("content-type"), Some("text/event-stream"));
+    assert_eq!(head.header("content-type"), Some("text/event-stream; charset=utf-8"));
     assert_eq!(head.header("cache-control"), Some("no-cache, no-store, no-transform"));
     assert_eq!(head.header("x-accel-buffering"), Some("no"));
     assert_eq!(head.header("connection"), Some("close"));
@@ -144,7 +145,7 @@ async fn head_of_history_answers_with_the_headers_of_the_page() {
 async fn the_accept_header_chooses_between_stream_lines_page_and_console() {
     let server = Server::start().await;
     server.publish("/topics/over?end", "last").await;
-    let (stream, lines) = ("text/event-stream", "application/x-ndjson");
+    let (stream, lines) = ("text/event-stream; charset=utf-8", "application/x-ndjson");
     let (page, html) = ("application/json", "text/html");
     for (accept, wanted) in [
         ("text/event-stream", stream),

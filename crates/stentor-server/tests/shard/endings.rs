@@ -42,6 +42,21 @@ fn a_connection_that_its_client_does_not_close_is_closed_a_second_after_the_end(
 }
 
 #[test]
+fn a_connection_that_takes_its_last_bytes_late_is_closed_a_second_after_them() {
+    let mut stage = Stage::new(Hub::memory());
+    let client = stage.join("job", Start::Now, ROOM);
+    stage.settle();
+    stage.end("job");
+    client.set_room(0);
+    stage.settle();
+    stage.make_room(&client, 1 << 10);
+    stage.settle();
+    assert!(client.is_finished() && !client.has_left());
+    stage.pass(Duration::from_secs(2));
+    assert!(client.has_left());
+}
+
+#[test]
 fn a_stuck_reader_gets_all_events_and_then_the_end() {
     let mut stage = Stage::new(Hub::memory());
     for topic in ["a", "b"] {

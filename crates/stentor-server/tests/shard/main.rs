@@ -5,8 +5,10 @@
     reason = "a test that cannot continue panics"
 )]
 
+mod accounting;
 mod chance;
 mod endings;
+mod failures;
 mod fairness;
 mod gaps;
 mod groups;
@@ -14,3 +16,4 @@ mod sessions;
 mod silence;
 mod stage;
 mod stalls;
+mod storage;

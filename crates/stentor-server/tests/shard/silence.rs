@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stentor_hub::{Hub, Start};
+use stentor_server::{Config, Stentor};
 
 use crate::stage::{Client, Stage};
 
@@ -20,7 +21,28 @@ fn silent_readers_get_a_comment_after_15_seconds_give_or_take_a_fifth() {
     assert!(clients.iter().zip(&before).all(|(client, before)| client.body() == *before));
     stage.pass(Duration::from_secs(8));
     for (client, before) in clients.iter().zip(&before) {
-        assert_eq!(client.body().strip_prefix(before), Some(": stentor\n\n"));
+        assert_eq!(client.body().strip_prefix(before), Some(": stentor\n"));
+    }
+}
+
+#[test]
+fn keep_alives_can_be_as_rare_as_one_likes() {
+    for keep_alive in [Duration::from_hours(24 * 365 * 1_000), Duration::MAX] {
+        let config = Config { keep_alive, ..Config::default() };
+        let mut stage = Stage::of(Stentor::with_config(Hub::memory(), config));
+        let live = stage.join("news", Start::Now, ROOM);
+        let behind = stage.join("news", Start::Earliest, 400);
+        stage.settle();
+        let before = live.body();
+        stage.publish("news", "first");
+        stage.pass(Duration::from_mins(5));
+        assert_eq!(live.events(), ["first"]);
+        assert_eq!(live.body().matches(": stentor").count(), before.matches(": stentor").count());
+        // What groups hold is freed, too.
+        stage.receive(&live, None);
+        stage.receive(&behind, None);
+        stage.pass(Duration::from_mins(3));
+        assert_eq!(stage.metric("reader_bytes"), 0, "{keep_alive:?}");
     }
 }
 
@@ -36,7 +58,7 @@ fn readers_that_other_events_have_passed_get_their_new_position_once() {
     let expected = format!("id: {position}\nevent: stentor.cursor\ndata: \n\n");
     assert_eq!(client.body().strip_prefix(&before), Some(&*expected));
     stage.pass(SILENCE_MAX);
-    let expected = format!("{expected}: stentor\n\n");
+    let expected = format!("{expected}: stentor\n");
     assert_eq!(client.body().strip_prefix(&before), Some(&*expected));
 }
 
@@ -66,7 +88,7 @@ fn a_reader_of_a_restarted_group_gets_its_first_keep_alive_no_earlier() {
     stage.pass(Duration::from_secs(11));
     assert_eq!(second.body(), before);
     stage.pass(Duration::from_secs(8));
-    assert_eq!(second.body().strip_prefix(&before), Some(": stentor\n\n"));
+    assert_eq!(second.body().strip_prefix(&before), Some(": stentor\n"));
 }
 
 #[test]

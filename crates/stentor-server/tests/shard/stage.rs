@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +11,9 @@ use futures_util::FutureExt;
 use http::{Response, Version};
 use mio::Token;
 use stentor_hub::{Filters, Hub, Publish, Start, TopicFilter};
-use stentor_server::shard::{Arrival, Finish, Readiness, Registrar, Shard, Transport, Written};
+use stentor_server::shard::{
+    Arrival, Finish, QueryResult, Readiness, Registrar, Shard, Transport, Written,
+};
 use stentor_server::{Body, Metrics, Session, Stentor, StreamOptions};
 use stentor_sse::{Decoder, Event, Item};
 use tokio::time::Instant;
@@ -119,6 +123,11 @@ impl Client {
         events
     }
 
+    /// Sets the room of the socket. The shard learns of it when it writes.
+    pub(crate) fn set_room(&self, room: usize) {
+        self.0.borrow_mut().room = room;
+    }
+
     pub(crate) fn has_left(&self) -> bool {
         // The shard has dropped its side of the connection.
         Rc::strong_count(&self.0) == 1
@@ -149,15 +158,27 @@ pub(crate) struct Stage {
     pub(crate) metrics: Metrics,
     pub(crate) now: Instant,
     pub(crate) start: Instant,
+    /// Queries that have no result yet, with their deadlines.
+    queries: Vec<(Instant, Query)>,
+    results: Rc<RefCell<Vec<QueryResult>>>,
 }
+
+type Query = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Time after which a query without a result is dropped.
+const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
 
 impl Stage {
     pub(crate) fn new(hub: Hub) -> Stage {
+        Stage::of(Stentor::new(hub))
+    }
+
+    pub(crate) fn of(stentor: Stentor) -> Stage {
         let now = Instant::now();
-        let stentor = Stentor::new(hub);
         let metrics = stentor.metrics().clone();
         let shard = Shard::new(metrics.clone(), now).unwrap();
-        Stage { stentor, shard, metrics, now, start: now }
+        let (queries, results) = (Vec::new(), Rc::default());
+        Stage { stentor, shard, metrics, now, start: now, queries, results }
     }
 
     pub(crate) fn publish(&self, topic: &str, data: &str) {
@@ -170,9 +191,31 @@ impl Stage {
         self.stentor.hub().publish(publish).now_or_never().unwrap().unwrap();
     }
 
+    /// Publishes, unless the topic has ended.
+    pub(crate) fn try_publish(&self, topic: &str, data: &str) {
+        let topic = topic.parse().unwrap();
+        let _ = self.stentor.hub().send(&topic, data).now_or_never().unwrap();
+    }
+
+    /// Ends a topic, unless it has ended.
+    pub(crate) fn try_end(&self, topic: &str) {
+        let publish = Publish::end(topic.parse().unwrap(), "");
+        let _ = self.stentor.hub().publish(publish).now_or_never().unwrap();
+    }
+
+    pub(crate) fn delete(&self, topic: &str) {
+        self.stentor.hub().delete(&topic.parse().unwrap()).now_or_never().unwrap().unwrap();
+    }
+
     /// Adds a reader of comma-separated filters whose socket has room for `room` bytes.
     pub(crate) fn join(&mut self, filters: &str, start: Start, room: usize) -> Client {
         self.join_with(filters, start, room, Session::new())
+    }
+
+    /// Adds a reader like [`Stage::join`]. `None` if there is nothing to stream.
+    pub(crate) fn try_join(&mut self, filters: &str, start: Start, room: usize) -> Option<Client> {
+        let response = self.response(filters, start, Session::new());
+        self.try_adopt(response, room)
     }
 
     /// Adds a reader with a session.
@@ -197,12 +240,16 @@ impl Stage {
     }
 
     /// Hands a response to the shard, with a transport that has room for `room` bytes.
-    pub(crate) fn adopt(&mut self, mut response: Response<Body>, room: usize) -> Client {
+    pub(crate) fn adopt(&mut self, response: Response<Body>, room: usize) -> Client {
+        self.try_adopt(response, room).unwrap()
+    }
+
+    fn try_adopt(&mut self, mut response: Response<Body>, room: usize) -> Option<Client> {
         let wire = Wire { room, input: Some(Vec::new()), ..Wire::default() };
         let wire = Rc::new(RefCell::new(wire));
         let transport = InMemory(Rc::clone(&wire));
-        self.shard.adopt(Arrival::new(&mut response, Version::HTTP_11, transport).unwrap());
-        Client(wire)
+        self.shard.adopt(Arrival::new(&mut response, Version::HTTP_11, transport)?);
+        Some(Client(wire))
     }
 
     /// Closes the streams of a key.
@@ -234,7 +281,21 @@ impl Stage {
     pub(crate) fn turn(&mut self) {
         self.shard.turn(self.now);
         while let Some(query) = self.shard.next_query() {
-            let result = query.run().now_or_never().unwrap();
+            let results = Rc::clone(&self.results);
+            let query = query.run(move |result| results.borrow_mut().push(result));
+            self.queries.push((self.now + QUERY_TIME_MAX, Box::pin(query)));
+        }
+        self.run_queries();
+    }
+
+    /// Runs the queries, drops those that are overdue, and hands the results to the shard.
+    pub(crate) fn run_queries(&mut self) {
+        let now = self.now;
+        self.queries.retain_mut(|(deadline, query)| {
+            let polled = catch_unwind(AssertUnwindSafe(|| query.now_or_never()));
+            matches!(polled, Ok(None)) && now < *deadline
+        });
+        for result in self.results.take() {
             self.shard.complete(result, self.now);
         }
     }

@@ -1,15 +1,18 @@
 //! `stentor serve`.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ArgMatches;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use stentor_hub::storage::{self, SqliteOptions, SqliteStorage};
 use stentor_hub::{Hub, MemoryStorage};
-use stentor_server::Stentor;
+use stentor_server::{Config, Stentor};
 
+use crate::duration;
 use crate::files::with_log;
 use crate::retain::{RetainArgs, Size};
 use crate::server::{Banner, ListenArgs, run as run_server};
@@ -18,6 +21,9 @@ use crate::values::listen_address;
 
 /// Default directory of the log.
 pub(crate) const DATA: &str = "./stentor-data";
+
+/// Bounds of `--keep-alive`.
+const KEEP_ALIVE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
@@ -39,6 +45,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_enum, value_name = "HOW", default_value_t, env = "STENTOR_DURABILITY")]
     #[arg(hide_possible_values = true)]
     durability: Durability,
+
+    /// Time of silence after which a stream gets a keep-alive, varied by 20 %: 1s to 1h. It must be less
+    /// than the idle timeout of every proxy on the way.
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = keep_alive)]
+    keep_alive: Duration,
 
     #[command(flatten)]
     retain: RetainArgs,
@@ -62,6 +73,15 @@ impl From<Durability> for storage::Durability {
             Durability::Os => storage::Durability::Os,
         }
     }
+}
+
+/// Parses the time between keep-alives.
+fn keep_alive(text: &str) -> Result<Duration, String> {
+    let time = duration::parse(text)?;
+    if KEEP_ALIVE.contains(&time) {
+        return Ok(time);
+    }
+    Err("expected a time from 1s to 1h; proxies close idle connections after 60s or so".to_owned())
 }
 
 /// Refuses `--memory` together with options for a log on disk. A variable does not conflict: it can be set
@@ -90,7 +110,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         console: Some("/"),
         example: Some(("-d hello", "/topics/news")),
     };
-    let stentor = Stentor::new(hub);
+    let config = Config { keep_alive: args.keep_alive, ..Config::default() };
+    let stentor = Stentor::with_config(hub, config);
     let background = stentor.run_background(retention);
     run_server(address, &args.access, &banner, &stentor, stentor.clone(), background)
 }

@@ -12,7 +12,7 @@ const FIRST_BYTE: Check = Check {
     title: "Head and first bytes arrive at once",
     why: "A subscriber's `open` must not wait for the first event. Some proxies hold the head back until \
           bytes of the body follow, and treat a silent server as dead.",
-    fix: "Flush the head at once, followed by a comment (`: ok` and a blank line) and a `retry:`.",
+    fix: "Flush the head at once, followed by a `retry:` line and a comment line (`: ok`).",
 };
 const KEEP_ALIVE: Check = Check {
     name: "keep-alive",
