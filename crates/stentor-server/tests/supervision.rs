@@ -27,24 +27,28 @@ const LEASE: Duration = Duration::from_secs(10);
 struct Running {
     stentor: Stentor,
     gate: Gate,
-    background: JoinHandle<()>,
+    background: Option<JoinHandle<()>>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.background.abort();
+        if let Some(background) = &self.background {
+            background.abort();
+        }
     }
 }
 
 /// A server whose topics keep one event.
 fn start() -> Running {
+    let mut server = without_background();
+    server.run_background();
+    server
+}
+
+fn without_background() -> Running {
     let (storage, gate) = GatedStorage::new();
     gate.open();
-    let stentor = Stentor::new(Hub::new(storage));
-    let newest = TopicLimits { events: Some(1), ..TopicLimits::default() };
-    let retention = Retention::new([("**".parse().unwrap(), newest)]).unwrap();
-    let background = tokio::spawn(stentor.run_background(retention));
-    Running { stentor, gate, background }
+    Running { stentor: Stentor::new(Hub::new(storage)), gate, background: None }
 }
 
 fn topic() -> TopicName {
@@ -52,6 +56,12 @@ fn topic() -> TopicName {
 }
 
 impl Running {
+    fn run_background(&mut self) {
+        let newest = TopicLimits { events: Some(1), ..TopicLimits::default() };
+        let retention = Retention::new([("**".parse().unwrap(), newest)]).unwrap();
+        self.background = Some(tokio::spawn(self.stentor.run_background(retention)));
+    }
+
     async fn publish_three(&self) {
         for data in ["1", "2", "3"] {
             self.stentor.hub().send(&topic(), data).await.unwrap();
@@ -74,9 +84,10 @@ impl Running {
 #[tokio::test(start_paused = true)]
 async fn retention_goes_on_after_a_panic_of_the_storage() {
     for call in ["trim_point", "trim"] {
-        let server = start();
+        let mut server = without_background();
         server.publish_three().await;
         server.gate.panic_in(call, 3);
+        server.run_background();
         sleep(Duration::from_secs(10)).await;
         assert_eq!(server.events().await, 1, "{call}");
         assert_eq!((server.restarts("retention"), server.restarts("leases")), (3, 0), "{call}");
@@ -105,8 +116,9 @@ async fn readers_and_publishers_notice_nothing_of_a_retention_that_panics() {
 
 #[tokio::test(start_paused = true)]
 async fn leases_expire_after_a_panic_of_the_storage() {
-    let server = start();
+    let mut server = without_background();
     server.gate.panic_in("leases", 3);
+    server.run_background();
     let leased = Publish::event(topic(), Event::new("x")).with_lease(topic(), Some(LEASE));
     server.stentor.hub().publish(leased).await.unwrap();
     let filters = Filters::topic(topic());
@@ -119,9 +131,10 @@ async fn leases_expire_after_a_panic_of_the_storage() {
 
 #[tokio::test(start_paused = true)]
 async fn errors_of_the_storage_are_retried_without_a_restart() {
-    let server = start();
+    let mut server = without_background();
     server.publish_three().await;
     server.gate.fail_with(StorageError::Full);
+    server.run_background();
     sleep(Duration::from_mins(1)).await;
     assert_eq!(server.events().await, 3);
     assert_eq!((server.restarts("retention"), server.restarts("leases")), (0, 0));
