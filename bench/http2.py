@@ -42,7 +42,9 @@ TOPICS = {
 def workloads():
     """The workloads of Stentor, and those of the bare loops."""
     idle = ["-n", "1000", "--events", "0", "--settle", "3s"]
-    ours = {f"h2-idle-{name}": Workload(name, idle + shape, unit="connect") for name, shape in SHAPES.items()}
+    warm = ["-n", "4", "--http2", "--streams-per-connection", "2", "--events", "100", "--window", "4"]
+    ours = {f"h2-idle-{name}": Workload(name, idle + shape, unit="connect", warm=warm)
+            for name, shape in SHAPES.items()}
     for window, events in EVENTS.items():
         load = fan(1000, window, events)
         ours |= {f"h2-fan-{name}-w{window}": Workload(name, load + shape) for name, shape in SHAPES.items()}
@@ -51,7 +53,8 @@ def workloads():
         ours |= {f"pub-beside-1000-{readers}-{topic}": Workload(
                      readers, load + ["-n", "0"], unit="publish", readers=["-n", "1000", *shape],
                      reader_connections=1000, reader_topic="7" if topic == "other" else "0") for readers, shape in READERS.items()}
-    bare = {"floor": {"fan1k-w1": ours["fan1k-w1"]}, "floor-batch": {"fan1k-w16": ours["fan1k-w16"]}}
+    bare = {"floor": {f"fan1k-w{window}": ours[f"fan1k-w{window}"] for window in EVENTS},
+            "floor-batch": {"fan1k-w16": ours["fan1k-w16"]}}
     return ours, bare
 
 
@@ -125,19 +128,25 @@ def memory(rows, servers):
 
 def fan_out(rows, servers):
     lines = []
-    for window, floor in ((1, "floor"), (16, "floor-batch")):
-        base = (floor, f"fan1k-w{window}", *CPU)
-        lines.append([f"{name_of(floor)}, HTTP/1.1, {window} in flight", text(rows.median(*base), 2), "1", "–", "–"])
+    for window in EVENTS:
+        floor, batch = ((name, f"fan1k-w{window}", *CPU) for name in ("floor", "floor-batch"))
+        for base in (floor, batch):
+            if rows.values(*base):
+                lines.append([f"{name_of(base[0])}, HTTP/1.1, {window} in flight", text(rows.median(*base), 2),
+                              ratio_text(rows.ratio(base, floor)), ratio_text(rows.ratio(base, batch)), "–", "–"])
         for server in servers:
             for name, workload in [("HTTP/1.1", f"fan1k-w{window}"), *(
                     (f"HTTP/2 {name}", f"h2-fan-{name}-w{window}") for name in SHAPES)]:
                 at = lambda *path: (server, workload, *path)
+                if not rows.values(*at(*CPU)):
+                    continue
                 faults = [rows.values(*at("delivery", kind)) for kind in ("lost", "duplicated", "out_of_order")]
                 lines.append([f"{name_of(server)}, {name}, {window} in flight", text(rows.median(*at(*CPU)), 2),
-                              ratio_text(rows.ratio(at(*CPU), base)), text(rows.median(*at("load", CPU[1])), 2),
+                              ratio_text(rows.ratio(at(*CPU), floor)),
+                              ratio_text(rows.ratio(at(*CPU), batch)), text(rows.median(*at("load", CPU[1])), 2),
                               " / ".join(str(sum(fault.values())) for fault in faults)])
     return table(["1,000 subscribers", "server CPU, µs per delivery", "ratio to the bare loop (min–max)",
-                  "load generator CPU, µs per delivery", "lost / duplicated / out of order"], lines)
+                  "ratio to the batching loop", "load generator CPU, µs per delivery", "lost / duplicated / out of order"], lines)
 
 
 def beside(rows, servers):
@@ -145,6 +154,8 @@ def beside(rows, servers):
     for server in servers:
         for topic in TOPICS:
             h1, h2 = ((server, f"pub-beside-1000-{readers}-{topic}", *ACK) for readers in READERS)
+            if not rows.values(*h1) and not rows.values(*h2):
+                continue
             lines.append([f"{name_of(server)}, to {'another' if topic == 'other' else 'the same'} topic",
                           text(rows.median(*h1), 3), text(rows.median(*h2), 3), ratio_text(rows.ratio(h2, h1))])
     return table(["acknowledgement p50, ms, beside 1,000 readers", "HTTP/1.1 readers", "HTTP/2 readers",
@@ -156,7 +167,8 @@ def page(rows, servers):
     repeats = 1 + max(row["repeat"] for row in rows.all)
     intro = wrapped(f"`{setting['command']}`, {setting['at']}; {setting['stentor']}; {setting['machine']}. Medians of "
                     f"{repeats} repeat(s). In {noisy} of {len(rows.all)} runs other programs used the machine.")
-    return f"{intro}\n\n{memory(rows, servers)}\n{fan_out(rows, servers)}\n{beside(rows, servers)}"
+    tables = (part(rows, servers) for part in (memory, fan_out, beside))
+    return f"{intro}\n\n" + "\n".join(tables)
 
 
 def arguments():

@@ -71,6 +71,10 @@ def once(programs, name, workload):
 
 
 def put_under_load(program, server, pid, workload):
+    if workload.warm:
+        words = [program, "bench", *server.urls, *workload.warm]
+        subprocess.run(["taskset", "-c", "1", *words], check=True, timeout=60, stdout=subprocess.DEVNULL)
+        time.sleep(0.5)
     if not workload.readers:
         return report_of(program, server, pid, workload)
     url = server.urls[server.urls.index("--url") + 1].replace("{topic}", workload.reader_topic)

@@ -15,6 +15,8 @@ class Workload:
     unit: str = "delivery"
     # Bytes of the data of an event.
     size: int = 200
+    # Arguments of a short run before the measured one, so that memory which the server needs once is not measured.
+    warm: list = None
     # Arguments of a second `stentor bench` that only reads meanwhile, its topic, and its number of connections.
     readers: list = None
     reader_topic: str = "0"
