@@ -18,6 +18,7 @@
 mod arrival;
 mod backoff;
 mod catch_up;
+mod chunks;
 mod close_streams;
 mod closing;
 mod connection;

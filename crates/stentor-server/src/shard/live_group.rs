@@ -9,6 +9,7 @@ use stentor_hub::{Batch, Cursor, Offset, Record, Subscription, TryRead};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::chunks::Chunks;
 use super::closing::CloseReason;
 use super::frames::{FrameKind, Frames, QueuedFrame};
 use super::framing::Framing;
@@ -38,7 +39,7 @@ pub(super) struct LiveGroup<T> {
     pub(super) framing: Framing,
     pub(super) subscription: Subscription,
     pub(super) frames: Frames,
-    pub(super) readers: Vec<LiveReader<T>>,
+    pub(super) readers: Chunks<LiveReader<T>>,
     /// Counts the streams of `readers`.
     pub(super) open: OpenCount,
     /// Index of the first reader that the current sweep has not reached.
@@ -115,7 +116,7 @@ impl<T> LiveGroup<T> {
             framing,
             subscription,
             frames: Frames::default(),
-            readers: Vec::new(),
+            readers: Chunks::default(),
             swept: 0,
             sent_through,
             last_frame: now,

@@ -1,13 +1,14 @@
 //! The readers of a shard, each in a slot.
 
-use mio::Token;
-use slab::Slab;
-
+use super::chunks::Chunks;
 use super::ids::{ReaderId, to_u32};
+use mio::Token;
 
 /// The readers of a shard, in the order of their slots.
 pub(super) struct Readers<T> {
-    slots: Slab<Entry<T>>,
+    slots: Chunks<Entry<T>>,
+    /// The slots without a reader.
+    vacant: Vec<u32>,
     last_generation: u32,
 }
 
@@ -16,7 +17,8 @@ struct Entry<T> {
     generation: u32,
     /// `true` if a timer is set that checks the reader. A reader has at most one.
     has_check_timer: bool,
-    state: T,
+    /// `None` if the slot is vacant.
+    state: Option<T>,
 }
 
 impl<T> Readers<T> {
@@ -24,30 +26,37 @@ impl<T> Readers<T> {
     pub(super) const SLOT_BYTES: usize = size_of::<Entry<T>>();
 
     pub(super) fn new() -> Readers<T> {
-        Readers { slots: Slab::new(), last_generation: 0 }
+        Readers { slots: Chunks::default(), vacant: Vec::new(), last_generation: 0 }
     }
 
     pub(super) fn insert(&mut self, state: T) -> ReaderId {
         // 0 is not used: see `by_token`.
         self.last_generation = self.last_generation.checked_add(1).unwrap_or(1);
         let generation = self.last_generation;
-        let slot = to_u32(self.slots.insert(Entry { generation, has_check_timer: false, state }));
+        let entry = Entry { generation, has_check_timer: false, state: Some(state) };
+        let vacant = self.vacant.pop();
+        match vacant.and_then(|slot| self.slots.get_mut(slot as usize)) {
+            Some(place) => *place = entry,
+            None => self.slots.push(entry),
+        }
+        let slot = vacant.unwrap_or_else(|| to_u32(self.slots.len() - 1));
         ReaderId::new(slot, generation)
     }
 
     pub(super) fn get_mut(&mut self, id: ReaderId) -> Option<&mut T> {
-        self.entry_mut(id).map(|entry| &mut entry.state)
+        self.entry_mut(id)?.state.as_mut()
     }
 
     pub(super) fn remove(&mut self, id: ReaderId) -> Option<T> {
-        self.entry_mut(id)?;
-        self.slots.try_remove(id.slot() as usize).map(|entry| entry.state)
+        let state = self.entry_mut(id)?.state.take()?;
+        self.vacant.push(id.slot());
+        Some(state)
     }
 
     /// Returns the id of the reader that is in a slot now.
     pub(super) fn in_slot(&self, slot: u32) -> Option<ReaderId> {
-        let generation = self.slots.get(slot as usize)?.generation;
-        Some(ReaderId::new(slot, generation))
+        let entry = self.slots.get(slot as usize).filter(|entry| entry.state.is_some())?;
+        Some(ReaderId::new(slot, entry.generation))
     }
 
     /// Returns the reader of a [`ReaderId::token`], unless it has left.
@@ -68,30 +77,30 @@ impl<T> Readers<T> {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ReaderId, &mut T)> {
-        self.slots.iter_mut().map(|(slot, entry)| {
+        self.slots.iter_mut().enumerate().filter_map(|(slot, entry)| {
             let id = ReaderId::new(to_u32(slot), entry.generation);
-            (id, &mut entry.state)
+            Some((id, entry.state.as_mut()?))
         })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.len() - self.vacant.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.vacant.len() == self.slots.len()
     }
 
     /// Frees the slots if no reader is left.
     pub(super) fn release_if_empty(&mut self) {
-        if self.slots.is_empty() && self.slots.capacity() > 0 {
-            self.slots = Slab::new();
+        if self.is_empty() && self.slots.capacity() > 0 {
+            (self.slots, self.vacant) = (Chunks::default(), Vec::new());
         }
     }
 
     /// Returns the number of bytes that the slots take.
     pub(super) fn held_bytes(&self) -> usize {
-        self.slots.capacity() * Self::SLOT_BYTES
+        self.slots.capacity() * Self::SLOT_BYTES + self.vacant.capacity() * size_of::<u32>()
     }
 
     fn entry_mut(&mut self, id: ReaderId) -> Option<&mut Entry<T>> {

@@ -201,10 +201,7 @@ impl<T: Transport> Shard<T> {
     /// Takes a reader out of its group. The last reader of the group moves to its index.
     pub(super) fn remove_from_group(&mut self, group: u32, index: u32) -> Option<LiveReader<T>> {
         let group = self.groups.get_mut(group as usize)?;
-        if index as usize >= group.readers.len() {
-            return None;
-        }
-        let removed = group.readers.swap_remove(index as usize);
+        let removed = group.readers.swap_remove(index as usize)?;
         group.subscription.set_readers(group.readers.len());
         // If the current sweep misses the moved reader, its frames stay queued and it is swept again.
         if let Some(moved) = group.readers.get(index as usize)
