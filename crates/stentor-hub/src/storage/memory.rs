@@ -51,6 +51,15 @@ impl MemoryStorage {
         MemoryStorage { epoch, log: Mutex::new(Log::new(epoch, bytes_max)), sink: OnceLock::new() }
     }
 
+    /// Burns `count` offsets, at least one, as an unclean stop of a log on disk does. Returns the first and the last.
+    #[cfg(feature = "testing")]
+    pub fn burn(&self, count: u64) -> (Offset, Offset) {
+        let mut log = self.log();
+        let first = log.tail.next();
+        log.tail = Offset::new(log.tail.get() + count.max(1));
+        (first, log.tail)
+    }
+
     fn log(&self) -> MutexGuard<'_, Log> {
         // No code that holds the lock panics in the middle of a change, so a poisoned lock guards complete data.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)

@@ -285,11 +285,22 @@ impl Checker<'_> {
             })
     }
 
-    /// Checks that a 204 came only after the end of each of the topics.
+    /// Checks that a 204 came only after the end of each of the topics. A reader does not receive the end of a topic
+    /// that had ended before it started.
     fn finish(&mut self) {
+        let (index, start) = (self.index, self.observations.start.unwrap_or_default());
+        let ended_before = |filter: &String| {
+            index.log.records.iter().any(|logged| {
+                logged.offset <= start
+                    && logged.topic == *filter
+                    && matches!(logged.what, Content::End(_))
+            })
+        };
         let has_ended = |filter: &String| {
-            self.records_seen()
-                .any(|(_, what, topic)| matches!(what, Content::End(_)) && topic == Some(filter))
+            ended_before(filter)
+                || self.records_seen().any(|(_, what, topic)| {
+                    matches!(what, Content::End(_)) && topic == Some(filter)
+                })
         };
         if self.observations.is_finished && !self.observations.filters.iter().all(has_ended) {
             self.find(Fault::FalseEnd, "204 without the end of each topic");

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Scenario, event_key};
-use crate::judge::{Atomicity, Content, Fault, History, Log, Outcome, Trimmed};
+use super::{Scenario, event_key, id};
+use crate::judge::{Atomicity, Content, Fault, History, Log, Outcome, Trimmed, Write};
 
 /// Events 1 to 5 of `a` at offsets 10 to 50. Retention keeps at least 2 of them.
 fn five_trimmed() -> Scenario {
@@ -160,4 +160,20 @@ fn a_record_trimmed_after_the_log_was_read_is_lost_only_to_a_reader_that_began_b
     // Event 3 is left.
     scenario.seen.remove(0);
     scenario.expect_reader(false, &[Fault::Lost]);
+}
+
+#[test]
+fn a_repeated_end_may_be_trimmed_like_the_first_one() {
+    let mut scenario = bounded();
+    let (sent, outcome) = (scenario.tick(), Outcome::Acknowledged(scenario.tick()));
+    scenario.history.push(Write {
+        atomicity: Atomicity::Atomic,
+        lines: Vec::new(),
+        end: Some(("b".to_owned(), "done".to_owned())),
+        end_id: Some(id(15)),
+        sent,
+        outcome,
+    });
+    scenario.log.records.drain(..2);
+    scenario.expect_log(&[]);
 }

@@ -1,6 +1,7 @@
 //! The filters of readers, and their behavior.
 
 use fastrand::Rng;
+use stentor_testing::judge::Form;
 
 use crate::kills::stream::Transport;
 
@@ -15,15 +16,6 @@ pub struct Behavior {
     pub stalls: bool,
     /// `true` to cut the connection at random times.
     pub cuts: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Plain,
-    /// Plain, without `stentor.gap` and `stentor.end`.
-    Silent,
-    Envelope,
-    Ndjson,
 }
 
 /// The readers that start with the run. A bounded log is trimmed all the time, so a silent reader could not be

@@ -5,17 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
-use serde_json::Value;
-use stentor_hub::Cursor;
-use stentor_sse::{Decoder, Item};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::kills::behavior::{Behavior, Form};
+use crate::kills::behavior::Behavior;
 use crate::kills::stream::{Opened, Stream};
-use stentor_testing::judge::{
-    Content, Index, LoggedRecord, Observation, Observations, Received, check_reader, offset,
-};
+use stentor_testing::judge::{Index, LoggedRecord, Observations, Recorder, check_reader};
 
 /// Maximum time before it reconnects, in milliseconds. A browser would wait for seconds.
 const RECONNECT_MAX: u64 = 120;
@@ -23,7 +18,7 @@ const RECONNECT_MAX: u64 = 120;
 const STALL_MAX: u64 = 1_500;
 
 pub struct Reader {
-    observations: Arc<Mutex<Observations>>,
+    recorder: Arc<Mutex<Recorder>>,
     is_quiet: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
@@ -39,17 +34,16 @@ impl Reader {
             is_finished: false,
             reconnects: 0,
         };
-        let (observations, is_quiet) =
-            (Arc::new(Mutex::new(observations)), Arc::new(AtomicBool::new(false)));
+        let recorder = Arc::new(Mutex::new(Recorder::new(observations, behavior.form)));
+        let is_quiet = Arc::new(AtomicBool::new(false));
         let reading = Reading {
             address: address.to_owned(),
             behavior,
             rng,
-            last_id: String::new(),
-            observations: Arc::clone(&observations),
+            recorder: Arc::clone(&recorder),
             is_quiet: Arc::clone(&is_quiet),
         };
-        Reader { observations, is_quiet, task: tokio::spawn(reading.run()) }
+        Reader { recorder, is_quiet, task: tokio::spawn(reading.run()) }
     }
 
     /// Ends its stalls and cuts.
@@ -60,7 +54,7 @@ impl Reader {
     /// Returns `true` if it has read the whole log and got its gaps.
     pub fn has_caught_up(&self, index: &Index<'_>) -> bool {
         let last = {
-            let observations = self.observations.lock().unwrap();
+            let observations = &self.recorder.lock().unwrap().observations;
             let mut records = index.log.records.iter().rev();
             let is_due = |logged: &&LoggedRecord| {
                 observations.matches(&logged.topic) && index.is_left(logged)
@@ -77,15 +71,15 @@ impl Reader {
         } else {
             self.task.abort();
         }
-        self.observations.lock().unwrap().clone()
+        self.recorder.lock().unwrap().observations.clone()
     }
 
     fn lacks_nothing(&self, index: &Index<'_>) -> bool {
-        check_reader(index, &self.observations.lock().unwrap()).is_empty()
+        check_reader(index, &self.recorder.lock().unwrap().observations).is_empty()
     }
 
     fn is_at(&self, offset: u64) -> bool {
-        let observations = self.observations.lock().unwrap();
+        let observations = &self.recorder.lock().unwrap().observations;
         observations.start.is_some_and(|start| start >= offset)
             || observations.seen.iter().rev().take(50).any(|seen| seen.offset >= offset)
     }
@@ -96,8 +90,7 @@ struct Reading {
     address: String,
     behavior: Behavior,
     rng: Rng,
-    last_id: String,
-    observations: Arc<Mutex<Observations>>,
+    recorder: Arc<Mutex<Recorder>>,
     is_quiet: Arc<AtomicBool>,
 }
 
@@ -106,13 +99,14 @@ impl Reading {
         let (path, accept) = (self.behavior.path(), self.behavior.accept());
         loop {
             let transport = self.behavior.transport;
-            match Stream::open(&self.address, &path, accept, &self.last_id, transport).await {
+            let last_id = self.recorder.lock().unwrap().last_id().to_owned();
+            match Stream::open(&self.address, &path, accept, &last_id, transport).await {
                 Ok(Opened::Finished) => {
-                    self.observations.lock().unwrap().is_finished = true;
+                    self.recorder.lock().unwrap().observations.is_finished = true;
                     return;
                 }
                 Ok(Opened::Stream(stream)) => {
-                    self.observations.lock().unwrap().reconnects += 1;
+                    self.recorder.lock().unwrap().connect();
                     self.read(stream).await;
                 }
                 Err(_) => {}
@@ -123,15 +117,8 @@ impl Reading {
 
     /// Reads until the stream ends or breaks.
     async fn read(&mut self, mut stream: Stream) {
-        let mut decoder = Decoder::new();
-        let mut text = Vec::new();
         while let Ok(Some(piece)) = stream.piece().await {
-            if self.behavior.form == Form::Ndjson {
-                text.extend_from_slice(&piece);
-                self.lines(&mut text);
-            } else {
-                self.events(&mut decoder, &piece);
-            }
+            self.recorder.lock().unwrap().read(&piece);
             if self.is_quiet.load(Ordering::Relaxed) {
                 continue;
             }
@@ -143,89 +130,5 @@ impl Reading {
                 stream.stall(pause).await;
             }
         }
-    }
-
-    fn events(&mut self, decoder: &mut Decoder, piece: &[u8]) {
-        let mut input = piece;
-        while let Some(item) = decoder.decode(&mut input) {
-            let event = match item.unwrap() {
-                Item::Event(event) => event,
-                // A stream in the silent form reports its position this way.
-                Item::Id(id) => {
-                    self.position(id.as_str());
-                    continue;
-                }
-                Item::Comment(_) | Item::Retry(_) => continue,
-            };
-            let name = event.event_type().map_or("message", |name| name.as_str());
-            let id = decoder.last_event_id();
-            match name {
-                "stentor.cursor" => self.position(id),
-                "stentor.gap" | "stentor.end" => {
-                    let object = serde_json::from_str(event.data()).unwrap();
-                    self.object(name, id, &object);
-                }
-                _ if self.behavior.form == Form::Envelope => {
-                    let object: Value = serde_json::from_str(event.data()).unwrap();
-                    assert_eq!(object["id"], id, "an envelope has the id of its event");
-                    self.object(name, id, &object);
-                }
-                _ => self.record(id, Content::of(event.data()), self.behavior.only_topic()),
-            }
-        }
-    }
-
-    fn lines(&mut self, text: &mut Vec<u8>) {
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        for line in text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let object: Value = serde_json::from_slice(line).unwrap();
-            let (name, id) = (object["type"].as_str().unwrap(), object["id"].as_str().unwrap());
-            match name {
-                "stentor.cursor" => self.position(id),
-                _ => self.object(name, id, &object),
-            }
-        }
-        text.drain(..whole);
-    }
-
-    /// Handles a JSON object with the fields of an event.
-    fn object(&mut self, name: &str, id: &str, object: &Value) {
-        let text = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
-        match name {
-            "stentor.gap" => {
-                let requested: Option<Cursor> = text("requested").parse().ok();
-                let topics = object["topics"].as_array().unwrap().iter();
-                let what = Observation::Gap {
-                    reason: text("reason"),
-                    requested: requested.map(|cursor| cursor.offset.get()),
-                    topics: topics.map(|topic| topic.as_str().unwrap().to_owned()).collect(),
-                };
-                self.note(id, what);
-            }
-            "stentor.end" => self.record(id, Content::End(text("reason")), Some(text("topic"))),
-            _ => self.record(id, Content::of(&text("data")), Some(text("topic"))),
-        }
-    }
-
-    fn record(&mut self, id: &str, what: Content, topic: Option<String>) {
-        self.note(id, Observation::Record(what, topic));
-    }
-
-    fn note(&mut self, id: &str, what: Observation) {
-        let seen = Received { id: id.to_owned(), offset: offset(id), at: Instant::now(), what };
-        self.set_last_id(id);
-        self.observations.lock().unwrap().seen.push(seen);
-    }
-
-    fn position(&mut self, id: &str) {
-        self.set_last_id(id);
-        self.observations.lock().unwrap().start.get_or_insert(offset(id));
-    }
-
-    fn set_last_id(&mut self, id: &str) {
-        if self.last_id.is_empty() {
-            self.observations.lock().unwrap().began = Instant::now();
-        }
-        id.clone_into(&mut self.last_id);
     }
 }

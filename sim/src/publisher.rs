@@ -1,0 +1,444 @@
+//! A publisher that uses every kind of publish request, repeats requests with keys, and gives up at times.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastrand::Rng;
+use futures_util::FutureExt;
+use http::Method;
+use http_body_util::{BodyExt, Collected};
+use serde_json::{Value, json};
+use stentor_hub::PRODUCER_LOST;
+use stentor_testing::judge::{Atomicity, Delete, EventKey, History, Outcome, SentEvent, Write};
+use tokio::time::Instant;
+
+use crate::counts::Counts;
+use crate::flag::Task;
+use crate::leases::LeasedTopics;
+use crate::node::{Answer, Node};
+use crate::plan::SHARED_TOPICS;
+use crate::request::{Draft, SimBody};
+use crate::trace::Trace;
+
+/// Query that makes the ids of an uploaded stream the idempotency keys of its events.
+const DEDUPE: &str = "?dedupe=id";
+
+/// A publisher.
+pub(crate) struct Publisher {
+    number: u32,
+    rng: Rng,
+    written: u64,
+    job: Job,
+    work: Job,
+    phase: Phase,
+    /// A broken rule.
+    pub(crate) fault: Option<String>,
+}
+
+/// A topic of this publisher alone.
+#[derive(Default)]
+struct Job {
+    number: u32,
+    events: u32,
+}
+
+enum Phase {
+    Idle,
+    Busy { task: Task<Answer>, body: SimBody, request: Request },
+    Retry { until: Instant, request: Request },
+}
+
+/// A request and its entry in the history.
+struct Request {
+    draft: Draft,
+    entry: HistoryEntry,
+    /// It can be repeated without duplicates.
+    is_repeatable: bool,
+    /// Topic and seconds of the lease that it sets.
+    lease: Option<(String, u64)>,
+}
+
+enum HistoryEntry {
+    Write(usize),
+    Delete { topic: String, at: usize },
+}
+
+impl Publisher {
+    /// Creates a publisher.
+    pub(crate) fn new(number: u32, rng: Rng) -> Publisher {
+        Publisher {
+            number,
+            rng,
+            written: 0,
+            job: Job::default(),
+            work: Job::default(),
+            phase: Phase::Idle,
+            fault: None,
+        }
+    }
+
+    /// Returns `true` if it has no request under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
+    /// The time until which it waits before it repeats a request.
+    pub(crate) fn waits_until(&self) -> Option<Instant> {
+        if let Phase::Retry { until, .. } = self.phase { Some(until) } else { None }
+    }
+
+    /// Returns `true` if the request under way can continue.
+    pub(crate) fn is_due(&self) -> bool {
+        match &self.phase {
+            Phase::Idle => false,
+            Phase::Busy { task, body, .. } => task.is_woken() || body.is_waiting(),
+            Phase::Retry { until, .. } => *until <= Instant::now(),
+        }
+    }
+
+    /// Starts a new request.
+    pub(crate) fn begin(&mut self, node: &Node, history: &mut History, trace: &mut Trace) {
+        let request = match self.rng.u32(0..100) {
+            0..25 => self.single(history, false),
+            25..38 => self.single(history, true),
+            38..46 => self.upload(history, false),
+            46..56 => self.upload(history, true),
+            56..66 => self.batch(history),
+            66..80 => self.continue_job(history),
+            80..88 => self.continue_work(history),
+            _ => self.gone(history),
+        };
+        trace.add("request", &[u64::from(self.number)], || request.draft.target.clone());
+        self.send(node, request);
+    }
+
+    /// Continues the request under way: lets a piece of its body arrive, takes its answer, or repeats it.
+    pub(crate) fn step(
+        &mut self,
+        node: Option<&Node>,
+        history: &mut History,
+        leases: &mut LeasedTopics,
+        counts: &mut Counts,
+        trace: &mut Trace,
+    ) {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Idle => {}
+            Phase::Busy { mut task, body, request } => {
+                if body.is_waiting() && (!task.is_woken() || self.rng.bool()) {
+                    body.arrive();
+                    self.phase = Phase::Busy { task, body, request };
+                    return;
+                }
+                match task.poll() {
+                    None => self.phase = Phase::Busy { task, body, request },
+                    Some(answer) => self.take(answer, request, history, leases, counts, trace),
+                }
+            }
+            Phase::Retry { until, request } => match node {
+                Some(node) if !node.is_draining => {
+                    counts.add("publish repeated");
+                    trace.add("repeat", &[u64::from(self.number)], || request.draft.target.clone());
+                    self.send(node, request);
+                }
+                _ => self.phase = Phase::Retry { until, request },
+            },
+        }
+    }
+
+    fn send(&mut self, node: &Node, request: Request) {
+        let pieces = self.rng.usize(0..4);
+        let body = SimBody::new(request.draft.body.clone(), pieces, &mut self.rng);
+        let Some(sent) = request.draft.request(body.clone()) else {
+            self.fault = Some(format!("{:?} is not a request", request.draft));
+            return;
+        };
+        self.phase = Phase::Busy { task: node.call(sent), body, request };
+    }
+
+    /// Gives the request up: its connection is closed, or its body is cut. Returns `false` if it has none.
+    pub(crate) fn give_up(&mut self, counts: &mut Counts) -> bool {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Busy { task, body, request } if body.is_waiting() && self.rng.bool() => {
+                body.cut();
+                counts.add("body cut");
+                self.phase = Phase::Busy { task, body, request };
+                true
+            }
+            Phase::Busy { request, .. } => {
+                counts.add("request given up");
+                self.repeat_later(request);
+                true
+            }
+            other => {
+                self.phase = other;
+                false
+            }
+        }
+    }
+
+    /// The server was killed.
+    pub(crate) fn server_killed(&mut self) {
+        if let Phase::Busy { request, .. } = std::mem::replace(&mut self.phase, Phase::Idle) {
+            self.repeat_later(request);
+        }
+    }
+
+    fn repeat_later(&mut self, request: Request) {
+        self.phase = if request.is_repeatable {
+            let wait = Duration::from_millis(self.rng.u64(0..3_000));
+            Phase::Retry { until: Instant::now() + wait, request }
+        } else {
+            Phase::Idle
+        };
+    }
+
+    fn take(
+        &mut self,
+        answer: Answer,
+        request: Request,
+        history: &mut History,
+        leases: &mut LeasedTopics,
+        counts: &mut Counts,
+        trace: &mut Trace,
+    ) {
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().now_or_never().and_then(Result::ok);
+        let body = body.map(Collected::to_bytes).unwrap_or_default();
+        trace.add("answer", &[u64::from(self.number), u64::from(status)], || {
+            String::from_utf8_lossy(&body).into_owned()
+        });
+        trace.add_bytes(&body);
+        let object: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let code = object.get("code").and_then(Value::as_str).unwrap_or_default();
+        match (status, &request.entry) {
+            (200, HistoryEntry::Write(_)) => counts.add("200 repeat"),
+            (201, HistoryEntry::Write(_)) => counts.add("201"),
+            (204, HistoryEntry::Delete { .. }) => counts.add("204 deleted"),
+            (409, _) => counts.add("409"),
+            (503, _) => counts.add("503"),
+            (400 | 408, _) => counts.add("bad body"),
+            _ => {
+                self.fault = Some(format!("{} got {status} {object}", request.draft.target));
+                return;
+            }
+        }
+        let now = Instant::now();
+        match &request.entry {
+            HistoryEntry::Delete { topic, at } => {
+                if status != 204 {
+                    return self.repeat_later(request);
+                }
+                let deletes = history.deletes.get_mut(topic);
+                if let Some(delete) = deletes.and_then(|deletes| deletes.get_mut(*at)) {
+                    delete.acknowledged = Some(now);
+                }
+            }
+            HistoryEntry::Write(at) => {
+                let Some(write) = history.writes.get_mut(*at) else { return };
+                if matches!(status, 200 | 201) {
+                    acknowledge(write, &object, now);
+                    if let Some((topic, seconds)) = &request.lease {
+                        leases.granted(topic, *seconds);
+                    }
+                    return;
+                }
+                if matches!(status, 400 | 408 | 503) && request.is_repeatable {
+                    return self.repeat_later(request);
+                }
+                // After an error of the storage, the log may contain the publish; an upload may be there in part.
+                let is_known = write.atomicity == Atomicity::Atomic
+                    && (status == 409 || status == 503 && code != "storage");
+                if is_known {
+                    write.outcome = Outcome::Refused(now, status);
+                }
+            }
+        }
+    }
+
+    fn event_key(&mut self) -> EventKey {
+        self.written += 1;
+        EventKey { publisher: self.number, number: self.written }
+    }
+
+    /// A topic that is never deleted; some are trimmed.
+    fn news(&mut self) -> String {
+        let prefix = if self.rng.u8(0..3) == 0 { "trim" } else { "news" };
+        format!("{prefix}/{}", self.rng.usize(0..SHARED_TOPICS))
+    }
+
+    fn gone_topic(&mut self) -> String {
+        format!("gone/{}", self.rng.usize(0..SHARED_TOPICS))
+    }
+
+    fn fill(&mut self) -> usize {
+        if self.rng.u8(0..30) == 0 { self.rng.usize(0..3_000) } else { self.rng.usize(0..60) }
+    }
+
+    fn single(&mut self, history: &mut History, keyed: bool) -> Request {
+        let (topic, event_key) = (self.news(), self.event_key());
+        let body = event_key.data(self.fill());
+        let draft = Draft::new(Method::POST, format!("/topics/{topic}"))
+            .with("content-type", "text/plain")
+            .body(body);
+        let write = begin(history, Atomicity::Atomic, &[(topic, event_key)], None);
+        self.keyed(draft, write, keyed)
+    }
+
+    /// Adds an idempotency key to a request if `keyed`.
+    fn keyed(&self, draft: Draft, write: usize, keyed: bool) -> Request {
+        let key = format!("key-{}-{}", self.number, self.written);
+        let draft = if keyed { draft.with("idempotency-key", key) } else { draft };
+        Request { draft, entry: HistoryEntry::Write(write), is_repeatable: keyed, lease: None }
+    }
+
+    /// An upload of several events. With a key, or with one in each event, it is repeated.
+    fn upload(&mut self, history: &mut History, keyed: bool) -> Request {
+        let topic = self.news();
+        let by_id = keyed && self.rng.bool();
+        let (mut lines, mut body) = (Vec::new(), String::new());
+        for _ in 0..self.rng.usize(2..9) {
+            let event_key = self.event_key();
+            lines.push((topic.clone(), event_key));
+            let data = event_key.data(self.fill());
+            let _ = if by_id {
+                write!(body, "id: {event_key}\ndata: {data}\n\n")
+            } else {
+                writeln!(body, "{data}")
+            };
+        }
+        let (content_type, query) =
+            if by_id { ("text/event-stream", DEDUPE) } else { ("application/x-ndjson", "") };
+        let draft = Draft::new(Method::POST, format!("/topics/{topic}{query}"))
+            .with("content-type", content_type)
+            .body(body);
+        let write = begin(history, Atomicity::Prefix, &lines, None);
+        let request = self.keyed(draft, write, keyed && !by_id);
+        Request { is_repeatable: keyed, ..request }
+    }
+
+    /// A batch over several topics, some of which may be deleted meanwhile.
+    fn batch(&mut self, history: &mut History) -> Request {
+        let (mut lines, mut items) = (Vec::new(), Vec::new());
+        for _ in 0..self.rng.usize(2..7) {
+            let topic = if self.rng.u8(0..8) == 0 { self.gone_topic() } else { self.news() };
+            let event_key = self.event_key();
+            items.push(json!({ "topic": topic, "data": event_key.data(self.fill()) }));
+            lines.push((topic, event_key));
+        }
+        let draft = Draft::new(Method::POST, "/topics")
+            .with("content-type", "application/json")
+            .body(json!(items).to_string());
+        let write = begin(history, Atomicity::Atomic, &lines, None);
+        let keyed = self.rng.bool();
+        self.keyed(draft, write, keyed)
+    }
+
+    /// Publishes the next event of a job, or its last one, which ends the topic. Later events are refused.
+    fn continue_job(&mut self, history: &mut History) -> Request {
+        if self.job.events > 9 {
+            self.job = Job { number: self.job.number + 1, events: 0 };
+        }
+        let topic = format!("job/{}/{}", self.number, self.job.number);
+        self.job.events += 1;
+        let is_last = self.job.events > 9 || self.job.events > self.rng.u32(2..12);
+        let event_key = self.event_key();
+        let reason = format!("done-{event_key}");
+        let is_alone = is_last && self.rng.u8(0..4) == 0;
+        let query = if is_last { format!("?end={reason}") } else { String::new() };
+        let body = if is_alone { String::new() } else { event_key.data(self.fill()) };
+        let draft = Draft::new(Method::POST, format!("/topics/{topic}{query}"))
+            .with("content-type", "text/plain")
+            .body(body);
+        let end = is_last.then(|| (topic.clone(), reason));
+        let lines = [(topic.clone(), event_key)];
+        let write = begin(history, Atomicity::Atomic, if is_alone { &[] } else { &lines }, end);
+        if is_last {
+            self.job.events = 10 - u32::from(self.rng.u8(0..4) == 0);
+        }
+        let keyed = self.rng.bool();
+        self.keyed(draft, write, keyed)
+    }
+
+    /// Publishes to a topic with a lease. The server ends the topic when this publisher is silent.
+    fn continue_work(&mut self, history: &mut History) -> Request {
+        if self.work.events >= 4 {
+            self.work = Job { number: self.work.number + 1, events: 0 };
+        }
+        let topic = format!("work/{}/{}", self.number, self.work.number);
+        self.work.events += 1;
+        if self.work.events == 1 {
+            let end = Some((topic.clone(), PRODUCER_LOST.to_owned()));
+            begin(history, Atomicity::Atomic, &[], end);
+        }
+        let event_key = self.event_key();
+        let seconds = 3;
+        let draft = Draft::new(Method::POST, format!("/topics/{topic}?lease={seconds}"))
+            .with("content-type", "text/plain")
+            .body(event_key.data(self.fill()));
+        let write = begin(history, Atomicity::Atomic, &[(topic.clone(), event_key)], None);
+        let keyed = self.rng.bool();
+        Request { lease: Some((topic, seconds)), ..self.keyed(draft, write, keyed) }
+    }
+
+    /// Publishes to a topic that is deleted repeatedly, or deletes it.
+    fn gone(&mut self, history: &mut History) -> Request {
+        let topic = self.gone_topic();
+        if self.rng.u8(0..5) == 0 {
+            let deletes = history.deletes.entry(topic.clone()).or_default();
+            deletes.push(Delete { sent: Instant::now(), acknowledged: None });
+            let at = deletes.len() - 1;
+            let draft = Draft::new(Method::DELETE, format!("/topics/{topic}"));
+            let entry = HistoryEntry::Delete { topic, at };
+            return Request { draft, entry, is_repeatable: true, lease: None };
+        }
+        let event_key = self.event_key();
+        let draft = Draft::new(Method::POST, format!("/topics/{topic}"))
+            .with("content-type", "text/plain")
+            .body(event_key.data(self.fill()));
+        let write = begin(history, Atomicity::Atomic, &[(topic, event_key)], None);
+        self.keyed(draft, write, false)
+    }
+}
+
+impl Draft {
+    fn body(mut self, body: String) -> Draft {
+        self.body = Bytes::from(body);
+        self
+    }
+}
+
+/// Records a write that is about to be sent.
+pub(crate) fn begin(
+    history: &mut History,
+    atomicity: Atomicity,
+    lines: &[(String, EventKey)],
+    end: Option<(String, String)>,
+) -> usize {
+    let lines = lines.iter().map(|(topic, event_key)| SentEvent {
+        topic: topic.clone(),
+        event_key: *event_key,
+        id: None,
+    });
+    history.push(Write {
+        atomicity,
+        lines: lines.collect(),
+        end,
+        end_id: None,
+        sent: Instant::now(),
+        outcome: Outcome::Unknown,
+    })
+}
+
+fn acknowledge(write: &mut Write, object: &Value, now: Instant) {
+    write.outcome = Outcome::Acknowledged(now);
+    let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+    let first = text("id").or_else(|| text("first_id"));
+    match write.lines.first_mut() {
+        Some(line) => line.id = first,
+        None => write.end_id = first,
+    }
+    if let (Some(line), Some(id)) = (write.lines.last_mut(), text("last_id")) {
+        line.id = Some(id);
+    }
+}
