@@ -19,15 +19,15 @@ pub(crate) fn live() -> Response<Body> {
     text("text/plain; charset=utf-8", "live\n".to_owned())
 }
 
-/// Reports that the server can do its work: its shards take turns, the log can be read, and it is not
-/// shutting down. Otherwise the problem names each part that is not ready.
+/// Reports that the server can do its work: its shards take turns, the log takes appends and
+/// answers queries, and it is not shutting down. Otherwise the problem names each part that is not ready.
 pub(crate) async fn ready(stentor: &Stentor) -> Result<Response<Body>, Problem> {
     if stentor.is_draining() {
         return Err(Problem::draining());
     }
     // A further part of the server that can fail by itself is asked here.
-    let (shards, storage) = join(shards(stentor), storage(stentor)).await;
-    let faults: Vec<String> = shards.into_iter().chain(storage).collect();
+    let (shards, log) = join(shards(stentor), log(stentor)).await;
+    let faults: Vec<String> = shards.into_iter().chain(log).collect();
     if faults.is_empty() {
         return Ok(text("text/plain; charset=utf-8", "ready\n".to_owned()));
     }
@@ -47,14 +47,10 @@ async fn shards(stentor: &Stentor) -> Vec<String> {
     join_all(asked).await.into_iter().flatten().collect()
 }
 
-/// Asks the storage for the first topic.
-async fn storage(stentor: &Stentor) -> Option<String> {
-    let query = stentor_hub::TopicsQuery { limit: 1, ..Default::default() };
-    match timeout(READY_TIME_MAX, stentor.hub().topics(query)).await {
-        Ok(Ok(_)) => None,
-        Ok(Err(error)) => Some(format!("storage: {error}")),
-        Err(_) => Some("storage: it has not answered within 1 s".to_owned()),
-    }
+/// Asks the log for an answer, and for the age of the append in flight.
+async fn log(stentor: &Stentor) -> Option<String> {
+    let ready = stentor.hub().check_ready(READY_TIME_MAX).await;
+    ready.err().map(|reason| format!("log: {reason}"))
 }
 
 /// Returns the metrics in the `OpenMetrics` format.
