@@ -71,10 +71,9 @@ impl Committer {
         mut publishes: Vec<Publish>,
         guard: Option<Guard>,
     ) -> Outcomes {
-        if let Some(first) = publishes.first_mut() {
-            // The previous publish of the batch may belong to another caller.
-            first.requires_previous = false;
-        }
+        let Some(first) = publishes.first_mut() else { return Ok(Vec::new()) };
+        // The previous publish of the batch may belong to another caller.
+        first.requires_previous = false;
         let runtime = Handle::try_current().ok();
         if runtime.is_none() && !self.0.storage.commits_at_once() {
             return Err(without_runtime());

@@ -22,7 +22,8 @@ pub struct LeaseChange {
     pub length: Option<Duration>,
 }
 
-/// The length of a lease as it is stored: rounded up to whole seconds.
+/// The length of a lease as it is stored: rounded up to whole seconds, at least one.
 pub(crate) fn whole_seconds(length: Duration) -> Duration {
-    Duration::from_secs(length.as_secs() + u64::from(length.subsec_nanos() > 0))
+    let rounded_up = u64::from(length.subsec_nanos() > 0);
+    Duration::from_secs(length.as_secs().saturating_add(rounded_up).max(1))
 }

@@ -277,6 +277,26 @@ async fn a_panic_of_the_log_fails_its_append_and_not_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_log_that_panics_at_once_fails_the_publish_and_not_its_caller() {
+    let (storage, gate) = GatedStorage::new();
+    gate.open();
+    let hub = Hub::new(storage);
+    gate.panic_once();
+    let error = hub.publish(event("first")).await.unwrap_err();
+    assert!(error.to_string().contains("the log panicked during the append"), "{error}");
+    hub.publish(event("second")).await.unwrap();
+    assert_eq!(hub.committer_restarts(), 1);
+}
+
+#[tokio::test]
+async fn a_call_without_publishes_appends_nothing() {
+    let (storage, gate) = GatedStorage::new();
+    let hub = Hub::new(storage);
+    assert_eq!(hub.publish_all(Vec::new()).now_or_never(), Some(Ok(Vec::new())));
+    assert_eq!(gate.batches(), [0; 0]);
+}
+
+#[tokio::test]
 async fn a_failed_append_answers_all_its_publishers_and_the_next_batch_proceeds() {
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);

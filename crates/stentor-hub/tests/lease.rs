@@ -398,3 +398,51 @@ async fn a_lease_that_is_removed_while_the_stored_ones_are_read_is_not_restored(
     assert!(topics.iter().all(|info| !info.ended));
     watch.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_of_any_length_is_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let durable = SqliteStorage::open(dir.path()).unwrap();
+    for log in [watched(MemoryStorage::new()), watched(durable)] {
+        log.set_lease(&job(), Duration::MAX).await;
+        log.publish(&job()).await.unwrap();
+        log.hub.renew_lease(&job());
+        log.set_lease(&job(), Duration::MAX).await;
+        assert!(!log.has_ended(&job()).await);
+        log.hub.close().await;
+    }
+    // The stored lease is read.
+    let log = watched(SqliteStorage::open(dir.path()).unwrap());
+    let short: TopicName = "short".parse().unwrap();
+    log.set_lease(&short, LEASE).await;
+    let open = log.hub.subscribe(Filters::topic(short), Start::Earliest).await.unwrap();
+    let Subscribed::Open(mut reader) = open else { panic!("the topic had ended") };
+    let batch = reader.next().await.unwrap().unwrap();
+    assert!(matches!(batch.records[0].body(), Body::End { reason } if reason == PRODUCER_LOST));
+    assert!(!log.has_ended(&job()).await);
+    log.hub.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_refuses_ends_is_asked_once_a_second_for_all_topics() {
+    const TOPICS: usize = 100;
+    let (storage, gate) = GatedStorage::new();
+    gate.open();
+    let log = watched(storage);
+    let topic = |number: usize| format!("job/{number}").parse::<TopicName>().unwrap();
+    for number in 0..TOPICS {
+        log.set_lease(&topic(number), LEASE).await;
+    }
+    yield_now().await;
+    gate.fail_with(StorageError::Full);
+    sleep(LEASE - BEYOND).await;
+    let before = gate.batches().len();
+    sleep(Duration::from_secs(5)).await;
+    let tries = gate.batches().len() - before;
+    assert!((3..=6).contains(&tries), "{tries} appends in 5 s");
+    gate.recover();
+    sleep(Duration::from_secs(2)).await;
+    for number in 0..TOPICS {
+        assert!(log.has_ended(&topic(number)).await, "{number}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The committer's task: appends the queue, batch by batch, until it is empty.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
@@ -42,10 +43,11 @@ impl Task {
             if !self.start_append() {
                 return;
             }
-            if self.poll_append(&mut Context::from_waker(Waker::noop())).is_pending() {
-                break;
+            match self.poll_in_call() {
+                None => return,
+                Some(Poll::Pending) => break,
+                Some(Poll::Ready(())) => batches += 1,
             }
-            batches += 1;
         }
         if let Some(runtime) = runtime {
             self.continue_on(&runtime);
@@ -62,10 +64,17 @@ impl Task {
             return;
         }
         // A single publisher does not even wait for the start of a task.
-        if self.start_append() {
-            let _ = self.poll_append(&mut Context::from_waker(Waker::noop()));
+        if self.start_append() && self.poll_in_call().is_some() {
             self.continue_on(runtime);
         }
+    }
+
+    /// Polls the append in flight in the call of a publisher. Returns `None` if the storage panicked: the task must then
+    /// be dropped. The publisher gets an error like the others of the batch, and does not panic with the storage.
+    fn poll_in_call(&mut self) -> Option<Poll<()>> {
+        let poll = || self.poll_append(&mut Context::from_waker(Waker::noop())).map(drop);
+        // Unwind safe: the batch is not polled again, see `Batch::has_panicked`.
+        catch_unwind(AssertUnwindSafe(poll)).ok()
     }
 
     /// Continues on a runtime.

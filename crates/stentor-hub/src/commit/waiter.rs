@@ -10,7 +10,7 @@ pub(super) type Outcomes = Result<Vec<Outcome>, StorageError>;
 /// A value that is dropped when a publish has left the queue, such as the permits of its request.
 pub(crate) type Guard = Box<dyn Send>;
 
-/// The caller of a group, and what the group holds until its append is done.
+/// The caller of a group, with the permits and the guard that the group holds until its append is done.
 pub(super) struct Waiter {
     /// Number of publishes.
     pub(super) count: usize,

@@ -26,9 +26,9 @@ impl Hub {
     /// renews the lease, even if the log cannot store it at the moment. [`Hub::renew_lease`] also renews it. An end
     /// or a deletion removes it.
     ///
-    /// The lease is durable when this returns. After a restart its time starts over. Leases expire only while
-    /// [`Hub::watch_leases`] runs. Time in which the whole process stands still (a suspended machine, a stopped
-    /// process) does not count.
+    /// The lease is durable when this returns, in whole seconds (rounded up). It lasts at most 30 years. After a restart
+    /// its time starts over. Leases expire only while [`Hub::watch_leases`] runs. Time in which the whole process stands
+    /// still (a suspended machine, a stopped process) does not count.
     ///
     /// To publish an event and set the lease in one step, use [`Publish::with_lease`].
     ///
@@ -70,14 +70,16 @@ impl Hub {
         }
     }
 
-    /// Ends the topics whose lease expires. Never returns: run it as a task beside the server. Errors of the storage
-    /// are retried, with growing pauses.
+    /// Ends the topics whose lease expires. Never returns: run it as a task beside the server. After an error of the
+    /// storage, ends are retried each second, and reading the stored leases with growing pauses (1 to 10 s).
     ///
     /// If the process or its runtime stands still, so that this task wakes late, all deadlines move by that time: the
     /// producers could not renew their leases. If this future is dropped and called again, it continues with the same
     /// deadlines.
     pub async fn watch_leases(&self) {
         let leases = self.leases();
+        // A clock without a watcher must not take the time until the next one for a stall.
+        let _stop = Stop(leases);
         let mut retry = Backoff::default();
         loop {
             leases.start_reading();
@@ -85,10 +87,9 @@ impl Hub {
                 Ok(stored) => break leases.restore(stored),
                 Err(error) => tracing::warn!(%error, "cannot read the leases; will retry"),
             }
+            leases.stop_reading();
             retry.pause().await;
         }
-        // A clock without a watcher must not take the time until the next one for a stall.
-        let _stop = StopTicks(leases);
         loop {
             leases.tick();
             let mut round = pin!(self.end_all_expired());
@@ -106,7 +107,12 @@ impl Hub {
         let leases = self.leases();
         let (expired, next) = leases.expired();
         for topic in expired {
-            self.end_expired(&topic).await;
+            let Err(error) = self.end_expired(&topic).await else { continue };
+            tracing::warn!(%topic, %error, "cannot end a topic whose lease expired; will retry");
+            if matches!(error, PublishError::Storage(_)) {
+                // The log would refuse the other ends too. They are retried with this one.
+                break;
+            }
         }
         let deadline = async {
             match next {
@@ -122,21 +128,14 @@ impl Hub {
 
     /// Ends a topic, unless its lease was renewed while other topics were ended. If the end cannot be stored, the
     /// lease stays expired and the end is retried.
-    async fn end_expired(&self, topic: &TopicName) {
+    async fn end_expired(&self, topic: &TopicName) -> Result<(), PublishError> {
         if !self.leases().is_expired(topic) {
-            return;
+            return Ok(());
         }
         match self.publish(Publish::end(topic.clone(), PRODUCER_LOST)).await {
-            Ok(_) => {}
             // The topic ended before it got its lease.
-            Err(PublishError::Ended { .. }) => {
-                if let Err(error) = self.set_lease(topic, None).await {
-                    tracing::debug!(%error, "cannot remove a lease; will retry");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%topic, %error, "cannot end a topic whose lease expired; will retry");
-            }
+            Err(PublishError::Ended { .. }) => self.set_lease(topic, None).await,
+            other => other.map(drop),
         }
     }
 
@@ -145,11 +144,11 @@ impl Hub {
     }
 }
 
-/// Stops the ticks of the leases when the watcher is dropped.
-struct StopTicks<'a>(&'a Leases);
+/// Tells the leases when the watcher is dropped.
+struct Stop<'a>(&'a Leases);
 
-impl Drop for StopTicks<'_> {
+impl Drop for Stop<'_> {
     fn drop(&mut self) {
-        self.0.stop_ticks();
+        self.0.stop();
     }
 }

@@ -84,10 +84,10 @@ pub trait Storage: Send + Sync + 'static {
     ///    topic uses the name again: the topic has new counts and no end. A publish with a lease and without entries
     ///    only changes the lease ([`Outcome::LeaseChanged`]).
     ///
-    /// **Leases.** [`Publish::lease`] stores the lease of a topic, rounded up to whole seconds, or removes it. An end or
-    /// a deletion of the topic removes its lease in the same transaction, also an end in the same publish. A repeat
-    /// changes the lease only if its topic has events left, has not ended, and the limit of rule 5 allows it. The storage
-    /// only remembers leases; the hub acts on them.
+    /// **Leases.** [`Publish::lease`] stores the lease of a topic, rounded up to whole seconds and at least one, or
+    /// removes it. An end or a deletion of the topic removes its lease in the same transaction, also an end in the same
+    /// publish. A repeat changes the lease only if its topic has events left, has not ended, and the limit of rule 5
+    /// allows it. The storage only remembers leases; the hub acts on them.
     ///
     /// [`LEASES_MAX`]: crate::LEASES_MAX
     /// [`Key::check`]: crate::Key::check

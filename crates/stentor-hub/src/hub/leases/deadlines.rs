@@ -16,6 +16,8 @@ use crate::topic::TopicName;
 
 /// Delay before the end of an expired topic is retried after a storage error.
 const RETRY: Duration = Duration::from_secs(1);
+/// A longer lease lasts this long: 30 years. Bounds the deadlines, so that each of them is a valid time.
+const LENGTH_MAX: Duration = Duration::from_hours(24 * 365 * 30);
 
 /// The leases in memory, with their deadlines. They follow the commits of the storage.
 #[derive(Default)]
@@ -55,7 +57,7 @@ impl Table {
 
     /// Sets the lease of a topic; its time starts now.
     fn insert(&mut self, topic: &TopicName, length: Duration) {
-        let deadline = self.clock.now() + length;
+        let deadline = deadline(&mut self.clock, length);
         self.remove(topic);
         self.checks.insert((deadline, topic.clone()));
         self.leases.insert(topic.clone(), Lease { length, deadline, next_check: deadline });
@@ -63,7 +65,7 @@ impl Table {
 
     fn renew(&mut self, topic: &TopicName) {
         if let Some(lease) = self.leases.get_mut(topic) {
-            lease.deadline = self.clock.now() + lease.length;
+            lease.deadline = deadline(&mut self.clock, lease.length);
         }
     }
 
@@ -84,6 +86,11 @@ impl Table {
         }
         false
     }
+}
+
+/// The end of a lease whose time starts now.
+fn deadline(clock: &mut Clock, length: Duration) -> Instant {
+    clock.now() + length.min(LENGTH_MAX)
 }
 
 impl Leases {
@@ -154,9 +161,16 @@ impl Leases {
         if table.leases.is_empty() { table.clock.pause() } else { table.clock.tick() }
     }
 
+    /// Call this if the stored leases could not be read.
+    pub(in crate::hub) fn stop_reading(&self) {
+        self.table().changed_while_reading = None;
+    }
+
     /// Notes that the watcher stops.
-    pub(in crate::hub) fn stop_ticks(&self) {
-        self.table().clock.pause();
+    pub(in crate::hub) fn stop(&self) {
+        let mut table = self.table();
+        table.clock.pause();
+        table.changed_while_reading = None;
     }
 
     /// Returns the topics whose lease has expired, and the time of the next check. Each of these topics is checked

@@ -42,9 +42,11 @@ const MINUTE: Option<Duration> = Some(Duration::from_mins(1));
 pub async fn a_lease_is_remembered_in_whole_seconds(log: &Log) {
     log.set_lease("a", MINUTE).await;
     log.set_lease("b", Some(Duration::from_millis(1_001))).await;
-    assert_eq!(log.leases().await, [("a".to_owned(), 60), ("b".to_owned(), 2)]);
+    log.set_lease("c", Some(Duration::ZERO)).await;
+    let stored = [("a".to_owned(), 60), ("b".to_owned(), 2), ("c".to_owned(), 1)];
+    assert_eq!(log.leases().await, stored);
     log.event("a", "an event does not change the lease").await;
-    assert_eq!(log.leases().await.len(), 2);
+    assert_eq!(log.leases().await.len(), 3);
 }
 
 pub async fn a_new_lease_replaces_the_old_one(log: &Log) {
