@@ -14,10 +14,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use http::Request;
+use http_body_util::Full;
 use reqwest::{Client, RequestBuilder};
 use stentor_hub::Hub;
 use stentor_server::{Config, Stentor, bind, serve};
 use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tower_service::Service;
 
 use self::gated::{Gate, GatedStorage};
 
@@ -133,21 +137,31 @@ async fn bytes_of_reset_requests_are_counted_until_they_are_committed() {
     assert_eq!(client.post(url).body("after all").send().await.unwrap().status(), 201);
 }
 
-#[tokio::test]
-async fn an_event_of_the_fast_path_is_counted_until_it_is_committed() {
-    let server = start();
-    let request = server.request(&server.client(), 5);
-    let sent = tokio::spawn(request.send());
+/// Publishes, and returns when the event waits for the log. The client then gives up when the result is dropped.
+async fn publish_over_http2(server: &Server) -> impl Sized + use<> {
+    let request = server.request(&server.client(), 6);
+    let sent = AbortOnDropHandle::new(tokio::spawn(request.send()));
     server.gate.wait_for_append().await;
+    sent
+}
+
+/// Publishes by the fast path, for which the whole request arrives at once.
+async fn publish_at_once(server: &Server) -> impl Sized + use<> {
+    let request = Request::post("/topics/t").body(Full::from("x".repeat(1_000))).unwrap();
+    let response = server.stentor.clone().call(request);
+    let sent = AbortOnDropHandle::new(tokio::spawn(response));
+    server.gate.wait_for_append().await;
+    sent
+}
+
+/// Asserts that an event is counted after its client gave up, until it is committed.
+async fn assert_counted(server: &Server, client: impl Sized) {
+    assert!(server.gate.held_bytes() > 0);
     assert_eq!(server.body_bytes(), server.gate.held_bytes());
-    sent.abort();
-    assert!(sent.await.unwrap_err().is_cancelled());
-    sleep(Duration::from_millis(50)).await;
-    assert_eq!(
-        server.body_bytes(),
-        server.gate.held_bytes(),
-        "the client is gone, the event is not"
-    );
+    drop(client);
+    // Time in which the server notices the reset.
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(server.body_bytes(), server.gate.held_bytes(), "the event still waits");
     server.gate.open();
     let emptied = async {
         while server.body_bytes() > 0 {
@@ -155,4 +169,18 @@ async fn an_event_of_the_fast_path_is_counted_until_it_is_committed() {
         }
     };
     assert!(timeout(PATIENCE, emptied).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_event_of_a_reset_stream_is_counted_until_it_is_committed() {
+    let server = start();
+    let client = publish_over_http2(&server).await;
+    assert_counted(&server, client).await;
+}
+
+#[tokio::test]
+async fn an_event_of_the_fast_path_is_counted_until_it_is_committed() {
+    let server = start();
+    let client = publish_at_once(&server).await;
+    assert_counted(&server, client).await;
 }

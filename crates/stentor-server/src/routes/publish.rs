@@ -60,9 +60,10 @@ pub(super) async fn publish_one(
         return append(stentor, options, None, None).await;
     }
     let data = content.data(whole)?;
-    // The data of a binary body is larger than the body.
-    body.reserve(data.len()).await;
-    let memory = body.queue(data.len());
+    // A type of the query, and the base64 of a binary body, make the event larger than the body.
+    let bytes = data.len() + options.event_type.as_ref().map_or(0, |name| name.as_str().len());
+    body.reserve(bytes).await;
+    let memory = body.queue(bytes);
     let event = event(data, options.event_type.clone(), options.retry);
     append(stentor, options, Some(event), Some(memory)).await
 }
