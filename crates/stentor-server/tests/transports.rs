@@ -65,7 +65,7 @@ async fn with_session(stentor: &Stentor, version: Version, session: Session) -> 
 }
 
 impl Program {
-    async fn start() -> Program {
+    fn start() -> Program {
         let stentor = Stentor::new(Hub::memory());
         let app = Router::new()
             .route("/expiring", get(expiring))
@@ -198,7 +198,7 @@ fn last_line(text: &str) -> &str {
 
 #[tokio::test]
 async fn at_the_drain_of_the_server_a_reader_is_told_when_to_reconnect() {
-    let program = Program::start().await;
+    let program = Program::start();
     let mut readers = program.subscribe("/topics/job", "").await;
     until(&mut readers, "stentor.cursor").await;
     program.publish("one").await;
@@ -210,7 +210,7 @@ async fn at_the_drain_of_the_server_a_reader_is_told_when_to_reconnect() {
 
 #[tokio::test]
 async fn at_a_gap_a_reader_is_told_the_reason_and_gets_the_events_that_are_left() {
-    let program = Program::start().await;
+    let program = Program::start();
     program.publish("one").await;
     let mut readers = program.subscribe("/topics/job", "no-cursor-of-ours").await;
     until(&mut readers, "data: one\n").await;
@@ -224,7 +224,7 @@ async fn at_a_gap_a_reader_is_told_the_reason_and_gets_the_events_that_are_left(
 
 #[tokio::test]
 async fn at_the_end_of_its_topics_a_reader_is_told_the_reason_and_its_stream_ends() {
-    let program = Program::start().await;
+    let program = Program::start();
     let mut readers = program.subscribe("/topics/job", "").await;
     until(&mut readers, "stentor.cursor").await;
     for number in 0..200 {
@@ -238,7 +238,7 @@ async fn at_the_end_of_its_topics_a_reader_is_told_the_reason_and_its_stream_end
 
 #[tokio::test]
 async fn at_the_expiry_of_its_session_a_reader_is_told_when_to_reconnect() {
-    let program = Program::start().await;
+    let program = Program::start();
     let mut readers = program.subscribe("/expiring", "").await;
     until(&mut readers, "stentor.cursor").await;
     let text = same_rest(readers).await;
@@ -248,7 +248,7 @@ async fn at_the_expiry_of_its_session_a_reader_is_told_when_to_reconnect() {
 
 #[tokio::test]
 async fn when_its_key_is_closed_a_reader_is_told_when_to_reconnect() {
-    let program = Program::start().await;
+    let program = Program::start();
     let mut readers = program.subscribe("/keyed", "").await;
     program.publish("one").await;
     until(&mut readers, "data: one\n").await;
@@ -259,7 +259,7 @@ async fn when_its_key_is_closed_a_reader_is_told_when_to_reconnect() {
 
 #[tokio::test]
 async fn at_an_error_a_stream_is_cut_without_an_end() {
-    let program = Program::start().await;
+    let program = Program::start();
     let mut readers = program.subscribe("/topics/job", "").await;
     until(&mut readers, "stentor.cursor").await;
     // More than the sockets hold, so that each reader has some event in part when it is deleted.
