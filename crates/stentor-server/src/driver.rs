@@ -271,8 +271,13 @@ impl ShardRun {
             match message {
                 Message::Arrival(arrival) => {
                     let stentor = arrival.stentor().clone();
-                    self.shard.adopt(*arrival);
+                    // First, so that the shard is known to the service: a closing of the reader's key
+                    // reaches the shard, or the reader finds its key closed.
                     self.watch_drain(&stentor);
+                    self.shard.adopt(*arrival);
+                    if stentor.is_draining() {
+                        self.shard.drain(&stentor);
+                    }
                 }
                 Message::QueryResult(result) => self.shard.complete(*result, now),
                 Message::CloseKey(key) => self.shard.close_key(&key, now),
@@ -321,8 +326,8 @@ impl ShardRun {
         }
     }
 
-    /// Makes sure that the shard drains the readers of a service when its token is cancelled. A reader
-    /// that arrives after that is drained at once.
+    /// Makes sure that the shard drains the readers of a service when its token is cancelled, and that
+    /// the service knows the shard. If the token was cancelled before, drains them at once.
     fn watch_drain(&mut self, stentor: &Stentor) {
         if stentor.is_draining() {
             return self.shard.drain(stentor);

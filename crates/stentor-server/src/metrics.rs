@@ -1,5 +1,7 @@
 //! The counters and gauges of a server.
 
+use std::sync::atomic::Ordering;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -90,6 +92,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
+        self.task_restarts.set("committer", hub.committer_restarts());
         let help = "Restarts of tasks that ended unexpectedly";
         registry.register("task_restarts", help, self.task_restarts.0.clone());
         let mut text = String::new();
@@ -107,6 +110,11 @@ impl TaskRestarts {
     /// Counts a restart of the task with this name. Names are fixed, such as `retention` or `shard`.
     pub(crate) fn count(&self, task: &'static str) {
         self.0.get_or_create(&[("task", task)]).inc();
+    }
+
+    /// Sets the number of restarts of a task that something else supervises.
+    fn set(&self, task: &'static str, restarts: u64) {
+        self.0.get_or_create(&[("task", task)]).inner().store(restarts, Ordering::Relaxed);
     }
 }
 

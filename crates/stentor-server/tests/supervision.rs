@@ -11,6 +11,8 @@ mod gated;
 
 use std::time::Duration;
 
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
 use stentor_hub::storage::TopicsQuery;
 use stentor_hub::{
     Body, Event, Filters, Hub, PRODUCER_LOST, Publish, Retention, Start, StorageError, Subscribed,
@@ -19,6 +21,7 @@ use stentor_hub::{
 use stentor_server::Stentor;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tower::ServiceExt;
 
 use self::gated::{Gate, GatedStorage};
 
@@ -71,6 +74,15 @@ impl Running {
     async fn events(&self) -> u64 {
         let all = TopicsQuery { limit: 9, ..TopicsQuery::default() };
         self.stentor.hub().topics(all).await.unwrap()[0].events
+    }
+
+    /// The status and the body of `/health/ready`.
+    async fn ready(&self) -> (StatusCode, String) {
+        let request = Request::get("/health/ready").body(stentor_server::Body::empty()).unwrap();
+        let response = self.stentor.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
     fn restarts(&self, task: &str) -> u64 {
@@ -141,4 +153,33 @@ async fn errors_of_the_storage_are_retried_without_a_restart() {
     server.gate.recover();
     sleep(Duration::from_mins(1)).await;
     assert_eq!(server.events().await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_names_the_committer_while_an_append_does_not_return() {
+    let (storage, gate) = GatedStorage::new();
+    let server = Running { stentor: Stentor::new(Hub::new(storage)), gate, background: None };
+    assert_eq!(server.ready().await.0, StatusCode::OK);
+    let hub = server.stentor.hub().clone();
+    let publishing = tokio::spawn(async move { hub.send(&topic(), "x").await });
+    server.gate.wait_for_append().await;
+    sleep(Duration::from_secs(2)).await;
+    let (status, body) = server.ready().await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body.contains("an append to the log has been running for 2s"), "{body}");
+    server.gate.open();
+    publishing.await.unwrap().unwrap();
+    assert_eq!(server.ready().await.0, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarts_of_the_committer_are_counted() {
+    let server = without_background();
+    assert_eq!(server.restarts("committer"), 0);
+    server.gate.panic_once();
+    let hub = server.stentor.hub().clone();
+    let publishing = tokio::spawn(async move { hub.send(&topic(), "x").await });
+    assert!(!matches!(publishing.await, Ok(Ok(_))), "the append panics");
+    server.stentor.hub().send(&topic(), "y").await.unwrap();
+    assert_eq!(server.restarts("committer"), 1);
 }

@@ -1,6 +1,8 @@
 //! The way to a shard: a bounded inbox, which outlives a shard that fails.
 
 use std::any::Any;
+use std::collections::HashSet;
+use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
@@ -9,7 +11,7 @@ use stentor_hub::Consumer;
 use tokio::sync::watch;
 
 use crate::shard::{Arrival, Connection, QueryResult};
-use crate::stream::session::Key;
+use crate::stream::session::{Key, KeyId};
 use crate::stream::shards::StreamShard;
 
 /// Maximum number of readers that wait for a shard to take them. Further ones are refused: they are asked
@@ -39,6 +41,8 @@ struct Inbox {
     number: u64,
     /// `true` if a check waits for the next turn.
     is_checked: bool,
+    /// The keys of which `messages` has a closing.
+    closing: HashSet<KeyId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +89,7 @@ impl ShardHandle {
                 consumer,
                 number: 0,
                 is_checked: false,
+                closing: HashSet::new(),
             }),
             state: watch::Sender::new(state),
             turns: watch::Sender::new(0),
@@ -173,6 +178,7 @@ impl ShardHandle {
         let mut inbox = self.0.inbox();
         self.set_phase(phase);
         inbox.arrivals = 0;
+        inbox.closing.clear();
         let late = std::mem::take(&mut inbox.messages);
         drop(inbox);
         for message in late {
@@ -206,6 +212,7 @@ impl ShardHandle {
         let mut inbox = self.0.inbox();
         std::mem::swap(&mut inbox.messages, into);
         inbox.arrivals = 0;
+        inbox.closing.clear();
         let is_checked = std::mem::take(&mut inbox.is_checked);
         drop(inbox);
         let state = self.0.state.borrow();
@@ -219,23 +226,21 @@ impl ShardHandle {
 
     #[cfg(test)]
     pub(super) fn kill(&self, kill: super::tests::Kill) {
-        self.0.send(Message::Kill(kill));
+        let mut inbox = self.0.inbox();
+        inbox.messages.push(Message::Kill(kill));
+        inbox.consumer.wake();
     }
 
     fn set_phase(&self, phase: Phase) {
         self.0.state.send_modify(|state| state.phase = phase);
+        if phase == Phase::HasEnded {
+            // No check waits for a turn that never comes.
+            self.report_turn();
+        }
     }
 }
 
 impl Inner {
-    fn send(&self, message: Message) {
-        let mut inbox = self.inbox();
-        if self.phase() == Phase::Runs {
-            inbox.messages.push(message);
-            inbox.consumer.wake();
-        }
-    }
-
     fn phase(&self) -> Phase {
         self.state.borrow().phase
     }
@@ -247,7 +252,12 @@ impl Inner {
 
 impl StreamShard for Inner {
     fn close_key(&self, key: &Arc<Key>) {
-        self.send(Message::CloseKey(Arc::clone(key)));
+        let mut inbox = self.inbox();
+        // A closing that waits covers this one: a stream that arrives after it finds its key closed.
+        if self.phase() == Phase::Runs && inbox.closing.insert(key.id()) {
+            inbox.messages.push(Message::CloseKey(Arc::clone(key)));
+            inbox.consumer.wake();
+        }
     }
 
     fn has_ended(&self) -> bool {
@@ -262,6 +272,9 @@ impl StreamShard for Inner {
         // Subscribed first, so that the turn is not missed.
         let mut turns = self.turns.subscribe();
         let mut inbox = self.inbox();
+        if self.phase() == Phase::HasEnded {
+            return ready(()).boxed();
+        }
         inbox.is_checked = true;
         inbox.consumer.wake();
         drop(inbox);

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream as StdTcpStream};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use stentor_hub::{Filters, Hub, Start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,9 +13,11 @@ use tokio::time::timeout;
 
 use super::{Driver, RESTARTS_MAX, ShardHandle};
 use crate::context::Stentor;
+use crate::metrics::Metrics;
 use crate::serve::{bind, serve};
 use crate::shard::{Arrival, Connection, Trust};
 use crate::stream::options::StreamOptions;
+use crate::stream::session::Session;
 
 /// A test that takes longer hangs.
 const HANG: Duration = Duration::from_secs(30);
@@ -304,4 +307,33 @@ async fn readiness_asks_a_shard_for_a_turn() {
     let running = driver.start(&stentor).unwrap();
     assert!(crate::routes::health::ready(&stentor).await.is_ok());
     drop(running);
+}
+
+#[tokio::test]
+async fn a_check_of_a_shard_that_ends_does_not_wait_for_its_turn() {
+    let driver = Driver::new(Metrics::default()).unwrap();
+    let handle = driver.handle();
+    let shard = handle.clone().into_shard();
+    let asked_before = shard.turned();
+    assert!(handle.end());
+    assert!(asked_before.now_or_never().is_some());
+    assert!(shard.turned().now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn a_key_that_is_closed_again_and_again_takes_one_place_in_the_inbox() {
+    let stentor = Stentor::new(Hub::memory());
+    let session = stentor.keys().open(Session::new().with_key("ann")).unwrap();
+    let driver = Driver::new(stentor.metrics().clone()).unwrap();
+    let (handle, mut messages) = (driver.handle(), Vec::new());
+    stentor.shards().add(driver.place.unwrap(), &handle.clone().into_shard());
+    for _ in 0..2 {
+        for _ in 0..1_000 {
+            stentor.close_streams("ann");
+        }
+        messages.clear();
+        handle.take(&mut messages);
+        assert_eq!(messages.len(), 1);
+    }
+    drop(session);
 }

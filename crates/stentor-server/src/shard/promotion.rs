@@ -5,6 +5,7 @@ use stentor_hub::Offset;
 use tokio::time::Instant;
 
 use super::catch_up::{CatchUpReader, Watching};
+use super::closing::CloseReason;
 use super::ids::{ReaderId, to_u32};
 use super::live_group::{GroupKey, GroupRead, LiveGroup, LiveReader};
 use super::state::{ReaderState, Shard, Timer};
@@ -122,6 +123,10 @@ impl<T: Transport> Shard<T> {
         reader.resume_at(demoted.text, demoted.partial);
         reader.watching = Watching::Input;
         reader.stalled_since = Some(now);
+        // If all topics have ended, it finds out by itself, after the events that it lacks.
+        if let Some(reason) = group.closing.filter(|reason| *reason != CloseReason::Finished) {
+            reader.close(reason);
+        }
         self.held_bytes += reader.held_bytes();
         if let Some(state) = self.readers.get_mut(id) {
             if let ReaderState::Live { input_bytes, .. } = state {

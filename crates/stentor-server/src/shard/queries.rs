@@ -52,8 +52,9 @@ impl<T: Transport> Shard<T> {
         reader.waits = StorageWait::Query;
         // It does not wait for room in its socket.
         reader.stalled_since = None;
-        let keep_alive = reader.keep_alive_due(now);
-        self.set_check_timer(id, keep_alive);
+        if let Some(keep_alive) = reader.keep_alive_due(now) {
+            self.set_check_timer(id, keep_alive, now);
+        }
         self.queue_query(Requester::Reader(id), kind);
     }
 
@@ -112,6 +113,8 @@ impl<T: Transport> Shard<T> {
         reader.subscription = Some(result.subscription);
         reader.waits = StorageWait::None;
         match result.output {
+            // Its last words are on their way. It resumes after its last event when it reconnects.
+            _ if reader.can_close() => {}
             Ok(output) => {
                 reader.backoff.reset();
                 match output {

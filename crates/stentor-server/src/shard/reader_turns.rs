@@ -13,9 +13,10 @@ use super::state::{ReaderState, Shard, Timer};
 use super::transport::Transport;
 use crate::limits::STALL_TIME_MAX;
 
-/// Time until a reader whose output has stalled is checked again. It may wait for the storage by then, and
-/// need a keep-alive earlier than at the deadline of its output.
-const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// Maximum time until a reader that waits is checked again. It has one timer, and may wait for something
+/// else by then: for room, with a deadline, instead of for the storage, with keep-alives. The timers of
+/// readers that have left are kept for as long.
+const CHECK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 
 impl<T: Transport> Shard<T> {
     /// Runs a catching-up reader for one turn.
@@ -57,11 +58,12 @@ impl<T: Transport> Shard<T> {
         let Some(reader) = self.catch_up_mut(id) else { return };
         match reader.stalled_since.map(|since| since + STALL_TIME_MAX) {
             Some(deadline) if deadline <= now => self.remove(id),
-            Some(deadline) => self.set_check_timer(id, Some(deadline.min(now + CHECK_INTERVAL))),
+            Some(deadline) => self.set_check_timer(id, deadline, now),
             None if reader.waits == StorageWait::None => {}
             None => {
-                let keep_alive = reader.keep_alive_due(now);
-                self.set_check_timer(id, keep_alive);
+                if let Some(keep_alive) = reader.keep_alive_due(now) {
+                    self.set_check_timer(id, keep_alive, now);
+                }
             }
         }
     }
@@ -147,16 +149,13 @@ impl<T: Transport> Shard<T> {
 
     /// Starts to watch a reader for stalled output.
     pub(super) fn start_stall_timer(&mut self, id: ReaderId, now: Instant) {
-        self.set_check_timer(id, Some(now + CHECK_INTERVAL));
+        self.set_check_timer(id, now + CHECK_INTERVAL_MAX, now);
     }
 
-    /// Sets the timer that checks a reader, unless one is set.
-    pub(super) fn set_check_timer(&mut self, id: ReaderId, at: Option<Instant>) {
-        if let Some(at) = at
-            && self.readers.get_mut(id).is_some()
-            && !self.readers.set_check_timer(id, true)
-        {
-            self.timers.add(at, Timer::Check(id));
+    /// Sets the timer that checks a reader, for `at` or earlier. Does nothing if one is set.
+    pub(super) fn set_check_timer(&mut self, id: ReaderId, at: Instant, now: Instant) {
+        if self.readers.get_mut(id).is_some() && !self.readers.set_check_timer(id, true) {
+            self.timers.add(at.min(now + CHECK_INTERVAL_MAX), Timer::Check(id));
         }
     }
 }

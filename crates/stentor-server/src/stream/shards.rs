@@ -22,7 +22,7 @@ pub(crate) trait StreamShard: Any + Send + Sync {
     /// Returns `false` if the shard has failed and was not started again yet.
     fn is_up(&self) -> bool;
 
-    /// Waits until the shard has completed a turn that began after this call.
+    /// Waits until the shard has completed a turn that began after this call, or has ended.
     fn turned(&self) -> BoxFuture<'static, ()>;
 }
 

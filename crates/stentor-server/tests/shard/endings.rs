@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use stentor_hub::{Hub, Start};
+use futures_util::FutureExt;
+use stentor_hub::{Hub, MemoryStorage, Start};
 
 use crate::stage::Stage;
 
@@ -103,4 +104,68 @@ fn a_draining_server_gives_each_reader_its_own_reconnection_time() {
     stage.settle();
     assert_eq!(stuck.events(), ["x".repeat(2_000)]);
     assert!(stuck.is_finished() && stuck.has().ends_with(LAST));
+}
+
+#[test]
+fn events_published_just_before_a_drain_reach_every_live_reader() {
+    let mut stage = Stage::new(Hub::memory());
+    let clients: Vec<_> = (0..200).map(|_| stage.join("news", Start::Now, ROOM)).collect();
+    stage.settle();
+    // The shard has no turn between the two.
+    stage.publish("news", "acknowledged");
+    let stentor = stage.stentor.clone();
+    stage.shard.drain(&stentor);
+    stage.settle();
+    for client in &clients {
+        assert_eq!(client.events(), ["acknowledged"]);
+        assert!(client.is_finished() && client.has().ends_with(LAST));
+    }
+}
+
+#[test]
+fn a_live_reader_that_blocks_during_a_drain_is_closed_after_the_event_in_progress() {
+    let mut stage = Stage::new(Hub::memory());
+    let stuck = stage.join("news", Start::Now, ROOM);
+    let other = stage.join("news", Start::Now, ROOM);
+    stage.settle();
+    stuck.set_room(700);
+    let data = ["first", "second"].map(|name| format!("{name} {}", "x".repeat(2_000)));
+    for data in &data {
+        stage.publish("news", data);
+    }
+    let stentor = stage.stentor.clone();
+    stage.shard.drain(&stentor);
+    stage.settle();
+    assert_eq!(other.events(), data);
+    assert!(other.is_finished() && !stuck.is_finished());
+    stage.make_room(&stuck, ROOM);
+    stage.settle();
+    assert_eq!(stuck.events(), data[..1]);
+    assert!(stuck.is_finished() && stuck.has().ends_with(LAST));
+    assert!(stuck.body().trim_end().rsplit('\n').next().unwrap().starts_with("retry: "));
+}
+
+#[test]
+fn nothing_follows_the_last_words_of_a_stream_whose_page_arrives_late() {
+    let mut stage = Stage::new(Hub::with_window(MemoryStorage::new(), 4_000));
+    for number in 0..50 {
+        stage.publish("news", &format!("{number} {}", "x".repeat(500)));
+    }
+    let client = stage.join("news", Start::Earliest, ROOM);
+    let now = stage.now;
+    stage.shard.turn(now);
+    let query = stage.shard.next_query().unwrap();
+    client.set_room(0);
+    let stentor = stage.stentor.clone();
+    stage.shard.drain(&stentor);
+    stage.shard.turn(now);
+    let mut result = None;
+    query.run(|late| result = Some(late)).now_or_never().unwrap();
+    stage.shard.complete(result.unwrap(), now);
+    stage.settle();
+    stage.make_room(&client, ROOM);
+    stage.settle();
+    assert!(client.is_finished() && client.has().ends_with(LAST));
+    assert!(client.body().trim_end().rsplit('\n').next().unwrap().starts_with("retry: "));
+    assert_eq!(client.events(), [""; 0]);
 }

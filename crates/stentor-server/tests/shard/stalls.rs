@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use stentor_hub::{Hub, Start};
+use stentor_hub::{Hub, MemoryStorage, Start};
+use stentor_server::{Config, Stentor};
 
 use crate::stage::{Client, Stage};
 
@@ -22,6 +23,23 @@ fn a_reader_without_room_for_30_seconds_is_disconnected() {
     assert!(stuck.has_left());
     assert!(!other.has_left());
     assert_eq!(stage.metric("streams_open"), 1);
+}
+
+#[test]
+fn a_reader_that_has_waited_for_the_storage_is_disconnected_as_early_with_rare_keep_alives() {
+    let config = Config { keep_alive: Duration::from_hours(1), ..Config::default() };
+    let hub = Hub::with_window(MemoryStorage::new(), 4_000);
+    let mut stage = Stage::of(Stentor::with_config(hub, config));
+    for number in 0..50 {
+        stage.publish("news", &format!("{number} {}", "x".repeat(500)));
+    }
+    let stuck = stage.join("news", Start::Earliest, 2_000);
+    stage.settle();
+    assert!(!stuck.events().is_empty(), "the storage has answered");
+    stage.pass(Duration::from_secs(29));
+    assert!(!stuck.has_left());
+    stage.pass(Duration::from_secs(12));
+    assert!(stuck.has_left());
 }
 
 #[test]
