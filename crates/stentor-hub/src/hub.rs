@@ -68,7 +68,7 @@ impl Hub {
     }
 
     /// Creates a hub over a log. The live window holds the newest records in about `window_bytes` bytes of memory,
-    /// and always the newest record.
+    /// and always the newest record. The window of a log in memory is a part of the log and takes no memory of its own.
     pub fn with_window(storage: impl Storage, window_bytes: usize) -> Hub {
         let storage: Arc<dyn Storage> = Arc::new(storage);
         let leases = Arc::new(Leases::default());

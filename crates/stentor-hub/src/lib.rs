@@ -26,7 +26,7 @@
 //! 1. [`Publish`] (`publish.rs`) is passed to [`Hub::publish`] (`hub.rs`).
 //! 2. Group commit (`commit.rs`) calls [`Storage::append`](storage::Storage::append) (`storage/`), which makes it a
 //!    [`Record`] at an [`Offset`].
-//! 3. The live window (`window.rs`) stores the record and the [`Consumer`]s of its topic are woken
+//! 3. The live window (`storage/live_window.rs`) stores the record and the [`Consumer`]s of its topic are woken
 //!    (`interest.rs`, `consumer.rs`).
 //! 4. Each [`Subscription`] reads from its [`Cursor`] and sends the record's frame in one [`Form`], which is encoded
 //!    once.
@@ -55,7 +55,6 @@ pub mod storage;
 mod subscription;
 mod timestamp;
 mod topic;
-mod window;
 
 pub use stentor_sse::{Event, EventType, Frame};
 

@@ -7,8 +7,7 @@ use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::query_cache::{LogState, QueryCache};
 use crate::record::{Body, Record};
-use crate::storage::{Page, ReadRequest, Seek, SeekResult, Storage, StorageError};
-use crate::window::LiveWindow;
+use crate::storage::{LiveWindow, Page, ReadRequest, Seek, SeekResult, Storage, StorageError};
 
 /// Maximum memory of cached pages.
 const PAGES_BYTES_MAX: usize = 4 << 20;
@@ -28,7 +27,7 @@ const RESULT_BYTES: usize = 512;
 /// only returns results that the storage could return now.
 pub(crate) struct ReaderQueries {
     storage: Arc<dyn Storage>,
-    window: Arc<LiveWindow>,
+    window: LiveWindow,
     ends_seen: Arc<EndTracker>,
     pages: QueryCache<ReadRequest, Arc<Page>>,
     records: QueryCache<Offset, Option<Arc<Record>>>,
@@ -42,7 +41,7 @@ pub(crate) type Ends = Arc<[Option<Arc<Record>>]>;
 impl ReaderQueries {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
-        window: Arc<LiveWindow>,
+        window: LiveWindow,
         ends_seen: Arc<EndTracker>,
     ) -> ReaderQueries {
         ReaderQueries {

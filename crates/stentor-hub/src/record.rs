@@ -18,9 +18,16 @@ pub struct Record {
     time: Timestamp,
     topic: TopicName,
     body: Body,
-    /// `None` for the default, which most records have.
-    attributes: Option<Box<Attributes>>,
     check: Check,
+    /// Empty for a record that no reader has read and that has no attributes. In a box, because a log holds many of
+    /// these.
+    rest: OnceLock<Box<Rest>>,
+}
+
+/// The attributes and the frames of a record.
+#[derive(Debug, Default)]
+struct Rest {
+    attributes: Attributes,
     plain: OnceLock<Frame>,
     /// The frames in other forms, which few records need.
     other_forms: OnceLock<Box<OtherForms>>,
@@ -69,9 +76,12 @@ impl Record {
         attributes: Attributes,
     ) -> Record {
         let check = check(offset, time, &topic, &body);
-        let (plain, other_forms) = (OnceLock::new(), OnceLock::new());
-        let attributes = (attributes != Attributes::NONE).then(|| Box::new(attributes));
-        Record { epoch, offset, time, topic, body, attributes, check, plain, other_forms }
+        let rest = OnceLock::new();
+        if attributes != Attributes::NONE {
+            // Cannot fail: it is empty.
+            let _ = rest.set(Box::new(Rest { attributes, ..Rest::default() }));
+        }
+        Record { epoch, offset, time, topic, body, check, rest }
     }
 
     /// The record's event id: its cursor with a check.
@@ -102,7 +112,7 @@ impl Record {
     /// The data of protocol adapters.
     pub fn attributes(&self) -> &Attributes {
         static NONE: Attributes = Attributes::NONE;
-        self.attributes.as_deref().unwrap_or(&NONE)
+        self.rest.get().map_or(&NONE, |rest| &rest.attributes)
     }
 
     /// The event, or `None` for an end or a deletion.
@@ -126,9 +136,12 @@ impl Record {
         }
     }
 
-    /// Approximate memory of the record with one frame, in bytes.
+    /// Approximate memory of the record with its plain frame, in bytes.
+    ///
+    /// It counts the frame also before a reader needs it, so that readers do not push a full log over its bound.
     pub fn memory_bytes(&self) -> usize {
-        /// The structures around the text: record, shared counts, index entries.
+        /// Memory around the text: record 128, entries in the log and its index 24, frames 96, shared counts of the
+        /// frame's bytes 32, id and field names in the frame 60, rounding by the allocator 60.
         const OVERHEAD: usize = 400;
         OVERHEAD + self.topic.as_str().len() + 2 * self.body.bytes() + self.attributes().bytes()
     }

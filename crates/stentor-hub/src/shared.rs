@@ -6,13 +6,12 @@ use crate::cursor::{Cursor, Offset};
 use crate::interest::Interest;
 use crate::large_records::LargeRecords;
 use crate::reader_queries::{EndTracker, ReaderQueries};
-use crate::storage::{Commit, Storage};
-use crate::window::LiveWindow;
+use crate::storage::{Commit, LiveWindow, Storage};
 
 /// State that a hub shares with its subscriptions.
 pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) window: Arc<LiveWindow>,
+    pub(crate) window: LiveWindow,
     pub(crate) interest: Interest,
     pub(crate) queries: ReaderQueries,
     pub(crate) large: LargeRecords,
@@ -29,11 +28,11 @@ impl Shared {
         on_commit: impl Fn(Commit<'_>) + Send + Sync + 'static,
     ) -> Shared {
         let bounds = storage.bounds();
-        let window = Arc::new(LiveWindow::new(bounds.tail, window_bytes));
+        let window = storage.live_window(window_bytes);
         let interest = Interest::default();
         let ends = Arc::new(EndTracker::default());
         storage.follow(Box::new({
-            let (window, interest) = (Arc::clone(&window), interest.clone());
+            let (window, interest) = (window.clone(), interest.clone());
             let ends = Arc::clone(&ends);
             move |commit: Commit<'_>| {
                 let records = commit.records;
@@ -43,7 +42,7 @@ impl Shared {
                 interest.wake(records);
             }
         }));
-        let queries = ReaderQueries::new(Arc::clone(&storage), Arc::clone(&window), ends);
+        let queries = ReaderQueries::new(Arc::clone(&storage), window.clone(), ends);
         let large = LargeRecords::default();
         Shared { storage, window, interest, queries, large, burned: bounds.burned }
     }

@@ -8,6 +8,7 @@
 pub mod conformance;
 mod contract;
 pub(crate) mod error;
+mod live_window;
 mod memory;
 mod page_builder;
 mod query;
@@ -19,12 +20,13 @@ mod trim_point;
 
 pub use self::contract::{Commit, CommitSink, Storage};
 pub use self::error::StorageError;
+#[doc(hidden)]
+pub use self::live_window::LiveWindow;
 pub use self::memory::MemoryStorage;
 pub use self::query::{Budget, ReadRequest, Seek, TopicsQuery, TrimLimits};
 pub use self::result::{
     Bounds, Outcome, Page, Removed, SeekResult, TopicInfo, TopicState, Trimmed,
 };
-pub(crate) use self::ring::Ring;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
     BackedUp, Durability, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog,

@@ -23,6 +23,13 @@ use crate::field::{EventId, EventType};
 pub struct Event {
     event_type: Option<EventType>,
     data: String,
+    /// `None` if all its fields are, as in most events of a log.
+    rare: Option<Box<Rare>>,
+}
+
+/// The fields that few events in memory have. In a box, so that the others are smaller.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Rare {
     id: Option<EventId>,
     retry: Option<Duration>,
 }
@@ -41,7 +48,7 @@ impl Event {
         retry: Option<Duration>,
     ) -> Self {
         let event_type = event_type.filter(|event_type| event_type.as_str() != "message");
-        Self { event_type, data, id, retry }
+        Self { event_type, data, rare: Rare { id, retry }.boxed() }
     }
 
     /// Sets the type. `message` is the default type, so it is stored as no type.
@@ -55,21 +62,21 @@ impl Event {
     /// event one.
     #[must_use]
     pub fn with_id(mut self, id: EventId) -> Self {
-        self.id = Some(id);
+        self.rare.get_or_insert_default().id = Some(id);
         self
     }
 
     /// Removes the id, for a log that gives events ids of its own.
     #[must_use]
     pub fn without_id(mut self) -> Self {
-        self.id = None;
+        self.rare = self.rare.and_then(|rare| Rare { id: None, ..*rare }.boxed());
         self
     }
 
     /// Sets the reconnection time, in whole milliseconds. A fraction of a millisecond is dropped.
     #[must_use]
     pub fn with_retry(mut self, retry: Duration) -> Self {
-        self.retry = Some(Duration::from_millis(whole_millis(retry)));
+        self.rare.get_or_insert_default().retry = Some(Duration::from_millis(whole_millis(retry)));
         self
     }
 
@@ -85,12 +92,12 @@ impl Event {
 
     /// Returns the id of this event; `None` leaves the client's last event id unchanged.
     pub fn id(&self) -> Option<&EventId> {
-        self.id.as_ref()
+        self.rare.as_ref()?.id.as_ref()
     }
 
     /// Returns the reconnection time, in whole milliseconds.
     pub fn retry(&self) -> Option<Duration> {
-        self.retry
+        self.rare.as_ref()?.retry
     }
 
     /// Returns the data without a copy.
@@ -101,7 +108,7 @@ impl Event {
     /// Appends the event as one block: id, type, retry, one `data:` line for each line of the data (one for empty
     /// data), and the blank line that ends the block.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        self.encode_block(self.id.as_ref(), out);
+        self.encode_block(self.id(), out);
     }
 
     /// Appends the event like [`encode`](Self::encode), but with the given id instead of its own.
@@ -126,10 +133,16 @@ impl Event {
         if let Some(event_type) = event_type {
             encode_field(out, "event", event_type);
         }
-        if let Some(retry) = self.retry {
+        if let Some(retry) = self.retry() {
             encode_field(out, "retry", &whole_millis(retry).to_string());
         }
         encode_data(out, &self.data);
         out.push(b'\n');
+    }
+}
+
+impl Rare {
+    fn boxed(self) -> Option<Box<Rare>> {
+        (self != Rare::default()).then(|| Box::new(self))
     }
 }

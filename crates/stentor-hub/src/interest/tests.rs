@@ -13,9 +13,8 @@ use crate::consumer::Consumer;
 use crate::cursor::{Epoch, Offset};
 use crate::filter::TopicFilter;
 use crate::record::{Attributes, Body};
-use crate::storage::Budget;
+use crate::storage::{Budget, LiveWindow};
 use crate::timestamp::Timestamp;
-use crate::window::LiveWindow;
 
 fn topic(name: &str) -> TopicName {
     name.parse().unwrap()

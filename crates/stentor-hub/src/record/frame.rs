@@ -24,9 +24,10 @@ const AROUND_DATA_BYTES: usize = 128;
 impl Record {
     /// The record's frame in one form. Encoded at the first call and shared by all readers.
     pub fn frame(&self, form: Form) -> &Frame {
-        let other_forms = || self.other_forms.get_or_init(Box::default);
+        let rest = self.rest.get_or_init(Box::default);
+        let other_forms = || rest.other_forms.get_or_init(Box::default);
         let cell = match form {
-            Form::Plain => &self.plain,
+            Form::Plain => &rest.plain,
             Form::Envelope => &other_forms().envelope,
             Form::Ndjson => &other_forms().ndjson,
         };
@@ -36,10 +37,10 @@ impl Record {
 
 fn encode(record: &Record, form: Form) -> Frame {
     match (record.body(), form) {
-        (Body::Event(event), Form::Plain) => Frame::build(|out| {
-            out.reserve(event.data().len() + AROUND_DATA_BYTES);
-            event.encode_with_id(&record.cursor().to_event_id(), out);
-        }),
+        // Reserves what it needs. With more room, an allocator would keep the rest also when the frame is shrunk.
+        (Body::Event(event), Form::Plain) => {
+            Frame::build(|out| event.encode_with_id(&record.cursor().to_event_id(), out))
+        }
         (Body::Event(event), Form::Envelope | Form::Ndjson) => {
             let object =
                 EventObject::new(record.cursor(), record.time(), record.topic().as_str(), event);

@@ -7,6 +7,7 @@ use futures_core::future::BoxFuture;
 use futures_util::future::FutureExt;
 
 use super::error::StorageError;
+use super::live_window::LiveWindow;
 use super::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
 use super::result::{Bounds, Outcome, Page, SeekResult, TopicInfo, TopicState, Trimmed};
 use crate::cursor::{Epoch, Offset};
@@ -201,6 +202,15 @@ pub trait Storage: Send + Sync + 'static {
     /// The default never completes, for storages that report failures only as results.
     fn failed(&self) -> BoxFuture<'_, StorageError> {
         std::future::pending().boxed()
+    }
+
+    /// Returns the live window of the hub over this log: the newest records, in about `bytes` bytes of memory. Called
+    /// once, before [`Storage::follow`].
+    ///
+    /// Keep the default. It is for logs in memory, which share their records with the window.
+    #[doc(hidden)]
+    fn live_window(&self, bytes: usize) -> LiveWindow {
+        LiveWindow::new(self.bounds().tail, bytes)
     }
 
     /// Asks everything that works for the storage, such as its threads, and returns when it has answered. Changes

@@ -17,6 +17,7 @@ use futures_util::future::{FutureExt, ready};
 use self::log::Log;
 use super::contract::{Commit, CommitSink, Storage};
 use super::error::StorageError;
+use super::live_window::LiveWindow;
 use super::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
 use super::result::{Bounds, Outcome, Page, SeekResult, TopicInfo, TopicState, Trimmed};
 use crate::cursor::{Epoch, Offset};
@@ -100,6 +101,10 @@ impl Storage for MemoryStorage {
         Bounds { tail: self.log().tail, burned: Vec::new() }
     }
 
+    fn live_window(&self, bytes: usize) -> LiveWindow {
+        self.log().live_window(bytes)
+    }
+
     fn follow(&self, sink: CommitSink) {
         // `follow` is called once. A second sink would be a bug in the caller; the first one stays.
         let _ = self.sink.set(sink);
@@ -126,8 +131,7 @@ impl Storage for MemoryStorage {
     }
 
     fn fetch(&self, offsets: Vec<Offset>) -> BoxFuture<'_, Result<Vec<Arc<Record>>, StorageError>> {
-        let log = self.log();
-        now(Ok(offsets.into_iter().filter_map(|offset| log.ring.get(offset).cloned()).collect()))
+        now(Ok(self.log().fetch(&offsets)))
     }
 
     fn seek(

@@ -1,10 +1,13 @@
 //! Records in memory, in log order, with an index by topic.
 
-use std::collections::{HashMap, VecDeque};
+mod blocks;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use self::blocks::Blocks;
 use super::page_builder::PageBuilder;
 use super::query::Budget;
 use super::result::Page;
@@ -17,10 +20,10 @@ use crate::topic::TopicName;
 /// Records in log order with an index by topic. It has no bound; its owner removes records.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    slots: VecDeque<Slot>,
+    slots: Blocks<Slot>,
     /// Number of slots without a record; at most half of all slots.
     empty: usize,
-    topics: HashMap<TopicName, VecDeque<Arc<Record>>, RandomState>,
+    topics: HashMap<TopicName, Blocks<Arc<Record>>, RandomState>,
     bytes: usize,
 }
 
@@ -29,7 +32,6 @@ pub(crate) struct Ring {
 #[derive(Debug)]
 struct Slot {
     offset: Offset,
-    time: Timestamp,
     record: Option<Arc<Record>>,
 }
 
@@ -37,11 +39,11 @@ impl Ring {
     /// Adds the newest record. If the newest record of its topic was a deletion, returns the offset of the deletion.
     pub(crate) fn push(&mut self, record: Arc<Record>) -> Option<Offset> {
         self.bytes += record.memory_bytes();
-        let (offset, time) = (record.offset(), record.time());
-        self.slots.push_back(Slot { offset, time, record: Some(Arc::clone(&record)) });
-        let Some(of_topic) = self.topics.get_mut(record.topic()) else {
-            self.topics.insert(record.topic().clone(), VecDeque::from([record]));
-            return None;
+        let offset = record.offset();
+        self.slots.push_back(Slot { offset, record: Some(Arc::clone(&record)) });
+        let of_topic = match self.topics.get_mut(record.topic()) {
+            Some(of_topic) => of_topic,
+            None => self.topics.entry(record.topic().clone()).or_default(),
         };
         let deletion = of_topic.back().filter(|last| last.is_deletion()).map(|last| last.offset());
         of_topic.push_back(record);
@@ -70,14 +72,14 @@ impl Ring {
     /// Removes the records of a topic up to an offset and returns them, oldest first.
     pub(crate) fn remove(&mut self, topic: &TopicName, through: Offset) -> Vec<Arc<Record>> {
         let Some(of_topic) = self.topics.get_mut(topic) else { return Vec::new() };
-        let kept = of_topic.split_off(of_topic.partition_point(|r| r.offset() <= through));
-        let removed = Vec::from(std::mem::replace(of_topic, kept));
+        let count = of_topic.partition_point(|record| record.offset() <= through);
+        let removed: Vec<_> = (0..count).map_while(|_| of_topic.pop_front()).collect();
         if of_topic.is_empty() {
             self.topics.remove(topic);
         }
         for record in &removed {
             self.bytes -= record.memory_bytes();
-            if let Ok(at) = self.find(record.offset())
+            if let Some(at) = self.find(record.offset())
                 && let Some(slot) = self.slots.get_mut(at)
             {
                 slot.record = None;
@@ -110,13 +112,21 @@ impl Ring {
         self.slots.front()?.record.as_ref()
     }
 
-    /// The record at an offset.
-    pub(crate) fn get(&self, offset: Offset) -> Option<&Arc<Record>> {
-        self.slots.get(self.find(offset).ok()?)?.record.as_ref()
+    /// The records after an offset, oldest first.
+    pub(crate) fn after(&self, offset: Offset) -> impl Iterator<Item = &Arc<Record>> {
+        let from = self.slots.partition_point(|slot| slot.offset <= offset);
+        self.slots.iter_from(from).filter_map(|slot| slot.record.as_ref())
     }
 
-    fn find(&self, offset: Offset) -> Result<usize, usize> {
-        self.slots.binary_search_by_key(&offset, |slot| slot.offset)
+    /// The record at an offset.
+    pub(crate) fn get(&self, offset: Offset) -> Option<&Arc<Record>> {
+        self.slots.get(self.find(offset)?)?.record.as_ref()
+    }
+
+    /// The index of the slot of an offset.
+    fn find(&self, offset: Offset) -> Option<usize> {
+        let at = self.slots.partition_point(|slot| slot.offset < offset);
+        self.slots.get(at).filter(|slot| slot.offset == offset).map(|_| at)
     }
 
     /// The records of a topic, oldest first.
@@ -124,7 +134,7 @@ impl Ring {
         &self,
         topic: &TopicName,
     ) -> impl DoubleEndedIterator<Item = &Arc<Record>> {
-        self.topics.get(topic).into_iter().flatten()
+        self.topics.get(topic).into_iter().flat_map(Blocks::iter)
     }
 
     /// The topics with records that match the filters.
@@ -136,9 +146,21 @@ impl Ring {
     }
 
     /// The first record at or after this time.
+    ///
+    /// A binary search that looks for a record from the middle on. It examines each slot at most once, and few slots if
+    /// few are empty.
     pub(crate) fn since(&self, time: Timestamp) -> Option<&Arc<Record>> {
-        let from = self.slots.partition_point(|slot| slot.time < time);
-        self.slots.range(from..).find_map(|slot| slot.record.as_ref())
+        let (mut from, mut to, mut found) = (0, self.slots.len(), None);
+        while from < to {
+            let middle = from.midpoint(to);
+            let next = (middle..to).find_map(|at| Some((at, self.slots.get(at)?.record.as_ref()?)));
+            match next {
+                Some((at, record)) if record.time() < time => from = at + 1,
+                Some((_, record)) => (to, found) = (middle, Some(record)),
+                None => to = middle,
+            }
+        }
+        found
     }
 
     /// Reads matching records after `after`, up to `until`, which is at most the newest record. The caller sets
@@ -168,27 +190,17 @@ impl Ring {
         until: Offset,
         page: &mut PageBuilder<Arc<Record>>,
     ) {
-        let mut topics: Vec<_> =
-            filters.exact().iter().filter_map(|name| self.topics.get(name)).collect();
-        let mut cursors: Vec<_> = topics
-            .iter_mut()
-            .map(|of_topic| of_topic.range(first_after(of_topic, after)..).peekable())
-            .collect();
+        let topics = filters.exact().iter().filter_map(|name| self.topics.get(name));
+        let mut cursors: Vec<_> =
+            topics.map(|of_topic| (of_topic, first_after(of_topic, after))).collect();
         loop {
-            let next = cursors
-                .iter_mut()
-                .filter_map(|cursor| {
-                    cursor.peek().map(|record| record.offset()).map(|offset| (offset, cursor))
-                })
-                .min_by_key(|(offset, _)| *offset);
-            let Some((offset, cursor)) = next else { return };
-            if offset > until {
+            let next =
+                cursors.iter_mut().filter_map(|(of_topic, at)| Some((of_topic.get(*at)?, at)));
+            let Some((record, at)) = next.min_by_key(|(record, _)| record.offset()) else { return };
+            if record.offset() > until || !take(page, record) {
                 return;
             }
-            let Some(record) = cursor.next() else { return };
-            if !take(page, record) {
-                return;
-            }
+            *at += 1;
         }
     }
 
@@ -200,8 +212,7 @@ impl Ring {
         until: Offset,
         page: &mut PageBuilder<Arc<Record>>,
     ) {
-        let from = self.slots.partition_point(|slot| slot.offset <= after);
-        for record in self.slots.range(from..).filter_map(|slot| slot.record.as_ref()) {
+        for record in self.after(after) {
             if record.offset() > until {
                 return;
             }
@@ -219,7 +230,7 @@ impl Ring {
 
 /// The index of the first record after an offset. Readers near the tail miss only the newest few records, so these are
 /// searched first: a binary search would touch memory that is not in the cache.
-fn first_after(records: &VecDeque<Arc<Record>>, offset: Offset) -> usize {
+fn first_after(records: &Blocks<Arc<Record>>, offset: Offset) -> usize {
     const NEWEST: usize = 4;
     let known = records.iter().rev().take(NEWEST).position(|record| record.offset() <= offset);
     match known {

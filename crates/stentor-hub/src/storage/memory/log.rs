@@ -12,6 +12,7 @@ use crate::filter::Filters;
 use crate::lease::LeaseChange;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
+use crate::storage::live_window::{LiveWindow, Window};
 use crate::storage::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
 use crate::storage::result::{Outcome, Page, Removed, SeekResult, TopicInfo, TopicState, Trimmed};
 use crate::storage::ring::Ring;
@@ -26,7 +27,8 @@ pub(super) const EMPTY_TOPICS_MAX: usize = 10_000;
 pub(super) struct Log {
     epoch: Epoch,
     bytes_max: usize,
-    pub(super) ring: Ring,
+    /// The records. The hub reads the newest of them as its live window.
+    records: LiveWindow,
     /// Records appended by the current change, for the sink.
     pub(super) appended: Vec<Arc<Record>>,
     pub(super) tail: Offset,
@@ -49,7 +51,7 @@ impl Log {
         Log {
             epoch,
             bytes_max,
-            ring: Ring::default(),
+            records: LiveWindow::of_log(),
             appended: Vec::new(),
             tail: Offset::ZERO,
             time: Timestamp::default(),
@@ -163,10 +165,17 @@ impl Log {
         let Entry { topic: name, body, attributes } = entry;
         let record = self.record(name, body, attributes, time);
         let id = record.cursor();
-        self.ring.push(Arc::clone(&record));
+        // One lock for both steps of a full log.
+        let mut records = self.records.write();
+        records.append(Arc::clone(&record));
+        let mut oldest = pop_beyond(&mut records, self.bytes_max);
+        let is_full = records.ring.bytes() > self.bytes_max;
+        drop(records);
         self.appended.push(record);
-        while self.ring.bytes() > self.bytes_max && self.tail_is_not_first() {
-            self.pop();
+        while let Some(record) = oldest {
+            self.note_removed(&record);
+            oldest =
+                if is_full { pop_beyond(&mut self.records.write(), self.bytes_max) } else { None };
         }
         id
     }
@@ -181,22 +190,20 @@ impl Log {
     ) -> Arc<Record> {
         self.tail = self.tail.next();
         self.time = self.time.max(time);
-        let record =
-            Arc::new(Record::new(self.epoch, self.tail, self.time, name, body, attributes));
-        let topic = match self.topics.get_mut(record.topic()) {
+        let topic = match self.topics.get_mut(&name) {
             Some(topic) => topic,
             // The name is unknown, so it may be one that was merged into the floor.
-            None => self
-                .topics
-                .entry(record.topic().clone())
-                .or_insert(Topic { removed: self.floor, ..Topic::default() }),
+            None => self.topics.entry(name.clone()).or_insert_with(|| Topic::new(name, self.floor)),
         };
+        let name = topic.name.clone();
+        let record =
+            Arc::new(Record::new(self.epoch, self.tail, self.time, name, body, attributes));
         // A deleted topic is used again: its deletion becomes a removal.
         if let Some(deletion) = topic.end.take_if(|end| end.is_deletion()) {
             self.removals += 1;
             let through = deletion.offset();
             topic.removed = Removal { through, by_delete: true, count: self.removals };
-            self.ring.remove(record.topic(), through);
+            self.records.write().trim(record.topic(), through);
         }
         if record.event().is_some() {
             topic.events += 1;
@@ -209,17 +216,6 @@ impl Log {
             }
         }
         record
-    }
-
-    fn tail_is_not_first(&self) -> bool {
-        self.ring.first().is_some_and(|first| first.offset() < self.tail)
-    }
-
-    /// Removes the oldest record.
-    fn pop(&mut self) {
-        if let Some(record) = self.ring.pop() {
-            self.note_removed(&record);
-        }
     }
 
     /// Counts a record that a trim removed from the ring.
@@ -270,7 +266,8 @@ impl Log {
             return;
         }
         // The end has the highest offset of its topic, so it is removed only after all events.
-        for record in self.ring.remove(name, through) {
+        let removed = self.records.write().trim(name, through);
+        for record in removed {
             self.note_removed(&record);
         }
     }
@@ -280,7 +277,8 @@ impl Log {
         let topic = self.topics.get(name).filter(|topic| !topic.is_deleted())?;
         let mut trim_point =
             TrimPoint::new(*limits, topic.events, topic.bytes, topic.end.as_deref());
-        for record in self.ring.of_topic(name).filter(|record| record.event().is_some()) {
+        let records = self.records.read_lock();
+        for record in records.ring.of_topic(name).filter(|record| record.event().is_some()) {
             if !trim_point.takes(record.offset(), record.time(), record.body().bytes() as u64) {
                 break;
             }
@@ -294,17 +292,30 @@ impl Log {
             return None;
         }
         let removed = Removal { through: self.tail, by_delete: true, count: self.removals };
-        *topic = Topic { removed, ..Topic::default() };
-        self.ring.remove(name, self.tail);
+        *topic = Topic::new(topic.name.clone(), removed);
+        self.records.write().remove(name, self.tail);
         let record = self.record(name.clone(), Body::Deleted, Attributes::default(), time);
-        self.ring.push(Arc::clone(&record));
+        self.records.write().append(Arc::clone(&record));
         self.appended.push(Arc::clone(&record));
         Some(record.offset())
     }
 
+    /// Begins a live window of about `bytes` bytes at the tail.
+    pub(super) fn live_window(&self, bytes: usize) -> LiveWindow {
+        self.records.begin(self.tail, bytes);
+        self.records.clone()
+    }
+
+    /// Implements [`Storage::fetch`](crate::storage::Storage::fetch).
+    pub(super) fn fetch(&self, offsets: &[Offset]) -> Vec<Arc<Record>> {
+        let records = self.records.read_lock();
+        offsets.iter().filter_map(|offset| records.ring.get(*offset).cloned()).collect()
+    }
+
     pub(super) fn read(&self, request: &ReadRequest) -> Page {
         let until = request.until.min(self.tail);
-        let mut page = self.ring.read(&request.filters, request.after, until, request.budget);
+        let ReadRequest { filters, after, budget, .. } = request;
+        let mut page = self.records.read_lock().ring.read(filters, *after, until, *budget);
         page.removed = self.removed(&request.filters, request.after, request.losses_reported);
         page
     }
@@ -352,7 +363,8 @@ impl Log {
             Seek::Earliest => Offset::ZERO,
             Seek::Newest { count, before } => self.before_newest(filters, count, before),
             Seek::Since(time) => {
-                let first = self.ring.since(time);
+                let records = self.records.read_lock();
+                let first = records.ring.since(time);
                 first.map_or(self.tail, |record| record.offset().previous())
             }
         };
@@ -361,22 +373,13 @@ impl Log {
 
     fn before_newest(&self, filters: &Filters, count: usize, before: Offset) -> Offset {
         let end = self.tail.min(before.previous());
+        let records = self.records.read_lock();
+        let topics = records.ring.matching(filters);
         let mut offsets: Vec<Offset> =
-            self.ring.matching(filters).flat_map(|name| self.newest(name, count, end)).collect();
+            topics.flat_map(|name| newest(&records.ring, name, count, end)).collect();
         offsets.sort_unstable_by(|a, b| b.cmp(a));
         offsets.truncate(count);
         offsets.last().map_or(end, |oldest| oldest.previous())
-    }
-
-    /// The newest events of a topic up to `until`, newest first.
-    fn newest(
-        &self,
-        name: &TopicName,
-        count: usize,
-        until: Offset,
-    ) -> impl Iterator<Item = Offset> {
-        let events = self.ring.of_topic(name).rev().filter(|record| record.event().is_some());
-        events.map(|record| record.offset()).skip_while(move |offset| *offset > until).take(count)
     }
 
     pub(super) fn newest_each(
@@ -387,8 +390,9 @@ impl Log {
         limit: usize,
     ) -> Option<Vec<Offset>> {
         let mut offsets = Vec::new();
-        for name in self.ring.matching(filters) {
-            offsets.extend(self.newest(name, count, until));
+        let records = self.records.read_lock();
+        for name in records.ring.matching(filters) {
+            offsets.extend(newest(&records.ring, name, count, until));
             if offsets.len() > limit {
                 return None;
             }
@@ -429,4 +433,20 @@ impl Log {
             })
             .collect()
     }
+}
+
+/// Removes the oldest record if the records take more than `bytes_max` bytes. The newest record stays.
+fn pop_beyond(records: &mut Window, bytes_max: usize) -> Option<Arc<Record>> {
+    if records.ring.bytes() > bytes_max { records.pop_unless_last() } else { None }
+}
+
+/// The newest events of a topic up to `until`, newest first.
+fn newest(
+    ring: &Ring,
+    name: &TopicName,
+    count: usize,
+    until: Offset,
+) -> impl Iterator<Item = Offset> {
+    let events = ring.of_topic(name).rev().filter(|record| record.event().is_some());
+    events.map(|record| record.offset()).skip_while(move |offset| *offset > until).take(count)
 }

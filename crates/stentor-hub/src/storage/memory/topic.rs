@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use crate::cursor::Offset;
 use crate::record::Record;
+use crate::topic::TopicName;
 
 /// A topic that has records, or had some.
-#[derive(Default)]
 pub(super) struct Topic {
+    /// The name that all its records share.
+    pub(super) name: TopicName,
     pub(super) events: u64,
     pub(super) bytes: u64,
     pub(super) end: Option<Arc<Record>>,
@@ -31,6 +33,11 @@ impl Removal {
 }
 
 impl Topic {
+    /// A topic without records.
+    pub(super) fn new(name: TopicName, removed: Removal) -> Topic {
+        Topic { name, events: 0, bytes: 0, end: None, removed }
+    }
+
     pub(super) fn is_deleted(&self) -> bool {
         self.end.as_ref().is_some_and(|end| end.is_deletion())
     }

@@ -1,6 +1,5 @@
 //! Appends one event, the end of a topic, or both, and answers the publisher.
 
-use std::io::Write;
 use std::time::Duration;
 
 use http::{HeaderMap, Response, StatusCode};
@@ -89,8 +88,10 @@ pub(in crate::routes) fn accepted_with(
     const REST: usize = 64;
     let mut text = Vec::with_capacity(topic.as_str().len() + REST);
     text.extend_from_slice(b"{\"topic\":");
-    // Writing to a vector cannot fail, and neither can the serialization of a string.
+    // Serializing a string to a vector cannot fail.
     let _ = serde_json::to_writer(&mut text, topic.as_str());
-    let _ = write!(text, ",\"id\":\"{id}\"}}");
+    text.extend_from_slice(b",\"id\":\"");
+    id.append_to(&mut text);
+    text.extend_from_slice(b"\"}");
     json::response_with(headers, status, text)
 }
