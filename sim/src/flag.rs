@@ -56,9 +56,9 @@ impl Signal {
         Signal { waker: Waker::from(Arc::clone(&flag)), flag }
     }
 
-    /// The waker that sets it.
-    pub(crate) fn waker(&self) -> &Waker {
-        &self.waker
+    /// A context with the waker that sets it.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context::from_waker(&self.waker)
     }
 
     /// Returns `true` if it is set.

@@ -125,7 +125,7 @@ impl Host {
         let now = Instant::now();
         // As a driver does: the signal is consumed before the turn.
         self.woken.reset();
-        let mut cx = std::task::Context::from_waker(self.woken.waker());
+        let mut cx = self.woken.context();
         while self.shard.consumer().poll_woken(&mut cx).is_ready() {}
         for newcomer in self.inbox.drain(..) {
             self.shard.adopt(newcomer.0);

@@ -18,6 +18,7 @@
 //! system (tokio's clock is paused, `Timestamp::now` follows it), on threads (there is one), on the order of hash maps,
 //! or on random numbers without a seed.
 
+mod batch;
 mod counts;
 mod disk;
 mod faults;
@@ -40,6 +41,7 @@ mod trace;
 mod wire;
 mod world;
 
+pub use crate::batch::{Batch, Total};
 pub use crate::counts::{Counts, FAULTS, OUTCOMES};
 pub use crate::options::Options;
 pub use crate::run::{Report, run};

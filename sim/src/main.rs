@@ -6,13 +6,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
-use stentor_sim::{Counts, Options, Report, run, shrink};
-use tokio::time::Instant;
+use stentor_sim::{Batch, Options, Report, run, shrink};
 
 /// Number of actions that are shown of a failed run.
 const LINES_SHOWN: usize = 60;
@@ -76,15 +73,6 @@ impl Args {
     }
 }
 
-/// The sum of all runs.
-#[derive(Default)]
-struct Total {
-    seeds: u64,
-    actions: u64,
-    counts: Counts,
-    failed: Option<Report>,
-}
-
 fn main() -> ExitCode {
     let args = Args::parse();
     match args.seed {
@@ -94,14 +82,8 @@ fn main() -> ExitCode {
 }
 
 fn one(seed: u64, args: &Args) -> ExitCode {
-    let lines = if args.trace.is_some() { usize::MAX } else { LINES_SHOWN };
-    let report = run(seed, &args.options(), lines);
-    if let Some(path) = &args.trace
-        && let Err(error) = std::fs::write(path, &report.trace)
-    {
-        eprintln!("cannot write {}: {error}", path.display());
-        return ExitCode::FAILURE;
-    }
+    let report = run(seed, &args.options(), lines(args));
+    write_trace(args, &report);
     println!("seed {seed}: {} actions, trace {:016x}", report.actions, report.hash);
     println!("{}", report.counts);
     if report.violations.is_empty() {
@@ -111,59 +93,42 @@ fn one(seed: u64, args: &Args) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Runs seeds in several threads until the time is over or one fails.
+/// Runs seeds until the time is over or one fails.
 fn many(args: &Args) -> ExitCode {
-    let began = Instant::now();
-    let first = args.first.unwrap_or_else(|| fastrand::u64(0..1 << 48));
-    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let (total, options) = (Mutex::new(Total::default()), args.options());
-    let jobs = args.jobs.or(std::thread::available_parallelism().ok().map(usize::from));
-    println!("seeds from {first} on");
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.unwrap_or(1) {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) && began.elapsed() < args.time() {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if args.seeds.is_some_and(|seeds| number >= seeds) {
-                        return;
-                    }
-                    let report = run(first.wrapping_add(number), &options, 0);
-                    let Ok(mut total) = total.lock() else { return };
-                    total.seeds += 1;
-                    total.actions += report.actions;
-                    total.counts.merge(&report.counts);
-                    if !report.violations.is_empty() {
-                        stop.store(true, Ordering::Relaxed);
-                        total.failed.get_or_insert(report);
-                    }
-                }
-            });
-        }
-    });
-    let Ok(total) = total.into_inner() else { return ExitCode::FAILURE };
-    println!("{}", total.counts);
-    let seconds = began.elapsed().as_secs_f64();
-    println!(
-        "{} seeds, {} actions in {seconds:.1} s ({:.0} a second)",
-        total.seeds,
-        total.actions,
-        precise(total.actions) / seconds
-    );
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let batch = Batch {
+        first: args.first.unwrap_or_else(|| fastrand::u64(0..1 << 48)),
+        seeds: args.seeds.unwrap_or(u64::MAX),
+        time: args.time(),
+        jobs: args.jobs.unwrap_or(cores),
+        options: args.options(),
+    };
+    println!("seeds from {} on", batch.first);
+    let total = batch.run();
+    println!("{total}");
     let Some(failed) = total.failed else { return ExitCode::SUCCESS };
-    let smaller = shrink(failed.seed, &options);
-    let lines = if args.trace.is_some() { usize::MAX } else { LINES_SHOWN };
-    let again = run(failed.seed, &options, lines);
+    let again = run(failed.seed, &batch.options, lines(args));
     if again.hash != failed.hash {
-        println!("the seed {} does not repeat itself: its trace differs each time", failed.seed);
+        println!("seed {} does not repeat itself: its trace differs from run to run", failed.seed);
     }
+    write_trace(args, &again);
+    show(&again, args);
+    let smaller = shrink(failed.seed, &batch.options);
+    println!("a smaller run that fails: {}", command(failed.seed, &smaller));
+    ExitCode::FAILURE
+}
+
+/// Number of actions whose text is needed.
+fn lines(args: &Args) -> usize {
+    if args.trace.is_some() { usize::MAX } else { LINES_SHOWN }
+}
+
+fn write_trace(args: &Args, report: &Report) {
     if let Some(path) = &args.trace
-        && let Err(error) = std::fs::write(path, &again.trace)
+        && let Err(error) = std::fs::write(path, &report.trace)
     {
         eprintln!("cannot write {}: {error}", path.display());
     }
-    show(&again, args);
-    println!("a smaller run that fails: {}", command(failed.seed, &smaller));
-    ExitCode::FAILURE
 }
 
 /// Shows a failed run.
@@ -190,9 +155,4 @@ fn command(seed: u64, options: &Options) -> String {
         command.extend([" --without-publisher ".to_owned(), number.to_string()]);
     }
     command
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-fn precise(count: u64) -> f64 {
-    count as f64
 }

@@ -49,7 +49,7 @@ pub(crate) struct ReaderPlan {
     pub(crate) form: Form,
     /// Query that says where it starts, for example `from=earliest`.
     pub(crate) start: &'static str,
-    /// HTTP/1.1 or 1.0.
+    /// The version of HTTP. Streams of HTTP/2 are response bodies, which a shard writes through a pipe.
     pub(crate) version: Version,
     /// Bytes that fit into its connection.
     pub(crate) capacity: usize,
@@ -60,6 +60,10 @@ pub(crate) struct ReaderPlan {
     /// Action after which it starts.
     pub(crate) begins_at: u64,
 }
+
+/// Versions of HTTP, the frequent ones more than once.
+const VERSIONS: [Version; 5] =
+    [Version::HTTP_11, Version::HTTP_11, Version::HTTP_11, Version::HTTP_10, Version::HTTP_2];
 
 /// Topic filters of readers: exact names, several names, patterns.
 const FILTERS: &[&[&str]] = &[
@@ -118,7 +122,7 @@ impl ReaderPlan {
             filters: filters.iter().map(ToString::to_string).collect(),
             form,
             start: pick(rng, &["from=earliest", "from=now", "from=now", "last=3"]),
-            version: pick(rng, &[Version::HTTP_11, Version::HTTP_11, Version::HTTP_10]),
+            version: pick(rng, &VERSIONS),
             capacity: if byte_by_byte { rng.usize(1..600) } else { capacity },
             byte_by_byte,
             is_slow: rng.u8(0..3) == 0,

@@ -28,6 +28,8 @@ const DEDUPE: &str = "?dedupe=id";
 pub(crate) struct Publisher {
     number: u32,
     rng: Rng,
+    /// Maximum size of its events in bytes.
+    event_bytes_max: usize,
     written: u64,
     job: Job,
     work: Job,
@@ -66,10 +68,11 @@ enum HistoryEntry {
 
 impl Publisher {
     /// Creates a publisher.
-    pub(crate) fn new(number: u32, rng: Rng) -> Publisher {
+    pub(crate) fn new(number: u32, event_bytes_max: usize, rng: Rng) -> Publisher {
         Publisher {
             number,
             rng,
+            event_bytes_max,
             written: 0,
             job: Job::default(),
             work: Job::default(),
@@ -135,13 +138,13 @@ impl Publisher {
                     Some(answer) => self.take(answer, request, history, leases, counts, trace),
                 }
             }
-            Phase::Retry { until, request } => match node {
+            Phase::Retry { request, .. } => match node {
                 Some(node) if !node.is_draining => {
                     counts.add("publish repeated");
                     trace.add("repeat", &[u64::from(self.number)], || request.draft.target.clone());
                     self.send(node, request);
                 }
-                _ => self.phase = Phase::Retry { until, request },
+                _ => self.repeat_later(request),
             },
         }
     }
@@ -272,7 +275,11 @@ impl Publisher {
     }
 
     fn fill(&mut self) -> usize {
-        if self.rng.u8(0..30) == 0 { self.rng.usize(0..3_000) } else { self.rng.usize(0..60) }
+        match self.rng.u8(0..120) {
+            0 => self.rng.usize(0..self.event_bytes_max),
+            1..5 => self.rng.usize(0..3_000),
+            _ => self.rng.usize(0..60),
+        }
     }
 
     fn single(&mut self, history: &mut History, keyed: bool) -> Request {

@@ -1,17 +1,21 @@
 //! A subscriber that reconnects with the logic of the client.
 
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::FutureExt;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use stentor_client::reconnect::{Backoff, Mode, Outcome, Reconnect, Step};
+use stentor_server::Body;
 use stentor_testing::judge::{Form, Observations, Recorder};
 use tokio::time::Instant;
 
 use crate::counts::Counts;
-use crate::flag::Task;
+use crate::flag::{Signal, Task};
 use crate::host::Newcomer;
 use crate::http::ResponseReader;
 use crate::node::{Answer, Node};
@@ -39,9 +43,23 @@ pub(crate) struct Reader {
 }
 
 enum Phase {
-    Waiting { until: Instant },
-    Requesting { task: Task<Answer>, wire: Wire },
-    Open { wire: Wire, response: Box<ResponseReader>, host: usize },
+    Waiting {
+        until: Instant,
+    },
+    Requesting {
+        task: Task<Answer>,
+        wire: Wire,
+    },
+    Open {
+        wire: Wire,
+        response: Box<ResponseReader>,
+        host: usize,
+    },
+    /// A response body over HTTP/2.
+    Body {
+        body: Body,
+        woken: Signal,
+    },
     Finished,
 }
 
@@ -86,7 +104,7 @@ impl Reader {
 
     /// Returns `true` if it has a stream.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open { .. })
+        matches!(self.phase, Phase::Open { .. } | Phase::Body { .. })
     }
 
     /// Its connection, and the number of the shard that writes it.
@@ -100,6 +118,7 @@ impl Reader {
             Phase::Waiting { until } => *until <= Instant::now(),
             Phase::Requesting { task, .. } => task.is_woken(),
             Phase::Open { wire, .. } => wire.available() > 0 || wire.is_over(),
+            Phase::Body { woken, .. } => woken.is_set(),
             Phase::Finished => false,
         }
     }
@@ -123,6 +142,7 @@ impl Reader {
                 }
             }
             Phase::Open { .. } => self.read(is_calm, counts, trace),
+            Phase::Body { .. } => self.poll_body(counts, trace),
             Phase::Finished => {}
         }
     }
@@ -174,6 +194,10 @@ impl Reader {
         self.reconnect.next_step(outcome, self.now());
         self.recorder.connect();
         let version = self.plan.version;
+        if version == Version::HTTP_2 {
+            self.phase = Phase::Body { body: answer.into_body(), woken: Signal::new() };
+            return;
+        }
         if let Some(newcomer) = Newcomer::new(&mut answer, version, wire.clone()) {
             let host = self.rng.usize(0..node.hosts.len());
             if let Some(host) = node.hosts.get_mut(host) {
@@ -190,6 +214,34 @@ impl Reader {
             self.record(&bytes);
         }
         self.lose(Outcome::Ended);
+    }
+
+    /// Takes the next piece of a response body.
+    fn poll_body(&mut self, counts: &mut Counts, trace: &mut Trace) {
+        let Phase::Body { body, woken } = &mut self.phase else { return };
+        woken.reset();
+        match Pin::new(body).poll_frame(&mut woken.context()) {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                // The next piece may be there already.
+                *woken = Signal::new();
+                let bytes = frame.into_data().unwrap_or_default();
+                counts.add("piece of a body");
+                trace.add("piece", &[bytes.len() as u64], || {
+                    String::from_utf8_lossy(&bytes).escape_debug().to_string()
+                });
+                trace.add_bytes(&bytes);
+                self.record(&bytes);
+            }
+            Poll::Ready(Some(Err(_))) => {
+                counts.add("body interrupted");
+                self.lose(Outcome::Ended);
+            }
+            Poll::Ready(None) => {
+                counts.add("clean end of a body");
+                self.lose(Outcome::Ended);
+            }
+        }
     }
 
     fn read(&mut self, is_calm: bool, counts: &mut Counts, trace: &mut Trace) {
@@ -263,6 +315,11 @@ impl Reader {
                 self.lose(Outcome::Ended);
                 true
             }
+            Phase::Body { .. } => {
+                counts.add("body dropped");
+                self.lose(Outcome::Ended);
+                true
+            }
             Phase::Requesting { .. } => {
                 counts.add("request given up");
                 self.lose(Outcome::NoResponse);
@@ -280,6 +337,7 @@ impl Reader {
                 self.count_wire(counts);
                 self.lose(Outcome::Ended);
             }
+            Phase::Body { .. } => self.lose(Outcome::Ended),
             Phase::Requesting { .. } => self.lose(Outcome::NoResponse),
             Phase::Waiting { .. } | Phase::Finished => {}
         }

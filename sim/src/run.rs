@@ -61,7 +61,7 @@ fn run_world(seed: u64, options: &Options, trace_lines: usize) -> Report {
         violations: vec![format!("the system: {error}")],
         trace: String::new(),
     };
-    let runtime = match runtime.enable_time().start_paused(true).build() {
+    let runtime = match runtime.enable_all().start_paused(true).build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(error),
     };

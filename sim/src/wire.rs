@@ -27,7 +27,7 @@ struct State {
     is_reset: bool,
     /// The shard has closed its side.
     is_finished: bool,
-    /// The last write found no room.
+    /// The last write found too little room.
     was_blocked: bool,
     /// The token that the shard registered for input, and `true` if it waits for room, too.
     watch: Option<(usize, bool)>,
@@ -74,6 +74,8 @@ impl Wire {
         } else if state.rng.u8(0..4) == 0 {
             taken = state.rng.usize(1..=taken);
         }
+        // As in the kernel, a write that fills the buffer is followed by an event when there is room again.
+        state.was_blocked = taken < length && taken == room;
         let mut rest = taken;
         for piece in pieces {
             let (part, _) = piece.split_at(piece.len().min(rest));
@@ -167,6 +169,17 @@ impl Wire {
         let mut state = self.0.borrow_mut();
         let (token, ..) = state.watch?;
         std::mem::take(&mut state.has_event).then_some(token)
+    }
+
+    /// A text about its state.
+    pub(crate) fn describe(&self) -> String {
+        let State { buffer, capacity, was_blocked, watch, has_event, is_finished, .. } =
+            &*self.0.borrow();
+        format!(
+            "{} of {capacity} bytes, blocked {was_blocked}, watched {watch:?}, event {has_event}, \
+             finished {is_finished}",
+            buffer.len()
+        )
     }
 
     /// Returns `true` if an event is due.

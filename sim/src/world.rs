@@ -68,8 +68,12 @@ impl World {
         let plan = Plan::new(&mut rng, options.steps);
         let log_bytes = plan.log_bytes.unwrap_or(64 << 20);
         let disk = Disk::new(log_bytes, plan.faults.clone(), rng.fork());
+        // A log with a size limit holds a few dozen events at least.
+        let event_bytes_max = if plan.log_bytes.is_some() { 3_000 } else { 90_000 };
         let publishers = (0..plan.publishers).zip(0..);
-        let publishers = publishers.map(|(_, number)| Publisher::new(number, rng.fork())).collect();
+        let publishers = publishers
+            .map(|(_, number)| Publisher::new(number, event_bytes_max, rng.fork()))
+            .collect();
         let history = History {
             trimmed: Some(Trimmed { prefix: TRIM_PREFIX, kept: TRIM_KEPT }),
             is_bounded: plan.log_bytes.is_some(),
@@ -452,7 +456,9 @@ impl World {
             let is_at = observations.start.is_some_and(|start| start >= last)
                 || observations.seen.iter().rev().take(50).any(|seen| seen.offset >= last);
             if !is_at {
-                return Some(format!("{} has not received offset {last}", observations.name));
+                let wire = reader.connection().map(|(wire, _)| wire.describe());
+                let name = &observations.name;
+                return Some(format!("{name} has not received offset {last}; {wire:?}"));
             }
         }
         if self.history.is_bounded {
