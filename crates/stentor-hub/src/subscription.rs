@@ -162,6 +162,12 @@ impl Subscription {
         self.finished && self.stash.is_none()
     }
 
+    /// Returns `true` if the last [`Subscription::try_read`] reached the tail. A subscription with a key then needs no
+    /// further read until [`Consumer::take_ready`] returns the key.
+    pub fn is_at_tail(&self) -> bool {
+        self.is_at_tail
+    }
+
     /// The filters.
     pub fn filters(&self) -> &Filters {
         &self.filters

@@ -347,7 +347,7 @@ fn publishers_go_on_when_the_runtime_of_another_shuts_down() {
 
 #[test]
 fn publishers_do_not_wait_for_a_busy_runtime_without_publishers() {
-    const HANG: Duration = Duration::from_secs(60);
+    const HANG: Duration = Duration::from_mins(1);
     let (storage, gate) = GatedStorage::new();
     let hub = Hub::new(storage);
     let (busy, other) = (runtime(), runtime());

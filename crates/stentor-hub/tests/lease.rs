@@ -435,7 +435,7 @@ async fn a_log_that_refuses_ends_is_asked_once_a_second_for_all_topics() {
     }
     yield_now().await;
     gate.fail_with(StorageError::Full);
-    sleep(LEASE - BEYOND).await;
+    sleep(NEARLY).await;
     let before = gate.batches().len();
     sleep(Duration::from_secs(5)).await;
     let tries = gate.batches().len() - before;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{sleep, sleep_until};
 
 use self::clock::TICK;
-pub(in crate::hub) use self::deadlines::Leases;
+pub(crate) use self::deadlines::Leases;
 use super::{Hub, settle};
 use crate::backoff::Backoff;
 use crate::lease::PRODUCER_LOST;

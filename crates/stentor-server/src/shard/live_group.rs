@@ -176,10 +176,9 @@ impl<T> LiveGroup<T> {
         while self.frames.bytes() < FRAMES_BYTES_MAX {
             match self.subscription.try_read(READ) {
                 TryRead::Batch(batch) => {
-                    let is_last = batch.records.len() < READ.records / 4;
                     self.push_batch(batch, now);
-                    // A short batch ends at the tail. Later records wake the group again.
-                    if is_last && self.frames.bytes() < READ.bytes / 2 {
+                    // Later records wake the group again.
+                    if self.subscription.is_at_tail() {
                         break;
                     }
                 }

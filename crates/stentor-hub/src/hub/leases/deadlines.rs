@@ -21,7 +21,7 @@ const LENGTH_MAX: Duration = Duration::from_hours(24 * 365 * 30);
 
 /// The leases in memory, with their deadlines. They follow the commits of the storage.
 #[derive(Default)]
-pub(in crate::hub) struct Leases {
+pub(crate) struct Leases {
     table: Mutex<Table>,
     /// Number of leases. Lets a hub without leases skip the lock of `table`.
     count: AtomicUsize,
@@ -95,7 +95,7 @@ fn deadline(clock: &mut Clock, length: Duration) -> Instant {
 
 impl Leases {
     /// Applies a commit: an event renews the lease of its topic, and changes of leases take effect.
-    pub(in crate::hub) fn observe(&self, commit: Commit<'_>) {
+    pub(crate) fn observe(&self, commit: Commit<'_>) {
         if self.count() == 0 && commit.leases.is_empty() {
             return;
         }
@@ -116,7 +116,7 @@ impl Leases {
     }
 
     /// Renews the lease of a topic, if it has one.
-    pub(in crate::hub) fn renew(&self, topic: &TopicName) {
+    pub(crate) fn renew(&self, topic: &TopicName) {
         if self.count() > 0 {
             self.table().renew(topic);
         }
@@ -128,23 +128,23 @@ impl Leases {
     }
 
     /// Returns `true` if no topic has a lease.
-    pub(in crate::hub) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
     /// Waits until the next deadline may have become earlier.
-    pub(in crate::hub) async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
     /// Call this before the stored leases are read for [`Leases::restore`].
-    pub(in crate::hub) fn start_reading(&self) {
+    pub(crate) fn start_reading(&self) {
         self.table().changed_while_reading = Some(HashSet::new());
     }
 
     /// Adds the stored leases of the previous run, except leases that were changed in this run. Their time starts
     /// now.
-    pub(in crate::hub) fn restore(&self, stored: Vec<(TopicName, Duration)>) {
+    pub(crate) fn restore(&self, stored: Vec<(TopicName, Duration)>) {
         let mut table = self.table();
         let changed = table.changed_while_reading.take().unwrap_or_default();
         for (topic, length) in stored {
@@ -156,18 +156,18 @@ impl Leases {
     }
 
     /// Notes that the watcher runs. While there are leases, it calls this again after [`TICK`].
-    pub(in crate::hub) fn tick(&self) {
+    pub(crate) fn tick(&self) {
         let mut table = self.table();
         if table.leases.is_empty() { table.clock.pause() } else { table.clock.tick() }
     }
 
     /// Call this if the stored leases could not be read.
-    pub(in crate::hub) fn stop_reading(&self) {
+    pub(crate) fn stop_reading(&self) {
         self.table().changed_while_reading = None;
     }
 
     /// Notes that the watcher stops.
-    pub(in crate::hub) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut table = self.table();
         table.clock.pause();
         table.changed_while_reading = None;
@@ -175,7 +175,7 @@ impl Leases {
 
     /// Returns the topics whose lease has expired, and the time of the next check. Each of these topics is checked
     /// again after [`RETRY`].
-    pub(in crate::hub) fn expired(&self) -> (Vec<TopicName>, Option<Instant>) {
+    pub(crate) fn expired(&self) -> (Vec<TopicName>, Option<Instant>) {
         let mut table = self.table();
         let now = table.clock.now();
         let mut expired = Vec::new();
@@ -197,7 +197,7 @@ impl Leases {
     }
 
     /// `true` if the topic's lease has expired and was not renewed since.
-    pub(in crate::hub) fn is_expired(&self, topic: &TopicName) -> bool {
+    pub(crate) fn is_expired(&self, topic: &TopicName) -> bool {
         let mut table = self.table();
         let now = table.clock.now();
         table.leases.get(topic).is_some_and(|lease| lease.deadline <= now)
