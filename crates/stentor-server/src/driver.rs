@@ -200,7 +200,7 @@ struct ShardRun {
     watched: Vec<Watched>,
     place: Option<Place>,
     #[cfg(test)]
-    kill: Option<tests::Kill>,
+    kill: Option<handle::Kill>,
 }
 
 /// A service whose drain token is watched. It lives as long as its readers and its program need it.

@@ -68,7 +68,16 @@ pub(super) enum Message {
     QueryResult(Box<QueryResult>),
     CloseKey(Arc<Key>),
     #[cfg(test)]
-    Kill(super::tests::Kill),
+    Kill(Kill),
+}
+
+/// A way in which a test kills a task of a driver.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kill {
+    Panic,
+    Error,
+    Watchers,
 }
 
 /// The content of an inbox, as a shard takes it.
@@ -225,7 +234,7 @@ impl ShardHandle {
     }
 
     #[cfg(test)]
-    pub(super) fn kill(&self, kill: super::tests::Kill) {
+    pub(super) fn kill(&self, kill: Kill) {
         let mut inbox = self.0.inbox();
         inbox.messages.push(Message::Kill(kill));
         inbox.consumer.wake();

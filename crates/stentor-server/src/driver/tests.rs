@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::handle::Kill;
 use super::{Driver, RESTARTS_MAX, ShardHandle};
 use crate::context::Stentor;
 use crate::metrics::Metrics;
@@ -21,14 +22,6 @@ use crate::stream::session::Session;
 
 /// A test that takes longer hangs.
 const HANG: Duration = Duration::from_secs(30);
-
-/// A way in which a test kills a task of a driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kill {
-    Panic,
-    Error,
-    Watchers,
-}
 
 impl Kill {
     pub(super) fn act(self, watchers: &mut JoinSet<()>) -> io::Result<()> {

@@ -42,7 +42,8 @@ impl<T: Transport> Shard<T> {
         }
     }
 
-    /// Ends the streams of the readers whose sessions hold this key.
+    /// Ends the streams of the readers whose sessions hold this key. All of them at once: no later event may
+    /// reach one.
     pub(crate) fn close_key(&mut self, key: &Arc<Key>, now: Instant) {
         for id in self.sessions.with_key(key.id()) {
             self.close_reader(id, CloseReason::KeyClosed, now);

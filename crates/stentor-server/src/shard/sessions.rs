@@ -11,7 +11,7 @@ use crate::stream::session::{KeyId, OpenSession};
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     by_reader: HashMap<ReaderId, OpenSession>,
-    by_key: HashMap<KeyId, Vec<ReaderId>>,
+    by_key: HashMap<KeyId, BTreeSet<ReaderId>>,
     /// The readers with an expiry, in the order in which they expire.
     expiries: BTreeSet<(Instant, ReaderId)>,
     /// Time of the timer that is set for the next expiry.
@@ -21,7 +21,7 @@ pub(super) struct Sessions {
 impl Sessions {
     pub(super) fn insert(&mut self, id: ReaderId, session: OpenSession) {
         if let Some(key) = &session.key {
-            self.by_key.entry(key.id()).or_default().push(id);
+            self.by_key.entry(key.id()).or_default().insert(id);
         }
         if let Some(at) = session.expires_at {
             self.expiries.insert((at, id));
@@ -41,7 +41,7 @@ impl Sessions {
         if let Some(key) = session.key.map(|key| key.id())
             && let Some(readers) = self.by_key.get_mut(&key)
         {
-            readers.retain(|reader| *reader != id);
+            readers.remove(&id);
             if readers.is_empty() {
                 self.by_key.remove(&key);
             }
@@ -50,7 +50,7 @@ impl Sessions {
 
     /// Returns the readers with this key.
     pub(super) fn with_key(&self, key: KeyId) -> Vec<ReaderId> {
-        self.by_key.get(&key).cloned().unwrap_or_default()
+        self.by_key.get(&key).into_iter().flatten().copied().collect()
     }
 
     /// Returns the time for which a timer must be set, so that the next session expires in time. `None`

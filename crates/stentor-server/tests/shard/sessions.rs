@@ -134,3 +134,21 @@ fn a_reader_in_the_slot_of_one_with_a_session_is_not_closed_with_it() {
     stage.pass(2 * MINUTE);
     assert!(!second.is_finished());
 }
+
+#[test]
+fn no_later_event_reaches_any_of_many_streams_whose_key_was_closed() {
+    let mut stage = Stage::new(Hub::memory());
+    let session = Session::new().with_key("ann");
+    let clients: Vec<_> =
+        (0..1_000).map(|_| stage.join_with("news", Start::Now, ROOM, session.clone())).collect();
+    stage.settle();
+    stage.close_streams("ann");
+    let later = stage.join_with("news", Start::Now, ROOM, session);
+    stage.publish("news", "secret");
+    stage.settle();
+    for client in &clients {
+        assert_asked_to_reconnect(client);
+        assert_eq!(client.events(), [""; 0]);
+    }
+    assert!(!later.is_finished(), "it was opened after the close");
+}
