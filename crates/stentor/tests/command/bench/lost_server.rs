@@ -2,13 +2,17 @@
 
 use crate::harness::{Server, stentor};
 
-/// Kills the server after it has delivered the first event. Returns the exit code and stderr of the run.
+/// Kills the server after it has delivered some events. Returns the exit code and stderr of the run.
 async fn run_and_kill(args: &[&str]) -> (Option<i32>, String) {
     let server = Server::in_memory().await;
     let url = server.url("");
     let load = ["bench", "--url", &url, "--warm-up", "0s", "--rate", "100", "--for", "2s"];
     let load = stentor(&[&load[..], args].concat()).start().await;
-    server.subscribe("/topics/bench/0").await.next().await.expect("an event");
+    let mut reader = server.subscribe("/topics/bench/0").await;
+    // More events than publishers: by then each publisher has read a response.
+    for _ in 0..20 {
+        reader.next().await.expect("an event");
+    }
     server.signal("KILL").await;
     let output = load.end().await;
     (output.code, output.stderr)
