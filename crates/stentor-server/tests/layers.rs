@@ -38,7 +38,7 @@ enum Under {
 const STRICT: [Under; 2] = [Under::Serve, Under::Axum];
 const ALL: [Under; 3] = [Under::Serve, Under::TrustingServe, Under::Axum];
 
-async fn start(under: Under, stentor: &Stentor, app: Router) -> SocketAddr {
+fn start(under: Under, stentor: &Stentor, app: Router) -> SocketAddr {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let stentor = stentor.clone();
@@ -120,7 +120,7 @@ async fn a_layer_that_replaces_the_body_of_a_stream_is_obeyed() {
             }
             let stentor = stentor().await;
             let app = Router::new().fallback_service(stentor.clone()).layer(from_fn(replace));
-            let address = start(under, &stentor, app).await;
+            let address = start(under, &stentor, app);
             assert_eq!(read(address, http2, SECRET).await, "you may not see this\n\n", "{under:?}");
         }
     }
@@ -131,7 +131,7 @@ async fn a_layer_that_drops_the_body_of_a_stream_closes_the_stream() {
     for under in ALL {
         let stentor = stentor().await;
         let app = Router::new().fallback_service(stentor.clone()).layer(from_fn(drop_body));
-        let address = start(under, &stentor, app).await;
+        let address = start(under, &stentor, app);
         assert_eq!(read(address, false, SECRET).await, "", "{under:?}");
         let metrics = stentor.metrics().to_text(stentor.hub());
         assert!(metrics.contains("\nstentor_streams_open 0\n"), "{under:?}: {metrics}");
@@ -147,7 +147,7 @@ async fn a_layer_that_rewrites_the_frames_of_a_stream_is_obeyed() {
             router.clone().layer(from_fn(map_frames)),
             router.layer(from_fn(pass_as_a_data_stream)),
         ] {
-            let address = start(under, &stentor, app).await;
+            let address = start(under, &stentor, app);
             let seen = read(address, false, "data: [redacted]\n").await;
             assert!(seen.contains("data: [redacted]\n") && !seen.contains(SECRET), "{seen}");
         }
@@ -158,7 +158,7 @@ async fn a_layer_that_rewrites_the_frames_of_a_stream_is_obeyed() {
 async fn a_program_that_promises_to_leave_streams_alone_is_taken_at_its_word() {
     let stentor = stentor().await;
     let app = Router::new().fallback_service(stentor.clone()).layer(from_fn(map_frames));
-    let address = start(Under::TrustingServe, &stentor, app).await;
+    let address = start(Under::TrustingServe, &stentor, app);
     assert!(read(address, false, SECRET).await.contains(SECRET), "the layer is bypassed");
     assert!(!read(address, true, "[redacted]").await.contains(SECRET), "HTTP/2 has no takeover");
 }
@@ -179,7 +179,7 @@ async fn a_layer_that_holds_a_stream_back_delays_it() {
             }
         };
         let app = Router::new().fallback_service(stentor.clone()).layer(from_fn(hold));
-        let address = start(under, &stentor, app).await;
+        let address = start(under, &stentor, app);
         let reading = tokio::spawn(async move { read(address, false, "data: later\n").await });
         timeout(PATIENCE, reached.notified()).await.unwrap();
         stentor.hub().send(&topic(), "later").await.unwrap();
@@ -194,7 +194,7 @@ async fn a_router_without_layers_delivers_events() {
     for under in ALL {
         let stentor = stentor().await;
         let guarded = Guard::new().wrap(stentor.clone());
-        let address = start(under, &stentor, Router::new().fallback_service(guarded)).await;
+        let address = start(under, &stentor, Router::new().fallback_service(guarded));
         let seen = read(address, false, SECRET).await;
         assert!(seen.contains(SECRET), "{under:?}: {seen}");
     }
@@ -204,7 +204,7 @@ async fn a_router_without_layers_delivers_events() {
 async fn a_reader_that_leaves_a_stream_with_a_boxed_body_is_missed_at_once() {
     let stentor = stentor().await;
     let app = Router::new().fallback_service(stentor.clone());
-    let address = start(Under::Serve, &stentor, app).await;
+    let address = start(Under::Serve, &stentor, app);
     read(address, false, SECRET).await;
     // The reader is gone. Nothing is published, and the keep-alive is 15 s away.
     let missed = timeout(Duration::from_secs(10), async {

@@ -189,7 +189,7 @@ async fn run_essential(stentor: Stentor, signals: Signals, failure: Arc<LogFailu
 async fn stop_on_log_failure(stentor: Stentor, failure: Arc<LogFailure>) {
     failure.report(&stentor.hub().failed().await);
     stentor.drain().cancel();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Logs the failure of the log once.
