@@ -49,8 +49,8 @@ impl Publish {
     /// A publish of one event.
     ///
     /// The event must not have an id: the log gives each event an id, the [`Published::first`] of the result. An event
-    /// with an id of its own is refused as [`PublishError::EventHasId`]. To publish the events of another stream, remove
-    /// their ids with [`Event::without_id`], and use them as idempotency keys if repeats are possible
+    /// with an id of its own is refused as [`PublishError::EventHasId`]. To publish the events of another stream,
+    /// remove their ids with [`Event::without_id`], and use them as idempotency keys if repeats are possible
     /// ([`Publish::with_key`]).
     ///
     /// ```
@@ -180,7 +180,8 @@ impl Entry {
     /// # Errors
     ///
     /// [`PublishError::Reserved`], [`PublishError::EventHasId`], [`PublishError::EventTooLarge`],
-    /// [`PublishError::FrameTooLarge`], [`PublishError::ReasonTooLong`], or [`PublishError::Empty`] for [`Body::Deleted`].
+    /// [`PublishError::FrameTooLarge`], [`PublishError::ReasonTooLong`], or [`PublishError::Empty`] for
+    /// [`Body::Deleted`].
     pub fn validate(&self) -> Result<(), PublishError> {
         refuse_reserved(&self.topic)?;
         match &self.body {

@@ -1,8 +1,9 @@
 //! Judges a run of publishers and readers. Nothing here talks to a server.
 //!
 //! A [`History`] has the requests of the publishers and their responses, a [`Log`] the records that the log has in the
-//! end, and [`Observations`] everything that a reader received, which a [`Recorder`] decodes. [`check_log`] and [`check_reader`] compare them, and
-//! return a [`Violation`] for each event that is lost, duplicated, reordered or falsely reported.
+//! end, and [`Observations`] everything that a reader received, which a [`Recorder`] decodes. [`check_log`] and
+//! [`check_reader`] compare them, and return a [`Violation`] for each event that is lost, duplicated, reordered or
+//! falsely reported.
 //!
 //! The crash tests of the binary fill them from sockets and the simulator from memory, so both have one judge.
 

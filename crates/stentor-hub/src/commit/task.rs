@@ -69,8 +69,8 @@ impl Task {
         }
     }
 
-    /// Polls the append in flight in the call of a publisher. Returns `None` if the storage panicked: the task must then
-    /// be dropped. The publisher gets an error like the others of the batch, and does not panic with the storage.
+    /// Polls the append in flight in the call of a publisher. Returns `None` if the storage panicked: the task must
+    /// then be dropped. The publisher gets an error like the others of the batch, and does not panic with the storage.
     fn poll_in_call(&mut self) -> Option<Poll<()>> {
         let poll = || self.poll_append(&mut Context::from_waker(Waker::noop())).map(drop);
         // Unwind safe: the batch is not polled again, see `Batch::has_panicked`.

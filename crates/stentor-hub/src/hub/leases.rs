@@ -26,9 +26,9 @@ impl Hub {
     /// renews the lease, even if the log cannot store it at the moment. [`Hub::renew_lease`] also renews it. An end
     /// or a deletion removes it.
     ///
-    /// The lease is durable when this returns, in whole seconds (rounded up). It lasts at most 30 years. After a restart
-    /// its time starts over. Leases expire only while [`Hub::watch_leases`] runs. Time in which the whole process stands
-    /// still (a suspended machine, a stopped process) does not count.
+    /// The lease is durable when this returns, in whole seconds (rounded up). It lasts at most 30 years. After a
+    /// restart its time starts over. Leases expire only while [`Hub::watch_leases`] runs. Time in which the whole
+    /// process stands still (a suspended machine, a stopped process) does not count.
     ///
     /// To publish an event and set the lease in one step, use [`Publish::with_lease`].
     ///

@@ -75,8 +75,8 @@ pub trait Storage: Send + Sync + 'static {
     /// 2. If it has a key, [`Key::check`] decides if it is a repeat, is refused, or is to be appended. So a repeat is a
     ///    repeat even if its topic has ended since. A repeat of a part of an upload restarts the key's window by
     ///    [`Key::renewed_expiry`]. The stored part hashes of an upload are removed with its key.
-    /// 3. If it has neither entries nor a lease, or an entry is a deletion, it is refused as [`Outcome::KeyReused`]. The
-    ///    hub refuses such publishes itself; it passes on only one without entries, to renew a key.
+    /// 3. If it has neither entries nor a lease, or an entry is a deletion, it is refused as [`Outcome::KeyReused`].
+    ///    The hub refuses such publishes itself; it passes on only one without entries, to renew a key.
     /// 4. If one of its topics has ended, it is refused as [`Outcome::Ended`]. An entry after an end of its topic in
     ///    the same publish counts as well, and so does the topic that it gives a lease to.
     /// 5. If it gives a lease to a topic that has none while [`LEASES_MAX`] others have one, it is refused as

@@ -15,7 +15,7 @@ use crate::topic::TopicName;
 ///
 /// A record is visible here only after the storage's commit, so it is durable.
 ///
-/// A log in memory and its live window are one [`Ring`], so that each record is indexed once. Then the log adds and
+/// A log in memory and its live window are one ring, so that each record is indexed once. Then the log adds and
 /// removes the records, and the window is the part of the ring after its floor. Clones share the window.
 #[derive(Clone, Debug)]
 pub struct LiveWindow(Arc<RwLock<Window>>);

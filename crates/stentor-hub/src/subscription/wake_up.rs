@@ -9,7 +9,8 @@ use crate::cursor::Offset;
 
 impl Subscription {
     /// The consumer that is woken when there may be more to read. It is woken once in the beginning, and after each
-    /// [`TryRead::AtTail`](crate::TryRead::AtTail) at the next record. A reader that has not read to the tail is not woken.
+    /// [`TryRead::AtTail`](crate::TryRead::AtTail) at the next record. A reader that has not read to the tail is not
+    /// woken.
     pub fn consumer(&self) -> &Consumer {
         &self.consumer
     }
