@@ -265,7 +265,13 @@ impl Disk {
         let now = Instant::now();
         let mut state = self.state();
         let unfed = state.unfed.len();
-        let ready = |pending: &Pending| pending.held_until.is_none_or(|until| until <= now);
+        // Writes are done one after the other, as by the writer of a log on disk.
+        let writes = state.pending.iter().filter(|pending| pending.kind.is_write());
+        let first_write = writes.map(|pending| pending.id).min();
+        let ready = |pending: &Pending| {
+            let is_next = !pending.kind.is_write() || Some(pending.id) == first_write;
+            is_next && pending.held_until.is_none_or(|until| until <= now)
+        };
         let ready: Vec<usize> = (0..state.pending.len())
             .filter(|at| state.pending.get(*at).is_some_and(ready))
             .collect();
@@ -298,7 +304,7 @@ impl Disk {
         let faults = faults.clone();
         let mut chance = |percent: u8| rng.u8(0..100) < percent;
         if !pending.was_held && chance(faults.hang) {
-            let seconds = if chance(30) { 300 } else { 3 };
+            let seconds = if chance(4) { 300 } else { 2 };
             pending.held_until = Some(Instant::now() + Duration::from_secs(seconds));
             pending.was_held = true;
             counts.add(if kind.is_write() { "append delayed" } else { "query hung" });
@@ -363,11 +369,14 @@ impl Disk {
 
     /// Ends the server that uses the disk. Operations under way are done or not; some offsets may be burned.
     pub(crate) fn crash(&self, may_burn: bool) {
-        loop {
-            let Some(mut pending) = self.state().pending.pop() else { break };
-            if pending.kind.is_write() && !pending.is_applied() && self.state().rng.bool() {
-                self.apply(&mut pending);
+        let mut pending = std::mem::take(&mut self.state().pending);
+        pending.retain(|pending| pending.kind.is_write() && !pending.is_applied());
+        pending.sort_by_key(|pending| pending.id);
+        for mut write in pending {
+            if self.state().rng.bool() {
+                break;
             }
+            self.apply(&mut write);
         }
         let mut state = self.state();
         state.generation += 1;

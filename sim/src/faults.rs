@@ -39,7 +39,7 @@ impl Faults {
     pub(crate) fn random(rng: &mut Rng) -> Faults {
         let mut rate = |most: u8| if rng.bool() { rng.u8(1..=most) } else { 0 };
         let (instant_write, instant_query) = (rate(100), rate(100));
-        let (fail, hang, lose_answer) = (rate(15), rate(8), rate(15));
+        let (fail, hang, lose_answer) = (rate(15), rate(3), rate(15));
         let break_log = u8::from(rate(2) == 2);
         let in_memory = rng.u8(0..4) == 0;
         Faults { instant_write, instant_query, in_memory, fail, hang, lose_answer, break_log }

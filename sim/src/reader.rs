@@ -34,6 +34,10 @@ pub(crate) struct Reader {
     phase: Phase,
     rng: Rng,
     origin: Instant,
+    /// Time at which the stream was opened.
+    opened: Option<Instant>,
+    /// Connections that it has reset. Their shards may not know it yet.
+    left: Vec<(Wire, usize)>,
     /// It has received everything at some time during this connection.
     was_at_tail: bool,
     /// Writes that found no room when it was at the tail last.
@@ -86,6 +90,8 @@ impl Reader {
             phase: Phase::Waiting { until: now },
             rng,
             origin: now,
+            opened: None,
+            left: Vec::new(),
             was_at_tail: false,
             blocks_at_tail: 0,
             fault: None,
@@ -110,6 +116,17 @@ impl Reader {
     /// Its connection, and the number of the shard that writes it.
     pub(crate) fn connection(&self) -> Option<(&Wire, usize)> {
         if let Phase::Open { wire, host, .. } = &self.phase { Some((wire, *host)) } else { None }
+    }
+
+    /// Returns `true` if it has had one stream since this time.
+    pub(crate) fn is_open_since(&self, time: Instant) -> bool {
+        self.is_open() && self.opened.is_some_and(|opened| opened <= time)
+    }
+
+    /// All connections that a shard may have, each with the number of the shard.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = (&Wire, usize)> {
+        let left = self.left.iter().map(|(wire, host)| (wire, *host));
+        self.connection().into_iter().chain(left)
     }
 
     /// Returns `true` if it can do something.
@@ -193,6 +210,7 @@ impl Reader {
         }
         self.reconnect.next_step(outcome, self.now());
         self.recorder.connect();
+        self.opened = Some(Instant::now());
         let version = self.plan.version;
         if version == Version::HTTP_2 {
             self.phase = Phase::Body { body: answer.into_body(), woken: Signal::new() };
@@ -308,8 +326,9 @@ impl Reader {
     /// Resets the connection, or gives an attempt up. Bytes on the way are lost.
     pub(crate) fn reset(&mut self, counts: &mut Counts) -> bool {
         match &self.phase {
-            Phase::Open { wire, .. } => {
+            Phase::Open { wire, host, .. } => {
                 wire.reset();
+                self.left.push((wire.clone(), *host));
                 counts.add("reader reset");
                 self.count_wire(counts);
                 self.lose(Outcome::Ended);
@@ -331,6 +350,7 @@ impl Reader {
 
     /// The server was killed.
     pub(crate) fn server_killed(&mut self, counts: &mut Counts) {
+        self.left.clear();
         match self.phase {
             Phase::Open { .. } => {
                 counts.add("broken stream");

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use fastrand::Rng;
 use stentor_hub::{Body, Record};
 use stentor_testing::judge::{
     Content, Index, Log, LoggedRecord, Observation, check_log, check_reader,
@@ -10,6 +11,7 @@ use stentor_testing::judge::{
 
 use crate::counts::Counts;
 use crate::options::Options;
+use crate::plan::Plan;
 use crate::trace::Trace;
 use crate::world::World;
 
@@ -61,12 +63,18 @@ fn run_world(seed: u64, options: &Options, trace_lines: usize) -> Report {
         violations: vec![format!("the system: {error}")],
         trace: String::new(),
     };
-    let runtime = match runtime.enable_all().start_paused(true).build() {
+    let mut rng = Rng::with_seed(seed);
+    let plan = Plan::new(&mut rng, options.steps);
+    if plan.has_bodies() {
+        // The driver of a shard needs the event queue of the system, although nothing happens there.
+        runtime.enable_io();
+    }
+    let runtime = match runtime.enable_time().start_paused(true).build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(error),
     };
     let result = runtime.block_on(async {
-        let mut world = World::new(seed, options, trace)?;
+        let mut world = World::new(plan, rng, options, trace)?;
         world.disturb().await?;
         let stuck = world.calm_down().await?;
         Ok((world, stuck))

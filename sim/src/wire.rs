@@ -72,7 +72,7 @@ impl Wire {
         if state.byte_by_byte {
             taken = 1;
         } else if state.rng.u8(0..4) == 0 {
-            taken = state.rng.usize(1..=taken);
+            taken = state.short_write(pieces, taken);
         }
         // As in the kernel, a write that fills the buffer is followed by an event when there is room again.
         state.was_blocked = taken < length && taken == room;
@@ -130,7 +130,12 @@ impl Wire {
     /// Returns `true` if no more bytes will come.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.0.borrow();
-        state.buffer.is_empty() && (state.is_finished || Rc::strong_count(&self.0) == 1)
+        state.buffer.is_empty() && (state.is_finished || self.is_dropped())
+    }
+
+    /// Returns `true` if the shard has dropped its side.
+    pub(crate) fn is_dropped(&self) -> bool {
+        Rc::strong_count(&self.0) == 1
     }
 
     /// The client resets the connection.
@@ -200,6 +205,18 @@ impl Wire {
 }
 
 impl State {
+    /// Returns the length of a write of less than `most` bytes: any, or up to the end of a line, where events end.
+    fn short_write(&mut self, pieces: &[IoSlice<'_>], most: usize) -> usize {
+        if self.rng.bool() {
+            return self.rng.usize(1..=most);
+        }
+        let bytes = pieces.iter().flat_map(|piece| piece.iter()).take(most);
+        let ends = bytes.zip(1..).filter(|(byte, _)| **byte == b'\n');
+        let ends: Vec<usize> = ends.map(|(_, length)| length).collect();
+        let at = self.rng.usize(0..ends.len().max(1));
+        ends.get(at).copied().unwrap_or(most)
+    }
+
     fn fail_if_broken(&self) -> io::Result<()> {
         if self.is_reset {
             return Err(io::ErrorKind::ConnectionReset.into());

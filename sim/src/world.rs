@@ -4,8 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use fastrand::Rng;
+use stentor_hub::storage::Storage as _;
 use stentor_hub::{Body, Event, Publish, Timestamp};
-use stentor_testing::judge::{Atomicity, EventKey, History, Outcome, Trimmed};
+use stentor_testing::judge::{Atomicity, EventKey, Form, History, Outcome, Trimmed};
 use tokio::time::Instant;
 
 use crate::counts::Counts;
@@ -18,6 +19,7 @@ use crate::plan::{Plan, SHARED_TOPICS, TRIM_KEPT, TRIM_PREFIX};
 use crate::publisher::{Publisher, begin};
 use crate::reader::Reader;
 use crate::trace::Trace;
+use crate::wire::Wire;
 
 /// Publisher number of events of other nodes.
 const FOREIGN: u32 = 1_000_000;
@@ -25,6 +27,14 @@ const FOREIGN: u32 = 1_000_000;
 const CATCH_UP_MAX: Duration = Duration::from_mins(6);
 /// Maximum number of actions of that phase; more means that something never rests.
 const CATCH_UP_ACTIONS_MAX: u64 = 400_000;
+/// Maximum number of actions without faults in which publishers still publish.
+const CALM_STEPS: u64 = 1_000;
+/// Simulated time without faults in which publishers still publish. Longer than any pause after a failed query.
+const CALM_TIME: Duration = Duration::from_secs(20);
+/// After the newest record, a reader whose stream was open all the time must have received it within this time.
+const QUIET_MIN: Duration = Duration::from_secs(2);
+/// The check for that ends after this time.
+const QUIET_MAX: Duration = Duration::from_secs(8);
 /// Simulated time of a drain before the server is killed.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 
@@ -51,21 +61,27 @@ pub(crate) struct World {
     /// The time of both clocks at the start.
     pub(crate) origin: (Instant, Timestamp),
     foreign: u64,
+    /// There are no faults and disturbances any more.
     is_calm: bool,
+    /// Publishers start no new requests.
+    is_quiet: bool,
 }
 
 impl World {
-    /// Creates the world of a seed. Call it on a runtime with paused time.
+    /// Creates the world of a plan. Call it on a runtime with paused time.
     ///
     /// # Errors
     ///
     /// If the system has no event queue left.
-    pub(crate) fn new(seed: u64, options: &Options, trace: Trace) -> io::Result<World> {
-        fastrand::seed(seed);
+    pub(crate) fn new(
+        plan: Plan,
+        mut rng: Rng,
+        options: &Options,
+        trace: Trace,
+    ) -> io::Result<World> {
+        fastrand::seed(rng.u64(..));
         let start = Timestamp::from_micros(1_750_000_000_000_000);
         Timestamp::simulate(start);
-        let mut rng = Rng::with_seed(seed);
-        let plan = Plan::new(&mut rng, options.steps);
         let log_bytes = plan.log_bytes.unwrap_or(64 << 20);
         let disk = Disk::new(log_bytes, plan.faults.clone(), rng.fork());
         // A log with a size limit holds a few dozen events at least.
@@ -97,6 +113,7 @@ impl World {
             origin: (Instant::now(), start),
             foreign: 0,
             is_calm: false,
+            is_quiet: false,
         })
     }
 
@@ -143,16 +160,19 @@ impl World {
         }
     }
 
-    /// Does one thing, chosen at random, and lets the tasks of the server run.
-    /// Returns `false` if there was nothing to do but to wait.
+    /// Does one thing, chosen at random, and lets the tasks of the server run. Returns `false` if there was nothing to
+    /// do but to wait.
     async fn act(&mut self) -> io::Result<bool> {
-        const TRIES: usize = 40;
-        let mut acted = false;
-        for _ in 0..TRIES {
-            if self.try_action() {
-                acted = true;
-                break;
-            }
+        const TRIES: usize = 6;
+        let mut acted = (0..TRIES).any(|_| self.try_action());
+        // In calm times, time passes only when there is nothing else to do.
+        if !acted && (self.is_calm || self.rng.bool()) {
+            acted = self.disk_acts()
+                || self.shard_turns()
+                || self.query_continues()
+                || self.socket_event()
+                || self.reader_acts()
+                || self.publisher_acts();
         }
         if !acted {
             self.pass_time().await;
@@ -178,7 +198,9 @@ impl World {
             45..55 => self.query_continues(),
             55..65 => self.socket_event(),
             65..80 => self.reader_acts(),
-            80..97 => self.publisher_acts(),
+            80..90 => self.publisher_acts(),
+            // Without faults, time is to pass between publishes.
+            90..97 if !self.is_calm || self.rng.u8(0..8) == 0 => self.publisher_begins(),
             97 => self.foreign_append(),
             _ => false,
         }
@@ -192,8 +214,8 @@ impl World {
 
     fn shard_turns(&mut self) -> bool {
         let Some(node) = &mut self.node else { return false };
-        let at = self.rng.usize(0..node.hosts.len());
-        let Some(host) = node.hosts.get_mut(at).filter(|host| host.is_due()) else { return false };
+        let Some(at) = choose(&mut self.rng, &node.hosts, Host::is_due) else { return false };
+        let Some(host) = node.hosts.get_mut(at) else { return false };
         for _ in 0..host.turn() {
             self.counts.add("query overdue");
         }
@@ -203,7 +225,8 @@ impl World {
 
     fn query_continues(&mut self) -> bool {
         let Some(node) = &mut self.node else { return false };
-        let at = self.rng.usize(0..node.hosts.len());
+        let is_due = |host: &Host| !host.woken_queries().is_empty();
+        let Some(at) = choose(&mut self.rng, &node.hosts, is_due) else { return false };
         let Some(host) = node.hosts.get_mut(at) else { return false };
         let woken = host.woken_queries();
         let Some(query) = woken.get(self.rng.usize(0..woken.len().max(1))) else { return false };
@@ -213,19 +236,12 @@ impl World {
     }
 
     fn socket_event(&mut self) -> bool {
-        let connections = self.readers.iter().enumerate();
-        let connections = connections.filter_map(|(at, reader)| {
-            let (wire, host) = reader.connection()?;
-            wire.has_event().then_some((at, host))
-        });
-        let due: Vec<(usize, usize)> = connections.collect();
-        let Some((at, host)) = due.get(self.rng.usize(0..due.len().max(1))).copied() else {
-            return false;
-        };
-        let token = self.readers.get(at).and_then(Reader::connection);
-        let token = token.and_then(|(wire, _)| wire.take_event());
-        let (Some(token), Some(node)) = (token, &mut self.node) else { return false };
-        self.trace.add("socket event", &[at as u64], String::new);
+        let connections = self.readers.iter().flat_map(Reader::connections);
+        let due: Vec<(&Wire, usize)> = connections.filter(|(wire, _)| wire.has_event()).collect();
+        let at = self.rng.usize(0..due.len().max(1));
+        let Some((wire, host)) = due.get(at).copied() else { return false };
+        let (Some(token), Some(node)) = (wire.take_event(), &mut self.node) else { return false };
+        self.trace.add("socket event", &[host as u64, token as u64], String::new);
         if let Some(host) = node.hosts.get_mut(host) {
             host.notify(token);
         }
@@ -233,10 +249,9 @@ impl World {
     }
 
     fn reader_acts(&mut self) -> bool {
-        let at = self.rng.usize(0..self.readers.len().max(1));
+        let Some(at) = choose(&mut self.rng, &self.readers, Reader::is_due) else { return false };
         let Some(reader) = self.readers.get_mut(at) else { return false };
-        let is_asleep = reader.plan.is_slow && !self.is_calm && self.rng.u8(0..8) > 0;
-        if is_asleep || !reader.is_due() {
+        if reader.plan.is_slow && !self.is_calm && self.rng.u8(0..8) > 0 {
             return false;
         }
         self.trace.add("reader", &[at as u64], String::new);
@@ -245,24 +260,28 @@ impl World {
     }
 
     fn publisher_acts(&mut self) -> bool {
-        let at = self.rng.usize(0..self.publishers.len().max(1));
+        let Some(at) = choose(&mut self.rng, &self.publishers, Publisher::is_due) else {
+            return false;
+        };
         let Some(publisher) = self.publishers.get_mut(at) else { return false };
+        self.trace.add("publisher", &[at as u64], String::new);
+        let (history, leases) = (&mut self.history, &mut self.leases);
+        publisher.step(self.node.as_ref(), history, leases, &mut self.counts, &mut self.trace);
+        true
+    }
+
+    fn publisher_begins(&mut self) -> bool {
+        let Some(node) = self.node.as_ref().filter(|_| !self.is_quiet) else { return false };
+        let Some(at) = choose(&mut self.rng, &self.publishers, Publisher::is_idle) else {
+            return false;
+        };
         if self.options.without_publishers.contains(&at) {
             return false;
         }
-        if publisher.is_due() {
-            self.trace.add("publisher", &[at as u64], String::new);
-            let (history, leases) = (&mut self.history, &mut self.leases);
-            publisher.step(self.node.as_ref(), history, leases, &mut self.counts, &mut self.trace);
-            return true;
+        if let Some(publisher) = self.publishers.get_mut(at) {
+            publisher.begin(node, &mut self.history, &mut self.trace);
         }
-        match &self.node {
-            Some(node) if publisher.is_idle() && !self.is_calm && self.rng.u8(0..3) == 0 => {
-                publisher.begin(node, &mut self.history, &mut self.trace);
-                true
-            }
-            _ => false,
-        }
+        true
     }
 
     /// Another node appends to the log.
@@ -398,14 +417,23 @@ impl World {
         self.disk.calm_down();
         self.start_readers(u64::MAX);
         self.trace.add("calm", &[], String::new);
+        // A reader that would be woken by a new connection only, or by the next restart, misses these events.
+        let began = Instant::now();
+        for _ in 0..CALM_STEPS {
+            self.calm_connections();
+            self.act().await?;
+            if began.elapsed() > CALM_TIME {
+                break;
+            }
+        }
+        self.trace.add("quiet", &[], String::new);
+        self.is_quiet = true;
+        let quiet = Instant::now();
+        let mut newest = (self.disk.log().bounds().tail, quiet);
         let (until, began) = (Instant::now() + CATCH_UP_MAX, self.trace.actions());
         let mut settled_since = None;
         loop {
-            for reader in &self.readers {
-                if let Some((wire, _)) = reader.connection() {
-                    wire.calm_down();
-                }
-            }
+            self.calm_connections();
             // The rest is checked when all is quiet and time has passed.
             let has_acted = self.act().await?;
             if self.fault().is_some() {
@@ -416,6 +444,19 @@ impl World {
                 continue;
             }
             let now = Instant::now();
+            // A lease may have ended a topic just now.
+            let tail = self.disk.log().bounds().tail;
+            if tail != newest.0 {
+                newest = (tail, now);
+            }
+            if now - newest.1 > QUIET_MIN
+                && now - quiet < QUIET_MAX
+                && let Some(at) = self.readers.iter().position(|reader| {
+                    reader.is_open_since(quiet - QUIET_MAX) && !self.is_at_tail(reader)
+                })
+            {
+                return Ok(Some(format!("reader {at} was not woken")));
+            }
             let unsettled = self.unsettled();
             match &unsettled {
                 Some(_) => settled_since = None,
@@ -434,6 +475,23 @@ impl World {
         }
     }
 
+    /// Returns `true` if a reader has received the newest record that its filters match.
+    fn is_at_tail(&self, reader: &Reader) -> bool {
+        let observations = &reader.recorder.observations;
+        let records = self.disk.records();
+        let mut newest = records.iter().rev().filter(|record| *record.body() != Body::Deleted);
+        let last = newest.find(|record| observations.matches(record.topic().as_str()));
+        let last = last.map_or(0, |record| record.offset().get());
+        observations.start.is_some_and(|start| start >= last)
+            || observations.seen.iter().rev().take(50).any(|seen| seen.offset >= last)
+    }
+
+    fn calm_connections(&self) {
+        for (wire, _) in self.readers.iter().filter_map(Reader::connection) {
+            wire.calm_down();
+        }
+    }
+
     /// A text about something that is not finished yet.
     fn unsettled(&self) -> Option<String> {
         if let Some(at) = self.publishers.iter().position(|publisher| !publisher.is_idle())
@@ -444,27 +502,23 @@ impl World {
         if !self.disk.is_settled() {
             return Some("the disk is at work".to_owned());
         }
-        let records = self.disk.records();
         for reader in self.readers.iter().filter(|reader| !reader.is_finished()) {
-            let observations = &reader.recorder.observations;
-            if !reader.is_open() {
-                return Some(format!("{} has no stream", observations.name));
+            let name = &reader.recorder.observations.name;
+            let is_silent =
+                reader.recorder.last_id().is_empty() && reader.plan.form != Form::Silent;
+            if !reader.is_open() || is_silent {
+                return Some(format!("{name} has no stream"));
             }
-            let mut newest = records.iter().rev().filter(|record| *record.body() != Body::Deleted);
-            let last = newest.find(|record| observations.matches(record.topic().as_str()));
-            let last = last.map_or(0, |record| record.offset().get());
-            let is_at = observations.start.is_some_and(|start| start >= last)
-                || observations.seen.iter().rev().take(50).any(|seen| seen.offset >= last);
-            if !is_at {
+            if !self.is_at_tail(reader) {
                 let wire = reader.connection().map(|(wire, _)| wire.describe());
-                let name = &observations.name;
-                return Some(format!("{name} has not received offset {last}; {wire:?}"));
+                return Some(format!("{name} has not received the newest event; {wire:?}"));
             }
         }
         if self.history.is_bounded {
             // The size limit may remove the end of a topic, and a publish without an answer then uses the name again.
             return None;
         }
+        let records = self.disk.records();
         let open = self.leases.open(&self.disk);
         open.first().map(|topic| {
             let left = records.iter().filter(|record| record.topic().as_str() == topic);
@@ -472,4 +526,11 @@ impl World {
             format!("{topic} has not ended, although its lease is over; it has {left:?}")
         })
     }
+}
+
+/// Chooses one of the values for which `is_due` returns `true`.
+fn choose<T>(rng: &mut Rng, values: &[T], is_due: impl Fn(&T) -> bool) -> Option<usize> {
+    let due: Vec<usize> =
+        values.iter().enumerate().filter(|(_, value)| is_due(value)).map(|(at, _)| at).collect();
+    due.get(rng.usize(0..due.len().max(1))).copied()
 }
