@@ -38,7 +38,7 @@ fn keep_alives_can_be_as_rare_as_one_likes() {
         stage.pass(Duration::from_mins(5));
         assert_eq!(live.events(), ["first"]);
         assert_eq!(live.body().matches(": stentor").count(), before.matches(": stentor").count());
-        // What groups hold is freed, too.
+        // The memory of groups is freed as well.
         stage.receive(&live, None);
         stage.receive(&behind, None);
         stage.pass(Duration::from_mins(3));
