@@ -75,16 +75,21 @@ impl Watched {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_topic_without_publishes_during_its_lease_ends() {
-    let log = watched(MemoryStorage::new());
-    log.publish(&job()).await.unwrap();
-    log.set_lease(&job(), LEASE).await;
+/// Asserts that the topic [`job`] ends when the lease that it has just got expires, and not earlier.
+async fn assert_ends_with_its_lease(log: &Watched) {
     sleep(NEARLY).await;
     assert!(!log.has_ended(&job()).await);
     sleep(BEYOND).await;
     assert!(log.has_ended(&job()).await);
     assert_eq!(log.end(&job()).await, PRODUCER_LOST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_without_publishes_during_its_lease_ends() {
+    let log = watched(MemoryStorage::new());
+    log.publish(&job()).await.unwrap();
+    log.set_lease(&job(), LEASE).await;
+    assert_ends_with_its_lease(&log).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,11 +310,7 @@ async fn a_topic_has_its_lease_even_if_its_publisher_gives_up() {
     publish.abort();
     assert!(publish.await.unwrap_err().is_cancelled());
     gate.open();
-    sleep(NEARLY).await;
-    assert!(!log.has_ended(&job()).await);
-    sleep(BEYOND).await;
-    assert!(log.has_ended(&job()).await);
-    assert_eq!(log.end(&job()).await, PRODUCER_LOST);
+    assert_ends_with_its_lease(&log).await;
 }
 
 #[tokio::test(start_paused = true)]

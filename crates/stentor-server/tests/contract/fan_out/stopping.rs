@@ -14,16 +14,22 @@ fn last_retry(stream: &EventStream) -> u32 {
     retry.parse().unwrap()
 }
 
+/// Opens [`READERS`] streams and reads their positions.
+async fn open_readers(server: &Server) -> Vec<EventStream> {
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        let mut stream = server.subscribe("/topics/t").await;
+        stream.position().await;
+        readers.push(stream);
+    }
+    readers
+}
+
 #[tokio::test]
 async fn every_reader_gets_its_own_delay_for_the_reconnect() {
     for mode in StreamMode::ALL {
         let mut server = Server::start_with(mode).await;
-        let mut readers = Vec::new();
-        for _ in 0..READERS {
-            let mut stream = server.subscribe("/topics/t").await;
-            stream.position().await;
-            readers.push(stream);
-        }
+        let readers = open_readers(&server).await;
         let id = server.publish("/topics/t", "last").await;
         // A reader that does not have the event yet would get it after its reconnect.
         let delivered = i64::try_from(READERS).unwrap();
@@ -48,12 +54,7 @@ async fn an_event_that_is_acknowledged_before_the_stop_reaches_every_live_reader
     for mode in StreamMode::ALL {
         for _ in 0..5 {
             let mut server = Server::start_with(mode).await;
-            let mut readers = Vec::new();
-            for _ in 0..READERS {
-                let mut stream = server.subscribe("/topics/t").await;
-                stream.position().await;
-                readers.push(stream);
-            }
+            let readers = open_readers(&server).await;
             let id = server.publish("/topics/t", "last").await;
             server.shut_down();
             for mut reader in readers {
