@@ -8,6 +8,7 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -135,14 +136,15 @@ pub async fn serve_with(
     service: impl HttpService,
     stentor: Stentor,
 ) -> io::Result<()> {
-    run_core(options.trust(), listener, service, &stentor).await
+    run_core(options.trust(), listener, service, &stentor, &Starting::of(NonZero::<usize>::MIN))
+        .await
 }
 
 /// Serves on several cores. Each is a thread with a single-threaded runtime, and all accept from the
 /// same listener.
 ///
-/// Blocks until [`Stentor::drain`] is cancelled and all connections are closed. See [`serve`] for the
-/// arguments.
+/// Blocks until [`Stentor::drain`] is cancelled and all connections are closed. No connection is accepted
+/// before all cores are set up. See [`serve`] for the arguments.
 ///
 /// # Errors
 ///
@@ -154,18 +156,20 @@ pub fn serve_on_cores(
     stentor: &Stentor,
 ) -> io::Result<()> {
     let cores = options.shards.get();
+    let starting = &Starting::of(options.shards);
     std::thread::scope(|scope| {
+        // If one core fails, or its thread cannot be started, the others stop too.
+        let _stop_all = stentor.drain().clone().drop_guard();
         let mut threads = Vec::with_capacity(cores);
         for core in 0..cores {
             let listener = listener.try_clone()?;
             let service = service.clone();
             let thread = std::thread::Builder::new().name(format!("stentor-{core}"));
             threads.push(thread.spawn_scoped(scope, move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                // If one core fails, the others stop too.
                 let stop_all = stentor.drain().clone().drop_guard();
-                let result =
-                    runtime.block_on(run_core(options.trust(), listener, service, stentor));
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let core = run_core(options.trust(), listener, service, stentor, starting);
+                let result = runtime.block_on(core);
                 drop(stop_all);
                 result
             })?);
@@ -184,6 +188,7 @@ async fn run_core(
     listener: StdListener,
     service: impl HttpService,
     stentor: &Stentor,
+    starting: &Starting,
 ) -> io::Result<()> {
     let (metrics, drain) = (stentor.metrics(), stentor.drain());
     let mut listener = Listener::new(listener)?;
@@ -197,26 +202,31 @@ async fn run_core(
     let connections = TaskTracker::new();
     let aborted = CancellationToken::new();
     let stop = Stop { drained: drain.clone(), aborted: aborted.clone() };
-    let failed = loop {
-        let accepted = tokio::select! {
-            biased;
-            ended = driver.ended() => break ended,
-            accepted = accept_for(&shard, stentor, &mut listener) => accepted,
-        };
-        let Some(stream) = accepted else { break Ok(()) };
-        metrics.connections.inc();
-        let open = OpenCount::one(&metrics.connections_open);
-        let connection = connection::run(stream, service.clone(), stop.clone(), by_shard.clone());
-        connections.spawn(async move {
-            connection.await;
-            drop(open);
-        });
+    let (accepts, open_connections) = (shard.clone(), connections.clone());
+    let accepting = async move {
+        // Its first turn has opened what the shard needs.
+        accepts.clone().into_shard().turned().await;
+        starting.wait_for_all(drain).await;
+        while let Some(stream) = accept_for(&accepts, stentor, &mut listener).await {
+            metrics.connections.inc();
+            let open = OpenCount::one(&metrics.connections_open);
+            let connection =
+                connection::run(stream, service.clone(), stop.clone(), by_shard.clone());
+            open_connections.spawn(async move {
+                connection.await;
+                drop(open);
+            });
+        }
+    };
+    let failed = tokio::select! {
+        biased;
+        ended = driver.ended() => ended,
+        () = accepting => Ok(()),
     };
     // A core without a shard is of no use. All cores stop.
     if failed.is_err() {
         drain.cancel();
     }
-    drop(listener);
     connections.close();
     let deadline = Instant::now() + DRAIN_TIME_MAX;
     if timeout_at(deadline, connections.wait()).await.is_err() {
@@ -231,6 +241,30 @@ async fn run_core(
         tracing::warn!("closing streams that did not finish");
     }
     failed
+}
+
+/// The cores that are being set up. A core that cannot be set up stops all cores before a client has
+/// connected to one of them.
+struct Starting {
+    /// Number of cores that are not set up yet.
+    left: watch::Sender<usize>,
+}
+
+impl Starting {
+    fn of(cores: NonZero<usize>) -> Starting {
+        Starting { left: watch::Sender::new(cores.get()) }
+    }
+
+    /// Reports that a core is set up, and waits for all others or for the stop of the server.
+    async fn wait_for_all(&self, drain: &CancellationToken) {
+        self.left.send_modify(|left| *left = left.saturating_sub(1));
+        let mut left = self.left.subscribe();
+        tokio::select! {
+            // The sender lives as long as `self`, so this is no error.
+            _ = left.wait_for(|left| *left == 0) => {}
+            () = drain.cancelled() => {}
+        }
+    }
 }
 
 /// Returns the next connection for a core, or `None` when the server stops. While the shard of the core
@@ -278,4 +312,30 @@ fn is_client_error(error: &io::Error) -> bool {
         error.kind(),
         Kind::ConnectionAborted | Kind::ConnectionReset | Kind::ConnectionRefused
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn no_core_accepts_before_all_are_set_up() {
+        let (starting, drain) = (Starting::of(NonZero::new(3).unwrap()), CancellationToken::new());
+        let mut first = Box::pin(starting.wait_for_all(&drain));
+        let mut second = Box::pin(starting.wait_for_all(&drain));
+        assert_eq!((first.as_mut().now_or_never(), second.as_mut().now_or_never()), (None, None));
+        assert_eq!(starting.wait_for_all(&drain).now_or_never(), Some(()));
+        assert_eq!((first.now_or_never(), second.now_or_never()), (Some(()), Some(())));
+    }
+
+    #[test]
+    fn a_core_does_not_wait_for_one_that_cannot_be_set_up() {
+        let (starting, drain) = (Starting::of(NonZero::new(2).unwrap()), CancellationToken::new());
+        let mut first = Box::pin(starting.wait_for_all(&drain));
+        assert_eq!(first.as_mut().now_or_never(), None);
+        drain.cancel();
+        assert_eq!(first.now_or_never(), Some(()));
+    }
 }

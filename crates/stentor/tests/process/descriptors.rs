@@ -1,9 +1,10 @@
 //! File descriptors: the server frees those of dropped connections, and survives a lack of them.
 
+use std::future::pending;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -122,4 +123,88 @@ async fn without_file_descriptors_accepting_pauses_and_continues_later() {
     server.publish("/topics/t", "again").await;
     let mut stream = server.subscribe("/topics/t?from=earliest").await;
     assert_eq!(stream.data(3).await, ["ok", "ok", "again"]);
+}
+
+/// A server with a limit of file descriptors, until it answers or ends.
+#[derive(Debug, PartialEq, Eq)]
+enum Start {
+    /// It accepts connections, or tries to, with this number of cores.
+    Serves(usize),
+    Ends(Option<i32>),
+}
+
+/// Starts `stentor serve` with `cores` cores and at most `limit` open files.
+async fn start_limited(cores: usize, limit: usize) -> Start {
+    let mut process = Command::new("prlimit")
+        .arg(format!("--nofile={limit}:{limit}"))
+        .args([env!("CARGO_BIN_EXE_stentor"), "serve", "--memory", "--listen", "127.0.0.1:0"])
+        .args(["--shards", &cores.to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let pid = process.id().unwrap();
+    let mut stderr = BufReader::new(process.stderr.take().unwrap()).lines();
+    let mut client = None;
+    let started = timeout(TIMEOUT, async {
+        loop {
+            tokio::select! {
+                line = stderr.next_line() => match line.unwrap() {
+                    None => return Start::Ends(process.wait().await.unwrap().code()),
+                    Some(line) if line.contains("cannot accept connections") => {
+                        return Start::Serves(cores_of(pid));
+                    }
+                    Some(line) => if let Some(address) = line.strip_prefix("listening on http://") {
+                        let address = address.split(' ').next().unwrap().to_owned();
+                        client = TcpStream::connect(address).await.ok();
+                        if let Some(client) = &mut client {
+                            let _ = client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+                        }
+                    },
+                },
+                byte = first_byte(client.as_mut()) => match byte {
+                    Some(_) => return Start::Serves(cores_of(pid)),
+                    // The rest of stderr tells why.
+                    None => client = None,
+                },
+            }
+        }
+    });
+    started.await.expect("a server that serves or ends, in time")
+}
+
+/// Reads the first byte of a response. Returns `None` if the connection is closed before it; never
+/// returns if there is no connection.
+async fn first_byte(client: Option<&mut TcpStream>) -> Option<u8> {
+    match client {
+        Some(client) => client.read_u8().await.ok(),
+        None => pending().await,
+    }
+}
+
+/// Returns the number of threads that serve.
+fn cores_of(pid: u32) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")));
+    names.filter(|name| name.as_ref().is_ok_and(|name| name.starts_with("stentor-"))).count()
+}
+
+#[tokio::test]
+async fn with_too_few_file_descriptors_all_cores_serve_or_the_server_ends_with_an_error() {
+    const CORES: usize = 4;
+    let (mut served, mut ended) = (0, 0);
+    for limit in 4..64 {
+        match start_limited(CORES, limit).await {
+            Start::Serves(cores) => {
+                assert_eq!(cores, CORES, "with at most {limit} open files");
+                served += 1;
+            }
+            Start::Ends(code) => {
+                assert!(code.is_some_and(|code| code != 0), "{code:?} at {limit} open files");
+                ended += 1;
+            }
+        }
+    }
+    assert!(served > 0 && ended > 0, "{served} served and {ended} ended");
 }
