@@ -33,6 +33,9 @@ impl Consumer {
     }
 
     /// Polls [`Consumer::woken`], for hand-written futures.
+    ///
+    /// A commit calls the waker while the hub holds locks. A waker must therefore not call the hub, for example to
+    /// publish or to drop a subscription. Those of async runtimes only schedule a task.
     pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.is_set.swap(false, Ordering::AcqRel) {
             return Poll::Ready(());
