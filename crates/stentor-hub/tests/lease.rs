@@ -447,3 +447,21 @@ async fn a_log_that_refuses_ends_is_asked_once_a_second_for_all_topics() {
         assert!(log.has_ended(&topic(number)).await, "{number}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn topics_of_many_lost_producers_are_ended_together() {
+    const TOPICS: usize = 1_000;
+    let (storage, gate) = GatedStorage::new();
+    gate.open();
+    let log = watched(storage);
+    let topic = |number: usize| format!("job/{number}").parse::<TopicName>().unwrap();
+    for number in 0..TOPICS {
+        log.set_lease(&topic(number), LEASE).await;
+    }
+    let before = gate.batches().len();
+    sleep(2 * LEASE).await;
+    let appends = gate.batches().len() - before;
+    assert!(appends <= 20, "{appends} appends for {TOPICS} ends");
+    let topics = log.hub.topics(TopicsQuery { limit: TOPICS, ..TopicsQuery::default() }).await;
+    assert_eq!(topics.unwrap().iter().filter(|info| info.ended).count(), TOPICS);
+}

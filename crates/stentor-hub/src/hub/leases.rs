@@ -6,6 +6,7 @@ mod deadlines;
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{sleep, sleep_until};
 
 use self::clock::TICK;
@@ -17,6 +18,9 @@ use crate::publish::{Publish, PublishError, refuse_reserved};
 use crate::record::Body;
 use crate::storage::Outcome;
 use crate::topic::TopicName;
+
+/// Maximum number of topics that are ended at the same time because their leases have expired.
+const ENDS_AT_ONCE_MAX: usize = 256;
 
 impl Hub {
     /// Gives a topic a lease of this length, or removes its lease if `length` is `None`.
@@ -106,14 +110,7 @@ impl Hub {
     async fn end_all_expired(&self) {
         let leases = self.leases();
         let (expired, next) = leases.expired();
-        for topic in expired {
-            let Err(error) = self.end_expired(&topic).await else { continue };
-            tracing::warn!(%topic, %error, "cannot end a topic whose lease expired; will retry");
-            if matches!(error, PublishError::Storage(_)) {
-                // The log would refuse the other ends too. They are retried with this one.
-                break;
-            }
-        }
+        self.end_all(&expired).await;
         let deadline = async {
             match next {
                 Some(next) => sleep_until(next).await,
@@ -123,6 +120,25 @@ impl Hub {
         tokio::select! {
             () = deadline => {}
             () = leases.changed() => {}
+        }
+    }
+
+    /// Ends topics whose lease has expired: one, then twice as many at a time, which share an append. A producer that
+    /// comes back meanwhile keeps its topic, unless the end is already being appended.
+    async fn end_all(&self, expired: &[TopicName]) {
+        let (mut rest, mut count) = (expired, 1);
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(count.min(rest.len()));
+            let ended = join_all(now.iter().map(|topic| self.end_expired(topic))).await;
+            for (topic, result) in now.iter().zip(ended) {
+                let Err(error) = result else { continue };
+                tracing::warn!(%topic, %error, "cannot end a topic whose lease expired; will retry");
+                if matches!(error, PublishError::Storage(_)) {
+                    // The log would refuse the other ends too. They are retried with this one.
+                    return;
+                }
+            }
+            (rest, count) = (later, (2 * count).min(ENDS_AT_ONCE_MAX));
         }
     }
 
