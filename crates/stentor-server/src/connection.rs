@@ -30,9 +30,11 @@ use self::request_log::RequestLog;
 use self::responding::Responding;
 use self::stop::{Stop, StopStep};
 use self::takeover::Takeover;
+use crate::discard::{Discard, Discarding};
 use crate::driver::ShardHandle;
 use crate::http_service::HttpService;
-use crate::inbound::{Discard, InboundBody, Unread};
+use crate::inbound::{InboundBody, Unread};
+use crate::limits::{DISCARD_BYTES_MAX, LINGER_BYTES_MAX};
 use crate::shard::{Connection, Trust};
 
 /// The first bytes of a client that speaks HTTP/2 without TLS (RFC 9113, 3.4).
@@ -133,10 +135,14 @@ async fn run_http1(
         .serve_connection(TokioIo::new(io), service);
     let mut stopping = pin!(stop.watch());
     let mut discard: Option<Discard> = None;
+    let (mut is_draining, mut has_unread) = (false, false);
     let result = poll_fn(|cx| {
         match stopping.as_mut().poll_step(cx) {
             StopStep::None => {}
-            StopStep::Drained => Pin::new(&mut connection).graceful_shutdown(),
+            StopStep::Drained => {
+                Pin::new(&mut connection).graceful_shutdown();
+                is_draining = true;
+            }
             StopStep::Aborted => return Poll::Ready(None),
         }
         // This writes out all responses before it completes; `poll_without_shutdown` does not.
@@ -147,7 +153,10 @@ async fn run_http1(
         if let Some(body) = rest.take() {
             discard = Some(body);
         }
-        if discard.as_mut().is_some_and(|body| Pin::new(body).poll(cx).is_ready()) {
+        // While the server drains, the connection is not used again. So it is shut down after the response,
+        // which tells the client to stop, and the rest is discarded after that.
+        has_unread |= is_draining && discard.is_some();
+        if discard.as_mut().is_some_and(|body| is_draining || Pin::new(body).poll(cx).is_ready()) {
             discard = None;
             // hyper continues with the next request, or closes the connection.
             cx.waker().wake_by_ref();
@@ -171,18 +180,21 @@ async fn run_http1(
         }
         return Ok(());
     }
-    // The rest of a refused head is still unread. Closing at once would reset the connection, and the
-    // client could lose the response.
+    // The rest of a refused head, or of a body, is still unread. Closing at once would reset the
+    // connection, and the client could lose the response.
     if result.as_ref().err().is_none_or(hyper::Error::is_parse) {
-        connection.into_parts().io.into_inner().linger().await;
+        let bytes_max = if has_unread { DISCARD_BYTES_MAX } else { LINGER_BYTES_MAX };
+        connection.into_parts().io.into_inner().linger(bytes_max).await;
     }
     result
 }
 
 async fn run_http2(io: Io, service: impl HttpService, stop: Stop) -> hyper::Result<()> {
+    let mut discarding = Discarding::default();
+    let discards = discarding.discards().clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let (version, log) = (request.version(), RequestLog::start(&request));
-        let unread = Unread::of_stream(&request);
+        let unread = Unread::of_stream(&request, &discards);
         let request = InboundBody::wrap(request, unread.clone());
         let response = Some(service.clone().respond(request));
         Responding { response, version, log, takeover: None, unread }
@@ -195,14 +207,18 @@ async fn run_http2(io: Io, service: impl HttpService, stop: Stop) -> hyper::Resu
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .max_send_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(io), service);
-    tokio::pin!(connection);
-    tokio::select! {
-        result = connection.as_mut() => return result,
-        () = stop.drained.cancelled() => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        result = connection => result,
-        () = stop.aborted.cancelled() => Ok(()),
-    }
+    let (mut connection, mut stopping) = (pin!(connection), pin!(stop.watch()));
+    poll_fn(|cx| {
+        match stopping.as_mut().poll_step(cx) {
+            StopStep::None => {}
+            StopStep::Drained => {
+                connection.as_mut().graceful_shutdown();
+                discarding.hurry();
+            }
+            StopStep::Aborted => return Poll::Ready(Ok(())),
+        }
+        discarding.poll(cx);
+        connection.as_mut().poll(cx)
+    })
+    .await
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use stentor_hub::Hub;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::budget::BodyBudget;
 use crate::config::Config;
@@ -26,6 +27,8 @@ struct Inner {
     metrics: Metrics,
     budget: Arc<BodyBudget>,
     drain: CancellationToken,
+    /// The tasks that discard unread bodies of requests from servers other than `serve`.
+    discards: TaskTracker,
     /// The keys of open streams.
     keys: Keys,
     /// The shards that write the streams.
@@ -48,6 +51,7 @@ impl Stentor {
             metrics,
             budget,
             drain: CancellationToken::new(),
+            discards: TaskTracker::new(),
             keys: Keys::default(),
             shards: Shards::default(),
         }))
@@ -118,6 +122,10 @@ impl Stentor {
 
     pub(crate) fn budget(&self) -> &Arc<BodyBudget> {
         &self.0.budget
+    }
+
+    pub(crate) fn discards(&self) -> &TaskTracker {
+        &self.0.discards
     }
 
     pub(crate) fn is_draining(&self) -> bool {

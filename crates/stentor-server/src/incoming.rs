@@ -3,9 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::EXPECT;
-use http::request::Parts;
-use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -13,32 +10,22 @@ use tokio_util::sync::CancellationToken;
 use crate::body::RequestBody;
 use crate::budget::Reservation;
 use crate::context::Stentor;
-use crate::limits::{DISCARD_BYTES_MAX, DISCARD_TIME_MAX};
+use crate::limits::DRAIN_GRACE;
 use crate::problem::{Code, Problem};
 
-/// Time for which a body may go on arriving when the server drains. Then the publisher gets a 503.
-pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
-
-/// A request body that arrives. On drop, the rest of it is read and discarded in the background.
+/// A request body that arrives. If it is dropped before its end, the server reads and discards the rest:
+/// see [`KeptBody`](crate::inbound::KeptBody).
 pub(crate) struct IncomingBody {
     body: Option<RequestBody>,
     reservation: Reservation,
     drain: DrainLimit,
-    /// `true` if the client sent `Expect: 100-continue` and no `100 Continue` was sent yet. It sends no
-    /// body before that.
-    awaits_continue: bool,
 }
 
 impl IncomingBody {
-    /// Creates the body of the request with these headers.
-    pub(crate) fn of(stentor: &Stentor, request: &Parts, body: RequestBody) -> IncomingBody {
-        IncomingBody::new(stentor, request.headers.contains_key(EXPECT), body)
-    }
-
-    pub(crate) fn new(stentor: &Stentor, awaits_continue: bool, body: RequestBody) -> IncomingBody {
+    pub(crate) fn new(stentor: &Stentor, body: RequestBody) -> IncomingBody {
         let reservation = stentor.budget().reservation();
         let drain = DrainLimit { drain: stentor.drain().clone(), deadline: None };
-        IncomingBody { reservation, drain, awaits_continue, body: Some(body) }
+        IncomingBody { reservation, drain, body: Some(body) }
     }
 
     /// Reads the whole body.
@@ -84,7 +71,6 @@ impl IncomingBody {
             if self.drain.is_over() {
                 return Err(Problem::draining());
             }
-            self.awaits_continue = false;
             let frame = tokio::select! {
                 biased;
                 frame = body.frame() => frame,
@@ -143,28 +129,6 @@ impl DrainLimit {
 
     fn deadline(&mut self) -> Instant {
         *self.deadline.get_or_insert_with(|| Instant::now() + DRAIN_GRACE)
-    }
-}
-
-impl Drop for IncomingBody {
-    fn drop(&mut self) {
-        let rest = self.body.take().filter(|body| !self.awaits_continue && !body.is_end_stream());
-        if let Some(body) = rest
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(timeout(DISCARD_TIME_MAX, discard(body)));
-        }
-    }
-}
-
-async fn discard(mut body: RequestBody) {
-    let mut left = DISCARD_BYTES_MAX;
-    while let Some(Ok(frame)) = body.frame().await {
-        let bytes = frame.data_ref().map_or(0, Bytes::len);
-        match left.checked_sub(bytes) {
-            Some(rest) => left = rest,
-            None => return,
-        }
     }
 }
 

@@ -84,7 +84,8 @@
 //! The routes share these files:
 //!
 //! - Reading a request: `path.rs`, `query.rs`, `accept.rs`, `resume.rs`, `idempotency.rs`.
-//! - Reading a body: `content.rs`, `peeked.rs`, `incoming.rs`, `inbound.rs`, `budget.rs`, `lines.rs`.
+//! - Reading a body: `content.rs`, `peeked.rs`, `incoming.rs`, `budget.rs`, `lines.rs`.
+//! - The part of a body that a route leaves unread: `inbound.rs`, `foreign.rs`, `discard.rs`.
 //! - Writing a response: `json.rs`, and `problem.rs` for errors.
 
 mod accept;
@@ -94,7 +95,9 @@ mod config;
 mod connection;
 mod content;
 mod context;
+mod discard;
 mod driver;
+mod foreign;
 mod guard;
 mod http_service;
 mod idempotency;

@@ -13,8 +13,16 @@ pub(crate) const LINGER_BYTES_MAX: usize = 64 << 10;
 /// Maximum time for which input is discarded after the last byte was written.
 pub(crate) const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// Time for which a body may go on arriving when the server drains. Then the publisher gets a 503.
+pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
 /// Maximum number of bytes of a request body that are read and discarded after an early response.
 pub(crate) const DISCARD_BYTES_MAX: usize = 16 << 20;
 
 /// Maximum time for which a request body is read and discarded after an early response.
 pub(crate) const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Maximum time for which a request body is read and discarded after an early response while the server
+/// drains. A body that arrives has [`DRAIN_GRACE`] before its response, so its connection closes 2 s after
+/// the drain began at the latest.
+pub(crate) const DRAIN_DISCARD_TIME_MAX: Duration = Duration::from_secs(1);

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body_util::BodyExt;
 
 use crate::body::{Body, BoxError, RequestBody};
 use crate::context::Stentor;
+use crate::foreign::ForeignRest;
+use crate::inbound::awaits_continue;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::routes::{batch, console, delete, health, publish, read, topics};
@@ -18,8 +19,12 @@ impl Stentor {
         B::Error: Into<BoxError>,
     {
         let head = *request.method() == Method::HEAD;
-        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-        let response = self.route(request).await.unwrap_or_else(Problem::into_response);
+        let (parts, body) = request.into_parts();
+        let awaits_continue = awaits_continue(parts.version, &parts.headers);
+        let (body, rest) = ForeignRest::keep::<B>(parts.version, awaits_continue, body);
+        let response = self.route(Request::from_parts(parts, body)).await;
+        let mut response = response.unwrap_or_else(Problem::into_response);
+        rest.settle(self, &mut response);
         if head { response.map(|_| Body::empty()) } else { response }
     }
 

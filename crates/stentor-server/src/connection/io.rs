@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::lazy::LazyStream;
 use super::takeover::Takeover;
-use crate::limits::{LINGER_BYTES_MAX, LINGER_TIME_MAX, STALL_TIME_MAX};
+use crate::limits::{LINGER_TIME_MAX, STALL_TIME_MAX};
 
 /// A socket whose first bytes were read to detect the protocol.
 #[derive(Debug)]
@@ -37,15 +37,15 @@ impl Io {
     }
 
     /// Closes the connection after its last byte was written. The sending side is shut down, if hyper
-    /// has not done that, and input is discarded for a bounded time.
-    pub(crate) async fn linger(mut self) {
+    /// has not done that, and at most `bytes_max` of input are discarded for a bounded time.
+    pub(crate) async fn linger(mut self, bytes_max: usize) {
         use tokio::io::AsyncWriteExt;
         let drained = timeout(LINGER_TIME_MAX, async {
             if !self.is_shut {
                 self.stream.shutdown().await?;
             }
             let mut scratch = [0; 4096];
-            let mut left = LINGER_BYTES_MAX;
+            let mut left = bytes_max;
             loop {
                 match self.stream.read(&mut scratch).await? {
                     0 => return io::Result::Ok(()),

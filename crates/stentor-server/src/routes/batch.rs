@@ -48,7 +48,7 @@ async fn try_publish(
     request: &Parts,
     body: RequestBody,
 ) -> Result<Response<Body>, Problem> {
-    let mut body = IncomingBody::of(stentor, request, body);
+    let mut body = IncomingBody::new(stentor, body);
     Query::parse(request.uri.query(), &[])?;
     let content = Content::of(&request.headers)?;
     let key = key_of(&request.headers)?;

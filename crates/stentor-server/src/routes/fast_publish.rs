@@ -7,8 +7,7 @@ use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use stentor_hub::{Event, Publish, Published, TopicName};
 
 use super::publish::append::accepted_with;
@@ -17,6 +16,7 @@ use super::publish::publish_one;
 use crate::body::{Body, BoxError};
 use crate::content::Content;
 use crate::context::Stentor;
+use crate::foreign::ForeignRest;
 use crate::idempotency::IDEMPOTENCY_KEY;
 use crate::incoming::IncomingBody;
 use crate::path;
@@ -95,12 +95,17 @@ where
     /// Publishes a body that is still arriving.
     async fn read_rest(self, first: FramePoll<B::Error>) -> Response<Body> {
         let FastPublish { stentor, topic, body, .. } = self;
-        let body = PeekedBody::new(first, body).boxed_unsync();
-        let mut body = IncomingBody::new(&stentor, false, body);
+        let peeked = PeekedBody::new(first, body);
+        // A small body of known length: no version or header of the request matters for the rest of it.
+        let (body, rest) = ForeignRest::keep::<B>(Version::HTTP_11, false, peeked);
+        let mut body = IncomingBody::new(&stentor, body);
         let options = PublishOptions::new(topic);
         let response = publish_one(&stentor, &options, &Content::Text, &mut body).await;
+        drop(body);
         stentor.metrics().count_publish(&response);
-        response.unwrap_or_else(Problem::into_response)
+        let mut response = response.unwrap_or_else(Problem::into_response);
+        rest.settle(&stentor, &mut response);
+        response
     }
 
     /// Publishes to a log that does not commit at once. The memory of the event is reserved until it is committed.

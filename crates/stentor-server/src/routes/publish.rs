@@ -23,7 +23,7 @@ pub(crate) async fn publish(
     request: &Parts,
     body: RequestBody,
 ) -> Result<Response<Body>, Problem> {
-    let mut body = IncomingBody::of(stentor, request, body);
+    let mut body = IncomingBody::new(stentor, body);
     let response = try_publish(stentor, raw, request, &mut body).await;
     stentor.metrics().count_publish(&response);
     response

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{Server, read_head, read_response};
+use crate::harness::{Server, StreamMode, read_head, read_response};
 
 const MIB: usize = 1 << 20;
 
@@ -24,6 +24,40 @@ async fn the_response_to_20_megabytes_at_once_is_received() {
     let request = server.post("/topics/t", vec![b'x'; 20_000_000]);
     let mut socket = request.connect().await;
     read_response(&mut socket).await.problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn a_refusal_of_more_than_16_mib_says_that_the_connection_will_be_closed() {
+    for mode in [StreamMode::Shards, StreamMode::Axum] {
+        let server = Server::in_memory_with(mode).await;
+        for path in ["/topics/t", "/nowhere"] {
+            for (length, closes) in [(16 * MIB, None), (17_000_000, Some("close"))] {
+                let request = server.request("POST", path);
+                let request = request.header("Content-Length", &length.to_string());
+                let mut socket = request.connect().await;
+                let response = read_response(&mut socket).await;
+                let status = if path == "/nowhere" { 404 } else { 413 };
+                assert_eq!(response.status, status, "{mode:?} {path} {length}");
+                assert_eq!(response.header("connection"), closes, "{mode:?} {path} {length}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_body_is_read_to_its_end_by_another_server_too() {
+    let server = Server::in_memory_with(StreamMode::Axum).await;
+    for path in ["/topics/t", "/nowhere"] {
+        let mut upload = server.upload(path, "text/plain").await;
+        for _ in 0..9 {
+            upload.send(vec![b'x'; MIB]).await;
+        }
+        let response = upload.response().await;
+        assert!(matches!(response.status, 413 | 404), "{}", response.status);
+        for _ in 0..6 {
+            upload.send(vec![b'x'; MIB]).await;
+        }
+    }
 }
 
 #[tokio::test]
