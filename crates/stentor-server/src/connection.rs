@@ -116,21 +116,20 @@ async fn run_http1(
     let service = service_fn(move |request: Request<Incoming>| {
         let trust = trust.filter(|_| Takeover::allows(&request));
         let (version, log) = (request.version(), RequestLog::start(&request));
-        let takeover = trust.map(|trust| (takeover.clone(), trust));
+        let takeover = Some((takeover.clone(), trust));
         let unread = unread.of_request(&request);
         let request = InboundBody::wrap(request, unread.clone());
         let response = Some(service.clone().respond(request));
         Responding { response, version, log, takeover, unread }
     });
     // `pipeline_flush` must stay off: see `takeover.rs`. Half-closed clients (`nc -N`) get their
-    // response, unless streams are response bodies, which would not notice that their reader
-    // disconnected.
+    // response. `Io` tells streams that stayed with hyper about the half-close.
     let mut connection = http1::Builder::new()
         .timer(HeadTimer::default())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .half_close(trust.is_some())
+        .half_close(true)
         .writev(false)
         .serve_connection(TokioIo::new(io), service);
     let mut stopping = pin!(stop.watch());

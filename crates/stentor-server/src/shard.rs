@@ -184,45 +184,26 @@ impl<T: Transport> Shard<T> {
     /// Handles an event of a transport: its end, input (which is discarded), or room for output.
     fn on_readable(&mut self, id: ReaderId, now: Instant) {
         let Some(state) = self.readers.get_mut(id) else { return };
-        let is_gone = match state {
+        let (transport, input_bytes) = match state {
             ReaderState::Live { group, index, input_bytes } => {
                 let group = self.groups.get_mut(*group as usize);
                 let reader = group.and_then(|group| group.readers.get_mut(*index as usize));
-                let limit = INPUT_BYTES_MAX.saturating_sub(*input_bytes as usize);
-                match reader.and_then(|reader| reader.transport.discard_input(limit)) {
-                    Some(bytes) => {
-                        *input_bytes += to_u32(bytes);
-                        false
-                    }
-                    None => true,
-                }
+                let Some(reader) = reader else { return self.remove(id) };
+                (&mut reader.transport, input_bytes)
             }
-            ReaderState::CatchingUp(reader) => {
-                let limit = INPUT_BYTES_MAX.saturating_sub(reader.input_bytes);
-                match reader.transport.discard_input(limit) {
-                    Some(bytes) => {
-                        reader.input_bytes += bytes;
-                        if reader.watching == Watching::Room {
-                            self.queue_reader(id);
-                        }
-                        false
-                    }
-                    // It gets everything up to the tail. A client that has left is noticed by the next
-                    // write, or by the timeout for stalled output.
-                    None if reader.transport.is_half_closed() => {
-                        reader.is_half_closed = true;
-                        if reader.watching == Watching::Room {
-                            self.queue_reader(id);
-                        }
-                        false
-                    }
-                    None => true,
-                }
-            }
+            ReaderState::CatchingUp(reader) => (&mut reader.transport, &mut reader.input_bytes),
             ReaderState::Closing(_) => return self.continue_closing(id, now),
         };
-        if is_gone {
-            self.remove(id);
+        let limit = INPUT_BYTES_MAX.saturating_sub(*input_bytes as usize);
+        match transport.discard_input(limit) {
+            Some(bytes) => *input_bytes += to_u32(bytes),
+            None if transport.is_half_closed() => return self.half_close(id, now),
+            None => return self.remove(id),
+        }
+        if let Some(reader) = self.catch_up_mut(id)
+            && reader.watching == Watching::Room
+        {
+            self.queue_reader(id);
         }
     }
 }

@@ -14,7 +14,6 @@ use super::takeover::Takeover;
 use crate::limits::{LINGER_TIME_MAX, STALL_TIME_MAX};
 
 /// A socket whose first bytes were read to detect the protocol.
-#[derive(Debug)]
 pub(crate) struct Io {
     stream: LazyStream,
     /// Bytes that were read and that hyper has not seen yet.
@@ -125,8 +124,11 @@ impl AsyncWrite for Io {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper does not read during a response, because clients may half-close. It flushes whenever it
         // has nothing to write.
-        if self.takeover.is_streaming() && self.stream.poll_closed(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        if self.takeover.is_streaming()
+            && let Poll::Ready(closed) = self.stream.poll_half_closed(cx)
+        {
+            closed?;
+            self.takeover.half_close();
         }
         Pin::new(&mut self.stream).poll_flush(cx)
     }

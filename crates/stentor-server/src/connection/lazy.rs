@@ -42,12 +42,14 @@ impl LazyStream {
         }
     }
 
-    /// Returns `Ready` once the client has closed its side or the connection is broken. Reads nothing.
-    pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Ok(stream) = self.registered() else { return Poll::Ready(()) };
+    /// Returns `Ready` once the client has closed its sending side, with an error if the connection is
+    /// broken. Reads nothing.
+    pub(crate) fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = self.registered()?;
         let mut byte = [0; 1];
         match stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
-            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             // Input after the request hides the end of the input.
             Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
         }

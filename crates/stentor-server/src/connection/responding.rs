@@ -23,7 +23,8 @@ pub(super) struct Responding<F> {
     pub(super) response: Option<F>,
     pub(super) version: Version,
     pub(super) log: RequestLog,
-    pub(super) takeover: Option<(Takeover, Trust)>,
+    /// The state of the connection, for HTTP/1.1, and the responses whose socket may be taken over.
+    pub(super) takeover: Option<(Takeover, Option<Trust>)>,
     /// `None` if the request has no body that the connection reads.
     pub(super) unread: Option<Unread>,
 }

@@ -11,7 +11,7 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Method, Request, Response, Version};
 use http_body::Body as _;
@@ -22,17 +22,19 @@ use crate::stream::log::StreamLog;
 use crate::stream::slot::SlotLink;
 
 /// The takeover of one connection. All clones share one state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Takeover(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     pending: AtomicBool,
     /// `true` while output of an earlier response waits for room in the socket.
     unflushed: AtomicBool,
     arrival: Mutex<Option<Arrival<()>>>,
-    /// `true` while hyper writes a stream.
+    /// `true` while hyper writes a stream whose client has not closed its sending side.
     streaming: AtomicBool,
+    /// The stream that hyper writes.
+    stream: Mutex<Option<SlotLink>>,
 }
 
 impl Takeover {
@@ -44,31 +46,44 @@ impl Takeover {
     }
 
     /// Takes the reader out of a response. Returns `false`, and leaves `log`, if the response is not a
-    /// stream.
+    /// stream or stays with hyper. `trust` is `None` if it must stay.
     pub(super) fn offer<B: Any>(
         &self,
         response: &mut Response<B>,
         version: Version,
-        trust: Trust,
+        trust: Option<Trust>,
         log: &mut Option<StreamLog>,
     ) -> bool {
-        let is_stream = response.extensions().get().is_some_and(SlotLink::has_body);
-        let Some(mut arrival) = Arrival::take(response, version, trust) else {
-            self.0.streaming.store(is_stream, Ordering::Relaxed);
+        let link = response.extensions().get::<SlotLink>().filter(|link| link.has_body()).cloned();
+        let arrival = trust.and_then(|trust| Arrival::take(response, version, trust));
+        let Some(mut arrival) = arrival else {
+            self.0.streaming.store(link.is_some(), Ordering::Relaxed);
+            if link.is_some() {
+                *lock(&self.0.stream) = link;
+            }
             return false;
         };
         if let Some(log) = log.take() {
             arrival.log_end(log);
         }
-        *self.0.arrival.lock().unwrap_or_else(PoisonError::into_inner) = Some(arrival);
+        *lock(&self.0.arrival) = Some(arrival);
         self.0.pending.store(true, Ordering::Release);
         true
     }
 
-    /// Returns `true` if the current response is a stream that stayed with hyper. Its reader has left
-    /// when it closes its side: it has nothing more to receive, and would not be missed otherwise.
+    /// Returns `true` if the current response is a stream that stayed with hyper. hyper does not read
+    /// during a response, so the end of the input has to be looked for.
     pub(super) fn is_streaming(&self) -> bool {
         self.0.streaming.load(Ordering::Relaxed)
+    }
+
+    /// Reports that the client has closed its sending side. The stream that hyper writes then ends after
+    /// the last event.
+    pub(super) fn half_close(&self) {
+        self.0.streaming.store(false, Ordering::Relaxed);
+        if let Some(stream) = lock(&self.0.stream).take() {
+            stream.half_close();
+        }
     }
 
     /// Returns `true` if a reader waits for its socket. hyper must not read from the socket then: it
@@ -94,6 +109,10 @@ impl Takeover {
             return None;
         }
         self.0.pending.store(false, Ordering::Release);
-        self.0.arrival.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0.arrival).take()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -53,7 +53,7 @@ pub(super) struct CatchUpReader<T> {
     /// `true` if it is in the queue of readers that can continue.
     pub(super) queued: bool,
     /// Number of bytes that the client sent after its request.
-    pub(super) input_bytes: usize,
+    pub(super) input_bytes: u32,
     /// `true` if the client has closed its sending side. The stream ends at the tail.
     pub(super) is_half_closed: bool,
     pub(super) open: OpenCount,

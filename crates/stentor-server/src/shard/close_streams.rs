@@ -109,4 +109,19 @@ impl<T: Transport> Shard<T> {
             Some(ReaderState::Closing(_)) | None => {}
         }
     }
+    /// Ends the stream of a reader whose client has closed its sending side, once it has all records. If
+    /// the client has left altogether, the next write or the timeout for stalled output shows it.
+    pub(super) fn half_close(&mut self, id: ReaderId, now: Instant) {
+        if let Some(ReaderState::Live { group, index, .. }) = self.readers.get_mut(id) {
+            let (group, index) = (*group, *index);
+            let Some(reader) = self.remove_from_group(group, index) else { return };
+            // Records that its group has not read yet are read with its own cursor.
+            self.demote(group as usize, reader, 0, now);
+        }
+        if let Some(reader) = self.catch_up_mut(id) {
+            reader.is_half_closed = true;
+            // There may be room again, too.
+            self.queue_reader(id);
+        }
+    }
 }

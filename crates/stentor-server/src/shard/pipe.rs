@@ -22,6 +22,7 @@ pub(crate) fn pipe(held: Gauge) -> (PipeWriter, PipeReader) {
         end: End::Open,
         body: None,
         has_body: true,
+        is_half_closed: false,
         watch: None,
         is_blocked: false,
         held,
@@ -38,6 +39,10 @@ pub(crate) struct PipeWriter(Arc<Pipe>);
 #[derive(Debug)]
 pub(crate) struct PipeReader(Arc<Pipe>);
 
+/// The input of the client, of which a pipe knows only the end.
+#[derive(Debug)]
+pub(crate) struct PipeInput(Arc<Pipe>);
+
 #[derive(Debug)]
 struct Pipe(Mutex<State>);
 
@@ -49,6 +54,8 @@ struct State {
     body: Option<Waker>,
     /// `false` once the body was dropped.
     has_body: bool,
+    /// `true` if the client has closed its sending side.
+    is_half_closed: bool,
     /// The shard's interest in the pipe.
     watch: Option<Watch>,
     /// `true` if a write found too little room, and the body has taken nothing since.
@@ -225,7 +232,13 @@ impl Transport for PipeWriter {
     }
 
     fn discard_input(&mut self, _: usize) -> Option<usize> {
-        self.0.state().has_body.then_some(0)
+        let state = self.0.state();
+        (state.has_body && !state.is_half_closed).then_some(0)
+    }
+
+    fn is_half_closed(&self) -> bool {
+        let state = self.0.state();
+        state.has_body && state.is_half_closed
     }
 
     fn finish(&mut self) -> Finish {
@@ -242,8 +255,9 @@ impl Transport for PipeWriter {
     ) -> io::Result<()> {
         let wants_room = readiness == Readiness::InputAndRoom;
         let mut state = self.0.state();
-        // The body may have gone, or made room, before the shard began to wait.
-        let is_ready = !state.has_body || (wants_room && !state.is_blocked);
+        // The body may have gone, made room, or reported a half-close, before the shard began to wait.
+        let has_room = wants_room && !state.is_blocked;
+        let is_ready = !state.has_body || state.is_half_closed || has_room;
         let ready = registrar.ready_list().clone();
         state.watch = Some(Watch { ready, token, wants_room });
         drop(state);
@@ -295,10 +309,28 @@ impl PipeReader {
         }
     }
 
+    /// Returns the input of the client.
+    pub(crate) fn input(&self) -> PipeInput {
+        PipeInput(Arc::clone(&self.0))
+    }
+
     /// Returns `true` if the stream has ended and all its bytes were taken.
     pub(crate) fn is_finished(&self) -> bool {
         let state = self.0.state();
         state.end == End::Finished && state.buffer.len() == 0
+    }
+}
+
+impl PipeInput {
+    /// Tells the shard that the client has closed its sending side.
+    pub(crate) fn half_close(&self) {
+        let mut state = self.0.state();
+        state.is_half_closed = true;
+        let watch = state.watch.as_ref().map(|watch| (watch.ready.clone(), watch.token));
+        drop(state);
+        if let Some((ready, token)) = watch {
+            ready.notify(token);
+        }
     }
 }
 

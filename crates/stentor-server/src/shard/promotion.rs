@@ -81,7 +81,7 @@ impl<T: Transport> Shard<T> {
         let next_frame = group.frames.number_after(position);
         let own_index = to_u32(group.readers.len());
         let input_bytes = match state {
-            ReaderState::CatchingUp(reader) => to_u32(reader.input_bytes),
+            ReaderState::CatchingUp(reader) => reader.input_bytes,
             ReaderState::Live { .. } | ReaderState::Closing(_) => 0,
         };
         let live = ReaderState::Live { group: to_u32(index), index: own_index, input_bytes };
@@ -130,7 +130,7 @@ impl<T: Transport> Shard<T> {
         self.held_bytes += reader.held_bytes();
         if let Some(state) = self.readers.get_mut(id) {
             if let ReaderState::Live { input_bytes, .. } = state {
-                reader.input_bytes = *input_bytes as usize;
+                reader.input_bytes = *input_bytes;
             }
             *state = ReaderState::CatchingUp(reader);
         }

@@ -33,7 +33,6 @@ impl<T: Transport> Shard<T> {
         let is_half_closed = reader.is_half_closed;
         self.held_bytes = self.held_bytes + after - before;
         match step {
-            // A live reader that closes its side has left, so this one gets the end now.
             Step::AtTail if is_half_closed => self.finish_reader(id, now),
             Step::AtTail => self.promote(id, now),
             Step::Yield => self.queue_reader(id),

@@ -17,7 +17,11 @@ use crate::shard::{Arrival, Connection};
 /// shard of the runtime that polls it.
 pub(crate) enum StreamBody {
     New(StreamSlot),
-    Piped(PipeReader),
+    Piped {
+        reader: PipeReader,
+        /// Kept, because the server finds the pipe by it.
+        _slot: StreamSlot,
+    },
     Over,
 }
 
@@ -37,9 +41,12 @@ impl EventStream for StreamBody {
                         *self = StreamBody::Over;
                         return Poll::Ready(Some(Err(StreamInterrupted)));
                     }
-                    *self = StreamBody::Piped(reader);
+                    slot.set_pipe(reader.input());
+                    if let StreamBody::New(slot) = std::mem::replace(&mut *self, StreamBody::Over) {
+                        *self = StreamBody::Piped { reader, _slot: slot };
+                    }
                 }
-                StreamBody::Piped(reader) => {
+                StreamBody::Piped { reader, .. } => {
                     let polled = reader.poll_take(cx);
                     return polled.map_err(|_interrupted| StreamInterrupted);
                 }
@@ -51,7 +58,7 @@ impl EventStream for StreamBody {
     fn is_over(&self) -> bool {
         match self {
             StreamBody::New(_) => false,
-            StreamBody::Piped(reader) => reader.is_finished(),
+            StreamBody::Piped { reader, .. } => reader.is_finished(),
             StreamBody::Over => true,
         }
     }
@@ -59,7 +66,7 @@ impl EventStream for StreamBody {
     fn slot(&mut self) -> Option<&mut dyn std::any::Any> {
         match self {
             StreamBody::New(slot) => Some(slot),
-            StreamBody::Piped(_) | StreamBody::Over => None,
+            StreamBody::Piped { .. } | StreamBody::Over => None,
         }
     }
 }
