@@ -81,6 +81,8 @@ const FILTERS: &[&[&str]] = &[
     &["gone/*"],
     &["job/0/0"],
     &["job/1/0", "job/1/1"],
+    &["job/0/0", "gone/0"],
+    &["gone/0", "gone/1"],
     &["work/0/0"],
     &["work/**"],
     &["**"],

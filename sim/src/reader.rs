@@ -34,6 +34,8 @@ pub(crate) struct Reader {
     phase: Phase,
     rng: Rng,
     origin: Instant,
+    /// Time at which it sent its last request.
+    asked: Instant,
     /// Time at which the stream was opened.
     opened: Option<Instant>,
     /// Connections that it has reset. Their shards may not know it yet.
@@ -77,7 +79,7 @@ impl Reader {
             began: now,
             start: (plan.start == "from=earliest").then_some(0),
             seen: Vec::new(),
-            is_finished: false,
+            finished: None,
             reconnects: 0,
         };
         let backoff = Backoff::new(Duration::from_secs(2))
@@ -90,6 +92,7 @@ impl Reader {
             phase: Phase::Waiting { until: now },
             rng,
             origin: now,
+            asked: now,
             opened: None,
             left: Vec::new(),
             was_at_tail: false,
@@ -172,6 +175,7 @@ impl Reader {
             self.fault = Some("its last id is not valid in a header".to_owned());
             return;
         };
+        self.asked = Instant::now();
         self.phase = Phase::Requesting { task: node.call(request), wire };
     }
 
@@ -314,7 +318,7 @@ impl Reader {
         match self.reconnect.next_step(outcome, self.now()) {
             Step::Wait(wait) => self.phase = Phase::Waiting { until: Instant::now() + wait },
             Step::Finish => {
-                self.recorder.observations.is_finished = true;
+                self.recorder.observations.finished = Some(self.asked);
                 self.phase = Phase::Finished;
             }
             step @ (Step::Read | Step::Renew | Step::GiveUp(_)) => {

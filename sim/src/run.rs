@@ -149,7 +149,7 @@ fn count_outcomes(world: &mut World) {
                 Observation::Record(..) => counts.add("event"),
             }
         }
-        if observations.is_finished {
+        if observations.finished.is_some() {
             counts.add("204");
         }
         if observations.reconnects > 1 {

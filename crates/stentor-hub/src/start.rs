@@ -180,10 +180,14 @@ impl ResolvedStart {
         }
     }
 
-    /// Returns `true` if the reader starts after this end, so that it will not read it.
+    /// Returns `true` if this end has closed its topic for the reader, which starts after it.
     fn has_passed(&self, end: &Record) -> bool {
-        // For a reader that cannot have read a deletion, a deleted topic is like a new one.
-        end.offset() <= self.after && (self.has_event_id || *end.body() != Body::Deleted)
+        if *end.body() == Body::Deleted {
+            // The name can be used again. A reader with the id of the deletion was told that the topic has ended. Any
+            // other one may have begun after the deletion, and for it the topic is like a new one.
+            return self.has_event_id && end.offset() == self.after;
+        }
+        end.offset() <= self.after
     }
 
     /// The offset up to which deletions are not sent to this reader.

@@ -257,6 +257,35 @@ async fn a_deletion_is_reported_as_an_end_and_after_the_name_is_used_again_as_a_
 }
 
 #[tokio::test]
+async fn a_reader_that_began_after_a_deletion_waits_for_the_topic_even_if_it_reconnects() {
+    let hub = Hub::memory();
+    let (job, gone) = (topic("job"), topic("gone"));
+    hub.send(&gone, "old").await.unwrap();
+    assert!(hub.delete(&gone).await.unwrap());
+    let id = hub.send(&job, "one").await.unwrap().last;
+    let end = hub.publish(Publish::end(job, "done")).await.unwrap().last;
+    let mut before = open(&hub, &["job", "gone"], Start::Cursor(id.to_string())).await;
+    let mut behind = open(&hub, &["job", "gone"], Start::Cursor(end.to_string())).await;
+    assert_eq!(read(&mut before, 1).await.0, ["end: done"]);
+    for reader in [&mut before, &mut behind] {
+        assert!(reader.next().now_or_never().is_none(), "it waits for the deleted topic");
+    }
+    hub.send(&gone, "new").await.unwrap();
+    for reader in [&mut before, &mut behind] {
+        assert_eq!(read(reader, 1).await, (vec!["new".to_owned()], vec![]));
+    }
+    assert!(hub.delete(&gone).await.unwrap());
+    for reader in [&mut before, &mut behind] {
+        assert_eq!(read(reader, 1).await.0, ["end: deleted"]);
+        assert!(reader.next().await.unwrap().is_none());
+    }
+    let deletion = hub.record(behind.cursor().offset).await.unwrap().unwrap().cursor();
+    let start = Start::Cursor(deletion.to_string());
+    let subscribed = hub.subscribe(filters(&["job", "gone"]), start).await.unwrap();
+    assert!(matches!(subscribed, Subscribed::Finished), "it has both ends");
+}
+
+#[tokio::test]
 async fn a_dropped_subscription_is_no_longer_counted() {
     let hub = Hub::memory();
     let news = topic("news");

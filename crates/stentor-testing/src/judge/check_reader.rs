@@ -174,7 +174,7 @@ impl Checker<'_> {
         let Some(start) = self.observations.start else { return };
         let seen: HashSet<u64> = self.records_seen().map(|(seen, ..)| seen.offset).collect();
         let last = self.observations.seen.last().map_or(start, |seen| seen.offset);
-        let until = if self.observations.is_finished { last } else { u64::MAX };
+        let until = if self.observations.finished.is_some() { last } else { u64::MAX };
         for logged in &self.index.log.records {
             let due = logged.offset > start && logged.offset <= until;
             let place = || self.index.by_key.get(&logged.event_key()?);
@@ -208,7 +208,7 @@ impl Checker<'_> {
         let last = self.observations.seen.last().map_or(start, |seen| seen.offset);
         for (write, line, offset) in &self.index.acknowledged {
             let offset = *offset;
-            let due = offset > start && (!self.observations.is_finished || offset <= last);
+            let due = offset > start && (self.observations.finished.is_none() || offset <= last);
             let before = self.index.history.deletes_of(&line.topic).any(|delete| {
                 delete.sent < self.observations.began
                     && delete.acknowledged.is_none_or(|at| write.sent < at)
@@ -285,25 +285,32 @@ impl Checker<'_> {
             })
     }
 
-    /// Checks that a 204 came only after the end of each of the topics. A reader does not receive the end of a topic
-    /// that had ended before it started.
+    /// Checks that a 204 came only after the end of each of the topics, and that none of them had newer events. A reader
+    /// does not receive the end of a topic that had ended before it started.
     fn finish(&mut self) {
+        let Some(asked) = self.observations.finished else { return };
         let (index, start) = (self.index, self.observations.start.unwrap_or_default());
-        let ended_before = |filter: &String| {
-            index.log.records.iter().any(|logged| {
-                logged.offset <= start
-                    && logged.topic == *filter
-                    && matches!(logged.what, Content::End(_))
-            })
-        };
         let has_ended = |filter: &String| {
-            ended_before(filter)
+            index.may_have_ended_before(filter, start, self.observations.began)
                 || self.records_seen().any(|(_, what, topic)| {
                     matches!(what, Content::End(_)) && topic == Some(filter)
                 })
         };
-        if self.observations.is_finished && !self.observations.filters.iter().all(has_ended) {
+        if !self.observations.filters.iter().all(has_ended) {
             self.find(Fault::FalseEnd, "204 without the end of each topic");
+        }
+        let last = self.observations.seen.last().map_or(start, |seen| seen.offset);
+        let newer = index.acknowledged.iter().find(|(write, line, offset)| {
+            *offset > last
+                && self.observations.matches(&line.topic)
+                && write.acknowledged().is_some_and(|at| at < asked)
+        });
+        if let Some((_, line, offset)) = newer {
+            let name = format!("{} of {} (offset {offset})", line.event_key, line.topic);
+            self.find(
+                Fault::FalseEnd,
+                format!("204 after offset {last}, although {name} was there"),
+            );
         }
     }
 }

@@ -99,6 +99,26 @@ impl<'a> Index<'a> {
         self.history.may_be_removed(topic, sent) || self.history.is_bounded && offset < self.oldest
     }
 
+    /// Returns `true` if a topic may have ended at or before this offset, by a write sent before this time. The size
+    /// limit may have removed its end since.
+    pub fn may_have_ended_before(&self, topic: &str, offset_max: u64, time: Instant) -> bool {
+        let is_end = |logged: &&LoggedRecord| {
+            logged.topic == topic && matches!(logged.what, Content::End(_))
+        };
+        let mut left = self.log.records.iter().filter(is_end);
+        let may_be_gone = |write: &Write| {
+            // The end has this offset, or follows it at once.
+            let id = write.end_id.as_ref().or_else(|| write.lines.last()?.id.as_ref());
+            let is_early = id.map(|id| offset(id)).is_none_or(|offset| {
+                offset <= offset_max && self.may_be_gone(topic, write.sent, offset)
+            });
+            is_early && write.sent < time && !write.is_refused()
+        };
+        left.any(|logged| logged.offset <= offset_max)
+            || self.history.is_bounded
+                && self.history.ends_of(topic).any(|(write, _)| may_be_gone(write))
+    }
+
     /// Returns `true` if trimming may have removed an event of a topic after `offset_min`, sent before this time,
     /// that is not in `seen`.
     pub fn may_be_trimmed_behind(

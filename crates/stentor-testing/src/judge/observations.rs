@@ -17,8 +17,8 @@ pub struct Observations {
     pub start: Option<u64>,
     /// Everything it received, in order.
     pub seen: Vec<Received>,
-    /// `true` if it got a 204, after which it does not reconnect.
-    pub is_finished: bool,
+    /// Time before it sent the request that got a 204, after which it does not reconnect.
+    pub finished: Option<Instant>,
     /// Number of connections.
     pub reconnects: usize,
 }

@@ -1,5 +1,6 @@
 //! Invented histories with faults, to test that each fault is detected.
 
+mod finished;
 mod trimmed;
 
 use std::time::Duration;
@@ -28,8 +29,12 @@ struct Scenario {
     log: Log,
     /// A later reading of the log, if there is one.
     newest: Option<Log>,
+    /// The reader's filters.
+    filters: &'static [&'static str],
     /// Time of the reader's first position.
     began: Instant,
+    /// That position.
+    start: u64,
     seen: Vec<Received>,
 }
 
@@ -43,7 +48,9 @@ impl Scenario {
             history: History::default(),
             log: Log::default(),
             newest: None,
+            filters: &["a", "*"],
             began: now,
+            start: 0,
             seen: Vec::new(),
         };
         for (number, topic) in [(1, "a"), (2, "a"), (3, "b")] {
@@ -111,15 +118,16 @@ impl Scenario {
         assert_eq!(found, faults, "{violations:?}");
     }
 
+    /// `is_finished`: it gets a 204 to a request that it sends now.
     #[track_caller]
     fn expect_reader(&self, is_finished: bool, faults: &[Fault]) {
         let observations = Observations {
             name: "reader".to_owned(),
-            filters: vec!["a".to_owned(), "*".to_owned()],
+            filters: self.filters.iter().map(ToString::to_string).collect(),
             began: self.began,
-            start: Some(0),
+            start: Some(self.start),
             seen: self.seen.clone(),
-            is_finished,
+            finished: is_finished.then_some(self.now),
             reconnects: 0,
         };
         let mut index = Index::new(&self.history, &self.log);

@@ -31,7 +31,7 @@ impl Reader {
             began: Instant::now(),
             start: behavior.from_earliest.then_some(0),
             seen: Vec::new(),
-            is_finished: false,
+            finished: None,
             reconnects: 0,
         };
         let recorder = Arc::new(Mutex::new(Recorder::new(observations, behavior.form)));
@@ -100,9 +100,10 @@ impl Reading {
         loop {
             let transport = self.behavior.transport;
             let last_id = self.recorder.lock().unwrap().last_id().to_owned();
+            let asked = Instant::now();
             match Stream::open(&self.address, &path, accept, &last_id, transport).await {
                 Ok(Opened::Finished) => {
-                    self.recorder.lock().unwrap().observations.is_finished = true;
+                    self.recorder.lock().unwrap().observations.finished = Some(asked);
                     return;
                 }
                 Ok(Opened::Stream(stream)) => {

@@ -38,7 +38,7 @@ impl SubCommand {
             began: Instant::now(),
             start: Some(0),
             seen: Vec::new(),
-            is_finished: false,
+            finished: None,
             reconnects: 0,
         };
         let observations = Arc::new(Mutex::new(observations));
