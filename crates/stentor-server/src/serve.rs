@@ -151,7 +151,7 @@ pub async fn serve_with(
 /// Returns the error of the first core that failed. If one core fails, all stop.
 pub fn serve_on_cores(
     options: ServeOptions,
-    listener: &StdListener,
+    listener: StdListener,
     service: &impl HttpService,
     stentor: &Stentor,
 ) -> io::Result<()> {
@@ -174,6 +174,8 @@ pub fn serve_on_cores(
                 result
             })?);
         }
+        // The cores hold it now. Once they stop, new connections are refused, and clients try again at once.
+        drop(listener);
         let results = threads.into_iter().map(|thread| {
             thread.join().unwrap_or_else(|_| Err(io::Error::other("a core of the server panicked")))
         });

@@ -150,7 +150,7 @@ where
     })?;
     banner.print(listener.local_addr()?);
     let (options, app) = (access.serve_options(), guard.wrap(app));
-    let served = serve_on_cores(options, &listener, &app, stentor);
+    let served = serve_on_cores(options, listener, &app, stentor);
     beside.block_on(stentor.hub().close());
     served?;
     // The log can also fail while it is being closed.

@@ -182,7 +182,7 @@ fn run(
     let _ = listening.send((listener.local_addr()?, stentor.drain().clone()));
     let served = match options.mode {
         StreamMode::Axum => serve_with_axum(listener, app, &stentor),
-        _ => serve_on_cores(options.serve_options(), &listener, &app, &stentor),
+        _ => serve_on_cores(options.serve_options(), listener, &app, &stentor),
     };
     background.block_on(stentor.hub().close());
     served

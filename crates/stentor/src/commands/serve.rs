@@ -81,7 +81,7 @@ fn keep_alive(text: &str) -> Result<Duration, String> {
     if KEEP_ALIVE.contains(&time) {
         return Ok(time);
     }
-    Err("expected a time from 1s to 1h; proxies close idle connections after 60s or so".to_owned())
+    Err("expected a time from 1s to 1h, such as 15s or 2m; below 60s, proxies do not take a stream for idle".to_owned())
 }
 
 /// Refuses `--memory` together with options for a log on disk. A variable does not conflict: it can be set

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::net::TcpStream;
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
 
-use crate::harness::Server;
+use crate::harness::{Server, TIMEOUT};
 
 #[tokio::test]
 async fn a_process_that_was_stopped_does_not_end_the_topics_of_live_producers() {
@@ -41,4 +43,25 @@ async fn sigterm_ends_an_open_upload_with_the_number_of_its_events() {
     assert_eq!(server.exit_code().await, Some(0));
     server.start_again().await;
     assert_eq!(server.page("/topics/t").await["events"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn new_connections_are_refused_while_a_server_finishes_open_uploads() {
+    let mut server = Server::start().await;
+    let mut upload = server.upload("/topics/t", "application/x-ndjson").await;
+    upload.send("1\n").await;
+    let mut reader = server.subscribe("/topics/t?from=earliest").await;
+    assert_eq!(reader.data(1).await, ["1"]);
+    server.signal("TERM").await;
+    // The stream ends when the server has stopped to accept.
+    reader.rest().await;
+    let refused = timeout(TIMEOUT, async {
+        while TcpStream::connect(&server.address).await.is_ok() {
+            yield_now().await;
+        }
+    });
+    refused.await.expect("refused in time");
+    upload.response().await.problem(503, "draining");
+    drop(upload);
+    assert_eq!(server.exit_code().await, Some(0));
 }
