@@ -1,6 +1,6 @@
 //! The memory that request bodies share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,9 +11,14 @@ use crate::metrics::Metrics;
 /// A shared limit, in bytes, for all request bodies in flight: those that arrive, and those that wait in the hub to
 /// be committed.
 ///
-/// A body that would exceed the limit waits, except the oldest one, which may always continue. So at
-/// most one body exceeds the limit, and every body completes eventually. A body that waits to be committed keeps its
-/// age: while it is the oldest, no other one may exceed the limit.
+/// A body that would exceed the limit waits, with two exceptions, so that every body completes eventually:
+///
+/// - The oldest body may always continue. A body that waits to be committed keeps its age: while it is the
+///   oldest, no other one is.
+/// - The oldest one that holds bytes and waits for more may continue, one at a time. Otherwise bodies that grow
+///   could wait for each other while the oldest one, an open upload, is silent.
+///
+/// So at most two bodies exceed the limit.
 #[derive(Debug)]
 pub(crate) struct BodyBudget {
     bytes_max: usize,
@@ -31,6 +36,19 @@ struct State {
     reserved: BTreeMap<PartId, usize>,
     next_age: u64,
     next_part: u64,
+    /// The parts that hold bytes and wait for more.
+    waiting: BTreeSet<PartId>,
+    /// The age of the body that exceeds the limit although it is not the oldest.
+    exceeding: Option<u64>,
+}
+
+impl State {
+    /// Returns `true` if this part, which holds bytes and waits for more, may exceed the limit.
+    fn may_exceed(&self, part: PartId) -> bool {
+        self.waiting.contains(&part)
+            && self.waiting.first().is_some_and(|first| first.0 == part.0)
+            && self.exceeding.is_none_or(|age| age == part.0)
+    }
 }
 
 /// A part of a body: the age of the body, then a number of the part.
@@ -74,22 +92,34 @@ impl BodyBudget {
     }
 
     /// Sets the bytes that a part of a body reserves. Returns `false`, and changes nothing, if they do not fit
-    /// and the body is not the oldest.
+    /// and the part may not exceed the limit.
     fn try_resize(&self, part: PartId, bytes: usize) -> bool {
         let mut state = self.state();
         let before = state.reserved.get(&part).copied().unwrap_or_default();
         let used = self.used.load(Ordering::Relaxed).saturating_sub(before).saturating_add(bytes);
         let oldest = state.reserved.first_key_value().is_some_and(|(first, _)| first.0 == part.0);
         if bytes > before && used > self.bytes_max && !oldest {
-            return false;
+            if !state.may_exceed(part) {
+                return false;
+            }
+            state.exceeding = Some(part.0);
         }
-        self.set_used(used);
+        self.set_used(&mut state, used);
         state.reserved.insert(part, bytes);
         drop(state);
         if bytes < before {
             self.changed.notify_waiters();
         }
         true
+    }
+
+    /// Adds a part to those that wait, if it holds bytes.
+    fn wait(&self, part: PartId) -> Waiting<'_> {
+        let mut state = self.state();
+        if state.reserved.get(&part).is_some_and(|bytes| *bytes > 0) {
+            state.waiting.insert(part);
+        }
+        Waiting { budget: self, part }
     }
 
     /// Moves `bytes` from a part of a body to a new part of it. The old part shrinks by at most its size.
@@ -101,22 +131,47 @@ impl BodyBudget {
         let moved = before.min(bytes);
         state.reserved.insert(part, before - moved);
         state.reserved.insert(new, bytes);
-        self.set_used(self.used.load(Ordering::Relaxed).saturating_add(bytes - moved));
+        let used = self.used.load(Ordering::Relaxed).saturating_add(bytes - moved);
+        self.set_used(&mut state, used);
         new
     }
 
     fn release(&self, part: PartId) {
         let mut state = self.state();
         let bytes = state.reserved.remove(&part).unwrap_or_default();
-        self.set_used(self.used.load(Ordering::Relaxed).saturating_sub(bytes));
+        if state.reserved.range((part.0, 0)..=(part.0, u64::MAX)).next().is_none() {
+            state.exceeding.take_if(|age| *age == part.0);
+        }
+        let used = self.used.load(Ordering::Relaxed).saturating_sub(bytes);
+        self.set_used(&mut state, used);
         drop(state);
         self.changed.notify_waiters();
     }
 
-    /// Call it only with the lock of `state`.
-    fn set_used(&self, used: usize) {
+    fn set_used(&self, state: &mut State, used: usize) {
+        if used <= self.bytes_max {
+            state.exceeding = None;
+        }
         self.used.store(used, Ordering::Relaxed);
         self.metrics.body_bytes.set(i64::try_from(used).unwrap_or(i64::MAX));
+    }
+}
+
+/// A part that waits. On drop, it no longer does.
+struct Waiting<'a> {
+    budget: &'a BodyBudget,
+    part: PartId,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.budget.state();
+        let was_first = state.waiting.first() == Some(&self.part);
+        state.waiting.remove(&self.part);
+        drop(state);
+        if was_first {
+            self.budget.changed.notify_waiters();
+        }
     }
 }
 
@@ -134,16 +189,25 @@ impl Reservation {
     ///
     /// Cancel safe: if the future is dropped, the reservation keeps its size.
     pub(crate) async fn resize(&self, bytes: usize) {
+        if self.try_resize(bytes) {
+            return;
+        }
+        let _waiting = self.budget.wait(self.part);
         loop {
             let changed = self.budget.changed.notified();
             tokio::pin!(changed);
             // Register for the notification before the check, so that no change is missed.
             changed.as_mut().enable();
-            if self.budget.try_resize(self.part, bytes) {
+            if self.try_resize(bytes) {
                 return;
             }
             changed.await;
         }
+    }
+
+    /// Sets the total number of reserved bytes. Returns `false`, and changes nothing, if there is no room now.
+    pub(crate) fn try_resize(&self, bytes: usize) -> bool {
+        self.budget.try_resize(self.part, bytes)
     }
 
     /// Splits off a reservation of `bytes`, for a part of the body that is about to be published. This reservation
@@ -219,6 +283,61 @@ mod tests {
         assert!(budget.has_room(70) && !budget.has_room(71));
         drop(b);
         assert!(budget.has_room(100));
+    }
+
+    #[test]
+    fn growing_bodies_do_not_wait_for_each_other_beside_an_idle_upload() {
+        let budget = budget(100);
+        let _idle = budget.reservation();
+        let [older, younger] = [60, 40].map(|bytes| {
+            let body = budget.reservation();
+            assert!(body.resize(bytes).now_or_never().is_some());
+            body
+        });
+        let mut waiting = Box::pin(younger.resize(60));
+        let mut exceeding = Box::pin(older.resize(80));
+        // One of them continues, and the other one when that has completed.
+        assert!(waiting.as_mut().now_or_never().is_some());
+        assert!(exceeding.as_mut().now_or_never().is_none(), "one at a time");
+        drop(waiting);
+        drop(younger);
+        assert!(exceeding.as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn of_several_growing_bodies_the_oldest_exceeds_the_limit_next() {
+        let budget = budget(100);
+        let _idle = budget.reservation();
+        let [first, second, third] = [50, 30, 20].map(|bytes| {
+            let body = budget.reservation();
+            assert!(body.resize(bytes).now_or_never().is_some());
+            body
+        });
+        assert!(first.resize(60).now_or_never().is_some());
+        let mut thirds = Box::pin(third.resize(75));
+        assert!(thirds.as_mut().now_or_never().is_none());
+        let mut seconds = Box::pin(second.resize(85));
+        assert!(seconds.as_mut().now_or_never().is_none());
+        assert!(first.resize(500).now_or_never().is_some(), "it may go on to grow");
+        drop(first);
+        assert!(thirds.as_mut().now_or_never().is_none(), "the second one is older");
+        assert!(seconds.as_mut().now_or_never().is_some());
+        drop(seconds);
+        drop(second);
+        assert!(thirds.as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_body_without_bytes_waits_for_room_while_others_grow() {
+        let budget = budget(100);
+        let (_idle, full, empty) =
+            (budget.reservation(), budget.reservation(), budget.reservation());
+        assert!(full.resize(100).now_or_never().is_some());
+        assert!(empty.resize(10).now_or_never().is_none());
+        assert!(full.resize(150).now_or_never().is_some());
+        assert!(empty.resize(10).now_or_never().is_none());
+        drop(full);
+        assert!(empty.resize(10).now_or_never().is_some());
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ pub(crate) mod lazy;
 mod logged_body;
 mod request_log;
 mod responding;
+mod stalled;
 pub(crate) mod stop;
 mod takeover;
 
@@ -15,11 +16,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::TryFutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
@@ -28,6 +30,7 @@ use self::io::Io;
 use self::lazy::LazyStream;
 use self::request_log::RequestLog;
 use self::responding::Responding;
+use self::stalled::{PacedBody, StreamExecutor};
 use self::stop::{Stop, StopStep};
 use self::takeover::Takeover;
 use crate::discard::{Discard, Discarding};
@@ -196,9 +199,10 @@ async fn run_http2(io: Io, service: impl HttpService, stop: Stop) -> hyper::Resu
         let unread = Unread::of_stream(&request, &discards);
         let request = InboundBody::wrap(request, unread.clone());
         let response = Some(service.clone().respond(request));
-        Responding { response, version, log, takeover: None, unread }
+        let responding = Responding { response, version, log, takeover: None, unread };
+        responding.map_ok(|response| response.map(PacedBody::new))
     });
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(StreamExecutor)
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WITHIN)

@@ -101,6 +101,11 @@ impl IncomingBody {
         self.reservation.resize(bytes).await;
     }
 
+    /// Reserves `bytes` in total for this body. Returns `false` if there is no room now.
+    pub(crate) fn try_reserve(&mut self, bytes: usize) -> bool {
+        self.reservation.try_resize(bytes)
+    }
+
     /// Splits off the reservation of `bytes` of this body that are about to be published. It is the guard of that
     /// publish.
     pub(crate) fn queue(&self, bytes: usize) -> Reservation {

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-/// Maximum time that output waits without a byte of progress. After that the connection is closed, and
-/// the subscriber resumes by its last event id.
+/// Maximum time that output waits without a byte of progress. After that the connection is closed, or the
+/// stream of HTTP/2 is reset, and the subscriber resumes by its last event id.
 pub(crate) const STALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Maximum size of a piece of a response body over HTTP/2, and of a stream's body. Only the acceptance of a
+/// whole piece shows that a client reads, so a client must accept this much within [`STALL_TIME_MAX`].
+pub(crate) const PIECE_BYTES_MAX: usize = 16 << 10;
 
 /// Maximum number of bytes that are read and discarded after the last byte was written. Closing a
 /// socket with unread input resets the connection, and the client could lose the end of the response.

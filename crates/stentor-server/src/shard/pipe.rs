@@ -11,8 +11,9 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::readiness::{Readiness, ReadyList, Registrar};
 use super::transport::{Finish, SharedBytes, Transport, Written};
+use crate::limits::PIECE_BYTES_MAX;
 
-/// Maximum number of bytes in a pipe, and of a piece that a body takes from it.
+/// Maximum number of bytes in a pipe.
 pub(crate) const PIPE_BYTES_MAX: usize = 64 << 10;
 
 /// Creates a pipe. `held` is the gauge of the bytes held for readers.
@@ -133,16 +134,22 @@ impl State {
         part.len()
     }
 
-    /// Takes all bytes out of the pipe.
-    fn take(&mut self) -> Bytes {
-        match std::mem::replace(&mut self.buffer, Buffer::Empty) {
+    /// Takes up to `max` bytes out of the pipe.
+    fn take(&mut self, max: usize) -> Bytes {
+        let bytes = max.min(self.buffer.len());
+        let is_all = bytes == self.buffer.len();
+        let taken = match &mut self.buffer {
             Buffer::Empty => Bytes::new(),
-            Buffer::Shared(bytes) => bytes,
-            Buffer::Copied(bytes) => {
-                self.held.dec_by(i64::try_from(bytes.len()).unwrap_or(0));
-                bytes.freeze()
+            Buffer::Shared(shared) => shared.split_to(bytes),
+            Buffer::Copied(copied) => {
+                self.held.dec_by(i64::try_from(bytes).unwrap_or(0));
+                copied.split_to(bytes).freeze()
             }
+        };
+        if is_all {
+            self.buffer = Buffer::Empty;
         }
+        taken
     }
 
     /// Returns the outcome of a write of which `taken` of `wanted` bytes had room.
@@ -186,7 +193,7 @@ impl PipeWriter {
         if end == End::Interrupted && state.is_blocked {
             // The client has stopped reading, so hyper may never poll the body again. The bytes would
             // stay in memory as long as the connection is open.
-            drop(state.take());
+            drop(state.take(usize::MAX));
         }
         let body = state.body.take();
         drop(state);
@@ -279,14 +286,14 @@ impl Drop for PipeWriter {
 }
 
 impl PipeReader {
-    /// Takes all bytes that are in the pipe, or waits for some. `None` at the end of the stream.
+    /// Takes a piece of the bytes that are in the pipe, or waits for some. `None` at the end of the stream.
     pub(crate) fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Interrupted>>> {
         let mut state = self.0.state();
         if state.buffer.len() > 0 {
-            let bytes = state.take();
+            let bytes = state.take(PIECE_BYTES_MAX);
             let notice = state.notice_of_room();
             drop(state);
             if let Some((ready, token)) = notice {
@@ -339,7 +346,7 @@ impl Drop for PipeReader {
         let mut state = self.0.state();
         state.has_body = false;
         state.body = None;
-        drop(state.take());
+        drop(state.take(usize::MAX));
         let watch = state.watch.take();
         drop(state);
         if let Some(watch) = watch {

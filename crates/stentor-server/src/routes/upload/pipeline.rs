@@ -110,7 +110,7 @@ impl<'a> Pipeline<'a> {
                 self.submit().await?;
             }
             // Returns the memory of committed events. Shrinking never waits.
-            let _ = self.incoming.reserve(partial + self.collected.bytes).now_or_never();
+            let _ = self.incoming.try_reserve(partial + self.collected.bytes);
             let outcomes = {
                 let Some(in_flight) = &mut self.in_flight else {
                     return Ok(self.chunk_while_idle().await);
@@ -149,7 +149,7 @@ impl<'a> Pipeline<'a> {
     /// Reserves memory for a chunk. If none is left, the events of this upload are published first.
     async fn reserve(&mut self, partial: usize, chunk: usize) -> Result<(), Problem> {
         let all = partial + chunk + self.collected.bytes;
-        if self.incoming.reserve(all).now_or_never().is_none() {
+        if !self.incoming.try_reserve(all) {
             self.publish().await?;
             self.incoming.reserve(partial).await;
             self.incoming.reserve(partial + chunk).await;
