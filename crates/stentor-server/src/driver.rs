@@ -355,7 +355,7 @@ impl ShardRun {
 impl Drop for ShardRun {
     fn drop(&mut self) {
         // Also if the shard panicked.
-        self.handle.down();
+        self.handle.fail();
     }
 }
 

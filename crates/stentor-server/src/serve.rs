@@ -276,13 +276,20 @@ async fn accept_for(
     stentor: &Stentor,
     listener: &mut Listener,
 ) -> Option<LazyStream> {
-    if stentor.shards().running().iter().any(|other| other.is_up()) {
+    loop {
+        if stentor.shards().running().iter().any(|other| other.is_up()) {
+            tokio::select! {
+                () = shard.not_down() => {}
+                () = stentor.drain().cancelled() => return None,
+            }
+        }
         tokio::select! {
-            () = shard.not_down() => {}
-            () = stentor.drain().cancelled() => return None,
+            biased;
+            // It fails while no client connects.
+            () = shard.failed(), if shard.runs() => {}
+            accepted = accept(listener, stentor.drain()) => return accepted,
         }
     }
-    accept(listener, stentor.drain()).await
 }
 
 /// Returns the next connection, or `None` when the server stops.
@@ -319,6 +326,8 @@ fn is_client_error(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use stentor_hub::{Consumer, Hub};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -330,6 +339,29 @@ mod tests {
         assert_eq!((first.as_mut().now_or_never(), second.as_mut().now_or_never()), (None, None));
         assert_eq!(starting.wait_for_all(&drain).now_or_never(), Some(()));
         assert_eq!((first.now_or_never(), second.now_or_never()), (Some(()), Some(())));
+    }
+
+    #[tokio::test]
+    async fn a_core_whose_shard_fails_while_it_waits_leaves_the_next_client_to_another_core() {
+        let stentor = Stentor::new(Hub::memory());
+        let [own, other] =
+            [(), ()].map(|()| Driver::new(stentor.metrics().clone()).unwrap().handle());
+        other.up(Consumer::new());
+        own.up(Consumer::new());
+        stentor.shards().add(Place::current().unwrap(), &other.clone().into_shard());
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut listener = Listener::new(listener).unwrap();
+        let mut accepting = Box::pin(accept_for(&own, &stentor, &mut listener));
+        assert!(accepting.as_mut().now_or_never().is_none(), "no client");
+        own.fail();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+            assert!(accepting.as_mut().now_or_never().is_none(), "its shard is down");
+        }
+        own.up(Consumer::new());
+        timeout(Duration::from_secs(30), accepting).await.unwrap().expect("the client");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Supervision of background tasks: a task that ends is logged, counted and started again.
 
 use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use stentor_hub::Retention;
@@ -41,9 +42,9 @@ impl Stentor {
     /// Runs a task that must not end, and starts it again when it ends. Run this future as a task beside the server;
     /// dropping it aborts the supervised task.
     ///
-    /// `start` creates the task. Each end (a panic, or a returned value) is logged as an error and counted in the
-    /// metric `stentor_task_restarts_total` with the label `task`. The pause before a restart grows from 100 ms to
-    /// 30 s, and is short again after the task ran for a minute.
+    /// `start` creates the task. Each end (a panic, also of `start`, or a returned value) is logged as an error and
+    /// counted in the metric `stentor_task_restarts_total` with the label `task`. The pause before a restart grows
+    /// from 100 ms to 30 s, and is short again after the task ran for a minute.
     ///
     /// Returns only if the task ends more often than `restarts` allows. With [`Restarts::Unlimited`] it never returns.
     ///
@@ -72,8 +73,16 @@ impl Stentor {
             let mut ends = 0;
             loop {
                 let started = Instant::now();
+                // A panic of `start` counts as one of the task.
+                let created = catch_unwind(AssertUnwindSafe(&mut start));
                 // A task of its own, so that a panic anywhere in it, also in a destructor, ends only it.
-                let reason = match AbortOnDropHandle::new(tokio::spawn(start())).await {
+                let running = tokio::spawn(async move {
+                    match created {
+                        Ok(task) => task.await,
+                        Err(panic) => resume_unwind(panic),
+                    }
+                });
+                let reason = match AbortOnDropHandle::new(running).await {
                     Ok(value) => format!("it returned {value:?}"),
                     Err(error) => error.to_string(),
                 };
@@ -182,6 +191,22 @@ mod tests {
         assert!(timeout(Duration::from_hours(1), task).await.is_err());
         assert_eq!(starts.count(), 3);
         assert_eq!(restarts(&stentor, "t"), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_whose_start_panics_is_started_again_and_fails_with_the_reason() {
+        let (stentor, starts) = (Stentor::new(Hub::memory()), Starts::default());
+        let task = stentor.supervise("t", Restarts::AtMost(2), {
+            let starts = starts.clone();
+            move || {
+                let number = starts.add();
+                assert!(number > 3, "a bug in start {number}");
+                std::future::ready(())
+            }
+        });
+        let failed = task.await;
+        assert_eq!((failed.ends, starts.count(), restarts(&stentor, "t")), (3, 3, 2));
+        assert!(failed.reason.contains("a bug in start 3"), "{}", failed.reason);
     }
 
     #[tokio::test(start_paused = true)]

@@ -154,6 +154,17 @@ impl ShardHandle {
         let _ = state.wait_for(|state| state.phase != Phase::IsDown).await;
     }
 
+    /// Returns `true` if the shard has not failed and not ended.
+    pub(crate) fn runs(&self) -> bool {
+        self.0.phase() == Phase::Runs
+    }
+
+    /// Waits until the shard has failed or ended.
+    pub(crate) async fn failed(&self) {
+        let mut state = self.0.state.subscribe();
+        let _ = state.wait_for(|state| state.phase != Phase::Runs).await;
+    }
+
     /// Waits until the shard has failed and needs no restart.
     pub(super) async fn down_and_closed(&self) {
         let mut state = self.0.state.subscribe();
@@ -162,7 +173,7 @@ impl ShardHandle {
     }
 
     /// Announces that a shard runs that this consumer wakes. Returns its number.
-    pub(super) fn up(&self, consumer: Consumer) -> u64 {
+    pub(crate) fn up(&self, consumer: Consumer) -> u64 {
         let mut inbox = self.0.inbox();
         inbox.consumer = consumer;
         inbox.number += 1;
@@ -172,7 +183,7 @@ impl ShardHandle {
 
     /// Announces that the shard has failed, unless it has ended. The streams of late readers are
     /// interrupted.
-    pub(super) fn down(&self) {
+    pub(crate) fn fail(&self) {
         if self.0.phase() == Phase::Runs {
             self.refuse_all(Phase::IsDown);
         }
