@@ -9,10 +9,12 @@ mod responding;
 mod stalled;
 pub(crate) mod stop;
 mod takeover;
+#[cfg(test)]
+mod tests;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -33,6 +35,7 @@ use self::responding::Responding;
 use self::stalled::{PacedBody, StreamExecutor};
 use self::stop::{Stop, StopStep};
 use self::takeover::Takeover;
+use crate::connection_waker::ConnectionWaker;
 use crate::discard::{Discard, Discarding};
 use crate::driver::ShardHandle;
 use crate::http_service::HttpService;
@@ -138,6 +141,7 @@ async fn run_http1(
     let mut stopping = pin!(stop.watch());
     let mut discard: Option<Discard> = None;
     let (mut is_draining, mut has_unread) = (false, false);
+    let mut waker = ConnectionWaker::default();
     let result = poll_fn(|cx| {
         match stopping.as_mut().poll_step(cx) {
             StopStep::None => {}
@@ -148,7 +152,7 @@ async fn run_http1(
             StopStep::Aborted => return Poll::Ready(None),
         }
         // This writes out all responses before it completes; `poll_without_shutdown` does not.
-        let polled = Pin::new(&mut connection).poll(cx);
+        let polled = Pin::new(&mut connection).poll(&mut Context::from_waker(waker.of(cx)));
         if pending.is_due() {
             return Poll::Ready(Some(Ok(())));
         }

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::connection_waker::WakeHold;
 use crate::discard::{Discard, Discards};
 use crate::limits::DISCARD_BYTES_MAX;
 
@@ -48,7 +49,13 @@ impl Body for InboundBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        let hold = WakeHold::begin();
+        let polled = Pin::new(&mut self.0).poll_frame(cx);
+        if matches!(polled, Poll::Ready(Some(Ok(_)))) && self.0.is_end_stream() {
+            // The last piece: hyper has nothing more to read for this body.
+            hold.discard();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -93,6 +93,7 @@ mod body;
 mod budget;
 mod config;
 mod connection;
+mod connection_waker;
 mod content;
 mod context;
 mod discard;

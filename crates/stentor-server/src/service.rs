@@ -17,11 +17,12 @@ use crate::routes::fast_publish::{self, FastPublish};
 /// The future of a [`Stentor`]'s response.
 ///
 /// The most frequent request is a publish of one small event whose body arrived with its head. It is
-/// handled in one poll, without a boxed future. Every other request is a boxed async function.
+/// handled in one poll, without an async function. Every other request is a boxed async function.
 pub struct StentorFuture<B>(Kind<B>);
 
 enum Kind<B> {
-    Event(FastPublish<B>),
+    /// Boxed, because the future is moved several times before it is polled.
+    Event(Box<FastPublish<B>>),
     Other(BoxFuture<'static, Response<Body>>),
     Done,
 }
@@ -33,7 +34,7 @@ where
 {
     pub(crate) fn begin(stentor: Stentor, request: Request<B>) -> StentorFuture<B> {
         StentorFuture(match fast_publish::topic_of(&stentor, &request) {
-            Some(topic) => Kind::Event(FastPublish::new(stentor, topic, request)),
+            Some(topic) => Kind::Event(Box::new(FastPublish::new(stentor, topic, request))),
             None => Kind::Other(async move { stentor.handle(request).await }.boxed()),
         })
     }

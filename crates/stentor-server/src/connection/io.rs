@@ -113,6 +113,11 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // `write` is cheaper in the kernel than `writev`. h2 copies small frames into one piece.
+        let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
+        if let (Some(piece), None) = (filled.next(), filled.next()) {
+            return self.poll_write(cx, piece);
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
         self.watch(cx, written)
     }

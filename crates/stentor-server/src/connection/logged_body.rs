@@ -14,7 +14,8 @@ pin_project! {
     pub(super) struct LoggedBody<B> {
         #[pin]
         pub(super) body: B,
-        pub(super) log: Option<StreamLog>,
+        // Boxed, because the body is moved several times and few bodies have one.
+        pub(super) log: Option<Box<StreamLog>>,
     }
 }
 

@@ -26,7 +26,10 @@ impl RequestLog {
 
     /// Logs the head of the response. The query is left out, because it may hold secrets. Returns the
     /// stream, if the response is one whose end is to be logged.
-    pub(super) fn end<B: http_body::Body>(&mut self, response: &Response<B>) -> Option<StreamLog> {
+    pub(super) fn end<B: http_body::Body>(
+        &mut self,
+        response: &Response<B>,
+    ) -> Option<Box<StreamLog>> {
         let entry = self.0.take()?;
         let (method, path, status) = (entry.method, entry.uri.path(), response.status().as_u16());
         let duration = entry.start.elapsed();
@@ -35,6 +38,7 @@ impl RequestLog {
             return None;
         }
         tracing::debug!(%method, path, status, ?duration, "request, stream opened");
-        Some(StreamLog { method, uri: entry.uri, status, start: entry.start, bytes: None })
+        let (uri, start) = (entry.uri, entry.start);
+        Some(Box::new(StreamLog { method, uri, status, start, bytes: None }))
     }
 }

@@ -52,7 +52,7 @@ impl Takeover {
         response: &mut Response<B>,
         version: Version,
         trust: Option<Trust>,
-        log: &mut Option<StreamLog>,
+        log: &mut Option<Box<StreamLog>>,
     ) -> bool {
         let link = response.extensions().get::<SlotLink>().filter(|link| link.has_body()).cloned();
         let arrival = trust.and_then(|trust| Arrival::take(response, version, trust));
@@ -64,7 +64,7 @@ impl Takeover {
             return false;
         };
         if let Some(log) = log.take() {
-            arrival.log_end(log);
+            arrival.log_end(*log);
         }
         *lock(&self.0.arrival) = Some(arrival);
         self.0.pending.store(true, Ordering::Release);

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use http::header::Entry;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
@@ -134,7 +135,7 @@ impl Guard {
             && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
         {
             return Err(Box::new(if admission.allow_origin.is_none() && !same_origin {
-                admission.add_headers(self.foreign_origin(origin).into_response())
+                admission.with_headers(self.foreign_origin(origin).into_response())
             } else {
                 admission.preflight()
             }));
@@ -142,7 +143,7 @@ impl Guard {
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         if changes && !same_origin && admission.allow_origin.is_none() {
             return Err(Box::new(
-                admission.add_headers(self.foreign_origin(origin).into_response()),
+                admission.with_headers(self.foreign_origin(origin).into_response()),
             ));
         }
         Ok(admission)
@@ -221,19 +222,26 @@ pub(super) struct Admission {
 impl Admission {
     /// Adds the CORS headers to a response. Error responses need them too, or a page could not read
     /// the error.
-    pub(super) fn add_headers<B>(self, mut response: Response<B>) -> Response<B> {
-        let headers = response.headers_mut();
-        if let Some(origin) = self.allow_origin {
+    pub(super) fn add_headers(&mut self, headers: &mut HeaderMap) {
+        if let Some(origin) = self.allow_origin.take() {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         }
-        let vary = match headers.get(VARY).and_then(|value| value.to_str().ok()) {
-            Some(vary) if vary.contains("Origin") => return response,
-            Some(vary) => HeaderValue::from_str(&format!("{vary}, Origin")).ok(),
-            None => Some(HeaderValue::from_static("Origin")),
-        };
-        if let Some(vary) = vary {
-            headers.insert(VARY, vary);
+        match headers.entry(VARY) {
+            Entry::Vacant(vary) => {
+                vary.insert(HeaderValue::from_static("Origin"));
+            }
+            Entry::Occupied(mut vary) => {
+                let names = vary.get().to_str().ok().filter(|names| !names.contains("Origin"));
+                let names = names.map(|names| HeaderValue::from_str(&format!("{names}, Origin")));
+                if let Some(Ok(names)) = names {
+                    vary.insert(names);
+                }
+            }
         }
+    }
+
+    fn with_headers(mut self, mut response: Response<Body>) -> Response<Body> {
+        self.add_headers(response.headers_mut());
         response
     }
 
@@ -245,7 +253,7 @@ impl Admission {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOWED_METHODS));
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_MAX_AGE));
-        self.add_headers(response)
+        self.with_headers(response)
     }
 }
 
@@ -378,10 +386,11 @@ mod tests {
         let origins = ["https://App.example/", "null"].map(|origin| origin.parse().unwrap());
         let guard = Guard::new().with_any_host().with_origins(origins);
         for origin in ["https://app.example", "null"] {
-            let admission = guard.admit(&request("POST", &[("origin", origin)])).unwrap();
-            let response = admission.add_headers(Response::new(()));
-            assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], origin);
-            assert_eq!(response.headers()[VARY], "Origin");
+            let mut admission = guard.admit(&request("POST", &[("origin", origin)])).unwrap();
+            let mut headers = HeaderMap::new();
+            admission.add_headers(&mut headers);
+            assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], origin);
+            assert_eq!(headers[VARY], "Origin");
         }
     }
 

@@ -1,6 +1,5 @@
 //! The [`Guard`] as a `tower` service around another one.
 
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -75,8 +74,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let guarded = self.project();
         if let Some(inner) = guarded.inner.as_pin_mut() {
-            let response = ready!(inner.poll(cx))?;
-            let response = mem::take(guarded.admission).add_headers(response);
+            let mut response = ready!(inner.poll(cx))?;
+            guarded.admission.add_headers(response.headers_mut());
             return Poll::Ready(Ok(response.map(Either::Left)));
         }
         match guarded.instead.take() {

@@ -1,5 +1,6 @@
 //! The fast path of `POST /topics/{topic}`: one small event without options.
 
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -31,8 +32,7 @@ const HEADERS_MAX: usize = 32;
 /// A publish of one event without options.
 ///
 /// If the body arrived together with the head and the log commits at once, [`FastPublish::step`]
-/// answers in one poll. That saves the wake-up of a task, a box, a timer and a reservation of body
-/// memory. Otherwise the code of [`publish_one`] continues.
+/// answers in one poll. That saves the wake-up of a task, a timer and a reservation of body memory. Otherwise the code of [`publish_one`] continues.
 pub(crate) struct FastPublish<B> {
     stentor: Stentor,
     topic: TopicName,
@@ -54,7 +54,7 @@ where
 
     /// Returns the response, or a future for it if something has to be waited for.
     pub(crate) fn step(
-        mut self,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
     ) -> Result<Response<Body>, BoxFuture<'static, Response<Body>>> {
         let data = match self.whole_body(cx) {
@@ -93,8 +93,8 @@ where
     }
 
     /// Publishes a body that is still arriving.
-    async fn read_rest(self, first: FramePoll<B::Error>) -> Response<Body> {
-        let FastPublish { stentor, topic, body, .. } = self;
+    async fn read_rest(self: Box<Self>, first: FramePoll<B::Error>) -> Response<Body> {
+        let FastPublish { stentor, topic, body, .. } = *self;
         let peeked = PeekedBody::new(first, body);
         // A small body of known length: no version or header of the request matters for the rest of it.
         let (body, rest) = ForeignRest::keep::<B>(Version::HTTP_11, false, peeked);
@@ -109,20 +109,20 @@ where
     }
 
     /// Publishes to a log that does not commit at once. The memory of the event is reserved until it is committed.
-    async fn wait(self, publish: Publish, bytes: usize) -> Response<Body> {
+    async fn wait(mut self: Box<Self>, publish: Publish, bytes: usize) -> Response<Body> {
         let memory = self.stentor.budget().reserve(bytes).await;
         let published = self.stentor.hub().publish_with_guard(publish, memory).await;
         self.respond(published.map_err(Problem::from))
     }
 
-    fn respond(self, published: Result<Published, Problem>) -> Response<Body> {
+    fn respond(&mut self, published: Result<Published, Problem>) -> Response<Body> {
         self.stentor.metrics().count_publish(&published);
         let published = match published {
             Ok(published) => published,
             Err(problem) => return problem.into_response(),
         };
         self.stentor.metrics().published.inc();
-        let mut headers = self.headers;
+        let mut headers = mem::take(&mut self.headers);
         headers.clear();
         if headers.capacity() > HEADERS_MAX {
             headers = HeaderMap::new();
