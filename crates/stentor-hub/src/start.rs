@@ -183,8 +183,8 @@ impl ResolvedStart {
     /// Returns `true` if this end has closed its topic for the reader, which starts after it.
     fn has_passed(&self, end: &Record) -> bool {
         if *end.body() == Body::Deleted {
-            // The name can be used again. A reader with the id of the deletion was told that the topic has ended. Any
-            // other one may have begun after the deletion, and for it the topic is like a new one.
+            // The name can be used again. A reader with the id of the deletion has received it as an end. Any other one
+            // may have begun after the deletion, and for it the topic is like a new one.
             return self.has_event_id && end.offset() == self.after;
         }
         end.offset() <= self.after

@@ -32,7 +32,8 @@ const HEADERS_MAX: usize = 32;
 /// A publish of one event without options.
 ///
 /// If the body arrived together with the head and the log commits at once, [`FastPublish::step`]
-/// answers in one poll. That saves the wake-up of a task, a timer and a reservation of body memory. Otherwise the code of [`publish_one`] continues.
+/// answers in one poll. That saves the wake-up of a task, a timer and a reservation of body memory.
+/// Otherwise the code of [`publish_one`] continues.
 pub(crate) struct FastPublish<B> {
     stentor: Stentor,
     topic: TopicName,

@@ -285,8 +285,8 @@ impl Checker<'_> {
             })
     }
 
-    /// Checks that a 204 came only after the end of each of the topics, and that none of them had newer events. A reader
-    /// does not receive the end of a topic that had ended before it started.
+    /// Checks that a 204 came only after the end of each of the topics, and that none of them had newer events. A
+    /// reader does not receive the end of a topic that had ended before it started.
     fn finish(&mut self) {
         let Some(asked) = self.observations.finished else { return };
         let (index, start) = (self.index, self.observations.start.unwrap_or_default());
