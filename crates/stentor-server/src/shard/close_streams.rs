@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::closing::CloseReason;
@@ -109,14 +110,21 @@ impl<T: Transport> Shard<T> {
             Some(ReaderState::Closing(_)) | None => {}
         }
     }
+
     /// Ends the stream of a reader whose client has closed its sending side, once it has all records. If
     /// the client has left altogether, the next write or the timeout for stalled output shows it.
     pub(super) fn half_close(&mut self, id: ReaderId, now: Instant) {
         if let Some(ReaderState::Live { group, index, .. }) = self.readers.get_mut(id) {
-            let (group, index) = (*group, *index);
-            let Some(reader) = self.remove_from_group(group, index) else { return };
+            let (index_of_group, index) = (*group, *index);
+            let Some(reader) = self.remove_from_group(index_of_group, index) else { return };
+            let Some(group) = self.groups.get_mut(index_of_group as usize) else { return };
+            if group.has_sent_all_to(&reader) {
+                group.open.close_one();
+                let end = Bytes::from_static(group.framing.body_end());
+                return self.start_closing(id, reader.transport, end, true, now);
+            }
             // Records that its group has not read yet are read with its own cursor.
-            self.demote(group as usize, reader, 0, now);
+            self.demote(index_of_group as usize, reader, 0, now);
         }
         if let Some(reader) = self.catch_up_mut(id) {
             reader.is_half_closed = true;

@@ -290,6 +290,13 @@ impl<T> LiveGroup<T> {
         size_of::<LiveGroup<T>>() + self.frames.held_bytes() + readers
     }
 
+    /// Returns `true` if a reader has all frames, and no record of the log came after them.
+    pub(super) fn has_sent_all_to(&self, reader: &LiveReader<T>) -> bool {
+        self.frames.locate(reader.next_frame, 0).is_none()
+            && self.closing.is_none()
+            && self.position() >= self.stentor.hub().tail().offset
+    }
+
     /// Returns the state with which a reader leaves the group. `written` is the number of bytes that
     /// are written from its next frame on.
     pub(super) fn demote(&self, next_frame: u64, written: usize) -> Demoted {
