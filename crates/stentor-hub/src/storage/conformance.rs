@@ -254,6 +254,7 @@ macro_rules! conformance_tests {
                 older_readers_read_the_deletion_and_get_no_gap
                 readers_of_a_trimmed_and_deleted_topic_get_no_gap
                 a_deletion_is_not_trimmed
+                a_dropped_deletion_removes_nothing_that_was_appended_later
                 an_ended_topic_that_was_deleted_takes_events_again
                 a_deleted_topic_that_is_used_again_has_new_counts
                 a_deleted_topic_that_is_used_again_reports_a_gap_to_older_readers

@@ -24,6 +24,9 @@ use crate::topic::TopicName;
 /// returned future. Dropping a future never undoes what it started. A method that returns a [`StorageError`] may
 /// be called again.
 ///
+/// Changes of the log take effect in the order in which they were started. So a deletion that its caller gave up
+/// removes nothing that was appended after a later deletion.
+///
 /// # Offsets
 ///
 /// Each record has an [`Offset`]. Offsets increase in log order, can have gaps, and are never used again, not even

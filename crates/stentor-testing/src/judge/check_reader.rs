@@ -234,6 +234,18 @@ impl Checker<'_> {
         }
     }
 
+    /// The content of the last record of a topic that it received.
+    fn last_of(&self, topic: &str) -> Option<&Content> {
+        let is_of = |what: &Content, of: Option<&String>| match what {
+            Content::Event(event_key) => {
+                self.index.by_key.get(event_key).is_some_and(|(_, line)| line.topic == topic)
+            }
+            Content::End(_) | Content::Damaged(_) => of.is_some_and(|of| of == topic),
+        };
+        let seen = self.records_seen().filter(|(_, what, of)| is_of(what, *of));
+        seen.map(|(_, what, _)| what).last()
+    }
+
     /// For error texts: the observations of a topic, and those around an offset.
     fn observations_around(&self, topic: &str, offset: u64) -> String {
         let seen = &self.observations.seen;
@@ -292,9 +304,7 @@ impl Checker<'_> {
         let (index, start) = (self.index, self.observations.start.unwrap_or_default());
         let has_ended = |filter: &String| {
             index.may_have_ended_before(filter, start, self.observations.began)
-                || self.records_seen().any(|(_, what, topic)| {
-                    matches!(what, Content::End(_)) && topic == Some(filter)
-                })
+                || self.last_of(filter).is_some_and(|what| matches!(what, Content::End(_)))
         };
         if !self.observations.filters.iter().all(has_ended) {
             self.find(Fault::FalseEnd, "204 without the end of each topic");

@@ -1,5 +1,7 @@
 //! Deletions, and deleted topics that are used again.
 
+use futures_util::FutureExt;
+
 use super::Log;
 use super::log::{appended, at, contents, end, event, name, topic_names};
 use crate::cursor::Offset;
@@ -177,4 +179,14 @@ pub async fn the_time_of_a_deletion_never_goes_back(log: &Log) {
     log.publish_at(event("c", "1"), at(7)).await;
     let times: Vec<_> = log.all("*").await.iter().map(|record| record.time()).collect();
     assert_eq!(times, [at(5), at(9), at(9)]);
+}
+
+pub async fn a_dropped_deletion_removes_nothing_that_was_appended_later(log: &Log) {
+    log.event("a", "1").await;
+    // Polled once, then dropped.
+    let _ = log.storage.delete(name("a"), at(0)).now_or_never();
+    let _ = log.storage.delete(name("a"), at(0)).await;
+    log.event("a", "2").await;
+    log.event("b", "3").await;
+    assert_eq!(contents(&log.all("a").await), ["a: 2"]);
 }

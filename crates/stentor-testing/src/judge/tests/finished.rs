@@ -114,3 +114,16 @@ fn the_end_of_an_empty_write_may_be_removed_too() {
     scenario.history.writes[0].end_id = Some(id(28));
     scenario.expect_reader(true, &[Fault::FalseEnd]);
 }
+
+#[test]
+fn a_204_after_the_last_event_of_a_topic_that_was_used_again_is_detected() {
+    let mut scenario = one_ended_before();
+    scenario.write(&[("a", 4, Some(40))], Atomicity::Atomic, true);
+    scenario.receive(40, Content::Event(event_key(4)));
+    scenario.log.records.clear();
+    scenario.log(40, "a", Content::Event(event_key(4)));
+    scenario.expect_reader(true, &[Fault::FalseEnd]);
+    scenario.receive_end(41, "a");
+    scenario.log(41, "a", Content::End("done".to_owned()));
+    scenario.expect_reader(true, &[]);
+}
