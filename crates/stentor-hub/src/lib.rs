@@ -69,7 +69,7 @@ pub use crate::hub::{Hub, Subscribed};
 pub use crate::key::{Key, KeyContent};
 pub use crate::lease::{LEASES_MAX, LeaseChange, PRODUCER_LOST};
 pub use crate::publish::{
-    EVENT_BYTES_MAX, Entry, FRAME_BYTES_MAX, Publish, PublishError, Published,
+    EVENT_BYTES_MAX, EVENT_TYPE_BYTES_MAX, Entry, FRAME_BYTES_MAX, Publish, PublishError, Published,
 };
 pub use crate::record::{Attributes, Body, END_REASON_BYTES_MAX, Record};
 pub use crate::retention::{Retention, RetentionError, TopicLimits};

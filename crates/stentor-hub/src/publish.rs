@@ -180,14 +180,14 @@ impl Entry {
     /// # Errors
     ///
     /// [`PublishError::Reserved`], [`PublishError::EventHasId`], [`PublishError::EventTooLarge`],
-    /// [`PublishError::FrameTooLarge`], [`PublishError::ReasonTooLong`], or [`PublishError::Empty`] for
-    /// [`Body::Deleted`].
+    /// [`PublishError::FrameTooLarge`], [`PublishError::TypeTooLong`], [`PublishError::ReasonTooLong`], or
+    /// [`PublishError::Empty`] for [`Body::Deleted`].
     pub fn validate(&self) -> Result<(), PublishError> {
         refuse_reserved(&self.topic)?;
         match &self.body {
             Body::Event(event) => match event.id() {
                 Some(id) => Err(PublishError::EventHasId { id: id.as_str().to_owned() }),
-                None => check_size(event),
+                None => check_size(event).and_then(|()| check_type(event)),
             },
             Body::End { reason } if reason.len() > END_REASON_BYTES_MAX => {
                 Err(PublishError::ReasonTooLong { bytes: reason.len() })
@@ -223,27 +223,56 @@ pub const EVENT_BYTES_MAX: usize = 8 << 20;
 /// Maximum size of a record's frame, in every form: 16 MiB.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
+/// Upper bound of the bytes that id, type, topic and time of a record take together in a frame.
+const FIELDS_BYTES_MAX: usize = 64 << 10;
+
+/// Maximum length of an event type: 4 KiB. Subscribers pass types on in headers, file names and environment variables,
+/// which have limits of their own.
+pub const EVENT_TYPE_BYTES_MAX: usize = 4 << 10;
+
+fn check_type(event: &Event) -> Result<(), PublishError> {
+    let bytes = event.event_type().map_or(0, |name| name.as_str().len());
+    if bytes > EVENT_TYPE_BYTES_MAX {
+        return Err(PublishError::TypeTooLong { bytes });
+    }
+    Ok(())
+}
+
 fn check_size(event: &Event) -> Result<(), PublishError> {
     /// Maximum number of bytes of a frame for one byte of data: a line break becomes `\ndata: ` (7 bytes) in a plain
     /// frame, and a control character becomes `\u0000` (6 bytes) in JSON.
     const GROWTH_MAX: usize = 7;
-    /// Upper bound of the bytes that id, type, topic and time of a record take together.
-    const FIELDS_MAX: usize = 64 << 10;
     let data = event.data();
     if data.len() > EVENT_BYTES_MAX {
         return Err(PublishError::EventTooLarge { bytes: data.len(), limit: EVENT_BYTES_MAX });
     }
-    if data.len() * GROWTH_MAX + FIELDS_MAX <= FRAME_BYTES_MAX {
+    if data.len() * GROWTH_MAX + FIELDS_BYTES_MAX <= FRAME_BYTES_MAX {
         return Ok(());
     }
-    let lines = data.bytes().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
-    let plain = data.len() + lines * "\ndata: ".len();
+    let plain = plain_bytes(data);
     let json: usize = data.bytes().map(escaped_bytes).sum();
-    let bytes = plain.max(json) + FIELDS_MAX;
+    let bytes = plain.max(json) + FIELDS_BYTES_MAX;
     if bytes > FRAME_BYTES_MAX {
         return Err(PublishError::FrameTooLarge { bytes, limit: FRAME_BYTES_MAX });
     }
     Ok(())
+}
+
+/// Number of bytes that data takes in a plain frame, where each CR, LF or CRLF becomes `\ndata: `.
+fn plain_bytes(data: &str) -> usize {
+    const LINE_BREAK: usize = "\ndata: ".len();
+    let mut bytes = 0;
+    let mut previous = 0;
+    for byte in data.bytes() {
+        bytes += match (previous, byte) {
+            // Counted with its CR.
+            (b'\r', b'\n') => 0,
+            (_, b'\r' | b'\n') => LINE_BREAK,
+            _ => 1,
+        };
+        previous = byte;
+    }
+    bytes
 }
 
 /// Number of bytes that a byte takes in a JSON string.
@@ -257,9 +286,40 @@ fn escaped_bytes(byte: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use stentor_sse::EventId;
+    use stentor_sse::{EventId, EventType};
 
     use super::*;
+
+    #[test]
+    fn a_line_break_of_two_characters_counts_once() {
+        let validate =
+            |data: String| Publish::event("t".parse().unwrap(), Event::new(data)).validate();
+        // 3 MB of data, and 1.5 M line breaks of 7 bytes: 10.5 MB on the wire.
+        assert_eq!(validate("\r\n".repeat(1_500_000)), Ok(()));
+        for (data, bytes) in [
+            ("\r\n".repeat(2_500_000), 2_500_000 * 7),
+            ("\n".repeat(2_500_000), 2_500_000 * 7),
+            ("\r".repeat(2_500_000), 2_500_000 * 7),
+        ] {
+            let refused = validate(data).unwrap_err();
+            let PublishError::FrameTooLarge { bytes: found, .. } = refused else {
+                panic!("{refused}");
+            };
+            assert_eq!(found - FIELDS_BYTES_MAX, bytes);
+        }
+    }
+
+    #[test]
+    fn a_type_is_bounded() {
+        let validate = |bytes: usize| {
+            let name = EventType::new("x".repeat(bytes)).unwrap();
+            Publish::event("t".parse().unwrap(), Event::new("").with_type(name)).validate()
+        };
+        assert_eq!(validate(EVENT_TYPE_BYTES_MAX), Ok(()));
+        let refused = validate(EVENT_TYPE_BYTES_MAX + 1).unwrap_err();
+        assert_eq!(refused, PublishError::TypeTooLong { bytes: EVENT_TYPE_BYTES_MAX + 1 });
+        assert!(refused.to_string().contains("4097 bytes; the maximum is 4096"), "{refused}");
+    }
 
     #[test]
     fn an_event_with_an_id_of_its_own_is_refused_with_the_remedy() {

@@ -321,6 +321,7 @@ impl From<PublishError> for Problem {
             }
             PublishError::Reserved { .. } => Problem::of(Code::Topic, detail),
             PublishError::TooManyLeases => Problem::of(Code::TooManyLeases, detail),
+            PublishError::TypeTooLong { .. } => Problem::of(Code::EventType, detail),
             PublishError::ReasonTooLong { .. } => Problem::of(Code::Reason, detail),
             PublishError::EventHasId { .. } => Problem::of(Code::Body, detail),
             PublishError::Empty => Problem::of(Code::Nothing, detail),

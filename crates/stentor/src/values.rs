@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::Method;
 use stentor_client::{EventType, ServerUrl, Url};
-use stentor_hub::{TopicError, TopicFilter, TopicName};
+use stentor_hub::{EVENT_TYPE_BYTES_MAX, TopicError, TopicFilter, TopicName};
 use stentor_server::AllowedOrigin;
 
 pub(crate) use self::header::{Header, header, header_value};
@@ -238,6 +238,9 @@ pub(crate) fn method(text: &str) -> Result<String, String> {
 pub(crate) fn event_type(text: &str) -> Result<String, String> {
     if text.starts_with("stentor.") {
         return Err("types that begin with `stentor.` are reserved; choose another name".to_owned());
+    }
+    if text.len() > EVENT_TYPE_BYTES_MAX {
+        return Err(format!("a type has at most {EVENT_TYPE_BYTES_MAX} bytes; shorten it"));
     }
     type_filter(text)
 }

@@ -47,6 +47,15 @@ pub enum PublishError {
         /// The maximum in bytes.
         limit: usize,
     },
+    /// The event type is longer than [`EVENT_TYPE_BYTES_MAX`](crate::EVENT_TYPE_BYTES_MAX).
+    #[error(
+        "the event type has {bytes} bytes; the maximum is {}; shorten it, or move the text to the data",
+        crate::EVENT_TYPE_BYTES_MAX
+    )]
+    TypeTooLong {
+        /// The length of the type in bytes.
+        bytes: usize,
+    },
     /// The topic's name is reserved for the server.
     #[error("names that begin with `$` are reserved; rename the topic {:?}", .topic.as_str())]
     Reserved {

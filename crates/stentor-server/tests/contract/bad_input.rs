@@ -27,6 +27,49 @@ async fn a_type_cannot_hold_what_would_break_a_line() {
 }
 
 #[tokio::test]
+async fn a_type_has_at_most_4_kib_however_it_is_published() {
+    const TYPE_MAX: usize = 4096;
+    let server = Server::in_memory().await;
+    for (bytes, is_taken) in [(TYPE_MAX, true), (TYPE_MAX + 1, false), (150 << 10, false)] {
+        let name = "x".repeat(bytes);
+        let stream = format!("event: {name}\ndata: x\n\n");
+        let batch = format!(r#"[{{"topic":"t","data":"x","type":"{name}"}}]"#);
+        let lines = format!("{}\n", batch.trim_matches(['[', ']']));
+        let mut requests = vec![
+            server.post("/topics/t", stream).header("Content-Type", "text/event-stream"),
+            server.post("/topics", batch),
+            server.post("/topics", lines).header("Content-Type", "application/x-ndjson"),
+        ];
+        if bytes < 8 << 10 {
+            // A longer one is too long for the head of a request.
+            let path = format!("/topics/t?type={name}");
+            requests.push(server.post(&path, "x"));
+            requests.push(server.post(&path, "x\n").header("Content-Type", "application/x-ndjson"));
+        }
+        for request in requests {
+            let response = request.send().await;
+            if is_taken {
+                assert_eq!(response.status, 201, "{}", response.text());
+            } else {
+                let detail = response.problem(400, "event-type");
+                assert!(detail.contains("4096") && detail.len() < 200, "{detail}");
+            }
+        }
+    }
+    assert_eq!(server.history("/topics/t").await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_line_break_of_two_characters_counts_once() {
+    let server = Server::in_memory().await;
+    // 10.5 MB in a stream, where each line break takes 7 bytes.
+    server.publish("/topics/t", "\r\n".repeat(1_500_000)).await;
+    let response = server.post("/topics/t", "\r\n".repeat(2_500_000)).send().await;
+    let detail = response.problem(413, "too-large");
+    assert!(detail.contains("would take 17"), "{detail}");
+}
+
+#[tokio::test]
 async fn a_retry_is_a_number_of_at_most_an_hour() {
     let server = Server::in_memory().await;
     for long in ["3600001", "99999999999999999999"] {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::request::Parts;
-use stentor_hub::{Event, EventType, TopicName};
+use stentor_hub::{EVENT_TYPE_BYTES_MAX, Event, EventType, PublishError, TopicName};
 
 use crate::content::Content;
 use crate::idempotency::key_of;
@@ -85,8 +85,12 @@ impl PublishOptions {
     }
 }
 
-/// Parses the type of an event. Types of the server's own events are refused.
+/// Parses the type of an event. Types of the server's own events are refused, and types over
+/// [`EVENT_TYPE_BYTES_MAX`].
 pub(in crate::routes) fn event_type(name: &str) -> Result<EventType, Problem> {
+    if name.len() > EVENT_TYPE_BYTES_MAX {
+        return Err(PublishError::TypeTooLong { bytes: name.len() }.into());
+    }
     if name.starts_with("stentor.") {
         let detail =
             format!("event types that begin with `stentor.` are reserved; rename {name:?}");

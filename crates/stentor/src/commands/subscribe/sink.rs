@@ -112,7 +112,7 @@ impl Sink {
         if let Some(images) = &mut self.images {
             save(images, &mut event)?;
         }
-        match &self.action {
+        match &mut self.action {
             Action::Print(printer) => {
                 let is_closed = is_closed(printer.event(&event, &received.name))?;
                 Ok(if is_closed { Handled::StdoutClosed } else { Handled::Event })
@@ -138,7 +138,7 @@ fn save(images: &mut Images, event: &mut EventObject) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn run(command: &ExecCommand, event: &EventObject) -> Result<Handled, Failure> {
+async fn run(command: &mut ExecCommand, event: &EventObject) -> Result<Handled, Failure> {
     let status = command.run(event).await.or_fail(Code::Command)?;
     if status.success() {
         return Ok(Handled::Event);

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{sub, sub_foreign};
-use crate::harness::{Output, Server};
+use crate::foreign::{Foreign, stream_of};
+use crate::harness::{Output, Server, stentor};
 
 /// Subscribes to a whole topic with this command.
 async fn exec(server: &Server, command: &str, args: &[&str]) -> Output {
@@ -46,6 +47,39 @@ async fn nothing_of_an_event_becomes_part_of_the_command() {
     // A NUL byte, which no environment variable can hold, does not stop it.
     let done = sub_foreign("event: a\0b\ndata: x\n\n", &["--exec", "echo $STENTOR_TYPE"]).await;
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), "a\u{FFFD}b\n"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_field_that_is_too_long_for_the_environment_is_left_out_and_reported_once() {
+    let long = "x".repeat(150 << 10);
+    let typed = format!("event: {long}\ndata: x\n\n");
+    let stream = stream_of(&format!("{typed}{typed}id: {long}\ndata: x\n\n"));
+    let server = Foreign::start().await;
+    let command = "echo \"${STENTOR_TYPE-none} ${STENTOR_ID-none}\"";
+    let call = stentor(&["sub", &server.url, "--count", "3", "--exec", command]);
+    let (done, _) = tokio::join!(call.run(), server.answer([stream]));
+    let lines = "none \nnone \nmessage none\n";
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), lines), "{done:?}");
+    for name in ["STENTOR_TYPE", "STENTOR_ID"] {
+        assert_eq!(done.stderr.matches(&format!("{name} is left out")).count(), 1, "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_starts_where_the_system_takes_only_a_short_environment() {
+    // The kernel takes a quarter of the stack limit for all arguments and variables, but at least 128 KiB.
+    let long = "x".repeat(100 << 10);
+    let stream = format!("event: {long}\nid: {long}\ndata: 1\n\n");
+    let server = Foreign::start().await;
+    let script =
+        "ulimit -s 512; exec \"$0\" sub \"$1\" --count 1 --exec 'cat; echo ${STENTOR_TYPE-none}'";
+    let sub = tokio::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_stentor"), &server.url])
+        .output();
+    let (done, _) = tokio::join!(sub, server.answer([stream_of(&stream)]));
+    let done = done.unwrap();
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "1none\n", "{done:?}");
+    assert!(done.status.success(), "{done:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use stentor_sse::Event;
 
 use crate::form::END_EVENT;
 use crate::gap::{CURSOR_EVENT, GAP_EVENT};
-use crate::publish::{Entry, Publish};
+use crate::publish::{Entry, Publish, PublishError};
 use crate::record::{Attributes, Body};
 use crate::storage::sqlite::tables::record;
 use crate::timestamp::Timestamp;
@@ -64,7 +64,11 @@ impl Line {
         let attributes = Attributes { publisher_id: object.id };
         let entries = vec![Entry { topic, body, attributes }];
         let publish = Publish::new(entries, None);
-        publish.validate().map_err(|error| error.to_string())?;
+        match publish.validate() {
+            // A log from before this limit can have longer types.
+            Ok(()) | Err(PublishError::TypeTooLong { .. }) => {}
+            Err(error) => return Err(error.to_string()),
+        }
         Ok(Line::Record { publish, time })
     }
 }

@@ -120,11 +120,24 @@ fn repair(batch: &mut Batch, error: PublishError) -> Result<(), PublishError> {
     match status.as_u16() {
         // The source used its id for two events.
         422 if batch.rekey_first() => Ok(()),
+        // It is too large, or its type is too long.
         413 => {
-            print_message(format_args!("an event is left out: {error}"));
-            batch.drop_first(1);
+            leave_out_first(batch, &error);
+            Ok(())
+        }
+        400 if has_code(&error, "event-type") => {
+            leave_out_first(batch, &error);
             Ok(())
         }
         _ => Err(error),
     }
+}
+
+fn has_code(error: &PublishError, code: &str) -> bool {
+    error.problem().and_then(|problem| problem.code.as_deref()) == Some(code)
+}
+
+fn leave_out_first(batch: &mut Batch, error: &PublishError) {
+    print_message(format_args!("an event is left out: {error}"));
+    batch.drop_first(1);
 }
