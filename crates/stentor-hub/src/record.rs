@@ -76,6 +76,19 @@ impl Record {
         attributes: Attributes,
     ) -> Record {
         let check = check(offset, time, &topic, &body);
+        Record::stored(epoch, offset, time, topic, body, attributes, check)
+    }
+
+    /// Creates a record whose check was stored with it.
+    pub(crate) fn stored(
+        epoch: Epoch,
+        offset: Offset,
+        time: Timestamp,
+        topic: TopicName,
+        body: Body,
+        attributes: Attributes,
+        check: Check,
+    ) -> Record {
         let rest = OnceLock::new();
         if attributes != Attributes::NONE {
             // Cannot fail: it is empty.

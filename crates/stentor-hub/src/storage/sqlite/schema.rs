@@ -1,5 +1,7 @@
 //! The database file: its tables, its format versions, and how connections are opened.
 
+mod version_3;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +19,9 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Name of the write-ahead log in the log's directory.
 pub(super) const WAL_FILE: &str = "log.db-wal";
 /// Format version that this program writes. Older versions are migrated, newer ones refused.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
+/// The first format version with checksums.
+pub(super) const SUMS_SINCE: i64 = 3;
 /// Marks the database as a log of Stentor: `Sten` in ASCII.
 const APPLICATION_ID: i64 = 0x5374_656e;
 
@@ -102,7 +106,10 @@ CREATE TABLE burned (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 ///
 /// - `upload_parts` has the running hash of each part of an upload under a key, by the upload's first offset.
 /// - `leases` has the topics that end if nothing is published to them for a number of seconds.
-const MIGRATIONS: [&str; 1] = ["
+///
+/// Version 3 adds checksums, which [`version_3::fill`] computes.
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE upload_parts (
     upload INTEGER NOT NULL,
     part INTEGER NOT NULL,
@@ -110,7 +117,9 @@ CREATE TABLE upload_parts (
     PRIMARY KEY (upload, part)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE leases (topic TEXT PRIMARY KEY, seconds INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-"];
+",
+    version_3::TABLES,
+];
 
 /// Opens the connection that writes. Creates or migrates the log if necessary.
 pub(super) fn open_writer(dir: &Path) -> Result<Connection, SqliteOpenError> {
@@ -122,7 +131,7 @@ pub(super) fn open_writer(dir: &Path) -> Result<Connection, SqliteOpenError> {
         return Err(SqliteOpenError::NoWal { dir: dir.to_owned() });
     }
     if found != Some(VERSION) {
-        migrate(&mut connection, found).map_err(DbError::Sqlite)?;
+        migrate(&mut connection, found)?;
     }
     Ok(connection)
 }
@@ -144,7 +153,16 @@ pub(super) fn open_beside(dir: &Path) -> Result<(Connection, i64), SqliteOpenErr
     let open = |connection: rusqlite::Result<Connection>| {
         let connection = connection.map_err(|error| refused(&path, error))?;
         match version(&connection, &path)? {
-            Some(found) => Ok((connection, found)),
+            Some(found) => {
+                if found < VERSION {
+                    connection.execute_batch(version_3::VIEWS).map_err(DbError::Sqlite)?;
+                }
+                if found == 2 {
+                    let views = version_3::VIEWS_OF_VERSION_2;
+                    connection.execute_batch(views).map_err(DbError::Sqlite)?;
+                }
+                Ok((connection, found))
+            }
             None => Err(SqliteOpenError::NotALog { path: path.clone() }),
         }
     };
@@ -246,7 +264,7 @@ fn refused(path: &Path, error: rusqlite::Error) -> SqliteOpenError {
 }
 
 /// Migrates a log to [`VERSION`] in one transaction. Creates it, with a new epoch, if `found` is `None`.
-fn migrate(connection: &mut Connection, found: Option<i64>) -> rusqlite::Result<()> {
+fn migrate(connection: &mut Connection, found: Option<i64>) -> Result<(), DbError> {
     let transaction = connection.transaction()?;
     if found.is_none() {
         transaction.execute_batch(SCHEMA)?;
@@ -261,8 +279,9 @@ fn migrate(connection: &mut Connection, found: Option<i64>) -> rusqlite::Result<
     for migration in MIGRATIONS.iter().skip(done) {
         transaction.execute_batch(migration)?;
     }
+    version_3::fill(&transaction)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()
+    Ok(transaction.commit()?)
 }
 
 /// Creates a log of format version 1, as the first release did.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::limits::Limits;
-use super::{SqliteOpenError, SqliteStorage, schema};
+use super::{SqliteOpenError, SqliteStorage, schema, tables};
 use crate::cursor::Offset;
 use crate::publish::Publish;
 use crate::storage::conformance::log::event;
@@ -120,6 +120,11 @@ impl LogDir {
         rusqlite::Connection::open(self.path().join(schema::FILE)).unwrap()
     }
 
+    /// Computes the checksums of all rows but records, as if this program had written what they contain.
+    fn seal(&self) {
+        seal_all(&self.database());
+    }
+
     fn count(&self, table: &str) -> i64 {
         self.database()
             .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
@@ -182,4 +187,19 @@ pub(super) fn filler(n: usize) -> Publish {
 fn large(n: usize) -> Publish {
     const BYTES: usize = 10_000;
     event(if n.is_multiple_of(10) { "small" } else { "big" }, &"x".repeat(BYTES))
+}
+
+fn seal_all(connection: &rusqlite::Connection) {
+    tables::topic::seal_all(connection).unwrap();
+    for table in [
+        tables::log::SEALED,
+        tables::burned::SEALED,
+        tables::purged::SEALED,
+        tables::key::SEALED,
+        tables::upload_part::SEALED,
+        tables::lease::SEALED,
+        tables::record::SEALED_ENTRY,
+    ] {
+        tables::sum::seal(connection, table, "true").unwrap();
+    }
 }

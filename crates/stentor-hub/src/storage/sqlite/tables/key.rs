@@ -4,13 +4,23 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::column::{self, Columns, invalid};
+use super::sum::{self, Sealed, Sum};
 use crate::cursor::{Check, Cursor, Epoch};
 use crate::key::{Key, KeyContent};
 use crate::key::{KeyHash, KeyName, StoredKey};
 use crate::storage::sqlite::db_error::DbError;
 use crate::timestamp::Timestamp;
 
-pub(crate) const BY_NAME: &str = "SELECT hash, count, first_offset, first_check, last_offset, last_check, expires \
+/// The columns that the checksum covers.
+pub(crate) const SEALED: Sealed = Sealed {
+    name: "keys",
+    keys: &["scope", "publisher", "name", "upload"],
+    columns: "scope, publisher, name, upload, hash, count, first_offset, first_check, last_offset, last_check, \
+              expires, source",
+};
+
+pub(crate) const BY_NAME: &str = "SELECT scope, publisher, name, upload, hash, count, first_offset, first_check, \
+                                  last_offset, last_check, expires, source, sum \
                                   FROM keys WHERE scope = ?1 AND publisher = ?2 AND name = ?3 AND upload = ?4";
 
 /// A stored idempotency key, expired or not. A publish that is not an upload is stored as an upload with one part.
@@ -18,6 +28,8 @@ pub(crate) const BY_NAME: &str = "SELECT hash, count, first_offset, first_check,
 pub(crate) struct KeyRow {
     pub(crate) stored: StoredKey,
     pub(crate) expires: Timestamp,
+    /// Hash of the publisher's address, or 0.
+    pub(crate) source: i64,
 }
 
 impl KeyRow {
@@ -35,6 +47,26 @@ impl KeyRow {
         found
             .optional()
             .map_err(|error| DbError::at(format_args!("the key {:?}", name.name), error))
+    }
+
+    /// Computes the checksum of the row. The first three fields are those of its name.
+    fn sum(&self, scope: &str, publisher: &str, name: &str, upload: bool) -> i64 {
+        let StoredKey { count, hash, first, last, .. } = &self.stored;
+        let check = |cursor: &Cursor| cursor.check.map_or(0, |check| i64::from(check.get()));
+        Sum::new()
+            .bytes(scope.as_bytes())
+            .bytes(publisher.as_bytes())
+            .bytes(name.as_bytes())
+            .number(upload.into())
+            .bytes(hash.as_slice())
+            .number(column::number(*count))
+            .number(column::offset(first.offset))
+            .number(check(first))
+            .number(column::offset(last.offset))
+            .number(check(last))
+            .number(self.expires.as_micros())
+            .number(self.source)
+            .finish()
     }
 
     /// Returns the upload if the key has not expired at `now`.
@@ -59,9 +91,15 @@ pub(crate) fn store(
     let first = known.map_or(first, |known| known.first);
     let check = |cursor: Cursor| cursor.check.map_or(0, Check::get);
     let name = key.to_name();
+    let row = KeyRow {
+        stored: StoredKey { count, hash, first, last },
+        expires: now.plus(key.window),
+        source: 0,
+    };
     let mut statement = connection.prepare_cached(
         "INSERT OR REPLACE INTO keys (scope, publisher, name, upload, hash, count, first_offset, first_check, \
-         last_offset, last_check, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         last_offset, last_check, expires, source, sum) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     statement.execute(params![
         scope(&name),
@@ -74,36 +112,48 @@ pub(crate) fn store(
         check(first),
         column::offset(last.offset),
         check(last),
-        now.plus(key.window).as_micros(),
+        row.expires.as_micros(),
+        row.source,
+        row.sum(scope(&name), &name.publisher, &name.name, name.upload),
     ])?;
     Ok(())
 }
 
-/// Changes the time at which a key expires.
+/// Changes the time at which a key expires. `row` is its stored row.
 pub(crate) fn set_expiry(
     connection: &Connection,
     key: &Key,
+    row: KeyRow,
     expires: Timestamp,
 ) -> Result<(), DbError> {
     let name = key.to_name();
     let mut statement = connection.prepare_cached(
-        "UPDATE keys SET expires = ?5 WHERE scope = ?1 AND publisher = ?2 AND name = ?3 AND upload = ?4",
+        "UPDATE keys SET expires = ?5, sum = ?6 \
+         WHERE scope = ?1 AND publisher = ?2 AND name = ?3 AND upload = ?4",
     )?;
-    let expires = expires.as_micros();
-    statement.execute(params![scope(&name), name.publisher, name.name, name.upload, expires])?;
+    let sum = KeyRow { expires, ..row }.sum(scope(&name), &name.publisher, &name.name, name.upload);
+    statement.execute(params![
+        scope(&name),
+        name.publisher,
+        name.name,
+        name.upload,
+        expires.as_micros(),
+        sum,
+    ])?;
     Ok(())
 }
 
 /// Renames the row of an expired upload to a name that no key can have: the key may then start another upload
 /// while the parts of the old one are still being deleted.
-pub(crate) fn set_aside(connection: &Connection, key: &Key, old: StoredKey) -> Result<(), DbError> {
+pub(crate) fn set_aside(connection: &Connection, key: &Key, old: KeyRow) -> Result<(), DbError> {
     let name = key.to_name();
     let mut statement = connection.prepare_cached(
-        "UPDATE OR REPLACE keys SET scope = '', publisher = '', name = ?5 \
+        "UPDATE OR REPLACE keys SET scope = '', publisher = '', name = ?5, sum = ?6 \
          WHERE scope = ?1 AND publisher = ?2 AND name = ?3 AND upload = ?4",
     )?;
-    let aside = column::offset(old.first.offset).to_string();
-    statement.execute(params![scope(&name), name.publisher, name.name, name.upload, aside])?;
+    let aside = column::offset(old.stored.first.offset).to_string();
+    let sum = old.sum("", "", &aside, name.upload);
+    statement.execute(params![scope(&name), name.publisher, name.name, name.upload, aside, sum])?;
     Ok(())
 }
 
@@ -113,13 +163,14 @@ fn scope(name: &KeyName) -> &str {
 }
 
 fn read(row: &Row<'_>, epoch: Epoch) -> rusqlite::Result<KeyRow> {
-    let hash = KeyHash::try_from(row.get_ref(0)?.as_blob()?)
-        .map_err(|error| invalid(0, Type::Blob, error))?;
+    sum::check_columns(row, 12)?;
+    let hash = KeyHash::try_from(row.get_ref(4)?.as_blob()?)
+        .map_err(|error| invalid(4, Type::Blob, error))?;
     let stored = StoredKey {
-        count: row.number(1)?,
+        count: row.number(5)?,
         hash,
-        first: Cursor::event_id(epoch, row.offset(2)?, row.check(3)?),
-        last: Cursor::event_id(epoch, row.offset(4)?, row.check(5)?),
+        first: Cursor::event_id(epoch, row.offset(6)?, row.check(7)?),
+        last: Cursor::event_id(epoch, row.offset(8)?, row.check(9)?),
     };
-    Ok(KeyRow { stored, expires: row.time(6)? })
+    Ok(KeyRow { stored, expires: row.time(10)?, source: row.get(11)? })
 }

@@ -3,9 +3,21 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::column::{self, Columns};
+use super::sum::{self, Sealed, seal};
 use crate::cursor::{Epoch, Offset};
 use crate::storage::sqlite::db_error::DbError;
 use crate::timestamp::Timestamp;
+
+/// The columns that the checksum covers.
+pub(crate) const SEALED: Sealed = Sealed {
+    name: "log",
+    keys: &["id"],
+    columns: "id, epoch, reserved_through, clean, tail, time, removals, floor, floor_removals",
+};
+
+/// The row, with its checksum as the last column.
+pub(crate) const ROW: &str = "SELECT id, epoch, reserved_through, clean, tail, time, removals, floor, \
+                              floor_removals, sum FROM log";
 
 /// State that continues from one write transaction to the next.
 ///
@@ -34,6 +46,32 @@ pub(crate) struct LogState {
     pub(crate) parts: u64,
     /// Number of stored leases.
     pub(crate) leases: u64,
+}
+
+/// Sets whether the log counts as closed properly.
+pub(crate) fn set_clean(connection: &Connection, clean: bool) -> Result<(), DbError> {
+    connection.execute("UPDATE log SET clean = ?1", [clean])?;
+    Ok(seal(connection, SEALED, "true")?)
+}
+
+/// Stores the tail, for a commit that must change something.
+pub(crate) fn set_tail(connection: &Connection, tail: Offset) -> Result<(), DbError> {
+    connection.execute("UPDATE log SET tail = ?1", [column::offset(tail)])?;
+    Ok(seal(connection, SEALED, "true")?)
+}
+
+/// Returns the highest offset that any table mentions, even if the record itself is gone.
+pub(crate) fn newest_offset(connection: &Connection) -> Result<Offset, DbError> {
+    let newest = connection.query_row(
+        "SELECT max(
+            (SELECT coalesce(max(offset), 0) FROM records),
+            (SELECT coalesce(max(last), 0) FROM topics),
+            (SELECT coalesce(max(last), 0) FROM burned),
+            (SELECT floor FROM log))",
+        [],
+        |row| row.offset(0),
+    );
+    newest.map_err(|error| DbError::at("the newest offset", error))
 }
 
 /// The state of a log as it was last closed, or as a crash left it.
@@ -69,6 +107,7 @@ impl LogState {
                 column::offset(self.floor),
                 column::number(self.floor_removals),
             ])?;
+            seal(connection, SEALED, "true")?;
         }
         Ok(())
     }
@@ -79,7 +118,7 @@ impl LogState {
             "UPDATE log SET clean = 1, tail = ?1, time = ?2",
             [column::offset(self.tail), self.time.as_micros()],
         )?;
-        Ok(())
+        Ok(seal(connection, SEALED, "true")?)
     }
 
     /// Reads the stored state, and counts the rows of the other tables.
@@ -101,26 +140,23 @@ impl LogState {
         let parts = count("SELECT count(*) FROM upload_parts")?;
         let leases = count("SELECT count(*) FROM leases")?;
         let next_topic = count("SELECT coalesce(max(id), 0) + 1 FROM topics")?;
-        let stored = connection.query_row(
-            "SELECT epoch, clean, tail, time, reserved_through, removals, floor, floor_removals FROM log",
-            [],
-            |row| {
-                let state = LogState {
-                    tail: row.offset(2)?,
-                    time: row.time(3)?.max(newest.unwrap_or_default()),
-                    reserved_through: row.offset(4)?,
-                    removals: row.number(5)?,
-                    floor: row.offset(6)?,
-                    floor_removals: row.number(7)?,
-                    next_topic: column::number(next_topic),
-                    empty_topics,
-                    keys,
-                    parts,
-                    leases,
-                };
-                Ok(Stored { epoch: Epoch::new(row.number(0)?), clean: row.get(1)?, state })
-            },
-        );
+        let stored = connection.query_row(ROW, [], |row| {
+            sum::check_columns(row, 9)?;
+            let state = LogState {
+                tail: row.offset(4)?,
+                time: row.time(5)?.max(newest.unwrap_or_default()),
+                reserved_through: row.offset(2)?,
+                removals: row.number(6)?,
+                floor: row.offset(7)?,
+                floor_removals: row.number(8)?,
+                next_topic: column::number(next_topic),
+                empty_topics,
+                keys,
+                parts,
+                leases,
+            };
+            Ok(Stored { epoch: Epoch::new(row.number(1)?), clean: row.get(3)?, state })
+        });
         stored.map_err(|error| DbError::at("the row of the table `log`", error))
     }
 }

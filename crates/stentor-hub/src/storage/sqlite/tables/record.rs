@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use rusqlite::types::Type;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+use rusqlite::types::{Null, Type, ValueRef};
+use rusqlite::{CachedStatement, Connection, Row, params};
 use stentor_sse::{Decoder, Event, EventId, EventType, Item};
 
 use super::column::{self, Columns, invalid};
+use super::sum::{self, Sum, WrongSum};
 use crate::cursor::{Epoch, Offset};
 use crate::record::{Attributes, Body, Record};
 use crate::storage::sqlite::db_error::DbError;
@@ -20,8 +21,20 @@ pub(crate) const END: i64 = 1;
 /// Value of the column `kind` for the deletion of a topic.
 pub(crate) const DELETED: i64 = 2;
 
-pub(crate) const BY_OFFSET: &str = "SELECT topic, kind, time, type, event_id, retry, publisher_id, data \
+pub(crate) const BY_OFFSET: &str = "SELECT topic, kind, time, type, event_id, retry, publisher_id, attributes, id_check, sum, data \
                                     FROM records WHERE offset = ?1";
+pub(crate) const INSERT: &str = "INSERT INTO records (offset, topic, kind, time, type, event_id, retry, \
+    publisher_id, attributes, id_check, head_sum, sum, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
+    ?12, ?13)";
+pub(crate) const INSERT_ENTRY: &str = "INSERT INTO topic_records (topic, offset, kind, bytes, prev, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+/// The columns of `topic_records` that the checksum covers.
+#[cfg(test)]
+pub(crate) const SEALED_ENTRY: sum::Sealed = sum::Sealed {
+    name: "topic_records",
+    keys: &["topic", "offset"],
+    columns: "topic, offset, kind, bytes, prev",
+};
 
 /// The statements that insert records. Prepared once in a transaction, which may insert thousands.
 pub(crate) struct Inserts<'c> {
@@ -32,40 +45,84 @@ pub(crate) struct Inserts<'c> {
 impl<'c> Inserts<'c> {
     pub(crate) fn prepare(connection: &'c Connection) -> Result<Inserts<'c>, DbError> {
         Ok(Inserts {
-            record: connection.prepare_cached(
-                "INSERT INTO records (offset, topic, kind, time, type, event_id, retry, publisher_id, \
-                 data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            )?,
-            index: connection.prepare_cached(
-                "INSERT INTO topic_records (topic, offset, kind, bytes) VALUES (?1, ?2, ?3, ?4)",
-            )?,
+            record: connection.prepare_cached(INSERT)?,
+            index: connection.prepare_cached(INSERT_ENTRY)?,
         })
     }
 
-    /// Inserts a record and its entry in the index of its topic.
-    pub(crate) fn insert(&mut self, record: &Record, topic: i64) -> Result<(), DbError> {
-        let (kind, data) = match record.body() {
-            Body::Event(event) => (EVENT, event.data()),
-            Body::End { reason } => (END, reason.as_str()),
-            Body::Deleted => (DELETED, ""),
-        };
+    /// Inserts a record and its entry in the index of its topic. `prev` is the offset of the record before it in the
+    /// topic, or zero.
+    pub(crate) fn insert(
+        &mut self,
+        record: &Record,
+        topic: i64,
+        prev: Offset,
+    ) -> Result<(), DbError> {
+        let (kind, data) = kind_and_data(record.body());
         let event = record.event();
+        let time = record.time().as_micros();
         let offset = column::offset(record.offset());
         self.record.execute(params![
             offset,
             topic,
             kind,
-            record.time().as_micros(),
+            time,
             event.and_then(Event::event_type).map(EventType::as_str),
             event.and_then(Event::id).map(EventId::as_str),
             event.and_then(Event::retry).map(|retry| column::number(millis(retry))),
             record.attributes().publisher_id,
+            Null,
+            id_check(record),
+            head_sum(record.offset(), topic, kind, time),
+            sum(record),
             data,
         ])?;
-        let bytes = column::number(record.body().bytes() as u64);
-        self.index.execute([topic, offset, kind, bytes])?;
+        let (bytes, prev) = (column::number(record.body().bytes() as u64), column::offset(prev));
+        let sum = entry_sum(topic, offset, kind, bytes, prev);
+        self.index.execute([topic, offset, kind, bytes, prev, sum])?;
         Ok(())
     }
+}
+
+fn kind_and_data(body: &Body) -> (i64, &str) {
+    match body {
+        Body::Event(event) => (EVENT, event.data()),
+        Body::End { reason } => (END, reason.as_str()),
+        Body::Deleted => (DELETED, ""),
+    }
+}
+
+/// Returns the check of the record's event id, as it is stored.
+pub(crate) fn id_check(record: &Record) -> i64 {
+    record.cursor().check.map_or(0, |check| check.get().into())
+}
+
+/// Computes the checksum of a record from its content alone: it is the same in every copy of the log.
+pub(crate) fn sum(record: &Record) -> i64 {
+    let (kind, data) = kind_and_data(record.body());
+    let event = record.event();
+    let text = |text: Option<&str>, sum: Sum| sum.bytes_or_null(text.map(str::as_bytes));
+    let sum = Sum::new()
+        .number(column::offset(record.offset()))
+        .number(record.time().as_micros())
+        .number(id_check(record) << 8 | kind)
+        .number_or_null(event.and_then(Event::retry).map(|retry| column::number(millis(retry))))
+        .bytes(record.topic().as_str().as_bytes());
+    let sum = text(event.and_then(Event::event_type).map(EventType::as_str), sum);
+    let sum = text(event.and_then(Event::id).map(EventId::as_str), sum);
+    let sum = text(record.attributes().publisher_id.as_deref(), sum);
+    // The column `attributes`, which is not used.
+    sum.bytes_or_null(None).bytes(data.as_bytes()).finish()
+}
+
+/// Computes the checksum of the columns that a scan reads without the rest of the record.
+pub(crate) fn head_sum(offset: Offset, topic: i64, kind: i64, time: i64) -> i64 {
+    Sum::new().number(column::offset(offset)).number(topic).number(kind).number(time).finish()
+}
+
+/// Computes the checksum of an entry in the index of records by topic.
+pub(crate) fn entry_sum(topic: i64, offset: i64, kind: i64, bytes: i64, prev: i64) -> i64 {
+    Sum::new().number(topic).number(offset).number(kind).number(bytes).number(prev).finish()
 }
 
 /// Reads the record at an offset, if there is one.
@@ -79,20 +136,37 @@ pub(crate) fn find(
 ) -> Result<Option<Record>, DbError> {
     let place = format_args!("the record at offset {offset}");
     let mut statement = connection.prepare_cached(BY_OFFSET)?;
-    let stored = statement.query_row([column::offset(offset)], |row| {
-        Ok((row.get(0)?, row.time(2)?, read_body(row)?, read_attributes(row)?))
-    });
-    let Some((topic, time, body, attributes)) =
-        stored.optional().map_err(|error| DbError::at(place, error))?
-    else {
-        return Ok(None);
+    let at = |error| DbError::at(place, error);
+    let mut rows = statement.query([column::offset(offset)])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let Some(topic) = name(row.get(0).map_err(at)?)? else { return Ok(None) };
+    read(row, epoch, offset, topic).map(Some).map_err(at)
+}
+
+/// Reads a record from the columns of [`BY_OFFSET`], and compares it with its checksum.
+pub(crate) fn read(
+    row: &Row<'_>,
+    epoch: Epoch,
+    offset: Offset,
+    topic: TopicName,
+) -> rusqlite::Result<Record> {
+    let (time, body, attributes) = (row.time(2)?, read_body(row)?, read_attributes(row)?);
+    let record = if sum::is_checked(row, 9)? {
+        let check = row.check(8)?;
+        Record::stored(epoch, offset, time, topic, body, attributes, check)
+    } else {
+        Record::new(epoch, offset, time, topic, body, attributes)
     };
-    Ok(name(topic)?.map(|name| Record::new(epoch, offset, time, name, body, attributes)))
+    if !matches!(row.get_ref(7)?, ValueRef::Null) {
+        return Err(invalid(7, Type::Blob, WrongSum));
+    }
+    sum::check(row, 9, || self::sum(&record))?;
+    Ok(record)
 }
 
 /// Reads the body of a record from the columns of [`BY_OFFSET`].
 pub(crate) fn read_body(row: &Row<'_>) -> rusqlite::Result<Body> {
-    let text = || Ok::<_, rusqlite::Error>(row.get_ref(7)?.as_str()?.to_owned());
+    let text = || Ok::<_, rusqlite::Error>(row.get_ref(10)?.as_str()?.to_owned());
     match row.get(1)? {
         EVENT => read_event(row, text()?).map(Body::Event),
         END => Ok(Body::End { reason: text()? }),

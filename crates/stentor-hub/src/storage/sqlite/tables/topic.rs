@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::column::{self, Columns, invalid};
 use super::log::LogState;
+use super::sum::{self, Sum};
 use crate::cursor::{Check, Offset};
 use crate::storage::sqlite::db_error::DbError;
 use crate::topic::TopicName;
@@ -41,7 +42,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, name, events, bytes, last, end_offset, end_check, deleted, removed_through, \
-             removed_by_delete, removals, sweep_through FROM topics ",
+             removed_by_delete, removals, sweep_through, sum FROM topics ",
             $rest
         )
     };
@@ -137,11 +138,11 @@ impl Topic {
     pub(crate) fn store(&self, connection: &Connection) -> Result<(), DbError> {
         let mut statement = connection.prepare_cached(
             "INSERT INTO topics (id, name, events, bytes, last, end_offset, end_check, deleted, \
-             removed_through, removed_by_delete, removals, sweep_through) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+             removed_through, removed_by_delete, removals, sweep_through, sum) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
              ON CONFLICT (id) DO UPDATE SET events = ?3, bytes = ?4, last = ?5, end_offset = ?6, \
              end_check = ?7, deleted = ?8, removed_through = ?9, removed_by_delete = ?10, removals = ?11, \
-             sweep_through = ?12",
+             sweep_through = ?12, sum = ?13",
         )?;
         statement.execute(params![
             self.id,
@@ -156,9 +157,45 @@ impl Topic {
             self.removed_by_delete,
             column::number(self.removals),
             self.purge_through.map(column::offset),
+            self.sum(),
         ])?;
         Ok(())
     }
+
+    /// Computes the checksum of the row.
+    fn sum(&self) -> i64 {
+        let flags = i64::from(self.deleted) | i64::from(self.removed_by_delete) << 1;
+        Sum::new()
+            .number(self.id)
+            .number(column::number(self.events))
+            .number(column::number(self.bytes))
+            .number(column::offset(self.last))
+            .number_or_null(self.end.map(|(offset, _)| column::offset(offset)))
+            .number_or_null(self.end.map(|(_, check)| check.get().into()))
+            .number(flags)
+            .number(column::offset(self.removed_through))
+            .number(column::number(self.removals))
+            .number_or_null(self.purge_through.map(column::offset))
+            .bytes(self.name.as_str().as_bytes())
+            .finish()
+    }
+}
+
+/// Stores the checksum of each topic, for a migration. A row that cannot be read keeps one that does not match.
+pub(crate) fn seal_all(connection: &Connection) -> Result<(), DbError> {
+    let mut select = connection.prepare(
+        "SELECT id, name, events, bytes, last, end_offset, end_check, deleted, removed_through, \
+         removed_by_delete, removals, sweep_through, 'unchecked' FROM topics ORDER BY id",
+    )?;
+    let mut update = connection.prepare("UPDATE topics SET sum = ?2 WHERE id = ?1")?;
+    let sums = select.query_map([], |row| {
+        Ok((row.get::<_, i64>(0)?, read(row).map_or(0, |topic| topic.sum())))
+    })?;
+    for row in sums {
+        let (id, sum) = row?;
+        update.execute([id, sum])?;
+    }
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Topic> {
@@ -168,7 +205,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Topic> {
         Some(offset) => Some((offset, row.check(6)?)),
         None => None,
     };
-    Ok(Topic {
+    let topic = Topic {
         id: row.get(0)?,
         name,
         events: row.number(2)?,
@@ -180,5 +217,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Topic> {
         removed_by_delete: row.get(9)?,
         removals: row.number(10)?,
         purge_through: row.offset_or_none(11)?,
-    })
+    };
+    sum::check(row, 12, || topic.sum())?;
+    Ok(topic)
 }

@@ -6,15 +6,21 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::column::{self, Columns};
+use super::sum::{self, Sealed, Sum};
 use crate::cursor::Offset;
 use crate::key::PartHash;
 use crate::storage::sqlite::db_error::DbError;
 
-pub(crate) const BY_NUMBER: &str = "SELECT hash FROM upload_parts WHERE upload = ?1 AND part = ?2";
+pub(crate) const BY_NUMBER: &str =
+    "SELECT upload, part, hash, sum FROM upload_parts WHERE upload = ?1 AND part = ?2";
 pub(crate) const FIRST_UPLOAD: &str =
     "SELECT upload FROM upload_parts WHERE upload >= 0 ORDER BY upload LIMIT 1";
 pub(crate) const DELETE_OLDEST: &str = "DELETE FROM upload_parts WHERE upload = ?1 AND part < ?2 + \
                                         (SELECT min(part) FROM upload_parts WHERE upload = ?1)";
+
+/// The columns that the checksum covers.
+pub(crate) const SEALED: Sealed =
+    Sealed { name: "upload_parts", keys: &["upload", "part"], columns: "upload, part, hash" };
 
 /// Returns the hash stored for a part, if there is one.
 pub(crate) fn find(
@@ -24,7 +30,8 @@ pub(crate) fn find(
 ) -> Result<Option<PartHash>, DbError> {
     let mut statement = connection.prepare_cached(BY_NUMBER)?;
     let found = statement.query_row([column::offset(upload), column::number(part)], |row| {
-        Ok(row.get::<_, i64>(0)?.cast_unsigned())
+        sum::check_columns(row, 3)?;
+        Ok(row.get::<_, i64>(2)?.cast_unsigned())
     });
     found.optional().map_err(|error| {
         DbError::at(format_args!("part {part} of the upload at offset {upload}"), error)
@@ -39,9 +46,11 @@ pub(crate) fn store(
     hash: PartHash,
 ) -> Result<(), DbError> {
     let mut statement = connection.prepare_cached(
-        "INSERT OR REPLACE INTO upload_parts (upload, part, hash) VALUES (?1, ?2, ?3)",
+        "INSERT OR REPLACE INTO upload_parts (upload, part, hash, sum) VALUES (?1, ?2, ?3, ?4)",
     )?;
-    statement.execute([column::offset(upload), column::number(part), hash.cast_signed()])?;
+    let (upload, part, hash) = (column::offset(upload), column::number(part), hash.cast_signed());
+    let sum = Sum::new().number(upload).number(part).number(hash).finish();
+    statement.execute([upload, part, hash, sum])?;
     Ok(())
 }
 

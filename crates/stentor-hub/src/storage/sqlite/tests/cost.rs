@@ -104,20 +104,6 @@ async fn a_time_is_found_by_binary_search() {
 }
 
 #[tokio::test]
-async fn a_record_in_the_indexes_of_two_topics_is_read_once() {
-    let log_dir = LogDir::new();
-    let open = log_dir.open();
-    for topic in ["a", "b", "a"] {
-        open.log.event(topic, "1").await;
-    }
-    drop(open);
-    let sql = "INSERT INTO topic_records SELECT 1, offset, kind, bytes FROM topic_records WHERE topic = 2";
-    log_dir.database().execute_batch(sql).unwrap();
-    let records = log_dir.open().log.all("a b").await;
-    assert_eq!(contents(&records), ["a: 1", "b: 1", "a: 1"]);
-}
-
-#[tokio::test]
 async fn every_query_uses_an_index() {
     let log_dir = LogDir::new();
     let open = log_dir.open();

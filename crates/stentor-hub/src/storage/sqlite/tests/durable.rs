@@ -243,9 +243,9 @@ async fn a_log_of_a_newer_version_is_refused_and_left_as_it_is() {
     drop(log_dir.open());
     log_dir.database().pragma_update(None, "user_version", 7).unwrap();
     let error = log_dir.refused();
-    assert!(matches!(error, SqliteOpenError::Newer { found: 7, known: 2 }), "{error}");
+    assert!(matches!(error, SqliteOpenError::Newer { found: 7, known: 3 }), "{error}");
     assert!(error.to_string().contains("use the newer version"), "{error}");
-    log_dir.database().pragma_update(None, "user_version", 2).unwrap();
+    log_dir.database().pragma_update(None, "user_version", 3).unwrap();
     log_dir.open();
 }
 

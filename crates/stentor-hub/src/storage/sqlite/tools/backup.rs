@@ -7,6 +7,9 @@ use rusqlite::Connection;
 use super::draft::Draft;
 use super::error::{self, ToolError};
 use super::log::SqliteLog;
+use crate::storage::sqlite::schema;
+use crate::storage::sqlite::tables::log;
+use crate::storage::sqlite::tables::sum::seal;
 
 /// Result of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,9 @@ impl SqliteLog {
         // and the damage of the original. This reads each row once, in one snapshot. The write-ahead log must keep
         // that snapshot while the copy runs.
         let copied = self.connection.execute("VACUUM INTO ?1", [path]).map_err(ToolError::from);
-        copied.and_then(|_| mark_unclean(&copy)).map_err(|error| draft.convert_error(error))?;
+        copied
+            .and_then(|_| mark_unclean(&copy, self.version))
+            .map_err(|error| draft.convert_error(error))?;
         draft.finish()?;
         let bytes = std::fs::metadata(error::file(to)).map_or(0, |file| file.len());
         Ok(BackedUp { bytes })
@@ -47,9 +52,12 @@ impl SqliteLog {
 }
 
 /// Marks the copy as not closed. The original continues, and assigns the next offsets to other records.
-fn mark_unclean(copy: &Path) -> Result<(), ToolError> {
+fn mark_unclean(copy: &Path, version: i64) -> Result<(), ToolError> {
     let connection = Connection::open(copy)?;
     connection.execute("UPDATE log SET clean = 0", [])?;
+    if version >= schema::SUMS_SINCE {
+        seal(&connection, log::SEALED, "true")?;
+    }
     connection.close().map_err(|(_, error)| error)?;
     Ok(())
 }

@@ -181,7 +181,7 @@ impl Run {
             .prepare_cached("DELETE FROM records WHERE offset BETWEEN ?1 AND ?2")?
             .execute(range)?;
         let mut statement = connection.prepare_cached(
-            "INSERT INTO records VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO records VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?;
         for record in records {
             statement.execute(params_from_iter(record))?;

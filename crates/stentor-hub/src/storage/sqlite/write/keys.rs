@@ -36,7 +36,7 @@ pub(crate) fn check(
     if let (Some(row), Some(Outcome::Repeat { .. })) = (row, &outcome)
         && let Some(expires) = key.renewed_expiry(row.expires, now)
     {
-        key::set_expiry(connection, key, expires)?;
+        key::set_expiry(connection, key, row, expires)?;
     }
     Ok(outcome)
 }
@@ -54,7 +54,7 @@ pub(crate) fn remember(
     let mut is_new = row.is_none();
     if let KeyContent::Part { index, after, .. } = &key.content {
         if let (Some(expired), None) = (row, known) {
-            key::set_aside(connection, key, expired.stored)?;
+            key::set_aside(connection, key, expired)?;
             is_new = true;
         }
         let upload = known.map_or(ids.0, |known| known.first).offset;

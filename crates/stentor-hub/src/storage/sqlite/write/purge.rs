@@ -2,13 +2,15 @@
 
 use std::ops::ControlFlow;
 
+use rusqlite::Connection;
+
 use super::capacity::RECORD_BYTES;
 use super::transaction::WriteTransaction;
 use crate::cursor::Offset;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::read::merge::{Merge, Order};
-use crate::storage::sqlite::tables::column;
 use crate::storage::sqlite::tables::topic::{Topic, sql};
+use crate::storage::sqlite::tables::{column, purged};
 
 /// Number of topics that are purged together. Their records share pages, which are then written once and not
 /// once for each topic.
@@ -23,6 +25,7 @@ impl WriteTransaction<'_> {
             if topics.is_empty() {
                 return Ok(false);
             }
+            let mut deleted = Vec::new();
             let mut merge = Merge::new(self.connection, Order::Oldest);
             for topic in &topics {
                 merge.add_all(topic.id, Offset::ZERO, topic.purge_through.unwrap_or_default())?;
@@ -32,10 +35,12 @@ impl WriteTransaction<'_> {
                 && let Some(entry) = merge.next_of_any()?
             {
                 self.delete_record(entry.topic, entry.offset)?;
+                deleted.push(entry.offset);
                 self.purged += entry.bytes + RECORD_BYTES;
                 rows -= 1;
                 bytes = bytes.saturating_sub(entry.bytes);
             }
+            add_purged(self.connection, deleted)?;
             for mut topic in topics {
                 if !merge.has_more(topic.id) {
                     topic.purge_through = None;
@@ -91,6 +96,7 @@ impl WriteTransaction<'_> {
             if let Some((deletion, _)) = topic.end {
                 // Until now a reader of the deleted topic got an end. From now on it gets a gap.
                 self.delete_record(topic.id, deletion)?;
+                purged::add(self.connection, deletion, deletion)?;
                 self.log.removals += 1;
                 (through, removals) = (deletion, self.log.removals);
             }
@@ -103,4 +109,16 @@ impl WriteTransaction<'_> {
         }
         Ok(())
     }
+}
+
+/// Notes that the records at these offsets were deleted.
+fn add_purged(connection: &Connection, mut offsets: Vec<Offset>) -> Result<(), DbError> {
+    offsets.sort_unstable();
+    offsets.dedup();
+    for run in offsets.chunk_by(|one, next| one.next() == *next) {
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            purged::add(connection, *first, *last)?;
+        }
+    }
+    Ok(())
 }

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 
 use crate::cursor::{Epoch, Offset};
 use crate::storage::sqlite::db_error::DbError;
-use crate::storage::sqlite::tables::column::{self, Columns};
-use crate::storage::sqlite::tables::log::{LogState, Stored};
+use crate::storage::sqlite::tables::burned;
+use crate::storage::sqlite::tables::log::{self, LogState, Stored};
 
 /// The state of a log after recovery.
 pub(crate) struct Recovered {
@@ -55,55 +55,16 @@ pub(crate) fn recover(connection: &mut Connection, block: u64) -> Result<Recover
     let Stored { epoch, clean, state: before } = LogState::load(&transaction)?;
     let mut log = before;
     if !clean {
-        log.tail = log.tail.max(newest_offset(&transaction)?);
+        log.tail = log.tail.max(log::newest_offset(&transaction)?);
         if log.reserved_through > log.tail {
-            burn(&transaction, log.tail, log.reserved_through)?;
+            burned::burn(&transaction, log.tail, log.reserved_through)?;
             log.tail = log.reserved_through;
         }
     }
     log.reserve(block);
     log.store(&before, &transaction)?;
-    transaction.execute("UPDATE log SET clean = 0", [])?;
-    let burned = burned(&transaction)?;
+    log::set_clean(&transaction, false)?;
+    let burned = burned::all(&transaction)?;
     transaction.commit()?;
     Ok(Recovered { epoch, log, burned })
-}
-
-/// Returns the highest offset that any table mentions, even if the record itself is gone.
-fn newest_offset(connection: &Connection) -> Result<Offset, DbError> {
-    let newest = connection.query_row(
-        "SELECT max(
-            (SELECT coalesce(max(offset), 0) FROM records),
-            (SELECT coalesce(max(last), 0) FROM topics),
-            (SELECT coalesce(max(last), 0) FROM burned),
-            (SELECT floor FROM log))",
-        [],
-        |row| row.offset(0),
-    );
-    newest.map_err(|error| DbError::at("the newest offset", error))
-}
-
-/// Burns the offsets after `after`, up to and including `through`.
-fn burn(connection: &Connection, after: Offset, through: Offset) -> Result<(), DbError> {
-    /// From this number of ranges on, adjacent ones are merged. Otherwise a program that is killed again and
-    /// again without an append would add rows without end.
-    const RANGES_MAX: i64 = 1_000;
-    let (after, through) = (column::offset(after), column::offset(through));
-    // Below that number they stay separate. A reader that connected between two kills is at the end of the first
-    // range, and the second kill lost none of its events.
-    let merged = connection.execute(
-        "UPDATE burned SET last = ?2 WHERE last = ?1 AND (SELECT count(*) FROM burned) >= ?3",
-        [after, through, RANGES_MAX],
-    )?;
-    if merged == 0 {
-        connection
-            .execute("INSERT INTO burned (first, last) VALUES (?1 + 1, ?2)", [after, through])?;
-    }
-    Ok(())
-}
-
-fn burned(connection: &Connection) -> Result<Vec<(Offset, Offset)>, DbError> {
-    let mut statement = connection.prepare("SELECT first, last FROM burned ORDER BY first")?;
-    let ranges = statement.query_map([], |row| Ok((row.offset(0)?, row.offset(1)?)))?;
-    ranges.collect::<Result<_, _>>().map_err(|error| DbError::at("a burned range", error))
 }

@@ -7,6 +7,7 @@ use rusqlite::config::DbConfig;
 use tokio::time::Instant;
 
 use super::checkpoint::{Checkpoint, checkpoint};
+use super::open_transaction::OpenTransaction;
 use super::pending::IDLE;
 use super::writer::Writer;
 use crate::storage::sqlite::db_error::DbError;
@@ -97,7 +98,9 @@ fn close(mut writer: Writer) {
 
 fn settle(writer: &Writer) -> Result<(), DbError> {
     schema::set_durability(&writer.connection, Durability::Fsync)?;
+    let transaction = OpenTransaction::begin(&writer.connection)?;
     writer.log.store_clean(&writer.connection)?;
+    transaction.commit()?;
     checkpoint(&writer.connection, Checkpoint::Truncate).map(drop)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
+use std::mem;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -169,7 +170,7 @@ impl<'a> WriteTransaction<'a> {
         let (offset, time) = (self.log.tail.next(), self.log.time.max(now));
         let record = Record::new(self.epoch, offset, time, topic, body, attributes);
         let topic = self.topic_to_append(record.topic())?;
-        topic.last = offset;
+        let prev = mem::replace(&mut topic.last, offset);
         if record.event().is_some() {
             topic.events += 1;
             topic.bytes += record.body().bytes() as u64;
@@ -177,7 +178,7 @@ impl<'a> WriteTransaction<'a> {
             topic.end = record.cursor().check.map(|check| (offset, check));
         }
         let id = topic.id;
-        self.insert(record, id)
+        self.insert(record, id, prev)
     }
 
     /// Deletes a topic. Returns the offset of the deletion, or `None` if the topic is empty.
@@ -199,7 +200,7 @@ impl<'a> WriteTransaction<'a> {
             Attributes::default(),
         );
         let topic = self.topic_mut(name)?;
-        let through = offset.previous();
+        let (through, prev) = (offset.previous(), topic.last);
         *topic = Topic {
             events: 0,
             bytes: 0,
@@ -213,7 +214,7 @@ impl<'a> WriteTransaction<'a> {
             ..topic.clone()
         };
         let id = topic.id;
-        self.insert(record, id)?;
+        self.insert(record, id, prev)?;
         Ok(Some(offset))
     }
 
@@ -269,12 +270,12 @@ impl<'a> WriteTransaction<'a> {
     }
 
     /// Inserts the next record.
-    fn insert(&mut self, record: Record, topic: i64) -> Result<Cursor, DbError> {
+    fn insert(&mut self, record: Record, topic: i64, prev: Offset) -> Result<Cursor, DbError> {
         let inserts = match &mut self.inserts {
             Some(inserts) => inserts,
             none => none.insert(Inserts::prepare(self.connection)?),
         };
-        inserts.insert(&record, topic)?;
+        inserts.insert(&record, topic, prev)?;
         if record.event().is_none() {
             self.remove_lease(record.topic())?;
         }

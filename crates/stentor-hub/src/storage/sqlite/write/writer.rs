@@ -25,8 +25,7 @@ use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::options::Durability;
 use crate::storage::sqlite::schema;
 use crate::storage::sqlite::shared_state::SharedState;
-use crate::storage::sqlite::tables::column;
-use crate::storage::sqlite::tables::log::LogState;
+use crate::storage::sqlite::tables::log::{self, LogState};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -169,7 +168,9 @@ impl Writer {
             schema::set_durability(&self.connection, Durability::Fsync)?;
             // A commit that syncs brings all earlier commits to the disk. A commit without a change does not
             // sync, so this one stores something new: the tail, which never decreases.
-            self.connection.execute("UPDATE log SET tail = ?1", [column::offset(tail)])?;
+            let transaction = OpenTransaction::begin(&self.connection)?;
+            log::set_tail(&self.connection, tail)?;
+            transaction.commit()?;
             schema::set_durability(&self.connection, Durability::Os)?;
         }
         Ok(())

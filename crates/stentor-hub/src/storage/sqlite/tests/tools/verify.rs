@@ -60,6 +60,7 @@ async fn is_found(damages: &[Damage]) {
     for (sql, place, what) in damages {
         let copy = sound.copy();
         copy.database().execute_batch(sql).unwrap();
+        copy.seal();
         let found = findings(copy.path());
         let named = found.iter().any(|finding| finding.contains(place) && finding.contains(what));
         assert!(named, "{sql}: {found:?}");
@@ -188,14 +189,18 @@ async fn inconsistencies_of_the_log_as_a_whole_are_found() {
         ("UPDATE log SET floor = 60", "the log", "was closed at offset 8 and has offset 60"),
         ("UPDATE log SET epoch = -1", "the row of the table `log`", "cannot be read"),
         ("DELETE FROM log", "the row of the table `log`", "cannot be read"),
-        ("INSERT INTO burned VALUES (2, 3)", "burned range 2 to 3", "record at offset 2 is in it"),
-        ("INSERT INTO burned VALUES (30, 20)", "burned range 30 to 20", "overlaps"),
-        ("INSERT INTO burned VALUES (30, 40), (35, 50)", "burned range 35 to 50", "overlaps"),
+        (
+            "INSERT INTO burned VALUES (2, 3, 0)",
+            "burned range 2 to 3",
+            "record at offset 2 is in it",
+        ),
+        ("INSERT INTO burned VALUES (30, 20, 0)", "burned range 30 to 20", "overlaps"),
+        ("INSERT INTO burned VALUES (30, 40, 0), (35, 50, 0)", "burned range 35 to 50", "overlaps"),
         ("UPDATE keys SET last_offset = 999999", "key \"k\"", "does not refer"),
         ("UPDATE keys SET first_offset = 9", "key \"k\"", "does not refer"),
         ("UPDATE keys SET hash = x'00'", "key \"k\"", "does not refer"),
         ("UPDATE keys SET first_check = -1", "key \"k\"", "cannot be read"),
-        ("INSERT INTO leases VALUES ('a', 0)", "lease of the topic \"a\"", "not valid"),
+        ("INSERT INTO leases VALUES ('a', 0, 0)", "lease of the topic \"a\"", "not valid"),
     ])
     .await;
 }
@@ -217,6 +222,7 @@ async fn invalid_parts_of_an_upload_are_found() {
     ] {
         let copy = sound.copy();
         copy.database().execute_batch(sql).unwrap();
+        copy.seal();
         let found = findings(copy.path());
         let named =
             |finding: &String| finding.contains("upload at offset 1") && finding.contains(what);
@@ -251,6 +257,7 @@ async fn records_that_are_not_purged_yet_are_not_a_finding() {
     open.log.trim("loud/1", last).await;
     let copy = log_dir.copy();
     copy.database().execute("UPDATE topics SET sweep_through = NULL", []).unwrap();
+    copy.seal();
     let found = findings(copy.path());
     assert!(
         found.iter().any(|finding| finding.contains("loud/1")),

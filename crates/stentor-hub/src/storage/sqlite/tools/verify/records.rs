@@ -12,7 +12,7 @@ use crate::timestamp::Timestamp;
 
 /// Each record with its index entry and its topic: first the columns of [`record::BY_OFFSET`], then others.
 const ALL: &str = "SELECT r.topic, r.kind, r.time, r.type, r.event_id, r.retry, r.publisher_id, \
-                   r.data, r.offset, i.kind, i.bytes, t.id IS NOT NULL, \
+                   r.attributes, r.id_check, r.sum, r.data, r.offset, i.kind, i.bytes, t.id IS NOT NULL, \
                    r.kind <> 0 AND r.offset > t.removed_through AND r.offset IS NOT t.end_offset \
                    FROM records r LEFT JOIN topic_records i ON i.topic = r.topic AND i.offset = r.offset \
                    LEFT JOIN topics t ON t.id = r.topic ORDER BY r.offset";
@@ -30,7 +30,7 @@ impl Check<'_> {
         let (mut records, mut time) = (0, Timestamp::from_micros(i64::MIN));
         while let Some(row) = rows.next()? {
             let offset =
-                row.offset(8).map_err(|error| DbError::at("the offset of a record", error))?;
+                row.offset(11).map_err(|error| DbError::at("the offset of a record", error))?;
             match self.record(row, offset, time) {
                 Ok(own) => time = time.max(own),
                 Err(error) => self.record_error(error)?,
@@ -60,14 +60,14 @@ impl Check<'_> {
         let at = |error| DbError::at(place, error);
         let (kind, time): (i64, _) = (row.get(1).map_err(at)?, row.time(2).map_err(at)?);
         let (indexed, bytes): (Option<i64>, Option<i64>) =
-            (row.get(9).map_err(at)?, row.get(10).map_err(at)?);
-        if !row.get::<_, bool>(11).map_err(at)? {
+            (row.get(12).map_err(at)?, row.get(13).map_err(at)?);
+        if !row.get::<_, bool>(14).map_err(at)? {
             self.add(format_args!(
                 "{place}: its topic (row {}) does not exist",
                 row.get::<_, i64>(0).map_err(at)?
             ));
         }
-        if row.get::<_, Option<bool>>(12).map_err(at)? == Some(true) {
+        if row.get::<_, Option<bool>>(15).map_err(at)? == Some(true) {
             self.add(format_args!("{place}: it is an end, but not the end of its topic"));
         }
         if time < before {

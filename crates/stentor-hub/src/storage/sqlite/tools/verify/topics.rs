@@ -76,16 +76,19 @@ impl Check<'_> {
             }
             return Ok(());
         };
-        let mut is_its_own = false;
+        let mut is_found = false;
         let end = record::find(self.connection, log.epoch, offset, |id| {
-            is_its_own = id == topic.id;
-            Ok(Some(topic.name.clone()))
+            is_found = true;
+            Ok((id == topic.id).then(|| topic.name.clone()))
         })?;
         match end {
+            None if is_found => self.add(format_args!(
+                "the topic {name:?}: the record at offset {offset} is not its end"
+            )),
             None => {
                 self.add(format_args!("the topic {name:?}: its end at offset {offset} is missing"));
             }
-            Some(end) if !is_its_own || !is_end(&end, topic.deleted) => self.add(format_args!(
+            Some(end) if !is_end(&end, topic.deleted) => self.add(format_args!(
                 "the topic {name:?}: the record at offset {offset} is not its end"
             )),
             Some(end) if end.cursor().check != Some(check) => self.add(format_args!(
