@@ -77,11 +77,13 @@ struct Reading<'a> {
     until: Offset,
     losses_reported: u64,
     gap: Option<(GapReason, String)>,
+    bytes_max: usize,
 }
 
 pub(crate) async fn read(
     shared: &Shared,
     request: HistoryRequest,
+    bytes_max: usize,
 ) -> Result<HistoryPage, HistoryError> {
     let limit = request.limit.clamp(1, HistoryRequest::LIMIT_MAX);
     let tail = shared.window.tail();
@@ -94,8 +96,15 @@ pub(crate) async fn read(
         }
         until = tail.min(cursor.offset.previous());
     }
-    let mut reading =
-        Reading { shared, filters, after: Offset::ZERO, until, losses_reported: 0, gap: None };
+    let mut reading = Reading {
+        shared,
+        filters,
+        after: Offset::ZERO,
+        until,
+        losses_reported: 0,
+        gap: None,
+        bytes_max,
+    };
     let is_new = !matches!(request.start, Start::Cursor(_));
     let picked = reading.begin(request.start, request.before.is_some().then_some(limit)).await?;
     let (events, removed) = match picked {
@@ -175,7 +184,7 @@ impl Reading<'_> {
     ) -> Result<(Vec<Arc<Record>>, Option<(Removed, Offset)>), StorageError> {
         let mut events: Vec<Arc<Record>> = Vec::new();
         let mut removed = None;
-        let mut bytes = HistoryRequest::BYTES_MAX;
+        let mut bytes = self.bytes_max;
         for _ in 0..HistoryRequest::READS_MAX {
             if events.len() >= limit || bytes == 0 || self.after >= self.until {
                 break;
@@ -229,7 +238,7 @@ impl Reading<'_> {
             .iter()
             .take_while(|record| {
                 bytes += record.body().bytes();
-                bytes <= HistoryRequest::BYTES_MAX
+                bytes <= self.bytes_max
             })
             .count()
             .max(1);
@@ -256,6 +265,7 @@ impl Reading<'_> {
             until: Offset::MAX.min(self.shared.window.tail()),
             losses_reported: u64::MAX,
             gap: None,
+            bytes_max: HistoryRequest::BYTES_MAX,
         };
         let (events, _) = from_start.events(1).await?;
         Ok(events.first().map(|record| record.cursor()))

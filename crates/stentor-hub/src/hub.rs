@@ -240,7 +240,16 @@ impl Hub {
 
     /// Reads a page of history.
     pub async fn history(&self, request: HistoryRequest) -> Result<HistoryPage, HistoryError> {
-        history::read(&self.0.shared, request).await
+        self.history_within(request, HistoryRequest::BYTES_MAX).await
+    }
+
+    /// Reads a page of history whose events have at most `bytes_max` bytes. The first event can have any size.
+    pub async fn history_within(
+        &self,
+        request: HistoryRequest,
+        bytes_max: usize,
+    ) -> Result<HistoryPage, HistoryError> {
+        history::read(&self.0.shared, request, bytes_max).await
     }
 
     /// Lists topics, by name in byte order.

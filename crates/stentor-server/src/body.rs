@@ -9,22 +9,24 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 
+use crate::limits::PIECE_BYTES_MAX;
+
 /// The error type of a body from outside this crate.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of a request, boxed.
 pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// The body of a response: either complete, or a stream of events.
+/// The body of a response: complete, or a stream of events or of the pieces of a page.
 pub struct Body(Kind);
 
 enum Kind {
     Full(Option<Bytes>),
-    Stream(Pin<Box<dyn EventStream>>),
+    Stream(Pin<Box<dyn BodyStream>>),
 }
 
-/// The bytes of a stream of events.
-pub(crate) trait EventStream: Send + Unpin {
+/// The bytes of a body that are produced while the client takes them.
+pub(crate) trait BodyStream: Send + Unpin {
     /// Returns the next bytes. `None` at the end.
     fn poll_piece(
         self: Pin<&mut Self>,
@@ -34,7 +36,7 @@ pub(crate) trait EventStream: Send + Unpin {
     /// Returns `true` if no more bytes follow.
     fn is_over(&self) -> bool;
 
-    /// Returns the place of the stream that was accepted. `None` once the stream has begun.
+    /// Returns the place of the stream of events that was accepted. `None` once the stream has begun.
     fn slot(&mut self) -> Option<&mut dyn Any>;
 }
 
@@ -64,7 +66,7 @@ impl Body {
     }
 
     /// Creates the body of a stream.
-    pub(crate) fn stream(stream: impl EventStream + 'static) -> Body {
+    pub(crate) fn stream(stream: impl BodyStream + 'static) -> Body {
         Body(Kind::Stream(Box::pin(stream)))
     }
 
@@ -86,7 +88,7 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamInterrupted>>> {
         match &mut self.0 {
-            Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Full(rest) => Poll::Ready(next_piece(rest).map(|piece| Ok(Frame::data(piece)))),
             Kind::Stream(stream) => {
                 let piece = stream.as_mut().poll_piece(cx);
                 piece.map(|piece| piece.map(|bytes| bytes.map(Frame::data)))
@@ -107,4 +109,14 @@ impl http_body::Body for Body {
             Kind::Stream(_) => SizeHint::default(),
         }
     }
+}
+
+/// Takes a piece from the front. A server may copy a piece into a buffer of its connection, so it has at most
+/// [`PIECE_BYTES_MAX`].
+fn next_piece(rest: &mut Option<Bytes>) -> Option<Bytes> {
+    let bytes = rest.as_mut()?;
+    if bytes.len() <= PIECE_BYTES_MAX {
+        return rest.take();
+    }
+    Some(bytes.split_to(PIECE_BYTES_MAX))
 }

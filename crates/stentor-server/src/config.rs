@@ -16,6 +16,9 @@ pub struct Config {
     /// Maximum number of bytes of request bodies in memory, for all requests together.
     /// Default: 256 MiB.
     pub body_bytes_max: usize,
+    /// Maximum number of bytes of pages of history and lists in memory, for all responses together, at
+    /// least 32 MiB. Smaller values are raised. Default: 64 MiB.
+    pub response_bytes_max: usize,
     /// Path of the console, without a trailing slash unless it is `/`. `None` turns the console off.
     /// Default: `/`.
     pub console: Option<String>,
@@ -28,6 +31,7 @@ impl Default for Config {
             key_window: Duration::from_mins(10),
             body_idle_timeout: Duration::from_secs(30),
             body_bytes_max: 256 << 20,
+            response_bytes_max: 64 << 20,
             console: Some("/".to_owned()),
         }
     }

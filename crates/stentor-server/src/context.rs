@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::budget::BodyBudget;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::response_budget::ResponseBudget;
 use crate::stream::session::Keys;
 use crate::stream::shards::Shards;
 
@@ -26,6 +27,7 @@ struct Inner {
     config: Config,
     metrics: Metrics,
     budget: Arc<BodyBudget>,
+    response_budget: ResponseBudget,
     drain: CancellationToken,
     /// The tasks that discard unread bodies of requests from servers other than `serve`.
     discards: TaskTracker,
@@ -45,11 +47,13 @@ impl Stentor {
     pub fn with_config(hub: Hub, config: Config) -> Stentor {
         let metrics = Metrics::default();
         let budget = BodyBudget::new(config.body_bytes_max, metrics.clone());
+        let response_budget = ResponseBudget::new(config.response_bytes_max, metrics.clone());
         Stentor(Arc::new(Inner {
             hub,
             config,
             metrics,
             budget,
+            response_budget,
             drain: CancellationToken::new(),
             discards: TaskTracker::new(),
             keys: Keys::default(),
@@ -122,6 +126,10 @@ impl Stentor {
 
     pub(crate) fn budget(&self) -> &Arc<BodyBudget> {
         &self.0.budget
+    }
+
+    pub(crate) fn response_budget(&self) -> &ResponseBudget {
+        &self.0.response_budget
     }
 
     pub(crate) fn discards(&self) -> &TaskTracker {

@@ -10,6 +10,10 @@ pub(crate) const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 /// whole piece shows that a client reads, so a client must accept this much within [`STALL_TIME_MAX`].
 pub(crate) const PIECE_BYTES_MAX: usize = 16 << 10;
 
+/// Minimum rate at which a client must take a page of history or a list, in bytes for each second since
+/// [`STALL_TIME_MAX`] after its begin. A slower response is cut off.
+pub(crate) const RESPONSE_RATE_MIN: u64 = 16 << 10;
+
 /// Maximum number of bytes that are read and discarded after the last byte was written. Closing a
 /// socket with unread input resets the connection, and the client could lose the end of the response.
 pub(crate) const LINGER_BYTES_MAX: usize = 64 << 10;

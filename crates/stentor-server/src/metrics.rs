@@ -34,6 +34,12 @@ pub struct Metrics {
     pub(crate) connections_open: Gauge,
     /// Bytes of request bodies in flight.
     pub(crate) body_bytes: Gauge,
+    /// Bytes held for responses that their clients have not taken yet.
+    pub(crate) response_bytes: Gauge,
+    /// Responses that were refused because their memory was used up.
+    pub(crate) responses_shed: Counter,
+    /// Responses that were cut off because their clients took them too slowly.
+    pub(crate) responses_cut: Counter,
     /// Bytes held for readers.
     pub(crate) reader_bytes: Gauge,
     /// Restarts of supervised tasks.
@@ -53,7 +59,7 @@ impl Metrics {
     /// Returns these metrics and those of `hub` as `OpenMetrics` text.
     pub fn to_text(&self, hub: &Hub) -> String {
         let mut registry = Registry::with_prefix("stentor");
-        let counters: [(&str, &str, &Counter); 8] = [
+        let counters: [(&str, &str, &Counter); 10] = [
             ("publishes", "Publish requests that succeeded", &self.publishes),
             ("publishes_refused", "Publish requests that were refused", &self.refused),
             ("published_events", "Records that publishing added to the log", &self.published),
@@ -66,6 +72,16 @@ impl Metrics {
             ("gaps", "Gaps reported to readers", &self.gaps),
             ("streams", "Streams opened", &self.streams),
             ("connections", "Connections accepted", &self.connections),
+            (
+                "responses_shed",
+                "Responses refused because the memory for responses was used up",
+                &self.responses_shed,
+            ),
+            (
+                "responses_cut",
+                "Responses cut off because their clients took them too slowly",
+                &self.responses_cut,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
@@ -83,10 +99,15 @@ impl Metrics {
         for (name, help, count) in of_hub {
             registry.register(name, help, ConstCounter::new(count));
         }
-        let gauges: [(&str, &str, &Gauge); 4] = [
+        let gauges: [(&str, &str, &Gauge); 5] = [
             ("streams_open", "Open streams", &self.streams_open),
             ("connections_open", "Open connections", &self.connections_open),
             ("body_bytes", "Bytes of request bodies in flight", &self.body_bytes),
+            (
+                "response_bytes",
+                "Bytes held for responses that their clients have not taken",
+                &self.response_bytes,
+            ),
             ("reader_bytes", "Bytes held for the readers of streams", &self.reader_bytes),
         ];
         for (name, help, gauge) in gauges {

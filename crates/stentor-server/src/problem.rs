@@ -68,6 +68,7 @@ pub(crate) enum Code {
     NotReady,
     Withheld,
     TooManyLeases,
+    Busy,
     DiskFull,
     Draining,
     Service,
@@ -106,6 +107,7 @@ impl Code {
             Code::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready"),
             Code::Withheld => (S::FAILED_DEPENDENCY, "withheld"),
             Code::TooManyLeases => (S::TOO_MANY_REQUESTS, "too-many-leases"),
+            Code::Busy => (S::SERVICE_UNAVAILABLE, "busy"),
             Code::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full"),
             Code::Draining => (S::SERVICE_UNAVAILABLE, "draining"),
             Code::Service => (S::SERVICE_UNAVAILABLE, "service"),
@@ -170,6 +172,13 @@ impl Problem {
 
     pub(crate) fn draining() -> Problem {
         Problem::of(Code::Draining, "the server is shutting down; try again in a moment")
+    }
+
+    /// Creates the problem of a response for which there is no memory.
+    pub(crate) fn busy() -> Problem {
+        let detail = "too many large responses are waiting for their clients; try again in a moment, or \
+                      request a smaller page with `limit=`";
+        Problem::of(Code::Busy, detail)
     }
 
     /// Creates the problem of a service that returned an error instead of a response.

@@ -82,9 +82,11 @@ impl Query {
         if (1..=max).contains(&limit) {
             return Ok(limit);
         }
-        // An error rather than a smaller page: the client would take that page for the whole result.
+        // An error rather than a smaller page: the client would take that page for the whole result. It
+        // repeats the text, because the number may be too large for `usize`.
+        let text = self.value("limit")?.unwrap_or_default();
         let detail = format!(
-            "`limit={limit}` is out of range; use 1 to {max}, and pass the `next` of a page as \
+            "`limit={text}` is out of range; use 1 to {max}, and pass the `next` of a page as \
              `after=` to get the following one"
         );
         Err(Problem::of(Code::Query, detail))
@@ -166,6 +168,13 @@ mod tests {
         assert!(query.number("last").is_err());
         assert!(query.number("limit").is_err());
         assert!(query.number("n").is_err());
+    }
+
+    #[test]
+    fn a_limit_that_is_out_of_range_is_repeated_as_it_was_sent() {
+        let query = Query::parse(Some("limit=10000000000000000000000"), &["limit"]).unwrap();
+        let problem = query.limit(100, 1_000).unwrap_err();
+        assert!(problem.detail().starts_with("`limit=10000000000000000000000` is out"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::http::{Response, find};
+use crate::http::{Response, dechunk, find};
 use crate::{EventStream, TIMEOUT, TestClient};
 
 /// A TCP connection to a server. Dropping it closes the connection.
@@ -77,6 +77,10 @@ impl Connection {
             return Response { status: 100, headers: Vec::new(), body: Vec::new() };
         }
         let mut response = Response::parse(&head);
+        if response.header("transfer-encoding") == Some("chunked") {
+            response.body = self.chunks().await;
+            return response;
+        }
         let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
         while self.received.len() < length {
             self.read().await;
@@ -84,6 +88,20 @@ impl Connection {
         let rest = self.received.split_off(length);
         response.body = std::mem::replace(&mut self.received, rest);
         response
+    }
+
+    /// Reads the chunks of a body to the last one.
+    async fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let (mut part, bytes, ended) = dechunk(&self.received);
+            body.append(&mut part);
+            self.received.drain(..bytes);
+            if ended {
+                return body;
+            }
+            self.read().await;
+        }
     }
 
     /// Reads up to 7 bytes a hundred times. They are kept for later reads.

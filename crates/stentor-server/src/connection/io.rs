@@ -11,15 +11,17 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::lazy::LazyStream;
 use super::takeover::Takeover;
-use crate::limits::{LINGER_TIME_MAX, STALL_TIME_MAX};
+use crate::limits::{LINGER_TIME_MAX, PIECE_BYTES_MAX, STALL_TIME_MAX};
 
 /// A socket whose first bytes were read to detect the protocol.
 pub(crate) struct Io {
     stream: LazyStream,
     /// Bytes that were read and that hyper has not seen yet.
     prefix: Bytes,
-    /// Runs while output waits for room.
+    /// Runs from the first write that waits for room until all output is written, or [`PIECE_BYTES_MAX`] of it.
     stall: Option<Pin<Box<Sleep>>>,
+    /// Bytes written since `stall` was started.
+    progress: usize,
     takeover: Takeover,
     /// `true` once the sending side is shut down.
     is_shut: bool,
@@ -27,7 +29,7 @@ pub(crate) struct Io {
 
 impl Io {
     pub(crate) fn new(stream: LazyStream, prefix: Bytes, takeover: Takeover) -> Io {
-        Io { stream, prefix, stall: None, takeover, is_shut: false }
+        Io { stream, prefix, stall: None, progress: 0, takeover, is_shut: false }
     }
 
     /// Returns the bare socket, in non-blocking mode. The bytes that were read from it are lost.
@@ -58,14 +60,18 @@ impl Io {
     }
 
     /// Applies the timeout for stalled output to a write.
-    fn watch<T>(
+    fn watch(
         &mut self,
         cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            if self.stall.take().is_some() {
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = &written {
+            if self.stall.is_some() {
                 self.takeover.set_unflushed(false);
+                self.progress += result.as_ref().copied().unwrap_or_default();
+                if self.progress >= PIECE_BYTES_MAX {
+                    self.end_stall();
+                }
             }
             return written;
         }
@@ -75,6 +81,11 @@ impl Io {
         // A completed timer must not be polled again.
         stall.as_mut().reset(Instant::now() + STALL_TIME_MAX);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading")))
+    }
+
+    fn end_stall(&mut self) {
+        self.stall = None;
+        self.progress = 0;
     }
 }
 
@@ -135,6 +146,9 @@ impl AsyncWrite for Io {
             closed?;
             self.takeover.half_close();
         }
+        // All output is written.
+        self.end_stall();
+        self.takeover.release_pieces();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

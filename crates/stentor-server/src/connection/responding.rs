@@ -44,13 +44,15 @@ where
         let mut response = match result {
             Ok(mut response) => {
                 let mut log = self.log.end(&response);
-                if let Some((takeover, trust)) = self.takeover.take()
-                    && takeover.offer(&mut response, self.version, trust, &mut log)
-                {
-                    // The connection is taken apart before this future can be polled again.
-                    return Poll::Pending;
+                let mut connection = None;
+                if let Some((takeover, trust)) = self.takeover.take() {
+                    if takeover.offer(&mut response, self.version, trust, &mut log) {
+                        // The connection is taken apart before this future can be polled again.
+                        return Poll::Pending;
+                    }
+                    connection = Some(takeover);
                 }
-                response.map(|body| Either::Left(LoggedBody { body, log }))
+                response.map(|body| Either::Left(LoggedBody { body, log, connection }))
             }
             Err(error) => {
                 log_service_error(&error);

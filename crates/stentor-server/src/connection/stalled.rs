@@ -19,7 +19,7 @@ use crate::limits::{PIECE_BYTES_MAX, STALL_TIME_MAX};
 
 thread_local! {
     /// The outcome of the last poll of a [`PacedBody`] by the task that is being polled: `true` if it
-    /// returned a piece. `None` if it was not polled.
+    /// returned a piece, or was created and not polled yet. `None` if it was not polled.
     static POLLED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
@@ -83,7 +83,10 @@ pin_project! {
 }
 
 impl<B> PacedBody<B> {
+    /// Creates the body of a response whose head is sent next, in the poll of its stream. Until hyper polls the
+    /// body, it waits for the client: a window that is exhausted from the start stops it, too.
     pub(super) fn new(body: B) -> PacedBody<B> {
+        POLLED.set(Some(true));
         PacedBody { body, rest: Bytes::new() }
     }
 }

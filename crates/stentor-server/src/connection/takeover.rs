@@ -13,6 +13,7 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use http::{Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -35,6 +36,10 @@ struct Inner {
     streaming: AtomicBool,
     /// The stream that hyper writes.
     stream: Mutex<Option<SlotLink>>,
+    /// `true` if there are `pieces`.
+    has_pieces: AtomicBool,
+    /// Pieces of the response that hyper has copied and not written yet. They hold their charge.
+    pieces: Mutex<Vec<Bytes>>,
 }
 
 impl Takeover {
@@ -90,6 +95,19 @@ impl Takeover {
     /// would act on input after the request, or on the end of the input.
     pub(super) fn is_pending(&self) -> bool {
         self.0.pending.load(Ordering::Acquire)
+    }
+
+    /// Keeps a piece of a response until all output is written, with its charge.
+    pub(super) fn keep_piece(&self, piece: &Bytes) {
+        lock(&self.0.pieces).push(piece.clone());
+        self.0.has_pieces.store(true, Ordering::Relaxed);
+    }
+
+    /// Drops the pieces whose bytes are written.
+    pub(super) fn release_pieces(&self) {
+        if self.0.has_pieces.swap(false, Ordering::Relaxed) {
+            lock(&self.0.pieces).clear();
+        }
     }
 
     /// Records whether output waits for room in the socket.

@@ -1,5 +1,8 @@
 //! `GET /`: the console's files, and 404 for unknown paths.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
@@ -33,7 +36,7 @@ pub(crate) fn page(
     let tag = HeaderValue::from_str(&format!("\"{:08x}\"", u32::from_be_bytes([a, b, c, d]))).ok();
     let fresh = tag.is_some() && request.headers.get(IF_NONE_MATCH) == tag.as_ref();
     let mut response =
-        Response::new(if fresh { Body::empty() } else { Body::full(file.data.into_owned()) });
+        Response::new(if fresh { Body::empty() } else { Body::full(bytes(file.data)) });
     if fresh {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
@@ -43,6 +46,14 @@ pub(crate) fn page(
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.extend(tag.map(|tag| (ETAG, tag)));
     Ok(response)
+}
+
+/// Returns the bytes of a file. Those of a release build are a part of the program, and are not copied.
+fn bytes(data: Cow<'static, [u8]>) -> Bytes {
+    match data {
+        Cow::Borrowed(data) => Bytes::from_static(data),
+        Cow::Owned(data) => data.into(),
+    }
 }
 
 /// Returns `true` for a path that exists and can only be read.

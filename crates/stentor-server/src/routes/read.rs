@@ -1,20 +1,23 @@
 //! `GET /topics/{topic}` and `GET /events`: streams, pages of history, and the redirect to the console.
 
+mod page;
+
 use http::header::{LOCATION, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
-use serde_json::{Value, json};
-use stentor_hub::{
-    EventObject, Filters, Form, HistoryPage, HistoryRequest, Start, TopicFilter, TopicName,
-};
+use serde_json::Map;
+use stentor_hub::{Filters, Form, HistoryPage, HistoryRequest, Start, TopicFilter, TopicName};
 
+use self::page::{EVENT_OVERHEAD_BYTES, PageEncoder, memory_bytes};
 use crate::accept::{Representation, negotiate};
 use crate::body::Body;
 use crate::context::Stentor;
-use crate::json::response;
+use crate::json::response_of;
+use crate::limits::PIECE_BYTES_MAX;
 use crate::path;
 use crate::problem::{Code, Problem};
 use crate::query::Query;
+use crate::response_budget::Charge;
 use crate::resume::last_event_id;
 use crate::stream::options::StreamOptions;
 
@@ -36,6 +39,8 @@ const PARAMETERS: [&str; 12] = [
 
 /// Default number of events in a page of history.
 const LIMIT: usize = 100;
+/// Maximum number of reads of a page whose first event is larger than the memory charged for it.
+const READS_MAX: usize = 3;
 
 /// Reads one topic. `raw` is the path after `/topics/`.
 pub(crate) async fn topic(
@@ -154,41 +159,47 @@ async fn history(
     let start = start_option(query)?.unwrap_or(Start::Earliest);
     let names: Vec<String> = filters.iter().map(str::to_owned).collect();
     let exact = filters.exact().to_vec();
-    let page = stentor
-        .hub()
-        .history(HistoryRequest {
-            filters,
-            start: after.map_or(start, Start::Cursor),
-            before: query.value("before")?.map(str::to_owned),
-            limit: query.limit(LIMIT, HistoryRequest::LIMIT_MAX)?,
-        })
-        .await?;
+    let request = HistoryRequest {
+        filters,
+        start: after.map_or(start, Start::Cursor),
+        before: query.value("before")?.map(str::to_owned),
+        limit: query.limit(LIMIT, HistoryRequest::LIMIT_MAX)?,
+    };
+    let (page, charge) = page(stentor, request).await?;
     let subscribers: usize = exact.iter().map(|name| stentor.hub().subscribers(name)).sum();
-    let mut object = page_object(&page);
-    if let Some(object) = object.as_object_mut() {
-        match topic {
-            Some(topic) => object.insert("topic".to_owned(), topic.as_str().into()),
-            None => object.insert("topics".to_owned(), names.into()),
-        };
-        object.insert("subscribers".to_owned(), subscribers.into());
-    }
-    Ok(response(StatusCode::OK, &object))
+    let mut more = Map::new();
+    match topic {
+        Some(topic) => more.insert("topic".to_owned(), topic.as_str().into()),
+        None => more.insert("topics".to_owned(), names.into()),
+    };
+    more.insert("subscribers".to_owned(), subscribers.into());
+    Ok(response_of(PageEncoder::new(page, more), charge, stentor.metrics()))
 }
 
-fn page_object(page: &HistoryPage) -> Value {
-    let events: Vec<_> = page.events.iter().filter_map(|record| EventObject::of(record)).collect();
-    json!({
-        "events": events,
-        "next": page.next.map(|cursor| cursor.to_string()),
-        "earliest": page.earliest.map(|cursor| cursor.to_string()),
-        "tail": page.tail.to_string(),
-        "gap": page.gap,
-        "ended": page.ended.as_ref().map(|end| json!({
-            "reason": end.end_reason(),
-            "time": end.time().to_string(),
-            "id": end.cursor().to_string(),
-        })),
-    })
+/// Reads a page of history, and charges its memory before it is read. While little memory is free, the page has
+/// fewer events than the request asks for.
+async fn page(
+    stentor: &Stentor,
+    mut request: HistoryRequest,
+) -> Result<(HistoryPage, Charge), Problem> {
+    let budget = stentor.response_budget();
+    let mut bytes = budget.page_bytes(HistoryRequest::BYTES_MAX);
+    request.limit = request.limit.min(bytes / EVENT_OVERHEAD_BYTES);
+    let mut charge = budget.charge(bytes + request.limit * EVENT_OVERHEAD_BYTES).await?;
+    for _ in 0..READS_MAX {
+        let page = stentor.hub().history_within(request.clone(), bytes).await?;
+        let memory = memory_bytes(&page);
+        if memory <= charge.bytes() {
+            charge.shrink(memory + PIECE_BYTES_MAX);
+            return Ok((page, charge));
+        }
+        // The first event is larger than a page. It is read again, once there is memory for it alone.
+        drop((page, charge));
+        (request.limit, bytes) = (1, memory);
+        charge = budget.charge(memory + PIECE_BYTES_MAX).await?;
+    }
+    // The first event was another, larger one each time.
+    Err(Problem::busy())
 }
 
 /// Redirects a browser to the console's page of these topics.

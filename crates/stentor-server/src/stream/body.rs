@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::shards::Place;
 use super::slot::StreamSlot;
-use crate::body::{EventStream, StreamInterrupted};
+use crate::body::{BodyStream, StreamInterrupted};
 use crate::driver::{Driver, ShardHandle};
 use crate::shard::pipe::{PipeReader, pipe};
 use crate::shard::{Arrival, Connection};
@@ -25,7 +25,7 @@ pub(crate) enum StreamBody {
     Over,
 }
 
-impl EventStream for StreamBody {
+impl BodyStream for StreamBody {
     fn poll_piece(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
