@@ -24,7 +24,7 @@ use self::error::PublishError;
 use self::keys::KeyGenerator;
 use self::publish::Publish;
 use self::published::Published;
-use self::request::{Failure, PublishRequest};
+use self::request::PublishRequest;
 use self::retry::{Retry, RetryLimits};
 use crate::http_client::HttpClient;
 use crate::server_url::ServerUrl;
@@ -184,11 +184,11 @@ impl Publisher {
             let started = Instant::now();
             let request = publish.to_http(&self.client, &self.headers);
             let request = request.timeout(self.request_timeout).body(body.clone());
-            let Failure { error, retry_after } = match publish.send(request).await {
+            let error = match publish.send(request).await {
                 Ok(published) => return Ok(published),
-                Err(failure) => failure,
+                Err(error) => error,
             };
-            sleep(retry.delay(error, retry_after, started, Instant::now())?).await;
+            sleep(retry.delay(error, started, Instant::now())?).await;
         }
     }
 }

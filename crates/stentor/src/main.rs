@@ -7,6 +7,7 @@ mod demo;
 mod duration;
 mod files;
 mod output;
+mod output_thread;
 mod retain;
 mod runtime;
 mod server;

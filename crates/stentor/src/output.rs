@@ -38,7 +38,7 @@ pub(crate) fn use_color(to: &impl IsTerminal) -> bool {
     to.is_terminal() && !no_color
 }
 
-/// Writes events to stdout and flushes after each.
+/// Formats events for stdout.
 #[derive(Debug)]
 pub(crate) struct Printer {
     format: Format,
@@ -55,20 +55,22 @@ impl Printer {
         Printer { format, is_mixed, has_color, is_terminal }
     }
 
-    /// Writes an event of this source, in any format except raw.
-    pub(crate) fn event(&self, event: &EventObject, source: &str) -> io::Result<()> {
-        let line = match self.format {
-            Format::Raw => return Ok(()),
-            Format::Data => format!("{}\n", event.data),
-            Format::Json => serde_json::to_string(event)? + "\n",
-            Format::Pretty => self.pretty(event, source),
-        };
-        write(line.as_bytes())
+    /// Returns the text of an event of this source; `None` in the raw format.
+    ///
+    /// # Errors
+    /// The event cannot be JSON.
+    pub(crate) fn text(&self, event: &EventObject, source: &str) -> io::Result<Option<String>> {
+        Ok(match self.format {
+            Format::Raw => None,
+            Format::Data => Some(format!("{}\n", event.data)),
+            Format::Json => Some(serde_json::to_string(event)? + "\n"),
+            Format::Pretty => Some(self.pretty(event, source)),
+        })
     }
 
-    /// Writes bytes of the stream, in the raw format only.
-    pub(crate) fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
-        if self.format == Format::Raw { write(bytes) } else { Ok(()) }
+    /// `true` if the bytes of the stream are printed, instead of its events.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.format == Format::Raw
     }
 
     fn pretty(&self, event: &EventObject, source: &str) -> String {
@@ -126,7 +128,8 @@ impl Color {
     }
 }
 
-fn write(bytes: &[u8]) -> io::Result<()> {
+/// Writes to stdout and flushes it. Blocks while stdout takes no data.
+pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;
     stdout.flush()

@@ -1,6 +1,7 @@
 //! Errors of a publish.
 
 use std::fmt;
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use thiserror::Error;
@@ -55,6 +56,8 @@ pub enum PublishError {
         status: StatusCode,
         /// Error details, if the server sent `application/problem+json`.
         problem: Option<Box<Problem>>,
+        /// The wait before the next attempt that the server requested with `Retry-After`.
+        retry_after: Option<Duration>,
         /// The attempts made.
         attempts: Attempts,
     },
@@ -110,6 +113,14 @@ impl PublishError {
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             PublishError::Refused { problem, .. } => problem.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Returns the wait before the next attempt that the server requested with `Retry-After`. It has no upper limit.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            PublishError::Refused { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

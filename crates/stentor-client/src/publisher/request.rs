@@ -1,6 +1,6 @@
 //! One publish request and its response.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, Url};
@@ -27,19 +27,6 @@ pub(super) struct PublishRequest {
     url: Url,
     content_type: HeaderValue,
     key: Option<(String, HeaderValue)>,
-}
-
-/// A failed attempt.
-pub(super) struct Failure {
-    pub(super) error: PublishError,
-    /// The wait requested with `Retry-After`.
-    pub(super) retry_after: Option<Duration>,
-}
-
-impl From<PublishError> for Failure {
-    fn from(error: PublishError) -> Failure {
-        Failure { error, retry_after: None }
-    }
 }
 
 impl PublishRequest {
@@ -89,13 +76,13 @@ impl PublishRequest {
     }
 
     /// Sends the request, and reads the response.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Published, Failure> {
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Published, PublishError> {
         let response = request.send().await.map_err(|error| no_response(&error))?;
         let status = response.status();
         if status.is_success() {
             let repeat = status == reqwest::StatusCode::OK;
             let published = Published::parse(&read_body(response).await?, repeat);
-            return Ok(published.ok_or(PublishError::UnexpectedResponse)?);
+            return published.ok_or(PublishError::UnexpectedResponse);
         }
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         if status.is_redirection()
@@ -103,13 +90,12 @@ impl PublishRequest {
         {
             let location =
                 self.url.join(location).map_or_else(|_| location.to_owned(), String::from);
-            return Err(PublishError::Redirected { status, location }.into());
+            return Err(PublishError::Redirected { status, location });
         }
         let retry_after =
             header(RETRY_AFTER).and_then(|text| parse_retry_after(text, SystemTime::now()));
         let problem = Problem::read(response).await.map(Box::new);
-        let error = PublishError::Refused { status, problem, attempts: Attempts::default() };
-        Err(Failure { error, retry_after })
+        Err(PublishError::Refused { status, problem, retry_after, attempts: Attempts::default() })
     }
 }
 

@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::error::{Attempts, PublishError};
+use crate::reconnect::Backoff;
 
 /// Limits of the retries of a publish.
 #[derive(Clone, Copy, Debug)]
@@ -59,12 +60,11 @@ impl Retry {
 
     /// Returns the delay before the next attempt, or the error if no further attempt is allowed.
     ///
-    /// `error` is that of the last attempt, which began at `started` and failed `now`. `retry_after` is the wait that
-    /// the server requested.
+    /// `error` is that of the last attempt, which began at `started` and failed `now`. A wait that the server requests
+    /// counts up to [`Backoff::SERVER_WAIT_MAX`].
     pub(crate) fn delay(
         &mut self,
         error: PublishError,
-        retry_after: Option<Duration>,
         started: Instant,
         now: Instant,
     ) -> Result<Duration, PublishError> {
@@ -79,7 +79,8 @@ impl Retry {
             FailureKind::Transient => true,
             FailureKind::InDoubt => self.key.is_some(),
         };
-        let delay = retry_after.unwrap_or_default().saturating_add(self.backoff());
+        let requested = error.retry_after().unwrap_or_default().min(Backoff::SERVER_WAIT_MAX);
+        let delay = requested + self.backoff();
         let ends_within =
             |start: Instant, limit| now.duration_since(start).saturating_add(delay) <= limit;
         if is_safe
@@ -163,7 +164,22 @@ mod tests {
     /// A refusal by a proxy.
     fn refused(status: u16) -> PublishError {
         let status = StatusCode::from_u16(status).unwrap();
-        PublishError::Refused { status, problem: None, attempts: Attempts::default() }
+        PublishError::Refused {
+            status,
+            problem: None,
+            retry_after: None,
+            attempts: Attempts::default(),
+        }
+    }
+
+    /// A refusal by a server that requests a wait.
+    fn refused_for(wait: Duration) -> PublishError {
+        PublishError::Refused {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            problem: Some(Box::default()),
+            retry_after: Some(wait),
+            attempts: Attempts::default(),
+        }
     }
 
     /// A refusal by the server itself, after `published` events of an upload.
@@ -173,6 +189,7 @@ mod tests {
         PublishError::Refused {
             status,
             problem: Some(Box::new(problem)),
+            retry_after: None,
             attempts: Attempts::default(),
         }
     }
@@ -185,7 +202,7 @@ mod tests {
     /// Reports an attempt that failed at once.
     fn fail(retry: &mut Retry, error: PublishError) -> Result<Duration, PublishError> {
         let now = Instant::now();
-        retry.delay(error, None, now, now)
+        retry.delay(error, now, now)
     }
 
     #[test]
@@ -260,9 +277,17 @@ mod tests {
     fn the_wait_requested_by_the_server_is_added() {
         let now = Instant::now();
         let requested = Duration::from_secs(7);
-        let wait =
-            retry(None, 1).delay(refused_by_server(503, None), Some(requested), now, now).unwrap();
+        let wait = retry(None, 1).delay(refused_for(requested), now, now).unwrap();
         assert!(wait >= requested && wait <= requested + Retry::DELAY, "{wait:?}");
+    }
+
+    #[test]
+    fn the_wait_requested_by_the_server_is_bounded() {
+        let limits = RetryLimits { attempts: u32::MAX, time: Duration::MAX };
+        let mut retry = Retry::new(limits, None, Rng::with_seed(1));
+        let wait = fail(&mut retry, refused_for(Duration::MAX)).unwrap();
+        let most = Backoff::SERVER_WAIT_MAX + Retry::DELAY_MAX;
+        assert!(wait >= Backoff::SERVER_WAIT_MAX && wait <= most, "{wait:?}");
     }
 
     #[test]
@@ -276,16 +301,12 @@ mod tests {
 
         let now = Instant::now();
         for requested in [Duration::from_secs(61), Duration::MAX] {
-            assert!(
-                retry(None, 1)
-                    .delay(refused_by_server(503, None), Some(requested), now, now)
-                    .is_err()
-            );
+            assert!(retry(None, 1).delay(refused_for(requested), now, now).is_err());
         }
         let mut retry = retry(None, 1);
-        retry.delay(unreachable(), None, now, now).unwrap();
+        retry.delay(unreachable(), now, now).unwrap();
         let later = now + Duration::from_mins(1);
-        assert!(retry.delay(unreachable(), None, later, later).is_err());
+        assert!(retry.delay(unreachable(), later, later).is_err());
     }
 
     #[test]
@@ -294,23 +315,23 @@ mod tests {
         let began = Instant::now();
         let later = began + Retry::KEY_TIME;
         let mut in_doubt = Retry::new(limits, Some("k".to_owned()), Rng::with_seed(1));
-        in_doubt.delay(no_response(), None, began, began).unwrap();
-        let error = in_doubt.delay(unreachable(), None, later, later).unwrap_err();
+        in_doubt.delay(no_response(), began, began).unwrap();
+        let error = in_doubt.delay(unreachable(), later, later).unwrap_err();
         assert!(error.may_be_published(), "{error}");
         let mut certain = Retry::new(limits, Some("k".to_owned()), Rng::with_seed(1));
-        certain.delay(unreachable(), None, began, began).unwrap();
-        assert!(certain.delay(unreachable(), None, later, later).is_ok());
+        certain.delay(unreachable(), began, began).unwrap();
+        assert!(certain.delay(unreachable(), later, later).is_ok());
     }
 
     #[test]
     fn progress_of_an_upload_restarts_the_time_limits() {
         let began = Instant::now();
         let mut retry = retry(Some("k"), 1);
-        retry.delay(no_response(), None, began, began).unwrap();
+        retry.delay(no_response(), began, began).unwrap();
         let later = began + Duration::from_hours(1);
         retry.restart(later);
-        assert!(retry.delay(no_response(), None, later, later).is_ok());
+        assert!(retry.delay(no_response(), later, later).is_ok());
         let much_later = later + Retry::KEY_TIME;
-        assert!(retry.delay(no_response(), None, later, much_later).is_err());
+        assert!(retry.delay(no_response(), later, much_later).is_err());
     }
 }

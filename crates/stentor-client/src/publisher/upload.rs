@@ -16,7 +16,7 @@ use super::Publisher;
 use super::error::PublishError;
 use super::publish::Publish;
 use super::published::Published;
-use super::request::{Failure, PublishRequest};
+use super::request::PublishRequest;
 use super::retry::Retry;
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -32,7 +32,7 @@ struct Progress {
 
 /// A failed attempt of an upload.
 struct UploadFailure {
-    failure: Failure,
+    error: PublishError,
     last_chunk: Option<Instant>,
 }
 
@@ -87,7 +87,7 @@ impl Publisher {
         let request = PublishRequest::new(&self.server, topic, publish)?;
         self.send_stream(&request, stream)
             .await
-            .map_err(|failed| Retry::single_attempt(failed.failure.error, request.key()))
+            .map_err(|failed| Retry::single_attempt(failed.error, request.key()))
     }
 
     /// Publishes a stream of bytes that can be created again from its start, such as a file.
@@ -132,7 +132,7 @@ impl Publisher {
         let request = PublishRequest::new(&self.server, topic, self.with_key(publish))?;
         let mut retry = Retry::new(self.limits, request.key(), Rng::new());
         loop {
-            let UploadFailure { failure: Failure { error, retry_after }, last_chunk } =
+            let UploadFailure { error, last_chunk } =
                 match self.send_stream(&request, new_stream()).await {
                     Ok(published) => return Ok(published),
                     Err(failed) => failed,
@@ -141,7 +141,7 @@ impl Publisher {
             if let Some(last_chunk) = last_chunk {
                 retry.restart(last_chunk);
             }
-            sleep(retry.delay(error, retry_after, last_chunk.unwrap_or(now), now)?).await;
+            sleep(retry.delay(error, last_chunk.unwrap_or(now), now)?).await;
         }
     }
 
@@ -170,13 +170,12 @@ impl Publisher {
             PublishError::timed_out()
         });
         // Poll the stream's error first: a stream that fails also aborts the request.
-        let failure = match select(stream_error_or_timeout, pin!(publish.send(request))).await {
+        let error = match select(stream_error_or_timeout, pin!(publish.send(request))).await {
             Either::Right((Ok(published), _)) => return Ok(published),
-            Either::Right((Err(failure), _)) => failure,
-            Either::Left((error, _)) => error.into(),
+            Either::Right((Err(error), _)) | Either::Left((error, _)) => error,
         };
         let last_chunk = last_chunk.borrow().last_chunk;
-        Err(UploadFailure { failure, last_chunk })
+        Err(UploadFailure { error, last_chunk })
     }
 }
 

@@ -1,5 +1,7 @@
 //! `stentor pub`.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::foreign::Foreign;
@@ -308,6 +310,34 @@ async fn a_long_file_is_uploaded_and_again_if_its_connection_breaks() {
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), "b\n"), "{done:?}");
     // Without a terminal there is no progress bar.
     assert!(done.stderr.contains("retrying") && !done.stderr.contains('\u{1b}'), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_retry_waits_as_long_as_the_server_asks() {
+    let answer = r#"{"topic":"t","count":1,"first_id":"a","last_id":"a"}"#;
+    for (status, is_relay) in
+        [("503 Service Unavailable", false), ("429 Too Many Requests", false), ("503 Away", true)]
+    {
+        let foreign = Foreign::start().await;
+        let source = Foreign::start().await;
+        let url = foreign.url.replace("/stream", "");
+        let mut args = vec!["pub", "--url", &url, "t"];
+        args.extend(if is_relay { vec!["--from", &source.url] } else { vec!["x"] });
+        let running = stentor(&args).start().await;
+        let stream = if is_relay { Some(source.stream("id: 1\ndata: x\n\n").await) } else { None };
+        foreign.refuse(&format!("{status}\r\nRetry-After: 1")).await;
+        let refused = Instant::now();
+        let mut second = foreign.visit().await;
+        assert!(refused.elapsed() >= Duration::from_millis(950), "{:?}", refused.elapsed());
+        second.answer("201 Created", answer).await;
+        if let Some(stream) = stream {
+            drop(stream);
+            source.refuse("204 No Content").await;
+        }
+        let done = running.end().await;
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), "a\n"), "{done:?}");
+        assert!(done.stderr.contains("retrying in 1.0 s"), "{done:?}");
+    }
 }
 
 #[tokio::test]

@@ -228,3 +228,23 @@ async fn a_recording_ends_at_its_limits() {
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.stdout.ends_with("\"data\":\"a\"}}\n"), "{done:?}");
 }
+
+#[tokio::test]
+async fn a_blocked_output_does_not_delay_its_end() {
+    let foreign = Foreign::start().await;
+    let large = format!("data: {}\n\n", "x".repeat(1 << 20));
+    for (args, signal) in [(["--for", "1s"].as_slice(), None), (&[], Some("TERM"))] {
+        let all = [&["record", &foreign.url, "-"], args].concat();
+        let mut running = stentor(&all).start().await;
+        let _stream = foreign.stream(&large).await;
+        // The first line, and the head of the response.
+        running.line().await;
+        running.line().await;
+        running.until_output().await;
+        if let Some(signal) = signal {
+            running.signal(signal).await;
+        }
+        running.until_stderr("so the last event is incomplete").await;
+        assert_eq!(running.exit_code().await, Some(1), "{signal:?}: the recording is incomplete");
+    }
+}

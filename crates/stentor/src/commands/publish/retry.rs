@@ -15,6 +15,9 @@ const AWAY_MAX: Duration = Duration::from_mins(9);
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// Maximum wait that a server can request with `Retry-After`.
+const SERVER_WAIT_MAX: Duration = stentor_client::reconnect::Backoff::SERVER_WAIT_MAX;
+
 /// Returns a random idempotency key.
 pub(super) fn new_key() -> String {
     format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
@@ -42,36 +45,54 @@ pub(super) async fn until_done(
             away_since = None;
         }
         let away = away_since.get_or_insert_with(Instant::now).elapsed();
-        if !was_reachable || !is_temporary(&error) || away > AWAY_MAX {
+        let pause = backoff.next(&error);
+        if !was_reachable || !is_temporary(&error) || away.saturating_add(pause) > AWAY_MAX {
             return Err(error);
         }
-        backoff.pause(&error).await;
+        backoff.wait(pause, &error).await;
     }
 }
 
 /// Growing pauses between failed attempts.
 #[derive(Debug, Default)]
-pub(super) struct Backoff(Duration);
+pub(super) struct Backoff {
+    last: Duration,
+    has_reported: bool,
+}
 
 impl Backoff {
     /// Prints the error at the first pause, and waits.
     pub(super) async fn pause(&mut self, error: &PublishError) {
-        if self.0.is_zero() {
+        let pause = self.next(error);
+        self.wait(pause, error).await;
+    }
+
+    /// Returns the next pause. It is at least the wait that the server requested, up to [`SERVER_WAIT_MAX`].
+    fn next(&mut self, error: &PublishError) -> Duration {
+        self.last = (self.last * 2).clamp(PAUSE, PAUSE_MAX);
+        self.last.max(error.retry_after().unwrap_or_default().min(SERVER_WAIT_MAX))
+    }
+
+    async fn wait(&mut self, pause: Duration, error: &PublishError) {
+        if !std::mem::replace(&mut self.has_reported, true) {
             match error {
                 // The text of the error tells the caller to retry, but this function retries itself.
                 PublishError::NoResponse { cause, .. } => {
                     print_message(format_args!("the server did not respond: {cause}; retrying"));
                 }
+                error if error.retry_after().is_some() => {
+                    let seconds = pause.as_secs_f32();
+                    print_message(format_args!("{error}; retrying in {seconds:.1} s"));
+                }
                 error => print_message(format_args!("{error}; retrying")),
             }
         }
-        self.0 = (self.0 * 2).clamp(PAUSE, PAUSE_MAX);
-        sleep(self.0).await;
+        sleep(pause).await;
     }
 
     /// Prints that the server is back, if there was a pause.
     pub(super) fn end(self) {
-        if !self.0.is_zero() {
+        if self.has_reported {
             print_message(format_args!("the server responds again"));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::mem::take;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use anyhow::{Context, bail};
 use super::line::{Head, Line};
 use crate::files::open_file;
 use crate::output::print_message;
+use crate::output_thread::OutputThread;
 
 /// Maximum length of a line in bytes: the largest event with every character escaped.
 const LINE_BYTES_MAX: u64 = 128 << 20;
@@ -76,8 +78,11 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Recording<Box<dyn BufRead>>> {
     Recording::new(input)
 }
 
-/// Writes the lines of a recording. Each line is written and flushed as a whole.
-pub(super) struct Writer(Box<dyn Write>);
+/// Writes the lines of a recording. Lines wait in memory until [`flush`](Self::flush).
+pub(super) struct Writer {
+    lines: Vec<u8>,
+    output: OutputThread,
+}
 
 /// The content of a recording that is to be continued.
 pub(super) struct Existing {
@@ -88,8 +93,8 @@ pub(super) struct Existing {
 }
 
 impl Writer {
-    pub(super) fn to(output: impl Write + 'static) -> Writer {
-        Writer(Box::new(output))
+    pub(super) fn to(output: impl Write + Send + 'static) -> Writer {
+        Writer { lines: Vec::new(), output: OutputThread::new(output) }
     }
 
     /// Opens a file that is new or empty, or with `is_append` one that holds a recording. Then an
@@ -110,7 +115,7 @@ impl Writer {
         let existing = Existing::read(&mut recording)?;
         file.set_len(recording.bytes)?;
         if !recording.is_whole {
-            writer.0.write_all(b"\n")?;
+            writer.lines.push(b'\n');
         }
         Ok((writer, Some(existing)))
     }
@@ -130,10 +135,29 @@ impl Writer {
     }
 
     pub(super) fn write(&mut self, line: &impl serde::Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(line)?;
-        line.push(b'\n');
-        self.0.write_all(&line)?;
-        self.0.flush()
+        let before = self.lines.len();
+        if let Err(error) = serde_json::to_writer(&mut self.lines, line) {
+            self.lines.truncate(before);
+            return Err(error.into());
+        }
+        self.lines.push(b'\n');
+        Ok(())
+    }
+
+    /// Writes the waiting lines as a whole. If the future is dropped, the write continues.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        self.output.write(take(&mut self.lines)).await
+    }
+
+    /// Waits a short time for the write in progress.
+    ///
+    /// # Errors
+    /// The output cannot be written, or takes no more data.
+    pub(super) async fn finish_soon(&mut self) -> io::Result<()> {
+        self.output.finish_soon().await
     }
 }
 

@@ -70,6 +70,10 @@ pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
         () = stdout.closed() => return Ok(ExitCode::SUCCESS),
         stopped = signals::stop_requested() => Ok(stopped?),
     };
+    let done = match done {
+        Ok(()) => finish(&mut recorder, &args).await,
+        failed => failed,
+    };
     match done {
         Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::SUCCESS),
         done => done.with_context(|| format!("cannot record {}", args.source))?,
@@ -86,6 +90,12 @@ impl RecordArgs {
             Err(_) => Ok(ServerUrl::new(&self.connection.url)?.topic(&self.source)?),
         }
     }
+}
+
+/// Waits a short time until the file has taken everything.
+async fn finish(recorder: &mut Recorder, args: &RecordArgs) -> anyhow::Result<()> {
+    let finished = recorder.finish_soon().await;
+    finished.with_context(|| format!("cannot write to {}", args.file.display()))
 }
 
 /// Records until the stream ends or `--count` is reached.
@@ -107,6 +117,7 @@ async fn record(
             let state = states.borrow_and_update().clone();
             reporter.report(&state);
             recorder.take_state(&state, last_event_id)?;
+            recorder.flush().await?;
         }
         let Some(piece) = piece else { continue };
         let Some(piece) = piece.transpose()? else { return Ok(()) };
@@ -114,6 +125,7 @@ async fn record(
             reporter.observe(event);
         }
         recorder.take(piece.item)?;
+        recorder.flush().await?;
         if args.count.is_some_and(|count| recorder.events() >= count) {
             return Ok(());
         }

@@ -105,6 +105,19 @@ impl Recorder {
         self.write(&line)
     }
 
+    /// Writes the waiting lines. If the future is dropped, the write continues.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush().await
+    }
+
+    /// Waits a short time for the write in progress.
+    ///
+    /// # Errors
+    /// The output cannot be written, or takes no more data.
+    pub(super) async fn finish_soon(&mut self) -> io::Result<()> {
+        self.writer.finish_soon().await
+    }
+
     fn write_retry(&mut self) -> io::Result<()> {
         match self.retry.take() {
             Some(line) => self.write(&line),
@@ -167,6 +180,7 @@ mod tests {
         recorder.take(Some(Item::Comment("a".to_owned()))).unwrap();
         sleep(Duration::from_millis(1_500)).await;
         recorder.take(Some(Item::Comment("b".to_owned()))).unwrap();
+        recorder.flush().await.unwrap();
         assert_eq!(page.lines(), [r#"{"at":0,"comment":"a"}"#, r#"{"at":1500,"comment":"b"}"#]);
     }
 
@@ -178,9 +192,11 @@ mod tests {
         recorder.take(Some(Item::Retry(retry))).unwrap();
         recorder.take(Some(Item::Event(Event::new("x").with_retry(retry)))).unwrap();
         recorder.take(Some(Item::Retry(retry))).unwrap();
+        recorder.flush().await.unwrap();
         assert_eq!(page.lines().len(), 2, "it may have an event");
         sleep(Duration::from_secs(1)).await;
         recorder.take(None).unwrap();
+        recorder.flush().await.unwrap();
         let event = r#"{"at":0,"event":{"type":"message","data":"x","retry":7}}"#;
         assert_eq!(page.lines(), [r#"{"at":0,"retry":5}"#, event, r#"{"at":0,"retry":7}"#]);
     }

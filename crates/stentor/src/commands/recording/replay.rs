@@ -16,7 +16,7 @@ use super::serve::router;
 use super::stream::{ReplayStream, encoded, id_of};
 use crate::commands::connection::ConnectionArgs;
 use crate::commands::publish::publish_all;
-use crate::output::{CANNOT_WRITE, Format, Printer, is_broken_pipe, print_message};
+use crate::output::{CANNOT_WRITE, Format, Printer, is_broken_pipe, print_message, write};
 use crate::runtime::block_on;
 use crate::server::{Banner, ListenArgs, run as run_server};
 use crate::values;
@@ -86,7 +86,9 @@ async fn print(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow:
     let mut player = Player::new(recording, args.speed);
     let mut last_event_id = String::new();
     while let Some(item) = player.next().await? {
-        printer.bytes(&encoded(&item)).context(CANNOT_WRITE)?;
+        if printer.is_raw() {
+            write(&encoded(&item)).context(CANNOT_WRITE)?;
+        }
         if let Some(id) = id_of(&item) {
             id.as_str().clone_into(&mut last_event_id);
         }
@@ -94,7 +96,8 @@ async fn print(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow:
             && Control::of(&event).is_none()
         {
             let object = EventObject::from_plain(event, &last_event_id);
-            printer.event(&object, &args.file.to_string_lossy()).context(CANNOT_WRITE)?;
+            let text = printer.text(&object, &args.file.to_string_lossy())?;
+            write(text.unwrap_or_default().as_bytes()).context(CANNOT_WRITE)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use anyhow::Context;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll, select_all};
 use stentor_client::cursor::Committer;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::{Code, Failure, OrFail};
@@ -18,6 +18,7 @@ use super::limits::Limits;
 use super::sink::{Handled, Sink};
 use super::stream::{Content, Received, TargetStream};
 use crate::output::print_message;
+use crate::output_thread::FINISH_TIME;
 use crate::signals::Signals;
 use crate::stdout_watch::StdoutWatch;
 
@@ -35,6 +36,16 @@ pub(super) struct Session {
     /// The position after the last handled event, until it is committed.
     uncommitted: Option<String>,
     committed_at: Instant,
+}
+
+/// The state of a subscription after a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Continues,
+    /// The last event was handled, or stdout is closed.
+    Done,
+    /// It must stop, but stdout takes no data.
+    Blocked,
 }
 
 impl Session {
@@ -73,25 +84,31 @@ impl Session {
                 }
             };
             let Some(received) = received else { return Ok(()) };
-            if self.handle(received?, stop).await? {
-                return Ok(());
+            match self.handle(received?, stop).await? {
+                Progress::Continues => {}
+                Progress::Done => return Ok(()),
+                // It stops for the same reason as without an event.
+                Progress::Blocked if stop.is_cancelled() => return Ok(()),
+                Progress::Blocked => return self.limits.timed_out().await,
             }
         }
     }
 
-    /// Handles a chunk. Returns `true` if it was the last one.
+    /// Handles a chunk.
     async fn handle(
         &mut self,
         mut received: Received,
         stop: &CancellationToken,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Progress, Failure> {
         if let Content::Gap(message) = &received.content {
             self.limits.report_gap(message)?;
         }
         let id = take(&mut received.last_event_id);
         let handled = self.finish(received, stop).await?;
-        if handled == Handled::StdoutClosed {
-            return Ok(true);
+        match handled {
+            Handled::StdoutClosed => return Ok(Progress::Done),
+            Handled::Blocked => return Ok(Progress::Blocked),
+            Handled::Event | Handled::Nothing => {}
         }
         self.uncommitted = Some(id);
         // A command must not run again for an event that it has handled.
@@ -99,20 +116,31 @@ impl Session {
         if is_command || self.committed_at.elapsed() > COMMIT_INTERVAL {
             self.commit().await?;
         }
-        Ok(handled == Handled::Event && self.limits.count())
+        let is_last = handled == Handled::Event && self.limits.count();
+        Ok(if is_last { Progress::Done } else { Progress::Continues })
     }
 
-    /// Handles a chunk to its end, even if a signal arrives.
+    /// Handles a chunk to its end, even if a signal arrives. Only a stdout that takes no data is given up soon after
+    /// a signal or the end of `--for`.
     async fn finish(
         &mut self,
         received: Received,
         stop: &CancellationToken,
     ) -> Result<Handled, Failure> {
+        let prints = self.sink.prints();
         let mut handling = pin!(self.sink.handle(received));
         tokio::select! {
             biased;
             handled = &mut handling => return handled,
             () = stop.cancelled() => {}
+            _ = self.limits.timed_out(), if prints => {}
+        }
+        if prints {
+            if let Ok(handled) = timeout(FINISH_TIME, handling).await {
+                return handled;
+            }
+            print_message(format_args!("stdout takes no data, so the last event is incomplete"));
+            return Ok(Handled::Blocked);
         }
         print_message(format_args!("finishing the current event; press Ctrl-C again to stop now"));
         handling.await

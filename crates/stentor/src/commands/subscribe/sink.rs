@@ -12,6 +12,7 @@ use super::failure::{Code, Failure, OrFail};
 use super::images::Images;
 use super::stream::{Content, Received};
 use crate::output::{CANNOT_WRITE, Format, Printer, print_message};
+use crate::output_thread::OutputThread;
 use crate::stdout_watch::StdoutWatch;
 use crate::values;
 
@@ -49,7 +50,7 @@ pub(super) struct Sink {
 }
 
 enum Action {
-    Print(Printer),
+    Print { printer: Printer, stdout: OutputThread },
     Exec(ExecCommand),
 }
 
@@ -62,6 +63,8 @@ pub(super) enum Handled {
     Nothing,
     /// Stdout was closed.
     StdoutClosed,
+    /// The subscription stopped while stdout took no data. The event is printed partly, so it does not count.
+    Blocked,
 }
 
 impl SinkArgs {
@@ -87,7 +90,10 @@ impl SinkArgs {
         let images = self.save_images.as_deref().map(Images::new).transpose();
         let action = match &self.exec {
             Some(line) => Action::Exec(ExecCommand::new(line.clone())),
-            None => Action::Print(Printer::new(format, is_mixed)),
+            None => Action::Print {
+                printer: Printer::new(format, is_mixed),
+                stdout: OutputThread::new(io::stdout()),
+            },
         };
         Ok(Sink { types: self.types.clone(), images: images.or_fail(Code::Failed)?, action })
     }
@@ -98,32 +104,42 @@ impl SinkArgs {
 }
 
 impl Sink {
-    /// Handles a chunk of a stream completely.
+    /// Handles a chunk of a stream completely. If the future is dropped while stdout takes no data, the event is
+    /// printed partly.
     pub(super) async fn handle(&mut self, received: Received) -> Result<Handled, Failure> {
-        if let Action::Print(printer) = &self.action
-            && is_closed(printer.bytes(&received.bytes))?
+        let event = match received.content {
+            Content::Event(event) if self.selects(&event) => Some(event),
+            _ => None,
+        };
+        if let Action::Print { printer, stdout } = &mut self.action
+            && printer.is_raw()
         {
-            return Ok(Handled::StdoutClosed);
+            let handled = if event.is_some() { Handled::Event } else { Handled::Nothing };
+            let is_closed = is_closed(stdout.write(received.bytes).await)?;
+            return Ok(if is_closed { Handled::StdoutClosed } else { handled });
         }
-        let Content::Event(mut event) = received.content else { return Ok(Handled::Nothing) };
-        if !self.types.is_empty() && !self.types.contains(&event.event_type) {
-            return Ok(Handled::Nothing);
-        }
+        let Some(mut event) = event else { return Ok(Handled::Nothing) };
         if let Some(images) = &mut self.images {
             save(images, &mut event)?;
         }
         match &mut self.action {
-            Action::Print(printer) => {
-                let is_closed = is_closed(printer.event(&event, &received.name))?;
+            Action::Print { printer, stdout } => {
+                let text = printer.text(&event, &received.name);
+                let text = text.context(CANNOT_WRITE).or_fail(Code::Failed)?.unwrap_or_default();
+                let is_closed = is_closed(stdout.write(text.into_bytes()).await)?;
                 Ok(if is_closed { Handled::StdoutClosed } else { Handled::Event })
             }
             Action::Exec(command) => run(command, &event).await,
         }
     }
 
+    fn selects(&self, event: &EventObject) -> bool {
+        self.types.is_empty() || self.types.contains(&event.event_type)
+    }
+
     /// `true` if it writes to stdout itself.
     pub(super) fn prints(&self) -> bool {
-        matches!(self.action, Action::Print(_))
+        matches!(self.action, Action::Print { .. })
     }
 }
 

@@ -160,3 +160,55 @@ async fn a_second_signal_does_not_wait_for_a_blocked_stdout() {
     running.signal("INT").await;
     assert_eq!(running.exit_code().await, Some(130));
 }
+
+/// Publishes an event that is larger than the buffer of a pipe, and one after it. Returns the id of the one before.
+async fn publish_more_than_a_pipe_takes(server: &Server) -> String {
+    let first = server.publish("/topics/t", "first").await;
+    server.publish("/topics/t", vec![b'x'; 1 << 20]).await;
+    server.publish("/topics/t", "last").await;
+    first
+}
+
+#[tokio::test]
+async fn a_blocked_stdout_does_not_delay_the_end_of_its_time() {
+    let server = Server::in_memory().await;
+    let first = publish_more_than_a_pipe_takes(&server).await;
+    let directory = tempfile::tempdir().unwrap();
+    for (index, (goal, code)) in
+        [([].as_slice(), 0), (&["--count", "3"], 6), (&["--format", "raw"], 0)].iter().enumerate()
+    {
+        let cursor = directory.path().join(index.to_string());
+        let cursor_text = cursor.to_str().unwrap();
+        let args = ["t", "--from", "earliest", "--for", "1s", "--cursor", cursor_text];
+        let mut running = sub(&server, &[&args[..], goal].concat()).start().await;
+        running.until_output().await;
+        running.until_stderr("stdout takes no data, so the last event is incomplete").await;
+        assert_eq!(running.exit_code().await, Some(*code), "{goal:?}");
+        let position = std::fs::read_to_string(cursor).unwrap();
+        assert_eq!(position, format!("{first}\n"), "{goal:?}: the large event is printed again");
+    }
+}
+
+#[tokio::test]
+async fn one_signal_ends_it_although_stdout_is_blocked() {
+    let server = Server::in_memory().await;
+    publish_more_than_a_pipe_takes(&server).await;
+    for signal in ["TERM", "INT"] {
+        let mut running = sub(&server, &["t", "--from", "earliest"]).start().await;
+        running.until_output().await;
+        running.signal(signal).await;
+        assert_eq!(running.exit_code().await, Some(0), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_of_stdout_gets_every_event() {
+    let server = Server::in_memory().await;
+    publish_more_than_a_pipe_takes(&server).await;
+    let args = ["t", "--from", "earliest", "--count", "3"];
+    let mut running = sub(&server, &args).start().await;
+    running.until_output().await;
+    let done = running.end().await;
+    assert_eq!(done.code, Some(0));
+    assert!(done.stdout.ends_with("xlast\n".replace('x', "x\n").as_str()), "the last event");
+}
