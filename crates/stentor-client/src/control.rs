@@ -42,7 +42,7 @@ pub enum Control {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Gap {
-    /// The reason: `unreadable`, `epoch`, `future`, `trimmed` or `deleted`.
+    /// The reason: `unreadable`, `epoch`, `future`, `trimmed`, `deleted` or `damaged`.
     pub reason: String,
     /// The cursor that the subscriber sent.
     pub requested: Option<String>,

@@ -34,6 +34,8 @@ pub enum GapReason {
     Trimmed,
     /// A topic was deleted and used again before the reader got the deletion.
     Deleted,
+    /// Events are damaged on the disk, or lost there. They are not sent.
+    Damaged,
 }
 
 impl GapReason {
@@ -45,6 +47,7 @@ impl GapReason {
             GapReason::Future => "future",
             GapReason::Trimmed => "trimmed",
             GapReason::Deleted => "deleted",
+            GapReason::Damaged => "damaged",
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::gap::{Gap, GapReason};
 use crate::record::{Body, Record};
 use crate::shared::Shared;
 use crate::start::{ResolvedCursor, Start, SubscribeError, resolve_cursor};
-use crate::storage::{Budget, Page, ReadRequest, Removed, Seek, StorageError};
+use crate::storage::{Budget, Damaged, Page, ReadRequest, Removed, Seek, StorageError};
 
 /// The parameters of a page of history.
 ///
@@ -80,6 +80,47 @@ struct Reading<'a> {
     bytes_max: usize,
 }
 
+/// The losses before the events of a page.
+struct Losses {
+    after: Offset,
+    removed: Option<Removed>,
+    damaged: Option<Damaged>,
+}
+
+impl Losses {
+    fn after(after: Offset) -> Losses {
+        Losses { after, removed: None, damaged: None }
+    }
+
+    fn add(&mut self, later: Removed) {
+        match &mut self.removed {
+            Some(removed) => removed.add(later),
+            None => self.removed = Some(later),
+        }
+    }
+
+    fn add_damaged(&mut self, later: Damaged) {
+        let damaged = self.damaged.get_or_insert_default();
+        later.topics.into_iter().for_each(|topic| damaged.add(topic));
+    }
+
+    fn reason(&self) -> GapReason {
+        match (&self.damaged, &self.removed) {
+            (Some(_), _) => GapReason::Damaged,
+            (None, Some(removed)) if removed.deleted => GapReason::Deleted,
+            (None, _) => GapReason::Trimmed,
+        }
+    }
+
+    fn topics(&self) -> Vec<String> {
+        let removed = self.removed.as_ref().map_or(&[][..], |removed| &removed.topics);
+        let damaged = self.damaged.as_ref().map_or(&[][..], |damaged| &damaged.topics);
+        let damaged = damaged.iter().filter(|topic| !removed.contains(topic));
+        let topics = removed.iter().chain(damaged).take(Removed::TOPICS_MAX);
+        topics.map(ToString::to_string).collect()
+    }
+}
+
 pub(crate) async fn read(
     shared: &Shared,
     request: HistoryRequest,
@@ -107,14 +148,14 @@ pub(crate) async fn read(
     };
     let is_new = !matches!(request.start, Start::Cursor(_));
     let picked = reading.begin(request.start, request.before.is_some().then_some(limit)).await?;
-    let (events, removed) = match picked {
+    let (events, losses) = match picked {
         Some(picked) => (reading.fetch(picked, limit).await?, None),
         None => reading.events(limit).await?,
     };
     let next = (reading.after < tail).then(|| reading.next(events.last()));
     Ok(HistoryPage {
         earliest: reading.earliest().await?,
-        gap: reading.gap(removed, &events),
+        gap: reading.gap(losses, &events),
         ended: reading.ended(is_new, tail).await?,
         tail: shared.position(tail),
         next,
@@ -181,9 +222,9 @@ impl Reading<'_> {
     async fn events(
         &mut self,
         limit: usize,
-    ) -> Result<(Vec<Arc<Record>>, Option<(Removed, Offset)>), StorageError> {
+    ) -> Result<(Vec<Arc<Record>>, Option<Losses>), StorageError> {
         let mut events: Vec<Arc<Record>> = Vec::new();
-        let mut removed = None;
+        let mut losses: Option<Losses> = None;
         let mut bytes = self.bytes_max;
         for _ in 0..HistoryRequest::READS_MAX {
             if events.len() >= limit || bytes == 0 || self.after >= self.until {
@@ -191,17 +232,24 @@ impl Reading<'_> {
             }
             let budget = Budget { records: limit - events.len(), bytes, ..Budget::default() };
             let page = self.page(budget).await?;
-            if let Some(lost) = page.removed {
-                self.losses_reported = lost.removals;
-                match &mut removed {
-                    Some((removed, _)) => Removed::add(removed, lost),
-                    None => removed = Some((lost, self.after)),
+            if page.damaged.is_some() && !events.is_empty() {
+                // The gap is before the events of a page, so this is for the next page.
+                break;
+            }
+            if page.removed.is_some() || page.damaged.is_some() {
+                let losses = losses.get_or_insert_with(|| Losses::after(self.after));
+                if let Some(removed) = page.removed {
+                    self.losses_reported = removed.removals;
+                    losses.add(removed);
+                }
+                if let Some(damaged) = page.damaged {
+                    losses.add_damaged(damaged);
                 }
             }
             for record in page.records {
                 let size = record.body().bytes();
                 if size > bytes && !events.is_empty() {
-                    return Ok((events, removed));
+                    return Ok((events, losses));
                 }
                 bytes = bytes.saturating_sub(size);
                 self.after = record.offset();
@@ -211,7 +259,7 @@ impl Reading<'_> {
             }
             self.after = page.through;
         }
-        Ok((events, removed))
+        Ok((events, losses))
     }
 
     async fn page(&self, budget: Budget) -> Result<Page, StorageError> {
@@ -271,15 +319,14 @@ impl Reading<'_> {
         Ok(events.first().map(|record| record.cursor()))
     }
 
-    fn gap(&self, removed: Option<(Removed, Offset)>, events: &[Arc<Record>]) -> Option<Gap> {
+    fn gap(&self, losses: Option<Losses>, events: &[Arc<Record>]) -> Option<Gap> {
         let exact =
             || self.filters.exact().iter().take(Removed::TOPICS_MAX).map(ToString::to_string);
-        let (reason, requested, topics) = match (&self.gap, removed) {
+        let (reason, requested, topics) = match (&self.gap, losses) {
             (Some((reason, requested)), _) => (*reason, requested.clone(), exact().collect()),
-            (None, Some((removed, at))) => {
-                let reason = if removed.deleted { GapReason::Deleted } else { GapReason::Trimmed };
-                let topics = removed.topics.iter().map(ToString::to_string).collect();
-                (reason, self.shared.position(at).to_string(), topics)
+            (None, Some(losses)) => {
+                let requested = self.shared.position(losses.after).to_string();
+                (losses.reason(), requested, losses.topics())
             }
             (None, None) => return None,
         };

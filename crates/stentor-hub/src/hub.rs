@@ -281,6 +281,11 @@ impl Hub {
         enforce::run(&self.0.shared, &retention).await;
     }
 
+    /// Number of damaged or lost records that reads have found since the log was opened.
+    pub fn damaged_records(&self) -> u64 {
+        self.0.shared.storage.damaged()
+    }
+
     /// Events and bytes trimmed since the log was opened, by retention or by the log size limit.
     pub fn trimmed(&self) -> Trimmed {
         self.storage().trimmed()
@@ -375,6 +380,7 @@ fn settle(outcome: Outcome) -> Result<Published, PublishError> {
         Outcome::Ended { topic, end } => Err(PublishError::Ended { topic, end }),
         Outcome::KeyReused => Err(PublishError::KeyReused),
         Outcome::Withheld => Err(PublishError::Withheld),
+        Outcome::Damaged { reason } => Err(PublishError::Storage(StorageError::Damaged { reason })),
         Outcome::TooManyLeases => Err(PublishError::TooManyLeases),
         Outcome::LeaseChanged => Err(PublishError::Empty),
     }

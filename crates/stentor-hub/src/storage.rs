@@ -25,7 +25,7 @@ pub use self::live_window::LiveWindow;
 pub use self::memory::MemoryStorage;
 pub use self::query::{Budget, ReadRequest, Seek, TopicsQuery, TrimLimits};
 pub use self::result::{
-    Bounds, Outcome, Page, Removed, SeekResult, TopicInfo, TopicState, Trimmed,
+    Bounds, Damaged, Outcome, Page, Removed, SeekResult, TopicInfo, TopicState, Trimmed,
 };
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{

@@ -95,6 +95,11 @@ impl Metrics {
             ),
             ("trimmed_events", "Events that retention removed from the log", trimmed.events),
             ("trimmed_bytes", "Bytes that retention removed from the log", trimmed.bytes),
+            (
+                "log_damaged_records",
+                "Damaged or lost records that readers came to; run `stentor log verify`",
+                hub.damaged_records(),
+            ),
         ];
         for (name, help, count) in of_hub {
             registry.register(name, help, ConstCounter::new(count));

@@ -289,7 +289,9 @@ impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Problem {
         let code = match error {
             StorageError::Full => Code::DiskFull,
-            StorageError::Unavailable { .. } | StorageError::Failed { .. } => Code::Storage,
+            StorageError::Unavailable { .. }
+            | StorageError::Damaged { .. }
+            | StorageError::Failed { .. } => Code::Storage,
         };
         Problem::of(code, error.to_string())
     }

@@ -63,7 +63,11 @@ impl State {
             Err(error @ StorageError::Failed { .. }) => {
                 self.failure.send_replace(Some(error.clone()));
             }
-            Err(StorageError::Full | StorageError::Unavailable { .. }) => {}
+            Err(
+                StorageError::Full
+                | StorageError::Damaged { .. }
+                | StorageError::Unavailable { .. },
+            ) => {}
         }
     }
 }

@@ -41,6 +41,11 @@ use crate::topic::TopicName;
 ///
 /// The storage counts removals: each trim that removes something, and each deleted topic that is used again. A reader
 /// passes the count of its last report as [`ReadRequest::losses_reported`], so that each loss is reported to it once.
+///
+/// # Damage
+///
+/// A record that does not match what was stored is never returned. [`Page::damaged`] reports it, and each record that is
+/// missing and was not removed. [`Storage::fetch`] leaves it out.
 pub trait Storage: Send + Sync + 'static {
     /// The identity of this history of the log. It does not change while the storage is open.
     fn epoch(&self) -> Epoch;
@@ -182,6 +187,11 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Events and bytes trimmed since the storage was opened. Does not access the disk.
     fn trimmed(&self) -> Trimmed;
+
+    /// Number of damaged or lost records that reads have found since the storage was opened. Does not access the disk.
+    fn damaged(&self) -> u64 {
+        0
+    }
 
     /// Deletes a topic with its records, its end and its counts. Appends a [`Body::Deleted`] record in their place
     /// and returns its offset. `None` if there is no such topic, or if it is deleted already.

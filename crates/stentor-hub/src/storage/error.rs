@@ -12,6 +12,12 @@ pub enum StorageError {
         /// The cause.
         reason: String,
     },
+    /// A row that the operation needs is damaged. Nothing was stored. Operations that do not need the row work.
+    #[error("the log is damaged ({reason}) and nothing was stored; run `stentor log verify`")]
+    Damaged {
+        /// The row.
+        reason: String,
+    },
     /// The data on disk can no longer be trusted. Nothing is written until the log is opened again.
     #[error(
         "the log has failed ({reason}) and accepts no more events; check the disk, then restart"

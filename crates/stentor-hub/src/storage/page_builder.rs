@@ -17,11 +17,29 @@ impl<T> PageBuilder<T> {
         PageBuilder { items: Vec::new(), left: budget, last: Offset::ZERO, stopped_after: None }
     }
 
-    /// Adds a record if the budget allows it or the page is empty. Returns `true` if the caller may continue.
-    pub(crate) fn take(&mut self, item: T, offset: Offset, bytes: usize) -> bool {
+    /// Returns `true` if the budget allows a record of this size, or the page is empty. Otherwise the page ends before it.
+    pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
         let full = self.left.records == 0 || self.left.rows == 0 || self.left.bytes < bytes;
         if full && !self.items.is_empty() {
             self.stopped_after = Some(self.last);
+            return false;
+        }
+        true
+    }
+
+    /// Ends the page before an offset at which a record is lost, so that the next page begins with the loss. Returns
+    /// `false` if the page is empty: the loss then belongs to this page.
+    pub(crate) fn end_before(&mut self, offset: Offset) -> bool {
+        if self.items.is_empty() {
+            return false;
+        }
+        self.stopped_after = Some(self.last.max(offset.previous()));
+        true
+    }
+
+    /// Adds a record if the budget allows it or the page is empty. Returns `true` if the caller may continue.
+    pub(crate) fn take(&mut self, item: T, offset: Offset, bytes: usize) -> bool {
+        if !self.has_room(bytes) {
             return false;
         }
         self.left.records = self.left.records.saturating_sub(1);

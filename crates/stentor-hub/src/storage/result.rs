@@ -44,6 +44,11 @@ pub enum Outcome {
     KeyReused,
     /// It requires the previous publish, which was refused or withheld. Nothing was appended.
     Withheld,
+    /// A stored row that decides about it is damaged, such as that of its topic. Nothing was appended.
+    Damaged {
+        /// The row.
+        reason: String,
+    },
     /// It has no entries, and its lease was changed.
     LeaseChanged,
     /// It gives a lease to a topic, and [`LEASES_MAX`](crate::LEASES_MAX) others have one. Nothing was appended.
@@ -66,6 +71,24 @@ pub struct Page {
     pub through: Offset,
     /// Records that the reader has lost and that were not reported to it; `None` if there are none.
     pub removed: Option<Removed>,
+    /// Records before the first of `records` that are damaged or lost; `None` if there are none.
+    pub damaged: Option<Damaged>,
+}
+
+/// Records that a reader requested and cannot get, because they are damaged or lost on the disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Damaged {
+    /// The topics that lost records, as far as they are known; at most [`Removed::TOPICS_MAX`].
+    pub topics: Vec<TopicName>,
+}
+
+impl Damaged {
+    /// Adds a topic. A name beyond [`Removed::TOPICS_MAX`] is left out.
+    pub(crate) fn add(&mut self, topic: TopicName) {
+        if self.topics.len() < Removed::TOPICS_MAX && !self.topics.contains(&topic) {
+            self.topics.push(topic);
+        }
+    }
 }
 
 /// Records that a reader requested, has not read, and cannot get: a matching topic that is not deleted has a

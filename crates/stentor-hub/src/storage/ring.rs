@@ -179,7 +179,7 @@ impl Ring {
             self.scan(filters, after, until, &mut page);
         }
         let (records, through) = page.finish(until);
-        Page { records, through: through.max(after), removed: None }
+        Page { records, through: through.max(after), removed: None, damaged: None }
     }
 
     /// Reads exact topics: takes the oldest of the next records of each, repeatedly.

@@ -20,6 +20,7 @@
 //! table. `open` starts the threads and stops them. `tools` inspects and copies a log, also while a server
 //! uses it. The format is described in `docs/formats/log.md`.
 
+mod damage_report;
 mod db_error;
 mod limits;
 mod lock;
@@ -209,6 +210,10 @@ impl Storage for SqliteStorage {
 
     fn trimmed(&self) -> Trimmed {
         self.log.state.trimmed()
+    }
+
+    fn damaged(&self) -> u64 {
+        self.log.state.damage.count()
     }
 
     fn delete(

@@ -2,7 +2,7 @@
 
 use crate::filter::Filters;
 use crate::gap::GapReason;
-use crate::storage::Removed;
+use crate::storage::{Damaged, Removed};
 use crate::topic::TopicName;
 
 /// A gap that is to be reported with the next batch. Until then it takes further losses.
@@ -13,20 +13,21 @@ pub(super) struct PendingGap {
     /// The reason, if the cursor itself causes the gap.
     by_cursor: Option<GapReason>,
     removed: Option<Removed>,
+    damaged: Option<Damaged>,
 }
 
 impl PendingGap {
     /// The gap that a cursor itself causes.
     pub(super) fn by_cursor(reason: GapReason, requested: String) -> PendingGap {
-        PendingGap { requested, by_cursor: Some(reason), removed: None }
+        PendingGap { requested, by_cursor: Some(reason), removed: None, damaged: None }
     }
 
-    /// The gap of a reader at a position after which records were removed.
-    pub(super) fn by_removal(requested: String, removed: Removed) -> PendingGap {
-        PendingGap { requested, by_cursor: None, removed: Some(removed) }
+    /// The gap of a reader at a position after which records were lost. Add the losses.
+    pub(super) fn by_loss(requested: String) -> PendingGap {
+        PendingGap { requested, by_cursor: None, removed: None, damaged: None }
     }
 
-    /// Adds a loss that a later read found.
+    /// Adds removals that a later read found.
     pub(super) fn add(&mut self, later: Removed) {
         match &mut self.removed {
             Some(removed) => removed.add(later),
@@ -34,11 +35,21 @@ impl PendingGap {
         }
     }
 
-    /// The reason. A gap by the cursor itself covers all losses.
+    /// Adds damage that a later read found.
+    pub(super) fn add_damaged(&mut self, later: Damaged) {
+        let damaged = self.damaged.get_or_insert_default();
+        later.topics.into_iter().for_each(|topic| damaged.add(topic));
+    }
+
+    /// The reason. A gap by the cursor itself covers all losses, and damage is the worst of the others.
     pub(super) fn reason(&self) -> GapReason {
         self.by_cursor.unwrap_or_else(|| {
             let deleted = self.removed.as_ref().is_some_and(|removed| removed.deleted);
-            if deleted { GapReason::Deleted } else { GapReason::Trimmed }
+            match &self.damaged {
+                Some(_) => GapReason::Damaged,
+                None if deleted => GapReason::Deleted,
+                None => GapReason::Trimmed,
+            }
         })
     }
 
@@ -46,7 +57,9 @@ impl PendingGap {
     pub(super) fn topics(&self, filters: &Filters) -> Vec<String> {
         let named = if self.by_cursor.is_some() { filters.exact() } else { &[] };
         let removed = self.removed.as_ref().map_or(&[][..], |removed| &removed.topics);
-        let others = removed.iter().filter(|topic| !named.contains(topic));
+        let damaged = self.damaged.as_ref().map_or(&[][..], |damaged| &damaged.topics);
+        let damaged = damaged.iter().filter(|topic| !removed.contains(topic));
+        let others = removed.iter().chain(damaged).filter(|topic| !named.contains(topic));
         let topics = named.iter().chain(others).take(Removed::TOPICS_MAX);
         topics.map(TopicName::to_string).collect()
     }

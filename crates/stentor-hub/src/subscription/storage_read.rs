@@ -43,14 +43,20 @@ impl Subscription {
         }
         if let Some(removed) = page.removed.take() {
             self.losses_reported = removed.removals;
-            if let Some(gap) = &mut self.gap {
-                gap.add(removed);
-            } else {
-                let requested = self.shared.position(self.position).to_string();
-                self.gap = Some(Box::new(PendingGap::by_removal(requested, removed)));
-            }
+            self.pending_gap().add(removed);
+        }
+        if let Some(damaged) = page.damaged.take() {
+            self.pending_gap().add_damaged(damaged);
         }
         Ok(page)
+    }
+
+    /// The gap that is to be reported with the next batch. Begins one if there is none.
+    fn pending_gap(&mut self) -> &mut PendingGap {
+        let (shared, position) = (&self.shared, self.position);
+        self.gap.get_or_insert_with(|| {
+            Box::new(PendingGap::by_loss(shared.position(position).to_string()))
+        })
     }
 
     /// Reads until it finds a record or reaches the tail, because a gap names the next event. More may be removed

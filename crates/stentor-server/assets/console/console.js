@@ -45,6 +45,7 @@ function gapWords({ reason, topics = [] }) {
     epoch: "the log was replaced by another one",
     future: "the last event id is newer than the log",
     trimmed: "retention has deleted events",
+    damaged: "events are damaged on the disk of the server",
     deleted: "a topic was deleted",
   };
   const where = topics.length ? ` (${topics.join(", ")})` : "";

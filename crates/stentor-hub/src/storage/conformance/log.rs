@@ -105,6 +105,7 @@ impl Log {
         }
         assert!(page.records.len() <= budget.records.max(1));
         assert!(bytes <= budget.bytes || page.records.len() == 1);
+        assert_eq!(page.damaged, None, "nothing is damaged");
         assert!(page.through >= after, "{page:?} goes back from {after}");
         assert!(page.through > after || after >= readable, "no progress from {after}");
         assert!(page.through <= end.max(after), "considered more than requested");

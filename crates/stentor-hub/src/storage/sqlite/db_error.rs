@@ -38,6 +38,22 @@ impl DbError {
         DbError::Sqlite(rusqlite::Error::SqliteFailure(code, Some(error.to_string())))
     }
 
+    /// Returns `true` if stored data is invalid: a row, or the structure of the file.
+    pub(super) fn is_corrupt(&self) -> bool {
+        match self {
+            DbError::Damaged(_) => true,
+            DbError::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt),
+        }
+    }
+
+    /// Describes the error for the report of damaged rows.
+    pub(super) fn place(&self) -> String {
+        match self {
+            DbError::Damaged(reason) => reason.clone(),
+            DbError::Sqlite(error) => describe(error),
+        }
+    }
+
     /// Returns `true` if the write failed because the disk is full.
     pub(super) fn is_disk_full(&self) -> bool {
         let DbError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
@@ -51,7 +67,7 @@ impl From<DbError> for StorageError {
             return StorageError::Full;
         }
         match error {
-            DbError::Damaged(reason) => StorageError::Failed { reason },
+            DbError::Damaged(reason) => StorageError::Damaged { reason },
             DbError::Sqlite(error) if is_transient(&error) => {
                 StorageError::Unavailable { reason: describe(&error) }
             }

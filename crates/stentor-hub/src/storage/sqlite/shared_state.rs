@@ -3,9 +3,11 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rusqlite::ErrorCode;
 use tokio::sync::watch;
 
-use super::db_error::DbError;
+use super::damage_report::DamageReport;
+use super::db_error::{DbError, describe};
 use crate::cursor::{Epoch, Offset};
 use crate::storage::contract::{Commit, CommitSink};
 use crate::storage::error::StorageError;
@@ -21,6 +23,8 @@ pub(super) struct SharedState {
     trimmed_bytes: AtomicU64,
     sink: OnceLock<CommitSink>,
     failed: watch::Sender<Option<String>>,
+    /// The damaged rows that reads have found.
+    pub(super) damage: DamageReport,
 }
 
 impl SharedState {
@@ -39,6 +43,7 @@ impl SharedState {
             trimmed_bytes: AtomicU64::new(0),
             sink: OnceLock::new(),
             failed: watch::Sender::new(None),
+            damage: DamageReport::default(),
         }
     }
 
@@ -102,9 +107,26 @@ impl SharedState {
         StorageError::Failed { reason }
     }
 
+    /// Converts an error of a read. Damage fails only the read.
+    pub(super) fn note_read_error(&self, error: DbError) -> StorageError {
+        match error {
+            DbError::Sqlite(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) =>
+            {
+                let reason = describe(&error);
+                self.damage.note(&reason);
+                StorageError::Damaged { reason }
+            }
+            error => self.note_error(error),
+        }
+    }
+
     /// Converts an error. A sign of a failed disk or of damaged data marks the log as failed, which ends all writing.
     pub(super) fn note_error(&self, error: DbError) -> StorageError {
         let error = StorageError::from(error);
+        if let StorageError::Damaged { reason } = &error {
+            self.damage.note(reason);
+        }
         if let StorageError::Failed { reason } = &error {
             let is_first = self.failed.send_if_modified(|failed| {
                 let is_first = failed.is_none();

@@ -17,6 +17,7 @@ mod compaction;
 mod cost;
 mod damage;
 mod durable;
+mod flips;
 mod full;
 mod purge;
 mod space;

@@ -230,6 +230,7 @@ fn explain_gap(reason: &str) -> &'static str {
             "; the server lost its newest events, so the stream continues with the next one"
         }
         "trimmed" => "; they were deleted by a limit of the log before they were read",
+        "damaged" => "; they are damaged on the disk of the server, see `stentor log verify`",
         "deleted" => "; the topic was deleted and started again",
         _ => "",
     }

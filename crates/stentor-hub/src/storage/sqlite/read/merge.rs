@@ -7,11 +7,14 @@ use rusqlite::Connection;
 use crate::cursor::Offset;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::{self, Columns};
+use crate::storage::sqlite::tables::record::IndexEntry;
 use crate::storage::sqlite::tables::topic::Topic;
 
-pub(crate) const OLDEST: &str = "SELECT offset, bytes FROM topic_records \
+pub(crate) const OLDEST: &str = "SELECT topic, offset, kind, bytes, prev, sum FROM topic_records \
                                  WHERE topic = ?1 AND offset > ?2 AND offset <= ?3 ORDER BY offset LIMIT ?4";
-pub(crate) const NEWEST_EVENTS: &str = "SELECT offset, bytes FROM topic_records \
+pub(crate) const NEXT: &str = "SELECT topic, offset, kind, bytes, prev, sum FROM topic_records \
+                               WHERE topic = ?1 AND offset > ?2 ORDER BY offset LIMIT 1";
+pub(crate) const NEWEST_EVENTS: &str = "SELECT topic, offset, kind, bytes, prev, sum FROM topic_records \
                                         WHERE topic = ?1 AND offset > ?2 AND offset <= ?3 AND kind = 0 \
                                         ORDER BY offset DESC LIMIT ?4";
 
@@ -30,6 +33,8 @@ pub(crate) struct Entry {
     pub(crate) topic: i64,
     pub(crate) offset: Offset,
     pub(crate) bytes: u64,
+    /// `true` in place of records that are lost: the last of them is at this offset.
+    pub(crate) is_lost: bool,
 }
 
 /// Merges the indexes of topics.
@@ -53,6 +58,10 @@ struct Source {
     chunk: VecDeque<Entry>,
     chunk_rows: u64,
     is_last: bool,
+    /// The last entry that was read. The next one must name it as its predecessor.
+    seen: Offset,
+    /// Offset of the topic's last record; zero if missing entries do not matter.
+    last: Offset,
 }
 
 impl<'a> Merge<'a> {
@@ -70,7 +79,8 @@ impl<'a> Merge<'a> {
         after: Offset,
         until: Offset,
     ) -> Result<(), DbError> {
-        self.add_all(topic.id, after.max(topic.removed_through), until)
+        let after = after.max(topic.removed_through);
+        self.add_source(Source::new(topic.id, after, until, topic.last))
     }
 
     /// Adds the records of a topic after one offset, up to and including another, removed ones too.
@@ -80,14 +90,10 @@ impl<'a> Merge<'a> {
         after: Offset,
         until: Offset,
     ) -> Result<(), DbError> {
-        let mut source = Source {
-            topic,
-            after,
-            until,
-            chunk: VecDeque::new(),
-            chunk_rows: Self::CHUNK_MIN,
-            is_last: false,
-        };
+        self.add_source(Source::new(topic, after, until, Offset::ZERO))
+    }
+
+    fn add_source(&mut self, mut source: Source) -> Result<(), DbError> {
         if let Some(entry) = source.next(self.connection, self.order)? {
             source.chunk.push_front(entry);
             self.heads.push((self.rank(entry), self.sources.len()));
@@ -136,15 +142,41 @@ impl<'a> Merge<'a> {
 }
 
 impl Source {
+    fn new(topic: i64, after: Offset, until: Offset, last: Offset) -> Source {
+        let (chunk, chunk_rows) = (VecDeque::new(), Merge::CHUNK_MIN);
+        Source { topic, after, until, chunk, chunk_rows, is_last: false, seen: after, last }
+    }
+
     /// Takes the next entry, and reads a chunk of the index if there is none left.
     fn next(&mut self, connection: &Connection, order: Order) -> Result<Option<Entry>, DbError> {
-        if self.chunk.is_empty() && !self.is_last {
+        while self.chunk.is_empty() && !self.is_last {
             self.refill(connection, order)?;
         }
         Ok(self.chunk.pop_front())
     }
 
+    /// Reads a chunk. An entry that does not match its checksum is skipped: in [`Order::Oldest`] its successor, or the
+    /// end of the topic, shows that it is missing.
     fn refill(&mut self, connection: &Connection, order: Order) -> Result<(), DbError> {
+        let rows = match self.read_chunk(connection, order) {
+            Err(error) if error.is_corrupt() => {
+                self.is_last = true;
+                if order == Order::Oldest && self.until > self.seen {
+                    self.push_lost(self.until);
+                }
+                return Ok(());
+            }
+            rows => rows?,
+        };
+        self.is_last = rows < self.chunk_rows;
+        self.chunk_rows = (self.chunk_rows * 4).min(Merge::CHUNK_MAX);
+        if self.is_last && order == Order::Oldest {
+            self.check_end(connection)?;
+        }
+        Ok(())
+    }
+
+    fn read_chunk(&mut self, connection: &Connection, order: Order) -> Result<u64, DbError> {
         let mut statement = connection.prepare_cached(match order {
             Order::Oldest => OLDEST,
             Order::NewestEvents => NEWEST_EVENTS,
@@ -152,22 +184,60 @@ impl Source {
         let (after, until) = (column::offset(self.after), column::offset(self.until));
         let mut rows =
             statement.query([self.topic, after, until, column::number(self.chunk_rows)])?;
+        let mut count = 0;
         while let Some(row) = rows.next()? {
-            let topic = self.topic;
-            let read = || Ok(Entry { topic, offset: row.offset(0)?, bytes: row.number(1)? });
-            let entry = read().map_err(|error| {
-                DbError::at(format_args!("the index of the topic in row {}", self.topic), error)
-            })?;
-            self.chunk.push_back(entry);
-        }
-        self.is_last = (self.chunk.len() as u64) < self.chunk_rows;
-        self.chunk_rows = (self.chunk_rows * 4).min(Merge::CHUNK_MAX);
-        if let Some(entry) = self.chunk.back() {
+            count += 1;
+            let Ok(IndexEntry { offset, bytes, prev, .. }) = IndexEntry::read(row) else {
+                // Read on after it: entries are in the order of their offsets.
+                match row.offset(1) {
+                    Ok(offset) if order == Order::Oldest => self.after = self.after.max(offset),
+                    Ok(offset) => self.until = self.until.min(offset.previous()),
+                    Err(_) => count = 0,
+                }
+                continue;
+            };
             match order {
-                Order::Oldest => self.after = entry.offset,
-                Order::NewestEvents => self.until = entry.offset.previous(),
+                Order::Oldest => {
+                    if prev > self.seen && self.last > Offset::ZERO {
+                        self.push_lost(prev);
+                    }
+                    (self.after, self.seen) = (offset, offset);
+                }
+                Order::NewestEvents => self.until = offset.previous(),
             }
+            let topic = self.topic;
+            self.chunk.push_back(Entry { topic, offset, bytes, is_lost: false });
+        }
+        Ok(count)
+    }
+
+    /// Finds entries that are missing between the last one that was read and `until`.
+    fn check_end(&mut self, connection: &Connection) -> Result<(), DbError> {
+        if self.last <= self.seen {
+            return Ok(());
+        }
+        if self.last <= self.until {
+            self.push_lost(self.last);
+            return Ok(());
+        }
+        let mut statement = connection.prepare_cached(NEXT)?;
+        let mut rows = statement.query([self.topic, column::offset(self.until)])?;
+        let next = match rows.next() {
+            Ok(Some(row)) => IndexEntry::read(row).ok(),
+            Ok(None) => None,
+            Err(error) => return Err(error.into()),
+        };
+        match next {
+            Some(next) if next.prev <= self.seen || next.prev > self.until => {}
+            Some(next) => self.push_lost(next.prev),
+            // The next one is lost too, so the first lost one may be at any offset.
+            None if self.until > self.seen => self.push_lost(self.until),
+            None => {}
         }
         Ok(())
+    }
+
+    fn push_lost(&mut self, offset: Offset) {
+        self.chunk.push_back(Entry { topic: self.topic, offset, bytes: 0, is_lost: true });
     }
 }

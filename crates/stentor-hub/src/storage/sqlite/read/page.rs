@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::merge::{Merge, Order};
+use super::merge::{Entry, Merge, Order};
 use super::scan_filter::ScanFilter;
 use super::snapshot::Snapshot;
 use crate::cursor::Offset;
@@ -11,12 +11,16 @@ use crate::filter::Filters;
 use crate::record::Record;
 use crate::storage::page_builder::PageBuilder;
 use crate::storage::query::{Budget, ReadRequest};
-use crate::storage::result::Page;
+use crate::storage::result::{Damaged, Page};
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::{self, Columns};
+use crate::storage::sqlite::tables::purged;
+use crate::storage::sqlite::tables::record::{self, Head};
 use crate::storage::sqlite::tables::topic::Topic;
+use crate::topic::TopicName;
 
-pub(crate) const SCAN: &str = "SELECT offset, topic, octet_length(data) + coalesce(octet_length(type), 0) \
+pub(crate) const SCAN: &str = "SELECT offset, topic, kind, time, head_sum, \
+                               octet_length(data) + coalesce(octet_length(type), 0) \
                                FROM records WHERE offset > ?1 AND offset <= ?2 ORDER BY offset";
 
 /// Method by which a page finds its records.
@@ -32,19 +36,26 @@ impl Snapshot<'_> {
     pub(crate) fn read(&self, request: &ReadRequest) -> Result<Page, DbError> {
         let (filters, after) = (&*request.filters, request.after);
         let until = request.until.min(self.tail);
-        let mut page = PageBuilder::new(request.budget);
+        let mut page = PageInProgress::new(request.budget);
         if after < until {
-            match self.plan(filters, after, until, request.budget)? {
-                Plan::Merge(topics) => self.merge(&topics, after, until, &mut page)?,
-                Plan::Scan => self.scan(filters, after, until, &mut page)?,
+            match self.plan(filters, after, until, request.budget) {
+                Ok(Plan::Merge(topics)) => self.merge(&topics, after, until, &mut page)?,
+                Ok(Plan::Scan) => self.scan(filters, after, until, &mut page)?,
+                // The row of a topic is damaged. A scan finds which records that concerns.
+                Err(error) if error.is_corrupt() => {
+                    self.note_damaged_row(error.place());
+                    self.scan(filters, after, until, &mut page)?;
+                }
+                Err(error) => return Err(error),
             }
         }
-        let (offsets, through) = page.finish(until);
-        let (records, through) = (self.load(&offsets)?, through.max(after));
+        let PageInProgress { builder, damaged } = page;
+        let (records, through) = builder.finish(until);
         Ok(Page {
             records,
-            through,
+            through: through.max(after),
             removed: self.removed(filters, after, request.losses_reported)?,
+            damaged,
         })
     }
 
@@ -87,7 +98,7 @@ impl Snapshot<'_> {
         topics: &[Topic],
         after: Offset,
         until: Offset,
-        page: &mut PageBuilder<Offset>,
+        page: &mut PageInProgress,
     ) -> Result<(), DbError> {
         let mut merge = Merge::new(self.connection, Order::Oldest);
         for topic in topics {
@@ -95,36 +106,11 @@ impl Snapshot<'_> {
         }
         while let Some(entry) = merge.next()? {
             self.count_row();
-            if !take(page, entry.offset, entry.bytes) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn scan(
-        &self,
-        filters: &Filters,
-        after: Offset,
-        until: Offset,
-        page: &mut PageBuilder<Offset>,
-    ) -> Result<(), DbError> {
-        let mut filter = ScanFilter::new(self, filters);
-        let mut statement = self.connection.prepare_cached(SCAN)?;
-        let mut rows = statement.query([column::offset(after), column::offset(until)])?;
-        while let Some(row) = rows.next()? {
-            self.count_row();
-            let read = || Ok((row.offset(0)?, row.get(1)?));
-            let (offset, id) = read().map_err(|error| {
-                DbError::at(format_args!("a record after offset {after}"), error)
-            })?;
-            let goes_on = if filter.matches(id, offset)? {
-                let bytes = row.number(2).map_err(|error| {
-                    DbError::at(format_args!("the record at offset {offset}"), error)
-                })?;
-                take(page, offset, bytes)
+            let topic = || topics.iter().find(|topic| topic.id == entry.topic);
+            let goes_on = if entry.is_lost {
+                self.lose(page, entry.offset, topic().map(|topic| &topic.name))
             } else {
-                page.pass(offset)
+                self.take(page, entry, || topic().map(|topic| topic.name.clone()))?
             };
             if !goes_on {
                 break;
@@ -133,12 +119,135 @@ impl Snapshot<'_> {
         Ok(())
     }
 
-    /// Reads the records of a page. All of them exist, because the page is of the same snapshot.
-    fn load(&self, offsets: &[Offset]) -> Result<Vec<Arc<Record>>, DbError> {
-        offsets.iter().map(|offset| self.expect_record(*offset)).collect()
+    /// Adds the record of an index entry. Returns `true` if the page may continue.
+    fn take(
+        &self,
+        page: &mut PageInProgress,
+        entry: Entry,
+        topic: impl Fn() -> Option<TopicName>,
+    ) -> Result<bool, DbError> {
+        let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
+        if !page.builder.has_room(bytes) {
+            return Ok(false);
+        }
+        match self.expect_record_of(entry.topic, entry.offset) {
+            Ok(record) => Ok(page.builder.take(record, entry.offset, bytes)),
+            Err(error) if error.is_corrupt() => Ok(self.lose(page, entry.offset, topic().as_ref())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes a lost record of a page. Returns `false` if the page ends before it.
+    fn lose(&self, page: &mut PageInProgress, offset: Offset, topic: Option<&TopicName>) -> bool {
+        if page.builder.end_before(offset) {
+            return false;
+        }
+        self.note_damage(offset, topic);
+        let damaged = page.damaged.get_or_insert_default();
+        topic.into_iter().for_each(|topic| damaged.add(topic.clone()));
+        page.builder.pass(offset)
+    }
+
+    fn scan(
+        &self,
+        filters: &Filters,
+        after: Offset,
+        until: Offset,
+        page: &mut PageInProgress,
+    ) -> Result<(), DbError> {
+        let mut filter = ScanFilter::new(self, filters);
+        let mut at = after;
+        loop {
+            match self.scan_on(&mut filter, &mut at, until, page) {
+                Err(error) if error.is_corrupt() => {
+                    let behind = self.first_readable_after(at, until)?;
+                    if !self.lose(page, at.next(), None) {
+                        return Ok(());
+                    }
+                    at = behind;
+                    page.builder.pass(at);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Scans the records after `at`, and moves `at` to the last one that was considered.
+    fn scan_on(
+        &self,
+        filter: &mut ScanFilter<'_>,
+        at: &mut Offset,
+        until: Offset,
+        page: &mut PageInProgress,
+    ) -> Result<(), DbError> {
+        let mut statement = self.connection.prepare_cached(SCAN)?;
+        let mut rows = statement.query([column::offset(*at), column::offset(until)])?;
+        while let Some(row) = rows.next()? {
+            self.count_row();
+            let Ok(head) = record::Head::read(row, 4) else {
+                if !self.lose(page, at.next(), None) {
+                    return Ok(());
+                }
+                continue;
+            };
+            if let Some((lost, _)) =
+                purged::first_lost(self.connection, at.next(), head.offset.previous())?
+                && !self.lose(page, lost, None)
+            {
+                return Ok(());
+            }
+            if head.offset <= *at {
+                continue;
+            }
+            let goes_on = match filter.matches(head.topic, head.offset) {
+                Err(error) if error.is_corrupt() => self.lose(page, head.offset, None),
+                Err(error) => return Err(error),
+                Ok(true) => {
+                    let bytes = row.number(5).unwrap_or_default();
+                    let Head { topic, offset, .. } = head;
+                    let entry = Entry { topic, offset, bytes, is_lost: false };
+                    let name = || self.topic(topic).ok().map(|topic| topic.name.clone());
+                    self.take(page, entry, name)?
+                }
+                Ok(false) => page.builder.pass(head.offset),
+            };
+            *at = head.offset;
+            if !goes_on {
+                return Ok(());
+            }
+        }
+        if let Some((lost, _)) = purged::first_lost(self.connection, at.next(), until)? {
+            self.lose(page, lost, None);
+        }
+        Ok(())
+    }
+
+    /// Returns an offset after which the table of records can be read again, behind damage in its structure after
+    /// `after`.
+    fn first_readable_after(&self, after: Offset, until: Offset) -> Result<Offset, DbError> {
+        let mut statement = self.connection.prepare_cached(SCAN)?;
+        let mut step: u64 = 1;
+        while after.get().saturating_add(step) < until.get() {
+            let from = Offset::new(after.get() + step);
+            let mut rows = statement.query([column::offset(from), column::offset(until)])?;
+            match rows.next().map_err(DbError::from) {
+                Ok(_) => return Ok(from),
+                Err(error) if error.is_corrupt() => step = step.saturating_mul(2),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(until)
     }
 }
 
-fn take(page: &mut PageBuilder<Offset>, offset: Offset, bytes: u64) -> bool {
-    page.take(offset, offset, usize::try_from(bytes).unwrap_or(usize::MAX))
+/// A page that is being read.
+struct PageInProgress {
+    builder: PageBuilder<Arc<Record>>,
+    damaged: Option<Damaged>,
+}
+
+impl PageInProgress {
+    fn new(budget: Budget) -> PageInProgress {
+        PageInProgress { builder: PageBuilder::new(budget), damaged: None }
+    }
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use crate::cursor::{Epoch, Offset};
-use crate::record::Record;
+use crate::record::{Attributes, Body, Record};
 use crate::storage::error::StorageError;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::shared_state::SharedState;
 use crate::storage::sqlite::tables::record;
 use crate::storage::sqlite::tables::topic::Topic;
+use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
 /// A connection that only reads.
@@ -36,11 +37,21 @@ impl ReadConnection {
         // the tail, and a removal that happens in between is reported twice rather than never.
         let (removals, tail) = (self.state.removals(), self.state.tail());
         let result = self.connection.transaction().map_err(DbError::from).and_then(|transaction| {
-            query(&Snapshot::new(&transaction, self.state.epoch, tail, removals))
+            let snapshot = Snapshot::new(&transaction, self.state.epoch, tail, removals);
+            let result = query(&snapshot);
+            for place in snapshot.damaged.take() {
+                self.state.damage.note(&place);
+            }
+            result
         });
-        result.map_err(|error| self.state.note_error(error))
+        result.map_err(|error| self.state.note_read_error(error))
     }
 }
+
+/// Maximum number of damaged rows that one query notes.
+const DAMAGED_MAX: usize = 100;
+/// Reason of an end whose record is damaged.
+const DAMAGED: &str = "damaged";
 
 /// The log at one moment, as a read transaction shows it.
 pub(crate) struct Snapshot<'a> {
@@ -52,6 +63,8 @@ pub(crate) struct Snapshot<'a> {
     epoch: Epoch,
     /// The topics read so far, by row id: at most one for each row read.
     topics: RefCell<HashMap<i64, Rc<Topic>>>,
+    /// The damaged rows that this query has found.
+    damaged: RefCell<Vec<String>>,
     /// Number of rows read. Tests check the cost of a query with it.
     rows: Cell<u64>,
 }
@@ -64,34 +77,84 @@ impl<'a> Snapshot<'a> {
         tail: Offset,
         removals: u64,
     ) -> Snapshot<'a> {
-        let (topics, rows) = (RefCell::default(), Cell::new(0));
-        Snapshot { connection, tail, removals, epoch, topics, rows }
+        let (topics, damaged, rows) = (RefCell::default(), RefCell::default(), Cell::new(0));
+        Snapshot { connection, tail, removals, epoch, topics, damaged, rows }
     }
 }
 
 impl Snapshot<'_> {
-    /// Returns the readable records at these offsets, in the order of `offsets`.
+    /// Returns the readable records at these offsets, in the order of `offsets`. Leaves out damaged ones.
     pub(crate) fn fetch(&self, offsets: &[Offset]) -> Result<Vec<Arc<Record>>, DbError> {
         let mut records = Vec::with_capacity(offsets.len());
         for offset in offsets.iter().filter(|offset| **offset <= self.tail) {
-            records.extend(self.record(*offset)?);
+            match self.record(*offset) {
+                Err(error) if error.is_corrupt() => self.note_damage(*offset, None),
+                record => records.extend(record?),
+            }
         }
         Ok(records)
     }
 
     /// Returns the record at an offset if it is readable.
     pub(crate) fn record(&self, offset: Offset) -> Result<Option<Arc<Record>>, DbError> {
+        self.record_of(None, offset)
+    }
+
+    fn record_of(&self, of: Option<i64>, offset: Offset) -> Result<Option<Arc<Record>>, DbError> {
         let record = record::find(self.connection, self.epoch, offset, |id| {
+            if of.is_some_and(|of| of != id) {
+                return Ok(None);
+            }
             let topic = self.topic(id)?;
             Ok((offset > topic.removed_through).then(|| topic.name.clone()))
         });
         Ok(record?.map(Arc::new))
     }
 
-    /// Returns the record at an offset that another table mentions. It must exist.
-    pub(crate) fn expect_record(&self, offset: Offset) -> Result<Arc<Record>, DbError> {
+    /// Returns the record at an offset at which an index has one of this topic. It must exist.
+    pub(crate) fn expect_record_of(
+        &self,
+        topic: i64,
+        offset: Offset,
+    ) -> Result<Arc<Record>, DbError> {
         let missing = || DbError::Damaged(format!("the record at offset {offset} is missing"));
-        self.record(offset)?.ok_or_else(missing)
+        self.record_of(Some(topic), offset)?.ok_or_else(missing)
+    }
+
+    /// Returns the end of a topic, if it has one. In place of a damaged record it returns one with the reason
+    /// `damaged`.
+    pub(crate) fn end_of(&self, topic: &Topic) -> Result<Option<Arc<Record>>, DbError> {
+        let Some((offset, check)) = topic.end else { return Ok(None) };
+        match self.expect_record_of(topic.id, offset) {
+            Err(error) if error.is_corrupt() => {
+                self.note_damage(offset, Some(&topic.name));
+                let body = if topic.deleted {
+                    Body::Deleted
+                } else {
+                    Body::End { reason: DAMAGED.to_owned() }
+                };
+                let (name, time) = (topic.name.clone(), Timestamp::default());
+                let attributes = Attributes::default();
+                let end = Record::stored(self.epoch, offset, time, name, body, attributes, check);
+                Ok(Some(Arc::new(end)))
+            }
+            record => record.map(Some),
+        }
+    }
+
+    /// Notes that the record at an offset is damaged or lost.
+    pub(crate) fn note_damage(&self, offset: Offset, topic: Option<&TopicName>) {
+        let topic =
+            topic.map_or_else(String::new, |topic| format!(" (topic {:?})", topic.as_str()));
+        self.note_damaged_row(format!("the record at offset {offset}{topic}"));
+    }
+
+    /// Notes that a row is damaged.
+    pub(crate) fn note_damaged_row(&self, place: String) {
+        let mut damaged = self.damaged.borrow_mut();
+        if damaged.len() < DAMAGED_MAX {
+            damaged.push(place);
+        }
     }
 
     /// Returns the topic with this row id.

@@ -41,7 +41,7 @@ impl Snapshot<'_> {
         let Some(topic) = self.topic_named(name)? else {
             return Ok(TopicState { removed_through: self.floor()?, ..TopicState::default() });
         };
-        let end = topic.end.map(|(offset, _)| self.expect_record(offset)).transpose()?;
+        let end = self.end_of(&topic)?;
         let (events, bytes, removed_through) = (topic.events, topic.bytes, topic.removed_through);
         Ok(TopicState { events, bytes, end, removed_through })
     }

@@ -1,18 +1,23 @@
 //! Finds the records of a topic that exceed its limits.
 
+use rusqlite::Row;
+
 use super::snapshot::Snapshot;
 use crate::cursor::Offset;
 use crate::storage::query::TrimLimits;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::{self, Columns};
-use crate::storage::sqlite::tables::record;
+use crate::storage::sqlite::tables::record::{self, IndexEntry};
+use crate::storage::sqlite::tables::sum;
 use crate::storage::trim_point::TrimPoint;
+use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
 /// Maximum number of records that one query reads.
 const ROWS_MAX: u64 = 2_000;
 
-pub(crate) const OLDEST_WITH_TIME: &str = "SELECT i.offset, i.kind, i.bytes, r.time \
+pub(crate) const OLDEST_WITH_TIME: &str = "SELECT i.topic, i.offset, i.kind, i.bytes, i.prev, i.sum, \
+    r.offset, r.topic, r.kind, r.time, r.head_sum \
     FROM topic_records AS i JOIN records AS r ON r.offset = i.offset \
     WHERE i.topic = ?1 AND i.offset > ?2 AND i.offset <= ?3 ORDER BY i.offset LIMIT ?4";
 
@@ -26,7 +31,7 @@ impl Snapshot<'_> {
         let Some(topic) = self.topic_named(name)?.filter(|topic| !topic.deleted) else {
             return Ok(None);
         };
-        let end = topic.end.map(|(offset, _)| self.expect_record(offset)).transpose()?;
+        let end = self.end_of(&topic)?;
         let mut trim_point = TrimPoint::new(limits, topic.events, topic.bytes, end.as_deref());
         let mut statement = self.connection.prepare_cached(OLDEST_WITH_TIME)?;
         let mut rows = statement.query([
@@ -36,15 +41,21 @@ impl Snapshot<'_> {
             column::number(ROWS_MAX),
         ])?;
         while let Some(row) = rows.next()? {
-            let read = || Ok((row.offset(0)?, row.get::<_, i64>(1)?, row.number(2)?, row.time(3)?));
-            let (offset, kind, bytes, time) = read().map_err(|error| {
-                DbError::at(format_args!("the index of the topic {:?}", name.as_str()), error)
-            })?;
             self.count_row();
+            // A damaged record goes with the next sound one: its time is not known.
+            let (Ok(entry), Ok(time)) = (IndexEntry::read(row), record_time(row)) else { continue };
+            let IndexEntry { offset, kind, bytes, .. } = entry;
             if kind != record::EVENT || !trim_point.takes(offset, time, bytes) {
                 break;
             }
         }
         Ok(trim_point.through())
     }
+}
+
+/// Reads the time of a record from the columns after those of its index entry.
+fn record_time(row: &Row<'_>) -> rusqlite::Result<Timestamp> {
+    let (offset, topic, kind, time) = (row.offset(6)?, row.get(7)?, row.get(8)?, row.time(9)?);
+    sum::check(row, 10, || record::head_sum(offset, topic, kind, time.as_micros()))?;
+    Ok(time)
 }

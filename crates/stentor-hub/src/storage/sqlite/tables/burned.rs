@@ -42,3 +42,14 @@ pub(crate) fn all(connection: &Connection) -> Result<Vec<(Offset, Offset)>, DbEr
     })?;
     ranges.collect::<Result<_, _>>().map_err(|error| DbError::at("a burned range", error))
 }
+
+/// Returns the end of the range that an offset is in. A damaged range counts as none.
+pub(crate) fn range_at(connection: &Connection, offset: Offset) -> Result<Option<Offset>, DbError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT first, last, sum FROM burned WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
+    )?;
+    let mut rows = statement.query([column::offset(offset)])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let is_sound = sum::check_columns(row, 2).is_ok();
+    Ok(row.offset(1).ok().filter(|last| is_sound && *last >= offset))
+}

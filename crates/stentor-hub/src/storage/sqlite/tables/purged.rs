@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::burned;
 use super::column::{self, Columns};
 use super::sum::{self, Sealed, Sum};
 use crate::cursor::Offset;
@@ -67,6 +68,27 @@ pub(crate) fn at(connection: &Connection, offset: Offset) -> Result<Option<Purge
     let found = statement.query_row([column::offset(offset)], |row| Ok(read(row).ok()));
     let found = found.optional()?.flatten();
     Ok(found.filter(|range| range.first <= offset && offset <= range.last))
+}
+
+/// Returns the first offset of a range without records that is neither purged nor burned: its record is lost. Also
+/// returns `true` if a repair has noted that.
+pub(crate) fn first_lost(
+    connection: &Connection,
+    first: Offset,
+    last: Offset,
+) -> Result<Option<(Offset, bool)>, DbError> {
+    let mut next = first;
+    while next <= last {
+        match at(connection, next)? {
+            Some(range) if range.lost => return Ok(Some((next, true))),
+            Some(range) => next = range.last.next(),
+            None => match burned::range_at(connection, next)? {
+                Some(through) => next = through.next(),
+                None => return Ok(Some((next, false))),
+            },
+        }
+    }
+    Ok(None)
 }
 
 /// Reads the columns of [`AT`].

@@ -12,6 +12,7 @@ use super::sum::{self, Sum, WrongSum};
 use crate::cursor::{Epoch, Offset};
 use crate::record::{Attributes, Body, Record};
 use crate::storage::sqlite::db_error::DbError;
+use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
 /// Value of the column `kind` for an event.
@@ -20,6 +21,8 @@ pub(crate) const EVENT: i64 = 0;
 pub(crate) const END: i64 = 1;
 /// Value of the column `kind` for the deletion of a topic.
 pub(crate) const DELETED: i64 = 2;
+/// Value of the column `kind` of an index entry whose record a repair has dropped.
+pub(crate) const LOST: i64 = 3;
 
 pub(crate) const BY_OFFSET: &str = "SELECT topic, kind, time, type, event_id, retry, publisher_id, attributes, id_check, sum, data \
                                     FROM records WHERE offset = ?1";
@@ -123,6 +126,48 @@ pub(crate) fn head_sum(offset: Offset, topic: i64, kind: i64, time: i64) -> i64 
 /// Computes the checksum of an entry in the index of records by topic.
 pub(crate) fn entry_sum(topic: i64, offset: i64, kind: i64, bytes: i64, prev: i64) -> i64 {
     Sum::new().number(topic).number(offset).number(kind).number(bytes).number(prev).finish()
+}
+
+/// The columns of a record that scans read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub(crate) offset: Offset,
+    /// Row id of the topic.
+    pub(crate) topic: i64,
+    pub(crate) kind: i64,
+    pub(crate) time: Timestamp,
+}
+
+impl Head {
+    /// Reads the columns offset, topic, kind and time. Compares them with the checksum in the column `sum`.
+    pub(crate) fn read(row: &Row<'_>, sum: usize) -> rusqlite::Result<Head> {
+        let (offset, topic, kind, time) = (row.offset(0)?, row.get(1)?, row.get(2)?, row.time(3)?);
+        sum::check(row, sum, || head_sum(offset, topic, kind, time.as_micros()))?;
+        Ok(Head { offset, topic, kind, time })
+    }
+}
+
+/// An entry in the index of records by topic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IndexEntry {
+    pub(crate) offset: Offset,
+    pub(crate) kind: i64,
+    pub(crate) bytes: u64,
+    /// Offset of the record before it in the topic, or zero.
+    pub(crate) prev: Offset,
+}
+
+impl IndexEntry {
+    /// Reads the columns topic, offset, kind, bytes, prev, sum, and compares them with the checksum.
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<IndexEntry> {
+        sum::check_columns(row, 5)?;
+        Ok(IndexEntry {
+            offset: row.offset(1)?,
+            kind: row.get(2)?,
+            bytes: row.number(3)?,
+            prev: row.offset(4)?,
+        })
+    }
 }
 
 /// Reads the record at an offset, if there is one.

@@ -1,5 +1,7 @@
 //! Checksums of rows: CRC-32C over their fields.
 
+use std::ops::Range;
+
 use rusqlite::types::{Type, Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 
@@ -83,8 +85,13 @@ impl Sum {
 
     /// Computes the checksum of the first `columns` columns of a row.
     pub(crate) fn of_columns(row: &Row<'_>, columns: usize) -> rusqlite::Result<i64> {
+        Sum::of_range(row, 0..columns)
+    }
+
+    /// Computes the checksum of some columns of a row.
+    pub(crate) fn of_range(row: &Row<'_>, columns: Range<usize>) -> rusqlite::Result<i64> {
         let mut sum = Sum::new();
-        for column in 0..columns {
+        for column in columns {
             sum = match row.get_ref(column)? {
                 ValueRef::Null => sum.number_or_null(None),
                 ValueRef::Integer(number) => sum.number(number),

@@ -53,6 +53,15 @@ pub(crate) mod sql {
     pub(crate) const BY_NAME: &str = select!("WHERE name = ?1");
     pub(crate) const BY_ID: &str = select!("WHERE id = ?1");
     pub(crate) const NAMES_FROM: &str = select!("WHERE name >= ?1 ORDER BY name");
+    /// The topic after a name, or the first one.
+    pub(crate) const NAME_AFTER: &str = "SELECT id, before, name FROM topics \
+        WHERE id = coalesce((SELECT id FROM topics WHERE name > ?1 ORDER BY name LIMIT 1), \
+        (SELECT id FROM topics WHERE name <> ?1 ORDER BY name LIMIT 1))";
+    /// The topic before a name, or the last one.
+    pub(crate) const NAME_BEFORE: &str = "SELECT id, before, name FROM topics \
+        WHERE id = coalesce((SELECT id FROM topics WHERE name < ?1 ORDER BY name DESC LIMIT 1), \
+        (SELECT id FROM topics WHERE name <> ?1 ORDER BY name DESC LIMIT 1))";
+    pub(crate) const ANY: &str = "SELECT 1 FROM topics NOT INDEXED LIMIT 1";
     pub(crate) const REMOVED_AFTER: &str =
         select!("WHERE removed_through > ?1 AND removed_through > 0 AND deleted = 0");
     pub(crate) const TO_PURGE: &str =
@@ -96,7 +105,15 @@ impl Topic {
     pub(crate) fn by_name(connection: &Connection, name: &str) -> Result<Option<Topic>, DbError> {
         let mut statement = connection.prepare_cached(sql::BY_NAME)?;
         let topic = statement.query_row([name], read).optional();
-        topic.map_err(|error| DbError::at(format_args!("the topic {name:?}"), error))
+        let topic =
+            topic.map_err(|error| DbError::at(format_args!("the topic {name:?}"), error))?;
+        match topic {
+            None => prove_absent(connection, name).map(|()| None),
+            Some(topic) if topic.name.as_str() != name => {
+                Err(DbError::Damaged(format!("the index of names has another topic for {name:?}")))
+            }
+            topic => Ok(topic),
+        }
     }
 
     /// Reads the topic with this row id. It must exist.
@@ -181,7 +198,83 @@ impl Topic {
     }
 }
 
-/// Stores the checksum of each topic, for a migration. A row that cannot be read keeps one that does not match.
+/// Computes the checksum of a name, as the row after it in the order of names has it.
+pub(crate) fn name_sum(name: &str) -> i64 {
+    Sum::new().bytes(name.as_bytes()).finish()
+}
+
+/// The neighbours of a name in the order of names, which is a circle.
+///
+/// Each row has the checksum of the name before it. So a name that the index does not find does not exist, if the next
+/// row names the one before. Otherwise the index is damaged.
+struct Neighbours {
+    before: String,
+    /// Row id of the topic after it.
+    next: i64,
+    /// The checksum of the name before `next`, as its row has it. `None` in an older log, which has none.
+    next_before: Option<i64>,
+}
+
+impl Neighbours {
+    /// Finds the neighbours of a name, which may be in the index or not. Returns `None` if there is no other topic.
+    fn of(connection: &Connection, name: &str) -> Result<Option<Neighbours>, DbError> {
+        let one = |sql| -> Result<Option<(i64, Option<i64>, String)>, DbError> {
+            let mut statement = connection.prepare_cached(sql)?;
+            let row = statement
+                .query_row([name], |row| Ok((row.get(0)?, before(row, 1)?, row.get(2)?)))
+                .optional();
+            row.map_err(|error| DbError::at("the index of names", error))
+        };
+        let Some((next, next_before, _)) = one(sql::NAME_AFTER)? else { return Ok(None) };
+        let Some((_, _, before)) = one(sql::NAME_BEFORE)? else { return Ok(None) };
+        Ok(Some(Neighbours { before, next, next_before }))
+    }
+
+    fn link(connection: &Connection, id: i64, before: &str) -> Result<(), DbError> {
+        connection
+            .prepare_cached("UPDATE topics SET before = ?2 WHERE id = ?1")?
+            .execute(params![id, name_sum(before)])?;
+        Ok(())
+    }
+}
+
+/// Reads the column `before`: `None` in an older log.
+fn before(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<i64>> {
+    if sum::is_checked(row, column)? { row.get(column).map(Some) } else { Ok(None) }
+}
+
+/// Makes sure that a topic that the index of names does not find does not exist.
+fn prove_absent(connection: &Connection, name: &str) -> Result<(), DbError> {
+    let is_linked = match Neighbours::of(connection, name)? {
+        Some(found) => found.next_before.is_none_or(|sum| sum == name_sum(&found.before)),
+        None => !connection.prepare_cached(sql::ANY)?.exists([])?,
+    };
+    let damaged = || DbError::Damaged(format!("the index of names near the topic {name:?}"));
+    is_linked.then_some(()).ok_or_else(damaged)
+}
+
+/// Links a new topic into the order of names.
+pub(crate) fn link(connection: &Connection, topic: &Topic) -> Result<(), DbError> {
+    let name = topic.name.as_str();
+    match Neighbours::of(connection, name)? {
+        Some(found) => {
+            Neighbours::link(connection, topic.id, &found.before)?;
+            Neighbours::link(connection, found.next, name)
+        }
+        None => Neighbours::link(connection, topic.id, name),
+    }
+}
+
+/// Deletes the row of a topic and closes the order of names.
+pub(crate) fn delete(connection: &Connection, topic: &Topic) -> Result<(), DbError> {
+    if let Some(found) = Neighbours::of(connection, topic.name.as_str())? {
+        Neighbours::link(connection, found.next, &found.before)?;
+    }
+    connection.prepare_cached("DELETE FROM topics WHERE id = ?1")?.execute([topic.id])?;
+    Ok(())
+}
+
+/// Stores the checksums of all topics. A row that cannot be read keeps one that does not match.
 pub(crate) fn seal_all(connection: &Connection) -> Result<(), DbError> {
     let mut select = connection.prepare(
         "SELECT id, name, events, bytes, last, end_offset, end_check, deleted, removed_through, \
@@ -194,6 +287,20 @@ pub(crate) fn seal_all(connection: &Connection) -> Result<(), DbError> {
     for row in sums {
         let (id, sum) = row?;
         update.execute([id, sum])?;
+    }
+    let mut names = connection.prepare("SELECT id, name FROM topics ORDER BY name")?;
+    let mut names = names.query([])?;
+    let (mut first, mut last) = (None, None::<String>);
+    while let Some(row) = names.next()? {
+        let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);
+        match &last {
+            Some(last) => Neighbours::link(connection, id, last)?,
+            None => first = Some(id),
+        }
+        last = Some(name);
+    }
+    if let (Some(first), Some(last)) = (first, last) {
+        Neighbours::link(connection, first, &last)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::LogDir;
 use crate::cursor::Offset;
 use crate::storage::conformance::log::{at, contents, event, filters, name, request};
 use crate::storage::sqlite::{SqliteStorage, schema};
-use crate::storage::{Seek, Storage, StorageError, TopicsQuery};
+use crate::storage::{Outcome, Seek, Storage, StorageError, TopicsQuery};
 
 /// A log of four records that was then changed with SQL.
 async fn changed(sql: &str) -> LogDir {
@@ -19,45 +19,117 @@ async fn changed(sql: &str) -> LogDir {
     log_dir
 }
 
-async fn failed(log_dir: &LogDir, words: &str) {
+/// Reads everything that a reader of `a` gets: contents, and `gap` for damage.
+async fn read(log_dir: &LogDir, filters: &str) -> Vec<String> {
     let open = log_dir.open();
-    let read = open.storage.read(request("a", Offset::ZERO)).await;
-    let Err(StorageError::Failed { reason }) = &read else { panic!("{read:?}") };
-    assert!(reason.contains(words), "{reason}");
-    let append = open.storage.append(vec![event("c", "1")], at(0)).await;
-    assert!(matches!(append, Err(StorageError::Failed { .. })), "nothing more is written");
-    assert_eq!(contents(&open.log.all("b").await), ["b: 4"], "sound records are still readable");
+    let (mut after, mut got) = (Offset::ZERO, Vec::new());
+    while after < open.tail() {
+        let page = open.storage.read(request(filters, after)).await.unwrap();
+        if let Some(damaged) = page.damaged {
+            got.push(format!(
+                "gap {:?}",
+                damaged.topics.iter().map(|name| name.as_str()).collect::<Vec<_>>()
+            ));
+        }
+        got.extend(contents(&page.records));
+        assert!(page.through > after);
+        after = page.through;
+    }
+    assert!(open.log.storage.damaged() > 0 || !got.iter().any(|text| text.starts_with("gap")));
+    got
 }
 
 #[tokio::test]
-async fn a_record_of_an_unknown_kind_is_a_failure_that_names_it() {
-    let log_dir = changed("UPDATE records SET kind = 9 WHERE offset = 2").await;
-    failed(&log_dir, "the record at offset 2 cannot be read").await;
+async fn a_record_that_has_changed_becomes_a_gap_for_its_readers_alone() {
+    for change in [
+        "kind = 1",
+        "kind = 9",
+        "time = time + 1",
+        "type = 'x'",
+        "type = 'a' || char(10) || 'b'",
+        "event_id = '7'",
+        "retry = 5",
+        "publisher_id = 'x'",
+        "attributes = x'00'",
+        "id_check = id_check + 1",
+        "data = 'other'",
+        "data = CAST(x'ff' AS TEXT)",
+        "sum = sum + 1",
+    ] {
+        let log_dir = changed(&format!("UPDATE records SET {change} WHERE offset = 2")).await;
+        let expected = ["a: 1", "gap [\"a\"]", "a: 3"];
+        assert_eq!(read(&log_dir, "a").await, expected, "{change}");
+        assert_eq!(read(&log_dir, "b").await, ["b: 4"], "{change}");
+    }
 }
 
 #[tokio::test]
-async fn a_type_that_cannot_be_published_is_a_failure() {
-    let log_dir =
-        changed("UPDATE records SET type = 'a' || char(10) || 'b' WHERE offset = 2").await;
-    failed(&log_dir, "the record at offset 2 cannot be read").await;
-}
-
-#[tokio::test]
-async fn text_that_is_not_utf_8_is_a_failure() {
-    let log_dir = changed("UPDATE records SET data = CAST(x'ff' AS TEXT) WHERE offset = 2").await;
-    failed(&log_dir, "the record at offset 2 cannot be read").await;
-}
-
-#[tokio::test]
-async fn a_record_that_is_only_in_the_index_is_a_failure() {
+async fn a_record_that_is_missing_becomes_a_gap() {
     let log_dir = changed("DELETE FROM records WHERE offset = 2").await;
-    failed(&log_dir, "the record at offset 2 is missing").await;
+    assert_eq!(read(&log_dir, "a").await, ["a: 1", "gap [\"a\"]", "a: 3"]);
+    assert_eq!(read(&log_dir, "**").await, ["a: 1", "gap []", "a: 3", "b: 4"]);
 }
 
 #[tokio::test]
-async fn a_negative_offset_is_a_failure() {
+async fn an_index_entry_that_is_missing_becomes_a_gap() {
+    for (offset, expected) in [
+        (1, ["gap [\"a\"]", "a: 2", "a: 3"]),
+        (2, ["a: 1", "gap [\"a\"]", "a: 3"]),
+        (3, ["a: 1", "a: 2", "gap [\"a\"]"]),
+    ] {
+        let log_dir = changed(&format!("DELETE FROM topic_records WHERE offset = {offset}")).await;
+        assert_eq!(read(&log_dir, "a").await, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_index_entry_of_a_record_of_another_topic_becomes_a_gap() {
+    let log_dir =
+        changed("UPDATE topic_records SET offset = 4 WHERE topic = 1 AND offset = 3").await;
+    assert_eq!(read(&log_dir, "a").await, ["a: 1", "a: 2", "gap [\"a\"]"]);
+}
+
+#[tokio::test]
+async fn a_scan_reports_a_record_that_changed_its_topic_or_offset() {
+    for change in ["topic = 2", "topic = 99", "time = 1", "head_sum = 1", "offset = 40"] {
+        let log_dir = changed(&format!("UPDATE records SET {change} WHERE offset = 2")).await;
+        assert_eq!(read(&log_dir, "**").await, ["a: 1", "gap []", "a: 3", "b: 4"], "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_topic_is_a_gap_for_its_readers_and_refuses_publishes() {
     let log_dir = changed("UPDATE topics SET removed_through = -5 WHERE name = 'a'").await;
-    failed(&log_dir, "the topic \"a\" cannot be read").await;
+    assert_eq!(read(&log_dir, "a b").await, ["gap []", "b: 4"]);
+    let open = log_dir.open();
+    let batch = vec![event("b", "5"), event("a", "refused"), event("c", "6")];
+    let outcomes = open.log.append(batch).await;
+    let Outcome::Damaged { reason } = &outcomes[1] else { panic!("{outcomes:?}") };
+    assert!(reason.contains("the topic \"a\""), "{reason}");
+    assert!(outcomes[0].is_stored() && outcomes[2].is_stored(), "others are not affected");
+    assert_eq!(contents(&open.log.all("b c").await), ["b: 4", "b: 5", "c: 6"]);
+}
+
+#[tokio::test]
+async fn a_damaged_record_at_the_position_of_a_reader_does_not_stop_it() {
+    let log_dir = changed("UPDATE records SET data = 'other' WHERE offset = 2").await;
+    let open = log_dir.open();
+    assert_eq!(open.storage.fetch(vec![Offset::new(2), Offset::new(3)]).await.unwrap().len(), 1);
+    assert_eq!(contents(&open.log.after("a", Offset::new(2)).await), ["a: 3"]);
+}
+
+#[tokio::test]
+async fn each_damaged_record_is_counted_once() {
+    let log_dir = changed("UPDATE records SET data = 'other' WHERE offset IN (2, 4)").await;
+    let open = log_dir.open();
+    for _ in 0..3 {
+        for topic in ["a", "b"] {
+            open.storage.read(request(topic, Offset::ZERO)).await.unwrap();
+        }
+    }
+    // The page of `a` ends before its damaged record.
+    open.storage.read(request("a", Offset::new(1))).await.unwrap();
+    assert_eq!(open.log.storage.damaged(), 2);
 }
 
 #[tokio::test]

@@ -163,6 +163,7 @@ impl Import {
                 Outcome::Repeat { .. }
                 | Outcome::KeyReused
                 | Outcome::Withheld
+                | Outcome::Damaged { .. }
                 | Outcome::LeaseChanged
                 | Outcome::TooManyLeases => {
                     return Err(invalid_line(line, "the log refused it".to_owned()));

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use crate::cursor::{Epoch, Offset};
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::Columns;
+use crate::storage::sqlite::tables::{log, sum};
 
 /// The row of the table `log`.
 pub(super) struct LogRow {
@@ -22,26 +23,20 @@ pub(super) struct LogRow {
 
 impl LogRow {
     pub(super) fn load(connection: &Connection) -> Result<LogRow, DbError> {
-        let log = connection.query_row(
-            "SELECT epoch, clean, tail, reserved_through, removals, floor, max(
-                 coalesce((SELECT max(offset) FROM records), 0),
-                 coalesce((SELECT max(last) FROM topics), 0),
-                 coalesce((SELECT max(last) FROM burned), 0),
-                 floor) FROM log",
-            [],
-            |row| {
-                Ok(LogRow {
-                    epoch: Epoch::new(row.number(0)?),
-                    clean: row.get(1)?,
-                    closed_at: row.offset(2)?,
-                    reserved_through: row.offset(3)?,
-                    removals: row.number(4)?,
-                    floor: row.offset(5)?,
-                    newest: row.offset(6)?,
-                })
-            },
-        );
-        log.map_err(|error| DbError::at("the row of the table `log`", error))
+        let log = connection.query_row(log::ROW, [], |row| {
+            sum::check_columns(row, 9)?;
+            Ok(LogRow {
+                epoch: Epoch::new(row.number(1)?),
+                clean: row.get(3)?,
+                closed_at: row.offset(4)?,
+                reserved_through: row.offset(2)?,
+                removals: row.number(6)?,
+                floor: row.offset(7)?,
+                newest: Offset::ZERO,
+            })
+        });
+        let log = log.map_err(|error| DbError::at("the row of the table `log`", error))?;
+        Ok(LogRow { newest: log::newest_offset(connection)?, ..log })
     }
 
     /// Returns the last offset that was assigned or burned.

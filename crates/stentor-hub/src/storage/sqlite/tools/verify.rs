@@ -12,6 +12,7 @@ pub use self::check::{Finding, VerifyNote};
 use super::error::ToolError;
 use super::log::SqliteLog;
 use super::log_row::LogRow;
+use crate::storage::sqlite::schema;
 
 impl SqliteLog {
     /// Reads the whole log, as it is at one moment, and passes each inconsistency to `notify`. Returns the number of
@@ -31,7 +32,12 @@ impl SqliteLog {
             check.log(&log);
             check.step(|check| check.topics(&log))?;
             check.step(|check| check.records(&log))?;
-            check.step(Check::index)?;
+            let has_sums = version >= schema::SUMS_SINCE;
+            check.step(|check| check.index(has_sums))?;
+            if has_sums {
+                check.step(Check::purged)?;
+                check.step(Check::names)?;
+            }
             check.step(|check| check.burned(&log))?;
             check.step(|check| check.keys(&log))?;
             if version >= 2 {

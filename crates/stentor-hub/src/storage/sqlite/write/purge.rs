@@ -9,7 +9,7 @@ use super::transaction::WriteTransaction;
 use crate::cursor::Offset;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::read::merge::{Merge, Order};
-use crate::storage::sqlite::tables::topic::{Topic, sql};
+use crate::storage::sqlite::tables::topic::{self, Topic, sql};
 use crate::storage::sqlite::tables::{column, purged};
 
 /// Number of topics that are purged together. Their records share pages, which are then written once and not
@@ -100,9 +100,7 @@ impl WriteTransaction<'_> {
                 self.log.removals += 1;
                 (through, removals) = (deletion, self.log.removals);
             }
-            self.connection
-                .prepare_cached("DELETE FROM topics WHERE id = ?1")?
-                .execute([topic.id])?;
+            topic::delete(self.connection, &topic)?;
             self.log.floor = self.log.floor.max(through);
             self.log.floor_removals = self.log.floor_removals.max(removals);
             self.log.empty_topics = self.log.empty_topics.saturating_sub(1);

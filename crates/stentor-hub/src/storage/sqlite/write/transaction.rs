@@ -18,7 +18,7 @@ use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::tables::key::KeyRow;
 use crate::storage::sqlite::tables::log::LogState;
 use crate::storage::sqlite::tables::record::Inserts;
-use crate::storage::sqlite::tables::topic::Topic;
+use crate::storage::sqlite::tables::topic::{self, Topic};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -94,10 +94,22 @@ impl<'a> WriteTransaction<'a> {
             outcomes.push(if publish.is_withheld(outcomes.last()) {
                 Outcome::Withheld
             } else {
-                self.publish(publish, time)?
+                self.publish_or_refuse(publish, time)?
             });
         }
         Ok(outcomes)
+    }
+
+    /// Publishes, and refuses the publish alone if a row that it needs is damaged. Damage that is found after the first
+    /// change fails the whole transaction.
+    fn publish_or_refuse(&mut self, publish: Publish, now: Timestamp) -> Result<Outcome, DbError> {
+        let before = (self.records.len(), self.leases.len());
+        match self.publish(publish, now) {
+            Err(DbError::Damaged(reason)) if before == (self.records.len(), self.leases.len()) => {
+                Ok(Outcome::Damaged { reason })
+            }
+            result => result,
+        }
     }
 
     /// Appends all entries of a publish, or none. Returns the ids, or the reason why nothing was appended.
@@ -223,6 +235,9 @@ impl<'a> WriteTransaction<'a> {
         let mut to_purge = false;
         for cached in self.topics.values().filter(|cached| cached.changed) {
             cached.topic.store(self.connection)?;
+            if !cached.stored {
+                topic::link(self.connection, &cached.topic)?;
+            }
             let (before, after) = (cached.stored && cached.was_empty, cached.topic.is_empty());
             self.log.empty_topics += u64::from(after && !before);
             self.log.empty_topics =

@@ -11,15 +11,15 @@ use super::transaction::WriteTransaction;
 use crate::cursor::Offset;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::{self, Columns};
-use crate::storage::sqlite::tables::record;
+use crate::storage::sqlite::tables::record::{self, Head, IndexEntry};
 use crate::storage::sqlite::tables::topic::Topic;
 use crate::topic::TopicName;
 
-pub(crate) const OLDEST_OF_TOPIC: &str = "SELECT offset, kind, bytes FROM topic_records \
+pub(crate) const OLDEST_OF_TOPIC: &str = "SELECT topic, offset, kind, bytes, prev, sum FROM topic_records \
                                           WHERE topic = ?1 AND offset > ?2 AND offset <= ?3 ORDER BY offset LIMIT ?4";
 
 /// All records except the newest, which after an unclean stop is not at the tail.
-pub(crate) const OLDEST_OF_ALL: &str = "SELECT offset, topic, octet_length(data) FROM records \
+pub(crate) const OLDEST_OF_ALL: &str = "SELECT offset, topic, kind, time, head_sum, octet_length(data) FROM records \
     WHERE offset > ?1 AND offset < (SELECT max(offset) FROM records) ORDER BY offset LIMIT ?2";
 
 impl WriteTransaction<'_> {
@@ -54,9 +54,8 @@ impl WriteTransaction<'_> {
             while bytes < bytes_max
                 && let Some(row) = rows.next()?
             {
-                let read = || Ok((row.offset(0)?, row.get::<_, i64>(1)?, row.number(2)?));
-                let (offset, topic, length) =
-                    read().map_err(|error| DbError::at("the oldest records", error))?;
+                let Ok(Head { offset, topic, .. }) = Head::read(row, 4) else { continue };
+                let length = row.number(5).unwrap_or_default();
                 topics.insert(topic, offset);
                 bytes += length + RECORD_BYTES;
                 last = Some(offset);
@@ -111,7 +110,6 @@ impl Trimmable {
         through: Offset,
         rows_max: u64,
     ) -> Result<Trimmable, DbError> {
-        let place = format_args!("the index of the topic {:?}", topic.name.as_str());
         let mut statement = connection.prepare_cached(OLDEST_OF_TOPIC)?;
         let mut rows = statement.query([
             topic.id,
@@ -121,9 +119,11 @@ impl Trimmable {
         ])?;
         let mut removed = Trimmable::default();
         while let Some(row) = rows.next()? {
-            let read = || Ok((row.offset(0)?, row.get::<_, i64>(1)?, row.number(2)?));
-            let (offset, kind, bytes) = read().map_err(|error| DbError::at(place, error))?;
             removed.rows += 1;
+            // A damaged entry goes with the next sound one.
+            let Ok(IndexEntry { offset, kind, bytes, .. }) = IndexEntry::read(row) else {
+                continue;
+            };
             removed.through = Some(offset);
             if kind == record::EVENT {
                 removed.events += 1;

@@ -4,6 +4,8 @@ use super::check::Check;
 use crate::cursor::Offset;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::Columns;
+use crate::storage::sqlite::tables::sum::{self, Sum};
+use crate::storage::sqlite::tables::{purged, topic};
 use crate::storage::sqlite::tools::log_row::LogRow;
 use crate::topic::TopicName;
 
@@ -30,7 +32,7 @@ impl Check<'_> {
     /// Checks that burned ranges are in order, within the reservation, and without records.
     pub(super) fn burned(&mut self, log: &LogRow) -> Result<(), DbError> {
         let mut ranges =
-            self.connection.prepare("SELECT first, last FROM burned ORDER BY first")?;
+            self.connection.prepare("SELECT first, last, sum FROM burned ORDER BY first")?;
         let mut within = self
             .connection
             .prepare("SELECT offset FROM records WHERE offset BETWEEN ?1 AND ?2 LIMIT 1")?;
@@ -39,7 +41,10 @@ impl Check<'_> {
         while let Some(row) = rows.next()? {
             let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
             let place = format_args!("the burned range {first} to {last}");
-            let read = || Ok((row.offset(0)?, row.offset(1)?));
+            let read = || {
+                sum::check_columns(row, 2)?;
+                Ok((row.offset(0)?, row.offset(1)?))
+            };
             let (start, end) = read().map_err(|error| DbError::at(place, error))?;
             if start > end || start <= before || end > log.reserved_through {
                 self.add(format_args!(
@@ -62,7 +67,8 @@ impl Check<'_> {
     pub(super) fn keys(&mut self, log: &LogRow) -> Result<(), DbError> {
         let mut statement = self.connection.prepare(
             "SELECT scope, name, length(hash), count, first_offset, first_check, last_offset, last_check \
-             FROM keys",
+             , scope, publisher, name, upload, hash, count, first_offset, first_check, last_offset, last_check, \
+             expires, source, sum FROM keys",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -76,8 +82,17 @@ impl Check<'_> {
                 let offsets = first > Offset::ZERO && first <= last && last <= log.reserved_through;
                 Ok(named && row.number(2)? == 16 && row.number(3)? > 0 && offsets)
             };
-            if !read().map_err(|error| DbError::at(&place, error))? {
-                self.add(format_args!("{place}: it does not refer to published records"));
+            let is_valid = read().and_then(|valid| {
+                let sum = Sum::of_range(row, 8..20)?;
+                sum::check(row, 20, || sum)?;
+                Ok(valid)
+            });
+            match is_valid {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.add(format_args!("{place}: it does not refer to published records"));
+                }
+                Err(error) => self.record_error(DbError::at(&place, error))?,
             }
         }
         Ok(())
@@ -86,6 +101,7 @@ impl Check<'_> {
     /// Checks that the stored parts of an upload are contiguous up to its newest one. The oldest may be missing,
     /// because they are deleted first.
     pub(super) fn parts(&mut self) -> Result<(), DbError> {
+        self.part_sums()?;
         let mut statement = self.connection.prepare(
             "SELECT parts.upload, first, newest, kept, keys.count FROM \
              (SELECT upload, min(part) AS first, max(part) AS newest, count(*) AS kept \
@@ -112,16 +128,81 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Checks that the ranges of purged offsets do not overlap and have no record.
+    pub(super) fn purged(&mut self) -> Result<(), DbError> {
+        let mut select = self.connection.prepare(
+            "SELECT first, last, lost, sum, EXISTS (SELECT 1 FROM records WHERE offset BETWEEN first AND last) \
+             FROM purged ORDER BY first",
+        )?;
+        let mut rows = select.query([])?;
+        let mut before = Offset::ZERO;
+        while let Some(row) = rows.next()? {
+            let place = format_args!("the purged range from offset {}", row.get::<_, i64>(0)?);
+            match purged::read(row) {
+                Ok(range) => {
+                    if range.first <= before || range.first > range.last || row.get(4)? {
+                        self.add(format_args!("{place}: it overlaps another one, or has a record"));
+                    }
+                    before = range.last;
+                }
+                Err(error) => self.record_error(DbError::at(place, error))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the name before each topic is the one that its row has the checksum of.
+    pub(super) fn names(&mut self) -> Result<(), DbError> {
+        let mut select =
+            self.connection.prepare("SELECT name, before FROM topics ORDER BY name")?;
+        let names = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+        let (mut first, mut last): (Option<(String, i64)>, Option<String>) = (None, None);
+        let mut wrong = Vec::new();
+        for name in names {
+            let (name, before): (String, i64) = name?;
+            match &last {
+                Some(last) if topic::name_sum(last) != before => wrong.push(name.clone()),
+                Some(_) => {}
+                None => first = Some((name.clone(), before)),
+            }
+            last = Some(name);
+        }
+        if let (Some((name, before)), Some(last)) = (first, last)
+            && topic::name_sum(&last) != before
+        {
+            wrong.push(name);
+        }
+        for name in wrong {
+            self.add(format_args!("the topic {name:?}: the topic before it is missing"));
+        }
+        Ok(())
+    }
+
+    /// Checks the checksums of the parts of uploads.
+    fn part_sums(&mut self) -> Result<(), DbError> {
+        let mut select =
+            self.connection.prepare("SELECT upload, part, hash, sum FROM upload_parts")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Err(error) = sum::check_columns(row, 3) {
+                let place = format_args!("part {} of an upload", row.get::<_, i64>(1)?);
+                self.record_error(DbError::at(place, error))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that each lease has a valid topic and at least one second.
     pub(super) fn leases(&mut self) -> Result<(), DbError> {
-        let mut statement = self.connection.prepare("SELECT topic, seconds FROM leases")?;
+        let mut statement = self.connection.prepare("SELECT topic, seconds, sum FROM leases")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let named = row.get_ref(0)?.as_str().is_ok_and(|name| TopicName::new(name).is_ok());
             let name = String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default());
-            if !named || row.get::<_, i64>(1)? < 1 {
+            let is_sound = sum::check_columns(row, 2).is_ok();
+            if !named || !is_sound || row.get::<_, i64>(1)? < 1 {
                 self.add(format_args!(
-                    "the lease of the topic {name:?}: its topic or its length is not valid"
+                    "the lease of the topic {name:?}: its topic, its length or its checksum is not valid"
                 ));
             }
         }
