@@ -3,28 +3,49 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::metrics::Metrics;
+
+/// Size up to which a body, or a part of it, may use the reserve of the limit, in bytes.
+pub(crate) const SMALL_BYTES: usize = 64 << 10;
+/// The reserve for small bodies is this part of the limit.
+const RESERVE_PART: usize = 8;
+/// Maximum time for which a body waits for room.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Maximum number of bodies that wait for room.
+const WAITERS_MAX: usize = 1_024;
+
+/// There was no room for a body within [`WAIT_MAX`], or [`WAITERS_MAX`] other bodies were waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
 
 /// A shared limit, in bytes, for all request bodies in flight: those that arrive, and those that wait in the hub to
 /// be committed.
 ///
-/// A body that would exceed the limit waits, with two exceptions, so that every body completes eventually:
+/// An eighth of the limit is reserved for bodies of at most [`SMALL_BYTES`], so that large ones that arrive slowly do not
+/// delay them.
+///
+/// A body that would exceed its limit waits for at most [`WAIT_MAX`], with two exceptions, so that bodies complete while
+/// others are slow:
 ///
 /// - The oldest body may always continue. A body that waits to be committed keeps its age: while it is the
 ///   oldest, no other one is.
 /// - The oldest one that holds bytes and waits for more may continue, one at a time. Otherwise bodies that grow
 ///   could wait for each other while the oldest one, an open upload, is silent.
 ///
-/// So at most two bodies exceed the limit.
+/// So at most two bodies exceed the limit, and large ones use at most that much of the reserve.
 #[derive(Debug)]
 pub(crate) struct BodyBudget {
     bytes_max: usize,
     state: Mutex<State>,
     /// Bytes reserved by all bodies. Written under the lock of `state`.
     used: AtomicUsize,
+    /// Number of bodies that wait for room.
+    waiters: AtomicUsize,
     /// Notified when bytes were returned or another body became the oldest.
     changed: Notify,
     metrics: Metrics,
@@ -60,6 +81,7 @@ impl BodyBudget {
             bytes_max,
             state: Mutex::default(),
             used: AtomicUsize::new(0),
+            waiters: AtomicUsize::new(0),
             changed: Notify::new(),
             metrics,
         })
@@ -81,10 +103,22 @@ impl BodyBudget {
     }
 
     /// Reserves the memory of a body that has arrived. Waits for room.
-    pub(crate) async fn reserve(self: &Arc<BodyBudget>, bytes: usize) -> Reservation {
+    pub(crate) async fn reserve(
+        self: &Arc<BodyBudget>,
+        bytes: usize,
+    ) -> Result<Reservation, NoRoom> {
         let reservation = self.reservation();
-        reservation.resize(bytes).await;
-        reservation
+        reservation.resize(bytes).await?;
+        Ok(reservation)
+    }
+
+    /// The limit for a part of `bytes`.
+    fn limit_of(&self, bytes: usize) -> usize {
+        if bytes <= SMALL_BYTES {
+            self.bytes_max
+        } else {
+            self.bytes_max - self.bytes_max / RESERVE_PART
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -98,7 +132,7 @@ impl BodyBudget {
         let before = state.reserved.get(&part).copied().unwrap_or_default();
         let used = self.used.load(Ordering::Relaxed).saturating_sub(before).saturating_add(bytes);
         let oldest = state.reserved.first_key_value().is_some_and(|(first, _)| first.0 == part.0);
-        if bytes > before && used > self.bytes_max && !oldest {
+        if bytes > before && used > self.limit_of(bytes) && !oldest {
             if !state.may_exceed(part) {
                 return false;
             }
@@ -113,8 +147,10 @@ impl BodyBudget {
         true
     }
 
-    /// Adds a part to those that wait, if it holds bytes.
+    /// Counts a part as waiting, and adds it to those that may exceed the limit if it holds bytes.
     fn wait(&self, part: PartId) -> Waiting<'_> {
+        let waiters = self.waiters.fetch_add(1, Ordering::Relaxed);
+        self.metrics.bodies_waiting.set(i64::try_from(waiters + 1).unwrap_or(i64::MAX));
         let mut state = self.state();
         if state.reserved.get(&part).is_some_and(|bytes| *bytes > 0) {
             state.waiting.insert(part);
@@ -136,6 +172,17 @@ impl BodyBudget {
         new
     }
 
+    fn shrink(&self, part: PartId, bytes: usize) {
+        let mut state = self.state();
+        let before = state.reserved.get(&part).copied().unwrap_or_default();
+        let returned = bytes.min(before);
+        state.reserved.insert(part, before - returned);
+        let used = self.used.load(Ordering::Relaxed).saturating_sub(returned);
+        self.set_used(&mut state, used);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
     fn release(&self, part: PartId) {
         let mut state = self.state();
         let bytes = state.reserved.remove(&part).unwrap_or_default();
@@ -149,7 +196,7 @@ impl BodyBudget {
     }
 
     fn set_used(&self, state: &mut State, used: usize) {
-        if used <= self.bytes_max {
+        if used <= self.limit_of(usize::MAX) {
             state.exceeding = None;
         }
         self.used.store(used, Ordering::Relaxed);
@@ -169,6 +216,8 @@ impl Drop for Waiting<'_> {
         let was_first = state.waiting.first() == Some(&self.part);
         state.waiting.remove(&self.part);
         drop(state);
+        let waiters = self.budget.waiters.fetch_sub(1, Ordering::Relaxed);
+        self.budget.metrics.bodies_waiting.set(i64::try_from(waiters - 1).unwrap_or(i64::MAX));
         if was_first {
             self.budget.changed.notify_waiters();
         }
@@ -188,10 +237,28 @@ impl Reservation {
     /// Sets the total number of reserved bytes. Waits for room if it grows.
     ///
     /// Cancel safe: if the future is dropped, the reservation keeps its size.
-    pub(crate) async fn resize(&self, bytes: usize) {
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoom`] after [`WAIT_MAX`], and at once if [`WAITERS_MAX`] others wait. The reservation then keeps its size.
+    pub(crate) async fn resize(&self, bytes: usize) -> Result<(), NoRoom> {
         if self.try_resize(bytes) {
-            return;
+            return Ok(());
         }
+        let grown = async {
+            if self.budget.waiters.load(Ordering::Relaxed) >= WAITERS_MAX {
+                return Err(NoRoom);
+            }
+            timeout(WAIT_MAX, self.wait_for(bytes)).await.map_err(|_| NoRoom)
+        };
+        let grown = grown.await;
+        if grown.is_err() {
+            self.budget.metrics.bodies_refused.inc();
+        }
+        grown
+    }
+
+    async fn wait_for(&self, bytes: usize) {
         let _waiting = self.budget.wait(self.part);
         loop {
             let changed = self.budget.changed.notified();
@@ -203,6 +270,11 @@ impl Reservation {
             }
             changed.await;
         }
+    }
+
+    /// Returns `bytes` of the reservation.
+    pub(crate) fn shrink(&self, bytes: usize) {
+        self.budget.shrink(self.part, bytes);
     }
 
     /// Sets the total number of reserved bytes. Returns `false`, and changes nothing, if there is no room now.
@@ -234,8 +306,8 @@ mod tests {
         BodyBudget::new(bytes_max, Metrics::default())
     }
 
-    #[test]
-    fn a_body_waits_until_there_is_room() {
+    #[tokio::test]
+    async fn a_body_waits_until_there_is_room() {
         let budget = budget(100);
         let (first, second) = (budget.reservation(), budget.reservation());
         assert!(first.resize(60).now_or_never().is_some());
@@ -247,8 +319,8 @@ mod tests {
         assert!(second.resize(60).now_or_never().is_some());
     }
 
-    #[test]
-    fn the_oldest_body_may_always_continue() {
+    #[tokio::test]
+    async fn the_oldest_body_may_always_continue() {
         let budget = budget(100);
         let (first, second) = (budget.reservation(), budget.reservation());
         assert!(second.resize(100).now_or_never().is_some());
@@ -257,8 +329,8 @@ mod tests {
         assert!(second.resize(500).now_or_never().is_some(), "now it is the oldest");
     }
 
-    #[test]
-    fn no_body_exceeds_the_limit_while_an_older_one_waits_to_be_committed() {
+    #[tokio::test]
+    async fn no_body_exceeds_the_limit_while_an_older_one_waits_to_be_committed() {
         let budget = budget(100);
         let (first, second) = (budget.reservation(), budget.reservation());
         assert!(first.resize(500).now_or_never().is_some());
@@ -270,8 +342,8 @@ mod tests {
         assert!(second.resize(500).now_or_never().is_some());
     }
 
-    #[test]
-    fn a_split_moves_bytes_and_returns_them_once() {
+    #[tokio::test]
+    async fn a_split_moves_bytes_and_returns_them_once() {
         let budget = budget(100);
         let whole = budget.reservation();
         assert!(whole.resize(60).now_or_never().is_some());
@@ -285,8 +357,8 @@ mod tests {
         assert!(budget.has_room(100));
     }
 
-    #[test]
-    fn growing_bodies_do_not_wait_for_each_other_beside_an_idle_upload() {
+    #[tokio::test]
+    async fn growing_bodies_do_not_wait_for_each_other_beside_an_idle_upload() {
         let budget = budget(100);
         let _idle = budget.reservation();
         let [older, younger] = [60, 40].map(|bytes| {
@@ -304,8 +376,8 @@ mod tests {
         assert!(exceeding.as_mut().now_or_never().is_some());
     }
 
-    #[test]
-    fn of_several_growing_bodies_the_oldest_exceeds_the_limit_next() {
+    #[tokio::test]
+    async fn of_several_growing_bodies_the_oldest_exceeds_the_limit_next() {
         let budget = budget(100);
         let _idle = budget.reservation();
         let [first, second, third] = [50, 30, 20].map(|bytes| {
@@ -327,8 +399,8 @@ mod tests {
         assert!(thirds.as_mut().now_or_never().is_some());
     }
 
-    #[test]
-    fn a_body_without_bytes_waits_for_room_while_others_grow() {
+    #[tokio::test]
+    async fn a_body_without_bytes_waits_for_room_while_others_grow() {
         let budget = budget(100);
         let (_idle, full, empty) =
             (budget.reservation(), budget.reservation(), budget.reservation());
@@ -344,11 +416,58 @@ mod tests {
     async fn a_waiting_body_continues_when_another_is_dropped() {
         let budget = budget(100);
         let (first, second) = (budget.reservation(), budget.reservation());
-        first.resize(100).await;
+        first.resize(100).await.unwrap();
         let waiting = tokio::spawn(async move { second.resize(50).await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(first);
-        waiting.await.unwrap();
+        waiting.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_for_which_there_is_no_room_is_refused_after_ten_seconds() {
+        let budget = budget(100);
+        let (first, second) = (budget.reservation(), budget.reservation());
+        first.resize(100).await.unwrap();
+        let start = tokio::time::Instant::now();
+        assert_eq!(second.resize(50).await, Err(NoRoom));
+        assert_eq!(start.elapsed().as_secs(), WAIT_MAX.as_secs());
+        drop(first);
+        assert_eq!(second.resize(50).await, Ok(()), "it may try again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_bodies_have_room_while_large_ones_use_up_theirs() {
+        let budget = budget(64 << 20);
+        let large: Vec<_> = (0..9).map(|_| budget.reservation()).collect();
+        let mut refused = 0;
+        for body in &large {
+            refused += u32::from(body.resize(8 << 20).await.is_err());
+        }
+        assert_eq!(refused, 2, "seven of eight parts are for large bodies");
+        let small: Vec<_> = (0..64).map(|_| budget.reservation()).collect();
+        for body in &small {
+            body.resize(SMALL_BYTES).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_bounded_number_of_bodies_wait() {
+        let budget = budget(100);
+        let first = budget.reservation();
+        first.resize(100).await.unwrap();
+        let waiting = (0..WAITERS_MAX).map(|_| {
+            let budget = Arc::clone(&budget);
+            tokio::spawn(async move { budget.reserve(1).await.is_ok() })
+        });
+        let waiting: Vec<_> = waiting.collect();
+        while budget.waiters.load(Ordering::Relaxed) < WAITERS_MAX {
+            tokio::task::yield_now().await;
+        }
+        assert!(budget.reserve(1).now_or_never().is_some_and(|reserved| reserved.is_err()));
+        drop(first);
+        for waiting in waiting {
+            assert!(waiting.await.unwrap(), "those that wait get room");
+        }
     }
 }

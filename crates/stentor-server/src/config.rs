@@ -13,8 +13,12 @@ pub struct Config {
     /// Maximum time between two pieces of a request body, for single publishes and batches.
     /// Default: 30 s.
     pub body_idle_timeout: Duration,
-    /// Maximum number of bytes of request bodies in memory, for all requests together.
-    /// Default: 256 MiB.
+    /// Maximum time in which the whole body of a single publish or a batch must arrive. After twice
+    /// `body_idle_timeout` it must also have arrived with at least 1 KiB per second on average. Both hold for each event
+    /// of an upload that is larger than 64 KiB. Default: 5 min.
+    pub body_timeout: Duration,
+    /// Maximum number of bytes of request bodies in memory, for all requests together. An eighth is reserved for bodies
+    /// of at most 64 KiB. A body for which there is no room within 10 s is refused with 503. Default: 256 MiB.
     pub body_bytes_max: usize,
     /// Maximum number of bytes of pages of history and lists in memory, for all responses together, at
     /// least 32 MiB. Smaller values are raised. Default: 64 MiB.
@@ -30,6 +34,7 @@ impl Default for Config {
             keep_alive: Duration::from_secs(15),
             key_window: Duration::from_mins(10),
             body_idle_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_mins(5),
             body_bytes_max: 256 << 20,
             response_bytes_max: 64 << 20,
             console: Some("/".to_owned()),

@@ -107,6 +107,16 @@ impl Content {
         }
     }
 
+    /// Returns the size of the data of the event that a body of `body_bytes` becomes.
+    pub(crate) fn data_bytes(&self, body_bytes: usize) -> usize {
+        match self {
+            Content::Binary { media_type } => {
+                "data:;base64,".len() + media_type.len() + body_bytes.div_ceil(3) * 4
+            }
+            _ => body_bytes,
+        }
+    }
+
     /// Returns the size of the largest body whose event has at most `event_bytes_max` bytes of data.
     pub(crate) fn body_bytes_max(&self, event_bytes_max: usize) -> usize {
         match self {
@@ -182,6 +192,9 @@ mod tests {
         }
         let png = Content::Binary { media_type: "image/png".to_owned() };
         assert_eq!(png.data(vec![1, 2, 3]).unwrap(), "data:image/png;base64,AQID");
+        for bytes in 0..10 {
+            assert_eq!(png.data(vec![0; bytes]).unwrap().len(), png.data_bytes(bytes));
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use tokio_util::task::TaskTracker;
 use crate::budget::BodyBudget;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
+use crate::pool::Pool;
 use crate::response_budget::ResponseBudget;
 use crate::stream::session::Keys;
 use crate::stream::shards::Shards;
@@ -27,6 +29,7 @@ struct Inner {
     config: Config,
     metrics: Metrics,
     budget: Arc<BodyBudget>,
+    pool: Pool,
     response_budget: ResponseBudget,
     drain: CancellationToken,
     /// The tasks that discard unread bodies of requests from servers other than `serve`.
@@ -53,6 +56,7 @@ impl Stentor {
             config,
             metrics,
             budget,
+            pool: Pool::default(),
             response_budget,
             drain: CancellationToken::new(),
             discards: TaskTracker::new(),
@@ -126,6 +130,15 @@ impl Stentor {
 
     pub(crate) fn budget(&self) -> &Arc<BodyBudget> {
         &self.0.budget
+    }
+
+    /// Returns the pace of a body, or of a large event of an upload, that begins to arrive.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace::start(self.0.config.body_idle_timeout, self.0.config.body_timeout)
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.0.pool
     }
 
     pub(crate) fn response_budget(&self) -> &ResponseBudget {

@@ -1,16 +1,15 @@
 //! The body of a request while it arrives, with limits on silence and memory.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::RequestBody;
-use crate::budget::Reservation;
+use crate::budget::{NoRoom, Reservation};
 use crate::context::Stentor;
 use crate::limits::DRAIN_GRACE;
+use crate::pace::Pace;
 use crate::problem::{Code, Problem};
 
 /// A request body that arrives. If it is dropped before its end, the server reads and discards the rest:
@@ -28,35 +27,39 @@ impl IncomingBody {
         IncomingBody { reservation, drain, body: Some(body) }
     }
 
-    /// Reads the whole body.
+    /// Reads the whole body. Its memory is reserved as it arrives.
     ///
     /// # Errors
     ///
-    /// 413 if it has more than `limit` bytes, 408 if it is silent for longer than `silence`, 400 if it
-    /// breaks off, 503 if the server drains and the body does not end within [`DRAIN_GRACE`].
+    /// 413 if it has more than `limit` bytes, 408 if it misses its [`Pace`], 400 if it breaks off, 503 if there is no
+    /// memory for it, or if the server drains and the body does not end within [`DRAIN_GRACE`].
     pub(crate) async fn read_all(
         &mut self,
         limit: usize,
-        silence: Duration,
+        mut pace: Pace,
     ) -> Result<Vec<u8>, Problem> {
         let hint = self.body.as_ref().map(http_body::Body::size_hint).unwrap_or_default();
         let known = hint.exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         if known.is_some_and(|bytes| bytes > limit) {
             return Err(Problem::too_large("the body", limit));
         }
-        // The memory for a body of known length is reserved before the first read.
-        self.reservation.resize(known.unwrap_or_default()).await;
-        let mut whole = Vec::with_capacity(known.unwrap_or_default());
+        let mut whole = Vec::new();
         loop {
-            let Ok(chunk) = timeout(silence, self.chunk()).await else {
-                return Err(silent(silence));
+            let Ok(chunk) = timeout_at(pace.deadline(), self.chunk()).await else {
+                return Err(pace.missed());
             };
             let Some(chunk) = chunk? else { return Ok(whole) };
-            if whole.len() + chunk.len() > limit {
+            let bytes = whole.len() + chunk.len();
+            if bytes > limit {
                 return Err(Problem::too_large("the body", limit));
             }
-            if known.is_none() {
-                self.reservation.resize(whole.len() + chunk.len()).await;
+            pace.arrived(bytes);
+            if bytes > whole.capacity() {
+                let capacity = grown(whole.capacity(), bytes, known.unwrap_or(limit));
+                let start = Instant::now();
+                self.reservation.resize(capacity).await?;
+                pace.leave_out_since(start);
+                whole.reserve_exact(capacity - whole.len());
             }
             whole.extend_from_slice(&chunk);
         }
@@ -97,8 +100,12 @@ impl IncomingBody {
     }
 
     /// Reserves `bytes` in total for this body. Waits for room if that is more than before.
-    pub(crate) async fn reserve(&mut self, bytes: usize) {
-        self.reservation.resize(bytes).await;
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoom`] if there is none in time.
+    pub(crate) async fn reserve(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        self.reservation.resize(bytes).await
     }
 
     /// Reserves `bytes` in total for this body. Returns `false` if there is no room now.
@@ -137,10 +144,13 @@ impl DrainLimit {
     }
 }
 
-fn silent(silence: Duration) -> Problem {
-    let detail = format!(
-        "no byte of the body arrived for {} s; send it without long pauses",
-        silence.as_secs()
-    );
-    Problem::of(Code::Silent, detail)
+/// Returns the capacity of a buffer of `capacity` bytes that must hold at least `bytes` and at most `bytes_max`.
+fn grown(capacity: usize, bytes: usize, bytes_max: usize) -> usize {
+    /// Below this size a buffer has just the bytes that it needs.
+    const GROWTH_MIN: usize = 16 << 10;
+    if bytes < GROWTH_MIN {
+        return bytes;
+    }
+    // Twice as much, so that the bytes are moved a few times only.
+    (2 * capacity).max(GROWTH_MIN).min(bytes_max).max(bytes)
 }

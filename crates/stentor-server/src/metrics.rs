@@ -34,6 +34,10 @@ pub struct Metrics {
     pub(crate) connections_open: Gauge,
     /// Bytes of request bodies in flight.
     pub(crate) body_bytes: Gauge,
+    /// Request bodies that wait for memory.
+    pub(crate) bodies_waiting: Gauge,
+    /// Request bodies for which there was no memory.
+    pub(crate) bodies_refused: Counter,
     /// Bytes held for responses that their clients have not taken yet.
     pub(crate) response_bytes: Gauge,
     /// Responses that were refused because their memory was used up.
@@ -59,7 +63,7 @@ impl Metrics {
     /// Returns these metrics and those of `hub` as `OpenMetrics` text.
     pub fn to_text(&self, hub: &Hub) -> String {
         let mut registry = Registry::with_prefix("stentor");
-        let counters: [(&str, &str, &Counter); 10] = [
+        let counters: &[(&str, &str, &Counter)] = &[
             ("publishes", "Publish requests that succeeded", &self.publishes),
             ("publishes_refused", "Publish requests that were refused", &self.refused),
             ("published_events", "Records that publishing added to the log", &self.published),
@@ -73,6 +77,11 @@ impl Metrics {
             ("streams", "Streams opened", &self.streams),
             ("connections", "Connections accepted", &self.connections),
             (
+                "bodies_refused",
+                "Request bodies for which there was no memory",
+                &self.bodies_refused,
+            ),
+            (
                 "responses_shed",
                 "Responses refused because the memory for responses was used up",
                 &self.responses_shed,
@@ -84,7 +93,7 @@ impl Metrics {
             ),
         ];
         for (name, help, counter) in counters {
-            registry.register(name, help, counter.clone());
+            registry.register(*name, *help, (*counter).clone());
         }
         let trimmed = hub.trimmed();
         let of_hub = [
@@ -104,10 +113,11 @@ impl Metrics {
         for (name, help, count) in of_hub {
             registry.register(name, help, ConstCounter::new(count));
         }
-        let gauges: [(&str, &str, &Gauge); 5] = [
+        let gauges: &[(&str, &str, &Gauge)] = &[
             ("streams_open", "Open streams", &self.streams_open),
             ("connections_open", "Open connections", &self.connections_open),
             ("body_bytes", "Bytes of request bodies in flight", &self.body_bytes),
+            ("bodies_waiting", "Request bodies that wait for memory", &self.bodies_waiting),
             (
                 "response_bytes",
                 "Bytes held for responses that their clients have not taken",
@@ -116,7 +126,7 @@ impl Metrics {
             ("reader_bytes", "Bytes held for the readers of streams", &self.reader_bytes),
         ];
         for (name, help, gauge) in gauges {
-            registry.register(name, help, gauge.clone());
+            registry.register(*name, *help, (*gauge).clone());
         }
         self.task_restarts.set("committer", hub.committer_restarts());
         let help = "Restarts of tasks that ended unexpectedly";

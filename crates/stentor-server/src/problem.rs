@@ -12,6 +12,7 @@ use stentor_hub::{
 };
 
 use crate::body::Body;
+use crate::budget::NoRoom;
 use crate::refusal_log::log_refusal;
 
 /// Time after which a client should repeat a request that failed with 503, in seconds.
@@ -61,6 +62,7 @@ pub(crate) enum Code {
     Path,
     Method,
     Silent,
+    Slow,
     TopicEnded,
     TooLarge,
     MediaType,
@@ -100,6 +102,7 @@ impl Code {
             Code::Path => (S::NOT_FOUND, "path"),
             Code::Method => (S::METHOD_NOT_ALLOWED, "method"),
             Code::Silent => (S::REQUEST_TIMEOUT, "silent"),
+            Code::Slow => (S::REQUEST_TIMEOUT, "slow"),
             Code::TopicEnded => (S::CONFLICT, "topic-ended"),
             Code::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large"),
             Code::MediaType => (S::UNSUPPORTED_MEDIA_TYPE, "media-type"),
@@ -251,6 +254,13 @@ fn size(bytes: usize) -> String {
         format!("{} MiB ({bytes} bytes)", bytes / MIB)
     } else {
         format!("{bytes} bytes")
+    }
+}
+
+impl From<NoRoom> for Problem {
+    fn from(_: NoRoom) -> Problem {
+        let detail = "too many request bodies are in memory; send it again in a moment";
+        Problem::of(Code::Busy, detail)
     }
 }
 

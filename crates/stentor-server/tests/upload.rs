@@ -132,11 +132,12 @@ async fn a_group_is_submitted_without_waiting_for_the_next_chunk() {
 async fn at_most_one_group_is_collected_while_the_log_is_busy() {
     let large = "x".repeat(1 << 20);
     let keyed = format!("id: {}\ndata\n\n", "x".repeat(256)).repeat(1_000);
+    let typed = format!("event: {}\ndata\n\n", "x".repeat(4 << 10)).repeat(256);
     for (query, kind, first, group) in [
         ("", NDJSON, "1\n", "x\n".repeat(1_000)),
         ("", NDJSON, "1\n", format!("{large}\n")),
         ("?dedupe=id", EVENTS, "data: 1\n\n", keyed),
-        ("", EVENTS, "data: 1\n\n", format!("event: {large}\ndata\n\n")),
+        ("", EVENTS, "data: 1\n\n", typed),
     ] {
         let upload = Upload::begin(query, kind);
         assert!(upload.send(first).await);

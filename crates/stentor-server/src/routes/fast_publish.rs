@@ -111,7 +111,10 @@ where
 
     /// Publishes to a log that does not commit at once. The memory of the event is reserved until it is committed.
     async fn wait(mut self: Box<Self>, publish: Publish, bytes: usize) -> Response<Body> {
-        let memory = self.stentor.budget().reserve(bytes).await;
+        let memory = match self.stentor.budget().reserve(bytes).await {
+            Ok(memory) => memory,
+            Err(no_room) => return self.respond(Err(no_room.into())),
+        };
         let published = self.stentor.hub().publish_with_guard(publish, memory).await;
         self.respond(published.map_err(Problem::from))
     }

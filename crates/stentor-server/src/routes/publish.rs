@@ -14,6 +14,7 @@ use crate::body::{Body, RequestBody};
 use crate::content::Content;
 use crate::context::Stentor;
 use crate::incoming::IncomingBody;
+use crate::pool::INLINE_BYTES_MAX;
 use crate::problem::{Code, Problem};
 
 /// Publishes the body of a request. `raw` is the path after `/topics/`.
@@ -54,16 +55,21 @@ pub(super) async fn publish_one(
     body: &mut IncomingBody,
 ) -> Result<Response<Body>, Problem> {
     let limit = content.body_bytes_max(EVENT_BYTES_MAX);
-    let whole = body.read_all(limit, stentor.config().body_idle_timeout).await;
+    let whole = body.read_all(limit, stentor.pace()).await;
     let whole = whole.map_err(|problem| explain_limit(problem, content))?;
     if whole.is_empty() && options.end.is_some() {
         return append(stentor, options, None, None).await;
     }
-    let data = content.data(whole)?;
     // A type of the query, and the base64 of a binary body, make the event larger than the body.
-    let bytes = data.len() + options.event_type.as_ref().map_or(0, |name| name.as_str().len());
-    body.reserve(bytes).await;
-    let memory = body.queue(bytes);
+    let type_bytes = options.event_type.as_ref().map_or(0, |name| name.as_str().len());
+    body.reserve(content.data_bytes(whole.len()) + type_bytes).await?;
+    let data = if whole.len() <= INLINE_BYTES_MAX {
+        content.data(whole)?
+    } else {
+        let content = content.clone();
+        stentor.pool().run(whole.len(), move || content.data(whole)).await??
+    };
+    let memory = body.queue(data.len() + type_bytes);
     let event = event(data, options.event_type.clone(), options.retry);
     append(stentor, options, Some(event), Some(memory)).await
 }

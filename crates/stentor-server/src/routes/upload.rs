@@ -81,12 +81,14 @@ async fn push_line(
     if line.iter().all(u8::is_ascii_whitespace) {
         return Ok(());
     }
-    match String::from_utf8(line) {
-        Ok(data) => {
+    let text = upload.pool().run(line.len(), || String::from_utf8(line)).await;
+    match text {
+        Err(problem) => Err(upload.fail(problem).await),
+        Ok(Ok(data)) => {
             let event = options::event(data, options.event_type.clone(), options.retry);
             upload.push(RecordBody::Event(event), None).await
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             let problem = not_utf8(error.utf8_error().valid_up_to()).with_member("line", number);
             Err(upload.fail(problem).await)
         }

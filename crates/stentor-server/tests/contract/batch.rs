@@ -70,7 +70,7 @@ async fn a_batch_of_more_than_10_000_events_is_refused_with_the_limit() {
     let events = |count| vec![json!({ "topic": "a", "data": "" }); count];
     let response = batch(&server, json!(events(10_001))).await;
     let detail = response.problem(400, "too-many");
-    assert!(detail.contains("the batch has 10001 events") && detail.contains("split"), "{detail}");
+    assert!(detail.contains("more than 10000 events") && detail.contains("split"), "{detail}");
     assert_eq!(response.json()["limit"], 10_000);
     assert_nothing_published(&server).await;
     assert_eq!(batch(&server, json!(events(10_000))).await.status, 201);
@@ -172,5 +172,20 @@ async fn a_batch_has_no_topic_that_no_path_can_name() {
         assert_eq!((response.status, &response.json()["code"]), (400, &json!("topic")), "{name}");
         assert_eq!(response.json()["index"], 0);
     }
+    assert_nothing_published(&server).await;
+}
+
+#[tokio::test]
+async fn a_batch_is_read_no_further_than_its_first_wrong_event() {
+    const MIB: usize = 1 << 20;
+    let server = Server::in_memory().await;
+    // Not even valid JSON after the first event.
+    let body = format!("[{{\"\":0}},{}", "?".repeat(16 * MIB - 10));
+    let detail = server.post("/topics", body).send().await.problem(400, "batch");
+    assert!(detail.contains("event 0 has no `topic`"), "{detail}");
+    // Nor after the 10,000th one.
+    let event = r#"{"topic":"a","data":""}"#;
+    let body = format!("[{}{}", format!("{event},").repeat(10_001), "?".repeat(MIB));
+    server.post("/topics", body).send().await.problem(400, "too-many");
     assert_nothing_published(&server).await;
 }

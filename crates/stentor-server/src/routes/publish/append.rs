@@ -27,13 +27,22 @@ pub(in crate::routes) async fn append(
     let end = options.end.clone().map(|reason| RecordBody::End { reason });
     let bodies = event.map(RecordBody::Event).into_iter().chain(end);
     let entries: Vec<_> = bodies.map(|body| Entry::new(options.topic.clone(), body)).collect();
-    let key = options.key.clone().map(|name| Key {
-        scope: Some(options.topic.clone()),
-        publisher: String::new(),
-        name,
-        window: stentor.config().key_window,
-        content: KeyContent::Whole(hash_of(&entries)),
-    });
+    let (entries, key) = match options.key.clone() {
+        None => (entries, None),
+        Some(name) => {
+            let bytes = entries.iter().map(|entry| entry.body.bytes()).sum();
+            let hashing = move || (hash_of(&entries), entries);
+            let (hash, entries) = stentor.pool().run(bytes, hashing).await?;
+            let key = Key {
+                scope: Some(options.topic.clone()),
+                publisher: String::new(),
+                name,
+                window: stentor.config().key_window,
+                content: KeyContent::Whole(hash),
+            };
+            (entries, Some(key))
+        }
+    };
     let count = entries.len();
     let mut publish = Publish::new(entries, key);
     if let Some(lease) = options.lease {

@@ -14,9 +14,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::progress::Progress;
 use crate::body::Body;
+use crate::budget::SMALL_BYTES;
 use crate::context::Stentor;
 use crate::idempotency::{extend_hash, hash_of};
 use crate::incoming::IncomingBody;
+use crate::pace::Pace;
+use crate::pool::Pool;
 use crate::problem::{Code, Problem};
 use crate::routes::publish::append::{append, set_lease};
 use crate::routes::publish::options::PublishOptions;
@@ -52,6 +55,8 @@ pub(super) struct Pipeline<'a> {
     hash: KeyHash,
     /// The newest event under the idempotency key.
     newest: Option<KeyContent>,
+    /// The pace of a large event that arrives.
+    pace: Option<Pace>,
     /// Time of the next renewal of the key, if no event arrives before.
     renewal: Instant,
 }
@@ -82,6 +87,7 @@ impl<'a> Pipeline<'a> {
             index: 0,
             hash: KeyHash::default(),
             newest: None,
+            pace: None,
             renewal: Instant::now(),
         })
     }
@@ -89,7 +95,8 @@ impl<'a> Pipeline<'a> {
     /// Waits for the next chunk of the body and publishes meanwhile. Returns `None` at the end of the
     /// body. `partial` is the number of bytes that the caller holds of an incomplete event.
     pub(super) async fn chunk(&mut self, partial: usize) -> Result<Option<Bytes>, Problem> {
-        match self.publish_until_chunk(partial).await? {
+        self.note_partial(partial);
+        match self.publish_until_chunk_in_time(partial).await? {
             Ok(Some(chunk)) => {
                 // Everything that arrives renews the lease, blank lines and comments too.
                 self.stentor.hub().renew_lease(&self.options.topic);
@@ -99,6 +106,25 @@ impl<'a> Pipeline<'a> {
             Ok(None) => Ok(None),
             Err(problem) => Err(self.fail(problem).await),
         }
+    }
+
+    /// Begins the pace of a large event that arrives, or ends it.
+    fn note_partial(&mut self, partial: usize) {
+        if partial <= SMALL_BYTES {
+            self.pace = None;
+        } else {
+            self.pace.get_or_insert_with(|| self.stentor.pace()).arrived(partial);
+        }
+    }
+
+    /// Waits for the next chunk. A large event that arrives too slowly is an error.
+    async fn publish_until_chunk_in_time(
+        &mut self,
+        partial: usize,
+    ) -> Result<Result<Option<Bytes>, Problem>, Problem> {
+        let Some(pace) = self.pace else { return self.publish_until_chunk(partial).await };
+        let chunk = timeout_at(pace.deadline(), self.publish_until_chunk(partial)).await;
+        chunk.unwrap_or_else(|_| Ok(Err(pace.missed())))
     }
 
     async fn publish_until_chunk(
@@ -151,8 +177,17 @@ impl<'a> Pipeline<'a> {
         let all = partial + chunk + self.collected.bytes;
         if !self.incoming.try_reserve(all) {
             self.publish().await?;
-            self.incoming.reserve(partial).await;
-            self.incoming.reserve(partial + chunk).await;
+            let start = Instant::now();
+            let mut reserved = self.incoming.reserve(partial).await;
+            if reserved.is_ok() {
+                reserved = self.incoming.reserve(partial + chunk).await;
+            }
+            if let Err(no_room) = reserved {
+                return Err(self.progress.add_to(no_room.into()));
+            }
+            if let Some(pace) = &mut self.pace {
+                pace.leave_out_since(start);
+            }
         }
         Ok(())
     }
@@ -165,16 +200,29 @@ impl<'a> Pipeline<'a> {
         own_key: Option<String>,
     ) -> Result<(), Problem> {
         let bytes = body.bytes() + own_key.as_ref().map_or(0, String::len);
-        let entries = vec![Entry::new(self.options.topic.clone(), body)];
+        let mut entries = vec![Entry::new(self.options.topic.clone(), body)];
         let key = match (&self.options.key, own_key) {
             (Some(name), _) => {
                 let before = self.hash;
-                self.hash = extend_hash(before, &entries);
+                let hashing = move || (extend_hash(before, &entries), entries);
+                (self.hash, entries) = match self.stentor.pool().run(bytes, hashing).await {
+                    Ok(hashed) => hashed,
+                    Err(problem) => return Err(self.fail(problem).await),
+                };
                 let part = KeyContent::Part { index: self.index, before, after: self.hash };
                 self.newest = Some(part.clone());
                 Some(self.key(name, part))
             }
-            (None, Some(name)) => Some(self.key(&name, KeyContent::Whole(hash_of(&entries)))),
+            (None, Some(name)) => {
+                let hashing = move || (hash_of(&entries), entries);
+                let hashed = self.stentor.pool().run(bytes, hashing).await;
+                let hash;
+                (hash, entries) = match hashed {
+                    Ok(hashed) => hashed,
+                    Err(problem) => return Err(self.fail(problem).await),
+                };
+                Some(self.key(&name, KeyContent::Whole(hash)))
+            }
             (None, None) => None,
         };
         let publish = Publish::new(entries, key).requiring_previous();
@@ -190,6 +238,10 @@ impl<'a> Pipeline<'a> {
     fn is_full(&self) -> bool {
         self.collected.publishes.len() >= GROUP_EVENTS_MAX
             || self.collected.bytes >= GROUP_BYTES_MAX
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        self.stentor.pool()
     }
 
     /// Counts an event that is left out.
