@@ -7,6 +7,7 @@ pub(crate) mod connection;
 pub(crate) mod error;
 pub(crate) mod idle;
 pub(crate) mod json;
+pub(crate) mod keep_alives;
 pub(crate) mod open_stream;
 pub(crate) mod redirect;
 pub(crate) mod request;

@@ -233,7 +233,7 @@ pub const EVENT_TYPE_BYTES_MAX: usize = 4 << 10;
 fn check_type(event: &Event) -> Result<(), PublishError> {
     let bytes = event.event_type().map_or(0, |name| name.as_str().len());
     if bytes > EVENT_TYPE_BYTES_MAX {
-        return Err(PublishError::TypeTooLong { bytes });
+        return Err(PublishError::TypeTooLong { bytes, limit: EVENT_TYPE_BYTES_MAX });
     }
     Ok(())
 }
@@ -317,7 +317,13 @@ mod tests {
         };
         assert_eq!(validate(EVENT_TYPE_BYTES_MAX), Ok(()));
         let refused = validate(EVENT_TYPE_BYTES_MAX + 1).unwrap_err();
-        assert_eq!(refused, PublishError::TypeTooLong { bytes: EVENT_TYPE_BYTES_MAX + 1 });
+        assert_eq!(
+            refused,
+            PublishError::TypeTooLong {
+                bytes: EVENT_TYPE_BYTES_MAX + 1,
+                limit: EVENT_TYPE_BYTES_MAX
+            }
+        );
         assert!(refused.to_string().contains("4097 bytes; the maximum is 4096"), "{refused}");
     }
 

@@ -3,6 +3,7 @@
 //! Each error names what is wrong and gives an example; clap puts the value and its option in front.
 
 mod header;
+mod root_certificates;
 
 use std::fmt::Display;
 use std::net::Ipv6Addr;
@@ -16,6 +17,7 @@ use stentor_hub::{EVENT_TYPE_BYTES_MAX, TopicError, TopicFilter, TopicName};
 use stentor_server::AllowedOrigin;
 
 pub(crate) use self::header::{Header, header, header_value};
+pub(crate) use self::root_certificates::RootCertificates;
 use crate::duration;
 
 /// Maximum number of bytes of an idempotency key, as the server limits it.

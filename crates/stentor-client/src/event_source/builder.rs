@@ -12,7 +12,7 @@ use stentor_sse::Decoder;
 use super::EventSource;
 use super::authorization::RenewAuthorization;
 use super::connection::Connection;
-use super::idle::IdleTimer;
+use super::idle::{IdleTimeout, IdleTimer};
 use super::request::Request;
 use super::transport::Transport;
 use crate::build_error::BuildError;
@@ -77,7 +77,7 @@ pub struct EventSourceBuilder {
     backoff_extra_max: Duration,
     attempts_max: u32,
     healthy_after: Duration,
-    idle_timeout: Option<Duration>,
+    idle_timeout: IdleTimeout,
     event_bytes_max: usize,
 }
 
@@ -114,7 +114,7 @@ impl EventSourceBuilder {
             backoff_extra_max: Backoff::EXTRA_MAX,
             attempts_max: u32::MAX,
             healthy_after: Reconnect::HEALTHY_AFTER,
-            idle_timeout: None,
+            idle_timeout: IdleTimeout::default(),
             event_bytes_max: Decoder::EVENT_BYTES_MAX,
         }
     }
@@ -230,13 +230,21 @@ impl EventSourceBuilder {
     }
 
     /// Sets the idle timeout: reconnects if no bytes arrive for this time, or if the response head takes this long
-    /// (default: none).
+    /// (default: three times the interval of the server's keep-alives, at least 30 s).
     ///
-    /// Any bytes count, including keep-alives. Stentor sends a keep-alive after at most 18 s. There is no default,
-    /// because other servers may send no keep-alives. Even without this timeout, TCP keep-alive probes (every 15 s)
-    /// detect a machine that disappeared, after about one minute.
+    /// Any bytes count, including keep-alives. The default applies only after the server has sent two keep-alives
+    /// (comments after a silence) on one stream, or the comment `stentor`, with which a Stentor server starts a stream
+    /// (54 s then). So a silent stream of a server without keep-alives stays open. Even without a timeout, TCP
+    /// keep-alive probes (every 15 s) detect a machine that disappeared, after about one minute. They do not detect a
+    /// proxy that keeps the connection open although its server is gone.
     pub fn idle_timeout(mut self, time: Duration) -> Self {
-        self.idle_timeout = Some(time);
+        self.idle_timeout = IdleTimeout::After(time);
+        self
+    }
+
+    /// Waits for bytes without a time limit, although the server sends keep-alives.
+    pub fn no_idle_timeout(mut self) -> Self {
+        self.idle_timeout = IdleTimeout::Never;
         self
     }
 }

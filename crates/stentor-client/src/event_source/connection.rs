@@ -159,7 +159,9 @@ impl Connection {
         let outcome = attempt.outcome();
         match attempt.into_stream() {
             Ok((head, body)) => {
-                self.reconnect.next_step(outcome, self.now());
+                let now = self.now();
+                self.reconnect.next_step(outcome, now);
+                self.idle.opened(now);
                 let stream = OpenStream::new(body, &self.last_event_id, self.event_bytes_max);
                 self.enter(Phase::Open(Box::new(stream)), State::Open(head));
                 Ok(())
@@ -180,7 +182,11 @@ impl Connection {
     }
 
     fn take_chunk(&mut self, chunk: &Chunk) {
-        self.idle.stop();
+        let comment = match &chunk.item {
+            Some(Item::Comment(comment)) => Some(comment.as_str()),
+            _ => None,
+        };
+        self.idle.received(comment, self.origin.elapsed());
         self.has_read = true;
         if let Some(Item::Retry(time)) = chunk.item {
             self.reconnect.set_reconnection_time(time);

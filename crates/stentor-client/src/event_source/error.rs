@@ -95,7 +95,7 @@ pub enum EventSourceError {
     /// No bytes arrived within the idle timeout. Retried.
     #[error("no data for {} s", .after.as_secs_f32())]
     IdleTimeout {
-        /// The idle timeout.
+        /// The idle timeout that was set or derived from keep-alives.
         after: Duration,
     },
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stentor_client::{EventSource, EventSourceError, State};
 use tokio::time::Instant;
 
-use crate::support::{NO_CONTENT, Server, response, stream};
+use crate::support::{Connection, NO_CONTENT, Server, response, stream};
 use crate::{data_of, source, until_waiting};
 
 #[tokio::test]
@@ -125,4 +125,70 @@ async fn a_silent_stream_is_not_progress() {
     tokio::time::pause();
     until_waiting(&mut source).await;
     assert!(matches!(source.state(), State::Waiting { attempt: 2, .. }), "{:?}", source.state());
+}
+
+/// Opens a stream that begins with these parts, a pause before each. The connection then stays open without bytes, as
+/// behind a proxy that does not notice that its server is gone. Returns the source and the connection.
+async fn silent_after(parts: &[&str], pause: Duration) -> (EventSource, Connection, Server) {
+    let server = Server::start().await;
+    let mut source = source(&server.url("/"));
+    let script = async {
+        let mut connection = server.accept().await;
+        connection.write(&stream("")).await;
+        connection
+    };
+    let mut connection = tokio::select! {
+        connection = script => connection,
+        item = source.next() => panic!("{item:?}"),
+    };
+    for part in parts {
+        // The source waits in the meantime.
+        tokio::time::pause();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            item = source.next_chunk() => panic!("{item:?}"),
+        }
+        tokio::time::resume();
+        connection.write(part).await;
+        let chunk = source.next_chunk().await.unwrap().unwrap();
+        assert_eq!(chunk.bytes, part.as_bytes());
+    }
+    (source, connection, server)
+}
+
+#[tokio::test]
+async fn silence_after_keep_alives_ends_a_connection_and_the_source_continues_after_the_last_id() {
+    for (parts, pause, least, most) in [
+        ([":\n", "id: 7\ndata: x\n\n", ":\n", ":\n"].as_slice(), 15, 45, 50),
+        (&[": stentor\n", "id: 7\ndata: x\n\n"], 0, 54, 55),
+    ] {
+        let (mut source, connection, server) =
+            silent_after(parts, Duration::from_secs(pause)).await;
+        tokio::time::pause();
+        let (_, reason) = until_waiting(&mut source).await;
+        tokio::time::resume();
+        let EventSourceError::IdleTimeout { after } = reason else { panic!("{reason}") };
+        assert!((least..=most).contains(&after.as_secs()), "{parts:?}: {after:?}");
+        let (next, _) = tokio::join!(server.respond([NO_CONTENT]), source.next());
+        assert_eq!(next[0].last_event_id(), Some("7"), "{parts:?}");
+        drop(connection);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_stream_without_keep_alives_stays_open() {
+    let greeting = [": connected\n", "data: x\n\n"].as_slice();
+    let once = [": connected\n", ": still here\n"].as_slice();
+    for (parts, pause) in [(greeting, 0), (&["data: x\n\n", "data: y\n\n"], 15), (once, 0)] {
+        let (mut source, connection, _server) =
+            silent_after(parts, Duration::from_secs(pause)).await;
+        tokio::time::pause();
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_hours(24)) => {}
+            item = source.next() => panic!("{item:?}"),
+        }
+        tokio::time::resume();
+        assert!(matches!(source.state(), State::Open(_)), "{parts:?}: {:?}", source.state());
+        drop(connection);
+    }
 }

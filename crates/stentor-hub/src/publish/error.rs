@@ -49,12 +49,13 @@ pub enum PublishError {
     },
     /// The event type is longer than [`EVENT_TYPE_BYTES_MAX`](crate::EVENT_TYPE_BYTES_MAX).
     #[error(
-        "the event type has {bytes} bytes; the maximum is {}; shorten it, or move the text to the data",
-        crate::EVENT_TYPE_BYTES_MAX
+        "the event type has {bytes} bytes; the maximum is {limit}; shorten it, or move the text to the data"
     )]
     TypeTooLong {
         /// The length of the type in bytes.
         bytes: usize,
+        /// The maximum in bytes.
+        limit: usize,
     },
     /// The topic's name is reserved for the server.
     #[error("names that begin with `$` are reserved; rename the topic {:?}", .topic.as_str())]

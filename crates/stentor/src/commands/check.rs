@@ -36,6 +36,7 @@ use self::publishing::Publishing;
 use self::report::Style;
 use crate::commands::connection::{cannot_reach, token_of_environment, without_password};
 use crate::output::{print_line, print_message};
+use crate::values::RootCertificates;
 use crate::{duration, values};
 
 /// Default for `--origin`: an origin that the server is not expected to allow. In the log of a server, its name
@@ -87,6 +88,10 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "PATH")]
     unix_socket: Option<PathBuf>,
 
+    /// Trust the certificates in this PEM file, in addition to those of the system.
+    #[arg(long, value_name = "FILE", value_parser = RootCertificates::read)]
+    root_certificate: Option<RootCertificates>,
+
     /// Test CORS for this origin, such as `https://app.example` [default: report CORS without judging it].
     #[arg(long, value_name = "ORIGIN", value_parser = values::origin)]
     origin: Option<String>,
@@ -136,6 +141,7 @@ impl CheckArgs {
             headers,
             token.as_deref(),
             self.unix_socket.clone(),
+            self.root_certificate.clone(),
             self.patience,
         )?;
         // Unique, so that events of other publishers cannot be taken for ours.

@@ -1,12 +1,13 @@
 //! Options that tell client commands how to reach a server.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use stentor_client::{
     EventSource, EventSourceBuilder, PublishError, Publisher, PublisherBuilder, ServerUrl, Url,
 };
 
-use crate::values::{self, Header};
+use crate::values::{self, Header, RootCertificates};
 
 /// Environment variable for the token, so that it does not show in the process list.
 const TOKEN_VARIABLE: &str = "STENTOR_TOKEN";
@@ -30,6 +31,10 @@ pub(crate) struct ConnectionArgs {
     /// Connect to this Unix socket instead of the host in the URL.
     #[arg(long, value_name = "PATH")]
     unix_socket: Option<PathBuf>,
+
+    /// Trust the certificates in this PEM file, in addition to those of the system.
+    #[arg(long, value_name = "FILE", value_parser = RootCertificates::read)]
+    root_certificate: Option<RootCertificates>,
 }
 
 impl ConnectionArgs {
@@ -71,6 +76,9 @@ impl ConnectionArgs {
         if let Some(path) = &self.unix_socket {
             builder = builder.unix_socket(path);
         }
+        if let Some(roots) = &self.root_certificate {
+            builder = builder.root_certificates(roots.pem());
+        }
         builder
     }
 
@@ -83,7 +91,15 @@ impl ConnectionArgs {
         if let Some(path) = &self.unix_socket {
             builder = builder.unix_socket(path);
         }
-        builder
+        self.with_roots(builder)
+    }
+
+    /// Adds the root certificates to a stream of any server.
+    pub(crate) fn with_roots(&self, builder: EventSourceBuilder) -> EventSourceBuilder {
+        match &self.root_certificate {
+            Some(roots) => builder.root_certificates(roots.pem()),
+            None => builder,
+        }
     }
 
     /// `true` if there are headers or a token, which must go to one server only.
@@ -127,7 +143,37 @@ pub(crate) fn cannot_reach(url: &str, cause: &str) -> String {
     if cause.contains("InvalidContentType") {
         return format!("cannot reach {url}: the server does not use TLS; write http:// instead");
     }
+    if let Some(advice) = certificate_advice(cause) {
+        return format!("cannot reach {url}: {advice}");
+    }
     format!("cannot reach {url}: {cause}; check the URL and that the server is running")
+}
+
+/// Describes a certificate that is not trusted, with advice. `None` for any other cause.
+pub(crate) fn certificate_advice(cause: &str) -> Option<&'static str> {
+    // The words of the TLS library for its errors.
+    if cause.contains("UnknownIssuer") {
+        return Some(
+            "its certificate is not trusted, because this system does not know the issuer; name the issuer's \
+             certificate with --root-certificate FILE",
+        );
+    }
+    cause.contains("CaUsedAsEndEntity").then_some(
+        "its certificate is that of an issuer (CA:TRUE), not of a server; with `openssl req -x509` add `-addext \
+         basicConstraints=critical,CA:FALSE`, and name the new certificate with --root-certificate FILE",
+    )
+}
+
+/// Sets the idle timeout of a stream, if it is given. Zero turns it off.
+pub(crate) fn with_idle_timeout(
+    builder: EventSourceBuilder,
+    idle_timeout: Option<Duration>,
+) -> EventSourceBuilder {
+    match idle_timeout {
+        None => builder,
+        Some(Duration::ZERO) => builder.no_idle_timeout(),
+        Some(time) => builder.idle_timeout(time),
+    }
 }
 
 /// Adds the headers to the request of a stream.

@@ -49,9 +49,8 @@ pub(crate) struct PubArgs {
 
 pub(crate) async fn run(args: PubArgs) -> anyhow::Result<ExitCode> {
     let count = if let Some(source) = &args.relay.from {
-        let publisher = args.connection.publisher().attempts_max(1).build()?;
         let relayed =
-            relay::run(source, &args.relay, &publisher, &args.topic, &args.options).await?;
+            relay::run(source, &args.relay, &args.connection, &args.topic, &args.options).await?;
         if relayed.is_complete {
             args.end().await?;
         }

@@ -21,4 +21,5 @@ mod relay;
 mod replay;
 mod serve;
 mod subscribe;
+mod tls;
 mod usage;

@@ -248,3 +248,20 @@ async fn a_blocked_output_does_not_delay_its_end() {
         assert_eq!(running.exit_code().await, Some(1), "{signal:?}: the recording is incomplete");
     }
 }
+
+#[tokio::test]
+async fn silence_for_the_idle_timeout_is_recorded_as_a_loss() {
+    let foreign = Foreign::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("recording");
+    let args = ["record", &foreign.url, path.to_str().unwrap(), "--idle-timeout", "200ms"];
+    let running = stentor(&args).start().await;
+    let silent = foreign.stream("retry: 1\n\nid: 7\ndata: x\n\n").await;
+    let next = foreign.refuse("204 No Content").await;
+    assert_eq!(next.header("last-event-id"), Some("7"));
+    let done = running.end().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let recorded = std::fs::read_to_string(&path).unwrap();
+    assert!(recorded.contains("no data for 0.2 s"), "{recorded}");
+    drop(silent);
+}

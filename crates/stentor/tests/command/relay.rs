@@ -255,3 +255,32 @@ async fn republishing_ends_when_stdout_is_closed() {
     let page = server.page("/topics/copy").await;
     assert!(page["ended"].is_null(), "it did not reach the end of the source: {page}");
 }
+
+#[tokio::test]
+async fn silence_of_the_source_for_the_idle_timeout_reconnects() {
+    let server = Server::in_memory().await;
+    let foreign = Foreign::start().await;
+    let args = ["--idle-timeout", "200ms"];
+    let running = relay(&server, "copy", &foreign.url, &args).start().await;
+    let silent = foreign.stream("retry: 1\n\nid: 1\ndata: a\n\n").await;
+    let next = foreign.refuse("204 No Content").await;
+    assert_eq!(next.header("last-event-id"), Some("1"));
+    assert_eq!(running.end().await.code, Some(0));
+    assert_eq!(server.history_data("/topics/copy").await, ["a"]);
+    drop(silent);
+}
+
+#[tokio::test]
+async fn an_event_whose_type_is_too_long_is_left_out_with_a_message() {
+    let server = Server::in_memory().await;
+    let foreign = Foreign::start().await;
+    let running = relay(&server, "copy", &foreign.url, &[]).start().await;
+    let long = "x".repeat(5_000);
+    let stream = format!("id: 1\ndata: a\n\nid: 2\nevent: {long}\ndata: x\n\nid: 3\ndata: b\n\n");
+    drop(foreign.stream(&format!("retry: 1\n\n{stream}")).await);
+    foreign.refuse("204 No Content").await;
+    let done = running.end().await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stderr.contains("an event is left out"), "{done:?}");
+    assert_eq!(server.history_data("/topics/copy").await, ["a", "b"]);
+}

@@ -89,7 +89,8 @@ impl PublishOptions {
 /// [`EVENT_TYPE_BYTES_MAX`].
 pub(in crate::routes) fn event_type(name: &str) -> Result<EventType, Problem> {
     if name.len() > EVENT_TYPE_BYTES_MAX {
-        return Err(PublishError::TypeTooLong { bytes: name.len() }.into());
+        let (bytes, limit) = (name.len(), EVENT_TYPE_BYTES_MAX);
+        return Err(PublishError::TypeTooLong { bytes, limit }.into());
     }
     if name.starts_with("stentor.") {
         let detail =

@@ -16,6 +16,8 @@ use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCod
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
+use crate::values::RootCertificates;
+
 /// Maximum number of connections besides the one that watches: six in all, as in a browser.
 const CONNECTIONS_MAX: usize = 5;
 
@@ -33,6 +35,8 @@ pub(super) struct Endpoint {
     client: Client,
     /// The socket to connect to instead of the host.
     unix_socket: Option<PathBuf>,
+    /// Certificates to trust besides those of the system.
+    roots: Option<RootCertificates>,
     /// Headers of the user, which can hold credentials.
     headers: HeaderMap,
     connections: Semaphore,
@@ -79,22 +83,24 @@ impl Endpoint {
         mut headers: HeaderMap,
         token: Option<&str>,
         unix_socket: Option<PathBuf>,
+        roots: Option<RootCertificates>,
         patience: Duration,
     ) -> anyhow::Result<Endpoint> {
         if let Some(token) = token {
             headers.insert(AUTHORIZATION, bearer(token)?);
         }
-        let client = build(&url, unix_socket.as_deref(), patience, |builder| {
+        let client = build(&url, unix_socket.as_deref(), roots.as_ref(), patience, |builder| {
             builder.http1_only().pool_max_idle_per_host(0)
         })?;
         let connections = Semaphore::new(CONNECTIONS_MAX);
-        Ok(Endpoint { url, patience, client, unix_socket, headers, connections })
+        Ok(Endpoint { url, patience, client, unix_socket, roots, headers, connections })
     }
 
     /// Returns an HTTP/2 client: negotiated over TLS, with prior knowledge without.
     pub(super) fn http2_client(&self) -> anyhow::Result<Client> {
         let is_cleartext = self.url.scheme() == "http";
-        build(&self.url, self.unix_socket.as_deref(), self.patience, |builder| {
+        let (socket, roots) = (self.unix_socket.as_deref(), self.roots.as_ref());
+        build(&self.url, socket, roots, self.patience, |builder| {
             if is_cleartext { builder.http2_prior_knowledge() } else { builder }
         })
     }
@@ -215,6 +221,7 @@ pub(super) fn bearer(token: &str) -> anyhow::Result<HeaderValue> {
 fn build(
     url: &Url,
     unix_socket: Option<&Path>,
+    roots: Option<&RootCertificates>,
     patience: Duration,
     kind: impl Fn(ClientBuilder) -> ClientBuilder,
 ) -> anyhow::Result<Client> {
@@ -225,10 +232,14 @@ fn build(
             Some(path) => builder.unix_socket(path),
             None => builder,
         };
+        let builder = match roots {
+            Some(roots) => builder.tls_certs_merge(roots.certificates()),
+            None => builder,
+        };
         kind(builder.redirect(reqwest::redirect::Policy::none()))
     };
     let mut client = builder().build();
-    if client.is_err() && url.scheme() == "http" {
+    if client.is_err() && url.scheme() == "http" && roots.is_none() {
         // Without any root certificates, plain HTTP still works.
         client = builder().tls_certs_only([]).build();
     }

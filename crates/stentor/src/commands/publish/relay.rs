@@ -15,19 +15,21 @@ mod sender;
 
 use std::future::pending;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::future::{BoxFuture, FutureExt};
 use stentor_client::cursor::FileCursor;
-use stentor_client::{Control, Event, EventSource, Item, Publisher, State};
+use stentor_client::{Control, Event, EventSource, Item, State};
 use tokio::sync::watch;
 
 use self::batch::Batch;
 use self::recent_keys::RecentKeys;
 use self::sender::{Sender, Sent};
 use super::options::Options;
-use crate::commands::connection::with_headers;
+use crate::commands::connection::{ConnectionArgs, with_headers, with_idle_timeout};
 use crate::commands::status::StatusReporter;
+use crate::duration;
 use crate::output::{print_line, print_message};
 use crate::stdout_watch::StdoutWatch;
 use crate::values::{self, Header};
@@ -58,6 +60,17 @@ pub(super) struct RelayArgs {
         conflicts_with_all = ["data", "file", "lines"]
     )]
     cursor: Option<PathBuf>,
+
+    /// Reconnect to the source after this much silence; `0s` = never [default: 3 x the keep-alive interval of the server,
+    /// none if it sends no keep-alives].
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = duration::parse,
+        requires = "from",
+        conflicts_with_all = ["data", "file", "lines"]
+    )]
+    idle_timeout: Option<Duration>,
 }
 
 /// The result of [`run`].
@@ -77,16 +90,18 @@ pub(super) struct Relayed {
 pub(super) async fn run(
     url: &str,
     args: &RelayArgs,
-    publisher: &Publisher,
+    connection: &ConnectionArgs,
     topic: &str,
     options: &Options,
 ) -> anyhow::Result<Relayed> {
+    let publisher = connection.publisher().attempts_max(1).build()?;
     let mut builder = with_headers(EventSource::builder(url), &args.from_header);
+    builder = with_idle_timeout(connection.with_roots(builder), args.idle_timeout);
     if let Some(path) = &args.cursor {
         builder = builder.cursor(FileCursor::new(path));
     }
     let mut relay = Relay::new(builder.build()?, url);
-    let is_complete = relay.run(&Sender::new(publisher, topic, options)).await?;
+    let is_complete = relay.run(&Sender::new(&publisher, topic, options)).await?;
     Ok(Relayed { count: relay.recent_keys.distinct(), is_complete })
 }
 

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::file::Writer;
 use super::recorder::Recorder;
-use crate::commands::connection::{ConnectionArgs, without_password};
+use crate::commands::connection::{ConnectionArgs, with_idle_timeout, without_password};
 use crate::commands::status::StatusReporter;
 use crate::duration;
 use crate::output::{is_broken_pipe, print_message};
@@ -44,6 +44,11 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "ID", conflicts_with = "append")]
     last_event_id: Option<String>,
 
+    /// Reconnect after this much silence; `0s` = never [default: 3 x the keep-alive interval of the server,
+    /// none if it sends no keep-alives].
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    idle_timeout: Option<Duration>,
+
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -61,7 +66,7 @@ pub(crate) async fn run(args: RecordArgs) -> anyhow::Result<ExitCode> {
     });
     let mut recorder =
         recorder.with_context(|| format!("cannot record to {}", args.file.display()))?;
-    let mut source = (args.connection.source(url.as_str()))
+    let mut source = with_idle_timeout(args.connection.source(url.as_str()), args.idle_timeout)
         .last_event_id(args.last_event_id.as_deref().unwrap_or(recorder.last_event_id()))
         .build()?;
     let done = tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::de::IgnoredAny;
@@ -9,12 +10,15 @@ use stentor_client::EventSourceBuilder;
 use stentor_client::reconnect::Mode;
 
 use super::target::{Kind, Target};
-use crate::commands::connection::{ConnectionArgs, origin};
+use crate::commands::connection::{ConnectionArgs, origin, with_idle_timeout};
 use crate::files::open_file;
-use crate::values;
+use crate::{duration, values};
 
 /// Maximum number of bytes that are read for `--data`.
 const BODY_BYTES_MAX: u64 = 64 << 20;
+
+/// Maximum silence of a Stentor server, which sends a keep-alive at least every 18 s.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Request")]
@@ -38,6 +42,11 @@ pub(super) struct RequestArgs {
     /// Give up after N failed attempts in a row [default: retry indefinitely].
     #[arg(long, value_name = "N", value_parser = values::count_u32)]
     retry_max: Option<u32>,
+
+    /// Reconnect after this much silence; `0s` = never [default: 1m for topics; for a URL 3 x the keep-alive
+    /// interval of the server, or never if it sends no keep-alives].
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    idle_timeout: Option<Duration>,
 }
 
 impl RequestArgs {
@@ -83,6 +92,8 @@ impl RequestArgs {
         if let Some(attempts) = self.retry_max {
             request = request.attempts_max(attempts);
         }
+        let own = (target.kind != Kind::Url).then_some(IDLE_TIMEOUT);
+        request = with_idle_timeout(request, self.idle_timeout.or(own));
         if self.strict { request.mode(Mode::Spec) } else { request }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 use stentor_client::cursor::Committer;
@@ -16,11 +17,9 @@ use tokio::time::timeout;
 use super::failure::{Code, Failure, OrFail};
 use super::open_topics::{EndProgress, OpenTopics};
 use super::target::{Kind, Target};
+use crate::commands::connection::certificate_advice;
 use crate::commands::status::StatusReporter;
 use crate::output::print_message;
-
-/// Maximum silence of a Stentor server, which sends a keep-alive at least every 18 s.
-const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Time to wait for further topics of a pattern after all known topics have ended.
 const QUIET: Duration = Duration::from_secs(1);
@@ -75,8 +74,6 @@ impl TargetStream {
         until_end: bool,
         is_verbose: bool,
     ) -> Result<TargetStream, Failure> {
-        let is_url = target.kind == Kind::Url;
-        let request = if is_url { request } else { request.idle_timeout(IDLE_TIMEOUT) };
         let source = request.build().or_fail(Code::Usage)?;
         let states = source.states();
         let reporter = StatusReporter::new(&target.name, &target.url).verbose(is_verbose);
@@ -156,7 +153,10 @@ impl TargetStream {
         match error {
             EventSourceError::Cursor(error) => Failure::new(Code::Failed, error),
             error => {
-                let error = anyhow::Error::from(error);
+                let error = match certificate_advice(&error.to_string()) {
+                    Some(advice) => anyhow!("{advice}"),
+                    None => error.into(),
+                };
                 Failure::new(
                     Code::NoStream,
                     error.context(format!("cannot subscribe to {}", self.name)),

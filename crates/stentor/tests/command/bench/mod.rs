@@ -1,9 +1,9 @@
 //! `stentor bench`.
 
-mod faulty_server;
+pub mod faulty_server;
 mod http2;
 mod lost_server;
-mod tls;
+pub mod tls;
 
 use serde_json::Value;
 

@@ -4,7 +4,7 @@ use super::faulty_server::{Fault, faulty_server_with_tls};
 use super::{bench, counts, json};
 use crate::harness::{Output, Server};
 
-pub(super) const ROOT: &str =
+pub const ROOT: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../stentor-client/tests/support/tls/root.pem");
 
 /// Runs `stentor bench` against a faulty server on localhost.

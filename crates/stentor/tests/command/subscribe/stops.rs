@@ -161,6 +161,26 @@ async fn a_second_signal_does_not_wait_for_a_blocked_stdout() {
     assert_eq!(running.exit_code().await, Some(130));
 }
 
+#[tokio::test]
+async fn silence_for_the_idle_timeout_reconnects_after_the_last_event() {
+    let server = Foreign::start().await;
+    for (args, is_topic) in
+        [(["--idle-timeout", "200ms"].as_slice(), false), (&["--idle-timeout", "200ms"], true)]
+    {
+        let base = server.url.replace("/stream", "");
+        let target = if is_topic { vec!["t", "--url", &base] } else { vec![server.url.as_str()] };
+        let running = stentor(&[&["sub"], &target[..], args].concat()).start().await;
+        // The connection stays open, as behind a proxy that does not notice a crash.
+        let silent = server.stream("retry: 1\n\nid: 7\ndata: x\n\n").await;
+        let next = server.refuse("204 No Content").await;
+        assert_eq!(next.header("last-event-id"), Some("7"));
+        let done = running.end().await;
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert!(done.stderr.contains("no data for 0.2 s"), "{done:?}");
+        drop(silent);
+    }
+}
+
 /// Publishes an event that is larger than the buffer of a pipe, and one after it. Returns the id of the one before.
 async fn publish_more_than_a_pipe_takes(server: &Server) -> String {
     let first = server.publish("/topics/t", "first").await;
