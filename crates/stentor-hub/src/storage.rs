@@ -29,7 +29,7 @@ pub use self::result::{
 };
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
-    BackedUp, Durability, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog,
-    SqliteOpenError, SqliteOptions, SqliteStorage, ToolError, VerifyNote,
+    BackedUp, DroppedWal, Durability, Export, ExportFrom, Exported, Finding, Imported, LogInfo,
+    SqliteLog, SqliteOpenError, SqliteOptions, SqliteStorage, ToolError, VerifyNote,
 };
 pub use crate::key::{KeyHash, KeyName, PartHash, StoredKey, part_hash};

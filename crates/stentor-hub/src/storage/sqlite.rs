@@ -20,12 +20,16 @@
 //! table. `open` starts the threads and stops them. `tools` inspects and copies a log, also while a server
 //! uses it. The format is described in `docs/formats/log.md`.
 
+mod crash;
 mod damage_report;
+mod database_file;
 mod db_error;
+mod last_run;
 mod limits;
 mod lock;
 mod open;
 mod open_error;
+mod open_files;
 mod options;
 mod queue;
 mod read;
@@ -35,6 +39,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod wal;
 mod write;
 
 use std::path::Path;
@@ -52,8 +57,8 @@ pub use self::options::{Durability, SqliteOptions};
 use self::read::snapshot::Snapshot;
 use self::tables::lease;
 pub use self::tools::{
-    BackedUp, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog, ToolError,
-    VerifyNote,
+    BackedUp, DroppedWal, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog,
+    ToolError, VerifyNote,
 };
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;

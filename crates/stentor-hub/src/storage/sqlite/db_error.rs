@@ -1,7 +1,7 @@
 //! The error of the functions that read and write the database.
 
 use std::fmt::Display;
-use std::io;
+use std::io::{self, ErrorKind};
 
 use rusqlite::{ErrorCode, ffi};
 
@@ -14,6 +14,8 @@ pub(super) enum DbError {
     Sqlite(rusqlite::Error),
     /// The stored data is invalid. The text says what is wrong, and where.
     Damaged(String),
+    /// A file of the log was deleted or replaced while it was open. The text says which one.
+    FileLost(String),
 }
 
 impl From<rusqlite::Error> for DbError {
@@ -32,16 +34,24 @@ impl DbError {
         }
     }
 
-    /// Creates the error for a write whose ballast cannot be written. It counts as a full disk.
+    /// Creates the error for a write whose ballast cannot be written.
     pub(super) fn no_ballast(error: &io::Error) -> DbError {
-        let code = ffi::Error::new(ffi::SQLITE_FULL);
-        DbError::Sqlite(rusqlite::Error::SqliteFailure(code, Some(error.to_string())))
+        let code = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                ffi::SQLITE_FULL
+            }
+            // No free file descriptor, for example. It is not a sign of a full or failed disk.
+            _ => ffi::SQLITE_CANTOPEN,
+        };
+        let text = format!("the ballast file cannot be written: {error}");
+        DbError::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(text)))
     }
 
     /// Returns `true` if stored data is invalid: a row, or the structure of the file.
     pub(super) fn is_corrupt(&self) -> bool {
         match self {
             DbError::Damaged(_) => true,
+            DbError::FileLost(_) => false,
             DbError::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt),
         }
     }
@@ -49,7 +59,7 @@ impl DbError {
     /// Describes the error for the report of damaged rows.
     pub(super) fn place(&self) -> String {
         match self {
-            DbError::Damaged(reason) => reason.clone(),
+            DbError::Damaged(reason) | DbError::FileLost(reason) => reason.clone(),
             DbError::Sqlite(error) => describe(error),
         }
     }
@@ -68,6 +78,7 @@ impl From<DbError> for StorageError {
         }
         match error {
             DbError::Damaged(reason) => StorageError::Damaged { reason },
+            DbError::FileLost(reason) => StorageError::Failed { reason },
             DbError::Sqlite(error) if is_transient(&error) => {
                 StorageError::Unavailable { reason: describe(&error) }
             }
@@ -86,6 +97,9 @@ pub(super) fn describe(error: &rusqlite::Error) -> String {
         ffi::SQLITE_IOERR_WRITE => " in a write",
         ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ => " in a read",
         ffi::SQLITE_IOERR_TRUNCATE => " while truncating a file",
+        ffi::SQLITE_CANTOPEN => {
+            " (is there a free file descriptor, and permission to open the files?)"
+        }
         _ => "",
     };
     format!("{error}{operation}, SQLite code {code}")

@@ -10,10 +10,14 @@ use std::thread::{self, JoinHandle};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
+use super::crash;
 use super::db_error::DbError;
+use super::last_run::LastRun;
 use super::limits::Limits;
 use super::lock::Lock;
 use super::open_error::SqliteOpenError;
+use super::open_files::OpenFiles;
+use super::options::Durability;
 use super::queue::{Job, Queue};
 use super::read::snapshot::ReadConnection;
 use super::schema;
@@ -47,7 +51,12 @@ impl OpenLog {
     /// Opens the log in `dir`, or creates one, and starts its threads. Blocks.
     pub(super) fn open(dir: &Path, limits: Limits) -> Result<OpenLog, SqliteOpenError> {
         create_dir(dir).map_err(|error| SqliteOpenError::directory(dir, error))?;
-        let lock = Lock::take(dir)?;
+        let mut lock = Lock::take(dir)?;
+        let files = crash::Files::read(dir, lock.is_alone())?;
+        files.refuse_loss()?;
+        let wal = dir.join(schema::WAL_FILE);
+        files.rewrite_wal().map_err(|error| SqliteOpenError::Io { path: wal, error })?;
+        let database = lock.create_database(dir)?.id();
         let mut ballast = Ballast::find(dir, limits.ballast);
         let (connection, recovered) = match connect(dir, limits, &ballast) {
             // The last run may have left a full disk, with the ballast on it.
@@ -62,6 +71,7 @@ impl OpenLog {
         {
             tracing::warn!(%error, "cannot reserve disk space (the ballast file) for the case of a full disk");
         }
+        mark_unclosed(dir, limits.durability)?;
         warn_if_over_limit(dir, limits);
         let Recovered { epoch, log, burned } = recovered;
         let state = Arc::new(SharedState::new(epoch, burned, log.tail, log.removals));
@@ -69,7 +79,16 @@ impl OpenLog {
         let read_threads = spawn_read_threads(dir, &state, read_jobs)?;
         let (writes, write_jobs) = Queue::new(WRITES_MAX);
         let (lock_held, lock_receiver) = watch::channel(());
-        let worker = Writer::new(connection, Arc::clone(&state), log, limits, ballast);
+        let files = OpenFiles::new(dir, database)?;
+        let worker = Writer::new(
+            connection,
+            Arc::clone(&state),
+            log,
+            limits,
+            ballast,
+            files,
+            dir.to_owned(),
+        );
         let thread = spawn("stentor-writer", dir, move || {
             run::run(worker, &write_jobs, read_threads);
             // In this order: a caller of `close` may open the log again at once.
@@ -120,6 +139,18 @@ pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Marks the log as one that a server has opened. Its write-ahead log is on the disk, with at least one commit.
+fn mark_unclosed(dir: &Path, durability: Durability) -> Result<(), SqliteOpenError> {
+    let Err(error) = LastRun::current(durability).write(dir) else { return Ok(()) };
+    tracing::warn!(
+        %error,
+        "cannot write the file `unclosed`; damage of the write-ahead log will not be noticed after a crash"
+    );
+    // The file of the last run may promise more than this run does.
+    let path = dir.join(LastRun::FILE);
+    LastRun::remove(dir).map_err(|error| SqliteOpenError::Io { path, error })
+}
+
 /// Warns if the log is far larger than its limit, such as one that was imported.
 fn warn_if_over_limit(dir: &Path, limits: Limits) {
     /// A log that is larger by a quarter and this many bytes is normal.
@@ -140,9 +171,6 @@ fn connect(
     limits: Limits,
     ballast: &Ballast,
 ) -> Result<(Connection, Recovered), SqliteOpenError> {
-    let wal = dir.join(schema::WAL_FILE);
-    recovery::rewrite_wal(&wal)
-        .map_err(|error| SqliteOpenError::Io { path: wal.clone(), error })?;
     let mut connection = schema::open_writer(dir)?;
     if let Some(pages) = limits.pages {
         connection.pragma_update(None, "max_page_count", pages).map_err(DbError::Sqlite)?;

@@ -69,6 +69,28 @@ pub enum SqliteOpenError {
         /// Message of SQLite.
         reason: String,
     },
+    /// The write-ahead log is damaged in front of acknowledged events.
+    #[error(
+        "{} is damaged: {reason}, and {transactions} transactions would be lost; restore the log from a backup, \
+         or drop them with `stentor log repair --accept-loss`", .path.display()
+    )]
+    DamagedWal {
+        /// Path of the write-ahead log.
+        path: PathBuf,
+        /// The damage.
+        reason: String,
+        /// Number of transactions found behind the damage.
+        transactions: u64,
+    },
+    /// A file of a log that was not closed properly is missing.
+    #[error(
+        "{} is missing, although the log was not closed properly: its newest events are lost; put the file back, \
+         restore the log from a backup, or go on without it with `stentor log repair --accept-loss`", .path.display()
+    )]
+    MissingFile {
+        /// Path of the file.
+        path: PathBuf,
+    },
     /// The stored data is invalid.
     #[error("the log is damaged ({reason}); restore it from a backup, or choose another directory")]
     Damaged {
@@ -104,6 +126,7 @@ impl From<DbError> for SqliteOpenError {
                 }
             }
             DbError::Damaged(reason) => SqliteOpenError::Damaged { reason },
+            DbError::FileLost(reason) => SqliteOpenError::Sqlite { reason },
         }
     }
 }

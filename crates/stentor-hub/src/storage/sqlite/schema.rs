@@ -5,6 +5,7 @@ mod version_3;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::db_error::DbError;
@@ -18,6 +19,8 @@ pub(super) const FILE: &str = "log.db";
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Name of the write-ahead log in the log's directory.
 pub(super) const WAL_FILE: &str = "log.db-wal";
+/// Name of SQLite's index of the write-ahead log in the log's directory.
+pub(super) const INDEX_FILE: &str = "log.db-shm";
 /// Format version that this program writes. Older versions are migrated, newer ones refused.
 const VERSION: i64 = 3;
 /// The first format version with checksums.
@@ -126,6 +129,8 @@ pub(super) fn open_writer(dir: &Path) -> Result<Connection, SqliteOpenError> {
     let path = dir.join(FILE);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut connection = connect(&path, flags).map_err(|error| refused(&path, error))?;
+    // An error below would otherwise remove the write-ahead log, and the next start would miss it.
+    set_checkpoint_at_close(&connection, false).map_err(DbError::Sqlite)?;
     let found = version(&connection, &path)?;
     if !make_durable(&connection).map_err(DbError::Sqlite)? {
         return Err(SqliteOpenError::NoWal { dir: dir.to_owned() });
@@ -134,6 +139,11 @@ pub(super) fn open_writer(dir: &Path) -> Result<Connection, SqliteOpenError> {
         migrate(&mut connection, found)?;
     }
     Ok(connection)
+}
+
+/// Sets whether SQLite runs a checkpoint and removes the write-ahead log when the last connection is closed.
+pub(super) fn set_checkpoint_at_close(connection: &Connection, on: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !on).map(drop)
 }
 
 /// Opens a connection that only reads. The writer's connection must exist.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use super::last_run::LastRun;
 use super::limits::Limits;
 use super::{SqliteOpenError, SqliteStorage, schema, tables};
 use crate::cursor::Offset;
@@ -17,12 +18,14 @@ mod compaction;
 mod cost;
 mod damage;
 mod durable;
+mod files;
 mod flips;
 mod full;
 mod purge;
 mod space;
 mod tools;
 mod uploads;
+mod wal;
 
 crate::conformance_tests!(|| async {
     let open = |ground: &VerifiedDir| SqliteStorage::open(ground.0.path()).unwrap();
@@ -108,7 +111,7 @@ impl LogDir {
     /// Copies the files as they are at this moment, as a kill would leave them.
     fn copy(&self) -> LogDir {
         let copy = LogDir::with(self.limits);
-        for file in [schema::FILE, "log.db-wal", "ballast", "lock"] {
+        for file in [schema::FILE, "log.db-wal", "ballast", "lock", LastRun::FILE] {
             if self.path().join(file).exists() {
                 std::fs::copy(self.path().join(file), copy.path().join(file)).unwrap();
             }
@@ -116,9 +119,12 @@ impl LogDir {
         copy
     }
 
-    /// Opens the database directly.
+    /// Opens the database directly. The write-ahead log of a killed log stays when the connection is closed.
     fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.path().join(schema::FILE)).unwrap()
+        let connection = rusqlite::Connection::open(self.path().join(schema::FILE)).unwrap();
+        let is_closed = !self.path().join(LastRun::FILE).exists();
+        schema::set_checkpoint_at_close(&connection, is_closed).unwrap();
+        connection
     }
 
     /// Computes the checksums of all rows but records, as if this program had written what they contain.
@@ -145,7 +151,7 @@ impl LogDir {
     }
 
     fn holds_ballast(&self) -> bool {
-        self.path().join("ballast").exists()
+        std::fs::metadata(self.path().join("ballast")).is_ok_and(|file| file.len() > 0)
     }
 }
 

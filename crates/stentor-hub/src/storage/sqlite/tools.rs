@@ -10,6 +10,7 @@
 //!
 //! Reading takes no lock and does not change the file.
 
+mod accept_loss;
 mod backup;
 mod draft;
 mod error;
@@ -21,6 +22,7 @@ mod log;
 mod log_row;
 mod verify;
 
+pub use self::accept_loss::DroppedWal;
 pub use self::backup::BackedUp;
 pub use self::error::ToolError;
 pub use self::export::{Export, ExportFrom, Exported};

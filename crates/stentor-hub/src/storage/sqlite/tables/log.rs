@@ -54,12 +54,6 @@ pub(crate) fn set_clean(connection: &Connection, clean: bool) -> Result<(), DbEr
     Ok(seal(connection, SEALED, "true")?)
 }
 
-/// Stores the tail, for a commit that must change something.
-pub(crate) fn set_tail(connection: &Connection, tail: Offset) -> Result<(), DbError> {
-    connection.execute("UPDATE log SET tail = ?1", [column::offset(tail)])?;
-    Ok(seal(connection, SEALED, "true")?)
-}
-
 /// Returns the highest offset that any table mentions, even if the record itself is gone.
 pub(crate) fn newest_offset(connection: &Connection) -> Result<Offset, DbError> {
     let newest = connection.query_row(
@@ -88,9 +82,14 @@ impl LogState {
     /// That is well before they are assigned, so the reservation is on the disk even if the disk loses the last
     /// commits.
     pub(crate) fn reserve(&mut self, block: u64) {
-        if self.tail.get() + block / 2 >= self.reserved_through.get() {
+        if self.must_reserve(0, block) {
             self.reserved_through = Offset::new(self.tail.get() + block);
         }
+    }
+
+    /// Returns `true` if a transaction that appends `records` records reserves more offsets.
+    pub(crate) fn must_reserve(&self, records: u64, block: u64) -> bool {
+        self.tail.get() + records + block / 2 >= self.reserved_through.get()
     }
 
     /// Updates the row if a stored value differs from `before`.

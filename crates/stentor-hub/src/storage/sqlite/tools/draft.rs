@@ -26,7 +26,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    const FOLDER: &str = "unfinished";
+    pub(super) const FOLDER: &str = "unfinished";
 
     /// Starts a log for a directory that is new or empty.
     pub(super) fn begin(target: &Path) -> Result<Draft, ToolError> {

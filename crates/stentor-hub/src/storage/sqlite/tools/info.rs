@@ -66,7 +66,7 @@ impl SqliteLog {
     ///
     /// If the log cannot be read, or is damaged where this reads it.
     pub fn info(&mut self) -> Result<LogInfo, ToolError> {
-        let holder = Lock::holder(&self.dir)?;
+        let holder = Lock::holder(&self.dir, self.database())?;
         let transaction = self.connection.transaction()?;
         let log = LogRow::load(&transaction)?;
         let topics = Topics::count(&transaction)?;

@@ -1,12 +1,14 @@
 //! A log that is read from outside.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::ToolError;
+use crate::storage::sqlite::crash::Files;
+use crate::storage::sqlite::database_file::DatabaseFile;
+use crate::storage::sqlite::last_run::LastRun;
 use crate::storage::sqlite::lock::{Holder, Lock};
 use crate::storage::sqlite::open_error::SqliteOpenError;
 use crate::storage::sqlite::schema;
@@ -32,7 +34,7 @@ pub struct SqliteLog {
     pub(crate) connection: Connection,
     pub(crate) version: i64,
     // Dropped after the connection.
-    _cleanup: Cleanup,
+    cleanup: Cleanup,
 }
 
 impl SqliteLog {
@@ -40,12 +42,13 @@ impl SqliteLog {
     ///
     /// # Errors
     ///
-    /// [`ToolError::Missing`] if there is no log, [`ToolError::Open`] if it cannot be opened.
+    /// [`ToolError::Missing`] if there is no log, [`ToolError::Open`] if it cannot be opened or a crash was followed
+    /// by damage of its write-ahead log.
     pub fn open(dir: impl AsRef<Path>) -> Result<SqliteLog, ToolError> {
         let dir = dir.as_ref().to_owned();
         let path = dir.join(schema::FILE);
         // SQLite reports every file that it cannot open in the same way, so the reason is found here.
-        match File::open(&path) {
+        let database = match DatabaseFile::open(&path, false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(ToolError::Missing { dir });
             }
@@ -53,12 +56,29 @@ impl SqliteLog {
                 return Err(SqliteOpenError::directory(&dir, error).into());
             }
             Err(error) => return Err(SqliteOpenError::Io { path, error }.into()),
-            Ok(_) => {}
-        }
+            Ok(database) => database,
+        };
+        refuse_loss(&dir, &database)?;
         let (connection, version) = schema::open_beside(&dir)?;
-        let cleanup = Cleanup { dir: dir.clone() };
-        Ok(SqliteLog { dir, connection, version, _cleanup: cleanup })
+        let cleanup = Cleanup { dir: dir.clone(), database };
+        Ok(SqliteLog { dir, connection, version, cleanup })
     }
+
+    pub(super) fn database(&self) -> &DatabaseFile {
+        &self.cleanup.database
+    }
+}
+
+/// Returns an error if the write-ahead log of a log that is not in use has lost events. Readers would miss them
+/// without a word.
+fn refuse_loss(dir: &Path, database: &DatabaseFile) -> Result<(), SqliteOpenError> {
+    let is_free = || Ok::<_, SqliteOpenError>(Lock::holder(dir, database)? == Holder::None);
+    if !is_free()? {
+        return Ok(());
+    }
+    let refused = Files::read(dir, !database.is_shared())?.refuse_loss();
+    // A server that has opened the log meanwhile changes the files.
+    if refused.is_err() && is_free()? { refused } else { Ok(()) }
 }
 
 /// Removes the empty write-ahead log that reading a closed log creates.
@@ -68,13 +88,16 @@ impl SqliteLog {
 #[derive(Debug)]
 struct Cleanup {
     dir: PathBuf,
+    database: DatabaseFile,
 }
 
 impl Drop for Cleanup {
     fn drop(&mut self) {
         let is_empty = |file: std::fs::Metadata| file.len() == 0;
         if self.dir.join(schema::WAL_FILE).metadata().is_ok_and(is_empty)
-            && matches!(Lock::holder(&self.dir), Ok(Holder::None))
+            // A log that was not closed properly needs its write-ahead log, even if that is empty.
+            && !self.dir.join(LastRun::FILE).exists()
+            && matches!(Lock::holder(&self.dir, &self.database), Ok(Holder::None))
             && let Ok(connection) = Connection::open_with_flags(
                 self.dir.join(schema::FILE),
                 OpenFlags::SQLITE_OPEN_READ_WRITE,

@@ -1,10 +1,10 @@
 //! The ballast: reserved disk space, with which events can be deleted on a full disk.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// A file that only occupies disk space. It is deleted while the disk is full.
+/// A file that only occupies disk space. It is emptied while the disk is full.
 ///
 /// The write-ahead log can be overwritten from its start only after it was copied into the database file. Until then
 /// every deletion extends it. The copy makes the database file grow. Before an event is committed, the ballast is
@@ -12,9 +12,13 @@ use std::path::{Path, PathBuf};
 ///
 /// - The copy always fits.
 /// - After the copy, deletions and trims overwrite the write-ahead log, and can use `BYTES` of additional space.
+///
+/// The file stays open, so that a publish does not depend on a free file descriptor.
 #[derive(Debug)]
 pub(crate) struct Ballast {
     path: PathBuf,
+    /// The open file; `None` until it could be opened.
+    file: Option<File>,
     /// Size of the ballast: zero, or at least `BYTES`.
     bytes: u64,
     /// Maximum size. Tests simulate a full disk with it.
@@ -27,12 +31,16 @@ impl Ballast {
     /// Name of the file.
     pub(crate) const FILE: &str = "ballast";
 
-    /// Returns the ballast that the last run left in `dir`.
+    /// Opens the ballast that the last run left in `dir`.
     pub(crate) fn find(dir: &Path, bytes_max: Option<u64>) -> Ballast {
         let path = dir.join(Self::FILE);
-        let found = fs::metadata(&path).map_or(0, |file| file.len());
-        let bytes = if found < Self::BYTES { 0 } else { found };
-        Ballast { path, bytes, bytes_max }
+        // A log that never holds a ballast gets no file.
+        let is_used = bytes_max != Some(0) || path.exists();
+        let file = if is_used { open(&path).ok() } else { None };
+        let found = file.as_ref().and_then(|file| file.metadata().ok());
+        let bytes = found.map_or(0, |found| found.len());
+        let bytes = if bytes < Self::BYTES { 0 } else { bytes };
+        Ballast { path, file, bytes, bytes_max }
     }
 
     /// Returns the size of the ballast.
@@ -50,7 +58,10 @@ impl Ballast {
     pub(crate) fn hold(&mut self, growth: u64) -> io::Result<()> {
         let wanted = Self::BYTES + growth.next_multiple_of(Self::BYTES);
         if self.bytes < wanted {
-            self.grow(wanted).inspect_err(|_| self.cut(self.bytes))?;
+            if let Err(error) = self.grow(wanted) {
+                self.cut(self.bytes);
+                return Err(error);
+            }
             self.bytes = wanted;
         }
         Ok(())
@@ -65,27 +76,29 @@ impl Ballast {
         }
     }
 
-    /// Deletes the file, which frees its space.
+    /// Empties the file, which frees its space.
     pub(crate) fn release(&mut self) {
         self.bytes = 0;
         self.cut(0);
     }
 
     /// Returns `true` if `bytes` fit on the disk: it writes and deletes them. Call it only while no space is reserved.
-    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+    pub(crate) fn has_room(&mut self, bytes: u64) -> bool {
         let fits = self.grow(bytes).is_ok();
         self.cut(0);
         fits
     }
 
     /// Extends the file with random bytes, which no file system can compress or skip.
-    fn grow(&self, wanted: u64) -> io::Result<()> {
+    fn grow(&mut self, wanted: u64) -> io::Result<()> {
         const CHUNK: u64 = 64 << 10;
         if self.bytes_max.is_some_and(|max| wanted > max) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let open = OpenOptions::new().write(true).create(true).truncate(false).open(&self.path);
-        let mut file = open?;
+        let mut file = match &self.file {
+            Some(file) => file,
+            None => self.file.insert(open(&self.path)?),
+        };
         file.seek(SeekFrom::Start(self.bytes))?;
         let mut chunk = Vec::new();
         let mut at = self.bytes;
@@ -99,16 +112,15 @@ impl Ballast {
     }
 
     fn cut(&self, bytes: u64) {
-        let cut = match bytes {
-            0 => fs::remove_file(&self.path),
-            bytes => {
-                OpenOptions::new().write(true).open(&self.path).and_then(|file| file.set_len(bytes))
-            }
-        };
-        if let Err(error) = cut
-            && error.kind() != io::ErrorKind::NotFound
+        if let Some(file) = &self.file
+            && let Err(error) = file.set_len(bytes)
         {
             tracing::warn!(path = %self.path.display(), %error, "cannot shrink the ballast file");
         }
     }
+}
+
+/// Opens the file, and creates it if it does not exist.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).open(path)
 }

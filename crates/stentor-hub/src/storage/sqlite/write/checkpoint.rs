@@ -52,7 +52,7 @@ pub(crate) fn checkpoint(connection: &Connection, kind: Checkpoint) -> Result<Wa
 /// On a full disk, a checkpoint that stops half-way would take the space that deletions need and free none. The
 /// ballast guarantees enough. If other programs took its space, the copy waits until the space is
 /// free again, or until enough is deleted that the database file does not have to grow.
-pub(crate) fn has_room(connection: &Connection, ballast: &Ballast) -> Result<bool, DbError> {
+pub(crate) fn has_room(connection: &Connection, ballast: &mut Ballast) -> Result<bool, DbError> {
     if ballast.is_held() {
         return Ok(true);
     }
@@ -93,7 +93,7 @@ impl WalLimit {
     pub(crate) fn apply(
         &mut self,
         connection: &Connection,
-        ballast: &Ballast,
+        ballast: &mut Ballast,
         pages_max: u64,
     ) -> Result<(), DbError> {
         /// Maximum time to wait for readers. Ours are short. A program that reads the log from outside may take

@@ -83,7 +83,7 @@ impl Writer {
         // a pause would get no other maintenance.
         if self.pending.wal == Backlog::Unknown {
             self.pending.wal = Backlog::Bounded;
-            self.wal_limit.apply(&self.connection, &self.ballast, self.limits.wal_pages)?;
+            self.wal_limit.apply(&self.connection, &mut self.ballast, self.limits.wal_pages)?;
         }
         if self.pending.purge {
             self.pending.purge = self.transact(|transaction| transaction.purge(rows, bytes))?;
@@ -177,7 +177,7 @@ impl Writer {
             self.pending.vacuum_to = Some(SPARE_PAGES);
             return Ok(());
         }
-        if !checkpoint::has_room(&self.connection, &self.ballast)? {
+        if !checkpoint::has_room(&self.connection, &mut self.ballast)? {
             return Ok(());
         }
         // On a full disk, the space of the write-ahead log is freed too.

@@ -1,10 +1,5 @@
 //! Recovery: prepares a log for use after a close or a crash.
 
-use std::fs::OpenOptions;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-
 use rusqlite::Connection;
 
 use crate::cursor::{Epoch, Offset};
@@ -18,32 +13,6 @@ pub(crate) struct Recovered {
     pub(crate) log: LogState,
     /// Ranges of burned offsets, oldest first. Both ends are burned.
     pub(crate) burned: Vec<(Offset, Offset)>,
-}
-
-/// Writes the write-ahead log again with the bytes that it has, and syncs it. Does nothing if there is none.
-///
-/// If the last run ended with a failed sync, the operating system may return bytes that are not on the disk, and
-/// no later sync would write them, because the system considers them written. A power loss would then lose everything
-/// recovered from them and everything appended after them.
-pub(crate) fn rewrite_wal(path: &Path) -> io::Result<()> {
-    /// Number of bytes read and written at a time.
-    const CHUNK: usize = 1 << 20;
-    let file = match OpenOptions::new().read(true).write(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        file => file?,
-    };
-    let mut chunk = vec![0; CHUNK];
-    let mut at = 0;
-    loop {
-        let read = match file.read_at(&mut chunk, at) {
-            Ok(0) => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            read => read?,
-        };
-        file.write_all_at(chunk.get(..read).unwrap_or_default(), at)?;
-        at += read as u64;
-    }
-    file.sync_all()
 }
 
 /// Loads the state of the log and marks the log as in use.

@@ -3,7 +3,6 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread::JoinHandle;
 
-use rusqlite::config::DbConfig;
 use tokio::time::Instant;
 
 use super::checkpoint::{Checkpoint, checkpoint};
@@ -11,6 +10,8 @@ use super::open_transaction::OpenTransaction;
 use super::pending::IDLE;
 use super::writer::Writer;
 use crate::storage::sqlite::db_error::DbError;
+use crate::storage::sqlite::last_run::LastRun;
+use crate::storage::sqlite::open_files::INTERVAL;
 use crate::storage::sqlite::options::Durability;
 use crate::storage::sqlite::queue::Job;
 use crate::storage::sqlite::schema;
@@ -20,6 +21,7 @@ enum Next {
     Job(Job<Writer>),
     Maintain,
     Idle,
+    CheckFiles,
     End,
 }
 
@@ -41,8 +43,10 @@ pub(crate) fn run(mut writer: Writer, jobs: &Receiver<Job<Writer>>, readers: Vec
             }
             Next::Maintain => writer.maintain(),
             Next::Idle => writer.idle(),
+            Next::CheckFiles => {}
             Next::End => break,
         }
+        writer.check_files();
         if !is_job || writer.pending.commits != commits {
             quiet_since = Instant::now();
         }
@@ -62,20 +66,25 @@ fn next(writer: &Writer, jobs: &Receiver<Job<Writer>>, quiet_since: Instant) -> 
             Err(TryRecvError::Disconnected) => Next::End,
         };
     }
-    if writer.is_settled() {
+    let is_settled = writer.is_settled();
+    if is_settled && writer.state.refuse_if_failed().is_err() {
         return jobs.recv().map_or(Next::End, Next::Job);
     }
-    match jobs.recv_timeout(IDLE.saturating_sub(quiet_since.elapsed())) {
+    let wait = if is_settled { INTERVAL } else { IDLE.saturating_sub(quiet_since.elapsed()) };
+    match jobs.recv_timeout(wait) {
         Ok(job) => Next::Job(job),
+        Err(RecvTimeoutError::Timeout) if is_settled => Next::CheckFiles,
         Err(RecvTimeoutError::Timeout) => Next::Idle,
         Err(RecvTimeoutError::Disconnected) => Next::End,
     }
 }
 
-/// Marks the log as closed and closes it. A log that has failed is left as it is.
+/// Marks the log as closed and closes it.
+///
+/// A log that has failed is left as it is. SQLite does not run its checkpoint at close then: it would copy data that
+/// may not be in the write-ahead log on the disk.
 fn close(mut writer: Writer) {
     if writer.state.refuse_if_failed().is_err() {
-        skip_checkpoint(&writer);
         return;
     }
     let mut settled = settle(&writer);
@@ -85,9 +94,16 @@ fn close(mut writer: Writer) {
             settled = settle(&writer);
         }
     }
+    let settled = settled.and_then(|()| {
+        // In this order: while the file `unclosed` exists, the write-ahead log must exist too.
+        if let Err(error) = LastRun::remove(&writer.dir) {
+            tracing::warn!(%error, "cannot remove the file `unclosed`; the next start will recover the log");
+            return Ok(());
+        }
+        Ok(schema::set_checkpoint_at_close(&writer.connection, true)?)
+    });
     let left = settled.map_err(|error| writer.state.note_error(error));
     if writer.state.refuse_if_failed().is_err() {
-        skip_checkpoint(&writer);
         return;
     }
     let close = || writer.connection.close().map_err(|(_, error)| DbError::from(error).into());
@@ -102,13 +118,4 @@ fn settle(writer: &Writer) -> Result<(), DbError> {
     writer.log.store_clean(&writer.connection)?;
     transaction.commit()?;
     checkpoint(&writer.connection, Checkpoint::Truncate).map(drop)
-}
-
-/// Turns off the checkpoint that SQLite runs when the connection is closed: after a failure, it would copy data
-/// that may not be in the write-ahead log on the disk.
-fn skip_checkpoint(writer: &Writer) {
-    let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-    if let Err(error) = writer.connection.set_db_config(config, true) {
-        tracing::warn!(%error, "cannot turn off the checkpoint at close for the failed log");
-    }
 }

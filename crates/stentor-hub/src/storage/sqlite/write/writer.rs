@@ -1,5 +1,6 @@
 //! The writer: its connection and its state, and the jobs it runs.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +23,11 @@ use crate::storage::error::StorageError;
 use crate::storage::result::Outcome;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::limits::Limits;
+use crate::storage::sqlite::open_files::OpenFiles;
 use crate::storage::sqlite::options::Durability;
 use crate::storage::sqlite::schema;
 use crate::storage::sqlite::shared_state::SharedState;
-use crate::storage::sqlite::tables::log::{self, LogState};
+use crate::storage::sqlite::tables::log::LogState;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -44,6 +46,9 @@ pub(crate) struct Writer {
     pub(crate) now: Timestamp,
     /// While the disk is full, appends are refused without an attempt until this time.
     pub(crate) full_until: Timestamp,
+    pub(crate) files: OpenFiles,
+    /// Directory of the log.
+    pub(crate) dir: PathBuf,
     clock: Clock,
 }
 
@@ -54,6 +59,8 @@ impl Writer {
         log: LogState,
         limits: Limits,
         ballast: Ballast,
+        files: OpenFiles,
+        dir: PathBuf,
     ) -> Writer {
         Writer {
             connection,
@@ -67,6 +74,8 @@ impl Writer {
             compaction: Compaction::default(),
             now: Timestamp::default(),
             full_until: Timestamp::default(),
+            files,
+            dir,
             clock: Clock::default(),
         }
     }
@@ -80,7 +89,8 @@ impl Writer {
         self.observe(now);
         self.state.refuse_if_failed()?;
         self.refuse_if_full(now)?;
-        self.write(|transaction| {
+        let records = batch.iter().map(|publish| publish.entries.len() as u64).sum();
+        self.write(records, |transaction| {
             transaction.publish_all(batch.into_iter().map(|publish| (publish, now)))
         })
     }
@@ -90,7 +100,8 @@ impl Writer {
         &mut self,
         batch: Vec<(Publish, Timestamp)>,
     ) -> Result<Vec<Outcome>, StorageError> {
-        self.transact(|transaction| transaction.publish_all(batch))
+        let records = batch.iter().map(|(publish, _)| publish.entries.len() as u64).sum();
+        self.transact_appending(records, |transaction| transaction.publish_all(batch))
             .map_err(|error| self.handle_error(error))
     }
 
@@ -101,7 +112,8 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Option<Offset>, StorageError> {
         self.observe(now);
-        self.write_even_if_full(|transaction| transaction.delete(topic, now))
+        // The deletion is a record.
+        self.write_even_if_full(1, |transaction| transaction.delete(topic, now))
     }
 
     /// Trims a slice. Returns the topics that are left to trim.
@@ -109,31 +121,65 @@ impl Writer {
         &mut self,
         mut topics: Vec<(TopicName, Offset)>,
     ) -> Result<Vec<(TopicName, Offset)>, StorageError> {
-        let done = self.write_even_if_full(|transaction| transaction.trim_each(&topics))?;
+        let done = self.write_even_if_full(0, |transaction| transaction.trim_each(&topics))?;
         Ok(topics.split_off(done.min(topics.len())))
     }
 
     /// Writes what frees space. If the disk is full, it retries with the space of the ballast.
     fn write_even_if_full<T>(
         &mut self,
+        records: u64,
         work: impl Fn(&mut WriteTransaction<'_>) -> Result<T, DbError>,
     ) -> Result<T, StorageError> {
-        match self.write(&work) {
-            Err(StorageError::Full) => self.write(&work),
+        match self.write(records, &work) {
+            Err(StorageError::Full) => self.write(records, &work),
             other => other,
         }
     }
 
     fn write<T>(
         &mut self,
+        records: u64,
         work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, DbError>,
     ) -> Result<T, StorageError> {
         self.state.refuse_if_failed()?;
-        self.transact(work).map_err(|error| self.handle_error(error))
+        self.transact_appending(records, work).map_err(|error| self.handle_error(error))
     }
 
-    /// Runs `work` in its own transaction, commits it, and makes its changes visible.
+    /// Runs `work` in its own transaction, commits it, and makes its changes visible. It must not append a record.
     pub(crate) fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
+        self.transact_appending(0, work)
+    }
+
+    /// Runs `work`, which appends at most `records` records, in its own transaction. Commits it, and makes its
+    /// changes visible.
+    ///
+    /// The commit is the last step that can fail: an error means that nothing was stored.
+    fn transact_appending<T>(
+        &mut self,
+        records: u64,
+        work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
+        self.files.check_if_due()?;
+        // A new reservation is synced before the first of its offsets is assigned. Otherwise two records, one before
+        // a power loss and one after it, could get the same offset.
+        let syncs = self.limits.durability == Durability::Os
+            && self.log.must_reserve(records, self.limits.reserve);
+        if syncs {
+            schema::set_durability(&self.connection, Durability::Fsync)?;
+        }
+        let result = self.commit(work);
+        // If it fails, the next commits are synced too.
+        if syncs && let Err(error) = schema::set_durability(&self.connection, Durability::Os) {
+            tracing::warn!(%error, "cannot set the durability; commits wait for the disk");
+        }
+        result
+    }
+
+    fn commit<T>(
         &mut self,
         work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
@@ -147,9 +193,6 @@ impl Writer {
             self.ballast.hold(growth).map_err(|error| DbError::no_ballast(&error))?;
         }
         transaction.commit()?;
-        if log.reserved_through != self.log.reserved_through {
-            self.sync_reservation(log.tail)?;
-        }
         self.log = log;
         let bytes: u64 = records.iter().map(|record| record.body().bytes() as u64).sum();
         let rows = records.len() as u64;
@@ -161,19 +204,14 @@ impl Writer {
         Ok(result)
     }
 
-    /// Syncs a new reservation before the first of its offsets is assigned. Otherwise two records, one before a
-    /// power loss and one after it, could get the same offset.
-    fn sync_reservation(&mut self, tail: Offset) -> Result<(), DbError> {
-        if self.limits.durability == Durability::Os {
-            schema::set_durability(&self.connection, Durability::Fsync)?;
-            // A commit that syncs brings all earlier commits to the disk. A commit without a change does not
-            // sync, so this one stores something new: the tail, which never decreases.
-            let transaction = OpenTransaction::begin(&self.connection)?;
-            log::set_tail(&self.connection, tail)?;
-            transaction.commit()?;
-            schema::set_durability(&self.connection, Durability::Os)?;
+    /// Fails the log if one of its files was deleted or replaced. Does nothing if the last check was less than a
+    /// second ago.
+    pub(crate) fn check_files(&mut self) {
+        if self.state.refuse_if_failed().is_ok()
+            && let Err(error) = self.files.check_if_due()
+        {
+            self.state.note_error(error);
         }
-        Ok(())
     }
 
     /// Converts an error. If the disk is full, frees space first.
@@ -196,7 +234,7 @@ impl Writer {
             self.ballast.release();
         }
         self.full_until = self.now.plus(PAUSE);
-        let copied = match checkpoint::has_room(&self.connection, &self.ballast) {
+        let copied = match checkpoint::has_room(&self.connection, &mut self.ballast) {
             Ok(true) => checkpoint(&self.connection, Checkpoint::Restart).map(drop),
             Ok(false) => Ok(()),
             Err(error) => Err(error),
