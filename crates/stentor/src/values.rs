@@ -241,10 +241,11 @@ pub(crate) fn event_type(text: &str) -> Result<String, String> {
     if text.starts_with("stentor.") {
         return Err("types that begin with `stentor.` are reserved; choose another name".to_owned());
     }
-    if text.len() > EVENT_TYPE_BYTES_MAX {
-        return Err(format!("a type has at most {EVENT_TYPE_BYTES_MAX} bytes; shorten it"));
+    match type_filter(text) {
+        Ok(name) if name.len() <= EVENT_TYPE_BYTES_MAX => Ok(name),
+        Ok(_) => Err(format!("a type has at most {EVENT_TYPE_BYTES_MAX} bytes; shorten it")),
+        Err(error) => Err(error),
     }
-    type_filter(text)
 }
 
 /// Parses the name of an event type to select.

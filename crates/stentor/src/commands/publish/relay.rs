@@ -61,8 +61,8 @@ pub(super) struct RelayArgs {
     )]
     cursor: Option<PathBuf>,
 
-    /// Reconnect to the source after this much silence; `0s` = never [default: 3 x the keep-alive interval of the server,
-    /// none if it sends no keep-alives].
+    /// Reconnect to the source after this much silence; `0s` = never [default: 3 x the keep-alive interval
+    /// of the server, none if it sends no keep-alives].
     #[arg(
         long,
         value_name = "TIME",

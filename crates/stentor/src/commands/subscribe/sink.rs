@@ -92,7 +92,7 @@ impl SinkArgs {
             Some(line) => Action::Exec(ExecCommand::new(line.clone())),
             None => Action::Print {
                 printer: Printer::new(format, is_mixed),
-                stdout: OutputThread::new(io::stdout()),
+                stdout: OutputThread::stdout(),
             },
         };
         Ok(Sink { types: self.types.clone(), images: images.or_fail(Code::Failed)?, action })
