@@ -17,7 +17,7 @@ pub(crate) async fn fill(dir: &Path, topics: &[String], events: u64) -> anyhow::
 
 /// Options for a log that is filled quickly and never trimmed.
 pub(crate) fn options() -> SqliteOptions {
-    SqliteOptions { durability: Durability::Os, bytes_max: None }
+    SqliteOptions { durability: Durability::Os, bytes_max: None, ..SqliteOptions::default() }
 }
 
 /// Publishes small events to a hub, to each of the topics in turn. The data of an event starts with its number.

@@ -23,7 +23,7 @@ use crate::retention::{Retention, enforce};
 use crate::shared::Shared;
 use crate::start::{Start, SubscribeError};
 use crate::storage::{
-    Commit, MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery, Trimmed,
+    Commit, LogTime, MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery, Trimmed,
 };
 use crate::subscription::Subscription;
 use crate::timestamp::Timestamp;
@@ -208,6 +208,11 @@ impl Hub {
         Ok(matches!(outcomes.first(), Some(Outcome::Repeat { .. })))
     }
 
+    /// Returns the time by which records age and keys expire, and the jump of the system clock that is not over.
+    pub fn log_time(&self) -> LogTime {
+        self.storage().log_time(Timestamp::now())
+    }
+
     /// Publishes an event with this data and no type. Shorthand for [`Hub::publish`].
     pub async fn send(
         &self,
@@ -380,6 +385,7 @@ fn settle(outcome: Outcome) -> Result<Published, PublishError> {
         Outcome::Ended { topic, end } => Err(PublishError::Ended { topic, end }),
         Outcome::KeyReused => Err(PublishError::KeyReused),
         Outcome::Withheld => Err(PublishError::Withheld),
+        Outcome::TooManyKeys(bound) => Err(PublishError::TooManyKeys(bound)),
         Outcome::Damaged { reason } => Err(PublishError::Storage(StorageError::Damaged { reason })),
         Outcome::TooManyLeases => Err(PublishError::TooManyLeases),
         Outcome::LeaseChanged => Err(PublishError::Empty),

@@ -1,7 +1,13 @@
 //! Idempotency keys: they make a repeated publish harmless.
 
+mod limits;
+mod source;
+
 use std::time::Duration;
 
+pub(crate) use self::limits::{KeyBound, KeyCount};
+pub use self::limits::{KeyLimits, TooManyKeys};
+pub use self::source::KeySource;
 use crate::cursor::Cursor;
 use crate::storage::result::Outcome;
 use crate::timestamp::Timestamp;
@@ -9,8 +15,12 @@ use crate::topic::TopicName;
 
 /// An idempotency key with the hash of its content.
 ///
-/// A publish is a repeat if scope, publisher and name are those of a publish within the key's window. The hashes
-/// must then be equal too; otherwise the key was reused for other content.
+/// A publish is a repeat if scope, publisher and name are those of a publish within the key's window. The kinds and the
+/// hashes must then be equal too; otherwise the key was reused for other content. An upload and a whole publish are
+/// different kinds.
+///
+/// The key of a batch over several topics is taken in each of these topics, and a key that is taken in one of its
+/// topics is taken for the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// The topic, or `None` for a batch with several topics.
@@ -22,6 +32,8 @@ pub struct Key {
     /// Time for which the key is remembered after its publish. For an upload, each part and each repeat of a part
     /// restarts this time.
     pub window: Duration,
+    /// The address of the publisher, if it is known. It counts towards [`KeyLimits::keys_per_address`].
+    pub source: Option<KeySource>,
     /// The content that is published with the key.
     pub content: KeyContent,
 }
@@ -57,13 +69,13 @@ pub struct KeyName {
     pub publisher: String,
     /// The key that the publisher chose.
     pub name: String,
-    /// `true` for the key of an upload. Uploads and other publishes do not share keys.
-    pub upload: bool,
 }
 
 /// The content that a storage remembers for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredKey {
+    /// `true` for the key of an upload.
+    pub upload: bool,
     /// Number of publishes: parts for an upload, otherwise 1.
     pub count: u64,
     /// The hash of the content; for an upload, the running hash of its parts.
@@ -86,8 +98,12 @@ impl Key {
             scope: self.scope.clone(),
             publisher: self.publisher.clone(),
             name: self.name.clone(),
-            upload: matches!(self.content, KeyContent::Part { .. }),
         }
+    }
+
+    /// Returns `true` for the key of an upload.
+    pub fn is_of_upload(&self) -> bool {
+        matches!(self.content, KeyContent::Part { .. })
     }
 
     /// Returns the outcome of a publish with this key, or `None` if it is to be appended. Every storage uses this
@@ -103,6 +119,7 @@ impl Key {
             if is_equal { repeat } else { Outcome::KeyReused }
         };
         match (&self.content, stored) {
+            (_, Some(stored)) if stored.upload != self.is_of_upload() => Some(Outcome::KeyReused),
             (KeyContent::Whole(hash), Some(stored)) => Some(settle(*hash == stored.hash, stored)),
             (KeyContent::Part { index, after, .. }, Some(stored)) if *index < stored.count => {
                 let is_equal = match part {
@@ -118,6 +135,17 @@ impl Key {
             }
             (KeyContent::Whole(_) | KeyContent::Part { index: 0, .. }, None) => None,
             (KeyContent::Part { .. }, _) => Some(Outcome::KeyReused),
+        }
+    }
+
+    /// Returns the outcome of a publish whose key is not stored in its own scope, but in the scope of a batch that
+    /// shares a topic with it: a repeat if both have the same content. Every storage uses this rule.
+    pub fn check_overlap(&self, stored: StoredKey) -> Outcome {
+        match &self.content {
+            KeyContent::Whole(hash) if !stored.upload && *hash == stored.hash => {
+                Outcome::Repeat { first: stored.first, last: stored.last }
+            }
+            KeyContent::Whole(_) | KeyContent::Part { .. } => Outcome::KeyReused,
         }
     }
 

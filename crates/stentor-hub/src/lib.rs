@@ -55,6 +55,7 @@ pub mod storage;
 mod subscription;
 mod timestamp;
 mod topic;
+mod uptime;
 
 pub use stentor_sse::{Event, EventType, Frame};
 
@@ -66,7 +67,7 @@ pub use crate::form::{END_EVENT, EventObject, Form};
 pub use crate::gap::{CURSOR_EVENT, GAP_EVENT, Gap, GapReason};
 pub use crate::history::{HistoryError, HistoryPage, HistoryRequest};
 pub use crate::hub::{Hub, Subscribed};
-pub use crate::key::{Key, KeyContent};
+pub use crate::key::{Key, KeyContent, KeyLimits, KeySource, TooManyKeys};
 pub use crate::lease::{LEASES_MAX, LeaseChange, PRODUCER_LOST};
 pub use crate::publish::{
     EVENT_BYTES_MAX, EVENT_TYPE_BYTES_MAX, Entry, FRAME_BYTES_MAX, Publish, PublishError, Published,

@@ -4,6 +4,7 @@
 //! subscribers: it answers queries about a log. One conformance suite (feature `testing`) tests every
 //! implementation against the contract in the documentation of [`Storage`].
 
+mod clock;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod contract;
@@ -18,6 +19,7 @@ mod ring;
 mod sqlite;
 mod trim_point;
 
+pub use self::clock::{ClockJump, LogTime};
 pub use self::contract::{Commit, CommitSink, Storage};
 pub use self::error::StorageError;
 #[doc(hidden)]
@@ -30,6 +32,6 @@ pub use self::result::{
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
     BackedUp, DroppedWal, Durability, Export, ExportFrom, Exported, Finding, Imported, LogInfo,
-    SqliteLog, SqliteOpenError, SqliteOptions, SqliteStorage, ToolError, VerifyNote,
+    SqliteLog, SqliteOpenError, SqliteOptions, SqliteStorage, TimeSet, ToolError, VerifyNote,
 };
 pub use crate::key::{KeyHash, KeyName, PartHash, StoredKey, part_hash};

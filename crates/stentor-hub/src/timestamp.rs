@@ -46,6 +46,13 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// Returns the time that passed since `earlier`; zero if `earlier` is later.
+    #[must_use]
+    pub(crate) fn since(self, earlier: Timestamp) -> Duration {
+        let micros = self.0.saturating_sub(earlier.0);
+        Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+    }
+
     /// Subtracts a duration; saturates at the first representable time.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Timestamp {
@@ -62,6 +69,12 @@ thread_local! {
 #[cfg(feature = "testing")]
 fn simulated_now() -> Option<Timestamp> {
     SIMULATED.get().map(|(start, began)| start.plus(began.elapsed()))
+}
+
+/// The simulated time that passed on this thread, or `None` if it is not simulated.
+#[cfg(feature = "testing")]
+pub(crate) fn simulated_uptime() -> Option<Duration> {
+    SIMULATED.get().map(|(_, began)| began.elapsed())
 }
 
 impl fmt::Display for Timestamp {

@@ -10,7 +10,7 @@ mod gated;
 
 use std::time::Duration;
 
-use stentor_hub::storage::{Budget, Storage};
+use stentor_hub::storage::{Budget, ClockJump, Storage};
 use stentor_hub::{
     Event, Filters, Gap, GapReason, HistoryRequest, Hub, MemoryStorage, Publish, Retention, Start,
     StorageError, Subscribed, Subscription, Timestamp, TopicFilter, TopicLimits, TopicName,
@@ -141,6 +141,42 @@ async fn old_events_are_trimmed() {
     rounds().await;
     assert_eq!(kept(&hub, "news").await, ["new"]);
     assert_eq!(kept(&hub, "quiet").await, ["old"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_of_the_clock_ages_no_events() {
+    let start = Timestamp::from_micros(1_000_000_000_000_000);
+    let day = 24 * HOUR;
+    Timestamp::simulate(start);
+    let hub = Hub::memory();
+    send(&hub, "news", 0..1).await;
+    retain(&hub, [("news", TopicLimits { age: Some(2 * HOUR), ..TopicLimits::default() })]);
+    rounds().await;
+    Timestamp::simulate(start.plus(day));
+    rounds().await;
+    send(&hub, "news", 1..2).await;
+    assert_eq!(kept(&hub, "news").await, numbers(0..2), "the clock jumped, the time did not pass");
+    assert!(matches!(hub.log_time().jump, Some(ClockJump::Ahead(_))), "{:?}", hub.log_time());
+    tokio::time::sleep(2 * HOUR).await;
+    rounds().await;
+    assert_eq!(kept(&hub, "news").await, numbers(1..2), "now two hours have passed");
+    Timestamp::simulate(start.plus(2 * HOUR));
+    rounds().await;
+    assert_eq!(kept(&hub, "news").await, numbers(1..2), "the clock is back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_which_no_round_ran_is_not_a_jump() {
+    let start = Timestamp::from_micros(1_000_000_000_000_000);
+    Timestamp::simulate(start);
+    let hub = Hub::memory();
+    send(&hub, "news", 0..1).await;
+    assert_eq!(hub.log_time().jump, None);
+    tokio::time::sleep(48 * HOUR).await;
+    assert_eq!(hub.log_time().jump, None);
+    retain(&hub, [("news", TopicLimits { age: Some(2 * HOUR), ..TopicLimits::default() })]);
+    rounds().await;
+    assert_eq!(kept(&hub, "news").await, numbers(0..0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -112,6 +112,7 @@ mod metrics;
 mod pace;
 mod path;
 mod peeked;
+mod peer;
 mod pool;
 mod problem;
 mod query;

@@ -5,9 +5,12 @@ use std::sync::atomic::Ordering;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use stentor_hub::Hub;
+use stentor_hub::storage::ClockJump;
+
+use crate::problem::{Code, Problem};
 
 /// The metrics of one server. Cloning is cheap, and all clones count together.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +21,8 @@ pub struct Metrics {
     pub(crate) published: Counter,
     /// Publish requests that were refused.
     pub(crate) refused: Counter,
+    /// Publish requests that were refused because too many idempotency keys are in use.
+    pub(crate) keys_refused: Counter,
     /// Records written to streams.
     pub(crate) delivered: Counter,
     /// Bytes written to streams.
@@ -52,11 +57,15 @@ pub struct Metrics {
 
 impl Metrics {
     /// Counts a publish request by its outcome.
-    pub(crate) fn count_publish<T, E>(&self, outcome: &Result<T, E>) {
-        if outcome.is_ok() {
-            self.publishes.inc();
-        } else {
-            self.refused.inc();
+    pub(crate) fn count_publish<T>(&self, outcome: &Result<T, Problem>) {
+        match outcome {
+            Ok(_) => drop(self.publishes.inc()),
+            Err(problem) => {
+                self.refused.inc();
+                if problem.has_code(Code::TooManyKeys) {
+                    self.keys_refused.inc();
+                }
+            }
         }
     }
 
@@ -66,6 +75,11 @@ impl Metrics {
         let counters: &[(&str, &str, &Counter)] = &[
             ("publishes", "Publish requests that succeeded", &self.publishes),
             ("publishes_refused", "Publish requests that were refused", &self.refused),
+            (
+                "keys_refused",
+                "Publish requests that were refused because too many idempotency keys are in use",
+                &self.keys_refused,
+            ),
             ("published_events", "Records that publishing added to the log", &self.published),
             ("delivered_events", "Records written to streams", &self.delivered),
             (
@@ -128,6 +142,14 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(*name, *help, (*gauge).clone());
         }
+        let jump = match hub.log_time().jump {
+            Some(ClockJump::Ahead(by)) => by.as_secs().cast_signed(),
+            Some(ClockJump::Behind(by)) => -by.as_secs().cast_signed(),
+            None => 0,
+        };
+        let help = "Seconds that the system clock is ahead of the time that passed, or (negative) behind the newest \
+                    record; 0 without a jump of more than an hour";
+        registry.register("clock_jump_seconds", help, ConstGauge::new(jump));
         self.task_restarts.set("committer", hub.committer_restarts());
         let help = "Restarts of tasks that ended unexpectedly";
         registry.register("task_restarts", help, self.task_restarts.0.clone());

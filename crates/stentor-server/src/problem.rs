@@ -1,6 +1,7 @@
 //! Error responses: the only place that assigns statuses and codes to errors.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
@@ -16,7 +17,7 @@ use crate::budget::NoRoom;
 use crate::refusal_log::log_refusal;
 
 /// Time after which a client should repeat a request that failed with 503, in seconds.
-const RETRY_AFTER_SECONDS: u16 = 2;
+const RETRY_AFTER_SECONDS: u64 = 2;
 
 /// An error response as `application/problem+json` (RFC 9457).
 ///
@@ -37,6 +38,8 @@ struct Fields {
     detail: String,
     members: Map<String, Value>,
     allow: Option<&'static str>,
+    /// Time after which a repeat can succeed, in whole seconds.
+    retry_after: Option<u64>,
 }
 
 /// The codes of the server's own problems.
@@ -69,6 +72,7 @@ pub(crate) enum Code {
     KeyReused,
     NotReady,
     Withheld,
+    TooManyKeys,
     TooManyLeases,
     Busy,
     DiskFull,
@@ -109,6 +113,7 @@ impl Code {
             Code::KeyReused => (S::UNPROCESSABLE_ENTITY, "key-reused"),
             Code::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready"),
             Code::Withheld => (S::FAILED_DEPENDENCY, "withheld"),
+            Code::TooManyKeys => (S::TOO_MANY_REQUESTS, "too-many-keys"),
             Code::TooManyLeases => (S::TOO_MANY_REQUESTS, "too-many-leases"),
             Code::Busy => (S::SERVICE_UNAVAILABLE, "busy"),
             Code::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full"),
@@ -123,7 +128,7 @@ impl Problem {
     /// Creates a problem, for routes of your own. `detail` should say what happened, then what to do.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
         let (detail, members) = (detail.into(), Map::new());
-        Problem(Box::new(Fields { status, code, detail, members, allow: None }))
+        Problem(Box::new(Fields { status, code, detail, members, allow: None, retry_after: None }))
     }
 
     /// Creates a problem with status 400, for routes of your own.
@@ -135,6 +140,12 @@ impl Problem {
     #[must_use]
     pub fn with_member(mut self, name: &str, value: impl Into<Value>) -> Problem {
         self.0.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Sets the time after which a repeat can succeed, rounded up to whole seconds.
+    fn with_retry_after(mut self, time: Duration) -> Problem {
+        self.0.retry_after = Some(time.as_secs().saturating_add(1));
         self
     }
 
@@ -205,7 +216,7 @@ impl Problem {
     /// Converts the problem into a response. A refusal (403, 413, 429 or 503) is logged at the level
     /// `info`, at most once for each code and second.
     pub fn into_response(self) -> Response<Body> {
-        let Fields { status, code, detail, members, allow } = *self.0;
+        let Fields { status, code, detail, members, allow, retry_after } = *self.0;
         log_refusal(status, code, &detail);
         let mut object = json!({
             "type": "about:blank",
@@ -224,8 +235,9 @@ impl Problem {
         if let Some(allow) = allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        let unavailable = status == StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(seconds) = retry_after.or(unavailable.then_some(RETRY_AFTER_SECONDS)) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -341,6 +353,9 @@ impl From<PublishError> for Problem {
                 Problem::of(Code::TooLarge, detail).with_member("limit", limit)
             }
             PublishError::Reserved { .. } => Problem::of(Code::Topic, detail),
+            PublishError::TooManyKeys(bound) => Problem::of(Code::TooManyKeys, detail)
+                .with_member("limit", bound.limit)
+                .with_retry_after(bound.retry_after),
             PublishError::TooManyLeases => Problem::of(Code::TooManyLeases, detail),
             PublishError::TypeTooLong { .. } => Problem::of(Code::EventType, detail),
             PublishError::ReasonTooLong { .. } => Problem::of(Code::Reason, detail),

@@ -3,7 +3,7 @@
 mod listener;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::num::NonZero;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::context::Stentor;
 use crate::driver::{Driver, ShardHandle};
 use crate::http_service::HttpService;
 use crate::metrics::OpenCount;
+use crate::peer::FromPeer;
 use crate::shard::Trust;
 use crate::stream::shards::Place;
 
@@ -209,11 +210,11 @@ async fn run_core(
         // Its first turn has opened what the shard needs.
         accepts.clone().into_shard().turned().await;
         starting.wait_for_all(drain).await;
-        while let Some(stream) = accept_for(&accepts, stentor, &mut listener).await {
+        while let Some((stream, address)) = accept_for(&accepts, stentor, &mut listener).await {
             metrics.connections.inc();
             let open = OpenCount::one(&metrics.connections_open);
-            let connection =
-                connection::run(stream, service.clone(), stop.clone(), by_shard.clone());
+            let service = FromPeer::new(service.clone(), address);
+            let connection = connection::run(stream, service, stop.clone(), by_shard.clone());
             open_connections.spawn(async move {
                 connection.await;
                 drop(open);
@@ -275,7 +276,7 @@ async fn accept_for(
     shard: &ShardHandle,
     stentor: &Stentor,
     listener: &mut Listener,
-) -> Option<LazyStream> {
+) -> Option<(LazyStream, IpAddr)> {
     loop {
         if stentor.shards().running().iter().any(|other| other.is_up()) {
             tokio::select! {
@@ -293,7 +294,10 @@ async fn accept_for(
 }
 
 /// Returns the next connection, or `None` when the server stops.
-async fn accept(listener: &mut Listener, drain: &CancellationToken) -> Option<LazyStream> {
+async fn accept(
+    listener: &mut Listener,
+    drain: &CancellationToken,
+) -> Option<(LazyStream, IpAddr)> {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -301,7 +305,7 @@ async fn accept(listener: &mut Listener, drain: &CancellationToken) -> Option<La
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(stream) => return Some(LazyStream::new(stream)),
+            Ok((stream, address)) => return Some((LazyStream::new(stream), address.ip())),
             // The client disconnected before it was accepted.
             Err(error) if is_client_error(&error) => {}
             Err(error) => {

@@ -1,6 +1,7 @@
 //! Errors of a publish.
 
 use crate::cursor::Cursor;
+use crate::key::TooManyKeys;
 use crate::storage::error::StorageError;
 use crate::topic::TopicName;
 
@@ -78,10 +79,22 @@ pub enum PublishError {
         crate::LEASES_MAX
     )]
     TooManyLeases,
+    /// Its idempotency key is new, and as many keys as allowed are in use.
+    #[error("{}", describe(.0))]
+    TooManyKeys(TooManyKeys),
     /// The publish has no entries, or an entry is a deletion.
     #[error("the publish is empty; give at least one event")]
     Empty,
     /// The log cannot store events now. If a write failed half-way, the log may contain the publish.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+fn describe(TooManyKeys { limit, of_address, retry_after }: &TooManyKeys) -> String {
+    let whose = if *of_address { "your address" } else { "the log" };
+    let seconds = retry_after.as_secs().saturating_add(1);
+    format!(
+        "{whose} has {limit} idempotency keys or parts of uploads in use, which is the maximum; try again after \
+         {seconds} s with the same key, or publish without a key"
+    )
 }

@@ -34,7 +34,7 @@ pub(crate) async fn run(shared: &Shared, retention: &Retention) {
     loop {
         let started = Instant::now();
         let mut pause_min = PAUSE_MIN;
-        match round(shared, retention, Timestamp::now()).await {
+        match round(shared, retention, shared.storage.log_time(Timestamp::now()).now).await {
             Ok(()) => retry.reset(),
             Err(error) => {
                 // `Hub::failed` reports a failed log, and a full disk may have space by the next round.

@@ -107,7 +107,14 @@ macro_rules! conformance_tests {
                 a_repeat_is_a_repeat_also_after_an_end
                 a_repeat_is_a_repeat_also_after_a_trim
                 a_repeat_is_a_repeat_also_after_a_deletion
-                keys_of_another_topic_publisher_name_or_kind_are_different
+                keys_of_another_topic_publisher_or_name_are_different
+                a_key_of_an_upload_is_refused_for_another_publish
+                a_key_of_a_publish_is_refused_for_an_upload
+                a_key_of_a_batch_is_taken_in_each_of_its_topics
+                a_key_of_a_topic_is_taken_for_batches_with_the_topic
+                a_key_of_a_batch_whose_events_are_gone_is_still_taken
+                a_clock_that_goes_back_makes_no_window_longer
+                a_jump_of_the_clock_makes_no_window_shorter
                 a_key_of_a_batch_covers_all_of_it
                 a_key_is_forgotten_when_its_window_is_over
                 a_forgotten_key_may_be_used_for_other_content

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use futures_util::future::FutureExt;
 
+use super::clock::LogTime;
 use super::error::StorageError;
 use super::live_window::LiveWindow;
 use super::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
@@ -82,14 +83,19 @@ pub trait Storage: Send + Sync + 'static {
     ///    withheld ([`Publish::is_withheld`]). A repeat does not count as refused.
     /// 2. If it has a key, [`Key::check`] decides if it is a repeat, is refused, or is to be appended. So a repeat is a
     ///    repeat even if its topic has ended since. A repeat of a part of an upload restarts the key's window by
-    ///    [`Key::renewed_expiry`]. The stored part hashes of an upload are removed with its key.
+    ///    [`Key::renewed_expiry`]. The stored part hashes of an upload are removed with its key. If its key is not
+    ///    stored in its own scope, [`Key::check_overlap`] decides by a batch over several topics: one under this key
+    ///    that has records of its topic, or whose records of its topic may have been removed. For such a batch it
+    ///    decides by a key of one of its topics.
     /// 3. If it has neither entries nor a lease, or an entry is a deletion, it is refused as [`Outcome::KeyReused`].
     ///    The hub refuses such publishes itself; it passes on only one without entries, to renew a key.
     /// 4. If one of its topics has ended, it is refused as [`Outcome::Ended`]. An entry after an end of its topic in
     ///    the same publish counts as well, and so does the topic that it gives a lease to.
     /// 5. If it gives a lease to a topic that has none while [`LEASES_MAX`] others have one, it is refused as
     ///    [`Outcome::TooManyLeases`].
-    /// 6. Otherwise it is appended. Its key and its lease are stored in the same transaction. A publish to a deleted
+    /// 6. If its key is new and a bound of [`KeyLimits`] is reached, it is refused as [`Outcome::TooManyKeys`]. Keys are
+    ///    remembered for their whole window, in the time of the log: see [`Storage::log_time`].
+    /// 7. Otherwise it is appended. Its key and its lease are stored in the same transaction. A publish to a deleted
     ///    topic uses the name again: the topic has new counts and no end. A publish with a lease and without entries
     ///    only changes the lease ([`Outcome::LeaseChanged`]).
     ///
@@ -100,6 +106,8 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// [`LEASES_MAX`]: crate::LEASES_MAX
     /// [`Key::check`]: crate::Key::check
+    /// [`Key::check_overlap`]: crate::Key::check_overlap
+    /// [`KeyLimits`]: crate::KeyLimits
     /// [`Key::renewed_expiry`]: crate::Key::renewed_expiry
     fn append(
         &self,
@@ -206,6 +214,15 @@ pub trait Storage: Send + Sync + 'static {
         topic: TopicName,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>>;
+
+    /// Returns the time by which records age, given the time `now` of the system clock.
+    ///
+    /// An embedded storage notices jumps of the system clock: by comparison with the time that passes, and with the time
+    /// of its newest record. A jump ahead by more than an hour does not age records, nor the keys of publishes. The
+    /// default believes the system clock.
+    fn log_time(&self, now: Timestamp) -> LogTime {
+        LogTime { now, jump: None }
+    }
 
     /// Returns all leases, by name in byte order.
     fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>>;

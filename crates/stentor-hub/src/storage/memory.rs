@@ -15,6 +15,7 @@ use futures_core::future::BoxFuture;
 use futures_util::future::{FutureExt, ready};
 
 use self::log::Log;
+use super::clock::LogTime;
 use super::contract::{Commit, CommitSink, Storage};
 use super::error::StorageError;
 use super::live_window::LiveWindow;
@@ -22,6 +23,7 @@ use super::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
 use super::result::{Bounds, Outcome, Page, SeekResult, TopicInfo, TopicState, Trimmed};
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
+use crate::key::KeyLimits;
 use crate::publish::Publish;
 use crate::record::Record;
 use crate::timestamp::Timestamp;
@@ -48,8 +50,14 @@ impl MemoryStorage {
 
     /// Creates an empty log that takes about `bytes_max` bytes of memory. It always keeps the newest record.
     pub fn with_bytes(bytes_max: usize) -> MemoryStorage {
+        MemoryStorage::with_options(bytes_max, KeyLimits::memory())
+    }
+
+    /// Creates an empty log that takes about `bytes_max` bytes of memory, besides its idempotency keys.
+    pub fn with_options(bytes_max: usize, keys: KeyLimits) -> MemoryStorage {
         let epoch = Epoch::random();
-        MemoryStorage { epoch, log: Mutex::new(Log::new(epoch, bytes_max)), sink: OnceLock::new() }
+        let log = Mutex::new(Log::new(epoch, bytes_max, keys));
+        MemoryStorage { epoch, log, sink: OnceLock::new() }
     }
 
     /// Burns `count` offsets, at least one, as an unclean stop of a log on disk does. Returns the first and the last.
@@ -195,6 +203,10 @@ impl Storage for MemoryStorage {
         time: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
         now(Ok(self.change(|log| log.delete(&topic, time))))
+    }
+
+    fn log_time(&self, now: Timestamp) -> LogTime {
+        self.log().log_time(now)
     }
 
     fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>> {

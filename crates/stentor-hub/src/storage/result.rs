@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::cursor::{Cursor, Offset};
+use crate::key::TooManyKeys;
 use crate::record::Record;
 use crate::topic::TopicName;
 
@@ -53,6 +54,8 @@ pub enum Outcome {
     LeaseChanged,
     /// It gives a lease to a topic, and [`LEASES_MAX`](crate::LEASES_MAX) others have one. Nothing was appended.
     TooManyLeases,
+    /// Its key is new, and a bound of [`KeyLimits`](crate::KeyLimits) is reached. Nothing was appended.
+    TooManyKeys(TooManyKeys),
 }
 
 impl Outcome {

@@ -58,12 +58,13 @@ use self::read::snapshot::Snapshot;
 use self::tables::lease;
 pub use self::tools::{
     BackedUp, DroppedWal, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog,
-    ToolError, VerifyNote,
+    TimeSet, ToolError, VerifyNote,
 };
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
 use crate::publish::Publish;
 use crate::record::Record;
+use crate::storage::clock::LogTime;
 use crate::storage::contract::{CommitSink, Storage};
 use crate::storage::error::StorageError;
 use crate::storage::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
@@ -149,7 +150,8 @@ impl Storage for SqliteStorage {
         batch: Vec<Publish>,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Outcome>, StorageError>> {
-        self.log.writes.run(move |writer| writer.append(batch, now)).boxed()
+        let (key_time, _) = self.log.state.read_clock(now);
+        self.log.writes.run(move |writer| writer.append(batch, now, key_time)).boxed()
     }
 
     fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Page, StorageError>> {
@@ -227,6 +229,10 @@ impl Storage for SqliteStorage {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Offset>, StorageError>> {
         self.log.writes.run(move |writer| writer.delete(&topic, now)).boxed()
+    }
+
+    fn log_time(&self, now: Timestamp) -> LogTime {
+        self.log.state.read_clock(now).1
     }
 
     fn leases(&self) -> BoxFuture<'_, Result<Vec<(TopicName, Duration)>, StorageError>> {

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use serde_json::json;
 use stentor_hub::storage::KeyHash;
-use stentor_hub::{Entry, Key, KeyContent, Publish};
+use stentor_hub::{Entry, Key, KeyContent, Publish, TopicName};
 
 use crate::body::{Body, RequestBody};
 use crate::content::{Content, not_utf8};
@@ -14,6 +14,7 @@ use crate::context::Stentor;
 use crate::idempotency::{hash_of, key_of};
 use crate::incoming::IncomingBody;
 use crate::json::response;
+use crate::peer::source_of;
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 
@@ -56,10 +57,11 @@ async fn try_publish(
     let (entries, hash, memory) = parsed.await??;
     let count = entries.len();
     let key = key.zip(hash).map(|(name, hash)| Key {
-        scope: None,
+        scope: single_topic(&entries),
         publisher: String::new(),
         name,
         window: stentor.config().key_window,
+        source: source_of(stentor, request),
         content: KeyContent::Whole(hash),
     });
     let publish = Publish::new(entries, key);
@@ -76,6 +78,13 @@ async fn try_publish(
             "last_id": published.last.to_string(),
         }),
     ))
+}
+
+/// Returns the topic of a batch, or `None` if it has several. The key of a batch with one topic is a key of that
+/// topic, like that of any other publish to it.
+fn single_topic(entries: &[Entry]) -> Option<TopicName> {
+    let topic = &entries.first()?.topic;
+    entries.iter().all(|entry| entry.topic == *topic).then(|| topic.clone())
 }
 
 /// Reads the events of a body, and hashes them if they have an idempotency key.

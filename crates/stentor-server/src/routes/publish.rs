@@ -36,7 +36,7 @@ async fn try_publish(
     request: &Parts,
     body: &mut IncomingBody,
 ) -> Result<Response<Body>, Problem> {
-    let (options, content) = PublishOptions::parse(raw, request)?;
+    let (options, content) = PublishOptions::parse(stentor, raw, request)?;
     if stentor.is_draining() {
         return Err(Problem::draining());
     }

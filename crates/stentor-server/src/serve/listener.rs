@@ -1,7 +1,7 @@
 //! A listener that stays responsive when many clients connect at once.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use socket2::SockRef;
 use tokio::io::Interest;
@@ -37,8 +37,8 @@ impl Listener {
         Ok(Listener { listener, in_a_row: 0 })
     }
 
-    /// Returns the next connection, in non-blocking mode. Cancel safe.
-    pub(crate) async fn accept(&mut self) -> io::Result<TcpStream> {
+    /// Returns the next connection, in non-blocking mode, and the address of its client. Cancel safe.
+    pub(crate) async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         if self.in_a_row == IN_A_ROW_MAX {
             self.in_a_row = 0;
             yield_now().await;
@@ -48,7 +48,7 @@ impl Listener {
             match ready.try_io(|listener| listener.get_ref().accept()) {
                 Ok(accepted) => {
                     self.in_a_row += 1;
-                    return accepted.map(|(stream, _)| stream.into());
+                    return accepted.map(|(stream, address)| (stream.into(), address));
                 }
                 Err(_none_left) => self.in_a_row = 0,
             }
@@ -92,7 +92,7 @@ mod tests {
         let address = blocking.local_addr().unwrap();
         let mut listener = Listener::new(blocking).unwrap();
         let _client = TcpStream::connect(address).unwrap();
-        let stream = listener.accept().await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
         let error = std::io::Read::read(&mut &stream, &mut [0]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         assert!(stream.nodelay().unwrap());

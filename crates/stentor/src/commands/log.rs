@@ -5,6 +5,7 @@ mod export;
 mod import;
 mod info;
 mod progress;
+mod set_time;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +41,12 @@ pub(crate) enum LogCommand {
     /// The directory must be new or empty. All or nothing: the log appears only when the import is complete. Events
     /// keep their times and get new ids; the old id is stored as the publisher id.
     Import(import::ImportArgs),
+    /// Set the time of a log back, after a system clock that was ahead (only while no server runs).
+    ///
+    /// Record times never go back. So after a clock that was ahead, new events get the time of the newest event until
+    /// the clock has caught up. This sets the events that are later than `--to` to that time. Their order and their ids
+    /// stay. If no event is later, it changes nothing.
+    SetTime(set_time::SetTimeArgs),
 }
 
 /// Option that names a log.
@@ -72,6 +79,7 @@ pub(crate) fn run(command: LogCommand) -> anyhow::Result<ExitCode> {
         LogCommand::Backup(args) => backup::run(&args),
         LogCommand::Export(args) => export::run(args),
         LogCommand::Import(args) => import::run(&args),
+        LogCommand::SetTime(args) => set_time::run(&args),
     }
 }
 

@@ -9,11 +9,12 @@ use clap::ArgMatches;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use stentor_hub::storage::{self, SqliteOptions, SqliteStorage};
-use stentor_hub::{Hub, MemoryStorage};
+use stentor_hub::{Hub, KeyLimits, MemoryStorage};
 use stentor_server::{Config, Stentor};
 
 use crate::duration;
 use crate::files::with_log;
+use crate::keys::KeyArgs;
 use crate::retain::{RetainArgs, Size};
 use crate::server::{Banner, ListenArgs, run as run_server};
 use crate::usage::UsageError;
@@ -53,6 +54,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     retain: RetainArgs,
+
+    #[command(flatten)]
+    keys: KeyArgs,
 
     #[command(flatten)]
     access: ListenArgs,
@@ -121,13 +125,18 @@ fn in_memory(args: &ServeArgs) -> (Hub, String) {
     let size = args.retain.retain_bytes.unwrap_or(Size(Some(MemoryStorage::BYTES as u64)));
     let bytes = size.0.unwrap_or(u64::MAX);
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    let hub = Hub::with_window(MemoryStorage::with_bytes(bytes), window(bytes as u64));
+    let keys = args.keys.limits(KeyLimits::memory());
+    let hub = Hub::with_window(MemoryStorage::with_options(bytes, keys), window(bytes as u64));
     (hub, format!("data in memory only ({size})", size = size.describe()))
 }
 
 /// Returns a hub and the description of its data for the banner.
 fn on_disk(args: &ServeArgs) -> anyhow::Result<(Hub, String)> {
-    let mut options = SqliteOptions { durability: args.durability.into(), ..Default::default() };
+    let mut options = SqliteOptions {
+        durability: args.durability.into(),
+        keys: args.keys.limits(KeyLimits::sqlite()),
+        ..Default::default()
+    };
     if let Some(size) = args.retain.retain_bytes {
         options.bytes_max = size.0;
     }

@@ -78,7 +78,14 @@ pub async fn a_dropped_append_is_whole_or_not_at_all(log: &Log) {
     let content = KeyContent::Whole([1; 16]);
     let window = std::time::Duration::from_mins(10);
     let scope = Some(name("a"));
-    let key = Key { scope, publisher: String::new(), name: "k".to_owned(), window, content };
+    let key = Key {
+        scope,
+        publisher: String::new(),
+        name: "k".to_owned(),
+        window,
+        source: None,
+        content,
+    };
     let publish = event("a", "1").and(entry("a", "2")).with_key(key);
     // Polled once, then dropped.
     let _ = log.storage.append(vec![publish.clone()], at(0)).now_or_never();

@@ -6,6 +6,7 @@ use super::Log;
 use super::log::{appended, at, contents, end, entry, event, name};
 use crate::cursor::Cursor;
 use crate::key::{Key, KeyContent};
+use crate::publish::Publish;
 use crate::storage::Outcome;
 
 const WINDOW: i64 = 600;
@@ -17,6 +18,7 @@ fn key(name_of_key: &str, content: u8) -> Key {
         publisher: "p".to_owned(),
         name: name_of_key.to_owned(),
         window: Duration::from_secs(WINDOW.unsigned_abs()),
+        source: None,
         content: KeyContent::Whole([content; 16]),
     }
 }
@@ -84,18 +86,14 @@ pub async fn a_repeat_is_a_repeat_also_after_a_deletion(log: &Log) {
     assert_eq!(log.publish(publish).await, repeat(ids));
 }
 
-pub async fn keys_of_another_topic_publisher_name_or_kind_are_different(log: &Log) {
-    let hash = [1; 16];
-    let part = KeyContent::Part { index: 0, before: [0; 16], after: hash };
+pub async fn keys_of_another_topic_publisher_or_name_are_different(log: &Log) {
     let keys = [
         key("k", 1),
         Key { scope: Some(name("b")), ..key("k", 1) },
-        Key { scope: None, ..key("k", 1) },
         Key { publisher: "q".to_owned(), ..key("k", 1) },
         Key { publisher: String::new(), ..key("k", 1) },
         key("K", 1),
         key("k ", 1),
-        Key { content: part, ..key("k", 1) },
     ];
     let publish = |key: &Key| {
         let topic = key.scope.clone().unwrap_or(name("a"));
@@ -175,4 +173,84 @@ pub async fn a_repeat_is_withheld_too(log: &Log) {
         event("a", "3").requiring_previous(),
     ]);
     assert_eq!(outcomes.await, [Outcome::KeyReused, Outcome::Withheld, Outcome::Withheld]);
+}
+
+fn part(content: u8) -> Key {
+    Key {
+        content: KeyContent::Part { index: 0, before: [0; 16], after: [content; 16] },
+        ..key("k", content)
+    }
+}
+
+/// A batch over the topics `a` and `b`.
+fn batch(content: u8) -> Publish {
+    event("a", "1").and(entry("b", "2")).with_key(Key { scope: None, ..key("k", content) })
+}
+
+pub async fn a_key_of_an_upload_is_refused_for_another_publish(log: &Log) {
+    log.publish(event("a", "x").with_key(part(1))).await;
+    let single = event("a", "x").with_key(key("k", 1));
+    assert_eq!(log.publish(single).await, Outcome::KeyReused);
+    assert_eq!(log.publish(batch(1)).await, Outcome::KeyReused);
+    assert_eq!(contents(&log.all("a").await), ["a: x"]);
+}
+
+pub async fn a_key_of_a_publish_is_refused_for_an_upload(log: &Log) {
+    log.publish(event("a", "x").with_key(key("k", 1))).await;
+    let outcome = log.publish(event("a", "x").with_key(part(1))).await;
+    assert_eq!(outcome, Outcome::KeyReused);
+    assert_eq!(contents(&log.all("a").await), ["a: x"]);
+}
+
+pub async fn a_key_of_a_batch_is_taken_in_each_of_its_topics(log: &Log) {
+    let ids = appended(&log.publish(batch(1)).await);
+    for topic in ["a", "b"] {
+        let key = |content| Key { scope: Some(name(topic)), ..key("k", content) };
+        let other = log.publish(event(topic, "x").with_key(key(2))).await;
+        assert_eq!(other, Outcome::KeyReused, "{topic}");
+        let equal = log.publish(event(topic, "x").with_key(key(1))).await;
+        assert_eq!(equal, repeat(ids), "the content is the same");
+    }
+    let outcome = log.publish(event("a", "x").with_key(part(1))).await;
+    assert_eq!(outcome, Outcome::KeyReused, "an upload");
+    let elsewhere = Key { scope: Some(name("c")), ..key("k", 2) };
+    appended(&log.publish(event("c", "x").with_key(elsewhere)).await);
+    assert_eq!(log.sink_records().len(), 3);
+}
+
+pub async fn a_key_of_a_topic_is_taken_for_batches_with_the_topic(log: &Log) {
+    let key_of_b = Key { scope: Some(name("b")), ..key("k", 1) };
+    let ids = appended(&log.publish(event("b", "x").with_key(key_of_b)).await);
+    assert_eq!(log.publish(batch(2)).await, Outcome::KeyReused);
+    assert_eq!(log.publish(batch(1)).await, repeat(ids), "the content is the same");
+    let elsewhere = event("c", "1").and(entry("d", "2"));
+    appended(&log.publish(elsewhere.with_key(Key { scope: None, ..key("k", 2) })).await);
+}
+
+pub async fn a_key_of_a_batch_whose_events_are_gone_is_still_taken(log: &Log) {
+    let ids = appended(&log.publish(batch(1)).await);
+    log.trim("a", ids.1).await;
+    log.delete("b").await;
+    for topic in ["a", "b"] {
+        let other = Key { scope: Some(name(topic)), ..key("k", 2) };
+        let outcome = log.publish(event(topic, "x").with_key(other)).await;
+        assert_eq!(outcome, Outcome::KeyReused, "{topic}");
+    }
+}
+
+pub async fn a_clock_that_goes_back_makes_no_window_longer(log: &Log) {
+    let publish = event("a", "1").with_key(key("k", 1));
+    log.publish_at(publish.clone(), at(0)).await;
+    log.publish_at(event("a", "2").with_key(key("l", 2)), at(WINDOW + 1)).await;
+    let later = log.publish_at(publish, at(WINDOW - 1)).await;
+    assert!(matches!(later, Outcome::Appended { .. }), "{later:?}");
+}
+
+pub async fn a_jump_of_the_clock_makes_no_window_shorter(log: &Log) {
+    const DAY: i64 = 24 * 3_600;
+    let publish = event("a", "1").with_key(key("k", 1));
+    let ids = appended(&log.publish_at(publish.clone(), at(0)).await);
+    log.publish_at(event("a", "2"), at(DAY)).await;
+    assert_eq!(log.publish_at(publish.clone(), at(DAY)).await, repeat(ids));
+    assert_eq!(log.publish_at(publish, at(1)).await, repeat(ids));
 }

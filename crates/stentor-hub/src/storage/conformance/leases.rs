@@ -33,6 +33,7 @@ fn with_key(publish: Publish) -> Publish {
         publisher: String::new(),
         name: "k".to_owned(),
         window: Duration::from_hours(1),
+        source: None,
         content: KeyContent::Whole([7; 16]),
     })
 }

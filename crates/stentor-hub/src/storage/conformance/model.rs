@@ -160,6 +160,7 @@ impl Pair {
         self.take_fed();
         self.log = log;
         self.naive.trimmed = Trimmed::default();
+        self.naive.key_time = Timestamp::default();
         assert_eq!(identity(&self.log), before);
         self.agree_on_topics().await;
     }

@@ -29,6 +29,7 @@ fn part(content: u8, index: u64) -> Publish {
         publisher: "p".to_owned(),
         name: "up".to_owned(),
         window: Duration::from_secs(WINDOW.unsigned_abs()),
+        source: None,
         content: KeyContent::Part {
             index,
             before: hash(content, index),

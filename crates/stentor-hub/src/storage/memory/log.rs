@@ -5,13 +5,15 @@ mod queries;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::keys::Keys;
+use super::keys::{Keys, Row};
 use super::leases::Leases;
 use super::topic::{Removal, Topic};
 use crate::cursor::{Cursor, Epoch, Offset};
+use crate::key::{Key, KeyLimits, KeyName, StoredKey};
 use crate::lease::LeaseChange;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
+use crate::storage::clock::{LogClock, LogTime, Reading};
 use crate::storage::live_window::{LiveWindow, Window};
 use crate::storage::result::{Outcome, Trimmed};
 use crate::timestamp::Timestamp;
@@ -30,6 +32,7 @@ pub(super) struct Log {
     pub(super) appended: Vec<Arc<Record>>,
     pub(super) tail: Offset,
     time: Timestamp,
+    clock: LogClock,
     topics: BTreeMap<TopicName, Topic>,
     /// Topics in the order in which they became empty. Some may have been used again since.
     empty_topics: VecDeque<TopicName>,
@@ -44,7 +47,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(epoch: Epoch, bytes_max: usize) -> Log {
+    pub(super) fn new(epoch: Epoch, bytes_max: usize, keys: KeyLimits) -> Log {
         Log {
             epoch,
             bytes_max,
@@ -57,7 +60,8 @@ impl Log {
             floor: Removal::default(),
             removals: 0,
             trimmed: Trimmed::default(),
-            keys: Keys::default(),
+            clock: LogClock::default(),
+            keys: Keys::new(keys),
             leases: Leases::default(),
             lease_changes: Vec::new(),
         }
@@ -77,8 +81,9 @@ impl Log {
     }
 
     pub(super) fn publish(&mut self, publish: Publish, time: Timestamp) -> Outcome {
+        let key_time = publish.key.as_ref().map(|_| self.key_time(time)).unwrap_or_default();
         if let Some(key) = &publish.key
-            && let Some(outcome) = self.keys.check(key, time)
+            && let Some(outcome) = self.check_key(key, &publish.entries, key_time)
         {
             self.change_lease_of_repeat(&publish, &outcome);
             return outcome;
@@ -94,6 +99,13 @@ impl Log {
             if let Some(refused) = self.refuse_lease(lease, &publish) {
                 return refused;
             }
+        }
+        if let Some(key) = &publish.key
+            && let Some(refused) = self.keys.refuse(key, key_time)
+        {
+            return Outcome::TooManyKeys(refused);
+        }
+        if let Some(lease) = &publish.lease {
             self.change_lease(lease);
             if publish.entries.is_empty() {
                 return Outcome::LeaseChanged;
@@ -103,9 +115,47 @@ impl Log {
         let Some(first) = ids.next() else { return Outcome::KeyReused };
         let last = ids.last().unwrap_or(first);
         if let Some(key) = &publish.key {
-            self.keys.store(key, first, last, time);
+            self.keys.store(key, first, last, key_time);
         }
         Outcome::Appended { first, last }
+    }
+
+    /// Returns the outcome of a publish under a key, or `None` if the publish is to be appended.
+    fn check_key(&mut self, key: &Key, entries: &[Entry], time: Timestamp) -> Option<Outcome> {
+        let outcome = self.keys.check(key, time);
+        if outcome.is_some() || self.keys.row(&key.to_name(), time).is_some() {
+            return outcome;
+        }
+        let stored = match &key.scope {
+            Some(topic) => self.batch_with(topic, key, time),
+            None => entries.iter().find_map(|entry| {
+                let scope = Some(entry.topic.clone());
+                self.keys.row(&KeyName { scope, ..key.to_name() }, time)
+            }),
+        };
+        stored.map(|row| key.check_overlap(row.stored()))
+    }
+
+    /// Returns the batch over several topics under a key, if it may have a record of this topic.
+    fn batch_with(&self, topic: &TopicName, key: &Key, time: Timestamp) -> Option<&Row> {
+        let batch = self.keys.row(&KeyName { scope: None, ..key.to_name() }, time)?;
+        let StoredKey { first, last, .. } = batch.stored();
+        let removed = self.topics.get(topic).map_or(self.floor, |topic| topic.removed);
+        let is_within =
+            |record: &Arc<Record>| (first.offset..=last.offset).contains(&record.offset());
+        let overlaps = removed.through >= first.offset
+            || self.records.read_lock().ring.of_topic(topic).rev().any(is_within);
+        overlaps.then_some(batch)
+    }
+
+    /// The time by which keys expire.
+    fn key_time(&mut self, now: Timestamp) -> Timestamp {
+        self.clock.key_time(self.time, Reading::at(now))
+    }
+
+    /// See [`Storage::log_time`](crate::storage::Storage::log_time).
+    pub(super) fn log_time(&mut self, now: Timestamp) -> LogTime {
+        self.clock.log_time(self.time, Reading::at(now))
     }
 
     /// Returns the reason why a topic cannot get this lease.

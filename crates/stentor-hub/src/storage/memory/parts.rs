@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::cursor::Offset;
 use crate::key::PartHash;
 
-/// The part hashes of all uploads, at most [`Parts::MAX`] in total. The hashes of the oldest upload are removed first.
+/// The part hashes of all uploads. [`KeyLimits::parts`](crate::KeyLimits::parts) bounds their number.
 #[derive(Default)]
 pub(super) struct Parts {
     /// By the offset of the upload's first record.
     uploads: BTreeMap<Offset, Hashes>,
-    pub(super) count: usize,
+    pub(super) count: u64,
 }
 
 /// The hashes of the newest parts of an upload.
@@ -21,9 +21,6 @@ struct Hashes {
 }
 
 impl Parts {
-    /// Maximum number of hashes; they take 8 MiB.
-    pub(super) const MAX: usize = 1 << 20;
-
     pub(super) fn get(&self, upload: Offset, part: u64) -> Option<PartHash> {
         let hashes = self.uploads.get(&upload)?;
         let at = usize::try_from(part.checked_sub(hashes.dropped)?).ok()?;
@@ -35,27 +32,23 @@ impl Parts {
         let begin = || Hashes { dropped: part, newest: VecDeque::new() };
         self.uploads.entry(upload).or_insert_with(begin).newest.push_back(hash);
         self.count += 1;
-        while self.count > Parts::MAX {
-            self.drop_oldest();
-        }
     }
 
-    /// Removes the hashes of an upload.
-    pub(super) fn remove(&mut self, upload: Offset) {
-        if let Some(hashes) = self.uploads.remove(&upload) {
-            self.count -= hashes.newest.len();
-        }
+    /// Removes the hashes of an upload. Returns how many.
+    pub(super) fn remove(&mut self, upload: Offset) -> u64 {
+        let removed = self.uploads.remove(&upload).map_or(0, |hashes| hashes.newest.len() as u64);
+        self.count = self.count.saturating_sub(removed);
+        removed
     }
 
-    fn drop_oldest(&mut self) {
-        let Some(mut first) = self.uploads.first_entry() else { return };
-        let hashes = first.get_mut();
-        if hashes.newest.pop_front().is_some() {
-            hashes.dropped += 1;
-            self.count -= 1;
+    /// Removes the hash of the oldest part of an upload. Returns `true` if there was one.
+    pub(super) fn drop_oldest(&mut self, upload: Offset) -> bool {
+        let Some(hashes) = self.uploads.get_mut(&upload) else { return false };
+        if hashes.newest.pop_front().is_none() {
+            return false;
         }
-        if hashes.newest.is_empty() {
-            first.remove();
-        }
+        hashes.dropped += 1;
+        self.count = self.count.saturating_sub(1);
+        true
     }
 }

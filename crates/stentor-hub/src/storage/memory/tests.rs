@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::keys::Keys;
 use super::log::EMPTY_TOPICS_MAX;
-use super::parts::Parts;
 use super::*;
 use crate::cursor::Cursor;
-use crate::key::{Key, KeyContent};
+use crate::key::{Key, KeyContent, KeyCount, KeyLimits, KeySource};
 use crate::record::{Attributes, Body};
 use crate::storage::conformance::Log as Tested;
 use crate::storage::conformance::log::{
@@ -209,7 +208,14 @@ async fn the_floor_changes_no_topic_that_is_known() {
 
 fn key(name_of_key: String, content: KeyContent) -> Key {
     let window = Duration::from_mins(10);
-    Key { scope: Some(name("a")), publisher: String::new(), name: name_of_key, window, content }
+    Key {
+        scope: Some(name("a")),
+        publisher: String::new(),
+        name: name_of_key,
+        window,
+        source: None,
+        content,
+    }
 }
 
 fn whole(number: usize) -> Key {
@@ -231,46 +237,53 @@ fn id(offset: u64) -> Cursor {
     Cursor::position(Epoch::new(0), Offset::new(offset))
 }
 
-#[test]
-fn the_least_recently_used_keys_are_forgotten_first() {
-    let mut keys = Keys::default();
-    keys.store(&part(0), id(1), id(1), at(0));
-    for number in 0..Keys::MAX - 1 {
-        keys.store(&whole(number), id(0), id(0), at(0));
-    }
-    keys.store(&part(1), id(2), id(2), at(0));
-    keys.store(&whole(Keys::MAX), id(0), id(0), at(0));
-    assert_eq!(keys.rows.len(), Keys::MAX);
-    assert_eq!(keys.check(&whole(0), at(0)), None, "it is the least recently used");
-    assert!(keys.check(&whole(1), at(0)).is_some());
-    assert!(keys.row(&part(0).to_name(), at(0)).is_some(), "it was used again");
+fn keys(keys: u64, parts: u64) -> Keys {
+    Keys::new(KeyLimits { keys, keys_per_address: None, parts })
 }
 
 #[test]
-fn a_long_upload_removes_no_other_key() {
-    let mut keys = Keys::default();
+fn a_repeat_of_the_last_key_within_the_bound_is_recognized_after_all_others() {
+    let mut keys = keys(5, 10);
+    for number in 0..5 {
+        assert_eq!(keys.refuse(&whole(number), at(0)), None);
+        keys.store(&whole(number), id(1), id(1), at(0));
+    }
+    let refused = keys.refuse(&whole(5), at(1)).unwrap();
+    assert_eq!((refused.limit, refused.retry_after), (5, Duration::from_secs(599)));
+    assert!(matches!(keys.check(&whole(0), at(1)), Some(Outcome::Repeat { .. })));
+    assert_eq!(keys.refuse(&whole(5), at(600)), None, "the windows are over");
+}
+
+#[test]
+fn a_long_upload_takes_one_key() {
+    let mut keys = keys(2, 10);
     keys.store(&whole(0), id(1), id(1), at(0));
-    for index in 0..=Keys::MAX as u64 {
+    for index in 0..100 {
+        assert_eq!(keys.refuse(&part(index), at(0)), None);
         keys.store(&part(index), id(2), id(2), at(0));
     }
     assert!(keys.check(&whole(0), at(0)).is_some());
-    assert_eq!((keys.rows.len(), keys.used.len()), (2, 2));
+    assert_eq!((keys.rows.len(), keys.by_expiry.len(), keys.parts.count), (2, 2, 10));
 }
 
 #[test]
 fn keys_whose_window_is_over_take_no_memory() {
-    let mut keys = Keys::default();
-    for number in 0..100 {
-        keys.store(&whole(number), id(1), id(1), at(0));
-        keys.store(&part(number as u64), id(2), id(2), at(0));
+    let mut keys = keys(1_000, 1_000);
+    let source = Some(KeySource::from_hash(1));
+    for number in 0..50 {
+        keys.store(&Key { source, ..whole(number) }, id(1), id(1), at(0));
+        keys.store(&Key { source, ..part(number as u64) }, id(2), id(2), at(0));
     }
+    assert_eq!(keys.count(KeySource::from_hash(1)), KeyCount { keys: 51, parts: 50 });
+    assert_eq!(keys.refuse(&whole(100), at(601)), None);
     keys.store(&whole(100), id(3), id(3), at(601));
-    assert_eq!((keys.rows.len(), keys.used.len(), keys.parts.count), (1, 1, 0));
+    assert_eq!((keys.rows.len(), keys.by_expiry.len(), keys.parts.count), (1, 1, 0));
+    assert!(keys.sources.is_empty());
 }
 
 #[test]
 fn an_upload_that_begins_again_replaces_the_old_one() {
-    let mut keys = Keys::default();
+    let mut keys = keys(10, 10);
     for index in 0..3 {
         keys.store(&part(index), id(1), id(1), at(0));
     }
@@ -279,25 +292,25 @@ fn an_upload_that_begins_again_replaces_the_old_one() {
 }
 
 #[test]
-fn the_parts_of_the_oldest_upload_are_forgotten_first_and_count_as_repeats() {
-    let mut keys = Keys::default();
+fn at_the_bound_an_upload_drops_parts_of_its_own_and_a_new_one_is_refused() {
+    let mut keys = keys(10, 15);
     for index in 0..10 {
         keys.store(&part_of("first", index), id(1), id(1), at(0));
     }
-    for index in 0..Parts::MAX as u64 - 5 {
+    for index in 0..20 {
         keys.store(&part_of("second", index), id(2), id(2), at(0));
     }
-    assert_eq!(keys.parts.count, Parts::MAX);
-    let other = |index: u64| Key {
+    assert_eq!(keys.parts.count, 15);
+    assert!(keys.refuse(&part_of("third", 0), at(0)).is_some());
+    assert_eq!(keys.refuse(&whole(0), at(0)), None, "it has no parts");
+    let other = |upload: &str, index: u64| Key {
         content: KeyContent::Part { index, before: [7; 16], after: [7; 16] },
-        ..part_of("first", index)
+        ..part_of(upload, index)
     };
-    assert!(matches!(keys.check(&other(4), at(0)), Some(Outcome::Repeat { .. })));
-    assert_eq!(keys.check(&other(5), at(0)), Some(Outcome::KeyReused));
-    keys.store(&part_of("first", 10), id(1), id(1), at(0));
-    for index in 6..11 {
-        let outcome = keys.check(&part_of("first", index), at(0));
-        assert!(matches!(outcome, Some(Outcome::Repeat { .. })), "{index}: {outcome:?}");
-        assert_eq!(keys.check(&other(index), at(0)), Some(Outcome::KeyReused), "{index}");
+    for index in 0..10 {
+        assert_eq!(keys.check(&other("first", index), at(0)), Some(Outcome::KeyReused), "{index}");
     }
+    let dropped = keys.check(&other("second", 0), at(0));
+    assert!(matches!(dropped, Some(Outcome::Repeat { .. })), "{dropped:?}");
+    assert_eq!(keys.check(&other("second", 19), at(0)), Some(Outcome::KeyReused));
 }

@@ -1,6 +1,7 @@
 //! Limits of a log: what it keeps, and how much work one step does.
 
 use super::options::{Durability, SqliteOptions};
+use crate::key::KeyLimits;
 
 /// Limits of a log, and the sizes of the steps in which the writer works.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +33,8 @@ pub(super) struct Limits {
     pub(super) wal_pages: u64,
     /// Maximum number of empty topics whose names are kept.
     pub(super) empty_topics: u64,
-    /// Maximum number of idempotency keys.
-    pub(super) keys: u64,
-    /// Maximum number of upload parts under keys. 2,000,000 take about 40 MB of the file.
-    pub(super) parts: u64,
+    /// See [`SqliteOptions::keys`].
+    pub(super) keys: KeyLimits,
     /// Maximum size of the database in pages. Tests simulate a full disk with it.
     pub(super) pages: Option<u32>,
     /// Maximum size of the ballast in bytes. Tests simulate a full disk with it, and an import sets it to 0.
@@ -50,7 +49,7 @@ impl Default for Limits {
 
 impl Limits {
     pub(super) fn new(options: SqliteOptions) -> Limits {
-        let SqliteOptions { durability, bytes_max } = options;
+        let SqliteOptions { durability, bytes_max, keys } = options;
         Limits {
             durability,
             bytes_max,
@@ -65,8 +64,7 @@ impl Limits {
             // 128 MiB.
             wal_pages: 32_000,
             empty_topics: 100_000,
-            keys: 1_000_000,
-            parts: 2_000_000,
+            keys,
             pages: None,
             ballast: None,
         }

@@ -24,6 +24,7 @@ use super::schema;
 use super::shared_state::SharedState;
 use super::write::ballast::Ballast;
 use super::write::checkpoint::{Checkpoint, checkpoint};
+use super::write::key_sources::KeySources;
 use super::write::pages::growth;
 use super::write::recovery::{self, Recovered};
 use super::write::run;
@@ -73,14 +74,15 @@ impl OpenLog {
         }
         mark_unclosed(dir, limits.durability)?;
         warn_if_over_limit(dir, limits);
+        let key_sources = KeySources::load(&connection)?;
         let Recovered { epoch, log, burned } = recovered;
-        let state = Arc::new(SharedState::new(epoch, burned, log.tail, log.removals));
+        let state = Arc::new(SharedState::new(epoch, burned, &log));
         let (reads, read_jobs) = Queue::new(READS_MAX);
         let read_threads = spawn_read_threads(dir, &state, read_jobs)?;
         let (writes, write_jobs) = Queue::new(WRITES_MAX);
         let (lock_held, lock_receiver) = watch::channel(());
         let files = OpenFiles::new(dir, database)?;
-        let worker = Writer::new(
+        let mut worker = Writer::new(
             connection,
             Arc::clone(&state),
             log,
@@ -89,6 +91,7 @@ impl OpenLog {
             files,
             dir.to_owned(),
         );
+        worker.key_sources = key_sources;
         let thread = spawn("stentor-writer", dir, move || {
             run::run(worker, &write_jobs, read_threads);
             // In this order: a caller of `close` may open the log again at once.

@@ -1,5 +1,7 @@
 //! Options of the SQLite log.
 
+use crate::key::KeyLimits;
+
 /// Options of a log on disk.
 ///
 /// ```
@@ -21,6 +23,8 @@ pub struct SqliteOptions {
     /// When it is reached, the oldest records are deleted first. It is a target: the log exceeds it for a
     /// while if events arrive faster than old ones can be trimmed.
     pub bytes_max: Option<u64>,
+    /// Bounds of the idempotency keys. Default: [`KeyLimits::sqlite`].
+    pub keys: KeyLimits,
 }
 
 impl SqliteOptions {
@@ -30,7 +34,11 @@ impl SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> SqliteOptions {
-        SqliteOptions { durability: Durability::default(), bytes_max: Some(Self::BYTES_MAX) }
+        SqliteOptions {
+            durability: Durability::default(),
+            bytes_max: Some(Self::BYTES_MAX),
+            keys: KeyLimits::sqlite(),
+        }
     }
 }
 

@@ -1,17 +1,20 @@
 //! State that all threads of an open log share.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rusqlite::ErrorCode;
 use tokio::sync::watch;
 
 use super::damage_report::DamageReport;
 use super::db_error::{DbError, describe};
+use super::tables::log::LogState;
 use crate::cursor::{Epoch, Offset};
+use crate::storage::clock::{LogClock, LogTime, Reading};
 use crate::storage::contract::{Commit, CommitSink};
 use crate::storage::error::StorageError;
 use crate::storage::result::{Bounds, Trimmed};
+use crate::timestamp::Timestamp;
 
 /// The committed state of a log, as readers may see it.
 pub(super) struct SharedState {
@@ -21,6 +24,9 @@ pub(super) struct SharedState {
     removals: AtomicU64,
     trimmed_events: AtomicU64,
     trimmed_bytes: AtomicU64,
+    /// Time of the newest record.
+    time: AtomicI64,
+    clock: Mutex<LogClock>,
     sink: OnceLock<CommitSink>,
     failed: watch::Sender<Option<String>>,
     /// The damaged rows that reads have found.
@@ -28,19 +34,16 @@ pub(super) struct SharedState {
 }
 
 impl SharedState {
-    pub(super) fn new(
-        epoch: Epoch,
-        burned: Vec<(Offset, Offset)>,
-        tail: Offset,
-        removals: u64,
-    ) -> SharedState {
+    pub(super) fn new(epoch: Epoch, burned: Vec<(Offset, Offset)>, log: &LogState) -> SharedState {
         SharedState {
             epoch,
             burned,
-            tail: AtomicU64::new(tail.get()),
-            removals: AtomicU64::new(removals),
+            tail: AtomicU64::new(log.tail.get()),
+            removals: AtomicU64::new(log.removals),
             trimmed_events: AtomicU64::new(0),
             trimmed_bytes: AtomicU64::new(0),
+            time: AtomicI64::new(log.time.as_micros()),
+            clock: Mutex::default(),
             sink: OnceLock::new(),
             failed: watch::Sender::new(None),
             damage: DamageReport::default(),
@@ -59,6 +62,16 @@ impl SharedState {
     /// Number of removals. At least this many are committed.
     pub(super) fn removals(&self) -> u64 {
         self.removals.load(Ordering::Acquire)
+    }
+
+    /// Reads the clock of the log. Returns the time by which keys expire, and the time by which records age. `now` is
+    /// the time of the system clock.
+    pub(super) fn read_clock(&self, now: Timestamp) -> (Timestamp, LogTime) {
+        let newest = Timestamp::from_micros(self.time.load(Ordering::Acquire));
+        let reading = Reading::at(now);
+        // No code that holds the lock panics.
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        (clock.key_time(newest, reading), clock.log_time(newest, reading))
     }
 
     /// Events and bytes trimmed since the log was opened.
@@ -83,6 +96,9 @@ impl SharedState {
     /// Makes a commit visible: first its removals, then its records to the commit sink, last the new tail.
     pub(super) fn publish(&self, commit: Commit<'_>, tail: Offset, removals: u64) {
         self.removals.store(removals, Ordering::Release);
+        if let Some(newest) = commit.records.last() {
+            self.time.store(newest.time().as_micros(), Ordering::Release);
+        }
         if let Some(sink) = self.sink.get()
             && !(commit.records.is_empty() && commit.leases.is_empty())
         {

@@ -21,6 +21,7 @@ mod durable;
 mod files;
 mod flips;
 mod full;
+mod keys;
 mod purge;
 mod space;
 mod tools;

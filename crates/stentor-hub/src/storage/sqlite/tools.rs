@@ -6,6 +6,7 @@
 //!           -> backup    copies the log     -> draft    a directory that gets a complete log or none
 //!           -> export    pages of records
 //!    import -> line      parses an export   -> draft
+//!    set_time            sets the times of records back
 //! ```
 //!
 //! Reading takes no lock and does not change the file.
@@ -20,6 +21,7 @@ mod info;
 mod line;
 mod log;
 mod log_row;
+mod set_time;
 mod verify;
 
 pub use self::accept_loss::DroppedWal;
@@ -29,4 +31,5 @@ pub use self::export::{Export, ExportFrom, Exported};
 pub use self::import::Imported;
 pub use self::info::LogInfo;
 pub use self::log::SqliteLog;
+pub use self::set_time::TimeSet;
 pub use self::verify::{Finding, VerifyNote};

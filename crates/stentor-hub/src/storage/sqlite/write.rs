@@ -8,8 +8,8 @@
 pub(super) mod ballast;
 pub(super) mod capacity;
 pub(super) mod checkpoint;
-pub(super) mod clock;
 pub(super) mod compaction;
+pub(super) mod key_sources;
 pub(super) mod keys;
 mod leases;
 pub(super) mod maintenance;
@@ -19,6 +19,7 @@ pub(super) mod pending;
 pub(super) mod purge;
 pub(super) mod recovery;
 pub(super) mod run;
+mod set_time;
 pub(super) mod transaction;
 pub(super) mod trim;
 pub(super) mod writer;

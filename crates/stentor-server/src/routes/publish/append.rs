@@ -38,6 +38,7 @@ pub(in crate::routes) async fn append(
                 publisher: String::new(),
                 name,
                 window: stentor.config().key_window,
+                source: options.source,
                 content: KeyContent::Whole(hash),
             };
             (entries, Some(key))

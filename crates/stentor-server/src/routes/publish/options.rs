@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use http::request::Parts;
-use stentor_hub::{EVENT_TYPE_BYTES_MAX, Event, EventType, PublishError, TopicName};
+use stentor_hub::{EVENT_TYPE_BYTES_MAX, Event, EventType, KeySource, PublishError, TopicName};
 
 use crate::content::Content;
+use crate::context::Stentor;
 use crate::idempotency::key_of;
 use crate::path;
+use crate::peer::source_of;
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 
@@ -29,6 +31,8 @@ pub(in crate::routes) struct PublishOptions {
     pub(in crate::routes) end: Option<String>,
     /// The idempotency key.
     pub(in crate::routes) key: Option<String>,
+    /// The address of the publisher, for its keys.
+    pub(in crate::routes) source: Option<KeySource>,
     /// The lease to set; zero removes the lease of the topic.
     pub(in crate::routes) lease: Option<Duration>,
     /// `true` if the ids of an uploaded event stream are the keys of its events.
@@ -44,6 +48,7 @@ impl PublishOptions {
             retry: None,
             end: None,
             key: None,
+            source: None,
             lease: None,
             dedupe: false,
         }
@@ -55,6 +60,7 @@ impl PublishOptions {
     ///
     /// Returns every error that can be found without reading the body.
     pub(in crate::routes) fn parse(
+        stentor: &Stentor,
         raw: &str,
         request: &Parts,
     ) -> Result<(PublishOptions, Content), Problem> {
@@ -67,6 +73,7 @@ impl PublishOptions {
             retry: query.number("retry")?.map(retry).transpose()?,
             end: query.flag("end")?.map(str::to_owned),
             key: key_of(&request.headers)?,
+            source: source_of(stentor, request),
             lease: query.number("lease")?.map(lease).transpose()?,
             dedupe: query.word("dedupe", &[("id", true)])?.unwrap_or(false),
             topic,

@@ -340,6 +340,7 @@ impl<'a> Pipeline<'a> {
             publisher: String::new(),
             name: name.to_owned(),
             window: self.stentor.config().key_window,
+            source: self.options.source,
             content,
         }
     }

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::path::Path;
 
 use stentor_hub::storage::{SqliteOptions, SqliteStorage};
-use stentor_hub::{Hub, MemoryStorage, Retention, TopicLimits};
+use stentor_hub::{Hub, KeyLimits, MemoryStorage, Retention, TopicLimits};
 use stentor_server::{AllowedOrigin, Guard, ServeOptions};
 use stentor_testing::StreamMode;
 
@@ -13,6 +13,7 @@ use stentor_testing::StreamMode;
 pub struct Options {
     in_memory: bool,
     bytes_max: Option<u64>,
+    keys: Option<KeyLimits>,
     rules: Vec<(String, TopicLimits)>,
     origins: Vec<AllowedOrigin>,
     hosts: Vec<String>,
@@ -25,6 +26,7 @@ impl Options {
         Options {
             in_memory: false,
             bytes_max: None,
+            keys: None,
             rules: Vec::new(),
             origins: Vec::new(),
             hosts: Vec::new(),
@@ -45,6 +47,12 @@ impl Options {
     /// Sets the size limit of the log, in bytes.
     pub fn retain_bytes(self, bytes: u64) -> Options {
         Options { bytes_max: Some(bytes), ..self }
+    }
+
+    /// Sets the bounds of idempotency keys, for all publishers and for each address.
+    pub fn keys(self, keys: u64, keys_per_address: Option<u64>) -> Options {
+        let keys = KeyLimits { keys, keys_per_address, parts: 1_000 };
+        Options { keys: Some(keys), ..self }
     }
 
     /// Limits the topics that match `pattern`.
@@ -75,9 +83,11 @@ impl Options {
             let bytes = self
                 .bytes_max
                 .map_or(MemoryStorage::BYTES, |bytes| usize::try_from(bytes).unwrap());
-            return Hub::with_window(MemoryStorage::with_bytes(bytes), window);
+            let keys = self.keys.unwrap_or(KeyLimits::memory());
+            return Hub::with_window(MemoryStorage::with_options(bytes, keys), window);
         }
         let mut sqlite = SqliteOptions::default();
+        sqlite.keys = self.keys.unwrap_or(sqlite.keys);
         sqlite.bytes_max = self.bytes_max.or(sqlite.bytes_max);
         Hub::with_window(SqliteStorage::open_with(data, sqlite).unwrap(), window)
     }

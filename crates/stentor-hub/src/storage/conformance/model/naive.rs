@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cursor::Offset;
 use crate::filter::Filters;
@@ -11,6 +12,7 @@ use crate::record::{Body, Record};
 use crate::storage::{KeyHash, KeyName, TopicState, TrimLimits, Trimmed};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
+use crate::uptime::advance_uptime;
 
 pub(super) struct Naive {
     pub(super) lines: Vec<Line>,
@@ -18,6 +20,8 @@ pub(super) struct Naive {
     keys: HashMap<KeyName, Stored>,
     /// Events and bytes trimmed since the log was opened.
     pub(super) trimmed: Trimmed,
+    /// The time by which keys expire.
+    pub(super) key_time: Timestamp,
     /// The time of the clock; it can go back.
     pub(super) now: Timestamp,
     /// Number of times that the count of removals was queried.
@@ -60,6 +64,7 @@ pub(super) struct Lost {
 
 /// The content of a key: the hash of the publish, or after each part, and the indexes of the first and last line.
 struct Stored {
+    upload: bool,
     hashes: Vec<KeyHash>,
     first: usize,
     last: usize,
@@ -97,6 +102,7 @@ impl Naive {
             losses: Vec::new(),
             keys: HashMap::new(),
             trimmed: Trimmed::default(),
+            key_time: Timestamp::default(),
             now: super::super::log::at(0),
             moment: 0,
         }
@@ -104,10 +110,14 @@ impl Naive {
 
     pub(super) fn clock(&mut self, seconds: i64) -> Timestamp {
         self.now = Timestamp::from_micros(self.now.as_micros() + seconds * 1_000_000);
+        // Otherwise a long step would be a jump of the clock.
+        advance_uptime(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()));
         self.now
     }
 
     pub(super) fn append(&mut self, batch: &[Publish], now: Timestamp) -> Vec<ModelOutcome> {
+        let newest = self.lines.last().map_or(now, |line| line.time);
+        self.key_time = self.key_time.max(now).max(newest);
         let mut is_in_log = true;
         let each = batch.iter().map(|publish| {
             if publish.requires_previous && !is_in_log {
@@ -139,7 +149,9 @@ impl Naive {
     }
 
     fn publish(&mut self, publish: &Publish, now: Timestamp) -> ModelOutcome {
-        if let Some(outcome) = publish.key.as_ref().and_then(|key| self.check(key, now)) {
+        if let Some(outcome) =
+            publish.key.as_ref().and_then(|key| self.check(key, &publish.entries))
+        {
             return outcome;
         }
         for (at, entry) in publish.entries.iter().enumerate() {
@@ -161,7 +173,7 @@ impl Naive {
         }
         let last = self.lines.len() - 1;
         if let Some(key) = &publish.key {
-            self.store(key, first, last, now);
+            self.store(key, first, last);
         }
         ModelOutcome::Appended(first, last)
     }
@@ -186,15 +198,29 @@ impl Naive {
         self.losses.push(Loss { topic: topic.clone(), through, deleted, moment });
     }
 
-    fn check(&mut self, key: &Key, now: Timestamp) -> Option<ModelOutcome> {
+    fn check(&mut self, key: &Key, entries: &[Entry]) -> Option<ModelOutcome> {
+        let now = self.key_time;
+        let overlapping = self.overlapping(key, entries);
         let stored = self.keys.get_mut(&key.to_name()).filter(|stored| stored.expires > now);
+        if let Some(stored) = &stored
+            && stored.upload != key.is_of_upload()
+        {
+            return Some(ModelOutcome::KeyReused);
+        }
         let (at, before, after) = match &key.content {
             KeyContent::Whole(hash) => (0, None, hash),
             KeyContent::Part { index, before, after } => {
                 (usize::try_from(*index).unwrap(), Some(before), after)
             }
         };
-        let Some(stored) = stored else { return (at > 0).then_some(ModelOutcome::KeyReused) };
+        let Some(stored) = stored else {
+            let reused = at > 0 || overlapping.is_some();
+            let is_equal = |(hash, _): &(_, _)| *hash == Some(*after) && before.is_none();
+            return match overlapping.filter(is_equal) {
+                Some((_, (first, last))) => Some(ModelOutcome::Repeat(first, last)),
+                None => reused.then_some(ModelOutcome::KeyReused),
+            };
+        };
         if at < stored.hashes.len() {
             if stored.hashes[at] != *after {
                 return Some(ModelOutcome::KeyReused);
@@ -208,7 +234,36 @@ impl Naive {
         (!goes_on).then_some(ModelOutcome::KeyReused)
     }
 
-    fn store(&mut self, key: &Key, first: usize, last: usize, now: Timestamp) {
+    /// Returns the hash (`None` for an upload) and the lines of a publish that takes the key in another scope: a batch with the topic of the
+    /// key, or a publish to one of the topics of a batch.
+    fn overlapping(
+        &self,
+        key: &Key,
+        entries: &[Entry],
+    ) -> Option<(Option<KeyHash>, (usize, usize))> {
+        let stored = |scope: Option<TopicName>| {
+            let stored = self.keys.get(&KeyName { scope, ..key.to_name() })?;
+            (stored.expires > self.key_time).then_some(stored)
+        };
+        let found = match &key.scope {
+            None => entries.iter().find_map(|entry| stored(Some(entry.topic.clone()))),
+            Some(topic) => stored(None).filter(|batch| {
+                let lines = &self.lines[batch.first..=batch.last];
+                // A batch of the same call has no records yet, and nothing of it was removed.
+                let since = lines[0].record.as_ref().map_or(Offset::MAX, |first| first.offset());
+                let is_removed = |loss: &Loss| loss.topic == *topic && loss.through >= since;
+                let deletion = self.end(topic).filter(|_| self.is_deleted(topic));
+                lines.iter().any(|line| line.entry.topic == *topic)
+                    || self.losses.iter().any(is_removed)
+                    || deletion.is_some_and(|at| self.lines[at].record().offset() > since)
+            }),
+        }?;
+        let hash = found.hashes.first().filter(|_| !found.upload).copied();
+        Some((hash, (found.first, found.last)))
+    }
+
+    fn store(&mut self, key: &Key, first: usize, last: usize) {
+        let now = self.key_time;
         let before = self.keys.remove(&key.to_name());
         let (mut hashes, mut from) = (Vec::new(), first);
         let after = match key.content {
@@ -221,7 +276,8 @@ impl Naive {
             }
         };
         hashes.push(after);
-        let stored = Stored { hashes, first: from, last, expires: now.plus(key.window) };
+        let upload = key.is_of_upload();
+        let stored = Stored { upload, hashes, first: from, last, expires: now.plus(key.window) };
         self.keys.insert(key.to_name(), stored);
     }
 

@@ -118,6 +118,25 @@ pub(crate) fn sum(record: &Record) -> i64 {
     sum.bytes_or_null(None).bytes(data.as_bytes()).finish()
 }
 
+/// Stores the time of a record. `topic` is the row id of its topic.
+pub(crate) fn set_time(
+    connection: &Connection,
+    topic: i64,
+    record: &Record,
+) -> Result<(), DbError> {
+    let (kind, _) = kind_and_data(record.body());
+    let (offset, time) = (record.offset(), record.time().as_micros());
+    connection
+        .prepare_cached("UPDATE records SET time = ?2, head_sum = ?3, sum = ?4 WHERE offset = ?1")?
+        .execute([
+            column::offset(offset),
+            time,
+            head_sum(offset, topic, kind, time),
+            sum(record),
+        ])?;
+    Ok(())
+}
+
 /// Computes the checksum of the columns that a scan reads without the rest of the record.
 pub(crate) fn head_sum(offset: Offset, topic: i64, kind: i64, time: i64) -> i64 {
     Sum::new().number(column::offset(offset)).number(topic).number(kind).number(time).finish()

@@ -52,6 +52,8 @@ macro_rules! select {
 pub(crate) mod sql {
     pub(crate) const BY_NAME: &str = select!("WHERE name = ?1");
     pub(crate) const BY_ID: &str = select!("WHERE id = ?1");
+    pub(crate) const RECORD_WITHIN: &str =
+        "SELECT 1 FROM topic_records WHERE topic = ?1 AND offset BETWEEN ?2 AND ?3";
     pub(crate) const NAMES_FROM: &str = select!("WHERE name >= ?1 ORDER BY name");
     /// The topic after a name, or the first one.
     pub(crate) const NAME_AFTER: &str = "SELECT id, before, name FROM topics \
@@ -99,6 +101,18 @@ impl Topic {
     /// Returns `true` if the topic may have readable records after an offset.
     pub(crate) fn has_after(&self, after: Offset) -> bool {
         self.last > after && self.last > self.removed_through
+    }
+
+    /// Returns `true` if the topic has a stored record in a range of offsets.
+    pub(crate) fn has_record(
+        &self,
+        connection: &Connection,
+        first: Offset,
+        last: Offset,
+    ) -> Result<bool, DbError> {
+        let mut statement = connection.prepare_cached(sql::RECORD_WITHIN)?;
+        let found = statement.exists([self.id, column::offset(first), column::offset(last)]);
+        found.map_err(|error| DbError::at("the index of a topic", error))
     }
 
     /// Reads the topic with this name.

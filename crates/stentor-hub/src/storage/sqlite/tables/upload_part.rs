@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::column::{self, Columns};
+use super::column;
 use super::sum::{self, Sealed, Sum};
 use crate::cursor::Offset;
 use crate::key::PartHash;
@@ -13,8 +13,6 @@ use crate::storage::sqlite::db_error::DbError;
 
 pub(crate) const BY_NUMBER: &str =
     "SELECT upload, part, hash, sum FROM upload_parts WHERE upload = ?1 AND part = ?2";
-pub(crate) const FIRST_UPLOAD: &str =
-    "SELECT upload FROM upload_parts WHERE upload >= 0 ORDER BY upload LIMIT 1";
 pub(crate) const DELETE_OLDEST: &str = "DELETE FROM upload_parts WHERE upload = ?1 AND part < ?2 + \
                                         (SELECT min(part) FROM upload_parts WHERE upload = ?1)";
 
@@ -52,13 +50,6 @@ pub(crate) fn store(
     let sum = Sum::new().number(upload).number(part).number(hash).finish();
     statement.execute([upload, part, hash, sum])?;
     Ok(())
-}
-
-/// Returns the upload that began first, of those that have stored parts.
-pub(crate) fn first_upload(connection: &Connection) -> Result<Option<Offset>, DbError> {
-    let mut statement = connection.prepare_cached(FIRST_UPLOAD)?;
-    let first = statement.query_row([], |row| row.offset(0)).optional();
-    first.map_err(|error| DbError::at("the parts of uploads", error))
 }
 
 /// Deletes the oldest parts of an upload, at most `rows_max`. Returns how many it deleted.

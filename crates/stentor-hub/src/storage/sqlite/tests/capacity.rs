@@ -72,7 +72,11 @@ async fn a_log_that_is_written_without_a_pause_stays_bounded() {
         let written = open.storage.log.writes.run(move |writer| {
             let mut pages = 0;
             for n in 0..batches {
-                writer.append((0..batch).map(|m| numbered(n * batch + m)).collect(), at(0))?;
+                writer.append(
+                    (0..batch).map(|m| numbered(n * batch + m)).collect(),
+                    at(0),
+                    at(0),
+                )?;
                 writer.maintain();
                 pages = pages.max(pragma(&writer.connection, "page_count").unwrap());
             }

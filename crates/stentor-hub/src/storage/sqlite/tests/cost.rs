@@ -130,7 +130,8 @@ async fn every_query_uses_an_index() {
         seek::FIRST_FROM,
         keys::EXPIRED_KEYS,
         upload_part::BY_NUMBER,
-        upload_part::FIRST_UPLOAD,
+        topic::sql::RECORD_WITHIN,
+        keys::NEXT_EXPIRY,
         upload_part::DELETE_OLDEST,
     ] {
         let mut statement = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

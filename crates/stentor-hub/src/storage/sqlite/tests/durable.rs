@@ -127,6 +127,7 @@ async fn a_key_is_a_repeat_after_a_restart() {
         publisher: "p".to_owned(),
         name: "k".to_owned(),
         window: Duration::from_mins(1),
+        source: None,
         content: KeyContent::Whole([hash; 16]),
     };
     let open = log_dir.open();
@@ -148,6 +149,7 @@ async fn an_upload_continues_after_a_restart() {
         publisher: String::new(),
         name: "k".to_owned(),
         window: Duration::from_mins(1),
+        source: None,
         content: KeyContent::Part {
             index: index.into(),
             before: [index; 16],

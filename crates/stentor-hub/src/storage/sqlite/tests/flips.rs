@@ -31,6 +31,7 @@ fn key(topic: &str, name_of: &str, content: KeyContent) -> Key {
         publisher: "p".to_owned(),
         name: name_of.to_owned(),
         window: std::time::Duration::from_hours(1),
+        source: None,
         content,
     }
 }

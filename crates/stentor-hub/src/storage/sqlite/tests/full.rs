@@ -96,7 +96,7 @@ async fn the_ballast_covers_the_growth_of_the_file() {
     let batch = (0..1_000).map(large).collect();
     // In one job, so that there is no checkpoint in between.
     let sizes = open.storage.log.writes.run(|writer| {
-        writer.append(batch, at(0))?;
+        writer.append(batch, at(0), at(0))?;
         Ok((growth(&writer.connection)?, writer.ballast.bytes()))
     });
     let (growth, ballast) = sizes.await.unwrap();
@@ -127,9 +127,12 @@ async fn a_checkpoint_runs_when_the_ballast_cannot_grow() {
     let open = log_dir.open();
     let half = || (0..500).map(large).collect();
     let appended = open.storage.log.writes.run(move |writer| {
-        writer.append(half(), at(0))?;
+        writer.append(half(), at(0), at(0))?;
         // Together they exceed the ballast.
-        Ok([writer.append(half(), at(0)).is_ok(), writer.append(half(), at(2)).is_ok()])
+        Ok([
+            writer.append(half(), at(0), at(0)).is_ok(),
+            writer.append(half(), at(2), at(2)).is_ok(),
+        ])
     });
     assert_eq!(appended.await, Ok([false, true]));
     assert_eq!(open.log.all("big").await.len(), 2 * 450);
@@ -141,7 +144,7 @@ async fn there_is_no_checkpoint_while_another_program_uses_the_space() {
     let open = before.open();
     let batch = (0..1_000).map(large).collect();
     let killed = open.storage.log.writes.run(move |writer| {
-        writer.append(batch, at(0))?;
+        writer.append(batch, at(0), at(0))?;
         Ok(before.copy())
     });
     let mut log_dir = killed.await.unwrap();

@@ -273,6 +273,7 @@ fn key(n: u64) -> Key {
         publisher: String::new(),
         name: n.to_string(),
         window: Duration::from_secs(60 + n),
+        source: None,
         content: KeyContent::Whole([0; 16]),
     }
 }
@@ -290,18 +291,4 @@ async fn expired_keys_are_deleted() {
     assert_eq!(log_dir.count("keys"), 4, "those of the first 64 seconds are deleted");
     let outcome = open.log.publish_at(event("a", "1").with_key(key(8)), at(64)).await;
     assert!(matches!(outcome, Outcome::Repeat { .. }));
-}
-
-#[tokio::test]
-async fn no_more_keys_are_kept_than_the_limit() {
-    let log_dir = LogDir::with(Limits { keys: 3, ..Limits::default() });
-    let open = log_dir.open();
-    for n in 0..9 {
-        open.log.publish(event("a", "1").with_key(key(n))).await;
-    }
-    open.log.publish_at(event("a", "1"), at(2)).await;
-    open.settle().await;
-    assert_eq!(log_dir.count("keys"), 3);
-    let outcome = open.log.publish(event("a", "1").with_key(key(8))).await;
-    assert!(matches!(outcome, Outcome::Repeat { .. }), "the keys that expire last are kept");
 }

@@ -3,6 +3,7 @@
 mod backup;
 mod import;
 mod info;
+mod set_time;
 mod verify;
 
 use std::path::Path;

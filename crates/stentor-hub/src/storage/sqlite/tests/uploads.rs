@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{LogDir, Open};
-use crate::key::{Key, KeyContent};
+use crate::key::{Key, KeyContent, KeyLimits};
 use crate::publish::Publish;
 use crate::storage::conformance::log::{at, event, name};
 use crate::storage::sqlite::limits::Limits;
@@ -28,6 +28,7 @@ fn part(upload: &str, content: u8, index: u64) -> Publish {
         publisher: String::new(),
         name: upload.to_owned(),
         window: Duration::from_secs(64),
+        source: None,
         content: KeyContent::Part { index, before, after },
     })
 }
@@ -91,34 +92,40 @@ async fn a_key_that_starts_another_upload_leaves_nothing_of_the_old_one() {
     assert!(!open.is_repeat(part("up", 1, 2), at(102)).await);
 }
 
+/// A log that keeps 10 part hashes.
+fn of_ten_parts() -> LogDir {
+    let keys = KeyLimits { keys_per_address: None, parts: 10, ..KeyLimits::sqlite() };
+    LogDir::with(Limits { keys, ..Limits::default() })
+}
+
 #[tokio::test]
-async fn beyond_the_limit_parts_of_the_first_upload_count_as_repeats() {
-    let log_dir = LogDir::with(Limits { parts: 10, ..Limits::default() });
+async fn at_the_bound_an_upload_drops_parts_of_its_own_and_a_new_one_is_refused() {
+    let log_dir = of_ten_parts();
     let open = log_dir.open();
     open.upload("first", 8, at(0)).await;
     open.upload("second", 6, at(0)).await;
-    open.log.publish_at(event("a", "x"), at(2)).await;
     open.settle().await;
     assert_eq!((log_dir.count("keys"), log_dir.count("upload_parts")), (2, 10));
+    let refused = open.log.publish_at(part("third", 1, 0), at(0)).await;
+    assert!(matches!(refused, Outcome::TooManyKeys(_)), "{refused:?}");
     for index in 0..8 {
         assert!(open.is_repeat(part("first", 1, index), at(2)).await, "part {index}");
-        let known = index >= 4;
-        assert_eq!(open.is_repeat(part("first", 2, index), at(2)).await, !known, "part {index}");
+        assert!(!open.is_repeat(part("first", 2, index), at(2)).await, "part {index}");
     }
     for index in 0..6 {
-        assert!(!open.is_repeat(part("second", 2, index), at(2)).await, "part {index}");
+        let known = index >= 4;
+        assert_eq!(open.is_repeat(part("second", 2, index), at(2)).await, !known, "part {index}");
     }
 }
 
 #[tokio::test]
 async fn an_upload_may_have_more_parts_than_the_limit() {
-    let log_dir = LogDir::with(Limits { parts: 10, ..Limits::default() });
+    let log_dir = of_ten_parts();
     let open = log_dir.open();
     for index in 0..40 {
         let outcome = open.log.publish_at(part("up", 1, index), at(2 * index.cast_signed())).await;
         assert!(matches!(outcome, Outcome::Appended { .. }), "{outcome:?}");
-        open.settle().await;
-        assert!(log_dir.count("upload_parts") <= 11);
+        assert!(log_dir.count("upload_parts") <= 10);
     }
     assert!(open.is_repeat(part("up", 1, 0), at(80)).await);
     assert!(!open.is_repeat(part("up", 2, 35), at(80)).await);

@@ -87,7 +87,11 @@ impl Import {
     ) -> Result<Imported, ToolError> {
         // One sync at the end is enough, because there is no log before. Nothing is trimmed, and there is no
         // ballast.
-        let options = SqliteOptions { durability: Durability::Os, bytes_max: None };
+        let options = SqliteOptions {
+            durability: Durability::Os,
+            bytes_max: None,
+            ..SqliteOptions::default()
+        };
         let limits = Limits { ballast: Some(0), ..Limits::new(options) };
         let log = OpenLog::open(dir, limits)?;
         let mut import =
@@ -165,6 +169,7 @@ impl Import {
                 | Outcome::Withheld
                 | Outcome::Damaged { .. }
                 | Outcome::LeaseChanged
+                | Outcome::TooManyKeys(_)
                 | Outcome::TooManyLeases => {
                     return Err(invalid_line(line, "the log refused it".to_owned()));
                 }

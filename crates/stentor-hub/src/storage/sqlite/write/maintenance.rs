@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::checkpoint::{self, Checkpoint, checkpoint};
 use super::compaction::Step;
-use super::keys;
 use super::pages::pragma;
 use super::pending::Backlog;
 use super::writer::Writer;
@@ -57,9 +56,9 @@ impl Writer {
 
     /// Does a slice of maintenance, if there is any. An error postpones the rest.
     pub(crate) fn maintain(&mut self) {
-        /// Interval at which the keys are checked, in the hub's time.
+        /// Interval at which the keys are checked, in the time of keys.
         const KEYS_INTERVAL: Duration = Duration::from_secs(1);
-        if self.log.keys > 0 && self.now > self.pending.keys_checked.plus(KEYS_INTERVAL) {
+        if self.log.keys > 0 && self.key_time > self.pending.keys_checked.plus(KEYS_INTERVAL) {
             self.pending.keys = true;
         }
         if self.has_maintenance()
@@ -96,12 +95,10 @@ impl Writer {
         } else if self.has_forgettable_topics() {
             self.transact(|transaction| transaction.forget_empty_topics(rows))?;
         } else if self.pending.keys {
-            let now = self.now;
             self.pending.keys = self.transact(|transaction| {
-                let (log, limits) = (&mut transaction.log, transaction.limits);
-                keys::delete_expired(transaction.connection, log, limits, now, rows)
+                transaction.keys.delete_expired(&mut transaction.log, rows)
             })?;
-            self.pending.keys_checked = now;
+            self.pending.keys_checked = self.key_time;
         } else if let Some(spare) = self.pending.vacuum_to {
             if !self.vacuum(spare)? {
                 self.pending.vacuum_to = None;

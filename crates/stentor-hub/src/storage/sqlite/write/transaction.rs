@@ -1,21 +1,23 @@
 //! A write transaction: appends and deletions.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::keys;
+use super::key_sources::{KeySources, SourceCount};
+use super::keys::Keys;
 use crate::cursor::{Cursor, Epoch, Offset};
+use crate::key::{Key, KeyName};
 use crate::lease::LeaseChange;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
 use crate::storage::result::{Outcome, Trimmed};
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::limits::Limits;
-use crate::storage::sqlite::tables::key::KeyRow;
+use crate::storage::sqlite::tables::key::{KeyRow, KeyRows};
 use crate::storage::sqlite::tables::log::LogState;
 use crate::storage::sqlite::tables::record::Inserts;
 use crate::storage::sqlite::tables::topic::{self, Topic};
@@ -34,6 +36,7 @@ pub(crate) struct WriteTransaction<'a> {
     pub(crate) purged: u64,
     /// Changes of leases by this transaction.
     pub(super) leases: Vec<LeaseChange>,
+    pub(super) keys: Keys<'a>,
     pub(super) epoch: Epoch,
     log_before: LogState,
     inserts: Option<Inserts<'a>>,
@@ -58,6 +61,8 @@ pub(crate) struct Changes {
     pub(crate) leases: Vec<LeaseChange>,
     pub(crate) trimmed: Trimmed,
     pub(crate) purged: u64,
+    /// The changed counts of publisher addresses.
+    pub(crate) sources: HashMap<i64, SourceCount>,
     /// `true` if removed records are left to be purged.
     pub(crate) to_purge: bool,
 }
@@ -68,6 +73,8 @@ impl<'a> WriteTransaction<'a> {
         epoch: Epoch,
         log: LogState,
         limits: &'a Limits,
+        key_time: Timestamp,
+        sources: &'a KeySources,
     ) -> WriteTransaction<'a> {
         WriteTransaction {
             connection,
@@ -76,6 +83,7 @@ impl<'a> WriteTransaction<'a> {
             trimmed: Trimmed::default(),
             purged: 0,
             leases: Vec::new(),
+            keys: Keys::new(connection, limits.keys, key_time, sources),
             epoch,
             log_before: log,
             inserts: None,
@@ -114,12 +122,12 @@ impl<'a> WriteTransaction<'a> {
 
     /// Appends all entries of a publish, or none. Returns the ids, or the reason why nothing was appended.
     fn publish(&mut self, publish: Publish, now: Timestamp) -> Result<Outcome, DbError> {
-        let row = match &publish.key {
-            Some(key) => KeyRow::find(self.connection, self.epoch, &key.to_name())?,
-            None => None,
+        let rows = match &publish.key {
+            Some(key) => self.key_rows(key, key.scope.as_ref())?,
+            None => KeyRows::default(),
         };
         if let Some(key) = &publish.key
-            && let Some(outcome) = keys::check(self.connection, key, row, now)?
+            && let Some(outcome) = self.check_key(key, &rows, &publish.entries)?
         {
             if matches!(outcome, Outcome::Repeat { .. }) {
                 self.change_lease_of_repeat(&publish)?;
@@ -137,6 +145,13 @@ impl<'a> WriteTransaction<'a> {
             if let Some(refused) = self.refuse_lease(lease, &publish)? {
                 return Ok(refused);
             }
+        }
+        if let Some(key) = &publish.key
+            && let Some(refused) = self.keys.refuse(&mut self.log, key, &rows)?
+        {
+            return Ok(Outcome::TooManyKeys(refused));
+        }
+        if let Some(lease) = &publish.lease {
             self.change_lease(lease)?;
             if publish.entries.is_empty() {
                 return Ok(Outcome::LeaseChanged);
@@ -149,9 +164,59 @@ impl<'a> WriteTransaction<'a> {
         }
         let Some(ids) = ids else { return Ok(Outcome::KeyReused) };
         if let Some(key) = &publish.key {
-            keys::remember(self.connection, &mut self.log, key, row, ids, now)?;
+            self.keys.remember(&mut self.log, key, &rows, ids)?;
         }
         Ok(Outcome::Appended { first: ids.0, last: ids.1 })
+    }
+
+    /// Returns the outcome of a publish under a key, or `None` if the publish is to be appended.
+    fn check_key(
+        &mut self,
+        key: &Key,
+        rows: &KeyRows,
+        entries: &[Entry],
+    ) -> Result<Option<Outcome>, DbError> {
+        if let Some(outcome) = self.keys.check(key, rows)? {
+            return Ok(Some(outcome));
+        }
+        if rows.unexpired(self.keys.time()).is_some() {
+            return Ok(None);
+        }
+        let stored = match &key.scope {
+            Some(topic) => self.batch_with(topic, key)?,
+            None => self.key_of_topic(entries, key)?,
+        };
+        Ok(stored.map(|row| key.check_overlap(row.stored)))
+    }
+
+    /// Returns the batch over several topics under a key, if it may have a record of this topic.
+    fn batch_with(&mut self, topic: &TopicName, key: &Key) -> Result<Option<KeyRow>, DbError> {
+        let rows = self.key_rows(key, None)?;
+        let Some(batch) = rows.unexpired(self.keys.time()) else { return Ok(None) };
+        let (first, last) = (batch.stored.first.offset, batch.stored.last.offset);
+        let connection = self.connection;
+        let topic = self.topic(topic)?;
+        let overlaps =
+            topic.removed_through >= first || topic.has_record(connection, first, last)?;
+        Ok(overlaps.then_some(batch))
+    }
+
+    /// Returns the publish under a key to one of the topics of a batch.
+    fn key_of_topic(&self, entries: &[Entry], key: &Key) -> Result<Option<KeyRow>, DbError> {
+        let mut checked = HashSet::new();
+        for entry in entries.iter().filter(|entry| checked.insert(&entry.topic)) {
+            let rows = self.key_rows(key, Some(&entry.topic))?;
+            if let Some(row) = rows.unexpired(self.keys.time()) {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the rows of a key in a scope.
+    fn key_rows(&self, key: &Key, scope: Option<&TopicName>) -> Result<KeyRows, DbError> {
+        let name = KeyName { scope: scope.cloned(), ..key.to_name() };
+        KeyRows::find(self.connection, self.epoch, &name, key.is_of_upload())
     }
 
     /// Returns the topic and end of the first entry whose topic has ended. An earlier entry of the publish may end it.
@@ -246,8 +311,9 @@ impl<'a> WriteTransaction<'a> {
         }
         self.log.reserve(self.limits.reserve);
         self.log.store(&self.log_before, self.connection)?;
-        let WriteTransaction { log, records, leases, trimmed, purged, .. } = self;
-        Ok(Changes { log, records, leases, trimmed, purged, to_purge })
+        let WriteTransaction { log, records, leases, trimmed, purged, keys, .. } = self;
+        let sources = keys.into_changes();
+        Ok(Changes { log, records, leases, trimmed, purged, sources, to_purge })
     }
 
     /// Returns a topic as this transaction sees it. An unknown topic is empty.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::time::Instant;
 
 use super::ballast::Ballast;
 use super::capacity::{Capacity, RECORD_BYTES};
 use super::checkpoint::{self, Checkpoint, WalLimit, checkpoint};
-use super::clock::Clock;
 use super::compaction::Compaction;
+use super::key_sources::KeySources;
 use super::open_transaction::OpenTransaction;
 use super::pages::growth;
 use super::pending::Pending;
@@ -46,10 +45,12 @@ pub(crate) struct Writer {
     pub(crate) now: Timestamp,
     /// While the disk is full, appends are refused without an attempt until this time.
     pub(crate) full_until: Timestamp,
+    /// The time by which keys expire.
+    pub(crate) key_time: Timestamp,
+    pub(crate) key_sources: KeySources,
     pub(crate) files: OpenFiles,
     /// Directory of the log.
     pub(crate) dir: PathBuf,
-    clock: Clock,
 }
 
 impl Writer {
@@ -74,9 +75,10 @@ impl Writer {
             compaction: Compaction::default(),
             now: Timestamp::default(),
             full_until: Timestamp::default(),
+            key_time: Timestamp::default(),
+            key_sources: KeySources::default(),
             files,
             dir,
-            clock: Clock::default(),
         }
     }
 
@@ -85,8 +87,10 @@ impl Writer {
         &mut self,
         batch: Vec<Publish>,
         now: Timestamp,
+        key_time: Timestamp,
     ) -> Result<Vec<Outcome>, StorageError> {
-        self.observe(now);
+        self.now = self.now.max(now);
+        self.key_time = key_time;
         self.state.refuse_if_failed()?;
         self.refuse_if_full(now)?;
         let records = batch.iter().map(|publish| publish.entries.len() as u64).sum();
@@ -111,7 +115,7 @@ impl Writer {
         topic: &TopicName,
         now: Timestamp,
     ) -> Result<Option<Offset>, StorageError> {
-        self.observe(now);
+        self.now = self.now.max(now);
         // The deletion is a record.
         self.write_even_if_full(1, |transaction| transaction.delete(topic, now))
     }
@@ -184,16 +188,24 @@ impl Writer {
         work: impl FnOnce(&mut WriteTransaction<'_>) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
         let transaction = OpenTransaction::begin(&self.connection)?;
-        let mut write =
-            WriteTransaction::new(&self.connection, self.state.epoch, self.log, &self.limits);
+        let mut write = WriteTransaction::new(
+            &self.connection,
+            self.state.epoch,
+            self.log,
+            &self.limits,
+            self.key_time,
+            &self.key_sources,
+        );
         let result = work(&mut write)?;
-        let Changes { log, records, leases, trimmed, purged, to_purge } = write.finish()?;
+        let Changes { log, records, leases, trimmed, purged, sources, to_purge } =
+            write.finish()?;
         if self.ballast.is_held() {
             let growth = growth(&self.connection)?;
             self.ballast.hold(growth).map_err(|error| DbError::no_ballast(&error))?;
         }
         transaction.commit()?;
         self.log = log;
+        self.key_sources.apply(sources);
         let bytes: u64 = records.iter().map(|record| record.body().bytes() as u64).sum();
         let rows = records.len() as u64;
         self.pending.committed(to_purge, rows, bytes);
@@ -260,12 +272,5 @@ impl Writer {
             tracing::debug!(%error, "the disk is still full");
             self.handle_error(DbError::no_ballast(&error))
         })
-    }
-
-    fn observe(&mut self, now: Timestamp) {
-        if let Some(jump) = self.clock.check(self.log.time, now, Instant::now()) {
-            jump.log();
-        }
-        self.now = self.now.max(now);
     }
 }

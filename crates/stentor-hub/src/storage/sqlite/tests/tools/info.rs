@@ -23,6 +23,7 @@ async fn a_log_in_use_is_described() {
         publisher: String::new(),
         name: "k".to_owned(),
         window: std::time::Duration::from_mins(1),
+        source: None,
         content: KeyContent::Whole([7; 16]),
     };
     open.log.publish_at(event("a", "123").with_key(key), at(1)).await;

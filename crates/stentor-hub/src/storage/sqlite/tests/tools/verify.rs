@@ -17,6 +17,7 @@ fn keyed(topic: &str) -> Publish {
         publisher: String::new(),
         name: "k".to_owned(),
         window: std::time::Duration::from_mins(10),
+        source: None,
         content: KeyContent::Whole([7; 16]),
     })
 }
@@ -27,6 +28,7 @@ fn part(topic: &str, index: u8) -> Publish {
         publisher: String::new(),
         name: "up".to_owned(),
         window: std::time::Duration::from_mins(10),
+        source: None,
         content: KeyContent::Part {
             index: index.into(),
             before: [index; 16],
