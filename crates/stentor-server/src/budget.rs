@@ -26,11 +26,11 @@ pub(crate) struct NoRoom;
 /// A shared limit, in bytes, for all request bodies in flight: those that arrive, and those that wait in the hub to
 /// be committed.
 ///
-/// An eighth of the limit is reserved for bodies of at most [`SMALL_BYTES`], so that large ones that arrive slowly do not
-/// delay them.
+/// An eighth of the limit is reserved for bodies of at most [`SMALL_BYTES`], so that large ones that arrive slowly
+/// do not delay them.
 ///
-/// A body that would exceed its limit waits for at most [`WAIT_MAX`], with two exceptions, so that bodies complete while
-/// others are slow:
+/// A body that would exceed its limit waits for at most [`WAIT_MAX`], with two exceptions, so that bodies complete
+/// while others are slow:
 ///
 /// - The oldest body may always continue. A body that waits to be committed keeps its age: while it is the
 ///   oldest, no other one is.

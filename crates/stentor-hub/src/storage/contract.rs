@@ -45,8 +45,8 @@ use crate::topic::TopicName;
 ///
 /// # Damage
 ///
-/// A record that does not match what was stored is never returned. [`Page::damaged`] reports it, and each record that is
-/// missing and was not removed. [`Storage::fetch`] leaves it out.
+/// A record that does not match what was stored is never returned. [`Page::damaged`] reports it, and each record
+/// that is missing and was not removed. [`Storage::fetch`] leaves it out.
 pub trait Storage: Send + Sync + 'static {
     /// The identity of this history of the log. It does not change while the storage is open.
     fn epoch(&self) -> Epoch;

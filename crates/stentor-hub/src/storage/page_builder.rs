@@ -17,7 +17,8 @@ impl<T> PageBuilder<T> {
         PageBuilder { items: Vec::new(), left: budget, last: Offset::ZERO, stopped_after: None }
     }
 
-    /// Returns `true` if the budget allows a record of this size, or the page is empty. Otherwise the page ends before it.
+    /// Returns `true` if the budget allows a record of this size, or the page is empty. Otherwise the page ends before
+    /// it.
     pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
         let full = self.left.records == 0 || self.left.rows == 0 || self.left.bytes < bytes;
         if full && !self.items.is_empty() {

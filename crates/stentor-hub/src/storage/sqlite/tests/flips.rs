@@ -75,7 +75,7 @@ async fn filled() -> LogDir {
     killed
 }
 
-/// One step of what a reader gets.
+/// A step of a reader: a record or a gap.
 #[derive(Clone, Debug, PartialEq)]
 enum Got {
     Record(Arc<Record>),
