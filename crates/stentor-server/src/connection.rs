@@ -58,6 +58,12 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 /// HTTP/2: maximum number of streams of a connection.
 const STREAMS_MAX: u32 = 256;
+/// HTTP/2: maximum number of bytes of request bodies that arrive on a connection, and on one stream, before the service
+/// reads them. The budget of bodies counts bytes once they are read, so this bounds the others. hyper gives a window
+/// back as the service reads, and h2 when a stream is reset. A stream uploads at most a window per round trip: 1.3 MB/s
+/// over 50 ms. Four streams that are not read can delay the others of their connection.
+const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
 
 /// The shard that takes sockets over, and the responses that it takes them for.
 #[derive(Clone)]
@@ -213,6 +219,8 @@ async fn run_http2(io: Io, service: impl HttpService, stop: Stop) -> hyper::Resu
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .max_send_buf_size(BUFFER_BYTES_MAX)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .serve_connection(TokioIo::new(io), service);
     let (mut connection, mut stopping) = (pin!(connection), pin!(stop.watch()));
     poll_fn(|cx| {

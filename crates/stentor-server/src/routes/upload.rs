@@ -10,6 +10,7 @@ mod pipeline;
 mod progress;
 
 use http::Response;
+use memchr::memchr;
 use stentor_hub::{Body as RecordBody, EVENT_BYTES_MAX, Event};
 use stentor_sse::{Decoder, EventId, Item};
 
@@ -111,11 +112,19 @@ async fn push_event(
 }
 
 /// Converts an event of another server. Returns it with its idempotency key, if it has one.
+///
+/// A stream may carry values that a publish may not set. A NUL in a type becomes U+FFFD, as `pub --from` sends it, and a
+/// reconnection time over the maximum is left out.
 fn adopt(options: &PublishOptions, event: Event) -> Result<(Event, Option<String>), Problem> {
-    let own_type = event.event_type().map(|name| options::event_type(name.as_str())).transpose()?;
-    let millis =
-        event.retry().map(|retry| usize::try_from(retry.as_millis()).unwrap_or(usize::MAX));
-    let retry = millis.map(options::retry).transpose()?.or(options.retry);
+    let own_type = event.event_type().map(|name| {
+        let name = name.as_str();
+        match memchr(0, name.as_bytes()) {
+            None => options::event_type(name),
+            Some(_) => options::event_type(&name.replace('\0', "\u{FFFD}")),
+        }
+    });
+    let own_type = own_type.transpose()?;
+    let retry = event.retry().filter(|retry| *retry <= options::RETRY_MAX).or(options.retry);
     let id = event.id().map(EventId::as_str).filter(|id| options.dedupe && !id.is_empty());
     let key = id.map(key_of_id).transpose()?;
     let event_type = own_type.or_else(|| options.event_type.clone());

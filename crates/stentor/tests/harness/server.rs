@@ -154,8 +154,18 @@ impl Server {
 
     /// Returns the anonymous resident memory of the process, in bytes.
     pub fn memory(&self) -> usize {
+        self.status("RssAnon:")
+    }
+
+    /// Returns the largest resident memory that the process has had, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        self.status("VmHWM:")
+    }
+
+    /// Returns a figure of the process's status that is in KiB, in bytes.
+    fn status(&self, name: &str) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
     }
 }

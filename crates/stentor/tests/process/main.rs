@@ -12,6 +12,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod bounds;
 mod cors_origin;
 mod descriptors;
 mod disconnects;

@@ -17,7 +17,7 @@ use crate::query::Query;
 const LEASE_MAX: Duration = Duration::from_hours(24);
 
 /// Maximum reconnection time that an event may set: an hour.
-const RETRY_MAX: Duration = Duration::from_hours(1);
+pub(in crate::routes) const RETRY_MAX: Duration = Duration::from_hours(1);
 
 /// The options of a publish to one topic.
 #[derive(Clone, Debug)]
