@@ -5,7 +5,9 @@ mod source;
 
 use std::time::Duration;
 
-pub(crate) use self::limits::{KeyBound, KeyCount};
+#[cfg(feature = "sqlite")]
+pub(crate) use self::limits::KeyBound;
+pub(crate) use self::limits::KeyCount;
 pub use self::limits::{KeyLimits, TooManyKeys};
 pub use self::source::KeySource;
 use crate::cursor::Cursor;

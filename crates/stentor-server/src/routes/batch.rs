@@ -8,6 +8,7 @@ use serde_json::json;
 use stentor_hub::storage::KeyHash;
 use stentor_hub::{Entry, Key, KeyContent, Publish, TopicName};
 
+use super::publish::count;
 use crate::body::{Body, RequestBody};
 use crate::content::{Content, not_utf8};
 use crate::context::Stentor;
@@ -27,7 +28,7 @@ pub(crate) async fn publish(
     body: RequestBody,
 ) -> Result<Response<Body>, Problem> {
     let response = try_publish(stentor, request, body).await;
-    stentor.metrics().count_publish(&response);
+    count(stentor, &response);
     response
 }
 

@@ -26,8 +26,16 @@ pub(crate) async fn publish(
 ) -> Result<Response<Body>, Problem> {
     let mut body = IncomingBody::new(stentor, body);
     let response = try_publish(stentor, raw, request, &mut body).await;
-    stentor.metrics().count_publish(&response);
+    count(stentor, &response);
     response
+}
+
+/// Counts a publish that may have an idempotency key.
+pub(super) fn count<T>(stentor: &Stentor, outcome: &Result<T, Problem>) {
+    stentor.metrics().count_publish(outcome);
+    if outcome.as_ref().is_err_and(|problem| problem.has_code(Code::TooManyKeys)) {
+        stentor.metrics().keys_refused.inc();
+    }
 }
 
 async fn try_publish(
