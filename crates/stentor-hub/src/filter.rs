@@ -32,6 +32,14 @@ impl TopicFilter {
         }
     }
 
+    /// The pattern, if it is one.
+    fn pattern(&self) -> Option<&Pattern> {
+        match self {
+            TopicFilter::Exact(_) => None,
+            TopicFilter::Pattern(pattern) => Some(pattern),
+        }
+    }
+
     /// The filter as it was written.
     pub fn as_str(&self) -> &str {
         match self {
@@ -56,6 +64,26 @@ impl Pattern {
             }
         }
         names.next().is_none()
+    }
+
+    /// Returns `true` if the pattern matches a name that begins with this text, which may end within a segment.
+    fn may_match_beginning(&self, beginning: &str) -> bool {
+        if self.text.starts_with('*') && beginning.starts_with('$') {
+            return false;
+        }
+        let mut segments = self.text.split('/');
+        let mut parts = beginning.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let is_last = parts.peek().is_none();
+            match segments.next() {
+                Some("**") => return true,
+                Some("*") => {}
+                Some(literal) if is_last => return literal.starts_with(part),
+                Some(literal) if literal == part => {}
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// The text before the first wildcard segment. Each matching name begins with it.
@@ -142,6 +170,28 @@ impl Filters {
     /// Returns `true` if a filter matches this topic.
     pub fn matches(&self, topic: &TopicName) -> bool {
         self.exact.contains(topic) || self.patterns.iter().any(|pattern| pattern.matches(topic))
+    }
+
+    /// Returns `true` if a pattern, and no exact name, matches this topic.
+    pub(crate) fn matches_by_pattern(&self, topic: &TopicName) -> bool {
+        !self.exact.contains(topic) && self.patterns.iter().any(|pattern| pattern.matches(topic))
+    }
+
+    /// The literal prefixes of the patterns, without those that begin with another one. Each name that a pattern
+    /// matches begins with exactly one of them.
+    pub(crate) fn literal_prefixes(&self) -> Vec<&str> {
+        let patterns = self.patterns.iter().filter_map(TopicFilter::pattern);
+        let mut prefixes: Vec<&str> = patterns.map(Pattern::literal_prefix).collect();
+        prefixes.sort_unstable();
+        // A prefix sorts before everything that begins with it.
+        prefixes.dedup_by(|later, earlier| later.starts_with(&**earlier));
+        prefixes
+    }
+
+    /// Returns `true` if a pattern may match a name that begins with this text.
+    pub(crate) fn patterns_may_match_beginning(&self, beginning: &str) -> bool {
+        let mut patterns = self.patterns.iter().filter_map(TopicFilter::pattern);
+        patterns.any(|pattern| pattern.may_match_beginning(beginning))
     }
 
     /// The exact names among the filters.
@@ -246,6 +296,39 @@ mod tests {
             let Ok(TopicFilter::Pattern(pattern)) = filter.parse() else { panic!("{filter}") };
             assert_eq!(pattern.literal_prefix(), prefix);
         }
+    }
+
+    #[test]
+    fn a_pattern_may_match_the_beginnings_of_the_names_that_it_matches() {
+        let may = |filter: &str, beginning: &str| {
+            let filters = Filters::new([filter.parse::<TopicFilter>().unwrap()]).unwrap();
+            filters.patterns_may_match_beginning(beginning)
+        };
+        for (filter, name) in [("a/*", "a/bc"), ("*/b/*", "aé/b/c"), ("a/b/**", "a/b/c/d")] {
+            for end in (0..=name.len()).filter(|end| name.is_char_boundary(*end)) {
+                assert!(may(filter, &name[..end]), "{filter} {}", &name[..end]);
+            }
+        }
+        for (filter, beginning) in [
+            ("a/*", "b"),
+            ("a/*", "ab"),
+            ("a/*", "a/b/"),
+            ("*/b", "x/c"),
+            ("**", "$s"),
+            ("*", "a/"),
+        ] {
+            assert!(!may(filter, beginning), "{filter} {beginning}");
+        }
+    }
+
+    #[test]
+    fn literal_prefixes_leave_out_those_that_begin_with_another_one() {
+        let filters = |texts: &[&str]| {
+            Filters::new(texts.iter().map(|text| text.parse::<TopicFilter>().unwrap())).unwrap()
+        };
+        assert_eq!(filters(&["a/b/*", "a/**", "c/*", "a/*"]).literal_prefixes(), ["a/", "c/"]);
+        assert_eq!(filters(&["a/*", "*/b", "x"]).literal_prefixes(), [""]);
+        assert_eq!(filters(&["x"]).literal_prefixes(), [""; 0]);
     }
 
     #[test]

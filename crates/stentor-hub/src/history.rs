@@ -232,6 +232,7 @@ impl Reading<'_> {
             }
             let budget = Budget { records: limit - events.len(), bytes, ..Budget::default() };
             let page = self.page(budget).await?;
+            self.losses_reported = self.losses_reported.max(page.removals);
             if page.damaged.is_some() && !events.is_empty() {
                 // The gap is before the events of a page, so this is for the next page.
                 break;
@@ -239,7 +240,7 @@ impl Reading<'_> {
             if page.removed.is_some() || page.damaged.is_some() {
                 let losses = losses.get_or_insert_with(|| Losses::after(self.after));
                 if let Some(removed) = page.removed {
-                    self.losses_reported = removed.removals;
+                    self.losses_reported = self.losses_reported.max(removed.removals);
                     losses.add(removed);
                 }
                 if let Some(damaged) = page.damaged {

@@ -9,6 +9,7 @@ mod clock;
 pub mod conformance;
 mod contract;
 pub(crate) mod error;
+mod forgotten;
 mod live_window;
 mod memory;
 mod page_builder;
@@ -27,7 +28,8 @@ pub use self::live_window::LiveWindow;
 pub use self::memory::MemoryStorage;
 pub use self::query::{Budget, ReadRequest, Seek, TopicsQuery, TrimLimits};
 pub use self::result::{
-    Bounds, Damaged, Outcome, Page, Removed, SeekResult, TopicInfo, TopicState, Trimmed,
+    Bounds, Damaged, Outcome, Page, QueryCounts, Removed, SeekResult, TopicInfo, TopicState,
+    Trimmed,
 };
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{

@@ -311,6 +311,7 @@ impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Problem {
         let code = match error {
             StorageError::Full => Code::DiskFull,
+            StorageError::Busy => Code::Busy,
             StorageError::Unavailable { .. }
             | StorageError::Damaged { .. }
             | StorageError::Failed { .. } => Code::Storage,

@@ -65,6 +65,7 @@ impl State {
             }
             Err(
                 StorageError::Full
+                | StorageError::Busy
                 | StorageError::Damaged { .. }
                 | StorageError::Unavailable { .. },
             ) => {}

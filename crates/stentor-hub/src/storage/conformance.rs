@@ -228,6 +228,8 @@ macro_rules! conformance_tests {
                 a_reported_gap_is_reported_again_only_for_later_removals
                 a_gap_names_every_topic_that_lost_records
                 a_gap_names_at_most_32_topics
+                a_page_reports_up_to_which_removal_its_losses_are_complete
+                a_reader_beside_trims_misses_no_loss
                 a_trim_that_removes_nothing_is_not_counted
                 a_trim_beyond_the_tail_does_not_remove_later_records
                 the_end_stays_while_trim_does_not_reach_it

@@ -10,7 +10,9 @@ use super::clock::LogTime;
 use super::error::StorageError;
 use super::live_window::LiveWindow;
 use super::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
-use super::result::{Bounds, Outcome, Page, SeekResult, TopicInfo, TopicState, Trimmed};
+use super::result::{
+    Bounds, Outcome, Page, QueryCounts, SeekResult, TopicInfo, TopicState, Trimmed,
+};
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;
 use crate::lease::LeaseChange;
@@ -32,6 +34,21 @@ use crate::topic::TopicName;
 ///
 /// Each record has an [`Offset`]. Offsets increase in log order, can have gaps, and are never used again, not even
 /// after a trim, a deletion or a restart.
+///
+/// # Queries
+///
+/// A query ([`read`](Storage::read), [`fetch`](Storage::fetch), [`seek`](Storage::seek),
+/// [`newest_each`](Storage::newest_each), [`states`](Storage::states), [`topics`](Storage::topics),
+/// [`trim_point`](Storage::trim_point)) looks at a bounded number of records and topics at a time. If it needs more, it
+/// runs in steps, and other queries and appends run in between. So its result can be of several moments:
+///
+/// - The tail counts as of the first step. Later records are not part of the result.
+/// - A record that is removed during the query may or may not be part of the result. A page is always of one moment,
+///   together with its losses.
+/// - A topic is listed at most once, with the counts of one moment.
+///
+/// Dropping the future ends the query at its next step. A storage bounds the number of queries that wait for it, and
+/// refuses further ones with [`StorageError::Busy`].
 ///
 /// # Removed records
 ///
@@ -192,6 +209,13 @@ pub trait Storage: Send + Sync + 'static {
     /// It increases before the removal is visible: before a trim returns, and before the sink gets the record with
     /// which a deleted topic is used again.
     fn removals(&self) -> u64;
+
+    /// Counts of the queries since the storage was opened. Does not access the disk.
+    ///
+    /// The default is for storages whose queries never wait.
+    fn queries(&self) -> QueryCounts {
+        QueryCounts::default()
+    }
 
     /// Events and bytes trimmed since the storage was opened. Does not access the disk.
     fn trimmed(&self) -> Trimmed;

@@ -12,6 +12,9 @@ pub enum StorageError {
         /// The cause.
         reason: String,
     },
+    /// Too many queries wait for the storage. Nothing is wrong with it.
+    #[error("too many queries wait for the log; try again in a moment")]
+    Busy,
     /// A row that the operation needs is damaged. Nothing was stored. Operations that do not need the row work.
     #[error("the log is damaged ({reason}) and nothing was stored; run `stentor log verify`")]
     Damaged {

@@ -8,13 +8,20 @@ mod parts;
 mod tests;
 mod topic;
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_util::future::{FutureExt, ready};
 
 use self::log::Log;
+use self::log::queries::list::List;
+use self::log::queries::newest::SeekQuery;
+use self::log::queries::newest_each::NewestEach;
+use self::log::queries::read::ReadQuery;
+use self::log::queries::{STEP_ROWS, Stepped};
 use super::clock::LogTime;
 use super::contract::{Commit, CommitSink, Storage};
 use super::error::StorageError;
@@ -29,6 +36,9 @@ use crate::record::Record;
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
+/// Maximum number of searches for losses that take several steps. Further ones are refused.
+const SEARCHES_MAX: usize = 128;
+
 /// A log in memory of bounded size. When it is full, the oldest records are removed, and readers that had not read
 /// them get a gap.
 ///
@@ -37,6 +47,8 @@ pub struct MemoryStorage {
     epoch: Epoch,
     log: Mutex<Log>,
     sink: OnceLock<CommitSink>,
+    /// Number of rows that a step of a query looks at.
+    step_rows: usize,
 }
 
 impl MemoryStorage {
@@ -57,7 +69,7 @@ impl MemoryStorage {
     pub fn with_options(bytes_max: usize, keys: KeyLimits) -> MemoryStorage {
         let epoch = Epoch::random();
         let log = Mutex::new(Log::new(epoch, bytes_max, keys));
-        MemoryStorage { epoch, log, sink: OnceLock::new() }
+        MemoryStorage { epoch, log, sink: OnceLock::new(), step_rows: STEP_ROWS }
     }
 
     /// Burns `count` offsets, at least one, as an unclean stop of a log on disk does. Returns the first and the last.
@@ -72,6 +84,48 @@ impl MemoryStorage {
     fn log(&self) -> MutexGuard<'_, Log> {
         // No code that holds the lock panics in the middle of a change, so a poisoned lock guards complete data.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a query. Most queries need one step, and complete at once.
+    fn run<'s, Q>(&'s self, mut query: Q) -> BoxFuture<'s, Result<Q::Output, StorageError>>
+    where
+        Q: Stepped + Send + 's,
+        Q::Output: Send + 's,
+    {
+        if let Some(result) = query.step(&mut self.log(), self.step_rows) {
+            return now(Ok(result));
+        }
+        async move {
+            loop {
+                yield_once().await;
+                if let Some(result) = query.step(&mut self.log(), self.step_rows) {
+                    return Ok(result);
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn read_in_steps(&self, mut query: ReadQuery) -> BoxFuture<'_, Result<Page, StorageError>> {
+        let mut log = self.log();
+        if let Some(page) = query.step(&mut log, self.step_rows) {
+            return now(Ok(page));
+        }
+        if log.searches.len() > SEARCHES_MAX {
+            query.cancel(&mut log);
+            return now(Err(StorageError::Busy));
+        }
+        drop(log);
+        let mut reading = Reading { storage: self, query };
+        async move {
+            loop {
+                yield_once().await;
+                if let Some(page) = reading.query.step(&mut self.log(), self.step_rows) {
+                    return Ok(page);
+                }
+            }
+        }
+        .boxed()
     }
 
     /// Runs a change and passes the appended records to the sink before the next append can begin.
@@ -95,9 +149,33 @@ impl Default for MemoryStorage {
     }
 }
 
+/// A query that is ended when it is dropped.
+struct Reading<'s> {
+    storage: &'s MemoryStorage,
+    query: ReadQuery,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.query.cancel(&mut self.storage.log());
+    }
+}
+
 /// A future that is already complete.
 fn now<'a, T: Send + 'a>(result: T) -> BoxFuture<'a, T> {
     ready(result).boxed()
+}
+
+/// Lets other tasks run once.
+fn yield_once() -> impl Future<Output = ()> + Send {
+    let mut has_yielded = false;
+    poll_fn(move |cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
 }
 
 impl Storage for MemoryStorage {
@@ -135,7 +213,7 @@ impl Storage for MemoryStorage {
     }
 
     fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Page, StorageError>> {
-        now(Ok(self.log().read(&request)))
+        self.read_in_steps(ReadQuery::new(request))
     }
 
     fn fetch(&self, offsets: Vec<Offset>) -> BoxFuture<'_, Result<Vec<Arc<Record>>, StorageError>> {
@@ -147,7 +225,7 @@ impl Storage for MemoryStorage {
         filters: Arc<Filters>,
         seek: Seek,
     ) -> BoxFuture<'_, Result<SeekResult, StorageError>> {
-        now(Ok(self.log().seek(&filters, seek)))
+        self.run(SeekQuery::new(filters, seek))
     }
 
     fn newest_each(
@@ -157,7 +235,7 @@ impl Storage for MemoryStorage {
         until: Offset,
         limit: usize,
     ) -> BoxFuture<'_, Result<Option<Vec<Offset>>, StorageError>> {
-        now(Ok(self.log().newest_each(&filters, count, until, limit)))
+        self.run(NewestEach::new(filters, count, until, limit))
     }
 
     fn states(
@@ -169,7 +247,7 @@ impl Storage for MemoryStorage {
     }
 
     fn topics(&self, query: TopicsQuery) -> BoxFuture<'_, Result<Vec<TopicInfo>, StorageError>> {
-        now(Ok(self.log().list(&query)))
+        self.run(List::new(query))
     }
 
     fn trim_point(

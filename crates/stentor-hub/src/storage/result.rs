@@ -74,6 +74,9 @@ pub struct Page {
     pub through: Offset,
     /// Records that the reader has lost and that were not reported to it; `None` if there are none.
     pub removed: Option<Removed>,
+    /// The storage's count of removals when the page was read. `removed` covers all of them, so the reader passes it as
+    /// [`ReadRequest::losses_reported`](super::ReadRequest::losses_reported) from now on. Zero if it is not known.
+    pub removals: u64,
     /// Records before the first of `records` that are damaged or lost; `None` if there are none.
     pub damaged: Option<Damaged>,
 }
@@ -134,6 +137,21 @@ pub struct SeekResult {
     /// The storage's count of removals at the time of the query. A reader that starts at `after` lost nothing by
     /// these removals.
     pub removals: u64,
+}
+
+/// Counts of the queries to a storage, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryCounts {
+    /// Queries that wait or run.
+    pub open: u64,
+    /// Those of them that need more than one step.
+    pub long: u64,
+    /// Steps that were run.
+    pub steps: u64,
+    /// Queries that were refused with [`StorageError::Busy`](super::StorageError::Busy).
+    pub refused: u64,
+    /// Queries that were dropped, because their callers left.
+    pub dropped: u64,
 }
 
 /// The state of a topic.

@@ -137,12 +137,26 @@ impl Ring {
         self.topics.get(topic).into_iter().flat_map(Blocks::iter)
     }
 
-    /// The topics with records that match the filters.
-    pub(crate) fn matching<'a>(
-        &'a self,
-        filters: &'a Filters,
-    ) -> impl Iterator<Item = &'a TopicName> {
-        self.topics.keys().filter(|topic| filters.matches(topic))
+    /// The records of a topic up to an offset, newest first.
+    pub(crate) fn of_topic_back(
+        &self,
+        topic: &TopicName,
+        until: Offset,
+    ) -> impl Iterator<Item = &Arc<Record>> {
+        self.topics.get(topic).into_iter().flat_map(move |records| {
+            let end = first_after(records, until);
+            (0..end).rev().filter_map(|at| records.get(at))
+        })
+    }
+
+    /// The offsets up to `until`, newest first, each with its record unless that was removed.
+    pub(crate) fn slots_back(
+        &self,
+        until: Offset,
+    ) -> impl Iterator<Item = (Offset, Option<&Arc<Record>>)> {
+        let end = self.slots.partition_point(|slot| slot.offset <= until);
+        let slots = (0..end).rev().filter_map(|at| self.slots.get(at));
+        slots.map(|slot| (slot.offset, slot.record.as_ref()))
     }
 
     /// The first record at or after this time.
@@ -179,7 +193,7 @@ impl Ring {
             self.scan(filters, after, until, &mut page);
         }
         let (records, through) = page.finish(until);
-        Page { records, through: through.max(after), removed: None, damaged: None }
+        Page { records, through: through.max(after), ..Page::default() }
     }
 
     /// Reads exact topics: takes the oldest of the next records of each, repeatedly.

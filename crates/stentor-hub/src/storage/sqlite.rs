@@ -1,6 +1,7 @@
 //! The durable log in SQLite.
 //!
-//! One thread writes and three read. Callers hand them jobs through two queues:
+//! One thread writes and three read. Callers hand them jobs through two queues: `queue` for the writer, and `reads` for
+//! queries, which run in steps, short ones first:
 //!
 //! ```text
 //! SqliteStorage -> queue -> write/   run          the writer's loop: jobs, and maintenance between them
@@ -10,10 +11,10 @@
 //!                                       v
 //!                           shared_state          commit -> commit sink -> tail, in this order
 //!                                       ^
-//!               -> queue -> read/    snapshot     one read transaction for each query
+//!               -> reads -> read/    snapshot     one read transaction for each step of a query
 //!                                    page         records after an offset
 //!                                    seek         start offset of a reader
-//!                                    removed      records that a reader has lost
+//!                                    losses       records that a reader has lost
 //! ```
 //!
 //! `schema` has the tables, their versions and the connections; `tables` reads and writes the rows of each
@@ -33,6 +34,7 @@ mod open_files;
 mod options;
 mod queue;
 mod read;
+mod reads;
 mod schema;
 mod shared_state;
 mod tables;
@@ -54,7 +56,14 @@ use self::limits::Limits;
 use self::open::OpenLog;
 pub use self::open_error::SqliteOpenError;
 pub use self::options::{Durability, SqliteOptions};
+use self::read::fetch::FetchQuery;
+use self::read::newest_each::NewestEachQuery;
+use self::read::page::ReadQuery;
+use self::read::seek::SeekQuery;
 use self::read::snapshot::Snapshot;
+use self::read::states::StatesQuery;
+use self::read::step::Stepped;
+use self::read::topics::TopicsList;
 use self::tables::lease;
 pub use self::tools::{
     BackedUp, DroppedWal, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog,
@@ -68,7 +77,9 @@ use crate::storage::clock::LogTime;
 use crate::storage::contract::{CommitSink, Storage};
 use crate::storage::error::StorageError;
 use crate::storage::query::{ReadRequest, Seek, TopicsQuery, TrimLimits};
-use crate::storage::result::{Bounds, Outcome, Page, SeekResult, TopicInfo, TopicState, Trimmed};
+use crate::storage::result::{
+    Bounds, Outcome, Page, QueryCounts, SeekResult, TopicInfo, TopicState, Trimmed,
+};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -89,6 +100,7 @@ use crate::topic::TopicName;
 /// ```
 pub struct SqliteStorage {
     log: OpenLog,
+    limits: Limits,
 }
 
 impl SqliteStorage {
@@ -114,21 +126,45 @@ impl SqliteStorage {
         dir: impl AsRef<Path>,
         options: SqliteOptions,
     ) -> Result<SqliteStorage, SqliteOpenError> {
-        Ok(SqliteStorage { log: OpenLog::open(dir.as_ref(), Limits::new(options))? })
+        SqliteStorage::open_with_limits(dir.as_ref(), Limits::new(options))
     }
 
     /// Opens the log in `dir` with the given limits.
-    #[cfg(test)]
     fn open_with_limits(dir: &Path, limits: Limits) -> Result<SqliteStorage, SqliteOpenError> {
-        Ok(SqliteStorage { log: OpenLog::open(dir, limits)? })
+        Ok(SqliteStorage { log: OpenLog::open(dir, limits)?, limits })
     }
 
-    /// Runs a query on one of the reading threads.
+    /// Runs a short query on one of the reading threads, in one step.
     fn query<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Snapshot<'_>) -> Result<T, DbError> + Send + 'static,
     ) -> BoxFuture<'_, Result<T, StorageError>> {
-        self.log.reads.run(|connection| connection.query(query)).boxed()
+        async move {
+            let mut turn = self.log.reads.begin()?;
+            turn.run(|connection| connection.query(query)).await
+        }
+        .boxed()
+    }
+
+    /// Runs a query on the reading threads, in as many steps as it needs.
+    fn run<Q: Stepped>(&self, mut query: Q) -> BoxFuture<'_, Result<Q::Output, StorageError>> {
+        async move {
+            let mut turn = self.log.reads.begin()?;
+            let mut rows_max = self.limits.first_step_rows;
+            loop {
+                let step = turn.run(move |connection| {
+                    let result = connection.query(|snapshot| query.step(snapshot, rows_max))?;
+                    Ok((result, query))
+                });
+                match step.await? {
+                    (Some(result), _) => return Ok(result),
+                    (None, next) => query = next,
+                }
+                turn.becomes_long()?;
+                rows_max = self.limits.step_rows;
+            }
+        }
+        .boxed()
     }
 }
 
@@ -155,11 +191,11 @@ impl Storage for SqliteStorage {
     }
 
     fn read(&self, request: ReadRequest) -> BoxFuture<'_, Result<Page, StorageError>> {
-        self.query(move |snapshot| snapshot.read(&request))
+        self.run(ReadQuery::new(request))
     }
 
     fn fetch(&self, offsets: Vec<Offset>) -> BoxFuture<'_, Result<Vec<Arc<Record>>, StorageError>> {
-        self.query(move |snapshot| snapshot.fetch(&offsets))
+        self.run(FetchQuery::new(offsets))
     }
 
     fn seek(
@@ -167,7 +203,7 @@ impl Storage for SqliteStorage {
         filters: Arc<Filters>,
         seek: Seek,
     ) -> BoxFuture<'_, Result<SeekResult, StorageError>> {
-        self.query(move |snapshot| snapshot.seek(&filters, seek))
+        self.run(SeekQuery::new(filters, seek))
     }
 
     fn newest_each(
@@ -177,18 +213,18 @@ impl Storage for SqliteStorage {
         until: Offset,
         limit: usize,
     ) -> BoxFuture<'_, Result<Option<Vec<Offset>>, StorageError>> {
-        self.query(move |snapshot| snapshot.newest_each(&filters, count, until, limit))
+        self.run(NewestEachQuery::new(&filters, count, until, limit))
     }
 
     fn states(
         &self,
         topics: Vec<TopicName>,
     ) -> BoxFuture<'_, Result<Vec<TopicState>, StorageError>> {
-        self.query(move |snapshot| snapshot.states(&topics))
+        self.run(StatesQuery::new(topics))
     }
 
     fn topics(&self, query: TopicsQuery) -> BoxFuture<'_, Result<Vec<TopicInfo>, StorageError>> {
-        self.query(move |snapshot| snapshot.list(&query))
+        self.run(TopicsList::new(query))
     }
 
     fn trim_point(
@@ -213,6 +249,10 @@ impl Storage for SqliteStorage {
 
     fn removals(&self) -> u64 {
         self.log.state.removals()
+    }
+
+    fn queries(&self) -> QueryCounts {
+        self.log.reads.counts()
     }
 
     fn trimmed(&self) -> Trimmed {
@@ -246,7 +286,7 @@ impl Storage for SqliteStorage {
     fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {
         async move {
             self.log.state.refuse_if_failed()?;
-            self.log.reads.run(|_| Ok(())).await?;
+            self.log.reads.begin_check().run(|_| Ok(())).await?;
             self.log.writes.run(|_| Ok(())).await
         }
         .boxed()

@@ -41,8 +41,9 @@ impl Subscription {
         for record in &page.records {
             self.shared.large.keep(record);
         }
+        self.losses_reported = self.losses_reported.max(page.removals);
         if let Some(removed) = page.removed.take() {
-            self.losses_reported = removed.removals;
+            self.losses_reported = self.losses_reported.max(removed.removals);
             self.pending_gap().add(removed);
         }
         if let Some(damaged) = page.damaged.take() {

@@ -1,8 +1,9 @@
 //! The storage queries of readers and groups: they wait, run in the driver, and are tried again when
 //! they fail.
 //!
-//! A reader or group has at most one query. While the log cannot be read its streams stay open and get
-//! keep-alives. Only a log that has failed for good ends them.
+//! A reader or group has at most one query. It is dropped when the reader leaves, or the last reader of
+//! the group. While the log cannot be read, streams stay open and get keep-alives. Only a log that has
+//! failed for good ends them.
 
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use tokio::time::Instant;
 use super::catch_up::{Step, StorageWait, Watching};
 use super::ids::{GroupId, ReaderId};
 use super::state::{Shard, Timer};
-use super::storage_query::{QueryKind, QueryOutput, QueryResult, Requester, StorageQuery};
+use super::storage_query::{
+    QueryGuard, QueryKind, QueryOutput, QueryResult, Requester, StorageQuery,
+};
 use super::transport::Transport;
 
 /// Maximum number of storage queries that run at once. Further ones wait.
@@ -23,10 +26,9 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 impl<T: Transport> Shard<T> {
     /// Returns the next storage query to run. `None` if none is needed now, or if 32 are running.
     pub fn next_query(&mut self) -> Option<StorageQuery> {
-        while self.queries_running < QUERIES_MAX {
+        while self.running.len() < QUERIES_MAX {
             let (requester, kind) = self.queries.pop_front()?;
             if let Some(query) = self.start_query(requester, kind) {
-                self.queries_running += 1;
                 return Some(query);
             }
         }
@@ -35,14 +37,27 @@ impl<T: Transport> Shard<T> {
 
     /// Takes the result of a storage query.
     pub fn complete(&mut self, result: QueryResult, now: Instant) {
-        self.queries_running = self.queries_running.saturating_sub(1);
-        if let Err(error) = &result.output {
+        let is_wanted = self.cancel_query(result.requester);
+        if let Err(error) = &result.output
+            && is_wanted
+        {
             self.log_failure(error, now);
         }
         match result.requester {
             Requester::Reader(id) => self.complete_reader(id, result, now),
-            Requester::Group(id) => self.complete_group(id, result, now),
+            Requester::Group(id) if is_wanted => self.complete_group(id, result, now),
+            Requester::Group(id) => self.retry(Requester::Group(id)),
         }
+    }
+
+    /// Drops the running query of a requester, which has its result or does not need it. Returns `false`
+    /// if there is none.
+    pub(super) fn cancel_query(&mut self, requester: Requester) -> bool {
+        let index = self.running.iter().position(|(running, _)| *running == requester);
+        index.is_some_and(|index| {
+            self.running.swap_remove(index);
+            true
+        })
     }
 
     /// Queues a query for a reader. Until it is answered, the reader gets keep-alives.
@@ -95,7 +110,11 @@ impl<T: Transport> Shard<T> {
             }
             Requester::Group(id) => {
                 let index = self.index_of(id)?;
-                let group = self.groups.get(index).filter(|group| group.closing.is_none())?;
+                let group = self.groups.get_mut(index).filter(|group| group.closing.is_none())?;
+                if group.readers.is_empty() {
+                    group.querying = false;
+                    return None;
+                }
                 let losses = group.subscription.losses_reported();
                 let fork = group.subscription.fork(group.position(), losses, []);
                 // The group counts its readers itself.
@@ -103,7 +122,9 @@ impl<T: Transport> Shard<T> {
                 (group.stentor.hub().clone(), Box::new(fork))
             }
         };
-        Some(StorageQuery { requester, kind, hub, subscription })
+        let (guard, cancelled) = QueryGuard::new();
+        self.running.push((requester, guard));
+        Some(StorageQuery { requester, kind, hub, subscription, cancelled })
     }
 
     fn complete_reader(&mut self, id: ReaderId, result: QueryResult, now: Instant) {

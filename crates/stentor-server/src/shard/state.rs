@@ -17,7 +17,7 @@ use super::live_group::{GroupKey, LiveGroup, LiveReader};
 use super::readers::Readers;
 use super::readiness::ReadyList;
 use super::sessions::Sessions;
-use super::storage_query::{QueryKind, Requester};
+use super::storage_query::{QueryGuard, QueryKind, Requester};
 use super::timers::Timers;
 use super::transport::Transport;
 use crate::metrics::Metrics;
@@ -50,7 +50,8 @@ pub struct Shard<T> {
     pub(super) reader_queue: VecDeque<ReaderId>,
     /// Queries that wait. A reader or group has at most one.
     pub(super) queries: VecDeque<(Requester, QueryKind)>,
-    pub(super) queries_running: usize,
+    /// The running queries, with their guards: at most 32.
+    pub(super) running: Vec<(Requester, QueryGuard)>,
     /// Time of the last log line about a query that failed.
     pub(super) failure_logged: Option<Instant>,
     pub(super) timers: Timers<Timer>,
@@ -120,7 +121,7 @@ impl<T: Transport> Shard<T> {
             group_queue: VecDeque::new(),
             reader_queue: VecDeque::new(),
             queries: VecDeque::new(),
-            queries_running: 0,
+            running: Vec::new(),
             failure_logged: None,
             timers: Timers::new(now),
             more_timers: false,
@@ -168,6 +169,7 @@ impl<T: Transport> Shard<T> {
     pub(super) fn remove(&mut self, id: ReaderId) {
         let Some(reader) = self.readers.remove(id) else { return };
         self.sessions.remove(id);
+        self.cancel_query(Requester::Reader(id));
         let was_connection = match reader {
             ReaderState::Live { group, index, .. } => {
                 if let Some(group) = self.groups.get_mut(group as usize) {
@@ -200,9 +202,15 @@ impl<T: Transport> Shard<T> {
 
     /// Takes a reader out of its group. The last reader of the group moves to its index.
     pub(super) fn remove_from_group(&mut self, group: u32, index: u32) -> Option<LiveReader<T>> {
-        let group = self.groups.get_mut(group as usize)?;
+        let at = group as usize;
+        let group = self.groups.get_mut(at)?;
         let removed = group.readers.swap_remove(index as usize)?;
         group.subscription.set_readers(group.readers.len());
+        if group.readers.is_empty() && group.querying {
+            let id = group.id(at);
+            self.cancel_query(Requester::Group(id));
+            return Some(removed);
+        }
         // If the current sweep misses the moved reader, its frames stay queued and it is swept again.
         if let Some(moved) = group.readers.get(index as usize)
             && let Some(moved) = self.readers.in_slot(moved.slot)

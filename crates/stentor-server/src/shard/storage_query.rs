@@ -5,6 +5,8 @@ use std::sync::Arc;
 use stentor_hub::storage::Budget;
 use stentor_hub::{Batch, Hub, Offset, Record, StartPosition, StorageError, Subscription};
 
+use tokio::sync::oneshot;
+
 use super::ids::{GroupId, ReaderId};
 
 /// Maximum amount that one read of a catching-up reader returns, which is also the most that is in
@@ -36,6 +38,21 @@ pub struct StorageQuery {
     pub(super) kind: QueryKind,
     pub(super) hub: Hub,
     pub(super) subscription: Box<Subscription>,
+    /// Completes when the guard of the query is dropped.
+    pub(super) cancelled: oneshot::Receiver<()>,
+}
+
+/// Keeps a running query alive. Dropping it ends the query.
+pub(super) struct QueryGuard(
+    #[expect(dead_code, reason = "its drop is the signal")] oneshot::Sender<()>,
+);
+
+impl QueryGuard {
+    /// Creates a guard, and the receiver for its query.
+    pub(super) fn new() -> (QueryGuard, oneshot::Receiver<()>) {
+        let (sender, cancelled) = oneshot::channel();
+        (QueryGuard(sender), cancelled)
+    }
 }
 
 /// The result of a [`StorageQuery`].
@@ -55,23 +72,30 @@ pub(super) enum QueryOutput {
 impl StorageQuery {
     /// Runs the query and passes its result to `answer`, exactly once. It needs no access to the shard.
     ///
-    /// If the storage panics, or if the future is dropped (by a deadline, for example), the result is an
-    /// error, and the shard tries again later.
+    /// If the storage panics, if the future is dropped (by a deadline, for example), or if the requester
+    /// has left, the result is an error. A requester that is still there tries again later.
     pub fn run(self, answer: impl FnOnce(QueryResult)) -> impl Future<Output = ()> {
-        let StorageQuery { requester, kind, hub, subscription } = self;
+        let StorageQuery { requester, kind, hub, subscription, cancelled } = self;
         // Outside of the future, so that a future that is never polled answers, too.
         let mut pending =
             Pending { requester, subscription: Some(subscription), answer: Some(answer) };
         async move {
             let Some(subscription) = &mut pending.subscription else { return };
-            let output = match kind {
-                QueryKind::StartPosition => {
-                    subscription.start_position().await.map(QueryOutput::StartPosition)
+            let query = async {
+                match kind {
+                    QueryKind::StartPosition => {
+                        subscription.start_position().await.map(QueryOutput::StartPosition)
+                    }
+                    QueryKind::NextPage => {
+                        subscription.read_from_storage(PAGE).await.map(QueryOutput::Page)
+                    }
+                    QueryKind::Record(offset) => hub.record(offset).await.map(QueryOutput::Record),
                 }
-                QueryKind::NextPage => {
-                    subscription.read_from_storage(PAGE).await.map(QueryOutput::Page)
-                }
-                QueryKind::Record(offset) => hub.record(offset).await.map(QueryOutput::Record),
+            };
+            let output = tokio::select! {
+                biased;
+                output = query => output,
+                _ = cancelled => return,
             };
             pending.answer(output);
         }

@@ -11,8 +11,6 @@ const ROOM: usize = 1 << 20;
 /// Live window in which about five events of [`publish`] fit.
 const WINDOW: usize = 4_000;
 const KEEP_ALIVE: &str = ": stentor\n";
-/// Longest time between two keep-alives of a reader that catches up: 18 s, and the rest of a pause.
-const KEEP_ALIVES_WITHIN: Duration = Duration::from_secs(30);
 
 /// A stage, and the faults of its storage.
 fn stage() -> (Stage, Faults) {
@@ -161,11 +159,33 @@ fn readers_that_come_and_go_while_the_log_hangs_leave_nothing_behind() {
         stage.settle();
         stage.receive(&client, None);
         assert!(client.has_left());
+        stage.settle();
+        assert_eq!(faults.hanging(), 0, "the query of a reader that has left is dropped");
     }
     faults.set(Fault::None);
     let late = stage.join("news", Start::Earliest, ROOM);
-    stage.pass(KEEP_ALIVES_WITHIN);
-    assert_eq!(late.events().len(), 50);
-    let running = faults.queries();
-    assert!(running < 200, "queries of readers that have left are not run: {running}");
+    stage.settle();
+    assert_eq!(late.events().len(), 50, "no query of another reader is in its way");
+}
+
+#[test]
+fn a_query_of_a_group_is_dropped_when_its_last_reader_leaves() {
+    let (mut stage, faults) = stage();
+    let readers = [(); 3].map(|()| stage.join("news", Start::Now, ROOM));
+    stage.settle();
+    faults.set(Fault::Hang);
+    publish(&stage, 0..50);
+    stage.settle();
+    for (left, reader) in readers.iter().enumerate() {
+        assert_eq!(faults.hanging(), 1, "{left} of three have left");
+        stage.receive(reader, None);
+        stage.settle();
+    }
+    assert_eq!(faults.hanging(), 0);
+    faults.set(Fault::None);
+    let late = stage.join("news", Start::Earliest, ROOM);
+    stage.settle();
+    publish(&stage, 50..51);
+    stage.settle();
+    assert_eq!(late.events().len(), 51);
 }

@@ -41,6 +41,23 @@ pub(crate) struct Faults(Arc<Mutex<State>>);
 struct State {
     fault: Fault,
     queries: usize,
+    hanging: usize,
+}
+
+/// A query that hangs. It counts until it is dropped.
+struct Hanging(Faults);
+
+impl Hanging {
+    fn new(faults: &Faults) -> Hanging {
+        faults.0.lock().unwrap().hanging += 1;
+        Hanging(faults.clone())
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap().hanging -= 1;
+    }
 }
 
 impl Faults {
@@ -52,6 +69,11 @@ impl Faults {
         self.0.lock().unwrap().queries
     }
 
+    /// Number of queries that hang now.
+    pub(crate) fn hanging(&self) -> usize {
+        self.0.lock().unwrap().hanging
+    }
+
     async fn check(&self) -> Result<(), StorageError> {
         let fault = {
             let mut state = self.0.lock().unwrap();
@@ -61,7 +83,10 @@ impl Faults {
         match fault {
             Fault::None => Ok(()),
             Fault::Error(error) => Err(error),
-            Fault::Hang => std::future::pending().await,
+            Fault::Hang => {
+                let _hanging = Hanging::new(self);
+                std::future::pending().await
+            }
             Fault::Panic => panic!("a query panics in a test"),
         }
     }

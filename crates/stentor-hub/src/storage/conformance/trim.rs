@@ -1,9 +1,9 @@
 //! Trims, and the gaps that readers get.
 
 use super::Log;
-use super::log::{contents, event, name, topic_names};
+use super::log::{contents, event, name, request, topic_names};
 use crate::cursor::{Cursor, Offset};
-use crate::storage::{Removed, TopicState};
+use crate::storage::{Budget, ReadRequest, Removed, TopicState};
 
 impl Log {
     /// Publishes events `0..count` to topic `a` and to `quiet`, in turn.
@@ -133,6 +133,55 @@ pub async fn a_gap_names_at_most_32_topics(log: &Log) {
         let gap = log.gap(filter, Offset::ZERO).await.unwrap();
         assert_eq!(gap.topics.len(), Removed::TOPICS_MAX);
         assert_eq!(log.gap_beyond(filter, Offset::ZERO, gap.removals).await, None);
+    }
+}
+
+pub async fn a_page_reports_up_to_which_removal_its_losses_are_complete(log: &Log) {
+    let ids = log.with_quiet_neighbour(4).await;
+    log.trim("a", ids[1]).await;
+    let removals = log.removals().await;
+    for filter in ["quiet", "quiet/* none", "a", "*"] {
+        let page = log.read(request(filter, Offset::ZERO)).await;
+        assert_eq!(page.removals, removals, "{filter}");
+    }
+    log.trim("a", ids[2]).await;
+    assert!(log.gap_beyond("a", Offset::ZERO, removals).await.is_some());
+}
+
+pub async fn a_reader_beside_trims_misses_no_loss(log: &Log) {
+    let topics: Vec<String> = (0..30).map(|n| format!("x/{n}")).collect();
+    let mut events = Vec::new();
+    for data in ["1", "2"] {
+        for topic in &topics {
+            events.push((topic, log.event(topic, data).await));
+        }
+    }
+    let trims = async {
+        // Topics before and after the ones that a search has reached.
+        for at in [0, 29, 15, 3, 27, 9, 21, 1, 28, 14] {
+            let (topic, first) = events[at];
+            log.trim(topic, first).await;
+            let (topic, last) = events[at + 30];
+            log.trim(topic, last).await;
+        }
+    };
+    let reads = async {
+        let (mut read, mut lost) = (Vec::new(), Vec::new());
+        let budget = Budget { records: 7, ..Budget::default() };
+        let mut ask = ReadRequest { budget, ..request("x/* */y", Offset::ZERO) };
+        while ask.after < log.storage.bounds().tail {
+            let page = log.read(ask.clone()).await;
+            read.extend(page.records.iter().map(|record| record.offset()));
+            lost.extend(page.removed.into_iter().flat_map(|removed| removed.topics));
+            let losses_reported = ask.losses_reported.max(page.removals);
+            ask = ReadRequest { after: page.through, losses_reported, ..ask };
+        }
+        (read, lost)
+    };
+    let ((), (read, lost)) = futures_util::future::join(trims, reads).await;
+    for (topic, id) in events {
+        let is_known = read.contains(&id.offset) || lost.contains(&name(topic));
+        assert!(is_known, "{topic} at {} was neither read nor reported as lost", id.offset);
     }
 }
 

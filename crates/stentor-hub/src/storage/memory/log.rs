@@ -1,10 +1,11 @@
 //! The content of the log in memory, and the changes to it.
 
-mod queries;
+pub(super) mod queries;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use self::queries::losses::FoundLosses;
 use super::keys::{Keys, Row};
 use super::leases::Leases;
 use super::topic::{Removal, Topic};
@@ -14,13 +15,14 @@ use crate::lease::LeaseChange;
 use crate::publish::{Entry, Publish};
 use crate::record::{Attributes, Body, Record};
 use crate::storage::clock::{LogClock, LogTime, Reading};
+use crate::storage::forgotten::{Forgotten, Loss};
 use crate::storage::live_window::{LiveWindow, Window};
 use crate::storage::result::{Outcome, Trimmed};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
 /// Maximum number of empty topics whose `removed_through` is known by name. Beyond that, the topics that have been
-/// empty for the longest time are merged into one floor for all names.
+/// empty for the longest time are forgotten, see [`Forgotten`].
 pub(super) const EMPTY_TOPICS_MAX: usize = 10_000;
 
 pub(super) struct Log {
@@ -36,8 +38,13 @@ pub(super) struct Log {
     topics: BTreeMap<TopicName, Topic>,
     /// Topics in the order in which they became empty. Some may have been used again since.
     empty_topics: VecDeque<TopicName>,
-    /// The removals of all topics that are no longer known by name, merged into one.
-    floor: Removal,
+    /// The losses of topics that are no longer known by name.
+    forgotten: Forgotten,
+    /// All of them together.
+    floor: Loss,
+    /// The searches for losses that wait for their next step, by number.
+    pub(super) searches: HashMap<u64, FoundLosses>,
+    last_search: u64,
     pub(super) removals: u64,
     pub(super) trimmed: Trimmed,
     pub(super) keys: Keys,
@@ -57,7 +64,10 @@ impl Log {
             time: Timestamp::default(),
             topics: BTreeMap::new(),
             empty_topics: VecDeque::new(),
-            floor: Removal::default(),
+            forgotten: Forgotten::default(),
+            floor: Loss::default(),
+            searches: HashMap::new(),
+            last_search: 0,
             removals: 0,
             trimmed: Trimmed::default(),
             clock: LogClock::default(),
@@ -140,10 +150,13 @@ impl Log {
     fn batch_with(&self, topic: &TopicName, key: &Key, time: Timestamp) -> Option<&Row> {
         let batch = self.keys.row(&KeyName { scope: None, ..key.to_name() }, time)?;
         let StoredKey { first, last, .. } = batch.stored();
-        let removed = self.topics.get(topic).map_or(self.floor, |topic| topic.removed);
+        let removed_through = match self.topics.get(topic) {
+            Some(topic) => topic.removed.through,
+            None => self.forgotten.of_name(topic.as_str()).through,
+        };
         let is_within =
             |record: &Arc<Record>| (first.offset..=last.offset).contains(&record.offset());
-        let overlaps = removed.through >= first.offset
+        let overlaps = removed_through >= first.offset
             || self.records.read_lock().ring.of_topic(topic).rev().any(is_within);
         overlaps.then_some(batch)
     }
@@ -239,8 +252,16 @@ impl Log {
         self.time = self.time.max(time);
         let topic = match self.topics.get_mut(&name) {
             Some(topic) => topic,
-            // The name is unknown, so it may be one that was merged into the floor.
-            None => self.topics.entry(name.clone()).or_insert_with(|| Topic::new(name, self.floor)),
+            // The name is unknown, so it may be a forgotten one.
+            None => {
+                let mut loss = Loss::default();
+                if self.floor.through > Offset::ZERO {
+                    loss = self.forgotten.of_name(name.as_str());
+                }
+                let Loss { through, removals: count } = loss;
+                let removed = Removal { through, by_delete: false, count };
+                self.topics.entry(name.clone()).or_insert_with(|| Topic::new(name, removed))
+            }
         };
         let name = topic.name.clone();
         let record =
@@ -250,6 +271,9 @@ impl Log {
             self.removals += 1;
             let through = deletion.offset();
             topic.removed = Removal { through, by_delete: true, count: self.removals };
+            for search in self.searches.values_mut() {
+                search.note(&topic.name, topic.removed);
+            }
             self.records.write().trim(record.topic(), through);
         }
         if record.event().is_some() {
@@ -274,6 +298,9 @@ impl Log {
             by_delete: record.is_deletion(),
             count: self.removals,
         };
+        for search in self.searches.values_mut() {
+            search.note(&topic.name, topic.removed);
+        }
         if record.event().is_some() {
             let bytes = record.body().bytes() as u64;
             topic.events = topic.events.saturating_sub(1);
@@ -297,11 +324,10 @@ impl Log {
                 && topic.events == 0
                 && topic.end.is_none()
             {
-                self.floor = Removal {
-                    through: self.floor.through.max(topic.removed.through),
-                    by_delete: false,
-                    count: self.floor.count.max(topic.removed.count),
-                };
+                let Removal { through, count: removals, .. } = topic.removed;
+                let loss = Loss { through, removals };
+                self.floor = self.floor.and(loss);
+                self.forgotten.add(name.as_str(), loss);
                 self.topics.remove(&name);
             }
         }

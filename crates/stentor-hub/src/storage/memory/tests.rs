@@ -15,6 +15,13 @@ use crate::storage::conformance::log::{
 
 crate::conformance_tests!(|| async { MemoryStorage::new() });
 
+/// The conformance suite with the smallest possible steps.
+mod in_small_steps {
+    use super::MemoryStorage;
+
+    crate::conformance_tests!(|| async { MemoryStorage { step_rows: 1, ..MemoryStorage::new() } });
+}
+
 /// A log that has room for this many records with short names and little data.
 fn of_records(records: usize) -> Tested {
     let one = Record::new(
@@ -147,6 +154,20 @@ async fn fill_and_empty(log: &Tested, topics: usize) {
     let batch = (0..topics).map(|n| event(&format!("t{n}"), "1"));
     log.append(batch.collect()).await;
     log.append(vec![event("last", "1"), event("last", "2")]).await;
+}
+
+#[tokio::test]
+async fn other_topics_that_come_and_go_are_no_gap_for_a_reader_of_a_pattern() {
+    let log = of_records(2);
+    fill_and_empty(&log, EMPTY_TOPICS_MAX + 100).await;
+    for filter in ["keep/*", "keep/a", "keep/**", "t/*"] {
+        assert_eq!(log.gap(filter, Offset::ZERO).await, None, "{filter}");
+    }
+    log.event("keep/a", "1").await;
+    assert_eq!(log.gap("keep/*", Offset::ZERO).await, None, "a new topic has lost nothing");
+    for filter in ["t1", "*", "**"] {
+        assert!(log.gap(filter, Offset::ZERO).await.is_some(), "{filter}");
+    }
 }
 
 #[tokio::test]

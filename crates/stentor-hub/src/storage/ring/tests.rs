@@ -119,13 +119,13 @@ impl Pair {
             }
             assert_eq!(read, expected, "after {after} by {records}");
         }
-        let mut matching: Vec<_> = self.ring.matching(filters).collect();
-        matching.sort();
-        let mut expected: Vec<_> = self.list.iter().map(|record| record.topic()).collect();
-        expected.retain(|topic| filters.matches(topic));
-        expected.sort();
-        expected.dedup();
-        assert_eq!(matching, expected);
+        let back = self.ring.slots_back(after).filter_map(|(_, record)| record);
+        let expected = self.list.iter().rev().filter(|record| record.offset() <= after);
+        assert!(back.eq(expected.clone()));
+        for topic in filters.exact() {
+            let expected = expected.clone().filter(|record| record.topic() == topic);
+            assert!(self.ring.of_topic_back(topic, after).eq(expected));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Limits of a log: what it keeps, and how much work one step does.
 
 use super::options::{Durability, SqliteOptions};
+use super::read::step::{FIRST_STEP_ROWS, STEP_ROWS};
 use crate::key::KeyLimits;
 
 /// Limits of a log, and the sizes of the steps in which the writer works.
@@ -31,6 +32,10 @@ pub(super) struct Limits {
     pub(super) compaction_bytes: u64,
     /// Size in pages at which the write-ahead log must restart, even if that waits for readers.
     pub(super) wal_pages: u64,
+    /// Maximum number of rows that the first step of a query looks at.
+    pub(super) first_step_rows: u64,
+    /// Maximum number of rows that each later step looks at.
+    pub(super) step_rows: u64,
     /// Maximum number of empty topics whose names are kept.
     pub(super) empty_topics: u64,
     /// See [`SqliteOptions::keys`].
@@ -63,6 +68,8 @@ impl Limits {
             compaction_bytes: 1 << 20,
             // 128 MiB.
             wal_pages: 32_000,
+            first_step_rows: FIRST_STEP_ROWS,
+            step_rows: STEP_ROWS,
             empty_topics: 100_000,
             keys,
             pages: None,

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -18,8 +17,9 @@ use super::lock::Lock;
 use super::open_error::SqliteOpenError;
 use super::open_files::OpenFiles;
 use super::options::Durability;
-use super::queue::{Job, Queue};
+use super::queue::Queue;
 use super::read::snapshot::ReadConnection;
+use super::reads::ReadQueue;
 use super::schema;
 use super::shared_state::SharedState;
 use super::write::ballast::Ballast;
@@ -32,8 +32,6 @@ use super::write::writer::Writer;
 
 /// Number of threads that read.
 const READ_THREADS: usize = 3;
-/// Maximum number of queries that wait or run.
-const READS_MAX: usize = 64;
 /// Maximum number of writes that wait or run. The hub has one append in flight; other writes are rare.
 const WRITES_MAX: usize = 16;
 
@@ -41,7 +39,7 @@ const WRITES_MAX: usize = 16;
 pub(super) struct OpenLog {
     pub(super) state: Arc<SharedState>,
     pub(super) writes: Queue<Writer>,
-    pub(super) reads: Queue<ReadConnection>,
+    pub(super) reads: ReadQueue,
     /// The writer's thread, which ends last.
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Closed when that thread has released the lock: it then drops the receiver.
@@ -77,8 +75,8 @@ impl OpenLog {
         let key_sources = KeySources::load(&connection)?;
         let Recovered { epoch, log, burned } = recovered;
         let state = Arc::new(SharedState::new(epoch, burned, &log));
-        let (reads, read_jobs) = Queue::new(READS_MAX);
-        let read_threads = spawn_read_threads(dir, &state, read_jobs)?;
+        let reads = ReadQueue::new(READ_THREADS);
+        let read_threads = spawn_read_threads(dir, &state, &reads)?;
         let (writes, write_jobs) = Queue::new(WRITES_MAX);
         let (lock_held, lock_receiver) = watch::channel(());
         let files = OpenFiles::new(dir, database)?;
@@ -192,25 +190,15 @@ fn connect(
 fn spawn_read_threads(
     dir: &Path,
     state: &Arc<SharedState>,
-    jobs: Receiver<Job<ReadConnection>>,
+    reads: &ReadQueue,
 ) -> Result<Vec<JoinHandle<()>>, SqliteOpenError> {
-    let jobs = Arc::new(Mutex::new(jobs));
     let mut threads = Vec::with_capacity(READ_THREADS);
     for _ in 0..READ_THREADS {
         let mut connection = ReadConnection::new(schema::open_reader(dir)?, Arc::clone(state));
-        let jobs = Arc::clone(&jobs);
-        threads.push(spawn("stentor-reader", dir, move || {
-            while let Some(job) = next(&jobs) {
-                job(&mut connection);
-            }
-        })?);
+        let reads = reads.clone();
+        threads.push(spawn("stentor-reader", dir, move || reads.run_jobs(&mut connection))?);
     }
     Ok(threads)
-}
-
-/// Waits for the next job. One idle thread waits for the channel, the others for its mutex.
-fn next(jobs: &Mutex<Receiver<Job<ReadConnection>>>) -> Option<Job<ReadConnection>> {
-    jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
 fn spawn(

@@ -2,6 +2,7 @@
 
 pub(super) mod burned;
 pub(super) mod column;
+pub(super) mod forgotten;
 pub(super) mod key;
 pub(super) mod lease;
 pub(super) mod log;

@@ -24,6 +24,7 @@ mod full;
 mod keys;
 mod purge;
 mod space;
+mod steps;
 mod tools;
 mod uploads;
 mod wal;
@@ -46,6 +47,8 @@ mod in_small_steps {
             compaction_gain: 0,
             compaction_part: u64::MAX,
             compaction_bytes: 0,
+            first_step_rows: 1,
+            step_rows: 1,
             ..Limits::default()
         };
         Fresh::on(VerifiedDir::default(), move |ground| {

@@ -40,9 +40,8 @@ pub(crate) struct Entry {
 /// Merges the indexes of topics.
 ///
 /// Each is read in chunks, which grow as more of it is read. So both a few records of many topics and many
-/// records of a few topics are cheap.
-pub(crate) struct Merge<'a> {
-    connection: &'a Connection,
+/// records of a few topics are cheap. A merge can be continued on a later snapshot.
+pub(crate) struct Merge {
     order: Order,
     sources: Vec<Source>,
     /// The next entry of each source: its rank in the order, and the number of the source.
@@ -64,37 +63,39 @@ struct Source {
     last: Offset,
 }
 
-impl<'a> Merge<'a> {
+impl Merge {
     const CHUNK_MIN: u64 = 4;
     const CHUNK_MAX: u64 = 256;
 
-    pub(crate) fn new(connection: &'a Connection, order: Order) -> Merge<'a> {
-        Merge { connection, order, sources: Vec::new(), heads: BinaryHeap::new(), last: None }
+    pub(crate) fn new(order: Order) -> Merge {
+        Merge { order, sources: Vec::new(), heads: BinaryHeap::new(), last: None }
     }
 
     /// Adds the readable records of a topic after one offset, up to and including another.
     pub(crate) fn add(
         &mut self,
+        connection: &Connection,
         topic: &Topic,
         after: Offset,
         until: Offset,
     ) -> Result<(), DbError> {
         let after = after.max(topic.removed_through);
-        self.add_source(Source::new(topic.id, after, until, topic.last))
+        self.add_source(connection, Source::new(topic.id, after, until, topic.last))
     }
 
     /// Adds the records of a topic after one offset, up to and including another, removed ones too.
     pub(crate) fn add_all(
         &mut self,
+        connection: &Connection,
         topic: i64,
         after: Offset,
         until: Offset,
     ) -> Result<(), DbError> {
-        self.add_source(Source::new(topic, after, until, Offset::ZERO))
+        self.add_source(connection, Source::new(topic, after, until, Offset::ZERO))
     }
 
-    fn add_source(&mut self, mut source: Source) -> Result<(), DbError> {
-        if let Some(entry) = source.next(self.connection, self.order)? {
+    fn add_source(&mut self, connection: &Connection, mut source: Source) -> Result<(), DbError> {
+        if let Some(entry) = source.next(connection, self.order)? {
             source.chunk.push_front(entry);
             self.heads.push((self.rank(entry), self.sources.len()));
             self.sources.push(source);
@@ -103,8 +104,8 @@ impl<'a> Merge<'a> {
     }
 
     /// Returns the next entry in the order. A record of several topics is returned once.
-    pub(crate) fn next(&mut self) -> Result<Option<Entry>, DbError> {
-        while let Some(entry) = self.next_of_any()? {
+    pub(crate) fn next(&mut self, connection: &Connection) -> Result<Option<Entry>, DbError> {
+        while let Some(entry) = self.next_of_any(connection)? {
             if self.last.replace(entry.offset) != Some(entry.offset) {
                 return Ok(Some(entry));
             }
@@ -113,17 +114,26 @@ impl<'a> Merge<'a> {
     }
 
     /// Returns the next entry in the order. A record of several topics is returned once for each.
-    pub(crate) fn next_of_any(&mut self) -> Result<Option<Entry>, DbError> {
+    pub(crate) fn next_of_any(
+        &mut self,
+        connection: &Connection,
+    ) -> Result<Option<Entry>, DbError> {
         while let Some((_, at)) = self.heads.pop() {
             let Some(source) = self.sources.get_mut(at) else { continue };
             let Some(entry) = source.chunk.pop_front() else { continue };
-            if let Some(next) = source.next(self.connection, self.order)? {
+            if let Some(next) = source.next(connection, self.order)? {
                 source.chunk.push_front(next);
                 self.heads.push((self.rank(next), at));
             }
             return Ok(Some(entry));
         }
         Ok(None)
+    }
+
+    /// Returns the offset of the next entry.
+    pub(crate) fn next_offset(&self) -> Option<Offset> {
+        let (_, at) = self.heads.peek()?;
+        Some(self.sources.get(*at)?.chunk.front()?.offset)
     }
 
     /// Returns `true` if the merge has more entries of a topic.

@@ -3,9 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::losses::LossSearch;
 use super::merge::{Entry, Merge, Order};
 use super::scan_filter::ScanFilter;
 use super::snapshot::Snapshot;
+use super::step::Stepped;
+use super::topic_walk::TopicWalk;
 use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::record::Record;
@@ -23,6 +26,9 @@ pub(crate) const SCAN: &str = "SELECT offset, topic, kind, time, head_sum, \
                                octet_length(data) + coalesce(octet_length(type), 0) \
                                FROM records WHERE offset > ?1 AND offset <= ?2 ORDER BY offset";
 
+/// Minimum number of rows that a step may look at for a page.
+const ROWS_MIN: usize = 64;
+
 /// Method by which a page finds its records.
 enum Plan {
     /// Through the indexes of these topics.
@@ -31,14 +37,56 @@ enum Plan {
     Scan,
 }
 
+/// See [`Storage::read`](crate::storage::Storage::read).
+///
+/// The search for losses ends in the same snapshot in which the page is read. So a record is either on the page, or its
+/// removal is among the losses. If a step finds neither a record nor a loss, the next step continues after the records
+/// that it considered: none of them can be lost later.
+pub(crate) struct ReadQuery {
+    request: ReadRequest,
+    losses: LossSearch,
+    /// Number of rows that the request allows for the next steps.
+    rows_left: usize,
+}
+
+impl ReadQuery {
+    pub(crate) fn new(request: ReadRequest) -> ReadQuery {
+        let losses = LossSearch::of(&request);
+        ReadQuery { losses, rows_left: request.budget.rows, request }
+    }
+}
+
+impl Stepped for ReadQuery {
+    type Output = Page;
+
+    fn step(&mut self, snapshot: &Snapshot<'_>, rows_max: u64) -> Result<Option<Page>, DbError> {
+        let Some(losses) = self.losses.step(snapshot, rows_max)? else { return Ok(None) };
+        let rows = usize::try_from(rows_max).unwrap_or(usize::MAX).max(ROWS_MIN);
+        let rows = rows.min(self.rows_left);
+        let page = snapshot.page(&self.request, Budget { rows, ..self.request.budget })?;
+        let page = Page { removed: losses.removed, removals: losses.removals, ..page };
+        self.rows_left -= rows;
+        let until = self.request.until.min(snapshot.tail);
+        let has_result =
+            !page.records.is_empty() || page.removed.is_some() || page.damaged.is_some();
+        if has_result || page.through >= until || self.rows_left == 0 {
+            return Ok(Some(page));
+        }
+        self.request.after = page.through;
+        self.request.losses_reported = self.request.losses_reported.max(page.removals);
+        self.losses = LossSearch::of(&self.request);
+        Ok(None)
+    }
+}
+
 impl Snapshot<'_> {
-    /// See [`Storage::read`](crate::storage::Storage::read).
-    pub(crate) fn read(&self, request: &ReadRequest) -> Result<Page, DbError> {
-        let (filters, after) = (&*request.filters, request.after);
+    /// Reads a page without its losses.
+    fn page(&self, request: &ReadRequest, budget: Budget) -> Result<Page, DbError> {
+        let (filters, after) = (&request.filters, request.after);
         let until = request.until.min(self.tail);
-        let mut page = PageInProgress::new(request.budget);
+        let mut page = PageInProgress::new(budget);
         if after < until {
-            match self.plan(filters, after, until, request.budget) {
+            match self.plan(filters, after, until, budget) {
                 Ok(Plan::Merge(topics)) => self.merge(&topics, after, until, &mut page)?,
                 Ok(Plan::Scan) => self.scan(filters, after, until, &mut page)?,
                 // The row of a topic is damaged. A scan finds which records that concerns.
@@ -51,18 +99,13 @@ impl Snapshot<'_> {
         }
         let PageInProgress { builder, damaged } = page;
         let (records, through) = builder.finish(until);
-        Ok(Page {
-            records,
-            through: through.max(after),
-            removed: self.removed(filters, after, request.losses_reported)?,
-            damaged,
-        })
+        Ok(Page { records, through: through.max(after), damaged, ..Page::default() })
     }
 
     /// Chooses the cheaper plan: a merge, for which all matching topics must be found first, or a scan.
     fn plan(
         &self,
-        filters: &Filters,
+        filters: &Arc<Filters>,
         after: Offset,
         until: Offset,
         budget: Budget,
@@ -74,8 +117,7 @@ impl Snapshot<'_> {
             return Ok(Plan::Scan);
         }
         let (mut topics, mut events) = (Vec::new(), 0);
-        let names_max = budget.rows;
-        let all = self.each_matching(filters, names_max, |topic| {
+        let all = TopicWalk::new(filters).go_on(self, budget.rows as u64, |topic| {
             if topic.has_after(after) {
                 events += topic.events + 1;
                 topics.push(topic);
@@ -100,11 +142,11 @@ impl Snapshot<'_> {
         until: Offset,
         page: &mut PageInProgress,
     ) -> Result<(), DbError> {
-        let mut merge = Merge::new(self.connection, Order::Oldest);
+        let mut merge = Merge::new(Order::Oldest);
         for topic in topics {
-            merge.add(topic, after, until)?;
+            merge.add(self.connection, topic, after, until)?;
         }
-        while let Some(entry) = merge.next()? {
+        while let Some(entry) = merge.next(self.connection)? {
             self.count_row();
             let topic = || topics.iter().find(|topic| topic.id == entry.topic);
             let goes_on = if entry.is_lost {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::step::Stepped;
 use crate::cursor::{Epoch, Offset};
 use crate::record::{Attributes, Body, Record};
 use crate::storage::error::StorageError;
@@ -65,8 +66,10 @@ pub(crate) struct Snapshot<'a> {
     topics: RefCell<HashMap<i64, Rc<Topic>>>,
     /// The damaged rows that this query has found.
     damaged: RefCell<Vec<String>>,
-    /// Number of rows read. Tests check the cost of a query with it.
+    /// Number of rows read.
     rows: Cell<u64>,
+    /// Number of topics that were looked up, and of indexes of topics that were opened.
+    lookups: Cell<u64>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -77,22 +80,20 @@ impl<'a> Snapshot<'a> {
         tail: Offset,
         removals: u64,
     ) -> Snapshot<'a> {
-        let (topics, damaged, rows) = (RefCell::default(), RefCell::default(), Cell::new(0));
-        Snapshot { connection, tail, removals, epoch, topics, damaged, rows }
+        let (topics, damaged) = (RefCell::default(), RefCell::default());
+        let (rows, lookups) = (Cell::new(0), Cell::new(0));
+        Snapshot { connection, tail, removals, epoch, topics, damaged, rows, lookups }
     }
 }
 
 impl Snapshot<'_> {
-    /// Returns the readable records at these offsets, in the order of `offsets`. Leaves out damaged ones.
-    pub(crate) fn fetch(&self, offsets: &[Offset]) -> Result<Vec<Arc<Record>>, DbError> {
-        let mut records = Vec::with_capacity(offsets.len());
-        for offset in offsets.iter().filter(|offset| **offset <= self.tail) {
-            match self.record(*offset) {
-                Err(error) if error.is_corrupt() => self.note_damage(*offset, None),
-                record => records.extend(record?),
+    /// Runs all steps of a query in this snapshot, for tools.
+    pub(crate) fn run<Q: Stepped>(&self, mut query: Q) -> Result<Q::Output, DbError> {
+        loop {
+            if let Some(result) = query.step(self, u64::MAX)? {
+                return Ok(result);
             }
         }
-        Ok(records)
     }
 
     /// Returns the record at an offset if it is readable.
@@ -162,6 +163,7 @@ impl Snapshot<'_> {
         if let Some(topic) = self.topics.borrow().get(&id) {
             return Ok(Rc::clone(topic));
         }
+        self.count_lookup();
         let topic = Rc::new(Topic::by_id(self.connection, id)?);
         Ok(self.cache(topic))
     }
@@ -179,6 +181,16 @@ impl Snapshot<'_> {
     /// Counts a row that was read.
     pub(crate) fn count_row(&self) {
         self.rows.set(self.rows.get() + 1);
+    }
+
+    /// Counts a topic that was looked up, or an index of a topic that was opened.
+    pub(crate) fn count_lookup(&self) {
+        self.lookups.set(self.lookups.get() + 1);
+    }
+
+    /// Number of rows and lookups so far: the cost of a step.
+    pub(crate) fn work(&self) -> u64 {
+        self.rows.get() + self.lookups.get()
     }
 
     #[cfg(test)]

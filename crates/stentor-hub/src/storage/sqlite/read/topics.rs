@@ -1,24 +1,53 @@
-//! Queries about topics: the list of topics, and the state of some.
+//! The list of topics, in steps.
 
 use std::ops::ControlFlow;
 
 use super::snapshot::Snapshot;
+use super::step::Stepped;
 use crate::storage::query::TopicsQuery;
-use crate::storage::result::{TopicInfo, TopicState};
+use crate::storage::result::TopicInfo;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::topic::{Topic, sql};
-use crate::topic::TopicName;
 
-impl Snapshot<'_> {
-    /// See [`Storage::topics`](crate::storage::Storage::topics).
-    pub(crate) fn list(&self, query: &TopicsQuery) -> Result<Vec<TopicInfo>, DbError> {
-        let after = query.after.as_deref().unwrap_or_default();
-        let mut topics = Vec::new();
-        Topic::each(self.connection, sql::NAMES_FROM, after.max(&query.prefix), |topic| {
-            if !topic.name.as_str().starts_with(&query.prefix) || topics.len() == query.limit {
+/// See [`Storage::topics`](crate::storage::Storage::topics).
+///
+/// Each topic is listed as the snapshot of its step shows it. It is found by its name, so no step lists it twice.
+pub(crate) struct TopicsList {
+    query: TopicsQuery,
+    topics: Vec<TopicInfo>,
+}
+
+impl TopicsList {
+    pub(crate) fn new(query: TopicsQuery) -> TopicsList {
+        TopicsList { query, topics: Vec::new() }
+    }
+}
+
+impl Stepped for TopicsList {
+    type Output = Vec<TopicInfo>;
+
+    fn step(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        rows_max: u64,
+    ) -> Result<Option<Vec<TopicInfo>>, DbError> {
+        let TopicsQuery { prefix, after, limit } = &self.query;
+        let after = after.as_deref().unwrap_or_default();
+        let (topics, mut last, mut is_complete) = (&mut self.topics, None, true);
+        Topic::each(snapshot.connection, sql::NAMES_FROM, [after.max(prefix.as_str())], |topic| {
+            if !topic.name.as_str().starts_with(prefix) || topics.len() == *limit {
                 return Ok(ControlFlow::Break(()));
             }
-            if topic.name.as_str() > after && !topic.is_empty() {
+            if topic.name.as_str() <= after {
+                return Ok(ControlFlow::Continue(()));
+            }
+            if snapshot.work() >= rows_max {
+                is_complete = false;
+                return Ok(ControlFlow::Break(()));
+            }
+            snapshot.count_row();
+            last = Some(topic.name.as_str().to_owned());
+            if !topic.is_empty() {
                 let ended = topic.end.is_some();
                 topics.push(TopicInfo {
                     topic: topic.name,
@@ -29,20 +58,10 @@ impl Snapshot<'_> {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        Ok(topics)
-    }
-
-    /// See [`Storage::states`](crate::storage::Storage::states).
-    pub(crate) fn states(&self, names: &[TopicName]) -> Result<Vec<TopicState>, DbError> {
-        names.iter().map(|name| self.state(name)).collect()
-    }
-
-    fn state(&self, name: &TopicName) -> Result<TopicState, DbError> {
-        let Some(topic) = self.topic_named(name)? else {
-            return Ok(TopicState { removed_through: self.floor()?, ..TopicState::default() });
-        };
-        let end = self.end_of(&topic)?;
-        let (events, bytes, removed_through) = (topic.events, topic.bytes, topic.removed_through);
-        Ok(TopicState { events, bytes, end, removed_through })
+        if is_complete {
+            return Ok(Some(std::mem::take(&mut self.topics)));
+        }
+        self.query.after = last;
+        Ok(None)
     }
 }

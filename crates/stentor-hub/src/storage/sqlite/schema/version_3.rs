@@ -9,7 +9,9 @@ use crate::record::Record;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::{self, Columns};
 use crate::storage::sqlite::tables::sum::seal;
-use crate::storage::sqlite::tables::{burned, key, lease, log, purged, record, topic, upload_part};
+use crate::storage::sqlite::tables::{
+    burned, forgotten, key, lease, log, purged, record, topic, upload_part,
+};
 use crate::topic::TopicName;
 
 /// The statements that change the tables. [`fill`] moves the rows and computes the checksums.
@@ -18,6 +20,9 @@ use crate::topic::TopicName;
 ///   rows are dense.
 /// - `purged` has the ranges of offsets whose rows were deleted. Any other offset without a row is a lost record.
 /// - `topics.before` is a checksum of the name before this one in byte order; for the first name, of the last.
+/// - `forgotten` has the losses of topics whose rows were deleted, by prefixes of their names. In an older log any name
+///   may be one of these, so their prefix is empty.
+/// - `topics_removed_count` finds the topics that lost records since a removal count.
 /// - `keys.source` is a hash of the publisher's address, or 0.
 pub(super) const TABLES: &str = "
 ALTER TABLE records RENAME TO old_records;
@@ -53,6 +58,11 @@ CREATE TABLE purged (
 ) STRICT;
 ALTER TABLE topics ADD COLUMN before INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE topics ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX topics_removed_count ON topics (removals) WHERE removed_through > 0 AND deleted = 0;
+CREATE TABLE forgotten (
+    prefix TEXT PRIMARY KEY, removed_through INTEGER NOT NULL, removals INTEGER NOT NULL, sum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO forgotten SELECT '', floor, floor_removals, 0 FROM log WHERE floor > 0;
 ALTER TABLE keys ADD COLUMN source INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE keys ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE upload_parts ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
@@ -71,6 +81,8 @@ CREATE TEMP VIEW topics AS SELECT *, 'unchecked' AS before, 'unchecked' AS sum F
 CREATE TEMP VIEW keys AS SELECT *, 0 AS source, 'unchecked' AS sum FROM main.keys;
 CREATE TEMP VIEW burned AS SELECT *, 'unchecked' AS sum FROM main.burned;
 CREATE TEMP VIEW log AS SELECT *, 'unchecked' AS sum FROM main.log;
+CREATE TEMP VIEW forgotten AS SELECT '' AS prefix, floor AS removed_through, floor_removals AS removals,
+    'unchecked' AS sum FROM main.log WHERE floor > 0;
 CREATE TEMP VIEW purged AS SELECT 1 AS first, 9223372036854775807 AS last, 0 AS lost, 'unchecked' AS sum;
 ";
 
@@ -93,6 +105,7 @@ pub(super) fn fill(connection: &Connection) -> Result<(), DbError> {
         log::SEALED,
         burned::SEALED,
         purged::SEALED,
+        forgotten::SEALED,
         key::SEALED,
         upload_part::SEALED,
         lease::SEALED,

@@ -48,6 +48,30 @@ pub(crate) struct LogState {
     pub(crate) leases: u64,
 }
 
+/// The removals of the log as a whole.
+pub(crate) struct LogRemovals {
+    pub(crate) removals: u64,
+    /// The highest offset that was removed from a topic whose name is forgotten.
+    pub(crate) floor: Offset,
+    /// The removal count when the floor last rose.
+    pub(crate) floor_removals: u64,
+}
+
+impl LogRemovals {
+    pub(crate) fn read(connection: &Connection) -> Result<LogRemovals, DbError> {
+        let mut statement = connection.prepare_cached(ROW)?;
+        let log = statement.query_row([], |row| {
+            sum::check_columns(row, 9)?;
+            Ok(LogRemovals {
+                removals: row.number(6)?,
+                floor: row.offset(7)?,
+                floor_removals: row.number(8)?,
+            })
+        });
+        log.map_err(|error| DbError::at("the row of the table `log`", error))
+    }
+}
+
 /// Sets whether the log counts as closed properly.
 pub(crate) fn set_clean(connection: &Connection, clean: bool) -> Result<(), DbError> {
     connection.execute("UPDATE log SET clean = ?1", [clean])?;

@@ -3,12 +3,14 @@
 use std::ops::ControlFlow;
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::column::{self, Columns, invalid};
+use super::forgotten;
 use super::log::LogState;
 use super::sum::{self, Sum};
 use crate::cursor::{Check, Offset};
+use crate::storage::forgotten::Loss;
 use crate::storage::sqlite::db_error::DbError;
 use crate::topic::TopicName;
 
@@ -66,6 +68,12 @@ pub(crate) mod sql {
     pub(crate) const ANY: &str = "SELECT 1 FROM topics NOT INDEXED LIMIT 1";
     pub(crate) const REMOVED_AFTER: &str =
         select!("WHERE removed_through > ?1 AND removed_through > 0 AND deleted = 0");
+    pub(crate) const REMOVED_SINCE: &str =
+        select!("WHERE removals > ?1 AND removed_through > 0 AND deleted = 0");
+    pub(crate) const REMOVED_FROM: &str = select!(
+        "WHERE (removals, id) > (?1, ?2) AND removed_through > 0 AND deleted = 0 \
+         ORDER BY removals, id LIMIT ?3"
+    );
     pub(crate) const TO_PURGE: &str =
         select!("WHERE sweep_through IS NOT NULL ORDER BY id LIMIT ?1");
     pub(crate) const LONGEST_EMPTY: &str = select!(
@@ -75,10 +83,18 @@ pub(crate) mod sql {
 }
 
 impl Topic {
-    /// Creates a topic without records. A topic with this name may have been forgotten, so everything that was removed
-    /// from forgotten topics counts as removed from this one.
-    pub(crate) fn new(name: TopicName, log: &LogState) -> Topic {
-        Topic {
+    /// Creates a topic without records. A topic with this name may have been forgotten, so the loss of forgotten topics
+    /// whose names begin like this one counts as its own.
+    pub(crate) fn new(
+        name: TopicName,
+        log: &LogState,
+        connection: &Connection,
+    ) -> Result<Topic, DbError> {
+        let mut loss = Loss::default();
+        if log.floor > Offset::ZERO {
+            loss = forgotten::of_name(connection, name.as_str())?;
+        }
+        Ok(Topic {
             id: log.next_topic,
             name,
             events: 0,
@@ -86,11 +102,11 @@ impl Topic {
             last: Offset::ZERO,
             end: None,
             deleted: false,
-            removed_through: log.floor,
+            removed_through: loss.through,
             removed_by_delete: false,
-            removals: log.floor_removals,
+            removals: loss.removals,
             purge_through: None,
-        }
+        })
     }
 
     /// Returns `true` if the topic is empty: it has no record, or only its deletion.
@@ -151,11 +167,11 @@ impl Topic {
     pub(crate) fn each(
         connection: &Connection,
         sql: &'static str,
-        parameter: impl rusqlite::ToSql,
+        parameters: impl Params,
         mut visit: impl FnMut(Topic) -> Result<ControlFlow<()>, DbError>,
     ) -> Result<(), DbError> {
         let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query([parameter])?;
+        let mut rows = statement.query(parameters)?;
         while let Some(row) = rows.next()? {
             let topic = read(row).map_err(|error| DbError::at("a topic", error))?;
             if visit(topic)?.is_break() {

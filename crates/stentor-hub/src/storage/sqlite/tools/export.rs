@@ -10,6 +10,8 @@ use crate::filter::Filters;
 use crate::record::{Body, Record};
 use crate::storage::query::{Budget, ReadRequest, Seek};
 use crate::storage::result::Removed;
+use crate::storage::sqlite::read::page::ReadQuery;
+use crate::storage::sqlite::read::seek::SeekQuery;
 use crate::storage::sqlite::read::snapshot::Snapshot;
 use crate::storage::sqlite::tables::record;
 use crate::timestamp::Timestamp;
@@ -61,7 +63,8 @@ impl SqliteLog {
         let (after, reported) = match from {
             ExportFrom::Earliest => (Offset::ZERO, log.removals),
             ExportFrom::Since(time) => {
-                (snapshot.seek(&filters, Seek::Since(time))?.after, log.removals)
+                let seek = SeekQuery::new(Arc::clone(&filters), Seek::Since(time));
+                (snapshot.run(seek)?.after, log.removals)
             }
             ExportFrom::After(cursor) => {
                 let found = record::find(&transaction, log.epoch, cursor.offset, |id| {
@@ -96,12 +99,10 @@ impl Export<'_> {
         let transaction = self.log.connection.transaction()?;
         let log = LogRow::load(&transaction)?;
         let snapshot = Snapshot::new(&transaction, log.epoch, self.request.until, log.removals);
-        let mut page = snapshot.read(&self.request)?;
+        let mut page = snapshot.run(ReadQuery::new(self.request.clone()))?;
         page.records.retain(|record| *record.body() != Body::Deleted);
         self.request.after = page.through;
-        if let Some(removed) = &page.removed {
-            self.request.losses_reported = removed.removals;
-        }
+        self.request.losses_reported = self.request.losses_reported.max(page.removals);
         Ok(Some(Exported { records: page.records, removed: page.removed }))
     }
 }

@@ -7,10 +7,11 @@ use rusqlite::Connection;
 use super::capacity::RECORD_BYTES;
 use super::transaction::WriteTransaction;
 use crate::cursor::Offset;
+use crate::storage::forgotten::Loss;
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::read::merge::{Merge, Order};
 use crate::storage::sqlite::tables::topic::{self, Topic, sql};
-use crate::storage::sqlite::tables::{column, purged};
+use crate::storage::sqlite::tables::{column, forgotten, purged};
 
 /// Number of topics that are purged together. Their records share pages, which are then written once and not
 /// once for each topic.
@@ -26,13 +27,14 @@ impl WriteTransaction<'_> {
                 return Ok(false);
             }
             let mut deleted = Vec::new();
-            let mut merge = Merge::new(self.connection, Order::Oldest);
+            let mut merge = Merge::new(Order::Oldest);
             for topic in &topics {
-                merge.add_all(topic.id, Offset::ZERO, topic.purge_through.unwrap_or_default())?;
+                let through = topic.purge_through.unwrap_or_default();
+                merge.add_all(self.connection, topic.id, Offset::ZERO, through)?;
             }
             while rows > 0
                 && bytes > 0
-                && let Some(entry) = merge.next_of_any()?
+                && let Some(entry) = merge.next_of_any(self.connection)?
             {
                 self.delete_record(entry.topic, entry.offset)?;
                 deleted.push(entry.offset);
@@ -56,7 +58,7 @@ impl WriteTransaction<'_> {
     /// Returns the first topics that have records to purge.
     fn topics_to_purge(&self) -> Result<Vec<Topic>, DbError> {
         let mut topics = Vec::new();
-        Topic::each(self.connection, sql::TO_PURGE, TOPICS, |topic| {
+        Topic::each(self.connection, sql::TO_PURGE, [TOPICS], |topic| {
             topics.push(topic);
             Ok(ControlFlow::Continue(()))
         })?;
@@ -83,7 +85,7 @@ impl WriteTransaction<'_> {
 
     /// Deletes the rows of the topics that have been empty longest, if there are more than the limit.
     ///
-    /// From then on, their removals count as removals of every unknown topic: they raise the floor.
+    /// From then on, their removals count as removals of every unknown topic whose name begins like theirs.
     pub(crate) fn forget_empty_topics(&mut self, rows_max: u64) -> Result<(), DbError> {
         let excess = self.log.empty_topics.saturating_sub(self.limits.empty_topics);
         for _ in 0..excess.min(rows_max) {
@@ -101,11 +103,12 @@ impl WriteTransaction<'_> {
                 (through, removals) = (deletion, self.log.removals);
             }
             topic::delete(self.connection, &topic)?;
+            forgotten::add(self.connection, topic.name.as_str(), Loss { through, removals })?;
             self.log.floor = self.log.floor.max(through);
             self.log.floor_removals = self.log.floor_removals.max(removals);
             self.log.empty_topics = self.log.empty_topics.saturating_sub(1);
         }
-        Ok(())
+        forgotten::merge_if_many(self.connection)
     }
 }
 

@@ -381,7 +381,10 @@ impl CachedTopic {
             MapEntry::Vacant(vacant) => {
                 let found = Topic::by_name(connection, name.as_str())?;
                 let stored = found.is_some();
-                let topic = found.unwrap_or_else(|| Topic::new(name.clone(), log));
+                let topic = match found {
+                    Some(topic) => topic,
+                    None => Topic::new(name.clone(), log, connection)?,
+                };
                 let was_empty = topic.is_empty();
                 Ok(vacant.insert(CachedTopic { topic, stored, was_empty, changed: false }))
             }
