@@ -14,7 +14,7 @@ use crate::harness::{Server, TIMEOUT, read_response};
 const OPEN: &str = "stentor_connections_open";
 
 /// Sets the limits of open files of a process: soft and hard, separated by a colon.
-async fn limit_files(pid: u32, limits: &str) {
+pub async fn limit_files(pid: u32, limits: &str) {
     let (pid, limits) = (format!("--pid={pid}"), format!("--nofile={limits}"));
     let done = Command::new("prlimit").args([pid, limits]).stdin(Stdio::null()).status().await;
     assert!(done.unwrap().success());

@@ -17,6 +17,7 @@ mod cors_origin;
 mod descriptors;
 mod disconnects;
 mod kills;
+mod log_files;
 mod memory;
 mod publisher;
 mod retain;

@@ -16,7 +16,7 @@ use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use self::checksum::{Checksum, Order};
-use self::index::WalIndex;
+use self::index::{Salts, WalIndex};
 
 /// Size of the header of the file.
 const HEADER: usize = 32;
@@ -26,9 +26,6 @@ const FRAME_HEADER: usize = 24;
 const PAGE: usize = 4096;
 /// A disk writes a sector completely or not at all.
 const SECTOR: u64 = 512;
-
-/// Salts of a generation. Each time the file is overwritten from its start, they change.
-type Salts = [u8; 8];
 
 /// Content of a write-ahead log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -60,6 +60,45 @@ async fn retention_is_enough_to_make_room_on_a_full_disk_after_a_restart() {
     assert_eq!(server.stop().await, Some(0));
 }
 
+/// The disk becomes full when offsets are reserved, which `os` syncs. A refused event is not stored, an accepted one
+/// is, and the log continues when there is space.
+#[tokio::test]
+async fn a_disk_that_is_full_when_offsets_are_reserved_is_reported_truly() {
+    /// The number of events at which more offsets are reserved.
+    const RESERVED_AT: usize = 32_768;
+    const PAGE: i64 = 4096 + 24;
+    let mut refused = 0;
+    for pages in 3..=6 {
+        let shim = Shim::new();
+        let server = TestServer::with_shim(&shim, &["--durability", "os"]).await;
+        let lines = "x\n".repeat(RESERVED_AT - 1);
+        let upload =
+            server.request("POST", "/topics/old").header("Content-Type", "application/x-ndjson");
+        assert_eq!(upload.body(lines).send().await.status, 201);
+        shim.set_free_space(pages * PAGE);
+        let mut stored = Vec::new();
+        let response = server.post("/topics/new", "first").await;
+        if response.status == 201 {
+            stored.push("first".to_owned());
+        } else {
+            response.problem(503, "disk-full");
+            refused += 1;
+        }
+        assert_eq!(server.history("new").await, stored, "{pages} pages");
+        shim.set_free_space(-1);
+        let accepted = timeout(TIMEOUT, async {
+            while server.post("/topics/new", "after").await.status != 201 {
+                sleep(Duration::from_millis(100)).await;
+            }
+        });
+        accepted.await.expect("events are accepted again");
+        stored.push("after".to_owned());
+        assert_eq!(server.history("new").await, stored, "{pages} pages");
+        assert_eq!(server.stop().await, Some(0));
+    }
+    assert!(refused > 0, "the disk was full");
+}
+
 /// Publishes to `large` until the disk is full. Returns the refusal. Before that it publishes one event to `small`.
 async fn fill(server: &TestServer, shim: &Shim) -> Response {
     shim.set_free_space(-1);

@@ -131,9 +131,9 @@ async fn an_append_needs_no_new_file_descriptor() {
 
 #[test]
 fn a_missing_descriptor_is_not_a_full_disk() {
-    let error = |code| StorageError::from(DbError::no_ballast(&io::Error::from_raw_os_error(code)));
     const EMFILE: i32 = 24;
     const ENOSPC: i32 = 28;
+    let error = |code| StorageError::from(DbError::no_ballast(&io::Error::from_raw_os_error(code)));
     assert_eq!(error(ENOSPC), StorageError::Full);
     let text = error(EMFILE).to_string();
     assert!(matches!(error(EMFILE), StorageError::Unavailable { .. }), "{text}");

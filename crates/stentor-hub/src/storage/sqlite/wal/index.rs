@@ -7,8 +7,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::Salts;
 use super::checksum::{Checksum, Order};
+
+/// Salts of a generation. Each time the write-ahead log is overwritten from its start, they change.
+pub(super) type Salts = [u8; 8];
 
 /// The frames that were committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
