@@ -105,10 +105,10 @@ impl Log {
         if let Some((topic, end)) = self.ended(&publish.entries) {
             return Outcome::Ended { topic, end };
         }
-        if let Some(lease) = &publish.lease {
-            if let Some(refused) = self.refuse_lease(lease, &publish) {
-                return refused;
-            }
+        if let Some(lease) = &publish.lease
+            && let Some(refused) = self.refuse_lease(lease, &publish)
+        {
+            return refused;
         }
         if let Some(key) = &publish.key
             && let Some(refused) = self.keys.refuse(key, key_time)

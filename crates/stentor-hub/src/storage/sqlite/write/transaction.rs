@@ -141,10 +141,10 @@ impl<'a> WriteTransaction<'a> {
         if let Some((topic, end)) = self.ended(&publish.entries)? {
             return Ok(Outcome::Ended { topic, end });
         }
-        if let Some(lease) = &publish.lease {
-            if let Some(refused) = self.refuse_lease(lease, &publish)? {
-                return Ok(refused);
-            }
+        if let Some(lease) = &publish.lease
+            && let Some(refused) = self.refuse_lease(lease, &publish)?
+        {
+            return Ok(refused);
         }
         if let Some(key) = &publish.key
             && let Some(refused) = self.keys.refuse(&mut self.log, key, &rows)?
