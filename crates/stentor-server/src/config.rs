@@ -15,7 +15,7 @@ pub struct Config {
     pub body_idle_timeout: Duration,
     /// Maximum time in which the whole body of a single publish or a batch must arrive. After twice
     /// `body_idle_timeout` it must also have arrived with at least 1 KiB per second on average. Both hold for each
-    /// event of an upload that is larger than 64 KiB. Default: 5 min.
+    /// event of an upload that is larger than 4 KiB. Default: 5 min.
     pub body_timeout: Duration,
     /// Maximum number of bytes of request bodies in memory, for all requests together. An eighth is reserved for bodies
     /// of at most 64 KiB. A body for which there is no room within 10 s is refused with 503. Default: 256 MiB.

@@ -22,7 +22,7 @@ use stentor_hub::{Hub, StorageError};
 use stentor_server::{Body, Stentor};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::gated::{Gate, GatedStorage};
 
@@ -272,6 +272,36 @@ async fn the_key_of_a_silent_upload_is_renewed_while_it_is_open() {
     assert_eq!((status, &body["count"]), (201, &json!(3)));
     assert_eq!(gate.batches().len(), 7);
     assert_eq!(history(&stentor).await, ["1", "2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_stops_within_an_event_is_ended() {
+    for (kind, begin) in [(NDJSON, "1\n"), (EVENTS, "data: 1\n\ndata: ")] {
+        let upload = Upload::begin("", kind);
+        upload.gate.open();
+        assert!(upload.send(format!("{begin}{}", "x".repeat(1 << 10))).await);
+        sleep(Duration::from_hours(1)).await;
+        assert!(upload.send("x".repeat(4 << 10)).await, "a small part may wait");
+        let start = Instant::now();
+        let (status, body) = upload.response.await.unwrap();
+        assert_eq!((status, &body["code"]), (408, &json!("silent")), "{kind}");
+        assert_eq!(body["published"], 1, "{kind}");
+        assert_eq!(start.elapsed().as_secs(), 30, "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_upload_of_large_events_is_not_ended() {
+    let upload = Upload::begin("", NDJSON);
+    upload.gate.open();
+    // Every chunk ends within a line.
+    let half = "x".repeat(100 << 10);
+    for _ in 0..100 {
+        assert!(upload.send(format!("{half}\n{half}")).await);
+        sleep(Duration::from_secs(10)).await;
+    }
+    let (status, body) = upload.finish().await;
+    assert_eq!((status, &body["count"]), (201, &json!(101)));
 }
 
 #[tokio::test(start_paused = true)]

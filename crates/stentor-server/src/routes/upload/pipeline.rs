@@ -14,7 +14,6 @@ use tokio::time::{Instant, timeout_at};
 
 use super::progress::Progress;
 use crate::body::Body;
-use crate::budget::SMALL_BYTES;
 use crate::context::Stentor;
 use crate::idempotency::{extend_hash, hash_of};
 use crate::incoming::IncomingBody;
@@ -29,6 +28,9 @@ use crate::routes::publish::options::PublishOptions;
 const GROUP_EVENTS_MAX: usize = 1_000;
 /// Maximum size of a group in bytes, unless a single event is larger.
 const GROUP_BYTES_MAX: usize = 1 << 20;
+/// Maximum number of bytes that an upload holds of an incomplete event while it pauses for any time. The rest of a larger
+/// event must arrive at a [`Pace`], so that silent uploads cannot use up the memory for bodies.
+const PAUSE_BYTES_MAX: usize = 4 << 10;
 /// Number of times that a silent upload renews its key within the key window. More than one, so that a
 /// failed renewal can be repeated in time.
 const RENEWALS: u32 = 4;
@@ -55,8 +57,8 @@ pub(super) struct Pipeline<'a> {
     hash: KeyHash,
     /// The newest event under the idempotency key.
     newest: Option<KeyContent>,
-    /// The pace of a large event that arrives.
-    pace: Option<Pace>,
+    /// The pace of an incomplete event that is larger than [`PAUSE_BYTES_MAX`], and the number of events before it.
+    pace: Option<(u64, Pace)>,
     /// Time of the next renewal of the key, if no event arrives before.
     renewal: Instant,
 }
@@ -108,12 +110,14 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Begins the pace of a large event that arrives, or ends it.
+    /// Begins the pace of an incomplete event, goes on with it, or ends it.
     fn note_partial(&mut self, partial: usize) {
-        if partial <= SMALL_BYTES {
-            self.pace = None;
-        } else {
-            self.pace.get_or_insert_with(|| self.stentor.pace()).arrived(partial);
+        let before = self.index + self.progress.skipped;
+        let paced = self.pace.take().filter(|(events, _)| *events == before);
+        if partial > PAUSE_BYTES_MAX {
+            let (_, mut pace) = paced.unwrap_or_else(|| (before, self.stentor.pace()));
+            pace.arrived(partial);
+            self.pace = Some((before, pace));
         }
     }
 
@@ -122,7 +126,7 @@ impl<'a> Pipeline<'a> {
         &mut self,
         partial: usize,
     ) -> Result<Result<Option<Bytes>, Problem>, Problem> {
-        let Some(pace) = self.pace else { return self.publish_until_chunk(partial).await };
+        let Some((_, pace)) = self.pace else { return self.publish_until_chunk(partial).await };
         let chunk = timeout_at(pace.deadline(), self.publish_until_chunk(partial)).await;
         chunk.unwrap_or_else(|_| Ok(Err(pace.missed())))
     }
@@ -185,7 +189,7 @@ impl<'a> Pipeline<'a> {
             if let Err(no_room) = reserved {
                 return Err(self.progress.add_to(no_room.into()));
             }
-            if let Some(pace) = &mut self.pace {
+            if let Some((_, pace)) = &mut self.pace {
                 pace.leave_out_since(start);
             }
         }
