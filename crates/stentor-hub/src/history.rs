@@ -147,14 +147,29 @@ pub(crate) async fn read(
         bytes_max,
     };
     let is_new = !matches!(request.start, Start::Cursor(_));
+    let is_first = matches!(request.start, Start::Earliest) && request.before.is_none();
+    // The semaphore is never closed. Without a cursor, the start needs no record, and finding it can take long.
+    let mut permit = None;
+    if !is_new {
+        permit = shared.page_reads.acquire().await.ok();
+    }
     let picked = reading.begin(request.start, request.before.is_some().then_some(limit)).await?;
+    if permit.is_none() {
+        permit = shared.page_reads.acquire().await.ok();
+    }
+    // Held until the page is complete.
+    let _permit = permit;
     let (events, losses) = match picked {
         Some(picked) => (reading.fetch(picked, limit).await?, None),
         None => reading.events(limit).await?,
     };
     let next = (reading.after < tail).then(|| reading.next(events.last()));
+    let earliest = match events.first().filter(|_| is_first) {
+        Some(first) => Some(first.cursor()),
+        None => reading.earliest().await?,
+    };
     Ok(HistoryPage {
-        earliest: reading.earliest().await?,
+        earliest,
         gap: reading.gap(losses, &events),
         ended: reading.ended(is_new, tail).await?,
         tail: shared.position(tail),

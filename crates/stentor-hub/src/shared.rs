@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::cursor::{Cursor, Offset};
 use crate::interest::Interest;
 use crate::large_records::LargeRecords;
 use crate::reader_queries::{EndTracker, ReaderQueries};
 use crate::storage::{Commit, LiveWindow, Storage};
+
+/// Maximum number of pages of history whose records are read at the same time.
+const PAGE_READS_MAX: usize = 8;
 
 /// State that a hub shares with its subscriptions.
 pub(crate) struct Shared {
@@ -15,6 +20,9 @@ pub(crate) struct Shared {
     pub(crate) interest: Interest,
     pub(crate) queries: ReaderQueries,
     pub(crate) large: LargeRecords,
+    /// Permits to read the records of a page of history. A record can be large, and many results could wait for their
+    /// tasks.
+    pub(crate) page_reads: Semaphore,
     /// Burned ranges of offsets, inclusive. They never change while the log is open.
     pub(crate) burned: Vec<(Offset, Offset)>,
 }
@@ -44,7 +52,8 @@ impl Shared {
         }));
         let queries = ReaderQueries::new(Arc::clone(&storage), window.clone(), ends);
         let large = LargeRecords::default();
-        Shared { storage, window, interest, queries, large, burned: bounds.burned }
+        let page_reads = Semaphore::new(PAGE_READS_MAX);
+        Shared { storage, window, interest, queries, large, page_reads, burned: bounds.burned }
     }
 
     /// The cursor of an offset in this log, without a check.

@@ -6,6 +6,7 @@ mod data_url;
 mod demo;
 mod duration;
 mod files;
+mod idle_memory;
 mod keys;
 mod output;
 mod output_thread;

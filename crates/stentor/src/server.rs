@@ -15,6 +15,7 @@ use stentor_server::{
     serve_on_cores,
 };
 
+use crate::idle_memory::give_back;
 use crate::signals::Signals;
 use crate::usage::UsageError;
 use crate::values;
@@ -145,6 +146,7 @@ where
     let failure = Arc::new(LogFailure::default());
     let essential = beside.block_on(async {
         tokio::spawn(background);
+        tokio::spawn(stentor.supervise("idle-memory", Restarts::Unlimited, give_back));
         let signals = Signals::listen(stentor.drain().clone())?;
         anyhow::Ok(tokio::spawn(run_essential(stentor.clone(), signals, Arc::clone(&failure))))
     })?;

@@ -12,6 +12,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod all_at_once;
 mod bounds;
 mod cors_origin;
 mod descriptors;
