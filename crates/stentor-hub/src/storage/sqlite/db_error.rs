@@ -14,8 +14,8 @@ pub(super) enum DbError {
     Sqlite(rusqlite::Error),
     /// The stored data is invalid. The text says what is wrong, and where.
     Damaged(String),
-    /// A file of the log was deleted or replaced while it was open. The text says which one.
-    FileLost(String),
+    /// The log cannot be written any more. The text says why.
+    Failed(String),
 }
 
 impl From<rusqlite::Error> for DbError {
@@ -47,11 +47,20 @@ impl DbError {
         DbError::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(text)))
     }
 
+    /// Returns `true` if a commit failed after its last write to the write-ahead log: in SQLite's index of that log.
+    pub(super) fn is_behind_the_writes(&self) -> bool {
+        let DbError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
+        let code = error.extended_code;
+        error.code == ErrorCode::OutOfMemory
+            || [ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_SHMMAP, ffi::SQLITE_IOERR_NOMEM]
+                .contains(&code)
+    }
+
     /// Returns `true` if stored data is invalid: a row, or the structure of the file.
     pub(super) fn is_corrupt(&self) -> bool {
         match self {
             DbError::Damaged(_) => true,
-            DbError::FileLost(_) => false,
+            DbError::Failed(_) => false,
             DbError::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt),
         }
     }
@@ -59,7 +68,7 @@ impl DbError {
     /// Describes the error for the report of damaged rows.
     pub(super) fn place(&self) -> String {
         match self {
-            DbError::Damaged(reason) | DbError::FileLost(reason) => reason.clone(),
+            DbError::Damaged(reason) | DbError::Failed(reason) => reason.clone(),
             DbError::Sqlite(error) => describe(error),
         }
     }
@@ -78,7 +87,7 @@ impl From<DbError> for StorageError {
         }
         match error {
             DbError::Damaged(reason) => StorageError::Damaged { reason },
-            DbError::FileLost(reason) => StorageError::Failed { reason },
+            DbError::Failed(reason) => StorageError::Failed { reason },
             DbError::Sqlite(error) if is_transient(&error) => {
                 StorageError::Unavailable { reason: describe(&error) }
             }

@@ -126,7 +126,7 @@ impl From<DbError> for SqliteOpenError {
                 }
             }
             DbError::Damaged(reason) => SqliteOpenError::Damaged { reason },
-            DbError::FileLost(reason) => SqliteOpenError::Sqlite { reason },
+            DbError::Failed(reason) => SqliteOpenError::Sqlite { reason },
         }
     }
 }

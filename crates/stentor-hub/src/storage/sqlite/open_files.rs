@@ -65,5 +65,5 @@ fn find(path: &Path) -> Option<FileId> {
 }
 
 fn lost(path: &Path) -> DbError {
-    DbError::FileLost(format!("{} was deleted or replaced while it was in use", path.display()))
+    DbError::Failed(format!("{} was deleted or replaced while it was in use", path.display()))
 }

@@ -3,9 +3,12 @@
 use super::{LogDir, large};
 use crate::cursor::Offset;
 use crate::storage::conformance::log::{appended, at, contents, event, name, request};
+use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::limits::Limits;
 use crate::storage::sqlite::write::ballast::Ballast;
+use crate::storage::sqlite::write::checkpoint::{Checkpoint, checkpoint};
 use crate::storage::sqlite::write::pages::growth;
+use crate::storage::sqlite::write::writer::Writer;
 use crate::storage::{Storage, StorageError, TopicsQuery};
 
 /// A log whose database cannot grow beyond 4 MB, filled until it is full.
@@ -157,4 +160,23 @@ async fn there_is_no_checkpoint_while_another_program_uses_the_space() {
     open.log.delete("big").await;
     open.settle().await;
     assert!(log_dir.file_bytes() > 1 << 20, "the rest fits");
+}
+
+#[tokio::test]
+async fn a_commit_that_failed_behind_its_writes_is_overwritten() {
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
+    appended(&open.log.publish(event("a", "1")).await);
+    let frames = open.storage.log.writes.run(|writer| {
+        let frames =
+            |writer: &Writer| checkpoint(&writer.connection, Checkpoint::Noop).unwrap().total;
+        let before = frames(writer);
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_NOMEM);
+        let error = rusqlite::Error::SqliteFailure(code, None).into();
+        assert!(!matches!(writer.discard_commit(error), DbError::Failed(_)));
+        Ok((before, frames(writer)))
+    });
+    let (before, after) = frames.await.unwrap();
+    assert!(after > before, "{after} frames after {before}");
+    assert_eq!(log_dir.copy().open().log.all("a").await.len(), 1);
 }

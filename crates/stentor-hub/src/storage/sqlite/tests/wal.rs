@@ -108,19 +108,23 @@ async fn every_field_of_a_frame_before_the_last_transaction_is_checked() {
     let killed = Killed::new(Limits::default(), 3, 10).await;
     let (wal, commits) = (killed.wal(), killed.commits());
     let second_to_last = commits[commits.len() - 2];
-    for bit in 0..24 * 8 {
+    let bits = |bytes: usize| (0..bytes).flat_map(|byte| (0..8).map(move |bit| (byte, bit)));
+    for (byte, bit) in bits(24) {
         let mut damaged = wal.clone();
-        flip(&mut damaged, HEADER + second_to_last * FRAME + bit / 8, (bit % 8) as u8);
+        flip(&mut damaged, HEADER + second_to_last * FRAME + byte, bit);
         killed.write_wal(&damaged);
         let error = open_error(&killed.log_dir);
-        assert!(matches!(error, Some(SqliteOpenError::DamagedWal { .. })), "bit {bit}: {error:?}");
+        assert!(
+            matches!(error, Some(SqliteOpenError::DamagedWal { .. })),
+            "{byte}.{bit}: {error:?}"
+        );
     }
-    for bit in 0..HEADER * 8 {
+    for (byte, bit) in bits(HEADER) {
         let mut damaged = wal.clone();
-        flip(&mut damaged, bit / 8, (bit % 8) as u8);
+        flip(&mut damaged, byte, bit);
         killed.write_wal(&damaged);
         let error = open_error(&killed.log_dir);
-        assert!(matches!(error, Some(SqliteOpenError::DamagedWal { .. })), "header: {bit}");
+        assert!(matches!(error, Some(SqliteOpenError::DamagedWal { .. })), "header: {byte}.{bit}");
     }
     killed.write_wal(&wal);
     assert_eq!(killed.events().await, killed.acknowledged);

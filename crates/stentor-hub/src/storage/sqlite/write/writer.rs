@@ -26,7 +26,7 @@ use crate::storage::sqlite::open_files::OpenFiles;
 use crate::storage::sqlite::options::Durability;
 use crate::storage::sqlite::schema;
 use crate::storage::sqlite::shared_state::SharedState;
-use crate::storage::sqlite::tables::log::LogState;
+use crate::storage::sqlite::tables::log::{self, LogState};
 use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
@@ -203,7 +203,9 @@ impl Writer {
             let growth = growth(&self.connection)?;
             self.ballast.hold(growth).map_err(|error| DbError::no_ballast(&error))?;
         }
-        transaction.commit()?;
+        if let Err(error) = transaction.commit() {
+            return Err(self.discard_commit(error));
+        }
         self.log = log;
         self.key_sources.apply(sources);
         let bytes: u64 = records.iter().map(|record| record.body().bytes() as u64).sum();
@@ -214,6 +216,32 @@ impl Writer {
         self.state.count_trimmed(trimmed);
         self.state.publish(Commit { records: &records, leases: &leases }, log.tail, log.removals);
         Ok(result)
+    }
+
+    /// Makes sure that a transaction whose commit failed is not stored. Returns the error.
+    ///
+    /// Its frames may be complete in the write-ahead log, although SQLite does not count them. A crash would bring the
+    /// transaction back, after its publisher was told that nothing was stored. So they are overwritten.
+    pub(crate) fn discard_commit(&mut self, error: DbError) -> DbError {
+        if !error.is_behind_the_writes() {
+            return error;
+        }
+        if error.is_disk_full() {
+            self.make_room();
+        }
+        let overwritten = OpenTransaction::begin(&self.connection).and_then(|transaction| {
+            // A page that is changed and changed back is written, a page without a change is not.
+            log::set_clean(&self.connection, true)?;
+            log::set_clean(&self.connection, false)?;
+            transaction.commit()
+        });
+        match overwritten {
+            Ok(()) => error,
+            Err(second) => DbError::Failed(format!(
+                "a commit was interrupted, and it is not known if its events are stored: {}",
+                second.place()
+            )),
+        }
     }
 
     /// Fails the log if one of its files was deleted or replaced. Does nothing if the last check was less than a

@@ -63,7 +63,7 @@ impl Check<'_> {
         match error {
             DbError::Damaged(reason) => self.add(reason),
             DbError::Sqlite(error) if is_damage(&error) => self.add(db_error::describe(&error)),
-            other @ (DbError::Sqlite(_) | DbError::FileLost(_)) => return Err(other),
+            other @ (DbError::Sqlite(_) | DbError::Failed(_)) => return Err(other),
         }
         Ok(())
     }
