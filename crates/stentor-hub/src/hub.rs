@@ -23,7 +23,8 @@ use crate::retention::{Retention, enforce};
 use crate::shared::Shared;
 use crate::start::{Start, SubscribeError};
 use crate::storage::{
-    Commit, LogTime, MemoryStorage, Outcome, Storage, StorageError, TopicInfo, TopicsQuery, Trimmed,
+    Commit, LogTime, MemoryStorage, Outcome, QueryCounts, Storage, StorageError, TopicInfo,
+    TopicsQuery, Trimmed,
 };
 use crate::subscription::Subscription;
 use crate::timestamp::Timestamp;
@@ -289,6 +290,11 @@ impl Hub {
     /// Number of damaged or lost records that reads have found since the log was opened.
     pub fn damaged_records(&self) -> u64 {
         self.0.shared.storage.damaged()
+    }
+
+    /// Counts of the queries to the storage.
+    pub fn storage_queries(&self) -> QueryCounts {
+        self.storage().queries()
     }
 
     /// Events and bytes trimmed since the log was opened, by retention or by the log size limit.

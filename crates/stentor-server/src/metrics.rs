@@ -103,7 +103,7 @@ impl Metrics {
         for (name, help, counter) in counters {
             registry.register(*name, *help, (*counter).clone());
         }
-        let trimmed = hub.trimmed();
+        let (trimmed, queries) = (hub.trimmed(), hub.storage_queries());
         let of_hub = [
             (
                 "commits",
@@ -117,9 +117,23 @@ impl Metrics {
                 "Damaged or lost records that readers came to; run `stentor log verify`",
                 hub.damaged_records(),
             ),
+            ("query_steps", "Steps of queries to the log", queries.steps),
+            (
+                "queries_refused",
+                "Queries refused because too many wait for the log",
+                queries.refused,
+            ),
+            ("queries_dropped", "Queries to the log whose callers left", queries.dropped),
         ];
         for (name, help, count) in of_hub {
             registry.register(name, help, ConstCounter::new(count));
+        }
+        for (name, help, count) in [
+            ("queries_open", "Queries to the log that wait or run", queries.open),
+            ("queries_long", "Queries to the log that need more than one step", queries.long),
+        ] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            registry.register(name, help, ConstGauge::new(count));
         }
         let gauges: &[(&str, &str, &Gauge)] = &[
             ("streams_open", "Open streams", &self.streams_open),

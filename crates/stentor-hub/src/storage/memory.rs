@@ -1,5 +1,6 @@
 //! The log in memory, for tests and for hubs whose history may be lost at a restart.
 
+mod found_losses;
 mod keys;
 mod leases;
 mod log;

@@ -5,7 +5,7 @@ pub(super) mod queries;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use self::queries::losses::FoundLosses;
+use super::found_losses::FoundLosses;
 use super::keys::{Keys, Row};
 use super::leases::Leases;
 use super::topic::{Removal, Topic};

@@ -1,11 +1,11 @@
 //! The queries of the log in memory. They run in steps, between which other calls use the log.
 
-pub(in crate::storage::memory) mod list;
-pub(in crate::storage::memory) mod losses;
+pub(crate) mod list;
+pub(crate) mod losses;
 mod name_walk;
-pub(in crate::storage::memory) mod newest;
-pub(in crate::storage::memory) mod newest_each;
-pub(in crate::storage::memory) mod read;
+pub(crate) mod newest;
+pub(crate) mod newest_each;
+pub(crate) mod read;
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use crate::topic::TopicName;
 
 /// Maximum number of records or topics that one step looks at. With several patterns it is less, so a step takes well
 /// below a millisecond.
-pub(in crate::storage::memory) const STEP_ROWS: usize = 2_000;
+pub(crate) const STEP_ROWS: usize = 2_000;
 /// Minimum number of records or topics of a step, however many patterns there are.
 const STEP_ROWS_MIN: usize = 64;
 /// Maximum number of records that [`Log::trim_point`] looks at.
 const TRIM_ROWS_MAX: usize = 2_000;
 
 /// A query that runs in steps. The log can change between two steps.
-pub(in crate::storage::memory) trait Stepped {
+pub(crate) trait Stepped {
     /// The result.
     type Output;
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::step::Stepped;
 use crate::cursor::{Epoch, Offset};
 use crate::record::{Attributes, Body, Record};
 use crate::storage::error::StorageError;
@@ -87,15 +86,6 @@ impl<'a> Snapshot<'a> {
 }
 
 impl Snapshot<'_> {
-    /// Runs all steps of a query in this snapshot, for tools.
-    pub(crate) fn run<Q: Stepped>(&self, mut query: Q) -> Result<Q::Output, DbError> {
-        loop {
-            if let Some(result) = query.step(self, u64::MAX)? {
-                return Ok(result);
-            }
-        }
-    }
-
     /// Returns the record at an offset if it is readable.
     pub(crate) fn record(&self, offset: Offset) -> Result<Option<Arc<Record>>, DbError> {
         self.record_of(None, offset)

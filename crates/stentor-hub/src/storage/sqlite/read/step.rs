@@ -23,3 +23,14 @@ pub(crate) trait Stepped: Send + 'static {
         rows_max: u64,
     ) -> Result<Option<Self::Output>, DbError>;
 }
+
+impl Snapshot<'_> {
+    /// Runs all steps of a query in this snapshot, for tools.
+    pub(crate) fn run<Q: Stepped>(&self, mut query: Q) -> Result<Q::Output, DbError> {
+        loop {
+            if let Some(result) = query.step(self, u64::MAX)? {
+                return Ok(result);
+            }
+        }
+    }
+}

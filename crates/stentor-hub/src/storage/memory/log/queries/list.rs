@@ -9,13 +9,13 @@ use crate::storage::result::TopicInfo;
 use crate::topic::TopicName;
 
 /// See [`Storage::topics`](crate::storage::Storage::topics).
-pub(in crate::storage::memory) struct List {
+pub(crate) struct List {
     query: TopicsQuery,
     topics: Vec<TopicInfo>,
 }
 
 impl List {
-    pub(in crate::storage::memory) fn new(query: TopicsQuery) -> List {
+    pub(crate) fn new(query: TopicsQuery) -> List {
         List { query, topics: Vec::new() }
     }
 }

@@ -13,7 +13,7 @@ use crate::storage::ring::Ring;
 /// See [`Storage::seek`](crate::storage::Storage::seek).
 ///
 /// It goes back from one record to an older one, so records that are appended between two steps do not count.
-pub(in crate::storage::memory) struct SeekQuery {
+pub(crate) struct SeekQuery {
     filters: Arc<Filters>,
     seek: Seek,
     newest: Option<Newest>,
@@ -30,7 +30,7 @@ struct Newest {
 }
 
 impl SeekQuery {
-    pub(in crate::storage::memory) fn new(filters: Arc<Filters>, seek: Seek) -> SeekQuery {
+    pub(crate) fn new(filters: Arc<Filters>, seek: Seek) -> SeekQuery {
         SeekQuery { filters, seek, newest: None }
     }
 }

@@ -10,7 +10,7 @@ use crate::filter::Filters;
 use crate::storage::memory::log::Log;
 
 /// See [`Storage::newest_each`](crate::storage::Storage::newest_each).
-pub(in crate::storage::memory) struct NewestEach {
+pub(crate) struct NewestEach {
     filters: Arc<Filters>,
     walk: NameWalk,
     count: usize,
@@ -20,7 +20,7 @@ pub(in crate::storage::memory) struct NewestEach {
 }
 
 impl NewestEach {
-    pub(in crate::storage::memory) fn new(
+    pub(crate) fn new(
         filters: Arc<Filters>,
         count: usize,
         until: Offset,

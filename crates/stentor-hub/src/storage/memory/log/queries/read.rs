@@ -1,8 +1,8 @@
 //! Pages of records.
 
-use super::losses::FoundLosses;
 use super::name_walk::NameWalk;
-use super::{STEP_ROWS_MIN, Stepped, rows_with};
+use super::{STEP_ROWS_MIN, Stepped, losses, rows_with};
+use crate::storage::memory::found_losses::FoundLosses;
 use crate::storage::memory::log::Log;
 use crate::storage::query::{Budget, ReadRequest};
 use crate::storage::result::Page;
@@ -11,7 +11,7 @@ use crate::storage::result::Page;
 ///
 /// The last step of the search for losses reads the page. If a step finds neither a record nor a loss, the next one
 /// continues after the records that it considered.
-pub(in crate::storage::memory) struct ReadQuery {
+pub(crate) struct ReadQuery {
     request: ReadRequest,
     /// Number of rows that the request allows for the next steps.
     rows_left: usize,
@@ -26,12 +26,12 @@ struct Search {
 }
 
 impl ReadQuery {
-    pub(in crate::storage::memory) fn new(request: ReadRequest) -> ReadQuery {
+    pub(crate) fn new(request: ReadRequest) -> ReadQuery {
         ReadQuery { rows_left: request.budget.rows, search: None, request }
     }
 
     /// Ends the query before it is complete.
-    pub(in crate::storage::memory) fn cancel(&mut self, log: &mut Log) {
+    pub(crate) fn cancel(&mut self, log: &mut Log) {
         if let Some(search) = self.search.take() {
             log.searches.remove(&search.number);
         }
@@ -46,7 +46,9 @@ impl ReadQuery {
             }
             None => (FoundLosses::of(&self.request), NameWalk::new(&self.request.filters)),
         };
-        if self.request.losses_reported >= log.removals || found.search(log, &mut walk, rows_max) {
+        if self.request.losses_reported >= log.removals
+            || losses::search(&mut found, log, &mut walk, rows_max)
+        {
             return Some(found);
         }
         log.last_search += 1;
@@ -61,8 +63,11 @@ impl Stepped for ReadQuery {
 
     fn step(&mut self, log: &mut Log, rows_max: usize) -> Option<Page> {
         let found = self.search(log, rows_max)?;
-        let removed =
-            if self.request.losses_reported >= log.removals { None } else { found.finish(log) };
+        let removed = if self.request.losses_reported >= log.removals {
+            None
+        } else {
+            losses::finish(found, log)
+        };
         let ReadRequest { filters, after, until, budget, .. } = &self.request;
         let until = (*until).min(log.tail);
         let rows = rows_with(filters, rows_max).max(STEP_ROWS_MIN).min(self.rows_left);
