@@ -3,7 +3,7 @@
 //! `STENTOR_BOUNDS_UPLOADS` sets the number of slow uploads (default: 100; the long form uses 1,000).
 
 use std::future::poll_fn;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -12,7 +12,7 @@ use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{Server, TIMEOUT, TestClient, numbers};
