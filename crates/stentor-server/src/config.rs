@@ -1,5 +1,7 @@
 //! The settings of the service.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Settings of a [`Stentor`](crate::Stentor) service. The defaults are those of the `stentor` binary.
@@ -26,6 +28,9 @@ pub struct Config {
     /// Path of the console, without a trailing slash unless it is `/`. `None` turns the console off.
     /// Default: `/`.
     pub console: Option<String>,
+    /// Number of lines that the log of your program has dropped. The metrics show it as
+    /// `stentor_log_lines_dropped_total`. Default: a number that stays 0.
+    pub log_lines_dropped: Arc<AtomicU64>,
 }
 
 impl Default for Config {
@@ -38,6 +43,7 @@ impl Default for Config {
             body_bytes_max: 256 << 20,
             response_bytes_max: 64 << 20,
             console: Some("/".to_owned()),
+            log_lines_dropped: Arc::default(),
         }
     }
 }

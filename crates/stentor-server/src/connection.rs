@@ -1,9 +1,11 @@
 //! One connection, from its first byte until it closes or a shard takes its socket over.
 
 mod head_timer;
+mod idle;
 mod io;
 pub(crate) mod lazy;
 mod logged_body;
+pub(crate) mod refused;
 mod request_log;
 mod responding;
 mod stalled;
@@ -27,29 +29,30 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use self::head_timer::HeadTimer;
+use self::head_timer::{HEAD_TIME_MAX, HeadTimer};
+use self::idle::{CountingExecutor, IdleTimer, OpenStreams};
 use self::io::Io;
 use self::lazy::LazyStream;
 use self::request_log::RequestLog;
 use self::responding::Responding;
-use self::stalled::{PacedBody, StreamExecutor};
+use self::stalled::PacedBody;
 use self::stop::{Stop, StopStep};
 use self::takeover::Takeover;
+use crate::capacity::Permit;
 use crate::connection_waker::ConnectionWaker;
 use crate::discard::{Discard, Discarding};
 use crate::driver::ShardHandle;
 use crate::http_service::HttpService;
 use crate::inbound::{InboundBody, Unread};
 use crate::limits::{DISCARD_BYTES_MAX, LINGER_BYTES_MAX};
+use crate::request_head;
 use crate::shard::{Connection, Trust};
 
 /// The first bytes of a client that speaks HTTP/2 without TLS (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Maximum time for a request head, counted from the first byte of the connection or from the last
-/// response.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
-/// Maximum size of a request head. A larger one gets 431.
-const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Maximum size of a request head. A larger one gets 431. It has room for the most filters of a stream, each of the
+/// maximum length and percent-encoded (64 times 775 bytes), and for 6 KiB of other headers.
+const HEAD_BYTES_MAX: usize = 56 << 10;
 /// Maximum number of bytes that hyper buffers for a connection.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// HTTP/2: interval of PINGs. A client that does not reply within `PONG_WITHIN` is disconnected, with
@@ -72,27 +75,37 @@ pub(crate) struct ByShard {
     pub(crate) trust: Trust,
 }
 
+/// The terms on which a server runs a connection.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    /// `None` if no socket is taken over.
+    pub(crate) by_shard: Option<ByShard>,
+    /// Time without a request after which the connection is closed.
+    pub(crate) idle_timeout: Duration,
+}
+
 /// Runs a connection until it closes, or until a shard takes its socket over. When the server stops,
 /// the connection finishes the current response.
 pub(crate) async fn run(
     mut stream: LazyStream,
     service: impl HttpService,
     stop: Stop,
-    takeover: Option<ByShard>,
+    terms: Terms,
+    permit: Option<Permit>,
 ) {
     let preface = tokio::select! {
-        preface = timeout(HEAD_TIME_MAX, read_preface(&mut stream)) => preface,
+        preface = read_preface(&mut stream, terms.idle_timeout) => preface,
         () = stop.drained.cancelled() => return,
     };
     // A client that sent nothing gets no response.
-    let Ok(Ok((prefix, is_http2))) = preface else { return };
-    let state = Takeover::default();
-    let io = Io::new(stream, prefix, state.clone());
+    let Ok((prefix, is_http2)) = preface else { return };
+    let (state, timer) = (Takeover::default(), HeadTimer::default());
+    let io = Io::new(stream, prefix, state.clone(), timer.clone());
     // Boxed, because these futures are large and this one is moved several times before it is spawned.
     let result = if is_http2 {
-        Box::pin(run_http2(io, service, stop)).await
+        Box::pin(run_http2(io, service, stop, terms.idle_timeout)).await
     } else {
-        Box::pin(run_http1(io, service, stop, state, takeover)).await
+        Box::pin(run_http1(io, timer, service, stop, state, terms, permit)).await
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection failed");
@@ -100,10 +113,14 @@ pub(crate) async fn run(
 }
 
 /// Reads until the protocol of the client is known. Returns the bytes read, and `true` for HTTP/2.
-async fn read_preface(stream: &mut LazyStream) -> std::io::Result<(Bytes, bool)> {
+async fn read_preface(
+    stream: &mut LazyStream,
+    idle_timeout: Duration,
+) -> std::io::Result<(Bytes, bool)> {
     let mut prefix = BytesMut::with_capacity(1024);
     loop {
-        if stream.read_buf(&mut prefix).await? == 0 {
+        let time_max = if prefix.is_empty() { idle_timeout } else { HEAD_TIME_MAX };
+        if timeout(time_max, stream.read_buf(&mut prefix)).await?? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         if prefix.starts_with(HTTP2_PREFACE) {
@@ -117,11 +134,14 @@ async fn read_preface(stream: &mut LazyStream) -> std::io::Result<(Bytes, bool)>
 
 async fn run_http1(
     io: Io,
+    timer: HeadTimer,
     service: impl HttpService,
     stop: Stop,
     takeover: Takeover,
-    by_shard: Option<ByShard>,
+    terms: Terms,
+    permit: Option<Permit>,
 ) -> hyper::Result<()> {
+    let Terms { by_shard, idle_timeout } = terms;
     let (trust, pending) = (by_shard.as_ref().map(|by| by.trust), takeover.clone());
     let unread = Unread::default();
     let rest = unread.clone();
@@ -130,15 +150,16 @@ async fn run_http1(
         let (version, log) = (request.version(), RequestLog::start(&request));
         let takeover = Some((takeover.clone(), trust));
         let unread = unread.of_request(&request);
+        let refusal = request_head::check(&request).err();
         let request = InboundBody::wrap(request, unread.clone());
-        let response = Some(service.clone().respond(request));
-        Responding { response, version, log, takeover, unread }
+        let response = refusal.is_none().then(|| service.clone().respond(request));
+        Responding { response, refusal, version, log, takeover, unread }
     });
     // `pipeline_flush` must stay off: see `takeover.rs`. Half-closed clients (`nc -N`) get their
     // response. `Io` tells streams that stayed with hyper about the half-close.
     let mut connection = http1::Builder::new()
-        .timer(HeadTimer::default())
-        .header_read_timeout(HEAD_TIME_MAX)
+        .timer(timer)
+        .header_read_timeout(idle_timeout)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
         .half_close(true)
@@ -183,7 +204,7 @@ async fn run_http1(
         // Bytes that the client sent after its request are dropped with hyper's buffer.
         match connection.into_parts().io.into_inner().into_std() {
             Ok(socket) => {
-                let arrival = arrival.with_transport(Connection::Tcp(socket));
+                let arrival = arrival.with_transport(Connection::Tcp(socket, permit));
                 if let Err(arrival) = shard.adopt(Box::new(arrival)) {
                     arrival.refuse();
                 }
@@ -201,18 +222,26 @@ async fn run_http1(
     result
 }
 
-async fn run_http2(io: Io, service: impl HttpService, stop: Stop) -> hyper::Result<()> {
+async fn run_http2(
+    io: Io,
+    service: impl HttpService,
+    stop: Stop,
+    idle_timeout: Duration,
+) -> hyper::Result<()> {
+    let streams = OpenStreams::new();
+    let mut idle = Some(IdleTimer::new(streams.clone(), idle_timeout));
     let mut discarding = Discarding::default();
     let discards = discarding.discards().clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let (version, log) = (request.version(), RequestLog::start(&request));
         let unread = Unread::of_stream(&request, &discards);
+        let refusal = request_head::check(&request).err();
         let request = InboundBody::wrap(request, unread.clone());
-        let response = Some(service.clone().respond(request));
-        let responding = Responding { response, version, log, takeover: None, unread };
+        let response = refusal.is_none().then(|| service.clone().respond(request));
+        let responding = Responding { response, refusal, version, log, takeover: None, unread };
         responding.map_ok(|response| response.map(PacedBody::new))
     });
-    let connection = http2::Builder::new(StreamExecutor)
+    let connection = http2::Builder::new(CountingExecutor(streams))
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WITHIN)
@@ -229,8 +258,13 @@ async fn run_http2(io: Io, service: impl HttpService, stop: Stop) -> hyper::Resu
             StopStep::Drained => {
                 connection.as_mut().graceful_shutdown();
                 discarding.hurry();
+                idle = None;
             }
             StopStep::Aborted => return Poll::Ready(Ok(())),
+        }
+        if idle.as_mut().is_some_and(|idle| idle.poll(cx).is_ready()) {
+            idle = None;
+            connection.as_mut().graceful_shutdown();
         }
         discarding.poll(cx);
         connection.as_mut().poll(cx)

@@ -48,7 +48,8 @@ impl Stentor {
 
     /// Creates a service with these settings.
     pub fn with_config(hub: Hub, config: Config) -> Stentor {
-        let metrics = Metrics::default();
+        let log_lines_dropped = Arc::clone(&config.log_lines_dropped);
+        let metrics = Metrics { log_lines_dropped, ..Metrics::default() };
         let budget = BodyBudget::new(config.body_bytes_max, metrics.clone());
         let response_budget = ResponseBudget::new(config.response_bytes_max, metrics.clone());
         Stentor(Arc::new(Inner {

@@ -91,6 +91,7 @@
 mod accept;
 mod body;
 mod budget;
+mod capacity;
 mod config;
 mod connection;
 mod connection_waker;
@@ -117,6 +118,7 @@ mod pool;
 mod problem;
 mod query;
 mod refusal_log;
+mod request_head;
 mod response_budget;
 mod resume;
 mod router;
@@ -128,6 +130,7 @@ mod stream;
 mod supervise;
 
 pub use crate::body::{Body, StreamInterrupted};
+pub use crate::capacity::raise_file_limit;
 pub use crate::config::Config;
 pub use crate::context::Stentor;
 pub use crate::guard::{AllowedOrigin, Guard, Guarded, GuardedBody, GuardedFuture, OriginError};

@@ -1,6 +1,7 @@
 //! The counters and gauges of a server.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -35,6 +36,10 @@ pub struct Metrics {
     pub(crate) connections: Counter,
     /// Open connections.
     pub(crate) connections_open: Gauge,
+    /// Maximum number of open connections.
+    pub(crate) connections_max: Gauge,
+    /// Connections refused at the maximum.
+    pub(crate) connections_refused: Counter,
     /// Bytes of request bodies in flight.
     pub(crate) body_bytes: Gauge,
     /// Request bodies that wait for memory.
@@ -49,6 +54,8 @@ pub struct Metrics {
     pub(crate) responses_cut: Counter,
     /// Bytes held for readers.
     pub(crate) reader_bytes: Gauge,
+    /// Lines that the log of the program dropped.
+    pub(crate) log_lines_dropped: Arc<AtomicU64>,
     /// Restarts of supervised tasks.
     pub(crate) task_restarts: TaskRestarts,
 }
@@ -85,6 +92,11 @@ impl Metrics {
             ("streams", "Streams opened", &self.streams),
             ("connections", "Connections accepted", &self.connections),
             (
+                "connections_refused",
+                "Connections refused because too many were open",
+                &self.connections_refused,
+            ),
+            (
                 "bodies_refused",
                 "Request bodies for which there was no memory",
                 &self.bodies_refused,
@@ -104,13 +116,18 @@ impl Metrics {
             registry.register(*name, *help, (*counter).clone());
         }
         let (trimmed, queries) = (hub.trimmed(), hub.storage_queries());
-        let of_hub = [
+        let others = [
             (
                 "commits",
                 "Group commits to the log; publishes that arrive together share one",
                 hub.commits(),
             ),
             ("trimmed_events", "Events that retention removed from the log", trimmed.events),
+            (
+                "log_lines_dropped",
+                "Lines of the program's log that could not be written",
+                self.log_lines_dropped.load(Ordering::Relaxed),
+            ),
             ("trimmed_bytes", "Bytes that retention removed from the log", trimmed.bytes),
             (
                 "log_damaged_records",
@@ -125,7 +142,7 @@ impl Metrics {
             ),
             ("queries_dropped", "Queries to the log whose callers left", queries.dropped),
         ];
-        for (name, help, count) in of_hub {
+        for (name, help, count) in others {
             registry.register(name, help, ConstCounter::new(count));
         }
         for (name, help, count) in [
@@ -138,6 +155,7 @@ impl Metrics {
         let gauges: &[(&str, &str, &Gauge)] = &[
             ("streams_open", "Open streams", &self.streams_open),
             ("connections_open", "Open connections", &self.connections_open),
+            ("connections_max", "Maximum number of open connections", &self.connections_max),
             ("body_bytes", "Bytes of request bodies in flight", &self.body_bytes),
             ("bodies_waiting", "Request bodies that wait for memory", &self.bodies_waiting),
             (

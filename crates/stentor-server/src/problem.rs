@@ -50,6 +50,7 @@ pub(crate) enum Code {
     Cursor,
     EventType,
     Filters,
+    Head,
     Key,
     Lease,
     Nothing,
@@ -74,6 +75,8 @@ pub(crate) enum Code {
     Withheld,
     TooManyKeys,
     TooManyLeases,
+    TransferCoding,
+    TooManyConnections,
     Busy,
     DiskFull,
     Draining,
@@ -91,6 +94,7 @@ impl Code {
             Code::Cursor => (S::BAD_REQUEST, "cursor"),
             Code::EventType => (S::BAD_REQUEST, "event-type"),
             Code::Filters => (S::BAD_REQUEST, "filters"),
+            Code::Head => (S::BAD_REQUEST, "head"),
             Code::Key => (S::BAD_REQUEST, "key"),
             Code::Lease => (S::BAD_REQUEST, "lease"),
             Code::Nothing => (S::BAD_REQUEST, "nothing"),
@@ -115,6 +119,8 @@ impl Code {
             Code::Withheld => (S::FAILED_DEPENDENCY, "withheld"),
             Code::TooManyKeys => (S::TOO_MANY_REQUESTS, "too-many-keys"),
             Code::TooManyLeases => (S::TOO_MANY_REQUESTS, "too-many-leases"),
+            Code::TransferCoding => (S::NOT_IMPLEMENTED, "transfer-coding"),
+            Code::TooManyConnections => (S::SERVICE_UNAVAILABLE, "too-many-connections"),
             Code::Busy => (S::SERVICE_UNAVAILABLE, "busy"),
             Code::DiskFull => (S::SERVICE_UNAVAILABLE, "disk-full"),
             Code::Draining => (S::SERVICE_UNAVAILABLE, "draining"),
@@ -186,6 +192,14 @@ impl Problem {
 
     pub(crate) fn draining() -> Problem {
         Problem::of(Code::Draining, "the server is shutting down; try again in a moment")
+    }
+
+    /// Creates the problem of a server that has as many connections as it may have.
+    pub(crate) fn too_many_connections() -> Problem {
+        Problem::of(
+            Code::TooManyConnections,
+            "the server has too many connections; try again in a moment",
+        )
     }
 
     /// Creates the problem of a response for which there is no memory.

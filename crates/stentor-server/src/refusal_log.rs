@@ -1,9 +1,9 @@
 //! Log lines about refused requests. They are limited, so that many refusals do not flood the log.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{fmt, io};
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -41,6 +41,30 @@ pub(crate) fn log_service_error(error: &impl fmt::Display) {
     if let Some(suppressed) = LIMITER.check("service-error", Instant::now()) {
         let suppressed = Some(suppressed).filter(|count| *count > 0);
         tracing::warn!(%error, suppressed, "refused a request");
+    }
+}
+
+/// Logs that a connection cannot be accepted, at most once a second.
+pub(crate) fn log_accept_error(error: &io::Error) {
+    if let Some(suppressed) = LIMITER.check("accept", Instant::now()) {
+        let suppressed = Some(suppressed).filter(|count| *count > 0);
+        tracing::error!(%error, suppressed, "cannot accept connections; trying again in 100 ms");
+    }
+}
+
+/// Logs that a server has the maximum number of connections, at most once a second.
+pub(crate) fn log_full(connections: usize) {
+    if let Some(suppressed) = LIMITER.check("full", Instant::now()) {
+        let suppressed = Some(suppressed).filter(|count| *count > 0);
+        tracing::warn!(connections, suppressed, "too many connections; refusing new ones");
+    }
+}
+
+/// Logs that a stream cannot be opened, at most once a second for each reason.
+pub(crate) fn log_stream_error(reason: &'static str, error: &impl fmt::Display) {
+    if let Some(suppressed) = LIMITER.check(reason, Instant::now()) {
+        let suppressed = Some(suppressed).filter(|count| *count > 0);
+        tracing::warn!(%error, suppressed, "cannot open a stream: {reason}; the subscriber will reconnect");
     }
 }
 

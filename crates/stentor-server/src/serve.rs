@@ -5,6 +5,7 @@ mod listener;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::num::NonZero;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -14,14 +15,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::listener::Listener;
+use crate::capacity::{Admission, Capacity};
 use crate::connection::lazy::LazyStream;
+use crate::connection::refused::refuse;
 use crate::connection::stop::Stop;
-use crate::connection::{self, ByShard};
+use crate::connection::{self, ByShard, Terms};
 use crate::context::Stentor;
 use crate::driver::{Driver, ShardHandle};
 use crate::http_service::HttpService;
 use crate::metrics::OpenCount;
 use crate::peer::FromPeer;
+use crate::refusal_log::{log_accept_error, log_full};
 use crate::shard::Trust;
 use crate::stream::shards::Place;
 
@@ -36,8 +40,10 @@ const NOT_SENT_BYTES_MAX: u32 = 128 << 10;
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 /// Time of silence after which the kernel probes the peer.
 const PROBE_AFTER: Duration = Duration::from_mins(1);
-/// Pause after an accept failed for lack of file descriptors or memory.
+/// Pause after an accept failed for lack of file descriptors or memory, and while too many connections are refused.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time without a request after which a connection is closed: as in nginx.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Maximum time that connections and streams have to finish once the server stops.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -79,12 +85,25 @@ pub struct ServeOptions {
     /// nevertheless**: its changes never reach the reader. Layers that only look at requests, statuses
     /// and headers are fine. Default: `false`.
     pub streams_pass_unchanged: bool,
+    /// Maximum number of open connections, also those of streams. A client beyond it gets 503, or a stream with
+    /// only a `retry:`, and is disconnected. Default, and never more: what the limit of open files leaves
+    /// when the server starts, less 64 for the log. See [`raise_file_limit`](crate::raise_file_limit).
+    pub connections: Option<NonZero<usize>>,
+    /// Time without a request after which a connection is closed. A request head that has begun has 30 s.
+    /// Default: 75 s.
+    pub idle_timeout: Duration,
 }
 
 impl Default for ServeOptions {
     fn default() -> ServeOptions {
         let shards = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        ServeOptions { shards, takeover: true, streams_pass_unchanged: false }
+        ServeOptions {
+            shards,
+            takeover: true,
+            streams_pass_unchanged: false,
+            connections: None,
+            idle_timeout: IDLE_TIMEOUT,
+        }
     }
 }
 
@@ -137,8 +156,9 @@ pub async fn serve_with(
     service: impl HttpService,
     stentor: Stentor,
 ) -> io::Result<()> {
-    run_core(options.trust(), listener, service, &stentor, &Starting::of(NonZero::<usize>::MIN))
-        .await
+    let capacity = Capacity::new(options.connections, stentor.metrics());
+    let starting = Starting::of(NonZero::<usize>::MIN, capacity);
+    run_core(options, listener, service, &stentor, &starting).await
 }
 
 /// Serves on several cores. Each is a thread with a single-threaded runtime, and all accept from the
@@ -157,7 +177,8 @@ pub fn serve_on_cores(
     stentor: &Stentor,
 ) -> io::Result<()> {
     let cores = options.shards.get();
-    let starting = &Starting::of(options.shards);
+    let capacity = Capacity::new(options.connections, stentor.metrics());
+    let starting = &Starting::of(options.shards, capacity);
     std::thread::scope(|scope| {
         // If one core fails, or its thread cannot be started, the others stop too.
         let _stop_all = stentor.drain().clone().drop_guard();
@@ -169,7 +190,7 @@ pub fn serve_on_cores(
             threads.push(thread.spawn_scoped(scope, move || {
                 let stop_all = stentor.drain().clone().drop_guard();
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                let core = run_core(options.trust(), listener, service, stentor, starting);
+                let core = run_core(options, listener, service, stentor, starting);
                 let result = runtime.block_on(core);
                 drop(stop_all);
                 result
@@ -184,10 +205,9 @@ pub fn serve_on_cores(
     })
 }
 
-/// Accepts connections and runs them, together with a shard, until the server has stopped. `trust` are
-/// the responses whose sockets the shard takes over; it writes all other streams as response bodies.
+/// Accepts connections and runs them, together with a shard, until the server has stopped.
 async fn run_core(
-    trust: Option<Trust>,
+    options: ServeOptions,
     listener: StdListener,
     service: impl HttpService,
     stentor: &Stentor,
@@ -201,24 +221,43 @@ async fn run_core(
     if let Some(place) = Place::current() {
         stentor.shards().add(place, &shard.clone().into_shard());
     }
-    let by_shard = trust.map(|trust| ByShard { shard: shard.clone(), trust });
+    let by_shard = options.trust().map(|trust| ByShard { shard: shard.clone(), trust });
+    let terms = Terms { by_shard, idle_timeout: options.idle_timeout };
     let connections = TaskTracker::new();
     let aborted = CancellationToken::new();
     let stop = Stop { drained: drain.clone(), aborted: aborted.clone() };
     let (accepts, open_connections) = (shard.clone(), connections.clone());
+    let capacity = Arc::clone(&starting.capacity);
     let accepting = async move {
         // Its first turn has opened what the shard needs.
         accepts.clone().into_shard().turned().await;
         starting.wait_for_all(drain).await;
-        while let Some((stream, address)) = accept_for(&accepts, stentor, &mut listener).await {
+        capacity.begin();
+        while let Some((stream, address)) =
+            accept_for(&accepts, stentor, &capacity, &mut listener).await
+        {
             metrics.connections.inc();
-            let open = OpenCount::one(&metrics.connections_open);
             let service = FromPeer::new(service.clone(), address);
-            let connection = connection::run(stream, service, stop.clone(), by_shard.clone());
-            open_connections.spawn(async move {
-                connection.await;
-                drop(open);
-            });
+            let stop = stop.clone();
+            match capacity.admit() {
+                Admission::Serve(permit) => {
+                    let open = OpenCount::one(&metrics.connections_open);
+                    let connection =
+                        connection::run(stream, service, stop, terms.clone(), Some(permit));
+                    open_connections.spawn(async move {
+                        connection.await;
+                        drop(open);
+                    });
+                }
+                Admission::Refuse(refusal) => {
+                    log_full(capacity.connections());
+                    open_connections.spawn(async move {
+                        refuse(stream, service, stop).await;
+                        drop(refusal);
+                    });
+                }
+                Admission::Drop => log_full(capacity.connections()),
+            }
         }
     };
     let failed = tokio::select! {
@@ -251,11 +290,13 @@ async fn run_core(
 struct Starting {
     /// Number of cores that are not set up yet.
     left: watch::Sender<usize>,
+    /// The connections that all cores together may have.
+    capacity: Arc<Capacity>,
 }
 
 impl Starting {
-    fn of(cores: NonZero<usize>) -> Starting {
-        Starting { left: watch::Sender::new(cores.get()) }
+    fn of(cores: NonZero<usize>, capacity: Arc<Capacity>) -> Starting {
+        Starting { left: watch::Sender::new(cores.get()), capacity }
     }
 
     /// Reports that a core is set up, and waits for all others or for the stop of the server.
@@ -275,9 +316,16 @@ impl Starting {
 async fn accept_for(
     shard: &ShardHandle,
     stentor: &Stentor,
+    capacity: &Capacity,
     listener: &mut Listener,
 ) -> Option<(LazyStream, IpAddr)> {
     loop {
+        while capacity.is_exhausted() {
+            log_full(capacity.connections());
+            if !pause(stentor.drain()).await {
+                return None;
+            }
+        }
         if stentor.shards().running().iter().any(|other| other.is_up()) {
             tokio::select! {
                 () = shard.not_down() => {}
@@ -309,13 +357,20 @@ async fn accept(
             // The client disconnected before it was accepted.
             Err(error) if is_client_error(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "cannot accept connections; trying again in 100 ms");
-                tokio::select! {
-                    () = drain.cancelled() => return None,
-                    () = sleep(ACCEPT_PAUSE) => {}
+                log_accept_error(&error);
+                if !pause(drain).await {
+                    return None;
                 }
             }
         }
+    }
+}
+
+/// Waits for [`ACCEPT_PAUSE`]. Returns `false` when the server stops.
+async fn pause(drain: &CancellationToken) -> bool {
+    tokio::select! {
+        () = drain.cancelled() => false,
+        () = sleep(ACCEPT_PAUSE) => true,
     }
 }
 
@@ -334,10 +389,15 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::metrics::Metrics;
+
+    fn starting(cores: usize) -> Starting {
+        Starting::of(NonZero::new(cores).unwrap(), Capacity::new(None, &Metrics::default()))
+    }
 
     #[test]
     fn no_core_accepts_before_all_are_set_up() {
-        let (starting, drain) = (Starting::of(NonZero::new(3).unwrap()), CancellationToken::new());
+        let (starting, drain) = (starting(3), CancellationToken::new());
         let mut first = Box::pin(starting.wait_for_all(&drain));
         let mut second = Box::pin(starting.wait_for_all(&drain));
         assert_eq!((first.as_mut().now_or_never(), second.as_mut().now_or_never()), (None, None));
@@ -353,10 +413,11 @@ mod tests {
         other.up(Consumer::new());
         own.up(Consumer::new());
         stentor.shards().add(Place::current().unwrap(), &other.clone().into_shard());
+        let capacity = Capacity::new(None, stentor.metrics());
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let mut listener = Listener::new(listener).unwrap();
-        let mut accepting = Box::pin(accept_for(&own, &stentor, &mut listener));
+        let mut accepting = Box::pin(accept_for(&own, &stentor, &capacity, &mut listener));
         assert!(accepting.as_mut().now_or_never().is_none(), "no client");
         own.fail();
         let _client = std::net::TcpStream::connect(address).unwrap();
@@ -370,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_core_does_not_wait_for_one_that_cannot_be_set_up() {
-        let (starting, drain) = (Starting::of(NonZero::new(2).unwrap()), CancellationToken::new());
+        let (starting, drain) = (starting(2), CancellationToken::new());
         let mut first = Box::pin(starting.wait_for_all(&drain));
         assert_eq!(first.as_mut().now_or_never(), None);
         drain.cancel();

@@ -23,6 +23,7 @@ use crate::body::Body;
 use crate::context::Stentor;
 use crate::metrics::OpenCount;
 use crate::problem::Problem;
+use crate::refusal_log::log_stream_error;
 
 impl Stentor {
     /// Subscribes, and returns a response that streams the events. For routes of your own program.
@@ -64,7 +65,7 @@ impl Stentor {
             Ok(Subscribed::Open(subscription)) => Ok(open(self, subscription, options, session)),
             Ok(Subscribed::Finished) => Ok(finished()),
             Err(SubscribeError::Storage(error)) => {
-                tracing::warn!(%error, "cannot open a stream: the log cannot be read; the subscriber will reconnect");
+                log_stream_error("the log cannot be read", &error);
                 Ok(unavailable(options))
             }
             Err(error) => Err(error.into()),
@@ -107,8 +108,8 @@ fn open(
     response
 }
 
-/// Returns a stream with only a reconnection time, for a draining server and an unreadable log.
-fn unavailable(options: StreamOptions) -> Response<Body> {
+/// Returns a stream with only a reconnection time, for a server that drains or is full, and an unreadable log.
+pub(crate) fn unavailable(options: StreamOptions) -> Response<Body> {
     let mut out = BytesMut::new();
     StreamEncoder::new(options).retry(&mut out, unavailable_retry());
     let mut response = stream_response(options);

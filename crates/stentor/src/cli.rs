@@ -93,6 +93,15 @@ pub(crate) enum Command {
 }
 
 impl Cli {
+    /// Returns `true` for a command that runs a server.
+    pub(crate) fn serves(&self) -> bool {
+        match &self.command {
+            None | Some(Command::Serve(_) | Command::Demo(_)) => true,
+            Some(Command::Replay(args)) => args.serves(),
+            Some(_) => false,
+        }
+    }
+
     /// Parses the command line. Prints help and errors itself.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod duration;
 mod files;
 mod idle_memory;
 mod keys;
+mod log_writer;
 mod output;
 mod output_thread;
 mod retain;
@@ -18,6 +19,8 @@ mod stdout_watch;
 mod usage;
 mod values;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io;
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
@@ -28,6 +31,7 @@ use crate::commands::{
     bench, check, completions, demo as demo_command, log as log_command, man, publish, serve,
     subscribe,
 };
+use crate::log_writer::LogWriter;
 use crate::output::{print_message, use_color};
 use crate::runtime::block_on;
 use crate::usage::is_usage_error;
@@ -41,7 +45,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    init_logging(cli.verbose);
+    if let Err(error) = init_logging(&cli) {
+        print_message(format_args!("cannot start the log: {error}"));
+        return ExitCode::FAILURE;
+    }
     let result = match cli.command {
         None => serve::run(&cli.serve),
         Some(Command::Serve(args)) => serve::run(&args),
@@ -56,19 +63,28 @@ fn main() -> ExitCode {
         Some(Command::Completions(args)) => completions::run(&args, &cli::command()),
         Some(Command::Man(args)) => man::run(&args, cli::command()),
     };
-    result.unwrap_or_else(|error| {
+    let code = result.unwrap_or_else(|error| {
         print_message(format_args!("{error:#}"));
         if is_usage_error(&error) { ExitCode::from(usage::EXIT_CODE) } else { ExitCode::FAILURE }
-    })
+    });
+    if let Some(log) = LogWriter::get() {
+        log.flush();
+    }
+    code
 }
 
-/// Logs warnings to stderr; with `verbose` also requests and refusals. `RUST_LOG` overrides both.
-fn init_logging(verbose: bool) {
-    // A command reports an untrusted certificate once, in its own words.
-    const QUIET: &str = "warn,rustls_platform_verifier=off";
+/// Logs warnings to stderr; with `--verbose` also requests and refusals. `RUST_LOG` overrides both. A server never
+/// waits for its log.
+///
+/// # Errors
+/// The thread of a server's log cannot be started.
+fn init_logging(cli: &Cli) -> io::Result<()> {
+    // A command reports an untrusted certificate once, in its own words. h2 warns of what any client can do.
+    const QUIET: &str = "warn,h2=error,rustls_platform_verifier=off";
     // `stentor` covers every crate of the workspace; HTTP libraries stay at warnings.
-    const VERBOSE: &str = "warn,stentor=debug,rustls_platform_verifier=off";
-    let default = || EnvFilter::new(if verbose { VERBOSE } else { QUIET });
+    const VERBOSE: &str = "warn,stentor=debug,h2=error,rustls_platform_verifier=off";
+    let log = if cli.serves() { Some(LogWriter::start()?) } else { None };
+    let default = || EnvFilter::new(if cli.verbose { VERBOSE } else { QUIET });
     let given = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
     let filter = if given.trim().is_empty() {
         default()
@@ -80,10 +96,30 @@ fn init_logging(verbose: bool) {
             default()
         })
     };
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
-        .with_writer(std::io::stderr)
-        .with_ansi(use_color(&std::io::stderr()))
-        .init();
+        // It would report an error of stderr on stderr, and panic.
+        .log_internal_errors(false)
+        .with_ansi(use_color(&io::stderr()));
+    match log {
+        Some(log) => {
+            subscriber.with_writer(move || log).init();
+            log_panics();
+        }
+        None => subscriber.with_writer(io::stderr).init(),
+    }
+    Ok(())
+}
+
+/// Logs panics. The usual hook writes to stderr itself, which can block.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+        let backtrace = backtrace.as_ref().map(tracing::field::display);
+        tracing::error!(thread = name, backtrace, "{panic}");
+    }));
 }

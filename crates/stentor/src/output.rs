@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use stentor_client::EventObject;
 
 use crate::data_url::Image;
+use crate::log_writer::LogWriter;
 
 /// The context of an error of stdout.
 pub(crate) const CANNOT_WRITE: &str = "cannot write to stdout";
@@ -155,7 +156,15 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Writes a message to stderr. Errors of stderr are ignored.
 pub(crate) fn print_message(line: fmt::Arguments<'_>) {
     let line = without_library_texts(&line.to_string());
-    let _ = writeln!(io::stderr(), "stentor: {}", escaped(&line));
+    print_to_stderr(format_args!("stentor: {}", escaped(&line)));
+}
+
+/// Writes a line to stderr: that of a server without waiting. Errors of stderr are ignored.
+pub(crate) fn print_to_stderr(line: fmt::Arguments<'_>) {
+    match LogWriter::get() {
+        Some(log) => log.line(format!("{line}\n").into_bytes()),
+        None => drop(writeln!(io::stderr(), "{line}")),
+    }
 }
 
 /// Removes the texts that the standard library puts around system errors, such as ` (os error 2)`.

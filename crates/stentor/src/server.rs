@@ -3,25 +3,34 @@
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::FutureExt;
 use stentor_hub::StorageError;
 use stentor_server::{
-    AllowedOrigin, Guard, Guarded, HttpService, Restarts, ServeOptions, Stentor, bind,
-    serve_on_cores,
+    AllowedOrigin, Config, Guard, Guarded, HttpService, Restarts, ServeOptions, Stentor, bind,
+    raise_file_limit, serve_on_cores,
 };
 
+use crate::duration;
 use crate::idle_memory::give_back;
+use crate::log_writer::LogWriter;
+use crate::output::print_to_stderr;
 use crate::signals::Signals;
 use crate::usage::UsageError;
 use crate::values;
 
 /// Maximum number of shards, which is above the core count of any supported machine.
 const SHARDS_MAX: u64 = 1_024;
+/// Maximum of `--connections`, above what Linux allows a process to open.
+const CONNECTIONS_MAX: u64 = 1 << 31;
+/// Bounds of `--idle-timeout`.
+const IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 
 /// Options for access and for the serving threads, shared by all commands that serve.
 #[derive(Debug, clap::Args)]
@@ -41,6 +50,15 @@ pub(crate) struct ListenArgs {
     #[arg(long)]
     open: bool,
 
+    /// Maximum number of open connections; each stream is one [default: the limit of open files, less what
+    /// the server itself needs].
+    #[arg(long, value_name = "N", value_parser = connections)]
+    connections: Option<NonZero<usize>>,
+
+    /// Time without a request after which a connection is closed: 1s to 1h. A stream is a request.
+    #[arg(long, value_name = "TIME", default_value = "75s", value_parser = idle_timeout)]
+    idle_timeout: Duration,
+
     /// Number of serving threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = shards)]
     shards: Option<NonZero<usize>>,
@@ -49,6 +67,20 @@ pub(crate) struct ListenArgs {
     /// and comparisons.
     #[arg(long)]
     no_takeover: bool,
+}
+
+fn connections(text: &str) -> Result<NonZero<usize>, String> {
+    let connections = values::number_in(text, 1..=CONNECTIONS_MAX)?;
+    let connections = usize::try_from(connections).ok().and_then(NonZero::new);
+    connections.ok_or_else(|| "expected a positive number".to_owned())
+}
+
+fn idle_timeout(text: &str) -> Result<Duration, String> {
+    let time = duration::parse(text)?;
+    if IDLE_TIMEOUT.contains(&time) {
+        return Ok(time);
+    }
+    Err("expected a time from 1s to 1h, such as 75s or 5m".to_owned())
 }
 
 fn shards(text: &str) -> Result<NonZero<usize>, String> {
@@ -80,8 +112,20 @@ impl ListenArgs {
     fn serve_options(&self) -> ServeOptions {
         let shards = self.shards.unwrap_or(ServeOptions::default().shards);
         // The demos are axum routers without layers, so nothing touches the bodies of their streams.
-        ServeOptions { shards, takeover: !self.no_takeover, streams_pass_unchanged: true }
+        ServeOptions {
+            shards,
+            takeover: !self.no_takeover,
+            streams_pass_unchanged: true,
+            connections: self.connections,
+            idle_timeout: self.idle_timeout,
+        }
     }
+}
+
+/// Returns the default settings of a server of this program.
+pub(crate) fn server_config() -> Config {
+    let log_lines_dropped = LogWriter::get().map(LogWriter::dropped).unwrap_or_default();
+    Config { log_lines_dropped, ..Config::default() }
 }
 
 /// The lines that a server prints to stderr when it is ready.
@@ -104,13 +148,15 @@ impl Banner {
     /// Programs parse the line `listening on ADDRESS`: the address ends at the next space.
     fn print(&self, address: SocketAddr) {
         let url = format!("http://{address}");
-        eprintln!("{}", self.title);
+        print_to_stderr(format_args!("{}", self.title));
         match self.console {
-            Some(path) => eprintln!("listening on {url} (web console: {url}{path})"),
-            None => eprintln!("listening on {url}"),
+            Some(path) => {
+                print_to_stderr(format_args!("listening on {url} (web console: {url}{path})"));
+            }
+            None => print_to_stderr(format_args!("listening on {url}")),
         }
         if let Some((options, path)) = self.example {
-            eprintln!("try: curl {options} {url}{path}");
+            print_to_stderr(format_args!("try: curl {options} {url}{path}"));
         }
     }
 }
@@ -131,6 +177,7 @@ where
     A: HttpService,
     Guarded<A>: HttpService,
 {
+    raise_file_limit();
     let listener = bind(address).with_context(|| cannot_listen(address))?;
     let guard = Guard::new()
         .with_option_names("--host", "--cors-origin")

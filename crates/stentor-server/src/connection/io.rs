@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use super::head_timer::HeadTimer;
 use super::lazy::LazyStream;
 use super::takeover::Takeover;
 use crate::limits::{LINGER_TIME_MAX, PIECE_BYTES_MAX, STALL_TIME_MAX};
@@ -23,13 +24,19 @@ pub(crate) struct Io {
     /// Bytes written since `stall` was started.
     progress: usize,
     takeover: Takeover,
+    timer: HeadTimer,
     /// `true` once the sending side is shut down.
     is_shut: bool,
 }
 
 impl Io {
-    pub(crate) fn new(stream: LazyStream, prefix: Bytes, takeover: Takeover) -> Io {
-        Io { stream, prefix, stall: None, progress: 0, takeover, is_shut: false }
+    pub(crate) fn new(
+        stream: LazyStream,
+        prefix: Bytes,
+        takeover: Takeover,
+        timer: HeadTimer,
+    ) -> Io {
+        Io { stream, prefix, stall: None, progress: 0, takeover, timer, is_shut: false }
     }
 
     /// Returns the bare socket, in non-blocking mode. The bytes that were read from it are lost.
@@ -100,8 +107,14 @@ impl AsyncRead for Io {
             return Poll::Pending;
         }
         if self.prefix.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, into);
+            let filled = into.filled().len();
+            let read = Pin::new(&mut self.stream).poll_read(cx, into);
+            if into.filled().len() > filled {
+                self.timer.note_input();
+            }
+            return read;
         }
+        self.timer.note_input();
         let bytes = self.prefix.len().min(into.remaining());
         into.put_slice(self.prefix.get(..bytes).unwrap_or_default());
         self.prefix.advance(bytes);
@@ -171,7 +184,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let mut io = Io::new(stream.into(), Bytes::new(), Takeover::default());
+        let mut io =
+            Io::new(stream.into(), Bytes::new(), Takeover::default(), HeadTimer::default());
         let piece = vec![0; 64 << 10];
         let error = loop {
             if let Err(error) = io.write_all(&piece).await {
@@ -190,7 +204,8 @@ mod tests {
         client.write_all(b" world").await.unwrap();
         drop(client);
         let mut text = String::new();
-        Io::new(stream.into(), Bytes::from_static(b"hello"), Takeover::default())
+        let prefix = Bytes::from_static(b"hello");
+        Io::new(stream.into(), prefix, Takeover::default(), HeadTimer::default())
             .read_to_string(&mut text)
             .await
             .unwrap();

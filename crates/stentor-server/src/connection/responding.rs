@@ -19,14 +19,24 @@ use crate::shard::Trust;
 
 /// The future of a response. It stays pending if the socket of the connection is to be taken over.
 pub(super) struct Responding<F> {
-    /// `None` once it has returned the response.
+    /// `None` once it has returned the response, and if the request is refused.
     pub(super) response: Option<F>,
+    /// The refusal of the request, if the service does not get it.
+    pub(super) refusal: Option<Problem>,
     pub(super) version: Version,
     pub(super) log: RequestLog,
     /// The state of the connection, for HTTP/1.1, and the responses whose socket may be taken over.
     pub(super) takeover: Option<(Takeover, Option<Trust>)>,
     /// `None` if the request has no body that the connection reads.
     pub(super) unread: Option<Unread>,
+}
+
+impl<F> Responding<F> {
+    fn problem<B>(&mut self, problem: Problem) -> Response<Either<LoggedBody<B>, Body>> {
+        let response = problem.into_response();
+        let _ = self.log.end(&response);
+        response.map(Either::Right)
+    }
 }
 
 impl<F, B> Future for Responding<F>
@@ -37,12 +47,17 @@ where
     type Output = Result<Response<Either<LoggedBody<B>, Body>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(response) = &mut self.response else { return Poll::Pending };
-        let result = ready!(Pin::new(response).poll(cx));
+        let result = match &mut self.response {
+            Some(response) => Ok(ready!(Pin::new(response).poll(cx))),
+            None => match self.refusal.take() {
+                Some(refusal) => Err(refusal),
+                None => return Poll::Pending,
+            },
+        };
         // It may still hold the body of the request.
         self.response = None;
         let mut response = match result {
-            Ok(mut response) => {
+            Ok(Ok(mut response)) => {
                 let mut log = self.log.end(&response);
                 let mut connection = None;
                 if let Some((takeover, trust)) = self.takeover.take() {
@@ -54,12 +69,11 @@ where
                 }
                 response.map(|body| Either::Left(LoggedBody { body, log, connection }))
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 log_service_error(&error);
-                let response = Problem::unavailable().into_response();
-                let _ = self.log.end(&response);
-                response.map(Either::Right)
+                self.problem(Problem::unavailable())
             }
+            Err(refusal) => self.problem(refusal),
         };
         if let Some(unread) = self.unread.take() {
             match self.version {

@@ -17,10 +17,11 @@ async fn connect(stentor: Stentor) -> (TcpStream, Arc<AtomicUsize>) {
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();
     let stop = Stop { drained: CancellationToken::new(), aborted: CancellationToken::new() };
+    let terms = Terms { by_shard: None, idle_timeout: Duration::from_secs(75) };
     let runs = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&runs);
     tokio::spawn(async move {
-        let mut connection = pin!(run(stream.into(), stentor, stop, None));
+        let mut connection = pin!(run(stream.into(), stentor, stop, terms, None));
         poll_fn(|cx| {
             count.fetch_add(1, Ordering::Relaxed);
             connection.as_mut().poll(cx)

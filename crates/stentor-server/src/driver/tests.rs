@@ -230,7 +230,7 @@ async fn arrival(stentor: &Stentor) -> (Box<Arrival<Connection>>, TcpStream) {
     let options = StreamOptions::new(http::Version::HTTP_11);
     let mut response = stentor.stream(filters, Start::Now, options).await.unwrap();
     let taken = Arrival::take(&mut response, http::Version::HTTP_11, Trust::Types).unwrap();
-    (Box::new(taken.with_transport(Connection::Tcp(socket))), client)
+    (Box::new(taken.with_transport(Connection::Tcp(socket, None))), client)
 }
 
 #[tokio::test]

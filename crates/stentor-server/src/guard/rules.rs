@@ -1,20 +1,20 @@
 //! Decides which requests are admitted, and answers CORS preflights.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use http::header::Entry;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::origin::AllowedOrigin;
 use crate::body::Body;
 use crate::problem::{Code, Problem};
 use crate::refusal_log::OriginWarnings;
+use crate::request_head::{self, Unusable};
 
 const ALLOWED_METHODS: &str = "GET, POST, PUT, DELETE";
 const ALLOWED_HEADERS: &str =
@@ -31,8 +31,9 @@ const PREFLIGHT_MAX_AGE: &str = "7200";
 ///
 /// Web pages from a loopback origin, with any port, may read and publish: a front end's development
 /// server is one. Pages from other origins may do so only if they are listed. A request of a page from
-/// an unlisted origin is refused with 403 if it would change something. If it only reads, the response
-/// has no CORS headers, and the browser hides it from the page.
+/// an unlisted origin is refused with 403 if it would change something, or if the browser says that the
+/// page is of another site (`Sec-Fetch-Site: cross-site`). Otherwise the response has no CORS headers,
+/// and the browser hides it from the page. A link from another site is followed.
 ///
 /// ```
 /// use stentor_server::Guard;
@@ -116,14 +117,21 @@ impl Guard {
     /// Admits a request, or returns the response to send instead: a refusal, or the response to a
     /// preflight.
     pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Admission, Box<Response<Body>>> {
-        let host = host(request);
-        if !self.accepts_host(host, request.version()) {
-            return Err(Box::new(self.foreign_host(host).into_response()));
-        }
-        let Some(origin) = header(request.headers(), ORIGIN) else {
-            return Ok(Admission::default());
+        let host =
+            request_head::host(request).map_err(|refusal| Box::new(refusal.into_response()))?;
+        self.admit_host(host, request.version())
+            .map_err(|refusal| Box::new(refusal.into_response()))?;
+        let origin = match request_head::only(request.headers(), ORIGIN) {
+            Ok(Some(origin)) => origin,
+            Ok(None) if self.admits_without_origin(request) => return Ok(Admission::default()),
+            Ok(None) => return Err(self.refuse_origin("another site")),
+            Err(Unusable::NotAscii) => {
+                return Err(self.refuse_origin("an origin that is not ASCII"));
+            }
+            Err(Unusable::Several) => return Err(self.refuse_origin("several origins")),
         };
-        let same_origin = header(request.headers(), "sec-fetch-site") == Some("same-origin")
+        let site = fetch_header(request, "sec-fetch-site");
+        let same_origin = site == Some("same-origin")
             || host.is_some_and(|host| {
                 authority(origin).is_some_and(|origin| origin.eq_ignore_ascii_case(host))
             });
@@ -141,7 +149,8 @@ impl Guard {
             }));
         }
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        if changes && !same_origin && admission.allow_origin.is_none() {
+        let is_refused = changes || site == Some("cross-site");
+        if is_refused && !same_origin && admission.allow_origin.is_none() {
             return Err(Box::new(
                 admission.with_headers(self.foreign_origin(origin).into_response()),
             ));
@@ -149,19 +158,51 @@ impl Guard {
         Ok(admission)
     }
 
-    /// Returns `true` for an accepted host. HTTP/1.0 clients may omit the header.
-    fn accepts_host(&self, host: Option<&str>, version: Version) -> bool {
-        let Hosts::Local(names) = &self.0.hosts else { return true };
-        match host {
-            None => version <= Version::HTTP_10,
-            Some(host) => {
+    /// Admits a request for an accepted host.
+    fn admit_host(&self, host: Option<&str>, version: Version) -> Result<(), Problem> {
+        // Only HTTP/1.0 clients may omit it.
+        let Some(host) = host else {
+            return if version <= Version::HTTP_10 { Ok(()) } else { Err(self.foreign_host(None)) };
+        };
+        let is_accepted = match &self.0.hosts {
+            Hosts::Any if is_authority(host) => true,
+            Hosts::Any => return Err(malformed_host(host)),
+            Hosts::Local(names) => {
                 let name = without_port(host);
                 is_loopback(name)
                     || names.iter().any(|known| {
                         known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name)
                     })
             }
+        };
+        if is_accepted { Ok(()) } else { Err(self.foreign_host(Some(host))) }
+    }
+
+    /// Returns `true` unless a page of another site made this request, without an `Origin`: an image, a script, a
+    /// frame. Links from other sites are admitted. Browsers send these headers to loopback addresses and over
+    /// TLS (W3C Fetch Metadata).
+    fn admits_without_origin<B>(&self, request: &Request<B>) -> bool {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        if !reads || fetch_header(request, "sec-fetch-site") != Some("cross-site") {
+            return true;
         }
+        let is_link = fetch_header(request, "sec-fetch-mode") == Some("navigate")
+            && fetch_header(request, "sec-fetch-dest") == Some("document");
+        is_link || self.0.origins.iter().any(AllowedOrigin::is_any)
+    }
+
+    /// Returns the refusal of a page whose origin is not known. `from` describes the page.
+    fn refuse_origin(&self, from: &str) -> Box<Response<Body>> {
+        let advice = match self.0.options {
+            Some(OptionNames { origin: option, .. }) => option,
+            None => "`Guard::with_origins`",
+        };
+        let detail = format!(
+            "web pages from {from} may not do this; allow the origin of the page with {advice}, and load images \
+             and scripts with the attribute `crossorigin`"
+        );
+        let response = Problem::of(Code::ForeignOrigin, detail).into_response();
+        Box::new(Admission::default().with_headers(response))
     }
 
     /// Returns the `Access-Control-Allow-Origin` for an origin, `None` if it is not allowed.
@@ -257,14 +298,16 @@ impl Admission {
     }
 }
 
-/// The requested host: `:authority` over HTTP/2, else the `Host` header.
-fn host<B>(request: &Request<B>) -> Option<&str> {
-    let authority = request.uri().authority().map(Authority::as_str);
-    authority.or_else(|| header(request.headers(), HOST))
+fn fetch_header<'a, B>(request: &'a Request<B>, name: &'static str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+/// Returns the refusal of a text that no client can take from a URL.
+fn malformed_host(host: &str) -> Problem {
+    let detail = format!(
+        "the host {host:?} is not valid; send the name of the server, and a port if needed"
+    );
+    Problem::of(Code::Head, detail)
 }
 
 /// The host and port of an origin; `None` for `null`.
@@ -272,10 +315,26 @@ fn authority(origin: &str) -> Option<&str> {
     origin.split_once("://").map(|(_, authority)| authority)
 }
 
+/// The host without a valid port. A text with another port is returned unchanged, and is no host then.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some((name, port)) if is_port(port) => name,
         _ => host,
+    }
+}
+
+/// Returns `true` for a number of at most 65,535, and for no number.
+fn is_port(text: &str) -> bool {
+    text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+/// Returns `true` for a host with an optional port (RFC 3986, 3.2.2), without a user name.
+fn is_authority(text: &str) -> bool {
+    let name = without_port(text);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
+    match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && name.bytes().all(is_name),
     }
 }
 
@@ -285,9 +344,21 @@ fn is_loopback(name: &str) -> bool {
         return true;
     }
     let before = name.len().checked_sub(LOCALHOST.len()).and_then(|at| name.split_at_checked(at));
-    before.is_some_and(|(before, end)| {
-        end.eq_ignore_ascii_case(LOCALHOST) && (before.is_empty() || before.ends_with('.'))
-    }) || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+    if let Some((before, end)) = before
+        && end.eq_ignore_ascii_case(LOCALHOST)
+    {
+        return before.is_empty() || before.strip_suffix('.').is_some_and(are_labels);
+    }
+    if let Some(address) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        return address.parse().is_ok_and(|address: Ipv6Addr| address.to_canonical().is_loopback());
+    }
+    name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Returns `true` for the labels of a host name, joined with dots.
+fn are_labels(text: &str) -> bool {
+    let is_in_label = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    text.split('.').all(|label| !label.is_empty() && label.bytes().all(is_in_label))
 }
 
 #[cfg(test)]
@@ -296,6 +367,9 @@ mod tests {
 
     fn request(method: &str, headers: &[(&str, &str)]) -> Request<()> {
         let mut request = Request::builder().method(method).uri("/topics/news");
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", "news.example");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -318,6 +392,10 @@ mod tests {
             "127.0.0.1:1",
             "127.9.9.9",
             "[::1]:80",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:7f00:1]:8080",
+            "a-1.b_2.localhost:65535",
+            "localhost:",
             "news.example:80",
         ] {
             assert_eq!(status(&guard, "GET", &[("host", host)]), 200, "{host}");
@@ -329,10 +407,87 @@ mod tests {
             "128.0.0.1",
             "notlocalhost",
             "a@localhost",
+            "evil/.localhost",
+            "evil?.localhost",
+            "evil#a.localhost",
+            "a@.localhost",
+            ".localhost",
+            "evil..localhost",
+            "localhost:65536",
+            "localhost:1:2",
+            "localhost:x",
+            "[::2]",
+            "[::1",
+            "[::1%25lo]",
+            "[127.0.0.1]",
+            "127.1",
+            "news.example:99999",
         ] {
             assert_eq!(status(&guard, "GET", &[("host", host)]), 403, "{host}");
         }
-        assert_eq!(status(&guard, "GET", &[]), 403);
+    }
+
+    #[test]
+    fn a_listener_for_any_host_refuses_what_is_not_a_host() {
+        let guard = Guard::new().with_any_host();
+        for host in ["x", "x:80", "x.example.", "10.0.0.1:1", "[2001:db8::1]:80", "a%20b", "x:"] {
+            assert_eq!(status(&guard, "GET", &[("host", host)]), 200, "{host}");
+        }
+        for host in ["x/y", "u@x", "x y", "x:99999", "x:y", "[x]", "[::1", ":80", "x\\y", "x?y"] {
+            assert_eq!(status(&guard, "GET", &[("host", host)]), 400, "{host}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_get_nothing_without_permission() {
+        let cross = ("sec-fetch-site", "cross-site");
+        let origin = ("origin", "https://app.example");
+        let (cors, navigate) = (("sec-fetch-mode", "cors"), ("sec-fetch-mode", "navigate"));
+        let no_cors = ("sec-fetch-mode", "no-cors");
+        let [document, image, frame] =
+            ["document", "image", "iframe"].map(|dest| ("sec-fetch-dest", dest));
+        let listed =
+            Guard::new().with_any_host().with_origins(["https://app.example".parse().unwrap()]);
+        let (none, any) = (
+            Guard::new().with_any_host(),
+            Guard::new().with_any_host().with_origins(["*".parse().unwrap()]),
+        );
+        for (headers, expected) in [
+            // An EventSource or a fetch.
+            (&[cross, cors, origin] as &[_], [403, 200, 200]),
+            (&[cross, cors, ("origin", "null")], [403, 403, 200]),
+            // An image, without and with `crossorigin`.
+            (&[cross, no_cors, image], [403, 403, 200]),
+            (&[cross, cors, image, origin], [403, 200, 200]),
+            // A link, and a frame.
+            (&[cross, navigate, document], [200, 200, 200]),
+            (&[cross, navigate, frame], [403, 403, 200]),
+            // A bookmark, the console itself, and a program.
+            (&[("sec-fetch-site", "none"), navigate, document], [200, 200, 200]),
+            (&[("sec-fetch-site", "same-origin"), cors], [200, 200, 200]),
+            (&[("sec-fetch-site", "same-site"), no_cors, image], [200, 200, 200]),
+            (&[], [200, 200, 200]),
+        ] {
+            for method in ["GET", "HEAD"] {
+                let found = [&none, &listed, &any].map(|guard| status(guard, method, headers));
+                assert_eq!(found, expected, "{method} {headers:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_origin_that_cannot_be_read_is_foreign() {
+        let guard =
+            Guard::new().with_any_host().with_origins(["https://a.example".parse().unwrap()]);
+        for method in ["GET", "POST", "OPTIONS"] {
+            let mut one = request(method, &[]);
+            let latin = HeaderValue::from_bytes(b"https://b\xfccher.example").unwrap();
+            one.headers_mut().insert(ORIGIN, latin);
+            assert_eq!(guard.admit(&one).unwrap_err().status(), 403, "{method}");
+            let mut two = request(method, &[("origin", "https://a.example")]);
+            two.headers_mut().append(ORIGIN, HeaderValue::from_static("https://a.example"));
+            assert_eq!(guard.admit(&two).unwrap_err().status(), 403, "{method}");
+        }
     }
 
     #[test]
@@ -343,7 +498,8 @@ mod tests {
             request("GET", &[("host", "user:secret@evil.example")]),
             request("GET", &[("host", "user:secret@localhost@evil.example")]),
         ] {
-            let detail = guard.foreign_host(host(&request)).detail().to_owned();
+            let host = request_head::host(&request).unwrap();
+            let detail = guard.foreign_host(host).detail().to_owned();
             assert!(detail.contains("evil.example") && !detail.contains("secret"), "{detail}");
             assert_eq!(guard.admit(&request).unwrap_err().status(), 403);
         }

@@ -11,6 +11,7 @@ use stentor_hub::{Filters, Form, HistoryPage, HistoryRequest, Start, TopicFilter
 use self::page::{EVENT_OVERHEAD_BYTES, PageEncoder, memory_bytes};
 use crate::accept::{Representation, negotiate};
 use crate::body::Body;
+use crate::capacity::AtCapacity;
 use crate::context::Stentor;
 use crate::json::response_of;
 use crate::limits::PIECE_BYTES_MAX;
@@ -20,6 +21,7 @@ use crate::query::Query;
 use crate::response_budget::Charge;
 use crate::resume::last_event_id;
 use crate::stream::options::StreamOptions;
+use crate::stream::unavailable;
 
 /// Query parameters of `/events`. `/topics/{topic}` has all of them except the last.
 const PARAMETERS: [&str; 12] = [
@@ -106,6 +108,9 @@ async fn stream(
         _ => envelope.unwrap_or_default(),
     };
     let options = StreamOptions { form, control, ..StreamOptions::new(request.version) };
+    if request.extensions.get::<AtCapacity>().is_some() {
+        return Ok(unavailable(options));
+    }
     if request.method == Method::HEAD {
         return stentor.stream_head(filters, start, options).await;
     }
@@ -153,6 +158,9 @@ async fn history(
     }
     if stentor.is_draining() {
         return Err(Problem::draining());
+    }
+    if request.extensions.get::<AtCapacity>().is_some() {
+        return Err(Problem::too_many_connections());
     }
     let cursor = last_event_id(&request.headers, query);
     let after = cursor.or(query.value("after")?.map(str::to_owned));

@@ -8,12 +8,13 @@ use mio::Token;
 use super::pipe::PipeWriter;
 use super::readiness::{Readiness, Registrar};
 use super::transport::{Finish, SharedBytes, Transport, Written};
+use crate::capacity::Permit;
 
 /// The output of a stream that this crate serves.
 #[derive(Debug)]
 pub(crate) enum Connection {
-    /// A socket that was taken over from hyper.
-    Tcp(TcpStream),
+    /// A socket that was taken over from hyper, with its permit if the server counts its connections.
+    Tcp(TcpStream, #[expect(dead_code, reason = "held until the socket is closed")] Option<Permit>),
     /// A response body that something else writes: hyper over HTTP/2, or a server such as
     /// `axum::serve`.
     Pipe(PipeWriter),
@@ -23,7 +24,7 @@ impl Transport for Connection {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Written {
         match self {
-            Connection::Tcp(socket) => socket.write(bytes),
+            Connection::Tcp(socket, _) => socket.write(bytes),
             Connection::Pipe(pipe) => pipe.write(bytes),
         }
     }
@@ -31,35 +32,35 @@ impl Transport for Connection {
     #[inline]
     fn write_shared(&mut self, bytes: &mut SharedBytes<'_>) -> Written {
         match self {
-            Connection::Tcp(socket) => socket.write_shared(bytes),
+            Connection::Tcp(socket, _) => socket.write_shared(bytes),
             Connection::Pipe(pipe) => pipe.write_shared(bytes),
         }
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> Written {
         match self {
-            Connection::Tcp(socket) => Transport::write_vectored(socket, pieces),
+            Connection::Tcp(socket, _) => Transport::write_vectored(socket, pieces),
             Connection::Pipe(pipe) => pipe.write_vectored(pieces),
         }
     }
 
     fn discard_input(&mut self, max: usize) -> Option<usize> {
         match self {
-            Connection::Tcp(socket) => socket.discard_input(max),
+            Connection::Tcp(socket, _) => socket.discard_input(max),
             Connection::Pipe(pipe) => pipe.discard_input(max),
         }
     }
 
     fn is_half_closed(&self) -> bool {
         match self {
-            Connection::Tcp(socket) => socket.is_half_closed(),
+            Connection::Tcp(socket, _) => socket.is_half_closed(),
             Connection::Pipe(pipe) => pipe.is_half_closed(),
         }
     }
 
     fn finish(&mut self) -> Finish {
         match self {
-            Connection::Tcp(socket) => socket.finish(),
+            Connection::Tcp(socket, _) => socket.finish(),
             Connection::Pipe(pipe) => pipe.finish(),
         }
     }
@@ -72,12 +73,12 @@ impl Transport for Connection {
         is_watched: bool,
     ) -> io::Result<()> {
         match self {
-            Connection::Tcp(socket) => socket.watch(registrar, token, readiness, is_watched),
+            Connection::Tcp(socket, _) => socket.watch(registrar, token, readiness, is_watched),
             Connection::Pipe(pipe) => pipe.watch(registrar, token, readiness, is_watched),
         }
     }
 
     fn is_connection(&self) -> bool {
-        matches!(self, Connection::Tcp(_))
+        matches!(self, Connection::Tcp(..))
     }
 }

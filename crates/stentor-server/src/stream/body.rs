@@ -10,6 +10,7 @@ use super::shards::Place;
 use super::slot::StreamSlot;
 use crate::body::{BodyStream, StreamInterrupted};
 use crate::driver::{Driver, ShardHandle};
+use crate::refusal_log::log_stream_error;
 use crate::shard::pipe::{PipeReader, pipe};
 use crate::shard::{Arrival, Connection};
 
@@ -37,7 +38,7 @@ impl BodyStream for StreamBody {
                     let (writer, reader) = pipe(stream.stentor.metrics().reader_bytes.clone());
                     let arrival = Arrival::piped(stream, Connection::Pipe(writer));
                     if let Err(error) = hand_over(arrival) {
-                        tracing::error!(%error, "cannot start a shard; a stream was interrupted");
+                        log_stream_error("no shard can be started", &error);
                         *self = StreamBody::Over;
                         return Poll::Ready(Some(Err(StreamInterrupted)));
                     }

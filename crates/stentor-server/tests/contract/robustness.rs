@@ -39,7 +39,7 @@ async fn a_body_that_stops_half_way_publishes_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_head_over_16_kib_is_431() {
+async fn a_request_head_over_56_kib_is_431() {
     let server = Server::in_memory().await;
     let request = |bytes: usize| {
         let fill = "x".repeat(bytes);
@@ -47,14 +47,66 @@ async fn a_request_head_over_16_kib_is_431() {
             "GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: {fill}\r\n\r\n"
         )
     };
-    let response = send_raw(&server.address, request(15_000).as_bytes()).await;
+    let response = send_raw(&server.address, request(57_000).as_bytes()).await;
     assert_eq!(Response::parse(&response).status, 200);
-    let response = send_raw(&server.address, request(17_000).as_bytes()).await;
+    let response = send_raw(&server.address, request(58_000).as_bytes()).await;
     assert_eq!(Response::parse(&response).status, 431);
     let path =
-        format!("GET /events?topic={} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(17_000));
+        format!("GET /events?topic={} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(58_000));
     let response = send_raw(&server.address, path.as_bytes()).await;
     assert_eq!(Response::parse(&response).status, 431);
+}
+
+#[tokio::test]
+async fn a_transfer_coding_other_than_chunked_is_501_and_publishes_nothing() {
+    let server = Server::in_memory().await;
+    for codings in ["gzip, chunked", "gzip\r\nTransfer-Encoding: chunked", "identity, chunked"] {
+        for path in ["/topics/t", "/topics/t?end", "/topics"] {
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {codings}\r\n\
+                 Connection: close\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+            );
+            let response = send_raw(&server.address, request.as_bytes()).await;
+            Response::parse(&response).problem(501, "transfer-coding");
+        }
+    }
+    assert_eq!(server.history("/topics/t").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_body_whose_length_or_head_is_ambiguous_is_400() {
+    let server = Server::in_memory().await;
+    for headers in [
+        "Content-Length: 1\r\nContent-Length: 2",
+        "Content-Length: 1, 2",
+        "Content-Length: +1",
+        "Content-Length: 0x1",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding: chunked, gzip",
+        "Content-Length: 1\r\nX: a\r\n folded",
+        "Content-Length : 1",
+        "Content-Length: 1\r\nX\0: a",
+    ] {
+        let request = format!("POST /topics/t HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\r\nxx");
+        let response = send_raw(&server.address, request.as_bytes()).await;
+        assert_eq!(Response::parse(&response).status, 400, "{headers:?}");
+    }
+    assert_eq!(server.history("/topics/t").await.len(), 0);
+}
+
+#[tokio::test]
+async fn the_most_filters_of_the_greatest_length_fit_into_a_request() {
+    let server = Server::in_memory().await;
+    for letters in ["x", "%C3%BC"] {
+        let length = if letters.len() == 1 { 252 } else { 126 };
+        let topics: Vec<_> =
+            (100..164).map(|number| format!("topic={number}/{}", letters.repeat(length))).collect();
+        let mut stream = server.subscribe(&format!("/events?{}", topics.join("&"))).await;
+        stream.position().await;
+        let last = topics.last().unwrap().strip_prefix("topic=").unwrap();
+        server.publish(&format!("/topics/{last}"), "read").await;
+        assert_eq!(stream.data(1).await, ["read"]);
+    }
 }
 
 #[tokio::test]

@@ -207,12 +207,12 @@ async fn a_misspelt_option_is_answered_with_the_right_name_and_one_with_an_under
 }
 
 #[tokio::test]
-async fn a_request_head_beyond_16_kib_is_refused() {
+async fn a_request_head_beyond_56_kib_is_refused() {
     let server = Server::start().await;
-    let filler = "x".repeat(16 << 10);
+    let filler = "x".repeat(56 << 10);
     let response = server.get("/topics/news").header("X-Filler", &filler).send().await;
     assert_eq!(response.status, 431);
-    let fitting = server.get("/topics/news").header("X-Filler", &filler[..15 << 10]);
+    let fitting = server.get("/topics/news").header("X-Filler", &filler[..55 << 10]);
     fitting.open().await.position().await;
 }
 

@@ -10,7 +10,7 @@ use stentor_server::{Config, Stentor};
 use crate::demo::{App, gallery};
 use crate::files::with_log;
 use crate::retain::Size;
-use crate::server::{Banner, ListenArgs, run as run_server};
+use crate::server::{Banner, ListenArgs, run as run_server, server_config};
 use crate::values::listen_address;
 
 /// Port of the gallery.
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         console: Some(CONSOLE),
         example: None,
     };
-    let config = Config { console: Some(CONSOLE.to_owned()), ..Config::default() };
+    let config = Config { console: Some(CONSOLE.to_owned()), ..server_config() };
     let stentor = Stentor::with_config(Hub::new(storage), config);
     let demo = args.name.map_or_else(|| gallery(&stentor), |app| app.alone(&stentor));
     run_server(address, &args.access, &banner, &stentor, demo.router, demo.background)

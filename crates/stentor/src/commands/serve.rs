@@ -16,7 +16,7 @@ use crate::duration;
 use crate::files::with_log;
 use crate::keys::KeyArgs;
 use crate::retain::{RetainArgs, Size};
-use crate::server::{Banner, ListenArgs, run as run_server};
+use crate::server::{Banner, ListenArgs, run as run_server, server_config};
 use crate::usage::UsageError;
 use crate::values::listen_address;
 
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         console: Some("/"),
         example: Some(("-d hello", "/topics/news")),
     };
-    let config = Config { keep_alive: args.keep_alive, ..Config::default() };
+    let config = Config { keep_alive: args.keep_alive, ..server_config() };
     let stentor = Stentor::with_config(hub, config);
     let background = stentor.run_background(retention);
     run_server(address, &args.access, &banner, &stentor, stentor.clone(), background)

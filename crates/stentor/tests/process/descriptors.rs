@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::harness::{Server, TIMEOUT, read_response};
+use crate::harness::{Server, TIMEOUT, TestClient, read_response};
 
 const OPEN: &str = "stentor_connections_open";
 
@@ -98,18 +99,13 @@ async fn without_file_descriptors_accepting_pauses_and_continues_later() {
     assert_eq!(read_response(&mut held).await.status, 201);
     server.until_metric(OPEN, 2).await;
 
-    let limit = server.open_files() + 8;
-    limit_files(server.pid(), &format!("{limit}:{limit}")).await;
+    // The server keeps descriptors in reserve, so only a limit that was lowered later can use all of them up.
+    let limit = server.open_files();
+    limit_files(server.pid(), &format!("{limit}:")).await;
     let mut crowd = Vec::new();
     for _ in 0..40 {
         crowd.push(TcpStream::connect(&server.address).await.unwrap());
     }
-    let full = timeout(TIMEOUT, async {
-        while server.open_files() < limit {
-            tokio::task::yield_now().await;
-        }
-    });
-    full.await.expect("all file descriptors in use, in time");
 
     // A server that retries the accept without a pause would use a whole core in this second.
     let before = ticks(server.pid());
@@ -120,6 +116,7 @@ async fn without_file_descriptors_accepting_pauses_and_continues_later() {
     assert_eq!(read_response(&mut held).await.status, 201, "open connections are still served");
 
     drop(crowd);
+    limit_files(server.pid(), "1000:").await;
     server.publish("/topics/t", "again").await;
     let mut stream = server.subscribe("/topics/t?from=earliest").await;
     assert_eq!(stream.data(3).await, ["ok", "ok", "again"]);
@@ -183,11 +180,16 @@ async fn first_byte(client: Option<&mut TcpStream>) -> Option<u8> {
     }
 }
 
+/// Returns `true` for the name of a serving thread, such as `stentor-0`.
+fn is_core(name: &str) -> bool {
+    name.strip_prefix("stentor-").is_some_and(|core| core.parse::<usize>().is_ok())
+}
+
 /// Returns the number of threads that serve.
 fn cores_of(pid: u32) -> usize {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")));
-    names.filter(|name| name.as_ref().is_ok_and(|name| name.starts_with("stentor-"))).count()
+    names.filter(|name| name.as_ref().is_ok_and(|name| is_core(name.trim()))).count()
 }
 
 #[tokio::test]
@@ -207,4 +209,102 @@ async fn with_too_few_file_descriptors_all_cores_serve_or_the_server_ends_with_a
         }
     }
     assert!(served > 0 && ended > 0, "{served} served and {ended} ended");
+}
+
+/// The address of a server process with at most 1,024 open files, and the process.
+async fn start_in_storm(data: &std::path::Path, listen: &str) -> (Child, String) {
+    let mut process = Command::new("prlimit")
+        .arg("--nofile=1024:1024")
+        .args([env!("CARGO_BIN_EXE_stentor"), "serve", "--shards", "64", "--listen", listen])
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(process.stderr.take().unwrap()).lines();
+    let address = timeout(TIMEOUT, async {
+        loop {
+            let line = stderr.next_line().await.unwrap().expect("the server listens");
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                return address.split(' ').next().unwrap().to_owned();
+            }
+        }
+    });
+    let address = address.await.expect("the server listens in time");
+    tokio::spawn(async move { while let Ok(Some(_)) = stderr.next_line().await {} });
+    (process, address)
+}
+
+/// Returns the metrics, or nothing if the server has no time for this client.
+async fn metrics(address: &str) -> String {
+    let mut text = String::new();
+    if let Ok(mut socket) = TcpStream::connect(address).await {
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let _ = socket.write_all(request.as_bytes()).await;
+        let _ = timeout(Duration::from_secs(5), socket.read_to_string(&mut text)).await;
+    }
+    text
+}
+
+/// A reader that connects again and again, sooner than it is told to, until a stream stays open.
+async fn retry_to_read(address: String) {
+    let request = format!("GET /topics/t HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    loop {
+        if let Ok(mut socket) = TcpStream::connect(&address).await {
+            let mut rest = Vec::new();
+            let _ = socket.write_all(request.as_bytes()).await;
+            let _ = socket.read_to_end(&mut rest).await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_comes_up_whole_while_more_readers_retry_than_it_has_descriptors() {
+    const CORES: usize = 64;
+    const READERS: usize = 1_500;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let hard = line.split_whitespace().nth(4).unwrap();
+    limit_files(std::process::id(), &format!("{hard}:{hard}")).await;
+
+    let data = tempfile::tempdir().unwrap();
+    let (process, address) = start_in_storm(data.path(), "127.0.0.1:0").await;
+    let mut readers = JoinSet::new();
+    for _ in 0..READERS {
+        readers.spawn(retry_to_read(address.clone()));
+    }
+    let mut server = (process, address);
+    for restart in [false, true] {
+        if restart {
+            server.0.kill().await.unwrap();
+            server = start_in_storm(data.path(), &server.1).await;
+        }
+        let whole = timeout(TIMEOUT, async {
+            let count = |text: &str, name: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+                line.and_then(|value| value.parse::<usize>().ok())
+            };
+            loop {
+                let text = metrics(&server.1).await;
+                let (open, max) =
+                    (count(&text, "stentor_streams_open"), count(&text, "stentor_connections_max"));
+                if let (Some(open), Some(max)) = (open, max)
+                    && open + 16 > max
+                {
+                    return max;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        let connections = whole.await.expect("all connections in use, in time");
+        assert!((300..1_000).contains(&connections), "{connections} connections");
+        assert_eq!(server.0.try_wait().unwrap(), None, "the server runs");
+        assert_eq!(cores_of(server.0.id().unwrap()), CORES);
+    }
+    readers.shutdown().await;
+    TestClient::new(server.1).publish("/topics/t", "served").await;
 }

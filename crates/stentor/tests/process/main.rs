@@ -24,6 +24,7 @@ mod publisher;
 mod retain;
 mod running;
 mod standstill;
+mod stderr;
 
 #[path = "streams.rs"]
 #[allow(clippy::duplicate_mod, reason = "the same tests, for each implementation of streams")]

@@ -18,7 +18,7 @@ use crate::commands::connection::ConnectionArgs;
 use crate::commands::publish::publish_all;
 use crate::output::{CANNOT_WRITE, Format, Printer, is_broken_pipe, print_message, write};
 use crate::runtime::block_on;
-use crate::server::{Banner, ListenArgs, run as run_server};
+use crate::server::{Banner, ListenArgs, run as run_server, server_config};
 use crate::values;
 
 #[derive(Debug, clap::Args)]
@@ -54,6 +54,13 @@ pub(crate) struct ReplayArgs {
     connection: ConnectionArgs,
 }
 
+impl ReplayArgs {
+    /// Returns `true` if the recording is served, not published or printed.
+    pub(crate) fn serves(&self) -> bool {
+        !self.print && self.to.is_none()
+    }
+}
+
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let name = args.file.display();
     let recording = file::open(&args.file).with_context(|| format!("cannot read {name}"))?;
@@ -71,7 +78,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 fn serve(recording: Recording<impl BufRead>, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let address = args.access.resolve(&args.listen)?;
     let stream = ReplayStream::read(recording)?;
-    let stentor = Stentor::new(Hub::memory());
+    let stentor = Stentor::with_config(Hub::memory(), server_config());
     let banner = Banner {
         title: Banner::title(format!("replay of {}, served at every path", args.file.display())),
         ..Banner::default()
