@@ -34,6 +34,7 @@ pub use self::result::{
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
     BackedUp, DroppedWal, Durability, Export, ExportFrom, Exported, Finding, Imported, LogInfo,
-    SqliteLog, SqliteOpenError, SqliteOptions, SqliteStorage, TimeSet, ToolError, VerifyNote,
+    RepairOptions, Repaired, SqliteLog, SqliteOpenError, SqliteOptions, SqliteStorage, TimeSet,
+    ToolError, VerifyNote,
 };
 pub use crate::key::{KeyHash, KeyName, PartHash, StoredKey, part_hash};

@@ -66,8 +66,8 @@ use self::read::step::Stepped;
 use self::read::topics::TopicsList;
 use self::tables::lease;
 pub use self::tools::{
-    BackedUp, DroppedWal, Export, ExportFrom, Exported, Finding, Imported, LogInfo, SqliteLog,
-    TimeSet, ToolError, VerifyNote,
+    BackedUp, DroppedWal, Export, ExportFrom, Exported, Finding, Imported, LogInfo, RepairOptions,
+    Repaired, SqliteLog, TimeSet, ToolError, VerifyNote,
 };
 use crate::cursor::{Epoch, Offset};
 use crate::filter::Filters;

@@ -5,6 +5,7 @@ mod export;
 mod import;
 mod info;
 mod progress;
+mod repair;
 mod set_time;
 mod verify;
 
@@ -26,6 +27,11 @@ pub(crate) enum LogCommand {
     /// Prints each finding as one line to stderr. Exits with 0 if the log is sound, and with 1 if it is
     /// damaged or cannot be read.
     Verify(verify::VerifyArgs),
+    /// Restore or drop what is damaged in a log (stop the server first).
+    ///
+    /// Writes a new log from the sound rows, verifies it, and puts it in place of the old one. Keeps the old files in
+    /// `before-repair`. Without --accept-loss, a repair that would lose something changes nothing.
+    Repair(repair::RepairArgs),
     /// Copy a log into a new directory (safe while the server runs).
     ///
     /// All or nothing: the copy appears only when it is complete. Serve it with `--data`. Subscribers resume from it
@@ -76,6 +82,7 @@ pub(crate) fn run(command: LogCommand) -> anyhow::Result<ExitCode> {
     match command {
         LogCommand::Info(args) => info::run(&args),
         LogCommand::Verify(args) => verify::run(&args),
+        LogCommand::Repair(args) => repair::run(&args),
         LogCommand::Backup(args) => backup::run(&args),
         LogCommand::Export(args) => export::run(args),
         LogCommand::Import(args) => import::run(&args),

@@ -6,6 +6,7 @@
 //!           -> backup    copies the log     -> draft    a directory that gets a complete log or none
 //!           -> export    pages of records
 //!    import -> line      parses an export   -> draft
+//!    repair -> rebuild   a new log from the sound rows, in place of the damaged one
 //!    set_time            sets the times of records back
 //! ```
 //!
@@ -21,6 +22,7 @@ mod info;
 mod line;
 mod log;
 mod log_row;
+mod repair;
 mod set_time;
 mod verify;
 
@@ -31,5 +33,6 @@ pub use self::export::{Export, ExportFrom, Exported};
 pub use self::import::Imported;
 pub use self::info::LogInfo;
 pub use self::log::SqliteLog;
+pub use self::repair::{RepairOptions, Repaired};
 pub use self::set_time::TimeSet;
 pub use self::verify::{Finding, VerifyNote};

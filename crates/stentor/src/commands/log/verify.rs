@@ -39,7 +39,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         print_message(format_args!("{} more findings are not shown", findings - Finding::MAX));
     }
     print_message(format_args!(
-        "the log in {dir} is damaged; restore it from a backup, or export what is still readable"
+        "the log in {dir} is damaged; stop the server and run `stentor log repair`, or restore it from a backup"
     ));
     Ok(ExitCode::FAILURE)
 }

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use rusqlite::Connection;
+
 use super::losses::LossSearch;
 use super::merge::{Entry, Merge, Order};
 use super::scan_filter::ScanFilter;
@@ -202,7 +204,7 @@ impl Snapshot<'_> {
         loop {
             match self.scan_on(&mut filter, &mut at, until, page) {
                 Err(error) if error.is_corrupt() => {
-                    let behind = self.first_readable_after(at, until)?;
+                    let behind = first_readable_after(self.connection, at, until)?;
                     if !self.lose(page, at.next(), None) {
                         return Ok(());
                     }
@@ -263,23 +265,26 @@ impl Snapshot<'_> {
         }
         Ok(())
     }
+}
 
-    /// Returns an offset after which the table of records can be read again, behind damage in its structure after
-    /// `after`.
-    fn first_readable_after(&self, after: Offset, until: Offset) -> Result<Offset, DbError> {
-        let mut statement = self.connection.prepare_cached(SCAN)?;
-        let mut step: u64 = 1;
-        while after.get().saturating_add(step) < until.get() {
-            let from = Offset::new(after.get() + step);
-            let mut rows = statement.query([column::offset(from), column::offset(until)])?;
-            match rows.next().map_err(DbError::from) {
-                Ok(_) => return Ok(from),
-                Err(error) if error.is_corrupt() => step = step.saturating_mul(2),
-                Err(error) => return Err(error),
-            }
+/// Returns an offset after which the table of records can be read again, behind damage in its structure after `after`.
+pub(crate) fn first_readable_after(
+    connection: &Connection,
+    after: Offset,
+    until: Offset,
+) -> Result<Offset, DbError> {
+    let mut statement = connection.prepare_cached(SCAN)?;
+    let mut step: u64 = 1;
+    while after.get().saturating_add(step) < until.get() {
+        let from = Offset::new(after.get() + step);
+        let mut rows = statement.query([column::offset(from), column::offset(until)])?;
+        match rows.next().map_err(DbError::from) {
+            Ok(_) => return Ok(from),
+            Err(error) if error.is_corrupt() => step = step.saturating_mul(2),
+            Err(error) => return Err(error),
         }
-        Ok(until)
     }
+    Ok(until)
 }
 
 /// A page that is being read.

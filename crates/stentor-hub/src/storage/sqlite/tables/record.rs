@@ -12,7 +12,6 @@ use super::sum::{self, Sum, WrongSum};
 use crate::cursor::{Epoch, Offset};
 use crate::record::{Attributes, Body, Record};
 use crate::storage::sqlite::db_error::DbError;
-use crate::timestamp::Timestamp;
 use crate::topic::TopicName;
 
 /// Value of the column `kind` for an event.
@@ -61,6 +60,16 @@ impl<'c> Inserts<'c> {
         topic: i64,
         prev: Offset,
     ) -> Result<(), DbError> {
+        let kind = self.insert_record(record, topic)?;
+        let offset = column::offset(record.offset());
+        let (bytes, prev) = (column::number(record.body().bytes() as u64), column::offset(prev));
+        let sum = entry_sum(topic, offset, kind, bytes, prev);
+        self.index.execute([topic, offset, kind, bytes, prev, sum])?;
+        Ok(())
+    }
+
+    /// Inserts a record without an entry in the index. Returns its kind.
+    pub(crate) fn insert_record(&mut self, record: &Record, topic: i64) -> Result<i64, DbError> {
         let (kind, data) = kind_and_data(record.body());
         let event = record.event();
         let time = record.time().as_micros();
@@ -80,10 +89,7 @@ impl<'c> Inserts<'c> {
             sum(record),
             data,
         ])?;
-        let (bytes, prev) = (column::number(record.body().bytes() as u64), column::offset(prev));
-        let sum = entry_sum(topic, offset, kind, bytes, prev);
-        self.index.execute([topic, offset, kind, bytes, prev, sum])?;
-        Ok(())
+        Ok(kind)
     }
 }
 
@@ -153,8 +159,6 @@ pub(crate) struct Head {
     pub(crate) offset: Offset,
     /// Row id of the topic.
     pub(crate) topic: i64,
-    pub(crate) kind: i64,
-    pub(crate) time: Timestamp,
 }
 
 impl Head {
@@ -162,7 +166,7 @@ impl Head {
     pub(crate) fn read(row: &Row<'_>, sum: usize) -> rusqlite::Result<Head> {
         let (offset, topic, kind, time) = (row.offset(0)?, row.get(1)?, row.get(2)?, row.time(3)?);
         sum::check(row, sum, || head_sum(offset, topic, kind, time.as_micros()))?;
-        Ok(Head { offset, topic, kind, time })
+        Ok(Head { offset, topic })
     }
 }
 

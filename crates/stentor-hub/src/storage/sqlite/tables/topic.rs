@@ -1,5 +1,6 @@
 //! Rows of `topics`.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use rusqlite::types::Type;
@@ -65,6 +66,8 @@ pub(crate) mod sql {
     pub(crate) const NAME_BEFORE: &str = "SELECT id, before, name FROM topics \
         WHERE id = coalesce((SELECT id FROM topics WHERE name < ?1 ORDER BY name DESC LIMIT 1), \
         (SELECT id FROM topics WHERE name <> ?1 ORDER BY name DESC LIMIT 1))";
+    pub(crate) const ALL: &str = select!("NOT INDEXED");
+    pub(crate) const NAMES: &str = "SELECT id, name FROM topics ORDER BY name";
     pub(crate) const ANY: &str = "SELECT 1 FROM topics NOT INDEXED LIMIT 1";
     pub(crate) const REMOVED_AFTER: &str =
         select!("WHERE removed_through > ?1 AND removed_through > 0 AND deleted = 0");
@@ -301,6 +304,36 @@ pub(crate) fn delete(connection: &Connection, topic: &Topic) -> Result<(), DbErr
         Neighbours::link(connection, found.next, &found.before)?;
     }
     connection.prepare_cached("DELETE FROM topics WHERE id = ?1")?.execute([topic.id])?;
+    Ok(())
+}
+
+/// Finds the topics with a sound row, and names that others may have, by row id.
+pub(crate) fn salvage(
+    connection: &Connection,
+    topics: &mut BTreeMap<i64, Topic>,
+    candidates: &mut HashMap<i64, Vec<TopicName>>,
+) -> Result<(), DbError> {
+    // The first query reads the table, the second one only the index of names.
+    for sql in [sql::ALL, sql::NAMES] {
+        let mut select = connection.prepare(sql)?;
+        let mut rows = select.query([])?;
+        loop {
+            let row = match rows.next().map_err(DbError::from) {
+                Ok(Some(row)) => row,
+                Ok(None) => break,
+                Err(error) if error.is_corrupt() => break,
+                Err(error) => return Err(error),
+            };
+            let Ok(id) = row.get(0) else { continue };
+            if sql == sql::ALL
+                && let Ok(topic) = read(row)
+            {
+                topics.insert(id, topic);
+            } else if let Ok(Ok(name)) = row.get_ref(1)?.as_str().map(TopicName::new) {
+                candidates.entry(id).or_default().push(name);
+            }
+        }
+    }
     Ok(())
 }
 

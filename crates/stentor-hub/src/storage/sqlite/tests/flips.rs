@@ -16,8 +16,8 @@ use crate::lease::LeaseChange;
 use crate::publish::Publish;
 use crate::record::Record;
 use crate::storage::conformance::log::{event, filters, name};
-use crate::storage::sqlite::{SqliteLog, SqliteStorage, schema};
-use crate::storage::{Budget, TopicsQuery};
+use crate::storage::sqlite::{RepairOptions, SqliteLog, SqliteStorage, schema};
+use crate::storage::{Budget, TopicInfo, TopicsQuery};
 use crate::{Filters, GapReason, HistoryRequest, Start, Subscribed};
 
 /// Number of seeds: `STENTOR_FLIP_SEEDS`, or 60.
@@ -220,11 +220,11 @@ struct Sound {
     streams: Vec<Vec<Got>>,
     middle: Vec<Vec<Got>>,
     pages: Vec<Vec<Got>>,
-    topics: Vec<crate::storage::TopicInfo>,
+    topics: Vec<TopicInfo>,
     cursor: String,
 }
 
-async fn topics(hub_storage: &SqliteStorage) -> Result<Vec<crate::storage::TopicInfo>, String> {
+async fn topics(hub_storage: &SqliteStorage) -> Result<Vec<TopicInfo>, String> {
     use crate::storage::Storage;
     let query = TopicsQuery { limit: 1_000, ..TopicsQuery::default() };
     hub_storage.topics(query).await.map_err(|error| error.to_string())
@@ -254,14 +254,37 @@ impl Sound {
         Sound { log_dir, bytes, rows, streams, middle, pages, topics, cursor }
     }
 
-    async fn flip(&self, seed: u64, counts: &mut Counts) {
+    /// Returns a copy with one wrong bit, and the place of that bit.
+    fn flipped(&self, seed: u64) -> (LogDir, String) {
         let copy = LogDir::with(self.log_dir.limits);
         let mut random = fastrand::Rng::with_seed(seed);
         let (at, bit) = (random.usize(0..self.bytes.len()), random.u8(0..8));
         let mut bytes = self.bytes.clone();
         bytes[at] ^= 1 << bit;
         fs::write(copy.path().join(schema::FILE), bytes).unwrap();
-        let context = format!("seed {seed}, byte {at} (page {}), bit {bit}", at / 4_096 + 1);
+        (copy, format!("seed {seed}, byte {at} (page {}), bit {bit}", at / 4_096 + 1))
+    }
+
+    /// Repairs a damaged copy and reads it. Returns `false` if it cannot be repaired.
+    async fn repair(&self, seed: u64, from: Option<&Path>, counts: &mut Counts) -> bool {
+        let (copy, context) = self.flipped(seed);
+        let context = format!("{context}, repaired");
+        let options = RepairOptions { from: from.map(Path::to_owned), accept_loss: true };
+        if let Err(error) = SqliteLog::repair(copy.path(), &options, &mut |_| {}) {
+            counts.failures.push(format!("{context}: {error}"));
+            return false;
+        }
+        assert_eq!(findings(copy.path()), Vec::<String>::new(), "{context}");
+        let before = counts.lost_records;
+        self.read(&copy, &context, counts).await;
+        if counts.lost_records > before {
+            counts.failures.push(format!("{context}: lost {}", counts.lost_records - before));
+        }
+        true
+    }
+
+    async fn flip(&self, seed: u64, counts: &mut Counts) {
+        let (copy, context) = self.flipped(seed);
         let changed = rows(copy.path()).as_ref() != Some(&self.rows);
         let found = findings(copy.path());
         counts.changed_rows += u64::from(changed);
@@ -273,6 +296,7 @@ impl Sound {
 
     /// Reads the damaged log in every way. Returns `true` if anything was lost.
     async fn read(&self, copy: &LogDir, context: &str, counts: &mut Counts) -> bool {
+        let is_repaired = context.ends_with("repaired");
         let storage = match SqliteStorage::open_with_limits(copy.path(), copy.limits) {
             Ok(storage) => storage,
             Err(error) => {
@@ -282,6 +306,12 @@ impl Sound {
             }
         };
         match topics(&storage).await {
+            Ok(topics) if is_repaired => {
+                // A topic that lost its only event is not in the list.
+                let all = &self.topics;
+                let is_known = |topic: &TopicInfo| all.iter().any(|of| of.topic == topic.topic);
+                assert!(topics.iter().all(is_known), "{context}: the list of topics");
+            }
             Ok(topics) => assert_eq!(topics, self.topics, "{context}: the list of topics"),
             Err(error) => counts.failures.push(format!("{context}: topics: {error}")),
         }
@@ -339,4 +369,26 @@ async fn one_wrong_bit_in_a_backup_is_never_served_and_is_found() {
         sound.flip(seed, &mut counts).await;
     }
     println!("{} seeds: {counts:#?}", seeds());
+}
+
+#[tokio::test]
+async fn a_repair_of_one_wrong_bit_gives_a_sound_log_with_a_gap_for_each_loss() {
+    let sound = Sound::new(filled().await).await;
+    let mut counts = Counts::default();
+    for seed in 0..seeds() / 2 {
+        sound.repair(seed, None, &mut counts).await;
+    }
+    println!("{} seeds: {counts:#?}", seeds() / 2);
+}
+
+#[tokio::test]
+async fn a_repair_of_one_wrong_bit_from_a_backup_loses_nothing() {
+    let sound = Sound::new(filled().await).await;
+    let mut counts = Counts::default();
+    for seed in 0..seeds() / 2 {
+        let backup = sound.log_dir.copy();
+        sound.repair(seed, Some(backup.path()), &mut counts).await;
+    }
+    println!("{} seeds: {counts:#?}", seeds() / 2);
+    assert_eq!(counts.lost_records, 0);
 }

@@ -71,6 +71,39 @@ pub enum ToolError {
         /// Error of the read.
         error: io::Error,
     },
+    /// A repair would lose data.
+    #[error(
+        "{records} records and {rows} other rows cannot be restored and nothing was changed; name a backup with \
+         --from, or accept the loss with --accept-loss"
+    )]
+    Loss {
+        /// Number of records, or ranges of records.
+        records: u64,
+        /// Number of other rows.
+        rows: u64,
+    },
+    /// The log was written by a version without checksums, so a repair cannot tell what is damaged.
+    #[error(
+        "the log in {} has format {found}, which has no checksums; restore it from a backup, or start the server once \
+         to migrate it", .dir.display()
+    )]
+    NoChecksums {
+        /// Directory of the log.
+        dir: PathBuf,
+        /// Format version of the log.
+        found: i64,
+    },
+    /// The result of a repair is not sound. The log was not changed.
+    #[error(
+        "the log cannot be repaired and was not changed ({findings} findings: {finding}); restore it from a backup, or \
+         export what is readable"
+    )]
+    NotRepaired {
+        /// Number of findings in the result.
+        findings: u64,
+        /// The first one.
+        finding: String,
+    },
     /// A line of the input is not a record of an export.
     #[error("line {line}: {reason}")]
     Line {

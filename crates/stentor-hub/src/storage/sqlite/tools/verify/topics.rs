@@ -85,6 +85,7 @@ impl Check<'_> {
             None if is_found => self.add(format_args!(
                 "the topic {name:?}: the record at offset {offset} is not its end"
             )),
+            None if self.is_noted_as_lost(topic.id, offset)? => {}
             None => {
                 self.add(format_args!("the topic {name:?}: its end at offset {offset} is missing"));
             }
@@ -100,6 +101,16 @@ impl Check<'_> {
             Some(_) => {}
         }
         Ok(())
+    }
+}
+
+impl Check<'_> {
+    /// Returns `true` if a repair has noted that a record is lost.
+    fn is_noted_as_lost(&self, topic: i64, offset: Offset) -> Result<bool, DbError> {
+        let mut noted = self.connection.prepare_cached(
+            "SELECT 1 FROM topic_records WHERE topic = ?1 AND offset = ?2 AND kind = ?3",
+        )?;
+        Ok(noted.exists([topic, column::offset(offset), record::LOST])?)
     }
 }
 
