@@ -51,9 +51,9 @@ pub(crate) struct Capacity {
 /// The decision about a new connection.
 pub(crate) enum Admission {
     Serve(Permit),
-    /// All connections are in use. The client is to be told.
+    /// All connections are in use. The client gets a response.
     Refuse(Refusal),
-    /// As many clients as possible are being told.
+    /// As many clients as possible are getting one.
     Drop,
 }
 

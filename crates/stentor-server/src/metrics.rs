@@ -115,6 +115,19 @@ impl Metrics {
         for (name, help, counter) in counters {
             registry.register(*name, *help, (*counter).clone());
         }
+        self.register_gauges(&mut registry);
+        self.register_hub(&mut registry, hub);
+        self.task_restarts.set("committer", hub.committer_restarts());
+        let help = "Restarts of tasks that ended unexpectedly";
+        registry.register("task_restarts", help, self.task_restarts.0.clone());
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+
+    /// Registers the counts of the hub, which are read at this moment.
+    fn register_hub(&self, registry: &mut Registry, hub: &Hub) {
         let (trimmed, queries) = (hub.trimmed(), hub.storage_queries());
         let others = [
             (
@@ -152,6 +165,17 @@ impl Metrics {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             registry.register(name, help, ConstGauge::new(count));
         }
+        let jump = match hub.log_time().jump {
+            Some(ClockJump::Ahead(by)) => by.as_secs().cast_signed(),
+            Some(ClockJump::Behind(by)) => -by.as_secs().cast_signed(),
+            None => 0,
+        };
+        let help = "Seconds that the system clock is ahead of the time that passed, or (negative) behind the newest \
+                    record; 0 without a jump of more than an hour";
+        registry.register("clock_jump_seconds", help, ConstGauge::new(jump));
+    }
+
+    fn register_gauges(&self, registry: &mut Registry) {
         let gauges: &[(&str, &str, &Gauge)] = &[
             ("streams_open", "Open streams", &self.streams_open),
             ("connections_open", "Open connections", &self.connections_open),
@@ -168,21 +192,6 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(*name, *help, (*gauge).clone());
         }
-        let jump = match hub.log_time().jump {
-            Some(ClockJump::Ahead(by)) => by.as_secs().cast_signed(),
-            Some(ClockJump::Behind(by)) => -by.as_secs().cast_signed(),
-            None => 0,
-        };
-        let help = "Seconds that the system clock is ahead of the time that passed, or (negative) behind the newest \
-                    record; 0 without a jump of more than an hour";
-        registry.register("clock_jump_seconds", help, ConstGauge::new(jump));
-        self.task_restarts.set("committer", hub.committer_restarts());
-        let help = "Restarts of tasks that ended unexpectedly";
-        registry.register("task_restarts", help, self.task_restarts.0.clone());
-        let mut text = String::new();
-        // Writing into a string cannot fail.
-        let _ = encode(&mut text, &registry);
-        text
     }
 }
 

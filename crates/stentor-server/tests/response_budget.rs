@@ -54,7 +54,8 @@ impl Server {
                 sleep(Duration::from_millis(5)).await;
             }
         });
-        let config = Config { response_bytes_max: BYTES_MAX as usize, ..Config::default() };
+        let config =
+            Config { response_bytes_max: usize::try_from(BYTES_MAX).unwrap(), ..Config::default() };
         let stentor = Stentor::with_config(Hub::memory(), config);
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
@@ -63,17 +64,17 @@ impl Server {
                 tokio::spawn(serve(listener, stentor.clone(), stentor.clone()));
             }
             Served::ByAxum => {
-                let listener = tokio::net::TcpListener::from_std(listener.into()).unwrap();
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 let app = Router::new().fallback_service(stentor.clone());
                 tokio::spawn(async move { axum::serve(listener, app).await });
             }
         }
-        let server = Server { stentor, address };
+        let started = Server { stentor, address };
         for number in 0..EVENTS {
-            server.publish("large", &format!("{number}{}", "x".repeat(EVENT_BYTES))).await;
+            started.publish("large", &format!("{number}{}", "x".repeat(EVENT_BYTES))).await;
         }
-        server.publish("small", "x").await;
-        server
+        started.publish("small", "x").await;
+        started
     }
 
     async fn publish(&self, topic: &str, data: &str) {
@@ -159,7 +160,8 @@ async fn pages_that_are_not_read_stay_within_the_budget_and_are_cut_off() {
             // axum does not close connections, so they hold what is in their buffers.
             sleep(STALL_TIME_MAX).await;
             assert!(server.metric("stentor_responses_cut_total") > 0);
-            let (after, most) = (server.response_bytes(), unread.len() as i64 * BUFFER_BYTES_MAX);
+            let (after, most) =
+                (server.response_bytes(), i64::try_from(unread.len()).unwrap() * BUFFER_BYTES_MAX);
             assert!(after <= most, "{after} bytes");
         }
         drop(unread);

@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 /// # Errors
 /// The thread of a server's log cannot be started.
 fn init_logging(cli: &Cli) -> io::Result<()> {
-    // A command reports an untrusted certificate once, in its own words. h2 warns of what any client can do.
+    // A command reports an untrusted certificate once, in its own words. h2 logs warnings that any client can cause.
     const QUIET: &str = "warn,h2=error,rustls_platform_verifier=off";
     // `stentor` covers every crate of the workspace; HTTP libraries stay at warnings.
     const VERBOSE: &str = "warn,stentor=debug,h2=error,rustls_platform_verifier=off";

@@ -9,8 +9,8 @@ use crate::cursor::Epoch;
 /// The address of a publisher as a hash, to count the idempotency keys of one address.
 ///
 /// An IPv4 address counts as a whole, an IPv6 address by its first 64 bits, because a host or a site has that many. The
-/// hash includes the epoch of the log, so that it differs between logs. Whoever has the file of the log can still try
-/// all addresses: it is a hash, not a secret.
+/// hash includes the epoch of the log, so that it differs between logs. A program that reads the file of the log
+/// can still try all addresses: it is a hash, not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeySource(u64);
 

@@ -110,8 +110,8 @@ pub trait Storage: Send + Sync + 'static {
     ///    the same publish counts as well, and so does the topic that it gives a lease to.
     /// 5. If it gives a lease to a topic that has none while [`LEASES_MAX`] others have one, it is refused as
     ///    [`Outcome::TooManyLeases`].
-    /// 6. If its key is new and a bound of [`KeyLimits`] is reached, it is refused as [`Outcome::TooManyKeys`]. Keys are
-    ///    remembered for their whole window, in the time of the log: see [`Storage::log_time`].
+    /// 6. If its key is new and a bound of [`KeyLimits`] is reached, it is refused as [`Outcome::TooManyKeys`]. Keys
+    ///    are remembered for their whole window, in the time of the log: see [`Storage::log_time`].
     /// 7. Otherwise it is appended. Its key and its lease are stored in the same transaction. A publish to a deleted
     ///    topic uses the name again: the topic has new counts and no end. A publish with a lease and without entries
     ///    only changes the lease ([`Outcome::LeaseChanged`]).
@@ -241,9 +241,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Returns the time by which records age, given the time `now` of the system clock.
     ///
-    /// An embedded storage notices jumps of the system clock: by comparison with the time that passes, and with the time
-    /// of its newest record. A jump ahead by more than an hour does not age records, nor the keys of publishes. The
-    /// default believes the system clock.
+    /// An embedded storage notices jumps of the system clock: by comparison with the time that passes, and with the
+    /// time of its newest record. A jump ahead by more than an hour does not age records, nor the keys of publishes.
+    /// The default believes the system clock.
     fn log_time(&self, now: Timestamp) -> LogTime {
         LogTime { now, jump: None }
     }

@@ -113,8 +113,8 @@ async fn push_event(
 
 /// Converts an event of another server. Returns it with its idempotency key, if it has one.
 ///
-/// A stream may carry values that a publish may not set. A NUL in a type becomes U+FFFD, as `pub --from` sends it, and a
-/// reconnection time over the maximum is left out.
+/// A stream may carry values that a publish may not set. A NUL in a type becomes U+FFFD, as `pub --from` sends it,
+/// and a reconnection time over the maximum is left out.
 fn adopt(options: &PublishOptions, event: Event) -> Result<(Event, Option<String>), Problem> {
     let own_type = event.event_type().map(|name| {
         let name = name.as_str();

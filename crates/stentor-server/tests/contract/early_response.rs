@@ -160,7 +160,7 @@ async fn large_bodies_in_flight_share_224_mib_and_small_ones_the_rest() {
     exceeding.write_all(&most).await.unwrap();
     server.until_metric("stentor_body_bytes", 232 << 20).await;
     let mut waiting = request().connect().await;
-    waiting.write_all(&[b'x'; 128 << 10]).await.unwrap();
+    waiting.write_all(&most[..128 << 10]).await.unwrap();
     server.until_metric("stentor_bodies_waiting", 1).await;
     assert_eq!(server.post("/topics/t", "one more").send().await.status, 201);
     // When bodies that hold a share end, the waiting one continues.

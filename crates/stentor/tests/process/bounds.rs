@@ -105,8 +105,8 @@ fn uploads() -> usize {
     given.map_or(100, |text| text.parse().expect("a number"))
 }
 
-/// Sends a publish of [`LARGE`] bytes: `at_once` bytes of it, as far as the server takes them within a second, and then a
-/// byte each [`PAUSE`].
+/// Sends a publish of [`LARGE`] bytes: `at_once` bytes of it, as far as the server takes them within a second, and
+/// then a byte each [`PAUSE`].
 async fn upload_slowly(address: String, number: usize, at_once: usize, established: Established) {
     let mut socket = TcpStream::connect(&address).await.unwrap();
     let head = format!(

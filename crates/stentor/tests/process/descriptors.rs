@@ -249,7 +249,7 @@ async fn metrics(address: &str) -> String {
     text
 }
 
-/// A reader that connects again and again, sooner than it is told to, until a stream stays open.
+/// A reader that connects again and again, sooner than `retry:` asks for, until a stream stays open.
 async fn retry_to_read(address: String) {
     let request = format!("GET /topics/t HTTP/1.1\r\nHost: {address}\r\n\r\n");
     loop {

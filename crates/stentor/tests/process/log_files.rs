@@ -37,7 +37,9 @@ async fn a_server_whose_data_directory_is_deleted_refuses_events_and_stops() {
 
 /// The lowest number of a file descriptor that a process has free.
 fn first_free_descriptor(pid: u32) -> usize {
-    (0..).find(|number| fs::symlink_metadata(format!("/proc/{pid}/fd/{number}")).is_err()).unwrap()
+    let is_free =
+        |number: &usize| fs::symlink_metadata(format!("/proc/{pid}/fd/{number}")).is_err();
+    (0..20_000).find(is_free).unwrap()
 }
 
 #[tokio::test]

@@ -250,18 +250,17 @@ impl Log {
     ) -> Arc<Record> {
         self.tail = self.tail.next();
         self.time = self.time.max(time);
-        let topic = match self.topics.get_mut(&name) {
-            Some(topic) => topic,
+        let topic = if let Some(topic) = self.topics.get_mut(&name) {
+            topic
+        } else {
             // The name is unknown, so it may be a forgotten one.
-            None => {
-                let mut loss = Loss::default();
-                if self.floor.through > Offset::ZERO {
-                    loss = self.forgotten.of_name(name.as_str());
-                }
-                let Loss { through, removals: count } = loss;
-                let removed = Removal { through, by_delete: false, count };
-                self.topics.entry(name.clone()).or_insert_with(|| Topic::new(name, removed))
+            let mut loss = Loss::default();
+            if self.floor.through > Offset::ZERO {
+                loss = self.forgotten.of_name(name.as_str());
             }
+            let Loss { through, removals: count } = loss;
+            let removed = Removal { through, by_delete: false, count };
+            self.topics.entry(name.clone()).or_insert_with(|| Topic::new(name, removed))
         };
         let name = topic.name.clone();
         let record =

@@ -38,7 +38,7 @@ struct Shared {
     dropped: AtomicU64,
 }
 
-/// The steps that wait, by their numbers, and counts of what runs.
+/// The steps that wait, by their numbers, and the number of steps that run.
 #[derive(Default)]
 struct Jobs {
     first: BTreeMap<u64, Job>,

@@ -28,8 +28,8 @@ use crate::routes::publish::options::PublishOptions;
 const GROUP_EVENTS_MAX: usize = 1_000;
 /// Maximum size of a group in bytes, unless a single event is larger.
 const GROUP_BYTES_MAX: usize = 1 << 20;
-/// Maximum number of bytes that an upload holds of an incomplete event while it pauses for any time. The rest of a larger
-/// event must arrive at a [`Pace`], so that silent uploads cannot use up the memory for bodies.
+/// Maximum number of bytes that an upload holds of an incomplete event while it pauses for any time. The rest of a
+/// larger event must arrive at a [`Pace`], so that silent uploads cannot use up the memory for bodies.
 const PAUSE_BYTES_MAX: usize = 4 << 10;
 /// Number of times that a silent upload renews its key within the key window. More than one, so that a
 /// failed renewal can be repeated in time.

@@ -234,8 +234,8 @@ impl Naive {
         (!goes_on).then_some(ModelOutcome::KeyReused)
     }
 
-    /// Returns the hash (`None` for an upload) and the lines of a publish that takes the key in another scope: a batch with the topic of the
-    /// key, or a publish to one of the topics of a batch.
+    /// Returns the hash (`None` for an upload) and the lines of a publish that takes the key in another scope: a batch
+    /// with the topic of the key, or a publish to one of the topics of a batch.
     fn overlapping(
         &self,
         key: &Key,

@@ -185,7 +185,7 @@ struct Candidate {
 struct Candidates {
     max: usize,
     kept: BinaryHeap<Reverse<Candidate>>,
-    /// The same, oldest first, once the walk is complete.
+    /// The kept candidates, oldest first, once the walk is complete.
     sorted: Vec<Candidate>,
     /// The topics that are part of the merge. Later walks leave them out.
     merged: HashSet<i64>,

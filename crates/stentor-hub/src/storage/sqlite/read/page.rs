@@ -188,7 +188,9 @@ impl Snapshot<'_> {
         }
         self.note_damage(offset, topic);
         let damaged = page.damaged.get_or_insert_default();
-        topic.into_iter().for_each(|topic| damaged.add(topic.clone()));
+        if let Some(topic) = topic {
+            damaged.add(topic.clone());
+        }
         page.builder.pass(offset)
     }
 
@@ -248,7 +250,7 @@ impl Snapshot<'_> {
                 Err(error) => return Err(error),
                 Ok(true) => {
                     let bytes = row.number(5).unwrap_or_default();
-                    let Head { topic, offset, .. } = head;
+                    let Head { topic, offset } = head;
                     let entry = Entry { topic, offset, bytes, is_lost: false };
                     let name = || self.topic(topic).ok().map(|topic| topic.name.clone());
                     self.take(page, entry, name)?

@@ -108,7 +108,7 @@ fn delete(connection: &Connection, first: Offset) -> Result<(), DbError> {
 mod tests {
     use rusqlite::Connection;
 
-    use super::{Purged, add, at};
+    use super::{Columns, Purged, add, at};
     use crate::cursor::Offset;
 
     fn table() -> Connection {
@@ -122,8 +122,7 @@ mod tests {
     fn ranges(connection: &Connection) -> Vec<(u64, u64)> {
         let mut select =
             connection.prepare("SELECT first, last FROM purged ORDER BY first").unwrap();
-        let rows = select
-            .query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)));
+        let rows = select.query_map([], |row| Ok((row.offset(0)?.get(), row.offset(1)?.get())));
         rows.unwrap().map(Result::unwrap).collect()
     }
 

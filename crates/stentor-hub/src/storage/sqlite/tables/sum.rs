@@ -36,13 +36,11 @@ impl Sum {
 
     /// Adds a number that may be NULL.
     pub(crate) fn number_or_null(mut self, number: Option<i64>) -> Sum {
-        match number {
-            Some(number) => self.number(number),
-            None => {
-                self.add(&[0xff]);
-                self
-            }
+        if let Some(number) = number {
+            return self.number(number);
         }
+        self.add(&[0xff]);
+        self
     }
 
     /// Adds a text or a blob with its length.
@@ -52,7 +50,8 @@ impl Sum {
 
     /// Adds a text or a blob that may be NULL.
     pub(crate) fn bytes_or_null(mut self, bytes: Option<&[u8]>) -> Sum {
-        let length = bytes.map_or(Sum::NULL, |bytes| bytes.len() as u32);
+        let length =
+            bytes.map_or(Sum::NULL, |bytes| u32::try_from(bytes.len()).unwrap_or(Sum::NULL));
         self.add(&length.to_le_bytes());
         self.add(bytes.unwrap_or_default());
         self

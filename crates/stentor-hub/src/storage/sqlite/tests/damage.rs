@@ -28,7 +28,7 @@ async fn read(log_dir: &LogDir, filters: &str) -> Vec<String> {
         if let Some(damaged) = page.damaged {
             got.push(format!(
                 "gap {:?}",
-                damaged.topics.iter().map(|name| name.as_str()).collect::<Vec<_>>()
+                damaged.topics.iter().map(crate::topic::TopicName::as_str).collect::<Vec<_>>()
             ));
         }
         got.extend(contents(&page.records));

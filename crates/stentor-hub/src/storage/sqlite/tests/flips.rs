@@ -43,18 +43,18 @@ async fn filled() -> LogDir {
     let topic = |n: usize| format!("{}/{}", ["a", "b", "keep"][n % 3], n % 7);
     open.fill(400, |n| event(&topic(n), &format!("event {n} {}", "x".repeat(n % 90)))).await;
     open.log.publish(event("large", &"large ".repeat(3_000))).await;
-    for n in 0..40 {
-        let whole = KeyContent::Whole([n as u8; 16]);
+    for n in 0..40_u8 {
+        let whole = KeyContent::Whole([n; 16]);
         let keyed =
             event("keyed", &format!("keyed {n}")).with_key(key("keyed", &n.to_string(), whole));
         open.log.publish(keyed).await;
-        let part = KeyContent::Part { index: n, before: [n as u8; 16], after: [n as u8 + 1; 16] };
+        let part = KeyContent::Part { index: u64::from(n), before: [n; 16], after: [n + 1; 16] };
         open.log.publish(event("up", &format!("part {n}")).with_key(key("up", "up", part))).await;
     }
     for n in 0..20 {
         let topic = format!("leased/{n}");
         let change =
-            LeaseChange { topic: name(&topic), length: Some(std::time::Duration::from_secs(60)) };
+            LeaseChange { topic: name(&topic), length: Some(std::time::Duration::from_mins(1)) };
         open.log.publish(Publish { lease: Some(Box::new(change)), ..event(&topic, "1") }).await;
     }
     for n in 0..5 {

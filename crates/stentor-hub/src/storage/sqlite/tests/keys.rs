@@ -18,19 +18,19 @@ fn limited(keys: u64, keys_per_address: Option<u64>) -> LogDir {
     LogDir::with(Limits { keys, ..Limits::default() })
 }
 
-fn keyed(number: u64, source: Option<KeySource>) -> Publish {
+fn keyed(number: u64, source: impl Into<Option<KeySource>>) -> Publish {
     event("a", "x").with_key(Key {
         scope: Some(name("a")),
         publisher: String::new(),
         name: number.to_string(),
         window: Duration::from_secs(WINDOW.unsigned_abs()),
-        source,
+        source: source.into(),
         content: KeyContent::Whole([1; 16]),
     })
 }
 
-fn source(hash: u64) -> Option<KeySource> {
-    Some(KeySource::from_hash(hash))
+fn source(hash: u64) -> KeySource {
+    KeySource::from_hash(hash)
 }
 
 fn is_refused(outcome: &Outcome, of_address: bool) -> bool {

@@ -3,7 +3,9 @@
 //! With `STENTOR_MANY_TOPICS` set to a number of topics, such as 1000000, the tests print times for that many.
 
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use futures_util::FutureExt;
 

@@ -1,6 +1,7 @@
 //! Repairs a log: copies its sound rows into a new one, and puts that in its place.
 
 mod rebuild;
+mod repaired;
 mod salvage;
 
 use std::fs::{self, File};
@@ -8,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::rebuild::Rebuild;
+pub use self::repaired::Repaired;
 use self::salvage::Salvage;
 use super::error::{self, ToolError};
 use super::log::SqliteLog;
@@ -25,21 +27,6 @@ pub struct RepairOptions {
     pub accept_loss: bool,
 }
 
-/// Result of a repair.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Repaired {
-    /// Number of records that were copied.
-    pub records: u64,
-    /// Number of records that were restored from the backup.
-    pub restored: u64,
-    /// Number of records, or ranges of records, that are lost. Readers get a gap with the reason `damaged` there.
-    pub lost: u64,
-    /// Number of other rows that were lost: keys, parts of uploads, leases, burned ranges.
-    pub lost_rows: u64,
-    /// Directory with the damaged files; `None` if the log was sound and nothing was changed.
-    pub damaged_files: Option<PathBuf>,
-}
-
 /// Folder in which the new log is written.
 const FOLDER: &str = "unfinished";
 /// Folder that keeps the damaged files. A number is added if it exists.
@@ -49,8 +36,8 @@ impl SqliteLog {
     /// Repairs the log in `dir`, which no process may use. Passes each loss, and each row that was restored or computed
     /// again, to `notify`.
     ///
-    /// Writes a new log from the sound rows, verifies it, and puts it in place of the old one. The old files are kept in
-    /// `before-repair`. If the log is sound, nothing changes.
+    /// Writes a new log from the sound rows, verifies it, and puts it in place of the old one. The old files are kept
+    /// in `before-repair`. If the log is sound, nothing changes.
     ///
     /// # Errors
     ///

@@ -40,8 +40,8 @@ impl Writer {
         find().map_err(|error| self.handle_error(error))
     }
 
-    /// Sets the time of some records after an offset to `to`. Returns the last of them and their number; `None` if there
-    /// is none.
+    /// Sets the time of some records after an offset to `to`. Returns the last of them and their number; `None` if
+    /// there is none.
     pub(crate) fn set_times(
         &mut self,
         after: Offset,
@@ -72,8 +72,8 @@ impl Writer {
         changed.map_err(|error| self.handle_error(error))
     }
 
-    /// Sets the time of the log to `to`, once no record has a later time. Keys that expire after the log's time keep the
-    /// rest of their windows. Returns the number of these keys.
+    /// Sets the time of the log to `to`, once no record has a later time. Keys that expire after the log's time keep
+    /// the rest of their windows. Returns the number of these keys.
     pub(crate) fn set_log_time(&mut self, to: Timestamp) -> Result<u64, StorageError> {
         let before = self.log.time;
         let moved = self.transact(|transaction| {

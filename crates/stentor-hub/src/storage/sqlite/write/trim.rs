@@ -54,7 +54,7 @@ impl WriteTransaction<'_> {
             while bytes < bytes_max
                 && let Some(row) = rows.next()?
             {
-                let Ok(Head { offset, topic, .. }) = Head::read(row, 4) else { continue };
+                let Ok(Head { offset, topic }) = Head::read(row, 4) else { continue };
                 let length = row.number(5).unwrap_or_default();
                 topics.insert(topic, offset);
                 bytes += length + RECORD_BYTES;

@@ -221,7 +221,7 @@ impl Writer {
     /// Makes sure that a transaction whose commit failed is not stored. Returns the error.
     ///
     /// Its frames may be complete in the write-ahead log, although SQLite does not count them. A crash would bring the
-    /// transaction back, after its publisher was told that nothing was stored. So they are overwritten.
+    /// transaction back, although its publisher has the response that nothing was stored. So they are overwritten.
     pub(crate) fn discard_commit(&mut self, error: DbError) -> DbError {
         if !error.is_behind_the_writes() {
             return error;

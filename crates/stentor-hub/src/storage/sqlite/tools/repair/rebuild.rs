@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::Repaired;
+use super::repaired::Repaired;
 use super::salvage::{LogFields, Salvage};
 use crate::cursor::Offset;
 use crate::record::{Body, Record};

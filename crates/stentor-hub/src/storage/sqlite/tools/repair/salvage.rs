@@ -167,7 +167,8 @@ fn log_row(connection: &Connection, check: bool) -> Result<LogFields, DbError> {
     row.map_err(|error| DbError::at("the row of the table `log`", error))
 }
 
-/// Computes the row of the log from the other tables, such that nothing is reported too late and no offset is used again.
+/// Computes the row of the log from the other tables, such that nothing is reported too late and no offset is used
+/// again.
 fn log_row_again(connection: &Connection, backup: Option<LogFields>) -> Result<LogFields, DbError> {
     /// Offsets that are left out after the newest one: more than any reservation.
     const RESERVE: u64 = 131_072;
