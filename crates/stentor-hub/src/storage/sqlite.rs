@@ -126,6 +126,9 @@ impl SqliteStorage {
         dir: impl AsRef<Path>,
         options: SqliteOptions,
     ) -> Result<SqliteStorage, SqliteOpenError> {
+        if options.migration_backup {
+            tools::back_up_before_migration(dir.as_ref())?;
+        }
         SqliteStorage::open_with_limits(dir.as_ref(), Limits::new(options))
     }
 

@@ -47,6 +47,10 @@ pub(crate) struct ServeArgs {
     #[arg(hide_possible_values = true)]
     durability: Durability,
 
+    /// Do not back up a log of an older format before its migration.
+    #[arg(long)]
+    no_backup: bool,
+
     /// Time of silence after which a stream gets a keep-alive, varied by 20 %: 1s to 1h. It must be less
     /// than the idle timeout of every proxy on the way.
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = keep_alive)]
@@ -137,6 +141,7 @@ fn on_disk(args: &ServeArgs) -> anyhow::Result<(Hub, String)> {
         keys: args.keys.limits(KeyLimits::sqlite()),
         ..Default::default()
     };
+    options.migration_backup = !args.no_backup;
     if let Some(size) = args.retain.retain_bytes {
         options.bytes_max = size.0;
     }

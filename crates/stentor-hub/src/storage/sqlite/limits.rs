@@ -54,7 +54,7 @@ impl Default for Limits {
 
 impl Limits {
     pub(super) fn new(options: SqliteOptions) -> Limits {
-        let SqliteOptions { durability, bytes_max, keys } = options;
+        let SqliteOptions { durability, bytes_max, keys, migration_backup: _ } = options;
         Limits {
             durability,
             bytes_max,

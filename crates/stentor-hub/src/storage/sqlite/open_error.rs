@@ -61,6 +61,17 @@ pub enum SqliteOpenError {
         /// Directory of the log.
         dir: PathBuf,
     },
+    /// The log has an older format and cannot be backed up before its migration.
+    #[error(
+        "the log has format {found} and cannot be backed up before its migration ({reason}); solve that, or skip the \
+         backup with --no-backup"
+    )]
+    MigrationBackup {
+        /// Format version of the log.
+        found: i64,
+        /// The error, or the first finding of the verification.
+        reason: String,
+    },
     /// SQLite returned an error.
     #[error(
         "the log cannot be opened ({reason}); check the disk and the permissions of the directory"

@@ -25,6 +25,9 @@ pub struct SqliteOptions {
     pub bytes_max: Option<u64>,
     /// Bounds of the idempotency keys. Default: [`KeyLimits::sqlite`].
     pub keys: KeyLimits,
+    /// Before a log of an older format is migrated, copies it into a folder in its directory and verifies the copy.
+    /// Default: `true`.
+    pub migration_backup: bool,
 }
 
 impl SqliteOptions {
@@ -38,6 +41,7 @@ impl Default for SqliteOptions {
             durability: Durability::default(),
             bytes_max: Some(Self::BYTES_MAX),
             keys: KeyLimits::sqlite(),
+            migration_backup: true,
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) const WAL_FILE: &str = "log.db-wal";
 /// Name of SQLite's index of the write-ahead log in the log's directory.
 pub(super) const INDEX_FILE: &str = "log.db-shm";
 /// Format version that this program writes. Older versions are migrated, newer ones refused.
-const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 3;
 /// The first format version with checksums.
 pub(super) const SUMS_SINCE: i64 = 3;
 /// Marks the database as a log of Stentor: `Sten` in ASCII.
@@ -164,13 +164,7 @@ pub(super) fn open_beside(dir: &Path) -> Result<(Connection, i64), SqliteOpenErr
         let connection = connection.map_err(|error| refused(&path, error))?;
         match version(&connection, &path)? {
             Some(found) => {
-                if found < VERSION {
-                    connection.execute_batch(version_3::VIEWS).map_err(DbError::Sqlite)?;
-                }
-                if found == 2 {
-                    let views = version_3::VIEWS_OF_VERSION_2;
-                    connection.execute_batch(views).map_err(DbError::Sqlite)?;
-                }
+                show_as_newest(&connection, found).map_err(DbError::Sqlite)?;
                 Ok((connection, found))
             }
             None => Err(SqliteOpenError::NotALog { path: path.clone() }),
@@ -185,6 +179,31 @@ pub(super) fn open_beside(dir: &Path) -> Result<(Connection, i64), SqliteOpenErr
         }
         (opened, _) => opened,
     }
+}
+
+/// Shows a log of an older version to the queries of this one.
+fn show_as_newest(connection: &Connection, found: i64) -> rusqlite::Result<()> {
+    if found < VERSION {
+        connection.execute_batch(version_3::VIEWS)?;
+    }
+    if found == 2 {
+        connection.execute_batch(version_3::VIEWS_OF_VERSION_2)?;
+    }
+    Ok(())
+}
+
+/// Runs `work` on a connection from [`open_beside`] that shows the log as it is stored.
+pub(super) fn as_stored<T>(
+    connection: &Connection,
+    found: i64,
+    work: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    if found < VERSION {
+        connection.execute_batch(version_3::DROP_VIEWS)?;
+    }
+    let done = work();
+    show_as_newest(connection, found)?;
+    done
 }
 
 /// Flags to open a file that does not change, by the URI from [`at_rest`].

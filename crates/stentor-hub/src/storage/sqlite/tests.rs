@@ -22,6 +22,7 @@ mod files;
 mod flips;
 mod full;
 mod keys;
+mod migration;
 mod purge;
 mod space;
 mod steps;

@@ -92,6 +92,20 @@ CREATE TEMP VIEW upload_parts AS SELECT *, 'unchecked' AS sum FROM main.upload_p
 CREATE TEMP VIEW leases AS SELECT *, 'unchecked' AS sum FROM main.leases;
 ";
 
+/// Removes what [`VIEWS`] and [`VIEWS_OF_VERSION_2`] created.
+pub(super) const DROP_VIEWS: &str = "
+DROP VIEW IF EXISTS temp.records;
+DROP VIEW IF EXISTS temp.topic_records;
+DROP VIEW IF EXISTS temp.topics;
+DROP VIEW IF EXISTS temp.keys;
+DROP VIEW IF EXISTS temp.burned;
+DROP VIEW IF EXISTS temp.log;
+DROP VIEW IF EXISTS temp.purged;
+DROP VIEW IF EXISTS temp.forgotten;
+DROP VIEW IF EXISTS temp.upload_parts;
+DROP VIEW IF EXISTS temp.leases;
+";
+
 /// Moves the rows into the new tables and computes all checksums.
 ///
 /// Reads and writes each row once. A record that cannot be read is moved as it is, with a checksum that does not match:

@@ -3,7 +3,7 @@
 use super::LogDir;
 use crate::cursor::Offset;
 use crate::storage::conformance::log::{at, contents, event, filters, name, request};
-use crate::storage::sqlite::{SqliteStorage, schema};
+use crate::storage::sqlite::{RepairOptions, SqliteLog, SqliteStorage, schema};
 use crate::storage::{Outcome, Seek, Storage, StorageError, TopicsQuery};
 
 /// A log of four records that was then changed with SQL.
@@ -191,4 +191,32 @@ fn unless_worker_died<T>(answer: Result<T, StorageError>) -> Option<T> {
             None
         }
     }
+}
+
+#[tokio::test]
+async fn a_repair_keeps_what_is_known_of_forgotten_topics() {
+    let log_dir = changed(
+        "UPDATE log SET floor = 1, floor_removals = 1, removals = 1;
+         INSERT INTO forgotten (prefix, removed_through, removals, sum) VALUES ('z', 1, 1, 0);",
+    )
+    .await;
+    log_dir.seal();
+    let sum = crate::storage::sqlite::tables::forgotten::SEALED;
+    crate::storage::sqlite::tables::sum::seal(&log_dir.database(), sum, "true").unwrap();
+    log_dir.database().execute("UPDATE records SET data = 'other' WHERE offset = 2", []).unwrap();
+    let options = RepairOptions { accept_loss: true, ..RepairOptions::default() };
+    let repaired = SqliteLog::repair(log_dir.path(), &options, &mut |_| {}).unwrap();
+    assert_eq!((repaired.records, repaired.lost, repaired.lost_rows), (3, 1, 0));
+    assert_eq!(log_dir.count("forgotten"), 1);
+    assert_eq!(read(&log_dir, "a").await, ["a: 1", "gap [\"a\"]", "a: 3"]);
+}
+
+#[tokio::test]
+async fn a_repair_that_would_lose_a_record_changes_nothing_without_consent() {
+    let log_dir = changed("UPDATE records SET data = 'other' WHERE offset = 2").await;
+    let before = std::fs::read(log_dir.path().join(schema::FILE)).unwrap();
+    let refused =
+        SqliteLog::repair(log_dir.path(), &RepairOptions::default(), &mut |_| {}).unwrap_err();
+    assert!(refused.to_string().contains("--accept-loss"), "{refused}");
+    assert!(std::fs::read(log_dir.path().join(schema::FILE)).unwrap() == before);
 }

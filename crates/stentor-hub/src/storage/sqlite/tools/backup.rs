@@ -41,7 +41,10 @@ impl SqliteLog {
         // A copy page by page would start again with each write of the server, and would include the free pages
         // and the damage of the original. This reads each row once, in one snapshot. The write-ahead log must keep
         // that snapshot while the copy runs.
-        let copied = self.connection.execute("VACUUM INTO ?1", [path]).map_err(ToolError::from);
+        let copy_all = || self.connection.execute("VACUUM INTO ?1", [path]);
+        // The copy creates the indexes of the tables, which are not those of views.
+        let copied =
+            schema::as_stored(&self.connection, self.version, copy_all).map_err(ToolError::from);
         copied
             .and_then(|_| mark_unclean(&copy, self.version))
             .map_err(|error| draft.convert_error(error))?;

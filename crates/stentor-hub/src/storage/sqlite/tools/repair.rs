@@ -13,7 +13,6 @@ pub use self::repaired::Repaired;
 use self::salvage::Salvage;
 use super::error::{self, ToolError};
 use super::log::SqliteLog;
-use crate::storage::sqlite::crash::Files;
 use crate::storage::sqlite::last_run::LastRun;
 use crate::storage::sqlite::lock::Lock;
 use crate::storage::sqlite::schema;
@@ -49,8 +48,6 @@ impl SqliteLog {
         notify: &mut dyn FnMut(String),
     ) -> Result<Repaired, ToolError> {
         let lock = Lock::take(dir)?;
-        // `open` checks only a log that is not locked.
-        Files::read(dir, lock.is_alone())?.refuse_loss()?;
         let log = SqliteLog::open(dir)?;
         log.refuse_older_format()?;
         let backup = options.from.as_deref().map(SqliteLog::open).transpose()?;

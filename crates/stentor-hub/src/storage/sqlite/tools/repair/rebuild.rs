@@ -17,7 +17,7 @@ use crate::storage::sqlite::tables::purged::{self, Purged};
 use crate::storage::sqlite::tables::record::{self, Inserts};
 use crate::storage::sqlite::tables::sum::{self, Sealed, seal};
 use crate::storage::sqlite::tables::topic::{self, Topic};
-use crate::storage::sqlite::tables::{burned, key, lease, log, upload_part};
+use crate::storage::sqlite::tables::{burned, forgotten, key, lease, log, upload_part};
 use crate::storage::sqlite::tools::error::ToolError;
 use crate::topic::TopicName;
 
@@ -69,14 +69,15 @@ impl<'a> Rebuild<'a> {
     fn all(&mut self) -> Result<(), DbError> {
         self.records()?;
         self.find_lost()?;
-        for (table, width) in [
-            (burned::SEALED, 2),
-            (purged::SEALED, 3),
-            (key::SEALED, 12),
-            (upload_part::SEALED, 3),
-            (lease::SEALED, 2),
+        for table in [
+            burned::SEALED,
+            purged::SEALED,
+            key::SEALED,
+            upload_part::SEALED,
+            lease::SEALED,
+            forgotten::SEALED,
         ] {
-            self.rows(table, width)?;
+            self.rows(table)?;
         }
         self.orphans()?;
         self.restore()?;
@@ -124,8 +125,9 @@ impl<'a> Rebuild<'a> {
     }
 
     /// Copies the sound rows of a small table.
-    fn rows(&mut self, table: Sealed, width: usize) -> Result<(), DbError> {
+    fn rows(&mut self, table: Sealed) -> Result<(), DbError> {
         let Sealed { name, columns, .. } = table;
+        let width = columns.split(',').count();
         let marks: Vec<String> = (1..=width + 1).map(|at| format!("?{at}")).collect();
         let mut insert = self.new.prepare(&format!(
             "INSERT OR IGNORE INTO {name} ({columns}, sum) VALUES ({})",
@@ -163,6 +165,15 @@ impl<'a> Rebuild<'a> {
         }
         if lost > 0 {
             (self.notify)(format!("the table `{name}`: {lost} damaged rows are left out"));
+            if name == "forgotten" {
+                // Everything that was removed from forgotten topics counts as removed from each of them.
+                self.new.execute("DELETE FROM forgotten", [])?;
+                self.new.execute(
+                    "INSERT INTO forgotten (prefix, removed_through, removals, sum) VALUES ('', ?1, ?2, 0)",
+                    [column::offset(self.old.log.floor), column::number(self.old.log.floor_removals)],
+                )?;
+                seal(self.new, table, "true")?;
+            }
             // Ranges without records are found again.
             self.done.lost_rows += if name == "purged" { 0 } else { lost };
         }
