@@ -84,7 +84,12 @@ async fn trim(
         let mut trimmed_topics = Vec::new();
         let mut trim_points = Vec::new();
         for (topic, limits) in topics {
-            if let Some(through) = shared.storage.trim_point(topic.clone(), limits).await? {
+            let trim_point = match shared.storage.trim_point(topic.clone(), limits).await {
+                // The storage has reported it. The other topics keep their limits.
+                Err(StorageError::Damaged { .. }) => None,
+                trim_point => trim_point?,
+            };
+            if let Some(through) = trim_point {
                 trim_points.push((topic.clone(), through));
                 trimmed_topics.push((topic, limits));
             }

@@ -182,7 +182,8 @@ pub trait Storage: Send + Sync + 'static {
         topics: Vec<TopicName>,
     ) -> BoxFuture<'_, Result<Vec<TopicState>, StorageError>>;
 
-    /// Lists the topics that exist (not deleted, and with a record left), by name in byte order.
+    /// Lists the topics that exist (not deleted, and with a record left), by name in byte order. A topic whose row is
+    /// damaged is left out, and counted as damage.
     fn topics(&self, query: TopicsQuery) -> BoxFuture<'_, Result<Vec<TopicInfo>, StorageError>>;
 
     /// Trims topics: removes the records of each topic up to its offset.

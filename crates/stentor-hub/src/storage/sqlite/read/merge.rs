@@ -171,7 +171,8 @@ impl Source {
         let rows = match self.read_chunk(connection, order) {
             Err(error) if error.is_corrupt() => {
                 self.is_last = true;
-                if order == Order::Oldest && self.until > self.seen {
+                let is_missed = self.last > Offset::ZERO && self.until > self.seen;
+                if order == Order::Oldest && is_missed {
                     self.push_lost(self.until);
                 }
                 return Ok(());

@@ -12,6 +12,7 @@ use crate::storage::sqlite::tables::topic::{Topic, sql};
 /// See [`Storage::topics`](crate::storage::Storage::topics).
 ///
 /// Each topic is listed as the snapshot of its step shows it. It is found by its name, so no step lists it twice.
+/// One whose row is damaged is left out.
 pub(crate) struct TopicsList {
     query: TopicsQuery,
     topics: Vec<TopicInfo>,
@@ -34,7 +35,15 @@ impl Stepped for TopicsList {
         let TopicsQuery { prefix, after, limit } = &self.query;
         let after = after.as_deref().unwrap_or_default();
         let (topics, mut last, mut is_complete) = (&mut self.topics, None, true);
-        Topic::each(snapshot.connection, sql::NAMES_FROM, [after.max(prefix.as_str())], |topic| {
+        let from = [after.max(prefix.as_str())];
+        Topic::each_or_damage(snapshot.connection, sql::NAMES_FROM, from, |topic| {
+            let topic = match topic {
+                Err(error) if error.is_corrupt() => {
+                    snapshot.note_damaged_row(error.place());
+                    return Ok(ControlFlow::Continue(()));
+                }
+                topic => topic?,
+            };
             if !topic.name.as_str().starts_with(prefix) || topics.len() == *limit {
                 return Ok(ControlFlow::Break(()));
             }

@@ -77,11 +77,10 @@ pub(crate) mod sql {
         "WHERE (removals, id) > (?1, ?2) AND removed_through > 0 AND deleted = 0 \
          ORDER BY removals, id LIMIT ?3"
     );
-    pub(crate) const TO_PURGE: &str =
-        select!("WHERE sweep_through IS NOT NULL ORDER BY id LIMIT ?1");
+    pub(crate) const TO_PURGE: &str = select!("WHERE sweep_through IS NOT NULL ORDER BY id");
     pub(crate) const LONGEST_EMPTY: &str = select!(
         "WHERE events = 0 AND (end_offset IS NULL OR deleted = 1) AND sweep_through IS NULL \
-         ORDER BY removed_through LIMIT 1"
+         ORDER BY removed_through"
     );
 }
 
@@ -157,15 +156,6 @@ impl Topic {
             .map_err(|error| DbError::at(format_args!("the topic in row {id}"), error))
     }
 
-    /// Returns the first topic that a query without parameters finds.
-    pub(crate) fn first(
-        connection: &Connection,
-        sql: &'static str,
-    ) -> Result<Option<Topic>, DbError> {
-        let mut statement = connection.prepare_cached(sql)?;
-        statement.query_row([], read).optional().map_err(|error| DbError::at("a topic", error))
-    }
-
     /// Calls `visit` with each topic that a query finds, until it returns a break.
     pub(crate) fn each(
         connection: &Connection,
@@ -173,10 +163,23 @@ impl Topic {
         parameters: impl Params,
         mut visit: impl FnMut(Topic) -> Result<ControlFlow<()>, DbError>,
     ) -> Result<(), DbError> {
+        Topic::each_or_damage(connection, sql, parameters, |topic| visit(topic?))
+    }
+
+    /// Calls `visit` with each topic that a query finds, or with the error of its row, until it returns a break.
+    pub(crate) fn each_or_damage(
+        connection: &Connection,
+        sql: &'static str,
+        parameters: impl Params,
+        mut visit: impl FnMut(Result<Topic, DbError>) -> Result<ControlFlow<()>, DbError>,
+    ) -> Result<(), DbError> {
         let mut statement = connection.prepare_cached(sql)?;
         let mut rows = statement.query(parameters)?;
         while let Some(row) = rows.next()? {
-            let topic = read(row).map_err(|error| DbError::at("a topic", error))?;
+            let topic = read(row).map_err(|error| {
+                let id = row.get(0).unwrap_or(0_i64);
+                DbError::at(format_args!("the topic in row {id}"), error)
+            });
             if visit(topic)?.is_break() {
                 break;
             }

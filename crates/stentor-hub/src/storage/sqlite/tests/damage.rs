@@ -1,7 +1,11 @@
 //! Damaged files: data on the disk is never trusted.
 
-use super::LogDir;
+use std::time::Duration;
+
+use super::{Limits, LogDir};
 use crate::cursor::Offset;
+use crate::hub::Hub;
+use crate::retention::{Retention, TopicLimits};
 use crate::storage::conformance::log::{at, contents, event, filters, name, request};
 use crate::storage::sqlite::{RepairOptions, SqliteLog, SqliteStorage, schema};
 use crate::storage::{Outcome, Seek, Storage, StorageError, TopicsQuery};
@@ -108,6 +112,60 @@ async fn a_damaged_topic_is_a_gap_for_its_readers_and_refuses_publishes() {
     assert!(reason.contains("the topic \"a\""), "{reason}");
     assert!(outcomes[0].is_stored() && outcomes[2].is_stored(), "others are not affected");
     assert_eq!(contents(&open.log.all("b c").await), ["b: 4", "b: 5", "c: 6"]);
+}
+
+#[tokio::test]
+async fn damaged_topics_do_not_stop_the_size_limit_and_the_purge_of_the_others() {
+    let mut log_dir = LogDir::with(Limits { bytes_max: Some(1 << 20), ..Limits::default() });
+    let open = log_dir.open();
+    for topic in ["a", "b", "c", "d"] {
+        let id = open.log.event(topic, "1").await;
+        if topic != "a" {
+            open.log.trim(topic, id).await;
+        }
+    }
+    open.settle().await;
+    drop(open);
+    // `a` has the oldest record and one to purge, and `b` is empty for longest.
+    let damage = "UPDATE topics SET sweep_through = 1 WHERE name = 'a';
+                  UPDATE topics SET last = last + 1 WHERE name = 'b';";
+    log_dir.database().execute_batch(damage).unwrap();
+    log_dir.limits.empty_topics = 1;
+    let open = log_dir.open();
+    open.fill(3_000, |n| event("loud", &format!("{n:0>1000}"))).await;
+    open.settle().await;
+    assert!(log_dir.count("records") < 1_000, "the oldest are trimmed and purged");
+    assert_eq!(log_dir.count("topics WHERE name IN ('c', 'd')"), 0, "they are forgotten");
+    assert!(open.log.storage.damaged() > 0);
+}
+
+#[tokio::test]
+async fn a_damaged_topic_does_not_stop_the_limits_of_the_others() {
+    let log_dir = LogDir::new();
+    let open = log_dir.open();
+    for topic in ["a", "a", "b", "b"] {
+        open.log.event(topic, "1").await;
+    }
+    drop(open);
+    log_dir.database().execute("UPDATE topics SET last = 9 WHERE name = 'a'", []).unwrap();
+    let hub = Hub::new(SqliteStorage::open(log_dir.path()).unwrap());
+    let one = TopicLimits { events: Some(1), ..TopicLimits::default() };
+    let retention = Retention::new([("**".parse().unwrap(), one)]).unwrap();
+    let trimmed = async {
+        while hub.trimmed().events == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = hub.enforce_retention(retention) => {}
+        () = trimmed => {}
+        () = tokio::time::sleep(Duration::from_secs(20)) => panic!("nothing is trimmed"),
+    }
+    assert_eq!(
+        hub.topics(TopicsQuery { limit: 9, ..TopicsQuery::default() }).await.unwrap().len(),
+        1
+    );
+    hub.close().await;
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::publish::Publish;
 use crate::record::Record;
 use crate::storage::conformance::log::{event, filters, name};
 use crate::storage::sqlite::{RepairOptions, SqliteLog, SqliteStorage, schema};
-use crate::storage::{Budget, TopicInfo, TopicsQuery};
+use crate::storage::{Budget, Storage, TopicInfo, TopicsQuery};
 use crate::{Filters, GapReason, HistoryRequest, Start, Subscribed};
 
 /// Number of seeds: `STENTOR_FLIP_SEEDS`, or 60.
@@ -177,6 +177,7 @@ fn rows(dir: &Path) -> Option<BTreeMap<String, Vec<Vec<Value>>>> {
         "purged",
         "leases",
         "upload_parts",
+        "forgotten",
     ] {
         let mut select = connection.prepare(&format!("SELECT * FROM {table} NOT INDEXED")).ok()?;
         let columns = select.column_count();
@@ -225,7 +226,6 @@ struct Sound {
 }
 
 async fn topics(hub_storage: &SqliteStorage) -> Result<Vec<TopicInfo>, String> {
-    use crate::storage::Storage;
     let query = TopicsQuery { limit: 1_000, ..TopicsQuery::default() };
     hub_storage.topics(query).await.map_err(|error| error.to_string())
 }
@@ -312,7 +312,12 @@ impl Sound {
                 let is_known = |topic: &TopicInfo| all.iter().any(|of| of.topic == topic.topic);
                 assert!(topics.iter().all(is_known), "{context}: the list of topics");
             }
-            Ok(topics) => assert_eq!(topics, self.topics, "{context}: the list of topics"),
+            Ok(topics) => {
+                // A topic whose row is damaged is left out, and counted.
+                assert!(topics.iter().all(|topic| self.topics.contains(topic)), "{context}");
+                let is_whole = topics.len() == self.topics.len();
+                assert!(is_whole || storage.damaged() > 0, "{context}: the list of topics");
+            }
             Err(error) => counts.failures.push(format!("{context}: topics: {error}")),
         }
         let hub = Hub::new(storage);

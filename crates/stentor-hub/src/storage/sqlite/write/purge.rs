@@ -15,7 +15,7 @@ use crate::storage::sqlite::tables::{column, forgotten, purged};
 
 /// Number of topics that are purged together. Their records share pages, which are then written once and not
 /// once for each topic.
-const TOPICS: u32 = 64;
+const TOPICS: usize = 64;
 
 impl WriteTransaction<'_> {
     /// Deletes a slice of removed records, oldest first. Returns `true` if there may be more.
@@ -36,7 +36,11 @@ impl WriteTransaction<'_> {
                 && bytes > 0
                 && let Some(entry) = merge.next_of_any(self.connection)?
             {
-                self.delete_record(entry.topic, entry.offset)?;
+                if let Err(error) = self.delete_record(entry.topic, entry.offset) {
+                    // It is not a row of the slice: the next slice finds it again and must get further.
+                    self.pass_over(error)?;
+                    continue;
+                }
                 deleted.push(entry.offset);
                 self.purged += entry.bytes + RECORD_BYTES;
                 rows -= 1;
@@ -56,11 +60,20 @@ impl WriteTransaction<'_> {
     }
 
     /// Returns the first topics that have records to purge.
-    fn topics_to_purge(&self) -> Result<Vec<Topic>, DbError> {
+    fn topics_to_purge(&mut self) -> Result<Vec<Topic>, DbError> {
+        self.first_sound(sql::TO_PURGE, TOPICS)
+    }
+
+    /// Returns the first topics that a query finds. Passes over damaged rows.
+    fn first_sound(&mut self, sql: &'static str, max: usize) -> Result<Vec<Topic>, DbError> {
         let mut topics = Vec::new();
-        Topic::each(self.connection, sql::TO_PURGE, [TOPICS], |topic| {
-            topics.push(topic);
-            Ok(ControlFlow::Continue(()))
+        Topic::each_or_damage(self.connection, sql, [], |topic| {
+            match topic {
+                Ok(topic) => topics.push(topic),
+                Err(error) => self.pass_over(error)?,
+            }
+            let is_full = topics.len() >= max;
+            Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         Ok(topics)
     }
@@ -74,10 +87,8 @@ impl WriteTransaction<'_> {
             .connection
             .prepare_cached("DELETE FROM topic_records WHERE topic = ?1 AND offset = ?2")?;
         match statement.execute([topic, stored])? {
-            // The index is damaged. The next slice would find the same entry again, without end.
             0 => Err(DbError::Damaged(format!(
-                "the index of the topic {:?} has offset {offset} in one order only",
-                Topic::by_id(self.connection, topic)?.name.as_str()
+                "the index of the topic in row {topic} has offset {offset} in one order only"
             ))),
             _ => Ok(()),
         }
@@ -89,7 +100,7 @@ impl WriteTransaction<'_> {
     pub(crate) fn forget_empty_topics(&mut self, rows_max: u64) -> Result<(), DbError> {
         let excess = self.log.empty_topics.saturating_sub(self.limits.empty_topics);
         for _ in 0..excess.min(rows_max) {
-            let Some(topic) = Topic::first(self.connection, sql::LONGEST_EMPTY)? else {
+            let Some(topic) = self.first_sound(sql::LONGEST_EMPTY, 1)?.pop() else {
                 // The count was too high.
                 self.log.empty_topics = self.limits.empty_topics;
                 break;
@@ -97,7 +108,9 @@ impl WriteTransaction<'_> {
             let (mut through, mut removals) = (topic.removed_through, topic.removals);
             if let Some((deletion, _)) = topic.end {
                 // Until now a reader of the deleted topic got an end. From now on it gets a gap.
-                self.delete_record(topic.id, deletion)?;
+                if let Err(error) = self.delete_record(topic.id, deletion) {
+                    self.pass_over(error)?;
+                }
                 purged::add(self.connection, deletion, deletion)?;
                 self.log.removals += 1;
                 (through, removals) = (deletion, self.log.removals);

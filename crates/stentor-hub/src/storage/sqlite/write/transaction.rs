@@ -36,6 +36,8 @@ pub(crate) struct WriteTransaction<'a> {
     pub(crate) purged: u64,
     /// Changes of leases by this transaction.
     pub(super) leases: Vec<LeaseChange>,
+    /// Damaged rows that this transaction has passed over.
+    pub(super) damaged: Vec<String>,
     pub(super) keys: Keys<'a>,
     pub(super) epoch: Epoch,
     log_before: LogState,
@@ -59,6 +61,7 @@ pub(crate) struct Changes {
     pub(crate) log: LogState,
     pub(crate) records: Vec<Arc<Record>>,
     pub(crate) leases: Vec<LeaseChange>,
+    pub(crate) damaged: Vec<String>,
     pub(crate) trimmed: Trimmed,
     pub(crate) purged: u64,
     /// The changed counts of publisher addresses.
@@ -83,6 +86,7 @@ impl<'a> WriteTransaction<'a> {
             trimmed: Trimmed::default(),
             purged: 0,
             leases: Vec::new(),
+            damaged: Vec::new(),
             keys: Keys::new(connection, limits.keys, key_time, sources),
             epoch,
             log_before: log,
@@ -311,9 +315,9 @@ impl<'a> WriteTransaction<'a> {
         }
         self.log.reserve(self.limits.reserve);
         self.log.store(&self.log_before, self.connection)?;
-        let WriteTransaction { log, records, leases, trimmed, purged, keys, .. } = self;
+        let WriteTransaction { log, records, leases, damaged, trimmed, purged, keys, .. } = self;
         let sources = keys.into_changes();
-        Ok(Changes { log, records, leases, trimmed, purged, sources, to_purge })
+        Ok(Changes { log, records, leases, damaged, trimmed, purged, sources, to_purge })
     }
 
     /// Returns a topic as this transaction sees it. An unknown topic is empty.

@@ -22,13 +22,16 @@ pub(crate) const OLDEST_OF_TOPIC: &str = "SELECT topic, offset, kind, bytes, pre
 pub(crate) const OLDEST_OF_ALL: &str = "SELECT offset, topic, kind, time, head_sum, octet_length(data) FROM records \
     WHERE offset > ?1 AND offset < (SELECT max(offset) FROM records) ORDER BY offset LIMIT ?2";
 
+/// Maximum number of damaged rows that one transaction notes.
+const DAMAGED_MAX: usize = 100;
+
 impl WriteTransaction<'_> {
     /// Trims topics, each up to an offset, until `trim_rows` of the limits is reached. Returns how many topics
     /// are done.
     pub(crate) fn trim_each(&mut self, topics: &[(TopicName, Offset)]) -> Result<usize, DbError> {
         let mut rows = self.limits.trim_rows;
         for (at, (name, through)) in topics.iter().enumerate() {
-            rows = rows.saturating_sub(self.trim(name, *through, rows)?);
+            rows = rows.saturating_sub(self.trim_unless_damaged(name, *through, rows)?);
             if rows == 0 {
                 return Ok(at);
             }
@@ -62,10 +65,39 @@ impl WriteTransaction<'_> {
             }
         }
         for (id, through) in topics {
-            let name = Topic::by_id(self.connection, id)?.name;
-            self.trim(&name, through, rows_max)?;
+            match Topic::by_id(self.connection, id) {
+                Ok(topic) => {
+                    self.trim_unless_damaged(&topic.name, through, rows_max)?;
+                }
+                Err(error) => self.pass_over(error)?,
+            }
         }
         Ok(last)
+    }
+
+    /// Trims a topic, or passes over it if its row or its index is damaged: the others are trimmed nevertheless.
+    fn trim_unless_damaged(
+        &mut self,
+        name: &TopicName,
+        through: Offset,
+        rows_max: u64,
+    ) -> Result<u64, DbError> {
+        match self.trim(name, through, rows_max) {
+            Ok(rows) => Ok(rows),
+            Err(error) => self.pass_over(error).map(|()| 0),
+        }
+    }
+
+    /// Notes a damaged row that retention passes over. Returns any other error.
+    pub(super) fn pass_over(&mut self, error: DbError) -> Result<(), DbError> {
+        if !error.is_corrupt() {
+            return Err(error);
+        }
+        let place = error.place();
+        if self.damaged.len() < DAMAGED_MAX && !self.damaged.contains(&place) {
+            self.damaged.push(place);
+        }
+        Ok(())
     }
 
     /// Removes the records of a topic up to an offset, oldest first, at most `rows_max`. Returns how many.

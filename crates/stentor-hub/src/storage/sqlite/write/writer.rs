@@ -197,8 +197,11 @@ impl Writer {
             &self.key_sources,
         );
         let result = work(&mut write)?;
-        let Changes { log, records, leases, trimmed, purged, sources, to_purge } =
+        let Changes { log, records, leases, damaged, trimmed, purged, sources, to_purge } =
             write.finish()?;
+        for place in &damaged {
+            self.state.damage.note(place);
+        }
         if self.ballast.is_held() {
             let growth = growth(&self.connection)?;
             self.ballast.hold(growth).map_err(|error| DbError::no_ballast(&error))?;
