@@ -77,7 +77,9 @@ impl Connection {
             return Response { status: 100, headers: Vec::new(), body: Vec::new() };
         }
         let mut response = Response::parse(&head);
-        if response.header("transfer-encoding") == Some("chunked") {
+        // Pages and lists come in chunks. The body of a stream is not part of its response: it has no end.
+        let is_json = response.header("content-type") == Some("application/json");
+        if is_json && response.header("transfer-encoding") == Some("chunked") {
             response.body = self.chunks().await;
             return response;
         }

@@ -62,11 +62,11 @@ struct ListEncoder {
 /// A topic of the list.
 #[derive(Serialize)]
 struct Listed<'a> {
-    bytes: u64,
-    ended: bool,
-    events: u64,
-    subscribers: usize,
     topic: &'a str,
+    events: u64,
+    bytes: u64,
+    subscribers: usize,
+    ended: bool,
 }
 
 impl PieceSource for ListEncoder {
@@ -75,12 +75,12 @@ impl PieceSource for ListEncoder {
         for _ in 0..TOPICS_PER_PIECE {
             let begun = mem::replace(&mut self.is_begun, true);
             if !begun {
-                piece.extend_from_slice(b"{\"next\":");
-                append(piece, &self.next.as_ref().map(TopicName::as_str));
-                piece.extend_from_slice(b",\"topics\":[");
+                piece.extend_from_slice(b"{\"topics\":[");
             }
             let Some(info) = self.topics.next() else {
-                piece.extend_from_slice(b"]}\n");
+                piece.extend_from_slice(b"],\"next\":");
+                append(piece, &self.next.as_ref().map(TopicName::as_str));
+                piece.extend_from_slice(b"}\n");
                 return false;
             };
             if begun {
@@ -89,11 +89,11 @@ impl PieceSource for ListEncoder {
             append(
                 piece,
                 &Listed {
-                    bytes: info.bytes,
-                    ended: info.ended,
-                    events: info.events,
-                    subscribers: self.hub.subscribers(&info.topic),
                     topic: info.topic.as_str(),
+                    events: info.events,
+                    bytes: info.bytes,
+                    subscribers: self.hub.subscribers(&info.topic),
+                    ended: info.ended,
                 },
             );
         }

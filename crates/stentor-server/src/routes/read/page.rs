@@ -30,42 +30,53 @@ pub(super) struct PageEncoder {
     held: usize,
 }
 
-/// The members of an event after its data.
+/// The members of an event before its data.
 #[derive(Serialize)]
 struct Members<'a> {
     id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry: Option<u64>,
-    time: String,
     topic: &'a str,
     #[serde(rename = "type")]
     event_type: &'a str,
+    time: String,
+}
+
+/// The members of a page after its events.
+#[derive(Serialize)]
+struct Rest {
+    next: Option<String>,
+    earliest: Option<String>,
+    tail: String,
+    gap: Option<Value>,
+    ended: Option<Ended>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+/// The end of the topics of a page.
+#[derive(Serialize)]
+struct Ended {
+    reason: Option<String>,
+    time: String,
+    id: String,
 }
 
 impl PageEncoder {
     /// Begins to encode a page. `more` are members besides its own.
     pub(super) fn new(page: HistoryPage, more: Map<String, Value>) -> PageEncoder {
-        let first = json!({
-            "earliest": page.earliest.map(|cursor| cursor.to_string()),
-            "ended": page.ended.as_ref().map(|end| json!({
-                "reason": end.end_reason(),
-                "time": end.time().to_string(),
-                "id": end.cursor().to_string(),
-            })),
-        });
-        let mut last = json!({
-            "gap": page.gap,
-            "next": page.next.map(|cursor| cursor.to_string()),
-            "tail": page.tail.to_string(),
-        });
-        if let Some(last) = last.as_object_mut() {
-            last.extend(more);
-        }
-        let (mut before, mut after) = (Vec::new(), b"],".to_vec());
-        append(&mut before, &first);
-        before.pop();
-        before.extend_from_slice(b",\"events\":[");
-        append_members(&mut after, &last);
+        let rest = Rest {
+            next: page.next.map(|cursor| cursor.to_string()),
+            earliest: page.earliest.map(|cursor| cursor.to_string()),
+            tail: page.tail.to_string(),
+            gap: page.gap.as_ref().map(|gap| json!(gap)),
+            ended: page.ended.as_ref().map(|end| Ended {
+                reason: end.end_reason().map(str::to_owned),
+                time: end.time().to_string(),
+                id: end.cursor().to_string(),
+            }),
+            more,
+        };
+        let (before, mut after) = (b"{\"events\":[".to_vec(), b"],".to_vec());
+        append_members(&mut after, &rest);
         after.push(b'\n');
         let held = memory_bytes(&page);
         PageEncoder { before, events: page.events.into_iter(), open: None, after, held }
@@ -76,7 +87,12 @@ impl PageEncoder {
         piece.append(&mut self.before);
         let next = self.events.find(|record| record.event().is_some());
         let Some(record) = next else { return false };
-        piece.extend_from_slice(b"{\"data\":\"");
+        if let Some(event) = EventObject::of(&record) {
+            let EventObject { id, topic, event_type, time, .. } = event;
+            append(piece, &Members { id, topic, event_type, time });
+            piece.pop();
+        }
+        piece.extend_from_slice(b",\"data\":\"");
         self.open = Some((record, 0));
         true
     }
@@ -92,11 +108,12 @@ impl PageEncoder {
         if *encoded < data.len() {
             return;
         }
-        piece.extend_from_slice(b"\",");
-        if let Some(event) = EventObject::of(record) {
-            let EventObject { id, topic, event_type, time, retry, .. } = event;
-            append_members(piece, &Members { id, retry, time, topic, event_type });
+        piece.push(b'"');
+        if let Some(retry) = EventObject::of(record).and_then(|event| event.retry) {
+            piece.extend_from_slice(b",\"retry\":");
+            append(piece, &retry);
         }
+        piece.push(b'}');
         self.held = self.held.saturating_sub(record_bytes(record));
         self.open = None;
         self.before.push(b',');
