@@ -176,7 +176,7 @@ pub trait Storage: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Option<Vec<Offset>>, StorageError>>;
 
     /// Returns the states of these topics, in the order of `topics`. A topic without any publish has
-    /// [`TopicState::default`].
+    /// [`TopicState::default`], and so has one whose row is damaged.
     fn states(
         &self,
         topics: Vec<TopicName>,

@@ -12,7 +12,7 @@ use super::topic_walk::TopicWalk;
 use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::storage::query::ReadRequest;
-use crate::storage::result::Removed;
+use crate::storage::result::{Damaged, Removed};
 use crate::storage::sqlite::db_error::DbError;
 use crate::storage::sqlite::tables::column::{self, Columns};
 use crate::storage::sqlite::tables::log::LogRemovals;
@@ -47,6 +47,8 @@ pub(crate) struct Losses {
     pub(crate) removed: Option<Removed>,
     /// The log's count of removals. All of them were considered.
     pub(crate) removals: u64,
+    /// Set if a damaged row ended the search: any matching topic may have lost records.
+    pub(crate) damaged: Option<Damaged>,
 }
 
 impl LossSearch {
@@ -68,8 +70,25 @@ impl LossSearch {
     ) -> Result<Option<Losses>, DbError> {
         let log = LogRemovals::read(snapshot.connection)?;
         if self.reported >= log.removals {
-            return Ok(Some(Losses { removed: None, removals: log.removals }));
+            let (removed, damaged) = (None, None);
+            return Ok(Some(Losses { removed, removals: log.removals, damaged }));
         }
+        match self.search(snapshot, rows_max, &log) {
+            Err(error) if error.is_corrupt() => {
+                snapshot.note_damaged_row(error.place());
+                let (removed, damaged) = (self.removed(log.removals, false), Damaged::default());
+                Ok(Some(Losses { removed, removals: log.removals, damaged: Some(damaged) }))
+            }
+            done => done,
+        }
+    }
+
+    fn search(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        rows_max: u64,
+        log: &LogRemovals,
+    ) -> Result<Option<Losses>, DbError> {
         if !self.filters.patterns().is_empty() && !self.search_patterns(snapshot, rows_max)? {
             return Ok(None);
         }
@@ -91,7 +110,8 @@ impl LossSearch {
         let unnamed = forgotten
             && self.topics.is_empty()
             && snapshot.forgot_match_of(&self.filters, self.after, self.reported)?;
-        Ok(Some(Losses { removed: self.removed(log.removals, unnamed), removals: log.removals }))
+        let removed = self.removed(log.removals, unnamed);
+        Ok(Some(Losses { removed, removals: log.removals, damaged: None }))
     }
 
     fn removed(&mut self, removals: u64, unnamed: bool) -> Option<Removed> {

@@ -114,7 +114,15 @@ impl Newest {
             let read = || Ok((row.offset(0)?, row.get(1)?, row.get::<_, i64>(2)?));
             let (offset, id, kind) = read().map_err(|error| DbError::at("a record", error))?;
             *from = offset.previous();
-            if kind == record::EVENT && filter.matches(id, offset)? {
+            let is_match = match filter.matches(id, offset) {
+                // It may match. The reader that begins here gets a gap for it.
+                Err(error) if error.is_corrupt() => {
+                    snapshot.note_damaged_row(error.place());
+                    true
+                }
+                matches => matches?,
+            };
+            if kind == record::EVENT && is_match {
                 self.oldest = Some(offset);
                 self.found += 1;
             }

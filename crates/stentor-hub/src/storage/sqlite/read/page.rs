@@ -66,7 +66,8 @@ impl Stepped for ReadQuery {
         let rows = usize::try_from(rows_max).unwrap_or(usize::MAX).max(ROWS_MIN);
         let rows = rows.min(self.rows_left);
         let page = snapshot.page(&self.request, Budget { rows, ..self.request.budget })?;
-        let page = Page { removed: losses.removed, removals: losses.removals, ..page };
+        let damaged = page.damaged.or(losses.damaged);
+        let page = Page { removed: losses.removed, removals: losses.removals, damaged, ..page };
         self.rows_left -= rows;
         let until = self.request.until.min(snapshot.tail);
         let has_result =

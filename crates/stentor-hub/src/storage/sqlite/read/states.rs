@@ -39,6 +39,17 @@ impl Stepped for StatesQuery {
 impl Snapshot<'_> {
     fn state(&self, name: &TopicName) -> Result<TopicState, DbError> {
         self.count_lookup();
+        match self.known_state(name) {
+            // It is not known if the topic has ended, so its readers stay. Their reads report the damage.
+            Err(error) if error.is_corrupt() => {
+                self.note_damaged_row(error.place());
+                Ok(TopicState::default())
+            }
+            state => state,
+        }
+    }
+
+    fn known_state(&self, name: &TopicName) -> Result<TopicState, DbError> {
         let Some(topic) = self.topic_named(name)? else {
             let removed_through = self.forgotten_of(name.as_str())?.through;
             return Ok(TopicState { removed_through, ..TopicState::default() });

@@ -8,7 +8,7 @@ use crate::hub::Hub;
 use crate::retention::{Retention, TopicLimits};
 use crate::storage::conformance::log::{at, contents, event, filters, name, request};
 use crate::storage::sqlite::{RepairOptions, SqliteLog, SqliteStorage, schema};
-use crate::storage::{Outcome, Seek, Storage, StorageError, TopicsQuery};
+use crate::storage::{Outcome, ReadRequest, Seek, Storage, StorageError, TopicsQuery};
 
 /// A log of four records that was then changed with SQL.
 async fn changed(sql: &str) -> LogDir {
@@ -166,6 +166,30 @@ async fn a_damaged_topic_does_not_stop_the_limits_of_the_others() {
         1
     );
     hub.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_topic_with_removals_is_a_gap_once_and_does_not_stop_its_readers() {
+    for readers in ["**", "a b", "b *"] {
+        let log_dir = LogDir::new();
+        let open = log_dir.open();
+        for topic in ["a", "a", "b"] {
+            open.log.event(topic, "1").await;
+        }
+        open.log.trim("a", open.log.all("a").await[0].cursor()).await;
+        drop(open);
+        log_dir.database().execute("UPDATE topics SET events = 7 WHERE name = 'a'", []).unwrap();
+        let open = log_dir.open();
+        let page = open.storage.read(request(readers, Offset::ZERO)).await.unwrap();
+        assert!(page.damaged.is_some(), "{readers}");
+        // A page ends before the damaged record, or has the records after it.
+        let known =
+            ReadRequest { losses_reported: page.removals, ..request(readers, page.through) };
+        let rest = open.storage.read(known).await.unwrap();
+        assert_eq!(rest.damaged, None, "{readers}: it was reported");
+        assert_eq!(contents(&[page.records, rest.records].concat()), ["b: 1"], "{readers}");
+        assert_eq!(open.log.storage.states(vec![name("a"), name("b")]).await.unwrap()[1].events, 1);
+    }
 }
 
 #[tokio::test]

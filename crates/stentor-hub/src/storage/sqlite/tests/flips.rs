@@ -358,6 +358,7 @@ async fn one_wrong_bit_in_the_database_is_never_served_and_is_found() {
         sound.flip(seed, &mut counts).await;
     }
     println!("{} seeds: {counts:#?}", seeds());
+    assert_eq!(counts.failed_reads, 0, "a log that opens is read, with gaps");
 }
 
 #[tokio::test]
@@ -374,6 +375,7 @@ async fn one_wrong_bit_in_a_backup_is_never_served_and_is_found() {
         sound.flip(seed, &mut counts).await;
     }
     println!("{} seeds: {counts:#?}", seeds());
+    assert_eq!(counts.failed_reads, 0, "a log that opens is read, with gaps");
 }
 
 #[tokio::test]
@@ -384,6 +386,7 @@ async fn a_repair_of_one_wrong_bit_gives_a_sound_log_with_a_gap_for_each_loss() 
         sound.repair(seed, None, &mut counts).await;
     }
     println!("{} seeds: {counts:#?}", seeds() / 2);
+    assert_eq!(counts.failed_reads, 0);
 }
 
 #[tokio::test]
@@ -395,5 +398,6 @@ async fn a_repair_of_one_wrong_bit_from_a_backup_loses_nothing() {
         sound.repair(seed, Some(backup.path()), &mut counts).await;
     }
     println!("{} seeds: {counts:#?}", seeds() / 2);
+    assert_eq!(counts.failed_reads, 0);
     assert_eq!(counts.lost_records, 0);
 }

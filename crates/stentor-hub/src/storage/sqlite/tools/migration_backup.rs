@@ -18,11 +18,8 @@ pub(crate) fn back_up_before_migration(dir: &Path) -> Result<(), SqliteOpenError
     if !error::file(dir).exists() {
         return Ok(());
     }
-    let log = match SqliteLog::open(dir) {
-        Ok(log) => log,
-        // Opening the log reports the error.
-        Err(_) => return Ok(()),
-    };
+    // If it cannot be opened, the start reports the error.
+    let Ok(log) = SqliteLog::open(dir) else { return Ok(()) };
     if log.version >= schema::VERSION {
         return Ok(());
     }
