@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::SemaphorePermit;
+
 use crate::cursor::{Cursor, CursorError, Offset};
 use crate::filter::Filters;
 use crate::gap::{Gap, GapReason};
@@ -78,6 +80,11 @@ struct Reading<'a> {
     losses_reported: u64,
     gap: Option<(GapReason, String)>,
     bytes_max: usize,
+    /// The permit of the current read.
+    permit: Option<SemaphorePermit<'a>>,
+    /// `true` if an event is larger than `bytes_max`. The page then keeps its permit to the end, so that only a few
+    /// such events are in memory.
+    has_large_event: bool,
 }
 
 /// The losses before the events of a page.
@@ -145,20 +152,12 @@ pub(crate) async fn read(
         losses_reported: 0,
         gap: None,
         bytes_max,
+        permit: None,
+        has_large_event: false,
     };
     let is_new = !matches!(request.start, Start::Cursor(_));
     let is_first = matches!(request.start, Start::Earliest) && request.before.is_none();
-    // The semaphore is never closed. Without a cursor, the start needs no record, and finding it can take long.
-    let mut permit = None;
-    if !is_new {
-        permit = shared.page_reads.acquire().await.ok();
-    }
     let picked = reading.begin(request.start, request.before.is_some().then_some(limit)).await?;
-    if permit.is_none() {
-        permit = shared.page_reads.acquire().await.ok();
-    }
-    // Held until the page is complete.
-    let _permit = permit;
     let (events, losses) = match picked {
         Some(picked) => (reading.fetch(picked, limit).await?, None),
         None => reading.events(limit).await?,
@@ -217,7 +216,11 @@ impl Reading<'_> {
     }
 
     async fn begin_at(&mut self, text: String) -> Result<(), HistoryError> {
-        match resolve_cursor(self.shared, text.parse()?).await? {
+        let cursor = text.parse()?;
+        let permit = self.shared.page_read().await?;
+        let resolved = resolve_cursor(self.shared, cursor).await?;
+        drop(permit);
+        match resolved {
             ResolvedCursor::At(cursor) => self.after = cursor.offset,
             ResolvedCursor::Lost { continue_after } => {
                 self.after = continue_after;
@@ -278,7 +281,7 @@ impl Reading<'_> {
         Ok((events, losses))
     }
 
-    async fn page(&self, budget: Budget) -> Result<Page, StorageError> {
+    async fn page(&mut self, budget: Budget) -> Result<Page, StorageError> {
         let request = ReadRequest {
             filters: Arc::clone(&self.filters),
             after: self.after,
@@ -286,7 +289,26 @@ impl Reading<'_> {
             budget,
             losses_reported: self.losses_reported,
         };
-        self.shared.storage.read(request).await
+        self.take_permit().await?;
+        let page = self.shared.storage.read(request).await?;
+        self.return_permit(&page.records);
+        Ok(page)
+    }
+
+    async fn take_permit(&mut self) -> Result<(), StorageError> {
+        if self.permit.is_none() {
+            self.permit = Some(self.shared.page_read().await?);
+        }
+        Ok(())
+    }
+
+    /// Returns the permit after a read, so that a page with many reads does not delay one with few.
+    fn return_permit(&mut self, records: &[Arc<Record>]) {
+        let bytes: usize = records.iter().map(|record| record.body().bytes()).sum();
+        self.has_large_event |= bytes > self.bytes_max;
+        if !self.has_large_event {
+            self.permit = None;
+        }
     }
 
     async fn fetch(
@@ -296,6 +318,7 @@ impl Reading<'_> {
     ) -> Result<Vec<Arc<Record>>, StorageError> {
         picked.truncate(limit);
         self.after = picked.last().copied().unwrap_or(self.until);
+        self.take_permit().await?;
         let mut events = self.shared.storage.fetch(picked).await?;
         let mut bytes = 0;
         let fitting = events
@@ -307,6 +330,7 @@ impl Reading<'_> {
             .count()
             .max(1);
         events.truncate(fitting);
+        self.return_permit(&events);
         if let Some(last) = events.last() {
             self.after = last.offset();
         }
@@ -321,7 +345,7 @@ impl Reading<'_> {
         }
     }
 
-    async fn earliest(&self) -> Result<Option<Cursor>, StorageError> {
+    async fn earliest(&mut self) -> Result<Option<Cursor>, StorageError> {
         let mut from_start = Reading {
             shared: self.shared,
             filters: Arc::clone(&self.filters),
@@ -330,8 +354,11 @@ impl Reading<'_> {
             losses_reported: u64::MAX,
             gap: None,
             bytes_max: HistoryRequest::BYTES_MAX,
+            permit: self.permit.take(),
+            has_large_event: self.has_large_event,
         };
         let (events, _) = from_start.events(1).await?;
+        self.permit = from_start.permit.filter(|_| self.has_large_event);
         Ok(events.first().map(|record| record.cursor()))
     }
 

@@ -1,17 +1,21 @@
 //! State that a hub shares with its subscriptions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::cursor::{Cursor, Offset};
 use crate::interest::Interest;
 use crate::large_records::LargeRecords;
 use crate::reader_queries::{EndTracker, ReaderQueries};
-use crate::storage::{Commit, LiveWindow, Storage};
+use crate::storage::{Commit, LiveWindow, Storage, StorageError};
 
-/// Maximum number of pages of history whose records are read at the same time.
+/// Maximum number of reads of records for pages of history at the same time.
 const PAGE_READS_MAX: usize = 8;
+/// Maximum time for which a page of history waits for each of its reads to begin.
+const PAGE_READ_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// State that a hub shares with its subscriptions.
 pub(crate) struct Shared {
@@ -20,9 +24,9 @@ pub(crate) struct Shared {
     pub(crate) interest: Interest,
     pub(crate) queries: ReaderQueries,
     pub(crate) large: LargeRecords,
-    /// Permits to read the records of a page of history. A record can be large, and many results could wait for their
+    /// Permits to read records for pages of history. A record can be large, and many results could wait for their
     /// tasks.
-    pub(crate) page_reads: Semaphore,
+    page_reads: Semaphore,
     /// Burned ranges of offsets, inclusive. They never change while the log is open.
     pub(crate) burned: Vec<(Offset, Offset)>,
 }
@@ -54,6 +58,19 @@ impl Shared {
         let large = LargeRecords::default();
         let page_reads = Semaphore::new(PAGE_READS_MAX);
         Shared { storage, window, interest, queries, large, page_reads, burned: bounds.burned }
+    }
+
+    /// A permit for one read of records for a page of history.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Busy`] if other reads take so long that there is none within [`PAGE_READ_WAIT_MAX`].
+    pub(crate) async fn page_read(&self) -> Result<SemaphorePermit<'_>, StorageError> {
+        match timeout(PAGE_READ_WAIT_MAX, self.page_reads.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(StorageError::Busy),
+        }
     }
 
     /// The cursor of an offset in this log, without a check.

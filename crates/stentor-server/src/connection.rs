@@ -27,7 +27,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use self::head_timer::{HEAD_TIME_MAX, HeadTimer};
 use self::idle::{CountingExecutor, IdleTimer, OpenStreams};
@@ -113,15 +113,21 @@ pub(crate) async fn run(
 }
 
 /// Reads until the protocol of the client is known. Returns the bytes read, and `true` for HTTP/2.
+///
+/// The first byte may take as long as a connection may be idle. All others have [`HEAD_TIME_MAX`] together.
 async fn read_preface(
     stream: &mut LazyStream,
     idle_timeout: Duration,
 ) -> std::io::Result<(Bytes, bool)> {
     let mut prefix = BytesMut::with_capacity(1024);
+    let mut deadline = Instant::now() + idle_timeout;
     loop {
-        let time_max = if prefix.is_empty() { idle_timeout } else { HEAD_TIME_MAX };
-        if timeout(time_max, stream.read_buf(&mut prefix)).await?? == 0 {
+        let is_first = prefix.is_empty();
+        if timeout_at(deadline, stream.read_buf(&mut prefix)).await?? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        if is_first {
+            deadline = Instant::now() + HEAD_TIME_MAX;
         }
         if prefix.starts_with(HTTP2_PREFACE) {
             return Ok((prefix.freeze(), true));

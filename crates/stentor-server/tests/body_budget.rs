@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::Request;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use reqwest::{Client, RequestBuilder};
 use stentor_hub::Hub;
 use stentor_server::{Config, Stentor, bind, serve};
@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const BYTES_MAX: usize = 256 << 10;
 /// The largest body of these tests.
 const BODY_MAX: usize = 64 << 10;
+/// The length of the longest key.
+const KEY_BYTES: usize = 256;
 const NDJSON: &str = "application/x-ndjson";
 
 struct Server {
@@ -183,4 +185,43 @@ async fn an_event_of_the_fast_path_is_counted_until_it_is_committed() {
     let server = start();
     let client = publish_at_once(&server).await;
     assert_counted(&server, client).await;
+}
+
+/// Uploads lines of one byte with a long key. The whole body arrives at once.
+fn upload_small_lines(
+    server: &Server,
+    lines: usize,
+) -> AbortOnDropHandle<(http::StatusCode, serde_json::Value)> {
+    let request = Request::post("/topics/t").header("Content-Type", NDJSON);
+    let request = request.header("Idempotency-Key", "k".repeat(KEY_BYTES));
+    let mut stentor = server.stentor.clone();
+    let request = request.body(Full::from("x\n".repeat(lines))).unwrap();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let response = stentor.call(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap())
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_lines_are_counted_with_the_memory_of_their_events() {
+    /// More than one group, so that a part waits for the log and another for that part.
+    const LINES: usize = 1_500;
+    let server = start();
+    let upload = upload_small_lines(&server, LINES);
+    let counted = async {
+        while server.body_bytes() < LINES * (512 + KEY_BYTES) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, counted).await.is_ok(), "only {} bytes", server.body_bytes());
+    let refused = timeout(PATIENCE, upload_small_lines(&server, 1)).await;
+    let (status, problem) = refused.expect("it is refused in time").unwrap();
+    assert_eq!((status.as_u16(), &problem["code"]), (503, &"busy".into()), "{problem}");
+    assert_eq!(problem["published"], 0);
+    server.gate.open();
+    let (status, accepted) = upload.await.unwrap();
+    assert_eq!((status.as_u16(), &accepted["count"]), (201, &LINES.into()));
+    assert_eq!(server.body_bytes(), 0);
 }

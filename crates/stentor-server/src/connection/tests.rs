@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use stentor_hub::Hub;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -67,4 +68,18 @@ async fn a_body_that_arrives_in_pieces_is_read_to_its_end() {
         }
         assert!(response(&mut client).await.starts_with("HTTP/1.1 201"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preface_of_http2_that_arrives_byte_by_byte_has_the_time_of_one_head() {
+    let (mut client, _) = connect(Stentor::new(Hub::memory())).await;
+    let begun = Instant::now();
+    for byte in &HTTP2_PREFACE[..10] {
+        client.write_all(&[*byte]).await.unwrap();
+        if let Ok(closed) = timeout(HEAD_TIME_MAX * 2 / 3, client.read_u8()).await {
+            assert!(closed.is_err());
+            break;
+        }
+    }
+    assert!(begun.elapsed() < HEAD_TIME_MAX * 2, "it is closed in time");
 }

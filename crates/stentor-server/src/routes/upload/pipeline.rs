@@ -28,6 +28,9 @@ use crate::routes::publish::options::PublishOptions;
 const GROUP_EVENTS_MAX: usize = 1_000;
 /// Maximum size of a group in bytes, unless a single event is larger.
 const GROUP_BYTES_MAX: usize = 1 << 20;
+/// Memory of an event beside its data, type and key, in bytes. A small event takes up little of a body, so this is
+/// counted against the budget of bodies too.
+const EVENT_OVERHEAD_BYTES: usize = 512;
 /// Maximum number of bytes that an upload holds of an incomplete event while it pauses for any time. The rest of a
 /// larger event must arrive at a [`Pace`], so that silent uploads cannot use up the memory for bodies.
 const PAUSE_BYTES_MAX: usize = 4 << 10;
@@ -48,6 +51,7 @@ pub(super) struct Pipeline<'a> {
     options: &'a PublishOptions,
     incoming: &'a mut IncomingBody,
     collected: Group,
+    charge: Charge,
     /// The submitted group. The log takes all of it or nothing, also if this future is dropped.
     in_flight: Option<BoxFuture<'a, Outcomes>>,
     progress: Progress,
@@ -66,9 +70,25 @@ pub(super) struct Pipeline<'a> {
 #[derive(Default)]
 struct Group {
     publishes: Vec<Publish>,
-    /// Bytes of data, types and keys. Not more than the bytes of the body they were read from, apart
+    /// Bytes of data, types and own keys. Not more than the bytes of the body they were read from, apart
     /// from a type that the query sets.
     bytes: usize,
+}
+
+/// The memory that is reserved for an upload, without that of the group in flight.
+struct Charge {
+    /// Bytes of chunks, of an incomplete event, and of collected events.
+    bytes: usize,
+    /// Number of collected events whose [`Charge::event_bytes`] are reserved.
+    events: usize,
+    /// Bytes of each event beside its own: [`EVENT_OVERHEAD_BYTES`], and its copy of the key of the upload.
+    event_bytes: usize,
+}
+
+impl Charge {
+    fn total(&self, bytes: usize, events: usize) -> usize {
+        bytes.saturating_add(events.saturating_mul(self.event_bytes))
+    }
 }
 
 impl<'a> Pipeline<'a> {
@@ -79,11 +99,14 @@ impl<'a> Pipeline<'a> {
         incoming: &'a mut IncomingBody,
     ) -> Result<Pipeline<'a>, Problem> {
         set_lease(stentor, options).await?;
+        let key_bytes = options.key.as_ref().map_or(0, String::len);
+        let event_bytes = EVENT_OVERHEAD_BYTES + key_bytes;
         Ok(Pipeline {
             stentor,
             options,
             incoming,
             collected: Group::default(),
+            charge: Charge { bytes: 0, events: 0, event_bytes },
             in_flight: None,
             progress: Progress::default(),
             index: 0,
@@ -140,7 +163,7 @@ impl<'a> Pipeline<'a> {
                 self.submit().await?;
             }
             // Returns the memory of committed events. Shrinking never waits.
-            let _ = self.incoming.try_reserve(partial + self.collected.bytes);
+            let _ = self.try_charge(partial + self.collected.bytes, self.collected.publishes.len());
             let outcomes = {
                 let Some(in_flight) = &mut self.in_flight else {
                     return Ok(self.chunk_while_idle().await);
@@ -179,21 +202,51 @@ impl<'a> Pipeline<'a> {
     /// Reserves memory for a chunk. If none is left, the events of this upload are published first.
     async fn reserve(&mut self, partial: usize, chunk: usize) -> Result<(), Problem> {
         let all = partial + chunk + self.collected.bytes;
-        if !self.incoming.try_reserve(all) {
+        if !self.try_charge(all, self.collected.publishes.len()) {
             self.publish().await?;
             let start = Instant::now();
-            let mut reserved = self.incoming.reserve(partial).await;
-            if reserved.is_ok() {
-                reserved = self.incoming.reserve(partial + chunk).await;
-            }
-            if let Err(no_room) = reserved {
-                return Err(self.progress.add_to(no_room.into()));
-            }
+            self.charge(partial, 0).await?;
+            self.charge(partial + chunk, 0).await?;
             if let Some((_, pace)) = &mut self.pace {
                 pace.leave_out_since(start);
             }
         }
         Ok(())
+    }
+
+    /// Reserves memory for one more collected event. If none is left, the events before it are published first.
+    async fn reserve_event(&mut self) -> Result<(), Problem> {
+        let events = self.collected.publishes.len() + 1;
+        if events <= self.charge.events {
+            return Ok(());
+        }
+        // Twice as many as before, as the list of them grows.
+        let room = events.next_power_of_two().min(GROUP_EVENTS_MAX);
+        if !self.try_charge(self.charge.bytes, room) {
+            self.publish().await?;
+            self.charge(self.charge.bytes, 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets the memory that is reserved for this upload. Returns `false`, and changes nothing, if there is no room now.
+    fn try_charge(&mut self, bytes: usize, events: usize) -> bool {
+        let has_room = self.incoming.try_reserve(self.charge.total(bytes, events));
+        if has_room {
+            (self.charge.bytes, self.charge.events) = (bytes, events);
+        }
+        has_room
+    }
+
+    /// Sets the memory that is reserved for this upload. Waits for room, while nothing is collected.
+    async fn charge(&mut self, bytes: usize, events: usize) -> Result<(), Problem> {
+        match self.incoming.reserve(self.charge.total(bytes, events)).await {
+            Ok(()) => {
+                (self.charge.bytes, self.charge.events) = (bytes, events);
+                Ok(())
+            }
+            Err(no_room) => Err(self.progress.add_to(no_room.into())),
+        }
     }
 
     /// Adds an event or the end of the topic. `own_key` is the idempotency key of the event itself
@@ -233,6 +286,7 @@ impl<'a> Pipeline<'a> {
         if let Err(error) = publish.validate() {
             return Err(self.fail(error.into()).await);
         }
+        self.reserve_event().await?;
         self.index += 1;
         self.collected.publishes.push(publish);
         self.collected.bytes += bytes;
@@ -303,7 +357,10 @@ impl<'a> Pipeline<'a> {
             return Ok(());
         }
         // The group keeps its memory reserved until it is committed, whatever happens to this request.
-        let memory = self.incoming.queue(bytes);
+        let events = publishes.len();
+        let memory = self.incoming.queue(self.charge.total(bytes, events));
+        self.charge.bytes = self.charge.bytes.saturating_sub(bytes);
+        self.charge.events = self.charge.events.saturating_sub(events);
         let mut outcomes = self.stentor.hub().publish_all_with_guard(publishes, memory).boxed();
         // The first poll submits the group.
         if let Some(outcomes) = (&mut outcomes).now_or_never() {
