@@ -30,6 +30,7 @@ impl<T> PageBuilder<T> {
 
     /// Ends the page before an offset at which a record is lost, so that the next page begins with the loss. Returns
     /// `false` if the page is empty: the loss then belongs to this page.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn end_before(&mut self, offset: Offset) -> bool {
         if self.items.is_empty() {
             return false;

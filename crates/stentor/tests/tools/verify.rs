@@ -50,5 +50,8 @@ async fn damage_is_reported_line_by_line_and_in_the_exit_code() {
     let lines: Vec<&str> = done.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{done:?}");
     assert!(lines[0].starts_with("stentor: the record at offset 25 cannot be read"), "{done:?}");
-    assert!(lines[1].contains("is damaged; restore it from a backup"), "{done:?}");
+    assert!(
+        lines[1].contains("is damaged; stop the server and run `stentor log repair`"),
+        "{done:?}"
+    );
 }
