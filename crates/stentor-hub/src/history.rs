@@ -107,8 +107,7 @@ impl Losses {
     }
 
     fn add_damaged(&mut self, later: Damaged) {
-        let damaged = self.damaged.get_or_insert_default();
-        later.topics.into_iter().for_each(|topic| damaged.add(topic));
+        self.damaged.get_or_insert_default().add_all(later);
     }
 
     fn reason(&self) -> GapReason {
@@ -159,7 +158,7 @@ pub(crate) async fn read(
     let is_first = matches!(request.start, Start::Earliest) && request.before.is_none();
     let picked = reading.begin(request.start, request.before.is_some().then_some(limit)).await?;
     let (events, losses) = match picked {
-        Some(picked) => (reading.fetch(picked, limit).await?, None),
+        Some(picked) => reading.fetch(picked, limit).await?,
         None => reading.events(limit).await?,
     };
     let next = (reading.after < tail).then(|| reading.next(events.last()));
@@ -315,11 +314,12 @@ impl Reading<'_> {
         &mut self,
         mut picked: Vec<Offset>,
         limit: usize,
-    ) -> Result<Vec<Arc<Record>>, StorageError> {
+    ) -> Result<(Vec<Arc<Record>>, Option<Losses>), StorageError> {
         picked.truncate(limit);
+        let before = picked.first().map_or(self.until, |first| first.previous());
         self.after = picked.last().copied().unwrap_or(self.until);
         self.take_permit().await?;
-        let mut events = self.shared.storage.fetch(picked).await?;
+        let (mut events, damaged) = self.shared.queries.picked(&self.filters, picked).await?;
         let mut bytes = 0;
         let fitting = events
             .iter()
@@ -334,7 +334,9 @@ impl Reading<'_> {
         if let Some(last) = events.last() {
             self.after = last.offset();
         }
-        Ok(events)
+        let losses =
+            damaged.map(|damaged| Losses { damaged: Some(damaged), ..Losses::after(before) });
+        Ok((events, losses))
     }
 
     /// The event id of the last event if the page ends with it; otherwise the position that was reached.

@@ -7,7 +7,9 @@ use crate::cursor::Offset;
 use crate::filter::Filters;
 use crate::query_cache::{LogState, QueryCache};
 use crate::record::{Body, Record};
-use crate::storage::{LiveWindow, Page, ReadRequest, Seek, SeekResult, Storage, StorageError};
+use crate::storage::{
+    Budget, Damaged, LiveWindow, Page, ReadRequest, Seek, SeekResult, Storage, StorageError,
+};
 
 /// Maximum memory of cached pages.
 const PAGES_BYTES_MAX: usize = 4 << 20;
@@ -84,6 +86,31 @@ impl ReaderQueries {
         self.records.get(offset, now, |then| then.losses == now.losses, fetch).await
     }
 
+    /// Fetches the records of [`Start::LastEach`](crate::Start::LastEach), and finds which of the missing ones are
+    /// damaged, with one short read for each. Others were trimmed meanwhile.
+    pub(crate) async fn picked(
+        &self,
+        filters: &Arc<Filters>,
+        offsets: Vec<Offset>,
+    ) -> Result<(Vec<Arc<Record>>, Option<Damaged>), StorageError> {
+        let records = self.storage.fetch(offsets.clone()).await?;
+        let missing = missing(offsets, &records);
+        let mut damaged: Option<Damaged> = None;
+        for offset in missing {
+            let request = ReadRequest {
+                filters: Arc::clone(filters),
+                after: offset.previous(),
+                until: offset,
+                budget: Budget::default(),
+                losses_reported: u64::MAX,
+            };
+            if let Some(later) = self.storage.read(request).await?.damaged {
+                damaged.get_or_insert_default().add_all(later);
+            }
+        }
+        Ok((records, damaged))
+    }
+
     /// The ends of all exact names, for a reader that starts after an offset. Ends after that offset can be missing,
     /// because the reader reads them later.
     pub(crate) async fn ends(
@@ -126,6 +153,13 @@ impl ReaderQueries {
         let losses = self.storage.removals() + self.ends_seen.deletions();
         LogState { tail: self.window.tail(), losses }
     }
+}
+
+/// The offsets that have no record. Both are in the same order.
+fn missing(mut offsets: Vec<Offset>, records: &[Arc<Record>]) -> Vec<Offset> {
+    let mut records = records.iter().peekable();
+    offsets.retain(|offset| records.next_if(|record| record.offset() == *offset).is_none());
+    offsets
 }
 
 fn weight<'r>(records: impl IntoIterator<Item = &'r Arc<Record>>) -> usize {

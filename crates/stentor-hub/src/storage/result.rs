@@ -95,6 +95,11 @@ impl Damaged {
             self.topics.push(topic);
         }
     }
+
+    /// Adds the topics of other damage.
+    pub(crate) fn add_all(&mut self, later: Damaged) {
+        later.topics.into_iter().for_each(|topic| self.add(topic));
+    }
 }
 
 /// Records that a reader requested, has not read, and cannot get: a matching topic that is not deleted has a

@@ -37,8 +37,7 @@ impl PendingGap {
 
     /// Adds damage that a later read found.
     pub(super) fn add_damaged(&mut self, later: Damaged) {
-        let damaged = self.damaged.get_or_insert_default();
-        later.topics.into_iter().for_each(|topic| damaged.add(topic));
+        self.damaged.get_or_insert_default().add_all(later);
     }
 
     /// The reason. A gap by the cursor itself covers all losses, and damage is the worst of the others.

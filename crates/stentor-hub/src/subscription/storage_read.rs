@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::pending_gap::PendingGap;
 use super::{Batch, Subscription};
 use crate::cursor::Offset;
-use crate::gap::Gap;
+use crate::gap::{Gap, GapReason};
 use crate::record::Record;
 use crate::storage::{Budget, Page, ReadRequest, StorageError};
 use crate::topic::TopicName;
@@ -89,12 +89,14 @@ impl Subscription {
     }
 
     /// Reads the records of [`Start::LastEach`], and after the events of each topic its end, if it has one. A record
-    /// that was trimmed meanwhile is skipped without a gap.
+    /// that was trimmed meanwhile is skipped without a gap, but not a damaged one.
     async fn read_picked(&mut self, budget: Budget) -> Result<Batch, StorageError> {
         let count = self.picked.len().min(budget.records.max(1));
         let offsets: Vec<Offset> = self.picked.iter().take(count).copied().collect();
-        let mut records = self.shared.storage.fetch(offsets).await?;
+        let picked = self.shared.queries.picked(&self.filters, offsets).await?;
+        let (mut records, damaged) = picked;
         let ends = self.ends_passed(&records).await?;
+        let requested = self.cursor().to_string();
         // Only after the last await, so that a cancelled read loses nothing.
         self.picked.drain(..count);
         self.last_was_picked = true;
@@ -108,7 +110,18 @@ impl Subscription {
         }
         records.sort_unstable_by_key(|record| record.offset());
         records.dedup_by_key(|record| record.offset());
-        Ok(Batch { gap: None, records })
+        let first = records.first();
+        let gap = damaged.map(|damaged| Gap {
+            reason: GapReason::Damaged,
+            topics: damaged.topics.iter().map(ToString::to_string).collect(),
+            requested,
+            earliest: first.map(|record| record.cursor().to_string()),
+            position: first.map_or_else(
+                || self.cursor(),
+                |record| self.shared.position(record.offset().previous()),
+            ),
+        });
+        Ok(Batch { gap, records })
     }
 
     /// The ends of the topics of these events, except ends that are read later.

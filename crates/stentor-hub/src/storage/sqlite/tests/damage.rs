@@ -9,6 +9,7 @@ use crate::retention::{Retention, TopicLimits};
 use crate::storage::conformance::log::{at, contents, event, filters, name, request};
 use crate::storage::sqlite::{RepairOptions, SqliteLog, SqliteStorage, schema};
 use crate::storage::{Outcome, ReadRequest, Seek, Storage, StorageError, TopicsQuery};
+use crate::{GapReason, HistoryRequest, Start, Subscribed};
 
 /// A log of four records that was then changed with SQL.
 async fn changed(sql: &str) -> LogDir {
@@ -198,6 +199,29 @@ async fn a_damaged_record_at_the_position_of_a_reader_does_not_stop_it() {
     let open = log_dir.open();
     assert_eq!(open.storage.fetch(vec![Offset::new(2), Offset::new(3)]).await.unwrap().len(), 1);
     assert_eq!(contents(&open.log.after("a", Offset::new(2)).await), ["a: 3"]);
+}
+
+#[tokio::test]
+async fn a_damaged_newest_event_of_a_topic_is_a_gap() {
+    let log_dir = changed("UPDATE records SET data = 'other' WHERE offset = 3").await;
+    let hub = Hub::new(SqliteStorage::open(log_dir.path()).unwrap());
+    for (readers, expected) in [("a b", &["b: 4"][..]), ("a", &[])] {
+        let (filters, start) = ((*filters(readers)).clone(), Start::LastEach(1));
+        let Subscribed::Open(mut reader) =
+            hub.subscribe(filters.clone(), start.clone()).await.unwrap()
+        else {
+            panic!("finished")
+        };
+        let batch = reader.next().await.unwrap().unwrap();
+        assert_eq!(contents(&batch.records), expected, "{readers}");
+        let page =
+            hub.history(HistoryRequest { filters, start, before: None, limit: 9 }).await.unwrap();
+        assert_eq!(contents(&page.events), expected, "{readers}");
+        for gap in [batch.gap.unwrap(), page.gap.unwrap()] {
+            assert_eq!((gap.reason, gap.topics), (GapReason::Damaged, vec!["a".to_owned()]));
+        }
+    }
+    hub.close().await;
 }
 
 #[tokio::test]
