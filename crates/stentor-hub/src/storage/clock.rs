@@ -21,7 +21,7 @@ impl Reading {
     }
 }
 
-/// A jump of the system clock by more than [`LogClock::JUMP_MIN`].
+/// A jump of the system clock by more than an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockJump {
     /// The system clock advanced this much more than the time that passed.
