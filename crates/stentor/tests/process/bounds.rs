@@ -268,7 +268,6 @@ async fn the_memory_is_bounded_while_uploads_are_reset() {
 }
 
 #[tokio::test]
-#[ignore = "takes the 10 s that a body waits for room; the long form of ./test runs it"]
 async fn a_large_publish_for_which_there_is_no_room_is_refused() {
     let server = Server::in_memory().await;
     let mut publishes = JoinSet::new();

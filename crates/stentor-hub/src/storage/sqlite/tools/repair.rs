@@ -69,7 +69,7 @@ impl SqliteLog {
             let kept = swap(dir, &folder)?;
             Ok(Repaired { damaged_files: Some(kept), ..repaired })
         });
-        // What is left is not a log, and the next attempt removes it.
+        // The folder that remains is not a log, and the next attempt removes it.
         let _ = clear(&folder);
         drop(lock);
         swapped
